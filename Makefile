@@ -1,0 +1,38 @@
+# make without a goal lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help run build image test lint generate bench e2e
+
+TOOL := go tool -modfile=tools/go.mod
+
+help: ## list the goals
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## serve with the embedded demo cluster on http://127.0.0.1:8080
+	go run . --demo $(ARGS)
+
+build: ## build bin/pullwatch, a static program
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/pullwatch .
+
+image: build ## push an image that holds only the program: make image IMAGE=registry/pullwatch:tag
+	deploy/push-image $(IMAGE)
+
+test: ## run the tests
+	go vet ./...
+	go test -race -timeout 15m ./...
+
+lint: ## check formatting, vet, static analysis
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	cd e2e && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./...
+
+generate: ## make the generated files anew
+	$(TOOL) gqlgen generate
+	go generate ./...
+	go mod tidy
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
+	cd e2e && go test -count=1 -timeout 45m -v ./...

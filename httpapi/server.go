@@ -1,0 +1,104 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Options say what is served and how.
+type Options struct {
+	Schema graphql.ExecutableSchema
+	// Page is served at /.
+	Page http.Handler
+	// Ready returns nil when this replica can answer, otherwise why it cannot yet.
+	Ready func() error
+	// AllowedOrigins may open WebSockets, besides pages from the server itself.
+	AllowedOrigins []string
+	// Metrics is served at /metrics, and the package's own metrics are registered with it.
+	Metrics *prometheus.Registry
+	// CertFile and KeyFile are in PEM; with both empty it is plain HTTP that is served.
+	CertFile, KeyFile string
+	// DrainTimeout is how long requests may take to finish when the server stops.
+	DrainTimeout time.Duration
+	Log          *slog.Logger
+}
+
+// Server serves HTTP.
+type Server struct {
+	options  Options
+	handler  http.Handler
+	sockets  *webSockets
+	draining chan struct{}
+}
+
+// New returns a Server that does not listen yet.
+func New(o Options) *Server {
+	s := &Server{options: o, draining: make(chan struct{}), sockets: newWebSockets(o.AllowedOrigins, newSocketMetrics(o.Metrics))}
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", newGraphQL(o.Schema, s.sockets, newOperationMetrics(o.Metrics)))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("/", o.Page)
+	s.handler = mux
+	return s
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	err := s.options.Ready()
+	select {
+	case <-s.draining:
+		err = errors.New("stopping")
+	default:
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// Serve serves on listener, which it closes, until ctx is done. Then it ends subscriptions and gives other requests
+// DrainTimeout to finish.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           s.handler,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		close(s.draining)
+		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
+		defer cancel()
+		s.sockets.drain(draining)
+		err := server.Shutdown(draining)
+		stopped <- errors.Join(err, server.Close())
+	})
+	var err error
+	if s.options.CertFile != "" {
+		err = server.ServeTLS(listener, s.options.CertFile, s.options.KeyFile)
+	} else {
+		err = server.Serve(listener)
+	}
+	if stop() {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop serving HTTP: %w", err)
+	}
+	return nil
+}

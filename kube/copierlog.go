@@ -1,0 +1,185 @@
+package kube
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"pullwatch/pull"
+)
+
+// needsReading reports whether there is something in the log of a pod's copier that the state of the pull needs: how far
+// it is while it runs, its last lines when it has failed.
+func needsReading(tr *tracked, pod *corev1.Pod) bool {
+	copier := copierStatus(pod)
+	switch {
+	case copier == nil || tr.job == nil || (finished(tr.job) && copier.State.Running != nil):
+		return false
+	case copier.State.Running != nil:
+		return true
+	case copier.State.Terminated == nil || copier.State.Terminated.ExitCode == pull.ExitDone:
+		return false
+	}
+	rec := readRecord(tr.job)
+	return !tr.logs[pod.UID].complete && (rec == nil || rec.Pod != pod.UID || !rec.Ran)
+}
+
+// tailTimeout bounds the reading of the last lines of a copier that has failed. A pull's failure is told without them
+// when the kubelet does not answer by then.
+const tailTimeout = time.Second
+
+// CopierLogs follows the log of every copier that runs, for its progress, and reads the last lines of each that failed.
+type CopierLogs struct {
+	client  kubernetes.Interface
+	tracker *Tracker
+	log     *slog.Logger
+}
+
+// NewCopierLogs returns CopierLogs that tell tracker what they read.
+func NewCopierLogs(client kubernetes.Interface, tracker *Tracker, log *slog.Logger) *CopierLogs {
+	return &CopierLogs{client: client, tracker: tracker, log: log}
+}
+
+// reader is one log that is being read.
+type reader struct {
+	cancel context.CancelFunc
+	follow bool
+}
+
+// Run reads until ctx is done, and has ended every reader when it returns.
+func (c *CopierLogs) Run(ctx context.Context) error {
+	changed, unsubscribe := c.tracker.changed.subscribe()
+	defer unsubscribe()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	readers := map[types.UID]reader{}
+	ended := make(chan types.UID)
+	for {
+		want := c.tracker.unreadPods()
+		for uid, r := range readers {
+			// A kubelet notices only after seconds that the container of a followed log has ended, so such a log is
+			// read once more, to its end, rather than waited for.
+			if pod := want[uid]; pod == nil || (r.follow && copierStatus(pod).State.Running == nil) {
+				r.cancel()
+			}
+		}
+		for uid, pod := range want {
+			if _, reading := readers[uid]; reading {
+				continue
+			}
+			read, follow := c.readTail, copierStatus(pod).State.Running != nil
+			if follow {
+				read = c.follow
+			}
+			reading, cancel := context.WithCancel(ctx)
+			readers[uid] = reader{cancel, follow}
+			wg.Go(func() {
+				defer cancel()
+				read(reading, pod)
+				select {
+				case ended <- uid:
+				case <-ctx.Done():
+				}
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case uid := <-ended:
+			delete(readers, uid)
+		}
+	}
+}
+
+// follow reads a running copier's log until ctx is done. A log that breaks off is opened again.
+func (c *CopierLogs) follow(ctx context.Context, pod *corev1.Pod) {
+	const shortest, longest = 200 * time.Millisecond, 5 * time.Second
+	for pause := shortest; ; pause = min(2*pause, longest) {
+		var log copierLog
+		err := c.read(ctx, pod, true, func(line []byte) {
+			log.add(line)
+			c.tracker.observeLog(pod, log)
+			pause = shortest
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Debug("a copier's log broke off", "pod", pod.Name, "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// readTail reads the last lines of a copier that has failed. The log counts as read even when it could not be: the pull's
+// end is not held up for it.
+func (c *CopierLogs) readTail(ctx context.Context, pod *corev1.Pod) {
+	reading, cancel := context.WithTimeout(ctx, tailTimeout)
+	defer cancel()
+	var log copierLog
+	if err := c.read(reading, pod, false, log.add); err != nil && ctx.Err() == nil {
+		c.log.Warn("the last lines of a failed copier could not be read", "pod", pod.Name, "error", err)
+	}
+	log.complete = true
+	c.tracker.observeLog(pod, log)
+}
+
+// read hands the last lines of a copier's log to each, and then the ones that follow if it is to.
+func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, each func([]byte)) error {
+	body, err := c.client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
+		Container: pull.ContainerName, Follow: follow, TailLines: new(int64(pull.MaxLogTail)),
+	}).Stream(ctx)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	const longestLine = 16 << 10
+	lines := bufio.NewReaderSize(body, longestLine)
+	for {
+		line, rest, err := lines.ReadLine()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		each(line)
+		for rest && err == nil {
+			_, rest, err = lines.ReadLine()
+		}
+	}
+}
+
+// add takes one line of the log: a pull.Report, or what a crash left.
+func (l *copierLog) add(line []byte) {
+	text := string(line)
+	var r pull.Report
+	if json.Unmarshal(line, &r) == nil && r.Message != "" {
+		l.last, text = r, r.Message
+	}
+	if len(l.tail) == pull.MaxLogTail {
+		l.tail = l.tail[1:]
+	}
+	l.tail = append(l.tail, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// unreadPods returns the pods whose copier's log is to be read.
+func (t *Tracker) unreadPods() map[types.UID]*corev1.Pod {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.unread)
+}

@@ -1,0 +1,31 @@
+package kube
+
+import (
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"pullwatch/usererr"
+)
+
+// userError says in words for the caller why the API server did not do something. what completes "pullwatch may not …".
+func userError(err error, what string) *usererr.Error {
+	switch {
+	case apierrors.IsForbidden(err):
+		return usererr.Wrap(err, usererr.Forbidden, "pullwatch may not %s: %s", what, message(err))
+	case apierrors.IsUnauthorized(err):
+		return usererr.Wrap(err, usererr.Unavailable, "Kubernetes does not accept pullwatch's credentials; ask who runs this server")
+	case apierrors.IsConflict(err):
+		return usererr.Wrap(err, usererr.Conflict, "somebody else changed it at the same moment; try again")
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return usererr.Wrap(err, usererr.Internal, "Kubernetes refused to %s; the server's log says why", what)
+	default:
+		return usererr.Wrap(err, usererr.Unavailable, "Kubernetes does not answer, so pullwatch cannot %s; try again in a moment", what)
+	}
+}
+
+// message returns what the API server itself said.
+func message(err error) string {
+	if status, ok := err.(apierrors.APIStatus); ok {
+		return status.Status().Message
+	}
+	return err.Error()
+}

@@ -1,0 +1,205 @@
+package kube
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/pull"
+)
+
+// Labels and annotations of the Jobs that pullwatch makes. Labels are on their pods too.
+const (
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	managedBy      = "pullwatch"
+	// labelKey is the same for all pulls of one image to one destination.
+	labelKey = "pullwatch/key"
+
+	annotationImage       = "pullwatch/image"
+	annotationDestination = "pullwatch/destination"
+	annotationRetryOf     = "pullwatch/retry-of"
+	// annotationCreated is the creation time with nanoseconds: Kubernetes keeps seconds, which is too coarse to start
+	// the pulls of one call in the order in which they were given.
+	annotationCreated = "pullwatch/created"
+	// annotationCanceled holds when the pull was canceled; it is set before the Job is deleted.
+	annotationCanceled = "pullwatch/canceled"
+	// annotationRecord holds, in JSON, how the last attempt that ended did so; see record.
+	annotationRecord = "pullwatch/record"
+
+	selector = labelManagedBy + "=" + managedBy
+)
+
+// JobSettings is what the Jobs of all pulls have in common.
+type JobSettings struct {
+	// Namespace is where Jobs are made and watched.
+	Namespace string
+	// CopierImage is the image that holds the pullwatch program.
+	CopierImage string
+	// RegistrySecret names a secret of type kubernetes.io/dockerconfigjson with the logins of source and destination
+	// registries; empty for none.
+	RegistrySecret string
+	// InsecureRegistries are spoken to over plain HTTP.
+	InsecureRegistries []string
+	// Deadline bounds a pull, all attempts together, from when it leaves the queue.
+	Deadline time.Duration
+	// HistoryTTL is how long a finished Job stays.
+	HistoryTTL time.Duration
+	// Template is a Job in YAML that is laid over the one that pullwatch makes; nil for none.
+	Template []byte
+}
+
+// retries is how often Kubernetes starts a new pod after one whose copier failed for a passing reason. The copier
+// itself tries each blob several times before its pod fails.
+const retries = 3
+
+// newJobPrototype returns the Job that every pull's Job is a copy of, without what differs between pulls.
+func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
+	labels := map[string]string{labelManagedBy: managedBy}
+	args := []string{"mirror", "--termination-log=" + corev1.TerminationMessagePathDefault}
+	for _, host := range s.InsecureRegistries {
+		args = append(args, "--insecure-registry="+host)
+	}
+	copier := corev1.Container{
+		Name:  pull.ContainerName,
+		Image: s.CopierImage,
+		Args:  args,
+		// Well below the limit, so that the garbage collector works harder before the kernel kills.
+		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "48MiB"}},
+		Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("48Mi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")},
+		},
+		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+		SecurityContext: &corev1.SecurityContext{
+			RunAsNonRoot:             new(true),
+			RunAsUser:                new(int64(65532)),
+			RunAsGroup:               new(int64(65532)),
+			ReadOnlyRootFilesystem:   new(true),
+			AllowPrivilegeEscalation: new(false),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+	}
+	var volumes []corev1.Volume
+	if s.RegistrySecret != "" {
+		const mount = "/registry-logins"
+		copier.Env = append(copier.Env, corev1.EnvVar{Name: "DOCKER_CONFIG", Value: mount})
+		copier.VolumeMounts = []corev1.VolumeMount{{Name: "registry-logins", MountPath: mount, ReadOnly: true}}
+		volumes = []corev1.Volume{{Name: "registry-logins", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+			SecretName: s.RegistrySecret,
+			Items:      []corev1.KeyToPath{{Key: corev1.DockerConfigJsonKey, Path: "config.json"}},
+		}}}}
+	}
+	job := &batchv1.Job{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Labels: labels},
+		Spec: batchv1.JobSpec{
+			Suspend:                 new(true),
+			BackoffLimit:            new(int32(retries)),
+			ActiveDeadlineSeconds:   new(int64(s.Deadline / time.Second)),
+			TTLSecondsAfterFinished: new(int32(s.HistoryTTL / time.Second)),
+			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
+				{
+					Action: batchv1.PodFailurePolicyActionFailJob,
+					OnExitCodes: &batchv1.PodFailurePolicyOnExitCodesRequirement{
+						ContainerName: new(pull.ContainerName),
+						Operator:      batchv1.PodFailurePolicyOnExitCodesOpIn,
+						Values:        []int32{pull.ExitPermanent},
+					},
+				},
+				{
+					Action:          batchv1.PodFailurePolicyActionIgnore,
+					OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}},
+				},
+			}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{
+					RestartPolicy:                 corev1.RestartPolicyNever,
+					AutomountServiceAccountToken:  new(false),
+					EnableServiceLinks:            new(false),
+					TerminationGracePeriodSeconds: new(int64(5)),
+					Containers:                    []corev1.Container{copier},
+					Volumes:                       volumes,
+				},
+			},
+		},
+	}
+	if s.Template == nil {
+		return job, nil
+	}
+	return overlay(job, s.Template)
+}
+
+// request is one pull to start.
+type request struct {
+	image, destination pull.ImageReference
+	retryOf            *string
+}
+
+// key returns the value of labelKey.
+func (r request) key() string {
+	sum := sha256.Sum256([]byte(r.image.Name + "\n" + r.destination.Name))
+	return hex.EncodeToString(sum[:8])
+}
+
+// job returns the Job of the n-th pull of its image to its destination.
+func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Job {
+	job := prototype.DeepCopy()
+	job.Name = jobName(r, n)
+	set := func(m *map[string]string, k, v string) {
+		if *m == nil {
+			*m = map[string]string{}
+		}
+		(*m)[k] = v
+	}
+	set(&job.Labels, labelKey, r.key())
+	set(&job.Spec.Template.Labels, labelKey, r.key())
+	set(&job.Annotations, annotationImage, r.image.Name)
+	set(&job.Annotations, annotationDestination, r.destination.Name)
+	set(&job.Annotations, annotationCreated, now.UTC().Format(time.RFC3339Nano))
+	if r.retryOf != nil {
+		set(&job.Annotations, annotationRetryOf, *r.retryOf)
+	}
+	for i := range job.Spec.Template.Spec.Containers {
+		if c := &job.Spec.Template.Spec.Containers[i]; c.Name == pull.ContainerName {
+			c.Args = append(c.Args, r.image.Name, r.destination.Name)
+		}
+	}
+	return job
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+
+// jobName makes a name that a person recognizes in kubectl, that two replicas make alike, and that differs for every n:
+// the image's last path component and tag, a hash of image and destination, and n.
+func jobName(r request, n int64) string {
+	short := r.image.Repository[strings.LastIndexByte(r.image.Repository, '/')+1:]
+	if r.image.Tag != nil {
+		short += "-" + *r.image.Tag
+	}
+	short = strings.Trim(notInNames.ReplaceAllString(strings.ToLower(short), "-"), "-")
+	const longest = 36 // leaves room for the rest below the 63 characters of a label's value
+	if len(short) > longest {
+		short = strings.TrimRight(short[:longest], "-")
+	}
+	return fmt.Sprintf("%s-%s-%s", short, r.key()[:8], strconv.FormatInt(n, 36))
+}
+
+// jobNumber returns the n of a name that jobName made, 0 for any other name.
+func jobNumber(name string) int64 {
+	n, err := strconv.ParseInt(name[strings.LastIndexByte(name, '-')+1:], 36, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,94 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"pullwatch/podlog"
+	"pullwatch/usererr"
+)
+
+// PodLogs reads the logs of any pod that the client may read; it is the podlog.Source of a cluster. In a stream's
+// namespace it needs list and watch for pods (and for jobs, when a Job is asked for), and get for pods/log. Its client
+// must have no timeout of its own, which would cut logs short, and be allowed some 50 requests at once.
+type PodLogs struct {
+	client kubernetes.Interface
+}
+
+// NewPodLogs returns a PodLogs that asks client.
+func NewPodLogs(client kubernetes.Interface) *PodLogs { return &PodLogs{client: client} }
+
+var _ podlog.Source = (*PodLogs)(nil)
+
+// openTimeout bounds how long the server may take to begin with a log that is not followed. One that is followed begins
+// with its first line, whenever that comes.
+const openTimeout = 30 * time.Second
+
+// OpenLog implements podlog.Source.
+func (p *PodLogs) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+	options := &corev1.PodLogOptions{
+		Container:  req.Container,
+		Follow:     req.Follow,
+		Previous:   req.Previous,
+		Timestamps: true,
+	}
+	if req.Tail != nil {
+		tail := int64(*req.Tail)
+		options.TailLines = &tail
+	}
+	if !req.Since.IsZero() {
+		since := metav1.NewTime(req.Since)
+		options.SinceTime = &since
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	if !req.Follow {
+		late := fmt.Errorf("no answer within %v", openTimeout)
+		timer := time.AfterFunc(openTimeout, func() { cancel(late) })
+		defer timer.Stop()
+	}
+	body, err := p.client.CoreV1().Pods(req.Namespace).GetLogs(req.Pod, options).Stream(ctx)
+	if err != nil {
+		cause := context.Cause(ctx)
+		cancel(nil)
+		return nil, openLogError(err, cause, req.Namespace)
+	}
+	return &logBody{ReadCloser: body, cancel: cancel}, nil
+}
+
+// logBody ends its request's context when it is closed.
+type logBody struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *logBody) Close() error {
+	b.cancel(nil)
+	return b.ReadCloser.Close()
+}
+
+func openLogError(err, cause error, namespace string) error {
+	switch {
+	case apierrors.IsForbidden(err):
+		return forbidden(err, "get", "pods/log", namespace)
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%w: %w", podlog.ErrGone, err)
+	case apierrors.IsBadRequest(err):
+		return fmt.Errorf("%w: %w", podlog.ErrNoLog, err)
+	case cause != nil:
+		return cause
+	default:
+		return err
+	}
+}
+
+func forbidden(err error, verb, resource, namespace string) error {
+	return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to %s %s in namespace %s: its service account "+
+		"needs a Role there that allows it", verb, resource, namespace)
+}

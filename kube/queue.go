@@ -1,0 +1,40 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// startQueued lets the oldest queued pulls start while fewer than maxParallel run.
+func (l *Leader) startQueued(ctx context.Context) error {
+	for _, name := range l.tracker.startable(l.maxParallel) {
+		if err := l.patch(ctx, name, []byte(`{"spec":{"suspend":false}}`)); err != nil {
+			return fmt.Errorf("start queued pull %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// startable returns the queued pulls that may start now, oldest first.
+func (t *Tracker) startable(maxParallel int) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	free := maxParallel - (len(t.active) - len(t.queued))
+	if free <= 0 || len(t.queued) == 0 {
+		return nil
+	}
+	queued := make([]*tracked, 0, len(t.queued))
+	for _, tr := range t.queued {
+		queued = append(queued, tr)
+	}
+	slices.SortFunc(queued, func(a, b *tracked) int {
+		return cmp.Or(a.id.created.Compare(b.id.created), cmp.Compare(a.job.Name, b.job.Name))
+	})
+	var names []string
+	for _, tr := range queued[:min(free, len(queued))] {
+		names = append(names, tr.job.Name)
+	}
+	return names
+}

@@ -1,0 +1,312 @@
+package kube
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/pull"
+)
+
+// copierLog is what has been read of one pod's copier log.
+type copierLog struct {
+	last pull.Report
+	// tail holds the last messages, at most pull.MaxLogTail.
+	tail []string
+	// complete is true once nothing more is to be read.
+	complete bool
+}
+
+// identity is the part of a pull's state that never changes.
+type identity struct {
+	image, destination pull.ImageReference
+	created            time.Time
+	retryOf            *string
+}
+
+// identify reads a pull's identity from its Job's annotations. An error means that the Job is not one of pullwatch's.
+func identify(job *batchv1.Job) (identity, error) {
+	image, err := pull.ParseImage(job.Annotations[annotationImage])
+	if err != nil {
+		return identity{}, fmt.Errorf("annotation %s: %w", annotationImage, err)
+	}
+	destination, err := pull.ParseImage(job.Annotations[annotationDestination])
+	if err != nil {
+		return identity{}, fmt.Errorf("annotation %s: %w", annotationDestination, err)
+	}
+	created, err := time.Parse(time.RFC3339Nano, job.Annotations[annotationCreated])
+	if err != nil {
+		created = job.CreationTimestamp.Time
+	}
+	id := identity{image: image, destination: destination, created: created.UTC()}
+	if of := job.Annotations[annotationRetryOf]; of != "" {
+		id.retryOf = &of
+	}
+	return id, nil
+}
+
+// stateOf computes the state of a pull. It is a pure function: the same Job, pods and logs give the same state on every
+// replica and after every restart.
+func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]copierLog) *pull.Job {
+	pods = slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
+	})
+	rec := readRecord(job)
+	s := &pull.Job{
+		ID: job.Name, Image: id.image, Destination: id.destination, RetryOf: id.retryOf,
+		CreatedAt: id.created,
+		Attempts:  attempts(pods, rec),
+	}
+	if job.Status.StartTime != nil {
+		s.StartedAt = job.Status.StartTime.UTC()
+	}
+
+	var newest *corev1.Pod // the current attempt
+	var log copierLog
+	if len(pods) > 0 {
+		newest = pods[len(pods)-1]
+		log = logs[newest.UID]
+	}
+	s.Revision = revisionOf(job, pods, log)
+
+	complete, failed := condition(job, batchv1.JobComplete), condition(job, batchv1.JobFailed)
+	switch canceled, isCanceled := canceledAt(job); {
+	case isCanceled:
+		s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", canceled
+		s.Progress = progressOf(log.last, false)
+	case complete != nil:
+		s.FinishedAt = complete.LastTransitionTime.UTC()
+		succeed(s, lastEnd(pods, logs, rec))
+	case failed != nil:
+		s.Phase, s.FinishedAt = pull.Failed, failed.LastTransitionTime.UTC()
+		s.Failure = failureOf(job, failed, lastEnd(pods, logs, rec))
+		s.Message = s.Failure.Message
+		s.Progress = progressOf(log.last, false)
+	case job.Spec.Suspend != nil && *job.Spec.Suspend:
+		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
+	default:
+		run(s, job, newest, log, rec)
+	}
+	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
+	return s
+}
+
+// run fills in the state of a pull that has left the queue and has not ended.
+func run(s *pull.Job, job *batchv1.Job, newest *corev1.Pod, log copierLog, rec *record) {
+	if newest == nil {
+		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
+		if rec != nil && rec.Ran {
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+rec.Outcome.Message
+		}
+		return
+	}
+	copier := copierStatus(newest)
+	switch {
+	case newest.Status.Phase == corev1.PodFailed || (copier != nil && copier.State.Terminated != nil && copier.State.Terminated.ExitCode != pull.ExitDone):
+		end := podEnd(newest, log)
+		s.Progress = progressOf(log.last, false)
+		if end.final || condition(job, batchv1.JobFailureTarget) != nil {
+			// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
+			s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
+			return
+		}
+		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
+	case copier != nil && (copier.State.Running != nil || copier.State.Terminated != nil):
+		s.Phase, s.Message = pull.Pulling, cmp.Or(log.last.Message, "Copying has started.")
+		s.Progress = progressOf(log.last, copier.State.Running != nil)
+	default:
+		waiting := waitingFor(newest)
+		s.Phase, s.Message = pull.Pending, waiting.Message
+		if s.Attempts > 0 {
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+waiting.Message
+		}
+	}
+}
+
+// succeed fills in the state of a pull whose Job is complete.
+func succeed(s *pull.Job, end *record) {
+	s.Phase, s.Message = pull.Succeeded, "Copied."
+	s.Progress.Percent = 100
+	if end == nil {
+		return
+	}
+	out := end.Outcome
+	s.Progress.BytesDone, s.Progress.BytesTotal = out.BytesTotal, &out.BytesTotal
+	if out.Digest == "" {
+		return
+	}
+	s.Destination.Digest = &out.Digest
+	switch out.BytesCopied {
+	case 0:
+		s.Message = "Already there, nothing to copy: " + out.Digest
+	default:
+		s.Message = fmt.Sprintf("Copied %s of %s, the rest was already there: %s", pull.FormatBytes(out.BytesCopied), pull.FormatBytes(out.BytesTotal), out.Digest)
+		if out.BytesCopied == out.BytesTotal {
+			s.Message = fmt.Sprintf("Copied %s: %s", pull.FormatBytes(out.BytesTotal), out.Digest)
+		}
+	}
+}
+
+// failureOf says why a Job with the condition Failed has failed. end may be nil: nothing is known of any attempt.
+func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *record) *pull.Failure {
+	f := &pull.Failure{Reason: pull.Unknown, Message: cmp.Or(failed.Message, "The Job failed without a reason."), LogTail: []string{}}
+	if end != nil && end.LogTail != nil {
+		f.LogTail = end.LogTail
+	}
+	switch {
+	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (end == nil || end.Ran || end.Outcome.Reason == ""):
+		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
+		if end != nil && end.Outcome.Message != "" {
+			f.Message += " The last attempt: " + end.Outcome.Message
+		}
+	case end != nil && end.Outcome.Reason != "":
+		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
+		if !end.Ran {
+			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
+		}
+	}
+	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)
+	return f
+}
+
+func deadline(job *batchv1.Job) string {
+	if job.Spec.ActiveDeadlineSeconds == nil {
+		return ""
+	}
+	return " of " + (time.Duration(*job.Spec.ActiveDeadlineSeconds) * time.Second).String()
+}
+
+// lostState is the last state of a pull whose Job is gone without having ended and without a cancellation.
+func lostState(last *pull.Job, deleted *batchv1.Job, now time.Time) *pull.Job {
+	s := *last
+	s.Phase, s.FinishedAt, s.UpdatedAt = pull.Failed, now.UTC(), now.UTC()
+	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
+	s.Failure = &pull.Failure{Reason: pull.Lost, Message: "Its Job was deleted before it had ended, and not by pullwatch.", LogTail: []string{}}
+	s.Message = s.Failure.Message
+	s.Revision.Cluster = max(s.Revision.Cluster+1, version(deleted))
+	return &s
+}
+
+func progressOf(r pull.Report, moving bool) pull.Progress {
+	p := pull.Progress{BytesDone: r.BytesDone, BytesTotal: r.BytesTotal}
+	if r.BytesTotal == nil {
+		return p
+	}
+	if *r.BytesTotal > 0 {
+		// 100 is for a pull that has succeeded: its manifests are written after its last blob.
+		p.Percent = int(min(99, r.BytesDone*100 / *r.BytesTotal))
+	}
+	if moving && r.BytesPerSecond > 0 {
+		left := int((*r.BytesTotal - r.BytesDone + r.BytesPerSecond - 1) / r.BytesPerSecond)
+		p.BytesPerSecond, p.SecondsLeft = &r.BytesPerSecond, &left
+	}
+	return p
+}
+
+// attempts counts the pods in which the copier was started. Pods may be gone that rec still knows.
+func attempts(pods []*corev1.Pod, rec *record) int {
+	n := 0
+	recorded := false
+	for _, pod := range pods {
+		if c := copierStatus(pod); c != nil && started(c) {
+			n++
+		}
+		recorded = recorded || (rec != nil && pod.UID == rec.Pod)
+	}
+	switch {
+	case rec == nil:
+		return n
+	case recorded:
+		return max(n, rec.Attempts)
+	default:
+		return n + rec.Attempts
+	}
+}
+
+func started(c *corev1.ContainerStatus) bool {
+	return c.State.Running != nil || (c.State.Terminated != nil && !c.State.Terminated.StartedAt.IsZero())
+}
+
+func copierStatus(pod *corev1.Pod) *corev1.ContainerStatus {
+	for i := range pod.Status.ContainerStatuses {
+		if c := &pod.Status.ContainerStatuses[i]; c.Name == pull.ContainerName {
+			return c
+		}
+	}
+	return nil
+}
+
+func condition(job *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCondition {
+	for i := range job.Status.Conditions {
+		if c := &job.Status.Conditions[i]; c.Type == kind && c.Status == corev1.ConditionTrue {
+			return c
+		}
+	}
+	return nil
+}
+
+// finished reports whether the Job has ended by itself.
+func finished(job *batchv1.Job) bool {
+	return condition(job, batchv1.JobComplete) != nil || condition(job, batchv1.JobFailed) != nil
+}
+
+func canceledAt(job *batchv1.Job) (time.Time, bool) {
+	at, err := time.Parse(time.RFC3339Nano, job.Annotations[annotationCanceled])
+	return at.UTC(), err == nil
+}
+
+// version returns an object's resourceVersion. Kubernetes promises since 1.35 that it is a number and grows over all
+// objects of a kind; Jobs and pods share one etcd everywhere but in rare set-ups that split them.
+func version(o metav1.Object) uint64 {
+	v, _ := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
+	return v
+}
+
+func revisionOf(job *batchv1.Job, pods []*corev1.Pod, log copierLog) pull.Revision {
+	r := pull.Revision{Cluster: version(job)}
+	for _, pod := range pods {
+		r.Cluster = max(r.Cluster, version(pod))
+	}
+	if !log.last.Time.IsZero() {
+		r.Step = uint64(max(0, log.last.Time.UnixMilli()))
+	}
+	return r
+}
+
+// updatedAt is the latest moment of all that the state tells.
+func updatedAt(s *pull.Job, job *batchv1.Job, newest *corev1.Pod, log copierLog, rec *record) time.Time {
+	at := s.CreatedAt
+	later := func(t time.Time) {
+		if t.After(at) {
+			at = t
+		}
+	}
+	later(s.StartedAt)
+	later(s.FinishedAt)
+	if !s.FinishedAt.IsZero() {
+		return at.UTC()
+	}
+	for _, c := range job.Status.Conditions {
+		later(c.LastTransitionTime.Time)
+	}
+	if rec != nil {
+		later(rec.Time)
+	}
+	if newest != nil {
+		later(newest.CreationTimestamp.Time)
+		if c := copierStatus(newest); c != nil && c.State.Running != nil {
+			later(c.State.Running.StartedAt.Time)
+		} else if c != nil && c.State.Terminated != nil {
+			later(c.State.Terminated.FinishedAt.Time)
+		}
+	}
+	later(log.last.Time)
+	return at.UTC()
+}

@@ -1,0 +1,81 @@
+package pull
+
+import "unicode/utf8"
+
+// FailureReason classifies why a pull failed.
+type FailureReason string
+
+// The reasons of the GraphQL schema's PullFailureReason.
+const (
+	NotFound      FailureReason = "NOT_FOUND"
+	Unauthorized  FailureReason = "UNAUTHORIZED"
+	RateLimited   FailureReason = "RATE_LIMITED"
+	NoPlatform    FailureReason = "NO_PLATFORM"
+	TLS           FailureReason = "TLS"
+	Network       FailureReason = "NETWORK"
+	DiskFull      FailureReason = "DISK_FULL"
+	Timeout       FailureReason = "TIMEOUT"
+	Unschedulable FailureReason = "UNSCHEDULABLE"
+	Invalid       FailureReason = "INVALID"
+	Lost          FailureReason = "LOST"
+	Unknown       FailureReason = "UNKNOWN"
+)
+
+// Failure says why a pull failed.
+type Failure struct {
+	Reason FailureReason
+	// Message is what the registry, the node or Kubernetes said, at most MaxFailureMessage bytes.
+	Message string
+	// LogTail holds the copier's last lines, oldest first, at most MaxLogTail; never nil.
+	LogTail []string
+}
+
+// Bounds of a Failure.
+const (
+	MaxFailureMessage = 2048
+	MaxLogTail        = 20
+)
+
+// Remedy says what a person can do about the failure.
+func (f *Failure) Remedy() string { return f.Reason.Remedy() }
+
+// Remedy says what a person can do about a failure of this kind.
+func (r FailureReason) Remedy() string {
+	switch r {
+	case NotFound:
+		return "Check the image's name and tag for typing errors, and that it still exists in its registry. Some registries also answer \"not found\" for a private image: then add its credentials to the registry secret."
+	case Unauthorized:
+		return "Add credentials for the registry that the message names to the secret given with --registry-secret, and check that they may read the source and write to the destination. Then retry the pull."
+	case RateLimited:
+		return "Wait until the registry's limit has passed, then retry the pull; with credentials for the source in the registry secret the limit is usually higher."
+	case NoPlatform:
+		return "The image has nothing for the platform that was asked for. Choose a tag or digest that has it."
+	case TLS:
+		return "Make the registry's certificate valid and trusted by the copier: mount its authority's certificate with --job-template. For a registry without TLS, name it with --insecure-registry."
+	case Network:
+		return "Check that pods in the pull namespace can reach the registry: its host name in DNS, network policies, proxy and firewall. Then retry the pull."
+	case DiskFull:
+		return "Free space, or raise the quota, where the message says that it ran out: the destination registry's storage or project quota, or the node's disk. Then retry the pull."
+	case Timeout:
+		return "The pull did not finish within its deadline. Look at its speed in the log's last lines; give it more time with --pull-deadline, or retry: blobs that have arrived are not copied again."
+	case Unschedulable:
+		return "No node can run the copier. Compare the message with the node selector, tolerations and resources in --job-template, add capacity, then retry the pull."
+	case Invalid:
+		return "Nothing that is tried again will help: correct what the message names (the image, the copier's image or the Job template), then start the pull anew."
+	case Lost:
+		return "Its Job was deleted by somebody or something else than pullwatch. Retrying is safe: start the pull again."
+	default:
+		return "Read the message and the last lines of the log; retrying is safe, and blobs that have arrived are not copied again."
+	}
+}
+
+// Truncate cuts s to at most n bytes without splitting a character.
+func Truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,37 @@
+package resolvers
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler/transport"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// pump sends what next returns to a channel, as gqlgen wants it, until next returns an error or ctx is done; then it
+// calls stop and closes the channel. io.EOF is the end of the stream, any other error is sent to the subscriber.
+func pump[T any](ctx context.Context, next func(context.Context) (T, error), stop func()) <-chan T {
+	values := make(chan T)
+	go func() {
+		defer close(values)
+		defer stop()
+		for {
+			value, err := next(ctx)
+			switch {
+			case ctx.Err() != nil, errors.Is(err, io.EOF):
+				return
+			case err != nil:
+				transport.AddSubscriptionError(ctx, PresentError(ctx, gqlerror.WrapPath(graphql.GetPath(ctx), err)))
+				return
+			}
+			select {
+			case values <- value:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return values
+}

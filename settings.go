@@ -1,0 +1,181 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"pullwatch/demo"
+	"pullwatch/pull"
+)
+
+// commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is
+// PULLWATCH_MAX_PARALLEL.
+type commands struct {
+	Serve  serveSettings  `cmd:"" default:"withargs" help:"Serve the GraphQL API (the default command)."`
+	Mirror mirrorSettings `cmd:"" help:"Copy one image from a registry to another. Pulls run this in their pods; it works from a shell, too."`
+}
+
+// serveSettings are the flags of the server.
+type serveSettings struct {
+	Listen         string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
+	AuthNoneAnyway bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
+	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may open WebSockets, e.g. https://dash.example. Repeatable."`
+	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS."`
+	TLSKey         string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
+	DrainTimeout   time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
+
+	Kubeconfig string `group:"Cluster" type:"existingfile" placeholder:"FILE" help:"Cluster to use. Default: the one that it runs in, otherwise the usual kubeconfig rules."`
+	Namespace  string `group:"Cluster" placeholder:"NAME" help:"Namespace of the pull Jobs. Default: the kubeconfig's or the pod's own."`
+	Demo       bool   `group:"Cluster" help:"Use an embedded, simulated cluster that needs nothing else."`
+	DemoPulls  int    `group:"Cluster" default:"12" placeholder:"N" help:"How many pulls the demo keeps active. (${default})"`
+
+	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror."`
+	CopierImage      string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
+	MaxParallel      int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
+	RegistrySecret   string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
+	InsecureRegistry []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry to speak plain HTTP to. Repeatable."`
+	JobTemplate      string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, host network."`
+	PullDeadline     time.Duration `group:"Pulls" default:"1h" help:"How long a pull may take from when it leaves the queue, all attempts together. (${default})"`
+	HistoryTTL       time.Duration `group:"Pulls" name:"history-ttl" default:"24h" help:"How long a finished pull is kept. (${default})"`
+
+	LogFormat string `group:"Logging" enum:"text,json" default:"text" help:"text or json. (${default})"`
+	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
+}
+
+// Validate is called by kong once all flags are read.
+func (s *serveSettings) Validate() error {
+	var errs []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	host, _, err := net.SplitHostPort(s.Listen)
+	refuse(err != nil, "--listen=%s: expected HOST:PORT", s.Listen)
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
+	refuse(err == nil && !loopback && !s.AuthNoneAnyway,
+		"--listen=%s: everybody who reaches this address could start and cancel pulls and read logs; listen on 127.0.0.1 behind something that asks who they are, or give --auth-none-anyway", s.Listen)
+	refuse((s.TLSCert == "") != (s.TLSKey == ""), "--tls-cert and --tls-key go together")
+	refuse(s.DrainTimeout < 0 || s.DrainTimeout > 20*time.Second, "--drain-timeout=%s: must be 0s to 20s", s.DrainTimeout)
+	refuse(s.Demo && s.Kubeconfig != "", "--demo and --kubeconfig exclude each other")
+	refuse(!s.Demo && s.CopierImage == "", "--copier-image: give the image that holds this program, which pulls run; or try it with --demo")
+	refuse(s.DemoPulls < 1 || s.DemoPulls > 100_000, "--demo-pulls=%d: must be 1 to 100000", s.DemoPulls)
+	refuse(s.MaxParallel < 1, "--max-parallel=%d: must be at least 1", s.MaxParallel)
+	refuse(s.PullDeadline < time.Second, "--pull-deadline=%s: must be at least 1s", s.PullDeadline)
+	refuse(s.HistoryTTL < 0 || s.HistoryTTL > 10*365*24*time.Hour, "--history-ttl=%s: must be 0s to ten years", s.HistoryTTL)
+	return errors.Join(errs...)
+}
+
+// useDemo sets what the demo needs and was not given, and returns how to reach its cluster.
+func (s *serveSettings) useDemo(cluster *demo.Cluster) *rest.Config {
+	s.Namespace = cmp.Or(s.Namespace, "pulls")
+	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
+	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
+	return cluster.Config()
+}
+
+// useCluster returns how to reach the cluster, and sets the namespace of the Jobs when none was given.
+func (s *serveSettings) useCluster() (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = s.Kubeconfig
+	overrides := &clientcmd.ConfigOverrides{}
+	overrides.Context.Namespace = s.Namespace
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no cluster to use (give --kubeconfig, or try it with --demo): %w", err)
+	}
+	if s.Namespace, _, err = loader.Namespace(); err != nil {
+		return nil, fmt.Errorf("namespace of the Jobs: %w", err)
+	}
+	// A burst of starts is 100 Jobs; client-go's default of 5 calls a second would take 20 s for them.
+	config.QPS, config.Burst = 100, 200
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	config.UserAgent = "pullwatch"
+	return config, nil
+}
+
+// jobTemplate returns the content of --job-template, nil without one.
+func (s *serveSettings) jobTemplate() ([]byte, error) {
+	if s.JobTemplate == "" {
+		return nil, nil
+	}
+	return os.ReadFile(s.JobTemplate)
+}
+
+// destination returns the default destination, checked; empty for none.
+func (s *serveSettings) destination() (string, error) {
+	if s.Destination == "" {
+		return "", nil
+	}
+	return pull.ParseDestination(s.Destination)
+}
+
+func (s *serveSettings) level() slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		panic(err) // kong lets only known levels through
+	}
+	return level
+}
+
+func (s *serveSettings) newLogger(level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// announce logs where the server can be reached, and what it is not.
+func (s *serveSettings) announce(log *slog.Logger, at net.Addr) {
+	scheme := "http"
+	if s.TLSCert != "" {
+		scheme = "https"
+	}
+	url := fmt.Sprintf("%s://%s/", scheme, at)
+	if s.Demo {
+		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url)
+		return
+	}
+	log.Info("serving", "url", url, "namespace", s.Namespace)
+}
+
+// mirrorSettings are the flags of the copier.
+type mirrorSettings struct {
+	Source           string   `arg:"" name:"SRC" help:"Image to copy, e.g. nginx:1.27 or host:5000/app@sha256:…"`
+	Destination      string   `arg:"" name:"DST" help:"Where to, e.g. harbor.example/mirror/nginx:1.27"`
+	InsecureRegistry []string `placeholder:"HOST[:PORT]" help:"Registry to speak plain HTTP to. Repeatable."`
+	TerminationLog   string   `placeholder:"FILE" help:"Write the outcome, in JSON, to this file."`
+}
+
+// parse reads the command line; it prints help or errors and ends the program where those are the answer.
+func parse(args []string) (*commands, *kong.Context, error) {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name(filepath.Base(os.Args[0])),
+		kong.Description("pullwatch copies container images into a registry with Kubernetes Jobs and shows every pull live over GraphQL."),
+		kong.DefaultEnvars("PULLWATCH"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		parser.FatalIfErrorf(err)
+	}
+	return &c, ctx, nil
+}
