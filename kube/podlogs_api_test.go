@@ -38,7 +38,6 @@ type logAPI struct {
 	changed chan struct{}
 	// generation counts how often all watches have been cut.
 	generation int
-	lists      int
 }
 
 // change is one version of one object; the objects are those whose last change is no deletion.
@@ -53,7 +52,8 @@ type change struct {
 func newLogAPI(t *testing.T) *logAPI {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	api := &logAPI{changed: make(chan struct{})}
+	// Version 0 would stand for any version, so something has happened already.
+	api := &logAPI{changed: make(chan struct{}), history: []change{{}}}
 	api.server = httptest.NewServer(api)
 	transport := &http.Transport{}
 	client, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: api.server.URL, QPS: -1},
@@ -162,7 +162,6 @@ func selected(c change, r *http.Request, kind string) bool {
 func (a *logAPI) serveList(w http.ResponseWriter, r *http.Request, kind string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lists++
 	last := map[string]change{}
 	for _, c := range a.history {
 		if selected(c, r, kind) {
@@ -175,8 +174,7 @@ func (a *logAPI) serveList(w http.ResponseWriter, r *http.Request, kind string) 
 			items = append(items, c.Object)
 		}
 	}
-	version := map[string]any{"resourceVersion": strconv.Itoa(len(a.history) + 1000)}
-	version["resourceVersion"] = strconv.Itoa(max(len(a.history), 1))
+	version := map[string]any{"resourceVersion": strconv.Itoa(len(a.history))}
 	list := map[string]any{"metadata": version, "items": items, "apiVersion": "v1", "kind": "PodList"}
 	if kind == "jobs" {
 		list["apiVersion"], list["kind"] = "batch/v1", "JobList"

@@ -1,0 +1,72 @@
+package kube
+
+import (
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"pullwatch/podlog"
+)
+
+func TestLogPodContainers(t *testing.T) {
+	crashed := endedState("1", 1, "Error")
+	crashLoop := waitingState("CrashLoopBackOff", "back-off 10s")
+	crashLoop.LastTerminationState = crashed.State
+	restarted := runningState("2")
+	restarted.RestartCount = 1
+	restarted.LastTerminationState = crashed.State
+	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error"}
+	for _, test := range []struct {
+		name   string
+		phase  corev1.PodPhase
+		status corev1.ContainerStatus
+		want   podlog.Container
+	}{
+		{"no reason", corev1.PodPending, corev1.ContainerStatus{}, podlog.Container{Waiting: "it has not started yet"}},
+		{"waiting", corev1.PodPending, waitingState("ErrImagePull", ""), podlog.Container{Waiting: "ErrImagePull"}},
+		{"waiting with message", corev1.PodPending, waitingState("ErrImagePull", "not found"),
+			podlog.Container{Waiting: "ErrImagePull: not found"}},
+		{"running", corev1.PodRunning, runningState("1"), podlog.Container{Run: podlog.Run{ID: "1", Running: true}}},
+		{"pod failed while its node is away", corev1.PodFailed, runningState("1"), podlog.Container{Run: podlog.Run{ID: "1"}}},
+		{"ended", corev1.PodRunning, crashed, podlog.Container{Run: first}},
+		{"ended without an ID", corev1.PodFailed, endedState("", 128, "StartError"),
+			podlog.Container{Run: podlog.Run{ID: "app#0", ExitCode: 128, Reason: "StartError"}}},
+		{"crash loop", corev1.PodRunning, crashLoop,
+			podlog.Container{Run: first, Previous: first, Waiting: "CrashLoopBackOff: back-off 10s"}},
+		{"restarted", corev1.PodRunning, restarted,
+			podlog.Container{Run: podlog.Run{ID: "2", Running: true}, Previous: first}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.want.Name = "app"
+			if got := logPod(logTestPod("web", test.phase, test.status)).Containers; !slices.Equal(got, []podlog.Container{test.want}) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestLogPodOrder(t *testing.T) {
+	pod := &corev1.Pod{
+		Spec: corev1.PodSpec{
+			EphemeralContainers: []corev1.EphemeralContainer{
+				{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug"}},
+			},
+			Containers:     []corev1.Container{{Name: "app"}},
+			InitContainers: []corev1.Container{{Name: "init"}},
+		},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes fit",
+		}}},
+	}
+	var names []string
+	for _, c := range logPod(pod).Containers {
+		names = append(names, c.Name)
+		if c.Waiting != "Unschedulable: 0/1 nodes fit" {
+			t.Errorf("%s waits because %q", c.Name, c.Waiting)
+		}
+	}
+	if want := []string{"init", "app", "debug"}; !slices.Equal(names, want) {
+		t.Errorf("got %q, want %q", names, want)
+	}
+}

@@ -1,0 +1,254 @@
+package podlog
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestBatchesAreBounded(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		message string
+		lines   int
+	}{
+		{"many short lines", "", 10_000},
+		{"lines", strings.Repeat("x", 200), 10_000},
+		{"long lines", strings.Repeat("x", 3*MaxMessage), 20},
+		{"long invalid lines", strings.Repeat("\xff", 3*MaxMessage), 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log strings.Builder
+			for i := range test.lines {
+				log.WriteString(at(i, test.message))
+			}
+			source := newFakeSource(replies(map[string][]reply{"web/app": {ok(text, log.String())}}),
+				pods(finished(pod("web", ended("1", 0, "")))))
+			st := startStream(t, source, podInput())
+			lines := 0
+			for {
+				batch, err := st.Next(t.Context())
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				bytes := 0
+				for i, line := range batch.Lines {
+					bytes += len(line.Message)
+					if want := start.Add(time.Duration(lines+i) * time.Millisecond); !line.Timestamp.Equal(want) {
+						t.Fatalf("line %d is out of order", lines+i)
+					}
+					if cut := max(0, len(test.message)-MaxMessage); len(line.Message) > MaxMessage || line.TruncatedBytes < cut {
+						t.Fatalf("line %d has %d bytes, %d cut", lines+i, len(line.Message), line.TruncatedBytes)
+					}
+				}
+				if n := len(batch.Lines) + len(batch.Notices); n > MaxBatchLines || bytes > MaxBatchBytes {
+					t.Fatalf("batch of %d lines and %d bytes", n, bytes)
+				}
+				lines += len(batch.Lines)
+			}
+			if lines != test.lines {
+				t.Errorf("got %d lines, want %d", lines, test.lines)
+			}
+		})
+	}
+}
+
+// TestBatchWindow checks that a line waits for others for BatchWindow and no longer.
+func TestBatchWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) { return r, nil }, pods(pod("web", running("1"))))
+		st := startStream(t, source, podInput())
+		if batch, err := st.Next(t.Context()); err != nil || len(batch.Notices) != 1 {
+			t.Fatalf("got %v, %v, want a notice", batch, err)
+		}
+		go func() {
+			for i := range 3 {
+				io.WriteString(w, at(i, "x"))
+				pass(BatchWindow * 2 / 3)
+			}
+		}()
+		begin := time.Now()
+		for _, want := range []struct {
+			lines int
+			after time.Duration
+		}{{2, BatchWindow}, {1, BatchWindow*4/3 + BatchWindow}} {
+			batch, err := st.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after := time.Since(begin).Round(time.Millisecond); len(batch.Lines) != want.lines || after != want.after.Round(time.Millisecond) {
+				t.Errorf("got %d lines after %v, want %+v", len(batch.Lines), after, want)
+			}
+		}
+	})
+}
+
+func TestMergedByTimestamp(t *testing.T) {
+	lines := func(key sourceKey, seconds ...int) chunk {
+		c := chunk{key: key}
+		for _, s := range seconds {
+			c.lines = append(c.lines, Line{Container: fmt.Sprint(key), Timestamp: start.Add(time.Duration(s) * time.Second)})
+		}
+		return c
+	}
+	var got []string
+	for _, line := range mergeLines([]chunk{lines(1, 1, 4), lines(2, 2, 9, 3), lines(1, 5), {notices: []Notice{{}}}, lines(3, 5)}) {
+		got = append(got, fmt.Sprintf("%s:%v", line.Container, line.Timestamp.Sub(start)))
+	}
+	if want := "1:1s 2:2s 1:4s 1:5s 3:5s 2:9s 2:3s"; strings.Join(got, " ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, " "), want)
+	}
+}
+
+// endlessLog brings lines for ever and counts what was taken.
+type endlessLog struct {
+	line  string
+	rest  string
+	taken *atomic.Int64
+}
+
+func (l *endlessLog) Read(p []byte) (n int, _ error) {
+	for n < len(p) {
+		if l.rest == "" {
+			l.rest = l.line
+		}
+		taken := copy(p[n:], l.rest)
+		l.rest = l.rest[taken:]
+		n += taken
+	}
+	l.taken.Add(int64(n))
+	return n, nil
+}
+
+func (l *endlessLog) Close() error { return nil }
+
+// TestSlowReaderHoldsBackTheSource checks that a stream takes no more from the source than its queue holds.
+func TestSlowReaderHoldsBackTheSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var taken atomic.Int64
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) {
+			return &endlessLog{line: at(0, strings.Repeat("x", 10_000)), taken: &taken}, nil
+		}, pods(pod("web", running("1"))))
+		startStream(t, source, podInput())
+		synctest.Wait()
+		if n := taken.Load(); n > (queuedChunks+2)*maxChunkBytes {
+			t.Errorf("took %d bytes that nobody has asked for", n)
+		}
+	})
+}
+
+// TestLeaving ends streams at moments of every kind; the bubble fails when a goroutine is left.
+func TestLeaving(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			var taken atomic.Int64
+			source := newFakeSource(func(req LogRequest) (io.ReadCloser, error) {
+				switch req.Container {
+				case "fast":
+					return &endlessLog{line: at(0, "x"), taken: &taken}, nil
+				case "silent":
+					return hanging(""), nil
+				default:
+					return nil, errors.New("refused")
+				}
+			}, pods(pod("web", Container{Name: "fast", Run: Run{ID: "1", Running: true}},
+				Container{Name: "silent", Run: Run{ID: "2", Running: true}},
+				Container{Name: "refused", Run: Run{ID: "3", Running: true}}, Container{Name: "waiting"})))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			st, err := newTestStreamer(source).Stream(ctx, podInput())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range random.IntN(20) {
+				if _, err := st.Next(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if random.IntN(2) == 0 {
+				cancel()
+			}
+			go st.Close()
+			for err == nil {
+				_, err = st.Next(t.Context())
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("seed %d: ended with %v", seed, err)
+			}
+			st.Close()
+		})
+	}
+}
+
+func TestCursor(t *testing.T) {
+	marks := map[sourceKey]mark{
+		7: {run: 8, position: position{timestamp: start.Add(time.Nanosecond), count: 3}},
+		3: {run: 4},
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(encodeCursor(marks))
+	if err != nil || raw[0] != cursorVersion {
+		t.Fatalf("got %x, %v", raw, err)
+	}
+	got := map[sourceKey]mark{}
+	for raw = raw[1:]; len(raw) > 0; {
+		key, run := binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
+		raw = raw[16:]
+		seconds, n := binary.Varint(raw)
+		nanoseconds, m := binary.Uvarint(raw[n:])
+		count, o := binary.Uvarint(raw[n+m:])
+		raw = raw[n+m+o:]
+		got[sourceKey(key)] = mark{run, position{time.Unix(seconds, int64(nanoseconds)).UTC(), int(count)}}
+	}
+	if len(got) != 2 || got[7] != marks[7] || got[3] != marks[3] {
+		t.Errorf("got %v, want %v", got, marks)
+	}
+	if encodeCursor(marks) != encodeCursor(marks) {
+		t.Error("the same marks give different cursors")
+	}
+}
+
+// BenchmarkStream measures lines of 200 bytes from a source in memory.
+func BenchmarkStream(b *testing.B) {
+	const lines = 100_000
+	var log strings.Builder
+	for i := range lines {
+		log.WriteString(at(i, strings.Repeat("x", 200)))
+	}
+	b.SetBytes(int64(log.Len()))
+	b.ReportAllocs()
+	total := 0
+	for b.Loop() {
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) { return text(log.String()), nil },
+			pods(finished(pod("web", ended("1", 0, "")))))
+		st, err := newTestStreamer(source).Stream(b.Context(), podInput())
+		if err != nil {
+			b.Fatal(err)
+		}
+		for {
+			batch, err := st.Next(b.Context())
+			if err != nil {
+				break
+			}
+			total += len(batch.Lines)
+		}
+		st.Close()
+	}
+	if total != lines*b.N {
+		b.Fatalf("got %d lines, want %d", total, lines*b.N)
+	}
+	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "lines/s")
+}

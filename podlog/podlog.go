@@ -1,0 +1,94 @@
+// Package podlog streams the logs of pods: of one pod, of a Job's pods, or of all that a label selector matches.
+//
+// A Streamer asks a Source which pods there are and follows each container in a goroutine of its own. A follower reads
+// one run of its container after the other, takes a broken log up again behind the last line it has seen, and hands
+// lines over in chunks. Stream.Next packs chunks into batches as the reader asks for them. The queue between is
+// bounded: a slow reader slows the followers, and through them the kubelets, and loses nothing.
+package podlog
+
+import "time"
+
+// Bounds of what is accepted and delivered.
+const (
+	// MaxTailLines is the highest Input.TailLines.
+	MaxTailLines = 10_000
+	// MaxExpression bounds Input.Include and Input.Exclude, in bytes.
+	MaxExpression = 1 << 10
+	// MaxContainers is how many containers one stream follows at a time.
+	MaxContainers = 50
+	// MaxMessage bounds Line.Message, in bytes.
+	MaxMessage = 64 << 10
+	// MaxBatchLines and MaxBatchBytes bound a Batch: its lines and notices together, and the bytes of its messages.
+	MaxBatchLines = 1000
+	MaxBatchBytes = 256 << 10
+	// BatchWindow is how long a Batch waits for more after its first line or notice.
+	BatchWindow = 20 * time.Millisecond
+	// JobWait is how long a stream waits for a Job's first pod.
+	JobWait = 60 * time.Second
+)
+
+// Input says which logs to stream. Exactly one of Pod, Job and Selector is set.
+type Input struct {
+	Namespace string
+	Pod       *string
+	Job       *string
+	// Selector is a label selector as kubectl reads it, such as app=api,tier!=db.
+	Selector *string
+	// Container limits the stream to containers of that name; nil means all, init and ephemeral ones included.
+	Container *string
+	// TailLines is how many last lines to start with, 0 to MaxTailLines, of each container that has a log when the
+	// stream begins; nil means all.
+	TailLines *int
+	// Since leaves out lines before this moment.
+	Since *time.Time
+	// Follow keeps the stream going as lines come; otherwise it ends with what there is when it starts.
+	Follow bool
+	// Previous asks for the run before the current one, which has ended: nothing is followed.
+	Previous bool
+	// Include and Exclude are RE2 expressions of at most MaxExpression bytes that a message must and must not match.
+	Include, Exclude *string
+}
+
+// Batch is what is delivered at once. The lines of one container are in the order in which they were written; between
+// containers the order follows the timestamps within a batch. Neither slice is nil.
+type Batch struct {
+	Lines   []Line
+	Notices []Notice
+	// Cursor stands behind the last line of this batch, for every container of the stream.
+	Cursor string
+}
+
+// Line is one line of a container's log.
+type Line struct {
+	Pod, Container string
+	// Timestamp is when the container runtime read the line, in UTC; that of the line before, or zero, when the
+	// line came without one.
+	Timestamp time.Time
+	// Message is valid UTF-8 without its line end, at most MaxMessage bytes.
+	Message string
+	// TruncatedBytes counts what was cut off the end.
+	TruncatedBytes int
+}
+
+// Notice tells what happened to a source of lines.
+type Notice struct {
+	Kind NoticeKind
+	// Pod and Container are nil when the notice is about the stream as a whole.
+	Pod, Container *string
+	Message        string
+	// Count is a number of lines, where the kind has one.
+	Count *int
+}
+
+// NoticeKind is what a Notice tells.
+type NoticeKind string
+
+// The kinds of notices.
+const (
+	// Started comes before the first line of each run of a container.
+	Started NoticeKind = "STARTED"
+	// Waiting says why there is no log yet; once for each reason.
+	Waiting NoticeKind = "WAITING"
+	// Ended comes after the last line of a run that has ended.
+	Ended NoticeKind = "ENDED"
+)

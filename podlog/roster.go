@@ -1,0 +1,219 @@
+package podlog
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"pullwatch/usererr"
+)
+
+// roster keeps a follower for each container that the watch shows, and ends the watch when there is nothing more to
+// come. It belongs to the goroutine of the watch, but for what mu guards.
+type roster struct {
+	st *Stream
+	// uid is that of the pod, when the stream is of one pod.
+	uid     string
+	hadPods bool
+	first   bool
+	// jobWait fails the stream when its Job has no pod for too long.
+	jobWait *time.Timer
+	members map[sourceKey]*member
+	// gone holds the containers of deleted pods that cursors still speak of.
+	gone []sourceKey
+
+	mu     sync.Mutex
+	active int
+	// sealed means that no follower will be added.
+	sealed bool
+	// empty says why there are no pods yet.
+	empty string
+}
+
+// member is the roster's end of a follower.
+type member struct {
+	*statusBox
+	ended chan struct{}
+}
+
+func newRoster(st *Stream) *roster {
+	return &roster{st: st, first: true, members: map[sourceKey]*member{}}
+}
+
+// close is called when the watch has ended.
+func (r *roster) close() {
+	if r.jobWait != nil {
+		r.jobWait.Stop()
+	}
+}
+
+// reconcile brings the followers in line with what there is now. It never blocks, so that the watch goes on however
+// slow the reader is.
+func (r *roster) reconcile(s Snapshot) {
+	if r.st.ctx.Err() != nil || r.isSealed() && !r.st.plan.follow {
+		return
+	}
+	if r.st.plan.target.Pod != "" {
+		s.Pods = r.onePod(s.Pods)
+	}
+	if err := r.check(s); err != nil {
+		r.st.fail(err)
+		return
+	}
+	if err := r.update(s.Pods); err != nil {
+		r.st.fail(err)
+		return
+	}
+	r.forgetGone()
+	r.seal(s.Final)
+	if r.first {
+		r.first = false
+		close(r.st.started)
+	}
+}
+
+// onePod leaves only the pod that was there first: another of the same name is not what the caller asked for.
+func (r *roster) onePod(pods []Pod) []Pod {
+	if r.first && len(pods) > 0 {
+		r.uid = pods[0].UID
+	}
+	return slices.DeleteFunc(slices.Clone(pods), func(p Pod) bool { return p.UID != r.uid })
+}
+
+// update tells the followers what has changed, and starts one for each container that is new.
+func (r *roster) update(pods []Pod) error {
+	present := map[sourceKey]bool{}
+	var added []*follower
+	for _, pod := range pods {
+		for _, c := range pod.Containers {
+			if !r.st.plan.wants(c.Name) {
+				continue
+			}
+			key := newSourceKey(pod.UID, c.Name)
+			present[key] = true
+			status := containerStatus{Container: c, over: pod.Finished}
+			if m, ok := r.members[key]; ok {
+				m.set(status)
+			} else {
+				added = append(added, r.newFollower(pod.Name, key, status))
+			}
+		}
+	}
+	for key, m := range r.members {
+		if !present[key] {
+			m.set(containerStatus{Container: m.get().Container, over: true, gone: true})
+		}
+	}
+	return r.start(added)
+}
+
+func (r *roster) newFollower(pod string, key sourceKey, status containerStatus) *follower {
+	f := &follower{
+		source: r.st.source,
+		plan:   r.st.plan,
+		logger: r.st.logger,
+		pod:    pod,
+		name:   status.Name,
+		key:    key,
+		status: newStatusBox(status),
+		send:   r.st.send,
+	}
+	if r.first || !r.st.plan.follow {
+		if status.Run.ID != "" {
+			f.tail = r.st.plan.tail
+		}
+		if !r.st.plan.previous && status.Previous.ID != status.Run.ID {
+			// What had ended before the stream began is not asked for.
+			f.lastRead = status.Previous.ID
+		}
+	}
+	return f
+}
+
+func (r *roster) start(added []*follower) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := r.active + len(added); n > MaxContainers {
+		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d: narrow it "+
+			"with container, with a more specific selector, or by naming one pod", n, MaxContainers)
+	}
+	for _, f := range added {
+		m := &member{statusBox: f.status, ended: make(chan struct{})}
+		r.members[f.key] = m
+		r.active++
+		r.st.followers.Go(func() { r.follow(f, m) })
+	}
+	return nil
+}
+
+// follow runs a follower to its end.
+func (r *roster) follow(f *follower, m *member) {
+	if err := f.run(r.st.ctx); err != nil {
+		r.st.fail(err)
+	}
+	close(m.ended)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active--
+	r.finishIfComplete()
+}
+
+// forgetGone takes containers of deleted pods, whose followers have ended, out of the cursor.
+func (r *roster) forgetGone() {
+	for key, m := range r.members {
+		if !m.get().gone {
+			continue
+		}
+		select {
+		case <-m.ended:
+			delete(r.members, key)
+			r.gone = append(r.gone, key)
+		default:
+		}
+	}
+	for len(r.gone) > 0 && r.offer(chunk{key: r.gone[0], forget: true}) {
+		r.gone = r.gone[1:]
+	}
+}
+
+// offer queues a chunk unless the queue is full.
+func (r *roster) offer(c chunk) bool {
+	select {
+	case r.st.chunks <- c:
+		return true
+	default:
+		return false
+	}
+}
+
+// seal ends the watch once nothing that it can tell matters any more.
+func (r *roster) seal(final bool) {
+	plan := r.st.plan
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !plan.follow:
+		r.sealed = r.hadPods || plan.target.Job == ""
+		if r.sealed {
+			r.st.stopWatch()
+		}
+	case plan.target.Pod != "":
+		r.sealed = true
+	case plan.target.Job != "":
+		r.sealed = final && r.hadPods
+	}
+	r.finishIfComplete()
+}
+
+// finishIfComplete ends the stream when all that it will ever have is delivered. It is called with mu held.
+func (r *roster) finishIfComplete() {
+	if r.sealed && r.active == 0 {
+		r.st.stopWatch()
+	}
+}
+
+func (r *roster) isSealed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sealed
+}

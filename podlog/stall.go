@@ -1,0 +1,75 @@
+package podlog
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// stallLimit is how long a log may stay silent after its run has ended before it is given up: when a node dies, its
+// connections can hang for as long as the pod's node is unknown.
+const stallLimit = 10 * time.Second
+
+// stallGuard cancels a request for a log that hangs although its run has ended. While the run goes on, silence is
+// normal.
+type stallGuard struct {
+	mu      sync.Mutex
+	timer   *time.Timer
+	ended   bool
+	waiting bool
+}
+
+// newStallGuard returns a guard for a request that is being opened. The caller calls stop when the request is over.
+func newStallGuard(cancel func()) *stallGuard {
+	g := &stallGuard{timer: time.AfterFunc(stallLimit, cancel), waiting: true}
+	g.timer.Stop()
+	return g
+}
+
+// runEnded tells the guard that no more will be written to the log.
+func (g *stallGuard) runEnded() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ended && g.waiting {
+		g.timer.Reset(stallLimit)
+	}
+	g.ended = true
+}
+
+// setWaiting tells the guard whether the request waits for the other side now.
+func (g *stallGuard) setWaiting(waiting bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = waiting
+	switch {
+	case !g.ended:
+	case waiting:
+		g.timer.Reset(stallLimit)
+	default:
+		g.timer.Stop()
+	}
+}
+
+func (g *stallGuard) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ended = false
+	g.timer.Stop()
+}
+
+// guardedReader reads a log under a stallGuard. Before each read, which may block for long, it calls flush.
+type guardedReader struct {
+	log   io.Reader
+	guard *stallGuard
+	flush func() error
+}
+
+func (r *guardedReader) Read(p []byte) (int, error) {
+	if err := r.flush(); err != nil {
+		return 0, err
+	}
+	r.guard.setWaiting(true)
+	n, err := r.log.Read(p)
+	r.guard.setWaiting(false)
+	return n, err
+}
