@@ -1,0 +1,184 @@
+package mirror
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"pullwatch/pull"
+)
+
+// failure is an error that has been understood.
+type failure struct {
+	reason pull.FailureReason
+	// message is one sentence for people: which side failed and how, and what the registry said.
+	message string
+	// permanent means that another run would fail alike.
+	permanent bool
+	// again means that another try within this run may help, even where another run would not.
+	again bool
+}
+
+func (f *failure) Error() string { return f.message }
+
+// verdict is what an error amounts to, whichever registry it came from.
+type verdict struct {
+	reason    pull.FailureReason
+	permanent bool
+	again     bool
+	// says is the sentence's middle, between the name of the registry and what was said.
+	says string
+}
+
+// classify understands every error of a copy.
+func classify(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	blamed, ok := errors.AsType[*sideError](err)
+	switch {
+	case ok:
+		v := judge(blamed)
+		return &failure{reason: v.reason, permanent: v.permanent, again: v.again,
+			message: pull.Truncate(fmt.Sprintf("The %s %s: %s", blamed.side.name(), v.says, said(blamed.err)),
+				pull.MaxFailureMessage)}
+	case errors.Is(err, context.Canceled):
+		return &failure{reason: pull.Unknown,
+			message: "Stopped before the copy was complete; what has arrived is not copied again"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &failure{reason: pull.Timeout,
+			message: "The copy did not finish in the time that it was given; what has arrived is not copied again"}
+	default:
+		return &failure{reason: pull.Unknown, message: sentence(err.Error())}
+	}
+}
+
+func judge(e *sideError) verdict {
+	if answer, ok := errors.AsType[*transport.Error](e.err); ok {
+		return judgeAnswer(e.side, answer)
+	}
+	switch err := e.err; {
+	case errors.Is(err, errNoPlatform):
+		return verdict{reason: pull.NoPlatform, permanent: true, says: "has nothing to copy in " + e.side.image}
+	case errors.Is(err, errTooLarge), isA[*unsupportedError](err):
+		return verdict{reason: pull.Invalid, permanent: true,
+			says: "has " + e.side.image + " in a form that cannot be copied"}
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return verdict{reason: pull.TLS, permanent: true,
+			says: "speaks plain HTTP, which only --insecure-registry=" + e.side.registry + " allows"}
+	case isA[*tls.CertificateVerificationError](err),
+		isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err), isA[x509.CertificateInvalidError](err),
+		isA[tls.RecordHeaderError](err), isA[tls.AlertError](err):
+		return verdict{reason: pull.TLS, permanent: true, says: "cannot be spoken to securely"}
+	case isA[*stallError](err), errors.Is(err, context.DeadlineExceeded):
+		return verdict{reason: pull.Timeout, says: "stopped answering"}
+	case errors.Is(err, syscall.ENOSPC):
+		return verdict{reason: pull.DiskFull, says: "cannot be copied from or to"}
+	case isA[*net.OpError](err), isA[*net.DNSError](err), isA[syscall.Errno](err):
+		return verdict{reason: pull.Network, says: "cannot be reached"}
+	case isA[*plainHTTPError](err):
+		return verdict{reason: pull.TLS, permanent: true, says: "cannot be spoken to securely"}
+	case isA[*url.Error](err), isA[*readError](err), isA[net.Error](err), errors.Is(err, io.ErrUnexpectedEOF):
+		return verdict{reason: pull.Network, says: "broke off the connection"}
+	default:
+		// Not the network and not a refusal: an answer that cannot be right, such as content with another digest.
+		// A proxy in between may have spoilt it, so it is asked again, but not for ever.
+		return verdict{reason: pull.Invalid, permanent: true, again: true, says: "answered with something wrong"}
+	}
+}
+
+// judgeAnswer understands an answer that says no.
+func judgeAnswer(s side, answer *transport.Error) verdict {
+	status := answer.StatusCode
+	has := func(codes ...transport.ErrorCode) bool {
+		return slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
+	}
+	switch {
+	case status == http.StatusTooManyRequests, has(transport.TooManyRequestsErrorCode):
+		return verdict{reason: pull.RateLimited, says: "limits how often it may be asked"}
+	case status == http.StatusInsufficientStorage, outOfSpace(answer):
+		return verdict{reason: pull.DiskFull, says: "has no space left"}
+	case status == http.StatusUnauthorized, status == http.StatusForbidden,
+		has(transport.UnauthorizedErrorCode, transport.DeniedErrorCode):
+		return verdict{reason: pull.Unauthorized, permanent: true, says: s.refusal()}
+	case s.role == "destination" && has(transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,
+		transport.BlobUnknownErrorCode, transport.ManifestBlobUnknownErrorCode, transport.ManifestUnknownErrorCode):
+		return verdict{reason: pull.Unknown, says: "lost what had been uploaded"}
+	case has(transport.DigestInvalidErrorCode, transport.SizeInvalidErrorCode):
+		return verdict{reason: pull.Invalid, permanent: true, again: true, says: "received something else than was sent"}
+	case status == http.StatusNotFound, has(transport.NameUnknownErrorCode, transport.ManifestUnknownErrorCode,
+		transport.BlobUnknownErrorCode):
+		return verdict{reason: pull.NotFound, permanent: true, says: "does not have " + s.image}
+	case status == http.StatusRequestTimeout:
+		return verdict{reason: pull.Timeout, says: "gave up waiting"}
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout,
+		has(transport.UnavailableErrorCode):
+		return verdict{reason: pull.Network, says: "is not available"}
+	case status >= http.StatusInternalServerError:
+		return verdict{reason: pull.Unknown, says: "failed"}
+	default:
+		return verdict{reason: pull.Invalid, permanent: true, says: "rejects " + s.image}
+	}
+}
+
+// refusal says that access was denied. Many registries answer so for what does not exist, too, lest strangers find out.
+func (s side) refusal() string {
+	who := "with these credentials"
+	if s.anonymous {
+		who = "without credentials"
+	}
+	if s.role == "destination" {
+		return fmt.Sprintf("does not accept %s %s", s.image, who)
+	}
+	return fmt.Sprintf("does not give %s %s, or does not have it", s.image, who)
+}
+
+// outOfSpace looks into what a registry says: there is no code for it. Harbor answers 403 or 412 when a project's quota
+// is used up; the reference registry answers 500 with the file system's error, by text or by number.
+func outOfSpace(answer *transport.Error) bool {
+	text := strings.ToLower(answer.Error())
+	return answer.StatusCode >= http.StatusBadRequest &&
+		(strings.Contains(text, "quota") || strings.Contains(text, "exceed the configured upper limit") ||
+			strings.Contains(text, "no space left on device") || strings.Contains(text, "insufficient storage") ||
+			strings.Contains(text, fmt.Sprintf("err:%d ", syscall.ENOSPC)))
+}
+
+// said returns the innermost words of an error, on one line: request URLs are left out, which repeat what the message
+// says already and may hold signatures.
+func said(err error) string {
+	if answer, ok := errors.AsType[*transport.Error](err); ok {
+		bare := *answer
+		bare.Request = nil
+		return oneLine(bare.Error())
+	}
+	if broken, ok := errors.AsType[*url.Error](err); ok {
+		err = broken.Err
+	}
+	return oneLine(err.Error())
+}
+
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
+}
+
+// sentence returns s on one line and with a capital letter.
+func sentence(s string) string {
+	s = pull.Truncate(oneLine(s), pull.MaxFailureMessage)
+	return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):]
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

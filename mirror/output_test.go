@@ -1,0 +1,100 @@
+package mirror
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pullwatch/pull"
+)
+
+func TestSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 9_949: "9.9 kB", 9_950: "10 kB",
+		999_499: "999 kB", 999_500: "1.0 MB", 1_234_567_890: "1.2 GB", 45_600_000: "46 MB",
+		5_000_000_000_000_000: "5000 TB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestBar(t *testing.T) {
+	total := int64(200_000_000)
+	report := pull.Report{Message: "not shown again", BytesDone: 50_000_000, BytesTotal: &total,
+		BytesPerSecond: 10_000_000}
+	for _, test := range []struct {
+		width int
+		want  string
+	}{
+		{100, "[==========                              ]  25%  50 MB of 200 MB  10 MB/s  15s left"},
+		{70, "[======                    ]  25%  50 MB of 200 MB  10 MB/s  15s left"},
+		{20, "25%  50 MB of 200 MB  10 MB/s  15s left"},
+	} {
+		var out bytes.Buffer
+		(&bar{out: &out, width: func() int { return test.width }}).progress(report)
+		if got := strings.TrimPrefix(out.String(), clearLine); got != test.want {
+			t.Errorf("%d columns: %q, want %q", test.width, got, test.want)
+		}
+	}
+}
+
+func TestBarAndMessages(t *testing.T) {
+	var out bytes.Buffer
+	b := &bar{out: &out, width: func() int { return defaultWidth }}
+	none, some := int64(0), int64(4)
+	b.progress(pull.Report{})
+	b.event(pull.Report{Message: "Copying"})
+	b.progress(pull.Report{BytesTotal: &none})
+	b.progress(pull.Report{BytesTotal: &some, BytesDone: 4})
+	b.event(pull.Report{Message: "Copied"})
+	got := out.String()
+	if strings.Count(got, "\n") != 2 || strings.Count(got, "100%") != 2 || !strings.HasSuffix(got, clearLine+"Copied\n") {
+		t.Errorf("output %q", got)
+	}
+}
+
+func TestReportsAreLinesOfJSON(t *testing.T) {
+	var out bytes.Buffer
+	total := int64(10)
+	l := jsonLines{&out}
+	l.event(pull.Report{Time: time.Unix(0, 0).UTC(), Message: "Reading"})
+	l.progress(pull.Report{Time: time.Unix(1, 0).UTC(), Message: "Copying", BytesDone: 4, BytesTotal: &total,
+		BytesPerSecond: 2})
+	want := `{"time":"1970-01-01T00:00:00Z","msg":"Reading","bytesDone":0}
+{"time":"1970-01-01T00:00:01Z","msg":"Copying","bytesDone":4,"bytesTotal":10,"bytesPerSecond":2}
+`
+	if out.String() != want {
+		t.Errorf("got %s, want %s", &out, want)
+	}
+}
+
+func TestCommandWritesLogAndOutcome(t *testing.T) {
+	dir := t.TempDir()
+	stdout, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	termination := filepath.Join(dir, "termination")
+	opts := Options{Source: "UPPER", Destination: "localhost/x"}
+	if code := Command(t.Context(), opts, stdout, termination); code != pull.ExitPermanent {
+		t.Errorf("exit code %d", code)
+	}
+	Command(t.Context(), opts, stdout, filepath.Join(dir, "missing", "termination"))
+	log, err := os.ReadFile(stdout.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcome, err := os.ReadFile(termination)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(log)), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[1], "could not be written") || !strings.Contains(lines[2], "UPPER") ||
+		!strings.Contains(string(outcome), `"reason":"INVALID"`) {
+		t.Errorf("log %s, outcome %s", log, outcome)
+	}
+}

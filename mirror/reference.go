@@ -1,0 +1,75 @@
+package mirror
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"pullwatch/pull"
+)
+
+// parseReference parses a reference, in which a digest outweighs a tag. Only a registry among insecure gets the
+// library's permission to use plain HTTP; that it gives the same to local and private addresses is undone by guard.
+func parseReference(s string, insecure []string) (name.Reference, error) {
+	ref, err := name.ParseReference(s)
+	if err == nil && slices.Contains(insecure, ref.Context().RegistryStr()) {
+		ref, err = name.ParseReference(s, name.Insecure)
+	}
+	if err != nil {
+		return nil, &failure{reason: pull.Invalid, permanent: true, message: sentence(err.Error())}
+	}
+	return ref, nil
+}
+
+// target is where an image is copied to: under a tag, or only by its digest.
+type target struct {
+	repository name.Repository
+	// tag is empty when only a digest was given.
+	tag string
+	// digest is empty unless the copy must have it.
+	digest string
+}
+
+func parseTarget(s string, insecure []string) (target, error) {
+	ref, err := parseReference(s, insecure)
+	if err != nil {
+		return target{}, err
+	}
+	t := target{repository: ref.Context()}
+	switch ref := ref.(type) {
+	case name.Tag:
+		t.tag = ref.TagStr()
+	case name.Digest:
+		t.digest = ref.DigestStr()
+		tagged, _, _ := strings.Cut(s, "@")
+		// A colon before the last slash belongs to the registry's port.
+		if _, tag, ok := strings.Cut(tagged[strings.LastIndex(tagged, "/")+1:], ":"); ok {
+			t.tag = tag
+		}
+	}
+	return t, nil
+}
+
+// accepts returns an error when the destination asks for another digest than the source has.
+func (t target) accepts(root *manifest) error {
+	if t.digest == "" {
+		return nil
+	}
+	want, err := v1.NewHash(t.digest)
+	if err == nil && root.is(want) {
+		return nil
+	}
+	return &failure{reason: pull.Invalid, permanent: true,
+		message: fmt.Sprintf("The destination asks for %s, but the source is %s", t.digest, root.digest)}
+}
+
+// reference is what the root manifest is put under.
+func (t target) reference(root *manifest) name.Reference {
+	if t.tag == "" {
+		return t.repository.Digest(root.digest.String())
+	}
+	return t.repository.Tag(t.tag)
+}
