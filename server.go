@@ -93,7 +93,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	hub := feed.New()
 	tracker := kube.NewTracker(hub, log)
-	watch := kube.NewWatch(client, s.Namespace, tracker)
+	watch := kube.NewWatch(client, s.Namespace, tracker, log)
 	pulls, err := kube.NewPulls(client, kube.JobSettings{
 		Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
 		Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,

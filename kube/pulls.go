@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -60,9 +59,6 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
-// concurrentStarts bounds the Jobs that one call creates at the same time.
-const concurrentStarts = 8
-
 // Start starts a pull of each image to destination, nil for the configured one. Every image has a result of its own, in
 // the order given; an error means that none was started.
 func (p *Pulls) Start(ctx context.Context, images []string, destination *string) ([]*pull.StartResult, error) {
@@ -82,28 +78,21 @@ func (p *Pulls) Start(ctx context.Context, images []string, destination *string)
 	if err := p.checkSynced(); err != nil {
 		return nil, err
 	}
+	// One after the other, so that the leader sees them in the order in which they are to start.
 	results := make([]*pull.StartResult, len(images))
-	now := time.Now()
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, concurrentStarts)
 	for i, image := range images {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			results[i] = p.startOne(ctx, image, to, now.Add(time.Duration(i)))
-		})
+		results[i] = p.startOne(ctx, image, to)
 	}
-	wg.Wait()
 	return results, nil
 }
 
-func (p *Pulls) startOne(ctx context.Context, given, destination string, now time.Time) *pull.StartResult {
+func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.StartResult {
 	result := &pull.StartResult{Image: given}
 	image, err := pull.ParseImage(given)
 	if err == nil {
 		var at pull.ImageReference
 		if at, err = image.At(destination); err == nil {
-			result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, now)
+			result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at})
 		}
 	}
 	if err != nil {
@@ -114,10 +103,11 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string, now tim
 
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
 // start the same pull at the same moment choose the same name, and all but one find that it exists.
-func (p *Pulls) start(ctx context.Context, r request, now time.Time) (state *pull.Job, joined bool, err error) {
+func (p *Pulls) start(ctx context.Context, r request) (state *pull.Job, joined bool, err error) {
 	if running := p.tracker.runningPull(r.key()); running != nil {
 		return running, true, nil
 	}
+	now := time.Now()
 	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
 	const perDay = 1000
 	n := max(p.tracker.highestNumber(r.key())+1, now.Unix()/int64(24*60*60)*perDay)
@@ -236,7 +226,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	if condition(job, batchv1.JobFailed) == nil {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
-	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, time.Now())
+	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id})
 	return state, err
 }
 

@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"fmt"
 	"log/slog"
 	"reflect"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,6 +35,8 @@ type Tracker struct {
 	active, queued, failed, succeeded, canceled, unrecorded set
 	// running holds the pull of each key that has not ended.
 	running map[string]*tracked
+	// held are the pulls whose last state waits to be complete.
+	held set
 	// unread are the pods whose copier's log is to be read.
 	unread map[types.UID]*corev1.Pod
 	// numbers holds the highest job number seen for each key, so that a number is not used again once its Job is gone.
@@ -61,6 +65,8 @@ type tracked struct {
 	pods  map[types.UID]*corev1.Pod
 	logs  map[types.UID]copierLog
 	state *pull.Job
+	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
+	heldUntil time.Time
 }
 
 // How many gone Jobs are remembered: more than are ever deleted while an event of one is still under way.
@@ -72,7 +78,7 @@ func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 		log: log, feed: feed, now: time.Now,
 		pulls:  map[string]*tracked{},
 		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{},
-		running: map[string]*tracked{},
+		running: map[string]*tracked{}, held: set{},
 		unread:  map[types.UID]*corev1.Pod{},
 		numbers: newRecent[string, int64](rememberedJobs),
 		deleted: newRecent[types.UID, bool](rememberedJobs),
@@ -169,7 +175,7 @@ func (t *Tracker) remove(job *batchv1.Job) {
 	for uid := range tr.pods {
 		delete(t.unread, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held} {
 		delete(s, job.Name)
 	}
 	if key := job.Labels[labelKey]; t.running[key] == tr {
@@ -179,14 +185,18 @@ func (t *Tracker) remove(job *batchv1.Job) {
 	t.feed.Retire(job.Name)
 }
 
-// replaceJobs takes all Jobs as a list at that version returned them: what is not among them is gone.
-func (t *Tracker) replaceJobs(jobs []*batchv1.Job, at uint64) {
+// replaceJobs takes a list of all Jobs: what is not among them is gone.
+func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
+	at, err := strconv.ParseUint(list.ResourceVersion, 10, 64)
+	if err != nil {
+		return fmt.Errorf("resourceVersion of a list of Jobs: %w", err)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	listed := make(map[types.UID]bool, len(jobs))
-	for _, job := range jobs {
-		listed[job.UID] = true
-		t.observe(job)
+	listed := make(map[types.UID]bool, len(list.Items))
+	for i := range list.Items {
+		listed[list.Items[i].UID] = true
+		t.observe(&list.Items[i])
 	}
 	for _, tr := range t.pulls {
 		// A Job that this replica has made since the list was taken is not gone.
@@ -195,6 +205,7 @@ func (t *Tracker) replaceJobs(jobs []*batchv1.Job, at uint64) {
 		}
 	}
 	t.changed.notify()
+	return nil
 }
 
 // observePod takes a pod's new state.
@@ -248,14 +259,14 @@ func (t *Tracker) removePod(pod *corev1.Pod) {
 	t.update(tr)
 }
 
-// replacePods takes all pods as a list returned them.
-func (t *Tracker) replacePods(pods []*corev1.Pod) {
+// replacePods takes a list of all pods: what is not among them is gone.
+func (t *Tracker) replacePods(list *corev1.PodList) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	listed := make(map[types.UID]bool, len(pods))
-	for _, pod := range pods {
-		listed[pod.UID] = true
-		t.placePod(pod)
+	listed := make(map[types.UID]bool, len(list.Items))
+	for i := range list.Items {
+		listed[list.Items[i].UID] = true
+		t.placePod(&list.Items[i])
 	}
 	for _, tr := range t.pulls {
 		for uid, pod := range tr.pods {
@@ -274,6 +285,10 @@ func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
 	tr := t.pulls[pod.Labels[jobNameLabel]]
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
+	}
+	if known := tr.logs[pod.UID]; len(log.tail) == 0 {
+		known.complete = log.complete // what was followed before is better than nothing
+		log = known
 	}
 	tr.logs[pod.UID] = log
 	t.update(tr)
@@ -298,8 +313,8 @@ func (t *Tracker) update(tr *tracked) {
 			delete(t.unread, pod.UID)
 		}
 	}
-	if state.Phase == pull.Failed && (tr.state == nil || tr.state.Phase != pull.Failed) && t.tailPending(tr) {
-		return // observeLog comes within tailTimeout, and then the last state is sent with the log's last lines
+	if t.hold(tr, state, pods) {
+		return
 	}
 	if tr.state != nil && state.Revision.Compare(tr.state.Revision) < 0 {
 		state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
@@ -328,16 +343,6 @@ func sameState(a, b *pull.Job) bool {
 	c := *b
 	c.Revision, c.UpdatedAt = a.Revision, a.UpdatedAt
 	return reflect.DeepEqual(a, &c)
-}
-
-// tailPending reports whether the last lines of the newest attempt's log are still to be read.
-func (t *Tracker) tailPending(tr *tracked) bool {
-	for uid := range tr.pods {
-		if t.unread[uid] != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // runningPull returns the pull of a key that has not ended, nil when there is none.

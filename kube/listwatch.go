@@ -92,7 +92,7 @@ func (w *listWatch) follow(ctx context.Context) error {
 }
 
 func newWatchBackoff() wait.Backoff {
-	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 15 * time.Second}
+	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 5 * time.Second}
 }
 
 // watch hands over changes until the watch ends. moved tells whether anything came of it.

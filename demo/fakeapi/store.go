@@ -1,0 +1,236 @@
+package fakeapi
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilrand "k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Object is what the store holds. An object in the store is never changed: a new state is a new object.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// key names an object within its resource.
+type key struct{ namespace, name string }
+
+// store holds all objects and their last events under one lock and one count of versions.
+type store struct {
+	logs *logs
+
+	mu          sync.RWMutex
+	version     uint64
+	age         time.Duration
+	collections map[*resource]*collection
+}
+
+type collection struct {
+	objects map[key]Object
+	log     eventLog
+}
+
+func newStore(window int, logs *logs) *store {
+	s := &store{logs: logs, collections: map[*resource]*collection{}}
+	for _, res := range resources {
+		s.collections[res] = &collection{objects: map[key]Object{}, log: eventLog{window: window}}
+	}
+	return s
+}
+
+func (s *store) backdate(age time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.age = age
+}
+
+func (s *store) get(res *resource, k key) (Object, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.collections[res].get(res, k)
+}
+
+func (c *collection) get(res *resource, k key) (Object, error) {
+	obj, ok := c.objects[k]
+	if !ok {
+		return nil, apierrors.NewNotFound(res.group(), k.name)
+	}
+	return obj, nil
+}
+
+// list returns the objects that match, by namespace and name, and the version that the list is of.
+func (s *store) list(res *resource, namespace string, match func(Object) bool) ([]Object, uint64) {
+	s.mu.RLock()
+	var found []Object
+	for k, obj := range s.collections[res].objects {
+		if (namespace == "" || namespace == k.namespace) && match(obj) {
+			found = append(found, obj)
+		}
+	}
+	version := s.version
+	s.mu.RUnlock()
+	slices.SortFunc(found, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	return found, version
+}
+
+// current returns the version of the last change.
+func (s *store) current() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.version
+}
+
+// eventsAfter is eventLog.after, with the version up to which a reader of these events has seen everything.
+func (s *store) eventsAfter(res *resource, version uint64) ([]*event, uint64, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events, changed, err := s.collections[res].log.after(version)
+	return events, s.version, changed, err
+}
+
+// create stores obj, which becomes the store's. With dryRun it only says what would be stored.
+func (s *store) create(res *resource, obj Object, dryRun bool) (Object, error) {
+	if obj.GetName() == "" && obj.GetGenerateName() != "" {
+		obj.SetName(obj.GetGenerateName() + utilrand.String(5))
+	}
+	obj.SetUID(uuid.NewUUID())
+	obj.SetGeneration(1)
+	obj.SetDeletionTimestamp(nil)
+	obj.GetObjectKind().SetGroupVersionKind(res.kind)
+	res.prepareCreate(obj)
+	if err := res.validate(obj); err != nil {
+		return nil, err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	obj.SetCreationTimestamp(metav1.NewTime(time.Now().Add(-s.age).Truncate(time.Second)))
+	s.backdateAnnotations(obj)
+	c, k := s.collections[res], key{obj.GetNamespace(), obj.GetName()}
+	if _, ok := c.objects[k]; ok {
+		return nil, apierrors.NewAlreadyExists(res.group(), k.name)
+	}
+	if !dryRun {
+		s.put(res, watch.Added, nil, obj)
+	}
+	return obj, nil
+}
+
+// backdateAnnotations makes times in a new object's annotations as old as the object.
+func (s *store) backdateAnnotations(obj Object) {
+	if s.age == 0 {
+		return
+	}
+	annotations := maps.Clone(obj.GetAnnotations())
+	for name, value := range annotations {
+		if t, err := time.Parse(time.RFC3339Nano, value); err == nil {
+			annotations[name] = t.Add(-s.age).Format(time.RFC3339Nano)
+		}
+	}
+	obj.SetAnnotations(annotations)
+}
+
+// update replaces an object by what change makes of it. The result becomes the store's; change must leave its argument
+// as it is. An update that changes nothing makes no event.
+func (s *store) update(res *resource, k key, status, dryRun bool, change func(Object) (Object, error)) (Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, err := s.collections[res].get(res, k)
+	if err != nil {
+		return nil, err
+	}
+	obj, err := change(old)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkIdentity(res, old, obj); err != nil {
+		return nil, err
+	}
+	obj.SetUID(old.GetUID())
+	obj.SetResourceVersion(old.GetResourceVersion())
+	obj.SetCreationTimestamp(old.GetCreationTimestamp())
+	obj.SetDeletionTimestamp(old.GetDeletionTimestamp())
+	obj.SetGeneration(old.GetGeneration())
+	obj.GetObjectKind().SetGroupVersionKind(res.kind)
+	if status {
+		res.prepareStatusUpdate(obj, old)
+	} else {
+		res.prepareUpdate(obj, old)
+		if err := res.validateUpdate(obj, old); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case dryRun:
+		return obj, nil
+	case equality.Semantic.DeepEqual(obj, old):
+		return old, nil
+	case obj.GetDeletionTimestamp() != nil && len(obj.GetFinalizers()) == 0:
+		s.remove(res, obj)
+	default:
+		s.put(res, watch.Modified, old, obj)
+	}
+	return obj, nil
+}
+
+// checkIdentity refuses an update that was made for another object or for an older state of it.
+func checkIdentity(res *resource, old, obj Object) error {
+	if obj.GetName() != old.GetName() || obj.GetNamespace() != old.GetNamespace() {
+		return apierrors.NewBadRequest("the name or namespace of the object does not match the one on the URL")
+	}
+	if uid := obj.GetUID(); uid != "" && uid != old.GetUID() {
+		return apierrors.NewConflict(res.group(), old.GetName(), uidMismatch(uid, old.GetUID()))
+	}
+	if version := obj.GetResourceVersion(); version != "" && version != old.GetResourceVersion() {
+		return apierrors.NewConflict(res.group(), old.GetName(), errors.New(
+			"the object has been modified; please apply your changes to the latest version and try again"))
+	}
+	return nil
+}
+
+func uidMismatch(want, have types.UID) error {
+	return fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", want, have)
+}
+
+// put stores obj under a new version and makes the event of it.
+func (s *store) put(res *resource, kind watch.EventType, old, obj Object) {
+	s.version++
+	obj.SetResourceVersion(strconv.FormatUint(s.version, 10))
+	c := s.collections[res]
+	c.objects[key{obj.GetNamespace(), obj.GetName()}] = obj
+	c.log.append(&event{version: s.version, kind: kind, object: obj, previous: old})
+	if res == pods {
+		s.logs.forget(old, obj)
+	}
+}
+
+// remove takes an object, whose last state is last, out of the store.
+func (s *store) remove(res *resource, last Object) {
+	s.version++
+	gone := last.DeepCopyObject().(Object)
+	gone.SetResourceVersion(strconv.FormatUint(s.version, 10))
+	c := s.collections[res]
+	k := key{last.GetNamespace(), last.GetName()}
+	previous := c.objects[k]
+	delete(c.objects, k)
+	c.log.append(&event{version: s.version, kind: watch.Deleted, object: gone, previous: previous})
+	if res == pods {
+		s.logs.forget(previous, nil)
+	}
+}

@@ -1,0 +1,89 @@
+package kube
+
+import (
+	"context"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"pullwatch/pull"
+)
+
+// holdTime bounds how long a pull's last state waits for what completes it.
+const holdTime = time.Second
+
+// hold reports whether the last state of a pull is not to be told yet. Jobs and pods come over two watches, and a log over
+// a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. A
+// subscription ends with the first last state that it is given, so that one is held back for a moment to be complete.
+func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
+	name := tr.job.Name
+	told := tr.state != nil && tr.state.Phase.Final()
+	if told || state.Phase == pull.Canceled || !state.Phase.Final() || !t.incomplete(tr, pods) {
+		delete(t.held, name)
+		return false
+	}
+	if tr.heldUntil.IsZero() {
+		tr.heldUntil = t.now().Add(holdTime)
+	}
+	late := !t.now().Before(tr.heldUntil)
+	t.held.put(name, tr, !late)
+	return !late
+}
+
+// incomplete reports whether more is about to be known of a Job that has ended.
+func (t *Tracker) incomplete(tr *tracked, pods []*corev1.Pod) bool {
+	for _, pod := range pods {
+		copier := copierStatus(pod)
+		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded ||
+			(copier != nil && copier.State.Terminated != nil)
+		if !ended || t.unread[pod.UID] != nil {
+			return true
+		}
+	}
+	status := tr.job.Status
+	return len(pods) == 0 && readRecord(tr.job) == nil && (status.Failed > 0 || condition(tr.job, batchv1.JobComplete) != nil)
+}
+
+// releaseHeld tells held states when their time is over, until ctx is done.
+func (t *Tracker) releaseHeld(ctx context.Context) {
+	changed, unsubscribe := t.changed.subscribe()
+	defer unsubscribe()
+	timer := time.NewTimer(holdTime)
+	defer timer.Stop()
+	for {
+		if wait, some := t.release(); some {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-timer.C:
+		}
+	}
+}
+
+// release tells the held states whose time is over, and returns when the next one's is.
+func (t *Tracker) release() (wait time.Duration, some bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	told := false
+	for _, tr := range t.held {
+		left := tr.heldUntil.Sub(t.now())
+		if left <= 0 {
+			t.update(tr)
+			told = true
+			continue
+		}
+		if !some || left < wait {
+			wait, some = left, true
+		}
+	}
+	if told {
+		t.changed.notify()
+	}
+	return wait, some
+}

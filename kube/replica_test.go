@@ -1,0 +1,193 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+
+	"pullwatch/demo/fakeapi"
+	"pullwatch/feed"
+	"pullwatch/pull"
+)
+
+const testNamespace = "pulls"
+
+// replica is one pullwatch without its front.
+type replica struct {
+	hub    *feed.Hub
+	pulls  *Pulls
+	watch  *Watch
+	leader *Leader
+	client kubernetes.Interface
+	// refuse makes every request fail while it is true.
+	refuse *refusing
+	stop   func()
+}
+
+// refusing is a round tripper that can fail, and break what it has let through.
+type refusing struct {
+	http.RoundTripper
+	on atomic.Bool
+
+	mu     sync.Mutex
+	bodies []io.Closer
+}
+
+// cut breaks every response that is still being read.
+func (r *refusing) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, body := range r.bodies {
+		body.Close()
+	}
+	r.bodies = nil
+}
+
+func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.on.Load() {
+		return nil, errors.New("connection refused")
+	}
+	response, err := r.RoundTripper.RoundTrip(req)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.bodies = append(r.bodies, response.Body)
+	}
+	return response, err
+}
+
+func newReplica(t *testing.T, api *fakeapi.Server, name string, maxParallel int) *replica {
+	t.Helper()
+	config := api.Config()
+	r := &replica{hub: feed.New(), refuse: &refusing{RoundTripper: config.Transport}}
+	config.Transport = r.refuse
+	var err error
+	if r.client, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	tracker := NewTracker(r.hub, log)
+	r.watch = NewWatch(r.client, testNamespace, tracker, log)
+	r.pulls, err = NewPulls(r.client, JobSettings{
+		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
+	}, "harbor.example/mirror", r.watch, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.leader = NewLeader(r.client, testNamespace, name, maxParallel, r.watch, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = r.watch.Run(ctx) })
+	wg.Go(func() { _ = NewCopierLogs(r.client, tracker, log).Run(ctx) })
+	wg.Go(func() { _ = r.leader.Run(ctx) })
+	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	t.Cleanup(r.stop)
+	<-r.watch.Synced()
+	return r
+}
+
+func newAPI(t *testing.T) *fakeapi.Server {
+	api := fakeapi.New()
+	t.Cleanup(api.Close)
+	return api
+}
+
+func (r *replica) start(t *testing.T, images ...string) []*pull.Job {
+	t.Helper()
+	results, err := r.pulls.Start(t.Context(), images, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []*pull.Job
+	for _, result := range results {
+		if result.Error != nil {
+			t.Fatalf("%s: %v", result.Image, result.Error)
+		}
+		jobs = append(jobs, result.Pull)
+	}
+	return jobs
+}
+
+// await returns the first state of a pull that fits.
+func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pull.Job {
+	t.Helper()
+	updates, err := r.hub.Subscribe([]string{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer updates.Close()
+	for {
+		job, err := updates.Next(t.Context())
+		if err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		if fits(job) {
+			return job
+		}
+	}
+}
+
+func phase(p pull.Phase) func(*pull.Job) bool {
+	return func(j *pull.Job) bool { return j.Phase == p }
+}
+
+// runPod plays the Job controller and a kubelet: it makes a pod of the Job in that state.
+func (r *replica) runPod(t *testing.T, job string, phase corev1.PodPhase, state corev1.ContainerState) *corev1.Pod {
+	t.Helper()
+	pod, err := r.client.CoreV1().Pods(testNamespace).Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: job + "-", Labels: map[string]string{jobNameLabel: job, labelManagedBy: managedBy}},
+		Spec:       corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: pull.ContainerName, Image: "x"}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.setPod(t, pod, phase, state)
+}
+
+func (r *replica) setPod(t *testing.T, pod *corev1.Pod, phase corev1.PodPhase, state corev1.ContainerState) *corev1.Pod {
+	t.Helper()
+	pod = pod.DeepCopy()
+	pod.Status.Phase = phase
+	id := "test://" + pod.Name
+	if state.Terminated != nil {
+		state.Terminated.ContainerID = id
+	}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: pull.ContainerName, State: state, ContainerID: id}}
+	pod, err := r.client.CoreV1().Pods(testNamespace).UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// finish plays the Job controller: it gives the Job its final condition.
+func (r *replica) finish(t *testing.T, id string, kind batchv1.JobConditionType, reason string) {
+	t.Helper()
+	jobs := r.client.BatchV1().Jobs(testNamespace)
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		job, err := jobs.Get(t.Context(), id, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{
+			Type: kind, Status: corev1.ConditionTrue, Reason: reason, LastTransitionTime: metav1.Now(),
+		})
+		_, err = jobs.UpdateStatus(t.Context(), job, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,161 @@
+package kube
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/pull"
+)
+
+func TestQueueStartsTheOldestFirst(t *testing.T) {
+	r := newReplica(t, newAPI(t), "a", 2)
+	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	for i, job := range jobs[:2] {
+		r.await(t, job.ID, phase(pull.Pending))
+		if state := r.hub.Latest(jobs[i+2].ID); state.Phase != pull.Queued {
+			t.Errorf("%s is %s while two run", state.ID, state.Phase)
+		}
+	}
+	r.finish(t, jobs[1].ID, batchv1.JobComplete, "")
+	r.await(t, jobs[2].ID, phase(pull.Pending))
+	if state := r.hub.Latest(jobs[3].ID); state.Phase != pull.Queued {
+		t.Errorf("the youngest is %s", state.Phase)
+	}
+}
+
+func TestAnotherReplicaTakesOver(t *testing.T) {
+	api := newAPI(t)
+	a := newReplica(t, api, "a", 1)
+	jobs := a.start(t, "nginx:1", "nginx:2")
+	a.await(t, jobs[0].ID, phase(pull.Pending))
+	b := newReplica(t, api, "b", 1)
+	a.stop()
+	b.finish(t, jobs[0].ID, batchv1.JobComplete, "")
+	b.await(t, jobs[1].ID, phase(pull.Pending))
+	if !b.leader.Leads() {
+		t.Error("a pull was started by a replica that does not lead")
+	}
+}
+
+func TestWhyItFailedSurvivesItsPod(t *testing.T) {
+	api := newAPI(t)
+	r := newReplica(t, api, "a", 1)
+	id := r.start(t, "nginx")[0].ID
+	r.await(t, id, phase(pull.Pending))
+	pod := r.runPod(t, id, corev1.PodRunning, *running())
+	log := api.OpenLog("test://" + pod.Name)
+	for i := range 30 {
+		line, err := json.Marshal(pull.Report{Time: epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Write(append(line, '\n'))
+	}
+	r.await(t, id, func(j *pull.Job) bool { return j.Progress.BytesDone == 29 && j.Progress.Percent == 48 })
+	log.Close()
+	r.setPod(t, pod, corev1.PodFailed, *ended(3, notFound))
+	r.finish(t, id, batchv1.JobFailed, "PodFailurePolicy")
+	failed := r.await(t, id, phase(pull.Failed))
+	check := func(who string, f *pull.Failure) {
+		t.Helper()
+		if f.Reason != pull.NotFound || f.Message != notFound.Message || len(f.LogTail) != pull.MaxLogTail || f.LogTail[19] != "line 29" {
+			t.Errorf("%s: %+v", who, f)
+		}
+	}
+	check("first", failed.Failure)
+	awaitRecord(t, r, id)
+	if err := r.client.CoreV1().Pods(testNamespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	check("after a restart", newReplica(t, api, "b", 1).hub.Latest(id).Failure)
+}
+
+// awaitRecord returns when the leader has written on the Job how its attempt ended.
+func awaitRecord(t *testing.T, r *replica, id string) {
+	t.Helper()
+	w, err := r.client.BatchV1().Jobs(testNamespace).Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + id, ResourceVersion: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	for event := range w.ResultChan() {
+		if job, ok := event.Object.(*batchv1.Job); ok && readRecord(job) != nil && readRecord(job).Ran {
+			return
+		}
+	}
+	t.Fatal("no record was written")
+}
+
+func TestDeletedByHandIsLost(t *testing.T) {
+	r := newReplica(t, newAPI(t), "a", 1)
+	id := r.start(t, "nginx")[0].ID
+	if err := r.client.BatchV1().Jobs(testNamespace).Delete(t.Context(), id, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.await(t, id, phase(pull.Failed)); got.Failure.Reason != pull.Lost {
+		t.Errorf("%+v", got.Failure)
+	}
+}
+
+func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
+	api := newAPI(t)
+	r := newReplica(t, api, "a", 10)
+	other := newReplica(t, api, "b", 10)
+	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
+	updates, err := r.hub.Subscribe([]string{jobs[0].ID, jobs[1].ID, jobs[2].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer updates.Close()
+	r.refuse.on.Store(true)
+	r.refuse.cut()
+	other.finish(t, jobs[0].ID, batchv1.JobComplete, "")
+	other.finish(t, jobs[1].ID, batchv1.JobFailed, "BackoffLimitExceeded")
+	if _, err := other.pulls.Cancel(t.Context(), jobs[2].ID); err != nil {
+		t.Fatal(err)
+	}
+	r.refuse.on.Store(false)
+	last := map[string]pull.Phase{}
+	for {
+		job, err := updates.Next(t.Context())
+		if err != nil {
+			break
+		}
+		last[job.ID] = job.Phase
+	}
+	for i, want := range []pull.Phase{pull.Succeeded, pull.Failed, pull.Canceled} {
+		if got := last[jobs[i].ID]; got != want {
+			t.Errorf("%s ended as %s, want %s", jobs[i].ID, got, want)
+		}
+	}
+}
+
+func TestHistoryIsPruned(t *testing.T) {
+	tracker := NewTracker(ignore{}, nil)
+	for i := range 510 {
+		w := newWorld()
+		w.job.Name, w.job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))
+		w.condition(batchv1.JobFailed, "BackoffLimitExceeded", "")
+		w.job.Status.Conditions[0].LastTransitionTime = at(i)
+		tracker.observeJob(w.job)
+	}
+	got := map[string]bool{}
+	for _, job := range tracker.prunable(500) {
+		got[job.Name] = true
+	}
+	if len(got) != 10 || !got["pull-0"] || !got["pull-9"] {
+		t.Errorf("%v", got)
+	}
+}
+
+type ignore struct{}
+
+func (ignore) Publish(*pull.Job) {}
+func (ignore) Retire(string)     {}
