@@ -104,13 +104,14 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.S
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
 // start the same pull at the same moment choose the same name, and all but one find that it exists.
 func (p *Pulls) start(ctx context.Context, r request) (state *pull.Job, joined bool, err error) {
-	if running := p.tracker.runningPull(r.key()); running != nil {
+	running, highest := p.tracker.claim(r.key())
+	if running != nil {
 		return running, true, nil
 	}
 	now := time.Now()
 	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
 	const perDay = 1000
-	n := max(p.tracker.highestNumber(r.key())+1, now.Unix()/int64(24*60*60)*perDay)
+	n := max(highest+1, now.Unix()/int64(24*60*60)*perDay)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	for ; ; n++ {

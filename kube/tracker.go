@@ -345,22 +345,16 @@ func sameState(a, b *pull.Job) bool {
 	return reflect.DeepEqual(a, &c)
 }
 
-// runningPull returns the pull of a key that has not ended, nil when there is none.
-func (t *Tracker) runningPull(key string) *pull.Job {
+// claim returns the pull of a key that has not ended, and when there is none the highest job number ever seen for the key.
+// Both are of one moment: a Job that another replica makes is either joined or stands in the way of the next number.
+func (t *Tracker) claim(key string) (running *pull.Job, highest int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if tr := t.running[key]; tr != nil {
-		return tr.state
+		return tr.state, 0
 	}
-	return nil
-}
-
-// highestNumber returns the highest job number ever seen for a key.
-func (t *Tracker) highestNumber(key string) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n, _ := t.numbers.get(key)
-	return n
+	highest, _ = t.numbers.get(key)
+	return nil, highest
 }
 
 // state returns the state of a pull whose Job exists, nil when there is none.

@@ -45,7 +45,8 @@ type collection struct {
 }
 
 func newStore(window int, logs *logs) *store {
-	s := &store{logs: logs, collections: map[*resource]*collection{}}
+	// Not even an empty list is of version 0: clients ask for that when they mean "any".
+	s := &store{logs: logs, version: 1, collections: map[*resource]*collection{}}
 	for _, res := range resources {
 		s.collections[res] = &collection{objects: map[key]Object{}, log: eventLog{window: window}}
 	}

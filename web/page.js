@@ -1,0 +1,82 @@
+'use strict';
+
+const url = '/graphql';
+
+const request = GraphiQL.createFetcher({
+  url,
+  subscriptionUrl: `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}${url}`,
+  enableIncrementalDelivery: false,
+});
+
+// What examples have for an id, so that they work whenever they are run, and how to look up the real one.
+const standIns = {
+  '(newest active)': '{ pulls: activePulls { id } }',
+  '(latest failed)': '{ pulls: failedPulls(limit: 1) { id } }',
+};
+
+// withRealID puts a pull's id in the place of a stand-in. Without such a pull the server says that there is none.
+async function withRealID(parameters) {
+  const query = standIns[parameters.variables?.id];
+  const [pull] = query ? ((await request({ query })).data?.pulls ?? []) : [];
+  return pull ? { ...parameters, variables: { ...parameters.variables, id: pull.id } } : parameters;
+}
+
+// GraphiQL lays out the whole answer anew for each update, which takes longer than busy subscriptions leave time for.
+const displayInterval = 200; // milliseconds
+
+// newestOnly yields what source has yielded last, with displayInterval between one and the next, and ends or throws as
+// source does. Returning from it, even while it waits, ends source.
+function newestOnly(source) {
+  let newest;
+  let end;
+  let wake = () => {};
+  (async () => {
+    try {
+      for await (const update of source) {
+        newest = update;
+        wake();
+      }
+      end = () => ({ done: true, value: undefined });
+    } catch (error) {
+      end = () => {
+        // A connection that fails is reported as an event, in which there is nothing to read.
+        throw error instanceof Event ? new Error('The connection to the server failed.') : error;
+      };
+    }
+    wake();
+  })();
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      await new Promise((resolve) => setTimeout(resolve, displayInterval));
+      if (!newest && !end) {
+        await new Promise((resolve) => (wake = resolve));
+      }
+      if (!newest) {
+        return end();
+      }
+      const value = newest;
+      newest = undefined;
+      return { done: false, value };
+    },
+    return() {
+      return source.return();
+    },
+  };
+}
+
+async function fetcher(parameters, options) {
+  const result = await request(await withRealID(parameters), options);
+  return Symbol.asyncIterator in result ? newestOnly(result) : result;
+}
+
+const defaultTabs = JSON.parse(document.getElementById('examples').textContent).map(({ query, variables }) => ({
+  query,
+  variables: variables && JSON.stringify(variables, null, 2),
+}));
+const withoutLogo = React.createElement(GraphiQL.Logo, { key: 'logo' }, '');
+ReactDOM.createRoot(document.getElementById('graphiql')).render(
+  React.createElement(GraphiQL, { fetcher, defaultTabs, defaultEditorToolsVisibility: 'variables' }, withoutLogo),
+);
