@@ -13,8 +13,8 @@ run: ## serve with the embedded demo cluster on http://127.0.0.1:8080
 build: ## build bin/pullwatch, a static program
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/pullwatch .
 
-image: build ## push an image that holds only the program: make image IMAGE=registry/pullwatch:tag
-	deploy/push-image $(IMAGE)
+image: build ## push an image that holds only the program: make image IMAGE=registry.example/pullwatch:1
+	deploy/push-image $(IMAGE) $(ARGS)
 
 test: ## run the tests
 	go vet ./...

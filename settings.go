@@ -74,6 +74,9 @@ func (s *serveSettings) Validate() error {
 	refuse(s.MaxParallel < 1, "--max-parallel=%d: must be at least 1", s.MaxParallel)
 	refuse(s.PullDeadline < time.Second, "--pull-deadline=%s: must be at least 1s", s.PullDeadline)
 	refuse(s.HistoryTTL < 0 || s.HistoryTTL > 10*365*24*time.Hour, "--history-ttl=%s: must be 0s to ten years", s.HistoryTTL)
+	if _, err := s.destination(); err != nil {
+		errs = append(errs, fmt.Errorf("--destination: %w", err))
+	}
 	return errors.Join(errs...)
 }
 

@@ -3,7 +3,10 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
+	"mime"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -37,7 +40,7 @@ func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *o
 		PayloadReadLimit: new(int64(maxBody)),
 		// Keepalive is the WebSocket's own: sockets sends pings.
 	})
-	server.AddTransport(transport.GET{})
+	server.AddTransport(getQueries{})
 	server.AddTransport(transport.POST{})
 	server.SetErrorPresenter(resolvers.PresentError)
 	server.SetRecoverFunc(resolvers.Recover)
@@ -47,7 +50,7 @@ func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *o
 	server.Use(extension.FixedComplexityLimit(maxComplexity))
 	server.AroundOperations(requireWebSocket)
 	server.AroundOperations(metrics.count)
-	return sockets.own(http.MaxBytesHandler(server, maxBody))
+	return sockets.own(requireTransport(http.MaxBytesHandler(server, maxBody)))
 }
 
 type socketKey struct{}
@@ -64,4 +67,58 @@ func requireWebSocket(ctx context.Context, next graphql.OperationHandler) graphq
 	}
 	err := usererr.New(usererr.BadInput, "subscriptions need a WebSocket with the subprotocol graphql-transport-ws")
 	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{resolvers.PresentError(ctx, err)}})
+}
+
+// getQueries is gqlgen's transport for GET, with errors that have a code.
+type getQueries struct{ transport.GET }
+
+func (g getQueries) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	parameters, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, usererr.BadInput, err.Error())
+		return
+	}
+	for _, name := range []string{"variables", "extensions"} {
+		var object map[string]any
+		if text := parameters.Get(name); text != "" && json.Unmarshal([]byte(text), &object) != nil {
+			refuse(w, http.StatusBadRequest, usererr.BadInput, name+" is not a JSON object")
+			return
+		}
+	}
+	g.GET.Do(w, r, queryExecutor{exec})
+}
+
+type queryExecutor struct{ graphql.GraphExecutor }
+
+func (e queryExecutor) CreateOperationContext(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+	operation, errs := e.GraphExecutor.CreateOperationContext(ctx, params)
+	if errs == nil && operation.Operation.Operation != ast.Query {
+		errs = gqlerror.List{gqlerror.Errorf("a GET request can only query: send a %s by POST or over a WebSocket", operation.Operation.Operation)}
+	}
+	return operation, errs
+}
+
+// requireTransport answers the requests that no transport of gqlgen's takes. Among them are all that a page of another
+// origin can send without being asked: those carry no JSON content type.
+func requireTransport(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		switch {
+		case r.Header.Get("Upgrade") != "", r.Method == http.MethodGet, r.Method == http.MethodPost && kind == "application/json":
+			next.ServeHTTP(w, r)
+		case r.Method == http.MethodPost:
+			refuse(w, http.StatusUnsupportedMediaType, usererr.BadInput, "send the request as JSON with Content-Type: application/json")
+		default:
+			w.Header().Set("Allow", "GET, POST")
+			refuse(w, http.StatusMethodNotAllowed, usererr.BadInput, "send queries by GET or POST, mutations by POST, subscriptions over a WebSocket")
+		}
+	})
+}
+
+// refuse answers with a GraphQL error.
+func refuse(w http.ResponseWriter, status int, code usererr.Code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that is gone needs no answer.
+	_ = json.NewEncoder(w).Encode(graphql.Response{Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}}})
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/usererr"
 )
 
 // Keepalive of WebSockets. A peer that has not answered a ping within pongWait is gone; one that does not take a message
@@ -26,6 +28,7 @@ const (
 // webSockets accepts gorilla's WebSockets for gqlgen's transport.
 type webSockets struct {
 	upgrader websocket.Upgrader
+	allowed  []string
 	metrics  *socketMetrics
 	// open counts the requests that ask for a WebSocket.
 	open sync.WaitGroup
@@ -37,10 +40,10 @@ type webSockets struct {
 // newWebSockets returns webSockets that a page may open from this server's own origin or one of allowed.
 func newWebSockets(allowed []string, metrics *socketMetrics) *webSockets {
 	ending, end := context.WithCancel(context.Background())
-	return &webSockets{metrics: metrics, ending: ending, end: end, upgrader: websocket.Upgrader{
+	return &webSockets{allowed: allowed, metrics: metrics, ending: ending, end: end, upgrader: websocket.Upgrader{
 		ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{},
 		HandshakeTimeout: writeWait,
-		CheckOrigin:      func(r *http.Request) bool { return originAllowed(r, allowed) },
+		CheckOrigin:      func(*http.Request) bool { return true }, // own has checked it
 	}}
 }
 
@@ -62,6 +65,10 @@ func (s *webSockets) own(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if !originAllowed(r, s.allowed) {
+			refuse(w, http.StatusForbidden, usererr.Forbidden, "pages of "+r.Header.Get("Origin")+" may not open WebSockets here; start the server with --allowed-origin to let them")
 			return
 		}
 		s.open.Add(1)

@@ -23,8 +23,10 @@ type record struct {
 	// Ran tells an attempt that ended from one that has never started; for the latter Outcome says what it waits for.
 	Ran     bool         `json:"ran"`
 	Outcome pull.Outcome `json:"outcome"`
-	LogTail []string     `json:"logTail,omitempty"`
-	Time    time.Time    `json:"time"`
+	// Last is the last report that the copier made of how far it was.
+	Last    pull.Report `json:"last,omitzero"`
+	LogTail []string    `json:"logTail,omitempty"`
+	Time    time.Time   `json:"time"`
 
 	// final is true when the copier said that no attempt will ever succeed.
 	final bool
@@ -44,7 +46,7 @@ func readRecord(job *batchv1.Job) *record {
 }
 
 // lastEnd returns what is known of the newest attempt, from its pod or from the record on the Job; nil when nothing is.
-// The log tail comes from the record when the log itself has not been read by this replica.
+// What the log tells comes from the record when the log itself has not been read by this replica.
 func lastEnd(pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) *record {
 	if len(pods) == 0 {
 		return rec
@@ -55,7 +57,7 @@ func lastEnd(pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) *rec
 	case end == nil:
 		return rec
 	case rec != nil && rec.Pod == newest.UID && len(end.LogTail) == 0:
-		end.LogTail = rec.LogTail
+		end.LogTail, end.Last = rec.LogTail, rec.Last
 	}
 	return end
 }
@@ -64,6 +66,9 @@ func lastEnd(pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) *rec
 // It returns nil while all is well.
 func evidence(pod *corev1.Pod, log copierLog) *record {
 	copier := copierStatus(pod)
+	if lostSight(copier) {
+		return nil
+	}
 	if pod.Status.Phase == corev1.PodFailed || (copier != nil && copier.State.Terminated != nil) {
 		end := podEnd(pod, log)
 		return &end
@@ -77,9 +82,15 @@ func evidence(pod *corev1.Pod, log copierLog) *record {
 	return nil
 }
 
+// lostSight reports whether the kubelet does not know how the copier fared: so it says of one that it stops before it has
+// started, and it overwrites with that what the copier was waiting for.
+func lostSight(copier *corev1.ContainerStatus) bool {
+	return copier != nil && copier.State.Terminated != nil && copier.State.Terminated.Reason == "ContainerStatusUnknown"
+}
+
 // podEnd tells how an attempt ended whose pod has failed or whose copier has terminated.
 func podEnd(pod *corev1.Pod, log copierLog) record {
-	end := record{Pod: pod.UID, Ran: true, LogTail: slices.Clone(log.tail)}
+	end := record{Pod: pod.UID, Ran: true, Last: log.last, LogTail: slices.Clone(log.tail)}
 	fail := func(reason pull.FailureReason, format string, args ...any) record {
 		end.Outcome.Reason, end.Outcome.Message = reason, pull.Truncate(fmt.Sprintf(format, args...), pull.MaxFailureMessage)
 		return end

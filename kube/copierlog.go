@@ -24,7 +24,7 @@ import (
 func needsReading(tr *tracked, pod *corev1.Pod) bool {
 	copier := copierStatus(pod)
 	switch {
-	case copier == nil || tr.job == nil || (finished(tr.job) && copier.State.Running != nil):
+	case copier == nil || tr.job == nil || lostSight(copier) || (finished(tr.job) && copier.State.Running != nil):
 		return false
 	case copier.State.Running != nil:
 		return true

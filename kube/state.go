@@ -86,32 +86,42 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 		succeed(s, lastEnd(pods, logs, rec))
 	case failed != nil:
 		s.Phase, s.FinishedAt = pull.Failed, failed.LastTransitionTime.UTC()
-		s.Failure = failureOf(job, failed, lastEnd(pods, logs, rec))
+		end := lastEnd(pods, logs, rec)
+		s.Failure = failureOf(job, failed, end)
 		s.Message = s.Failure.Message
-		s.Progress = progressOf(log.last, false)
+		if end != nil {
+			s.Progress = progressOf(end.Last, false)
+		}
 	case job.Spec.Suspend != nil && *job.Spec.Suspend:
 		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
 	default:
-		run(s, job, newest, log, rec)
+		run(s, job, pods, logs, rec)
 	}
 	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
 	return s
 }
 
 // run fills in the state of a pull that has left the queue and has not ended.
-func run(s *pull.Job, job *batchv1.Job, newest *corev1.Pod, log copierLog, rec *record) {
-	if newest == nil {
+func run(s *pull.Job, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) {
+	if len(pods) == 0 {
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		if rec != nil && rec.Ran {
 			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+rec.Outcome.Message
+			s.Progress = progressOf(rec.Last, false)
 		}
 		return
 	}
-	copier := copierStatus(newest)
+	newest := pods[len(pods)-1]
+	log, copier := logs[newest.UID], copierStatus(newest)
 	switch {
+	case lostSight(copier):
+		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
+		if rec != nil && rec.Pod == newest.UID {
+			s.Message = rec.Outcome.Message
+		}
 	case newest.Status.Phase == corev1.PodFailed || (copier != nil && copier.State.Terminated != nil && copier.State.Terminated.ExitCode != pull.ExitDone):
-		end := podEnd(newest, log)
-		s.Progress = progressOf(log.last, false)
+		end := lastEnd(pods, logs, rec)
+		s.Progress = progressOf(end.Last, false)
 		if end.final || condition(job, batchv1.JobFailureTarget) != nil {
 			// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
 			s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
@@ -126,6 +136,9 @@ func run(s *pull.Job, job *batchv1.Job, newest *corev1.Pod, log copierLog, rec *
 		s.Phase, s.Message = pull.Pending, waiting.Message
 		if s.Attempts > 0 {
 			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+waiting.Message
+			if before := lastEnd(pods[:len(pods)-1], logs, rec); before != nil {
+				s.Progress = progressOf(before.Last, false)
+			}
 		}
 	}
 }

@@ -107,6 +107,13 @@ func ended(code int32, outcome pull.Outcome) *corev1.ContainerState {
 	}}
 }
 
+// outOfSight is what the kubelet says of a container that was to start when its pod was stopped.
+func outOfSight() *corev1.ContainerState {
+	return &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: 137, Reason: "ContainerStatusUnknown", Message: "The container could not be located when the pod was terminated",
+	}}
+}
+
 var (
 	notFound = pull.Outcome{Reason: pull.NotFound, Message: "the source does not have it"}
 	network  = pull.Outcome{Reason: pull.Network, Message: "connection reset"}
@@ -143,6 +150,9 @@ func TestPhase(t *testing.T) {
 		},
 		"next pod runs":      {newWorld().pod(1, corev1.PodFailed, ended(1, network)).pod(20, corev1.PodRunning, running()), pull.Pulling, "Copying", 2},
 		"failed pod is gone": {newWorld().record(record{Pod: "gone", Attempts: 1, Ran: true, Outcome: network}), pull.Retrying, "Attempt 1 failed, another will start: connection reset", 1},
+		"pod is stopped before its copier has started": {
+			newWorld().pod(1, corev1.PodFailed, outOfSight()).record(record{Pod: "pod-a", Outcome: notFound}), pull.Pending, "the source does not have it", 0,
+		},
 		"pods are not in order": {func() *world {
 			w := newWorld().pod(20, corev1.PodRunning, running()).pod(1, corev1.PodFailed, ended(1, network))
 			return w
@@ -196,6 +206,10 @@ func TestFailure(t *testing.T) {
 		"deadline, never started": {
 			failed("DeadlineExceeded").record(record{Pod: "gone", Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: ImagePullBackOff: x: not found"}}),
 			pull.NotFound, "Never started within its deadline of 1m0s. The copier cannot start: ImagePullBackOff", 0,
+		},
+		"deadline, the pod does not tell any more": {
+			failed("DeadlineExceeded").pod(1, corev1.PodFailed, outOfSight()).record(record{Pod: "pod-a", Outcome: notFound}),
+			pull.NotFound, "Never started within its deadline of 1m0s. the source does not have it", 0,
 		},
 		"killed for memory": {failed("BackoffLimitExceeded").pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: at(5)}}), pull.Unknown, "out of memory", 0},
 		"crashed":           {failed("BackoffLimitExceeded").pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error", StartedAt: at(5)}}), pull.Unknown, "exit code 2", 0},
@@ -288,6 +302,24 @@ func TestProgress(t *testing.T) {
 	s := newWorld().condition(batchv1.JobComplete, "", "").pod(1, corev1.PodSucceeded, ended(0, copied)).state(t)
 	if s.Progress.Percent != 100 || s.Progress.BytesDone != 900 || *s.Progress.BytesTotal != 900 || *s.Destination.Digest != copied.Digest {
 		t.Errorf("succeeded: %+v, digest %v", s.Progress, s.Destination.Digest)
+	}
+}
+
+// Until the next attempt runs, the last one's progress is told, also by a replica that has never read its log.
+func TestProgressStaysAfterAnAttempt(t *testing.T) {
+	total := int64(1000)
+	rec := record{Pod: "pod-a", Attempts: 1, Ran: true, Outcome: network, Last: pull.Report{BytesDone: 250, BytesTotal: &total}}
+	for name, w := range map[string]*world{
+		"pod failed":             newWorld().pod(1, corev1.PodFailed, ended(1, network)).log(250, 1000, 9, "x"),
+		"log is not read":        newWorld().pod(1, corev1.PodFailed, ended(1, network)).record(rec),
+		"pod is gone":            newWorld().record(rec),
+		"next pod starts":        newWorld().pod(1, corev1.PodFailed, ended(1, network)).log(250, 1000, 9, "x").pod(20, corev1.PodPending, nil),
+		"next pod, first unread": newWorld().pod(1, corev1.PodFailed, ended(1, network)).pod(20, corev1.PodPending, nil).record(rec),
+		"failed":                 newWorld().condition(batchv1.JobFailed, "BackoffLimitExceeded", "").pod(1, corev1.PodFailed, ended(1, network)).record(rec),
+	} {
+		if p := w.state(t).Progress; p.Percent != 25 || p.BytesDone != 250 || p.BytesTotal == nil || p.BytesPerSecond != nil {
+			t.Errorf("%s: %+v", name, p)
+		}
 	}
 }
 

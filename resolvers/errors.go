@@ -7,9 +7,9 @@ import (
 	"runtime/debug"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/errcode"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"pullwatch/pull"
 	"pullwatch/usererr"
 )
 
@@ -24,8 +24,10 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 		code, message = user.Code, user.Message
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		code, message = usererr.Timeout, "the request ended before its answer was ready"
-	case isProtocolError(presented), isArgumentError(ctx):
-		code, message = usererr.BadInput, presented.Message
+	case presented.Extensions["code"] == complexityExceeded:
+		code, message = usererr.LimitExceeded, presented.Message
+	case isRequestError(presented), isArgumentError(ctx):
+		code, message = usererr.BadInput, requestMessage(presented)
 	default:
 		slog.ErrorContext(ctx, "internal error", "error", err)
 	}
@@ -35,13 +37,22 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 	}
 }
 
-// isProtocolError reports whether gqlgen refused the document or its variables.
-func isProtocolError(err *gqlerror.Error) bool {
-	switch err.Extensions["code"] {
-	case errcode.ParseFailed, errcode.ValidationFailed:
-		return true
+// complexityExceeded is the code of gqlgen's extension.FixedComplexityLimit.
+const complexityExceeded = "COMPLEXITY_LIMIT_EXCEEDED"
+
+// isRequestError reports whether gqlgen refused the request, the document or its variables. It makes such an error
+// itself, whereas one that a resolver returned is wrapped.
+func isRequestError(err *gqlerror.Error) bool { return err.Err == nil }
+
+// requestMessage says which variable is wrong, which gqlgen tells in the path only, and is bounded: gqlgen quotes a
+// request that it cannot read as a whole.
+func requestMessage(err *gqlerror.Error) string {
+	const longest = 1000
+	message := err.Message
+	if len(err.Path) > 0 {
+		message = err.Path.String() + ": " + message
 	}
-	return err.Rule != ""
+	return pull.Truncate(message, longest)
 }
 
 // isArgumentError reports whether a field's arguments were being read when the error arose.

@@ -1,0 +1,373 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"pullwatch/feed"
+	"pullwatch/graph"
+	"pullwatch/podlog"
+	"pullwatch/pull"
+	"pullwatch/resolvers"
+	"pullwatch/usererr"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// backend is all that the resolvers ask.
+type backend struct {
+	*feed.Hub
+	active func() ([]*pull.Job, error)
+}
+
+func (b *backend) Active(context.Context) ([]*pull.Job, error)          { return b.active() }
+func (b *backend) Failed(_ context.Context, n int) ([]*pull.Job, error) { return nil, nil }
+func (b *backend) Invalidate()                                          {}
+func (b *backend) Cancel(context.Context, string) (*pull.Job, error) {
+	return nil, usererr.Wrap(errors.New("dial tcp 10.1.2.3: secret"), usererr.Unavailable, "Kubernetes does not answer")
+}
+func (b *backend) Retry(ctx context.Context, id string) (*pull.Job, error) { return b.Cancel(ctx, id) }
+func (b *backend) Start(_ context.Context, images []string, _ *string) ([]*pull.StartResult, error) {
+	return []*pull.StartResult{{Image: images[0], Error: usererr.New(usererr.BadInput, "no")}}, nil
+}
+func (b *backend) Stream(context.Context, podlog.Input) (*podlog.Stream, error) {
+	return nil, usererr.New(usererr.NotFound, "there is no such pod")
+}
+
+// served is a running Server.
+type served struct {
+	url     string
+	backend *backend
+	ready   error
+	stop    func() error // ends it and waits
+}
+
+func serve(t *testing.T) *served {
+	t.Helper()
+	b := &backend{Hub: feed.New(), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
+	s := &served{backend: b}
+	server := New(Options{
+		Schema: graph.NewExecutableSchema(graph.Config{Resolvers: &resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b}}),
+		Page:   http.NotFoundHandler(), Ready: func() error { return s.ready },
+		AllowedOrigins: []string{"https://dash.example"},
+		Metrics:        prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = "http://" + listener.Addr().String()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, listener) }()
+	s.stop = sync.OnceValue(func() error { cancel(); return <-ended })
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return s
+}
+
+// response is what a client gets.
+type response struct {
+	Data   json.RawMessage
+	Errors []struct {
+		Message    string
+		Path       []any
+		Extensions struct{ Code string }
+	}
+}
+
+func (s *served) post(t *testing.T, query string, variables any) response {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"query": query, "variables": variables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.Post(s.url+"/graphql", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decode(t, answer)
+}
+
+func decode(t *testing.T, answer *http.Response) response {
+	t.Helper()
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r response
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return r
+}
+
+func TestErrorsHaveCodes(t *testing.T) {
+	s := serve(t)
+	for name, c := range map[string]struct {
+		query     string
+		variables any
+		code      string
+		message   string
+	}{
+		"syntax":               {"{", nil, "BAD_INPUT", "Expected Name"},
+		"unknown field":        {"{nope}", nil, "BAD_INPUT", "nope"},
+		"missing variable":     {"query($id: ID!){pullJob(id: $id){id}}", nil, "BAD_INPUT", "id"},
+		"variable of bad type": {"query($n: Int!){failedPulls(limit: $n){id}}", map[string]any{"n": "x"}, "BAD_INPUT", ""},
+		"fractional Int":       {"query($n: Int!){failedPulls(limit: $n){id}}", map[string]any{"n": 1.5}, "BAD_INPUT", ""},
+		"limit 0":              {"{failedPulls(limit: 0){id}}", nil, "BAD_INPUT", "limit is 0; it must be 1 to 500"},
+		"limit 501":            {"{failedPulls(limit: 501){id}}", nil, "BAD_INPUT", "it must be 1 to 500"},
+		"unavailable":          {`mutation{cancelPull(id: "a"){id}}`, nil, "UNAVAILABLE", "Kubernetes does not answer"},
+		"subscription by POST": {"subscription{pullJobUpdated{id}}", nil, "BAD_INPUT", "WebSocket"},
+		"many aliases":         {"{" + manyAliases() + "}", nil, "LIMIT_EXCEEDED", ""},
+		"too many tokens":      {"{" + strings.Repeat("x ", 20_000) + "}", nil, "BAD_INPUT", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := s.post(t, c.query, c.variables)
+			if len(r.Errors) == 0 || r.Errors[0].Extensions.Code != c.code || !strings.Contains(r.Errors[0].Message, c.message) {
+				t.Errorf("%+v; want %s %q", r.Errors, c.code, c.message)
+			}
+			for _, e := range r.Errors {
+				if strings.Contains(e.Message, "secret") {
+					t.Errorf("internals reach the client: %s", e.Message)
+				}
+			}
+		})
+	}
+}
+
+func manyAliases() string {
+	var b strings.Builder
+	for i := range 600 {
+		b.WriteString(" x" + string(rune('a'+i%26)) + strings.Repeat("y", i/26) + ":activePulls{id message phase}")
+	}
+	return b.String()
+}
+
+func TestInternalErrorsAreMasked(t *testing.T) {
+	s := serve(t)
+	for name, active := range map[string]func() ([]*pull.Job, error){
+		"error": func() ([]*pull.Job, error) { return nil, errors.New("secret") },
+		"panic": func() ([]*pull.Job, error) { panic("secret") },
+	} {
+		s.backend.active = active
+		r := s.post(t, "{activePulls{id}}", nil)
+		if len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "INTERNAL" || strings.Contains(r.Errors[0].Message, "secret") || len(r.Errors[0].Path) != 1 {
+			t.Errorf("%s: %+v", name, r.Errors)
+		}
+	}
+}
+
+func TestGET(t *testing.T) {
+	s := serve(t)
+	get := func(query string) response {
+		answer, err := http.Get(s.url + "/graphql?query=" + url.QueryEscape(query))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return decode(t, answer)
+	}
+	if r := get("{activePulls{id}}"); string(r.Data) != `{"activePulls":[{"id":"a"}]}` {
+		t.Errorf("%s %+v", r.Data, r.Errors)
+	}
+	if r := get(`mutation{cancelPull(id: "a"){id}}`); len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "BAD_INPUT" {
+		t.Errorf("a mutation by GET: %+v", r)
+	}
+}
+
+func TestFormsAreRefused(t *testing.T) {
+	s := serve(t)
+	for _, kind := range []string{"application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"} {
+		answer, err := http.Post(s.url+"/graphql", kind, strings.NewReader(`{"query":"mutation{cancelPull(id: \"a\"){id}}"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode < 400 {
+			t.Errorf("a page of another origin can post %s without being asked: %s", kind, answer.Status)
+		}
+	}
+}
+
+func TestUnreadableRequests(t *testing.T) {
+	s := serve(t)
+	for _, body := range []string{"", "{", "null", "[]", `{"query":1}`, `{"query":"{activePulls{id}}","variables":[]}`, "\xff", strings.Repeat("x", 2<<20)} {
+		answer, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := decode(t, answer); len(r.Errors) == 0 || r.Errors[0].Extensions.Code != "BAD_INPUT" || len(r.Errors[0].Message) > 1000 {
+			t.Errorf("%.50q: %+v", body, r.Errors)
+		}
+	}
+	for _, query := range []string{"", "?query=%zz", "?query={activePulls{id}}&variables=x", "?query={activePulls{id}}&variables=[]"} {
+		answer, err := http.Get(s.url + "/graphql" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := decode(t, answer); len(r.Errors) == 0 || r.Errors[0].Extensions.Code != "BAD_INPUT" {
+			t.Errorf("%q: %+v", query, r.Errors)
+		}
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	s := serve(t)
+	status := func(path string) int {
+		answer, err := http.Get(s.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	s.ready = errors.New("not yet")
+	if got := status("/readyz"); got != http.StatusServiceUnavailable {
+		t.Error(got)
+	}
+	s.ready = nil
+	for _, path := range []string{"/readyz", "/healthz", "/metrics"} {
+		if got := status(path); got != http.StatusOK {
+			t.Errorf("%s: %d", path, got)
+		}
+	}
+}
+
+func (s *served) dial(t *testing.T, header http.Header) (*websocket.Conn, error) {
+	t.Helper()
+	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}}
+	conn, answer, err := dialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/graphql", header)
+	if err != nil {
+		if answer != nil {
+			answer.Body.Close()
+		}
+		return nil, err
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, nil
+}
+
+type message struct {
+	ID      string          `json:"id,omitempty"`
+	Type    string          `json:"type"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// subscribe opens a WebSocket with one operation.
+func (s *served) subscribe(t *testing.T, query string) *websocket.Conn {
+	t.Helper()
+	conn, err := s.dial(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, _ := json.Marshal(map[string]string{"query": query})
+	for _, m := range []message{{Type: "connection_init"}, {ID: "1", Type: "subscribe", Payload: payload}} {
+		if err := conn.WriteJSON(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := read(t, conn); m.Type != "connection_ack" {
+		t.Fatalf("%+v", m)
+	}
+	return conn
+}
+
+func read(t *testing.T, conn *websocket.Conn) message {
+	t.Helper()
+	for {
+		var m message
+		if err := conn.ReadJSON(&m); err != nil {
+			t.Fatal(err)
+		}
+		if m.Type != "ka" && m.Type != "ping" && m.Type != "pong" {
+			return m
+		}
+	}
+}
+
+func TestSubscription(t *testing.T) {
+	s := serve(t)
+	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	conn := s.subscribe(t, `subscription{pullJobUpdated(ids: ["a"]){phase}}`)
+	for _, phase := range []pull.Phase{pull.Queued, pull.Pulling, pull.Succeeded} {
+		if phase != pull.Queued {
+			s.backend.Publish(&pull.Job{ID: "a", Phase: phase})
+		}
+		if m := read(t, conn); m.Type != "next" || !strings.Contains(string(m.Payload), `"phase":"`+string(phase)+`"`) {
+			t.Fatalf("%s %s; want %s", m.Type, m.Payload, phase)
+		}
+	}
+	if m := read(t, conn); m.Type != "complete" {
+		t.Errorf("%s %s", m.Type, m.Payload)
+	}
+}
+
+func TestSubscriptionErrors(t *testing.T) {
+	s := serve(t)
+	for query, code := range map[string]string{
+		`subscription{pullJobUpdated(ids: ["nope"]){id}}`:                                 "NOT_FOUND",
+		`subscription{podLogs(input: {namespace: "x", pod: "y"}){cursor}}`:                "NOT_FOUND",
+		`subscription{podLogs(input: {namespace: "x", pod: "y", since: "soon"}){cursor}}`: "BAD_INPUT",
+		`subscription{nope}`: "BAD_INPUT",
+	} {
+		m := read(t, s.subscribe(t, query))
+		if !strings.Contains(string(m.Payload), `"code":"`+code+`"`) {
+			t.Errorf("%s: %s %s; want %s", query, m.Type, m.Payload, code)
+		}
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	s := serve(t)
+	for origin, allowed := range map[string]bool{
+		"": true, s.url: true, "https://dash.example": true, "https://evil.example": false, "https://dash.example.evil": false, "null": false,
+	} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		if _, err := s.dial(t, header); (err == nil) != allowed {
+			t.Errorf("origin %q: %v", origin, err)
+		}
+	}
+}
+
+func TestStoppingEndsSubscriptions(t *testing.T) {
+	s := serve(t)
+	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	conn := s.subscribe(t, `subscription{pullJobUpdated{phase}}`)
+	read(t, conn)
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	for {
+		_, _, err := conn.ReadMessage()
+		if err == nil {
+			continue
+		}
+		if !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+			t.Errorf("closed with %v; clients come back at once, all the time, unless it is 1001", err)
+		}
+		return
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSettingsAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*serveSettings)
+		want   string // in the error; empty for none
+	}{
+		"demo":                       {func(s *serveSettings) {}, ""},
+		"loopback by name":           {func(s *serveSettings) { s.Listen = "localhost:0" }, ""},
+		"IPv6 loopback":              {func(s *serveSettings) { s.Listen = "[::1]:8080" }, ""},
+		"all addresses":              {func(s *serveSettings) { s.Listen = ":8080" }, "--auth-none-anyway"},
+		"all addresses, on purpose":  {func(s *serveSettings) { s.Listen, s.AuthNoneAnyway = "0.0.0.0:8080", true }, ""},
+		"no port":                    {func(s *serveSettings) { s.Listen = "localhost" }, "expected HOST:PORT"},
+		"certificate without key":    {func(s *serveSettings) { s.TLSCert = "x" }, "go together"},
+		"no copier image":            {func(s *serveSettings) { s.Demo = false }, "--copier-image"},
+		"demo on a cluster":          {func(s *serveSettings) { s.Kubeconfig = "x" }, "exclude each other"},
+		"nothing in parallel":        {func(s *serveSettings) { s.MaxParallel = 0 }, "--max-parallel"},
+		"deadline below a second":    {func(s *serveSettings) { s.PullDeadline = time.Millisecond }, "--pull-deadline"},
+		"drain longer than SIGTERM":  {func(s *serveSettings) { s.DrainTimeout = time.Minute }, "--drain-timeout"},
+		"no pulls in the demo":       {func(s *serveSettings) { s.DemoPulls = 0 }, "--demo-pulls"},
+		"destination is no registry": {func(s *serveSettings) { s.Destination = "mirror" }, "--destination"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serveSettings{Listen: "127.0.0.1:8080", Demo: true, DemoPulls: 12, MaxParallel: 10, PullDeadline: time.Hour, DrainTimeout: time.Second}
+			c.change(&s)
+			err := s.Validate()
+			if (c.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%v; want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestFlagsComeFromTheEnvironment(t *testing.T) {
+	t.Setenv("PULLWATCH_MAX_PARALLEL", "3")
+	t.Setenv("PULLWATCH_DEMO", "true")
+	t.Setenv("PULLWATCH_INSECURE_REGISTRY", "a:1,b:2")
+	c, command, err := parse([]string{"--log-level=debug"})
+	if err != nil || command.Selected().Name != "serve" {
+		t.Fatal(err)
+	}
+	s := c.Serve
+	if s.MaxParallel != 3 || !s.Demo || len(s.InsecureRegistry) != 2 || s.LogLevel != "debug" || s.HistoryTTL != 24*time.Hour {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestMirrorFlags(t *testing.T) {
+	c, command, err := parse([]string{"mirror", "--insecure-registry=a:1", "nginx", "a:1/nginx"})
+	if err != nil || command.Selected().Name != "mirror" {
+		t.Fatal(err)
+	}
+	if m := c.Mirror; m.Source != "nginx" || m.Destination != "a:1/nginx" || m.InsecureRegistry[0] != "a:1" {
+		t.Errorf("%+v", m)
+	}
+}
