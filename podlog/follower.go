@@ -32,9 +32,9 @@ type follower struct {
 func (f *follower) run(ctx context.Context) error {
 	for {
 		s := f.status.get()
-		run, previous := f.nextRun(s)
+		run := f.nextRun(s)
 		if run.ID != "" {
-			if err := f.readRun(ctx, run, previous); err != nil {
+			if err := f.readRun(ctx, run); err != nil {
 				return err
 			}
 			f.lastRead = run.ID
@@ -64,23 +64,22 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// nextRun returns the oldest run that is still to be read, and whether it is the previous one. Its ID is empty when
-// there is none.
-func (f *follower) nextRun(s containerStatus) (run Run, previous bool) {
+// nextRun returns the oldest run that is still to be read. Its ID is empty when there is none.
+func (f *follower) nextRun(s containerStatus) Run {
 	if f.plan.previous {
 		if s.Previous.ID == f.lastRead {
-			return Run{}, true
+			return Run{}
 		}
-		return s.Previous, true
+		return s.Previous
 	}
 	switch {
 	case s.gone || s.Run.ID == f.lastRead:
-		return Run{}, false
+		return Run{}
 	case s.Previous.ID != "" && s.Previous.ID != s.Run.ID && s.Previous.ID != f.lastRead:
 		// It came and went between two looks at the container.
-		return s.Previous, true
+		return s.Previous
 	default:
-		return s.Run, false
+		return s.Run
 	}
 }
 

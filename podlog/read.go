@@ -21,7 +21,7 @@ const (
 
 // readRun streams the log of one run to its end. The end of the file is the end of the log only when the run had ended
 // before the log was opened; otherwise the connection may have broken, and the log is opened once more.
-func (f *follower) readRun(ctx context.Context, run Run, previous bool) error {
+func (f *follower) readRun(ctx context.Context, run Run) error {
 	if err := f.notify(ctx, Started, "log opened"); err != nil {
 		return err
 	}
@@ -34,7 +34,8 @@ func (f *follower) readRun(ctx context.Context, run Run, previous bool) error {
 		if !ok {
 			return r.finish(ctx, run, s.gone)
 		}
-		run, previous = now, asPrevious || f.plan.previous
+		run = now
+		previous := asPrevious || f.plan.previous
 		final := !f.plan.follow || previous || !s.running(run.ID)
 		before := f.position
 		err := r.read(ctx, !final, previous)

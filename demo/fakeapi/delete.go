@@ -60,6 +60,7 @@ func checkPreconditions(res *resource, obj Object, want *metav1.Preconditions) e
 		return apierrors.NewConflict(res.group(), obj.GetName(), uidMismatch(*want.UID, obj.GetUID()))
 	}
 	if want.ResourceVersion != nil && *want.ResourceVersion != obj.GetResourceVersion() {
+		//lint:ignore ST1005 the API server's own words
 		return apierrors.NewConflict(res.group(), obj.GetName(), fmt.Errorf(
 			"Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v",
 			*want.ResourceVersion, obj.GetResourceVersion()))

@@ -206,6 +206,7 @@ func checkIdentity(res *resource, old, obj Object) error {
 }
 
 func uidMismatch(want, have types.UID) error {
+	//lint:ignore ST1005 the API server's own words
 	return fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", want, have)
 }
 
