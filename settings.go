@@ -169,12 +169,15 @@ func parse(args []string) (*commands, *kong.Context, error) {
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name(filepath.Base(os.Args[0])),
-		kong.Description("pullwatch copies container images into a registry with Kubernetes Jobs and shows every pull live over GraphQL."),
+		kong.Description("pullwatch copies container images into a registry with Kubernetes Jobs and shows every pull live over GraphQL. The other command, mirror, copies one image: see pullwatch mirror --help."),
 		kong.DefaultEnvars("PULLWATCH"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
+		args = []string{"serve", "--help"} // the default command's flags are what somebody is looking for
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {

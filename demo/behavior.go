@@ -93,15 +93,15 @@ var behaviors = []Behavior{
 	{"broken", "crashes the copier on every attempt", pull.Unknown, scenario{
 		failures: always, exit: 2, failAt: 0.2, copying: 5 * time.Second, panics: true,
 	}},
-	{"slow", "crawls, and succeeds after about 28 seconds", "", scenario{copying: 26 * time.Second}},
-	{"stuck", "stops moving until its deadline passes, after 25 seconds", pull.Timeout, scenario{
-		failures: always, failAt: 0.43, copying: 14 * time.Second, deadline: 25 * time.Second, stalls: true,
+	{"slow", "crawls, and succeeds after about 20 seconds", "", scenario{copying: 18 * time.Second}},
+	{"stuck", "stops moving until its deadline passes, after 18 seconds", pull.Timeout, scenario{
+		failures: always, failAt: 0.43, copying: 10 * time.Second, deadline: 18 * time.Second, stalls: true,
 	}},
-	{"unschedulable", "finds no node to run on until its deadline passes, after 20 seconds", pull.Unschedulable, scenario{
-		deadline: 20 * time.Second, unschedulable: true,
+	{"unschedulable", "finds no node to run on until its deadline passes, after 16 seconds", pull.Unschedulable, scenario{
+		deadline: 16 * time.Second, unschedulable: true,
 	}},
-	{"badimage", "misses the image of the copier itself until its deadline, after 20 seconds", pull.NotFound, scenario{
-		deadline: 20 * time.Second, noCopier: true,
+	{"badimage", "misses the image of the copier itself until its deadline, after 16 seconds", pull.NotFound, scenario{
+		deadline: 16 * time.Second, noCopier: true,
 	}},
 	{"lost", "has its Job deleted by somebody else half way", pull.Lost, scenario{
 		failures: always, failAt: 0.5, copying: 10 * time.Second, vanishes: true,
