@@ -106,7 +106,7 @@ func prepare(ctx context.Context, dir string) (environment, error) {
 // bringUpLab starts the lab unless it runs, and returns where its cluster and registry are.
 func bringUpLab(ctx context.Context) (kubeconfig, registry string, err error) {
 	up := exec.CommandContext(ctx, "lab/lab", "up")
-	up.Stdout, up.Stderr = os.Stderr, os.Stderr
+	up.Stderr = os.Stderr
 	if err := up.Run(); err != nil {
 		return "", "", err
 	}

@@ -66,7 +66,7 @@ func TestQueue(t *testing.T) {
 type jobWatch struct {
 	watch watch.Interface
 	done  sync.WaitGroup
-	// ends is told the names of Jobs as they finish.
+	// ends has the names of Jobs in the order in which they finished, with room for those of any test.
 	ends chan string
 	seen jobHistory
 }

@@ -54,12 +54,12 @@ func TestTwoReplicas(t *testing.T) {
 		other = replicas[1]
 	}
 	updates := other.updates(t, ids...)
-	copying := 0
+	copying := map[string]bool{}
 	for _, p := range updates.all(t) {
 		if p.is("PULLING") {
-			copying++
+			copying[p.ID] = true
 		}
-		if copying == parallel {
+		if len(copying) == parallel {
 			break
 		}
 	}
@@ -68,9 +68,6 @@ func TestTwoReplicas(t *testing.T) {
 	gate.release()
 	last := map[string]pullJob{}
 	for _, p := range updates.all(t) {
-		if len(last) == 0 && !p.is("QUEUED") {
-			last[p.ID] = p
-		}
 		last[p.ID] = p
 	}
 	for _, id := range ids {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -26,18 +27,18 @@ type server struct {
 	err    error
 }
 
-// launch starts a replica whose Jobs are in namespace, with more flags that win over its own. The replica ends with the
-// test.
+// launch starts a replica whose Jobs are in namespace, with more flags that win over its own. The replica ends with
+// the test.
 func launch(t *testing.T, namespace string, flags ...string) *server {
 	t.Helper()
 	address := freeAddress(t, "127.0.0.1")
 	args := []string{
 		"--listen=" + address, "--namespace=" + namespace, "--copier-image=" + env.copier,
 		"--destination=" + env.registry + "/" + namespace, "--insecure-registry=" + env.registry,
-		"--kubeconfig=" + env.kubeconfig,
 	}
 	s := &server{address: address, log: &output{}, exited: make(chan struct{})}
 	s.cmd = exec.Command(env.binary, append(args, flags...)...)
+	s.cmd.Env = append(os.Environ(), "KUBECONFIG="+env.kubeconfig)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -174,7 +174,9 @@ func (l *copierLog) add(line []byte) {
 	if len(l.tail) == pull.MaxLogTail {
 		l.tail = l.tail[1:]
 	}
-	l.tail = append(l.tail, strings.ToValidUTF8(text, "\uFFFD"))
+	// The tail is to be kept in an annotation, and those of a Job hold 256 KiB in all.
+	const longest = 1 << 10
+	l.tail = append(l.tail, pull.Truncate(strings.ToValidUTF8(text, "\uFFFD"), longest))
 }
 
 // unreadPods returns the pods whose copier's log is to be read.

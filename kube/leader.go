@@ -128,7 +128,7 @@ func (l *Leader) lead(ctx context.Context) {
 			}
 			continue
 		}
-		l.log.Warn("the leader's work failed and will be tried again", "error", err, "in", pause)
+		l.log.Warn("the leader's work failed and will be tried again", "error", err, "in", pause.String())
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

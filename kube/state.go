@@ -87,7 +87,7 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	case failed != nil:
 		s.Phase, s.FinishedAt = pull.Failed, failed.LastTransitionTime.UTC()
 		end := lastEnd(pods, logs, rec)
-		s.Failure = failureOf(job, failed, end)
+		s.Failure = failureOf(job, failed, end, s.Attempts > 0)
 		s.Message = s.Failure.Message
 		if end != nil {
 			s.Progress = progressOf(end.Last, false)
@@ -96,6 +96,10 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
 	default:
 		run(s, job, pods, logs, rec)
+	}
+	if s.Phase.Final() {
+		// The Job has changed since the copier's last word, and after a restart that word is not read again.
+		s.Revision.Step = 0
 	}
 	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
 	return s
@@ -167,14 +171,15 @@ func succeed(s *pull.Job, end *record) {
 	}
 }
 
-// failureOf says why a Job with the condition Failed has failed. end may be nil: nothing is known of any attempt.
-func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *record) *pull.Failure {
+// failureOf says why a Job with the condition Failed has failed. end may be nil: nothing is known of any attempt. ran tells
+// whether the copier was ever started.
+func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *record, ran bool) *pull.Failure {
 	f := &pull.Failure{Reason: pull.Unknown, Message: cmp.Or(failed.Message, "The Job failed without a reason."), LogTail: []string{}}
 	if end != nil && end.LogTail != nil {
 		f.LogTail = end.LogTail
 	}
 	switch {
-	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (end == nil || end.Ran || end.Outcome.Reason == ""):
+	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
 		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
 		if end != nil && end.Outcome.Message != "" {
 			f.Message += " The last attempt: " + end.Outcome.Message

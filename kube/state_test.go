@@ -211,6 +211,10 @@ func TestFailure(t *testing.T) {
 			failed("DeadlineExceeded").pod(1, corev1.PodFailed, outOfSight()).record(record{Pod: "pod-a", Outcome: notFound}),
 			pull.NotFound, "Never started within its deadline of 1m0s. the source does not have it", 0,
 		},
+		"deadline, the next attempt never started": {
+			failed("DeadlineExceeded").record(record{Pod: "gone", Attempts: 1, Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: x"}}),
+			pull.Timeout, "Did not finish within its deadline of 1m0s. The last attempt: The copier cannot start", 0,
+		},
 		"killed for memory": {failed("BackoffLimitExceeded").pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: at(5)}}), pull.Unknown, "out of memory", 0},
 		"crashed":           {failed("BackoffLimitExceeded").pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error", StartedAt: at(5)}}), pull.Unknown, "exit code 2", 0},
 		"no such program":   {failed("BackoffLimitExceeded").pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec: mirror: not found"}}), pull.Invalid, "could not be started (StartError): exec", 0},

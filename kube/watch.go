@@ -97,7 +97,7 @@ func (w *Watch) run(ctx context.Context, k *watched) {
 			return
 		}
 		pause := backoff.Step()
-		w.log.Warn("the pulls' state cannot be read", "resource", k.name, "error", err, "again in", pause)
+		w.log.Warn("the pulls' state cannot be read", "resource", k.name, "error", err, "again in", pause.Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 			return
