@@ -8,6 +8,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"pullwatch/pull"
@@ -16,16 +17,17 @@ import (
 // overlay lays a Job template in YAML over job, as kubectl would apply a patch file: lists with names, such as containers
 // and volumes, are merged by name. It refuses, naming the field, what is no field of a Job and what pullwatch relies on.
 func overlay(job *batchv1.Job, template []byte) (*batchv1.Job, error) {
+	patch, err := yaml.YAMLToJSONStrict(template)
+	if err != nil {
+		return nil, fmt.Errorf("job template: %w", err)
+	}
 	var given batchv1.Job
-	if err := yaml.UnmarshalStrict(template, &given); err != nil {
+	unknown, err := kjson.UnmarshalStrict(patch, &given)
+	if err = errors.Join(append(unknown, err)...); err != nil {
 		return nil, fmt.Errorf("job template: %w", err)
 	}
 	if (given.Kind != "" && given.Kind != "Job") || (given.APIVersion != "" && given.APIVersion != "batch/v1") {
 		return nil, fmt.Errorf("job template: kind: is %s %s, expected batch/v1 Job", given.APIVersion, given.Kind)
-	}
-	patch, err := yaml.YAMLToJSON(template)
-	if err != nil {
-		return nil, fmt.Errorf("job template: %w", err)
 	}
 	base, err := json.Marshal(job)
 	if err != nil {
@@ -69,6 +71,7 @@ func checkReserved(given, base, result *batchv1.Job) error {
 	reserved(spec.Selector != nil || spec.ManualSelector != nil, "spec.selector")
 	reserved(spec.ManagedBy != nil, "spec.managedBy")
 	reserved(spec.PodFailurePolicy != nil, "spec.podFailurePolicy")
+	reserved(len(spec.Template.Spec.InitContainers) > 0, "spec.template.spec.initContainers")
 	reserved(spec.Template.Spec.RestartPolicy != "", "spec.template.spec.restartPolicy")
 	for k := range map[string]bool{labelManagedBy: true, labelKey: true} {
 		reserved(given.Labels[k] != "" || spec.Template.Labels[k] != "", "label "+k)
@@ -83,6 +86,7 @@ func checkReserved(given, base, result *batchv1.Job) error {
 	out := result.Spec
 	keep(out.ActiveDeadlineSeconds != nil && *out.ActiveDeadlineSeconds > 0, "spec.activeDeadlineSeconds", "set")
 	keep(out.TTLSecondsAfterFinished != nil, "spec.ttlSecondsAfterFinished", "set")
+	keep(out.PodFailurePolicy != nil, "spec.podFailurePolicy", "set")
 	keep(out.Template.Spec.AutomountServiceAccountToken != nil && !*out.Template.Spec.AutomountServiceAccountToken,
 		"spec.template.spec.automountServiceAccountToken", "false")
 	for _, c := range out.Template.Spec.Containers {

@@ -1,0 +1,125 @@
+package kube
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pullwatch/pull"
+)
+
+func prototypeWith(template string) JobSettings {
+	return JobSettings{
+		Namespace: "pulls", CopierImage: "pullwatch:test", RegistrySecret: "logins", InsecureRegistries: []string{"host:5000"},
+		Deadline: time.Minute, HistoryTTL: time.Hour, Template: []byte(template),
+	}
+}
+
+func TestTemplateIsLaidOver(t *testing.T) {
+	job, err := newJobPrototype(prototypeWith(`
+metadata:
+  annotations: {team: platform}
+spec:
+  ttlSecondsAfterFinished: 60
+  template:
+    spec:
+      nodeSelector: {disk: fast}
+      hostNetwork: true
+      tolerations: [{key: gpu, operator: Exists}]
+      imagePullSecrets: [{name: image-login}]
+      containers:
+        - name: copier
+          resources: {limits: {memory: 256Mi}}
+          env: [{name: HTTPS_PROXY, value: "http://proxy:3128"}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := job.Spec.Template.Spec
+	if pod.NodeSelector["disk"] != "fast" || !pod.HostNetwork || len(pod.Tolerations) != 1 || pod.ImagePullSecrets[0].Name != "image-login" {
+		t.Errorf("%+v", pod)
+	}
+	if *job.Spec.TTLSecondsAfterFinished != 60 || job.Annotations["team"] != "platform" || job.Labels[labelManagedBy] != managedBy {
+		t.Errorf("%+v", job)
+	}
+	copier := pod.Containers[0]
+	env := map[string]string{}
+	for _, e := range copier.Env {
+		env[e.Name] = e.Value
+	}
+	if copier.Name != pull.ContainerName || len(pod.Containers) != 1 || copier.Image != "pullwatch:test" {
+		t.Errorf("%+v", copier)
+	}
+	if copier.Resources.Limits.Memory().String() != "256Mi" || copier.Resources.Requests.Cpu().IsZero() {
+		t.Errorf("%+v", copier.Resources)
+	}
+	if env["HTTPS_PROXY"] == "" || env["DOCKER_CONFIG"] == "" || env["GOMEMLIMIT"] == "" {
+		t.Errorf("%v", env)
+	}
+	if !*copier.SecurityContext.RunAsNonRoot || !*copier.SecurityContext.ReadOnlyRootFilesystem {
+		t.Errorf("%+v", copier.SecurityContext)
+	}
+}
+
+func TestBadTemplatesAreRefused(t *testing.T) {
+	for template, field := range map[string]string{
+		`spec: {template: {spec: {nodeSelectors: {a: b}}}}`: `unknown field "spec.template.spec.nodeSelectors"`,
+		`spec: {template: {spec: {tolerations: {key: x}}}}`: "spec.template.spec.tolerations",
+		`spec: {template: {spec: {nodeSelector: {a: 1}}}}`:  "spec.template.spec.nodeSelector",
+		`kind: Pod`:                                         "kind",
+		`apiVersion: v1`:                                    "kind",
+		`spec: [`:                                           "yaml",
+		`metadata: {name: x}`:                               "metadata.name",
+		`metadata: {namespace: other}`:                      "metadata.namespace",
+		`metadata: {labels: {pullwatch/key: x}}`:            "pullwatch/key",
+		`spec: {suspend: false}`:                            "spec.suspend",
+		`spec: {parallelism: 2}`:                            "spec.parallelism",
+		`spec: {completions: 2}`:                            "spec.completions",
+		`spec: {activeDeadlineSeconds: 0}`:                  "spec.activeDeadlineSeconds",
+		`spec: {activeDeadlineSeconds: null}`:               "spec.activeDeadlineSeconds",
+		`spec: {ttlSecondsAfterFinished: null}`:             "spec.ttlSecondsAfterFinished",
+		`spec: {podFailurePolicy: null}`:                    "spec.podFailurePolicy",
+		`spec: {template: {spec: {restartPolicy: Always}}}`: "spec.template.spec.restartPolicy",
+		`spec: {template: {spec: {automountServiceAccountToken: true}}}`:                                             "automountServiceAccountToken",
+		`spec: {template: {spec: {containers: [{name: copier, args: [x]}]}}}`:                                        "containers[name=copier].args",
+		`spec: {template: {spec: {containers: [{name: sidecar, image: app}]}}}`:                                      "containers[name=sidecar]",
+		`spec: {template: {spec: {containers: [{name: copier, securityContext: {runAsNonRoot: false}}]}}}`:           "securityContext.runAsNonRoot",
+		`spec: {template: {spec: {containers: [{name: copier, securityContext: {runAsUser: 0}}]}}}`:                  "securityContext.runAsUser",
+		`spec: {template: {spec: {containers: [{name: copier, securityContext: {readOnlyRootFilesystem: false}}]}}}`: "securityContext.readOnlyRootFilesystem",
+		`spec: {template: {spec: {containers: [{name: copier, securityContext: {privileged: true}}]}}}`:              "securityContext.privileged",
+		`spec: {template: {spec: {containers: [{name: copier, securityContext: null}]}}}`:                            "securityContext.runAsNonRoot",
+		`spec: {template: {spec: {containers: [{name: copier, $patch: delete}]}}}`:                                   `unknown field "spec.template.spec.containers[0].$patch"`,
+		`spec: {template: {spec: {initContainers: [{name: x, image: app}]}}}`:                                        "initContainers",
+	} {
+		if _, err := newJobPrototype(prototypeWith(template)); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s\n\t%v\n\twant an error with %q", template, err, field)
+		}
+	}
+}
+
+func TestJobNames(t *testing.T) {
+	for image, prefix := range map[string]string{
+		"nginx":                        "nginx-latest-",
+		"ghcr.io/a/b_c.d:V1.0_x":       "b-c-d-v1-0-x-",
+		"host:5000/a@" + digestForTest: "a-",
+		"quay.io/x/" + strings.Repeat("long", 20) + ":" + strings.Repeat("t", 100): strings.Repeat("long", 9) + "-",
+	} {
+		ref, err := pull.ParseImage(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := request{image: ref, destination: ref}
+		name := jobName(r, 20_000_000)
+		if !strings.HasPrefix(name, prefix) || len(name) > 57 {
+			t.Errorf("%s: %s", image, name)
+		}
+		if jobNumber(name) != 20_000_000 {
+			t.Errorf("%s: number %d", name, jobNumber(name))
+		}
+	}
+	if jobNumber("made-by-hand!") != 0 {
+		t.Error("a foreign name has a number")
+	}
+}
+
+const digestForTest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
