@@ -73,12 +73,12 @@ func successMessage(opts Options, outcome pull.Outcome) string {
 	found := outcome.BytesTotal - outcome.BytesCopied
 	switch {
 	case outcome.BytesCopied == 0:
-		return fmt.Sprintf("Already there: all %s of %s (%s)", size(outcome.BytesTotal), opts.Destination, outcome.Digest)
+		return fmt.Sprintf("Already there: all %s of %s (%s)", pull.FormatBytes(outcome.BytesTotal), opts.Destination, outcome.Digest)
 	case found == 0:
-		return fmt.Sprintf("Copied %s to %s (%s)", size(outcome.BytesCopied), opts.Destination, outcome.Digest)
+		return fmt.Sprintf("Copied %s to %s (%s)", pull.FormatBytes(outcome.BytesCopied), opts.Destination, outcome.Digest)
 	default:
 		return fmt.Sprintf("Copied %s to %s, where %s were already (%s)",
-			size(outcome.BytesCopied), opts.Destination, size(found), outcome.Digest)
+			pull.FormatBytes(outcome.BytesCopied), opts.Destination, pull.FormatBytes(found), outcome.Digest)
 	}
 }
 

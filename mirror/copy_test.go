@@ -27,7 +27,7 @@ func TestCopyImageTwice(t *testing.T) {
 			t.Errorf("outcome %+v, want %d bytes copied of as many", first.outcome, total)
 		}
 		for _, words := range []string{"Reading manifests of source.test/app:1",
-			fmt.Sprintf("Copying %s in 7 blobs", size(total)), "Copied " + size(total)} {
+			fmt.Sprintf("Copying %s in 7 blobs", pull.FormatBytes(total)), "Copied " + pull.FormatBytes(total)} {
 			if !first.said(words) {
 				t.Errorf("no report says %q", words)
 			}

@@ -53,9 +53,9 @@ func TestMemoryOfALargeImage(t *testing.T) {
 		t.Fatalf("%v in %q", err, &stderr)
 	}
 	if peak *= 1024; peak >= maxMemory {
-		t.Errorf("copying took %s of memory", size(peak))
+		t.Errorf("copying took %s of memory", pull.FormatBytes(peak))
 	}
-	t.Logf("copying %s took %s of memory", size(bigLayers*bigLayer), size(peak))
+	t.Logf("copying %s took %s of memory", pull.FormatBytes(bigLayers*bigLayer), pull.FormatBytes(peak))
 
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
 	var last pull.Report

@@ -39,10 +39,10 @@ func (b *bar) progress(r pull.Report) {
 	if r.BytesTotal == nil {
 		return
 	}
-	figures := fmt.Sprintf(" %3d%%  %s of %s", percent(r.BytesDone, *r.BytesTotal), size(r.BytesDone), size(*r.BytesTotal))
+	figures := fmt.Sprintf(" %3d%%  %s of %s", percent(r.BytesDone, *r.BytesTotal), pull.FormatBytes(r.BytesDone), pull.FormatBytes(*r.BytesTotal))
 	if r.BytesPerSecond > 0 {
 		left := time.Duration((*r.BytesTotal-r.BytesDone)/r.BytesPerSecond) * time.Second
-		figures += fmt.Sprintf("  %s/s  %s left", size(r.BytesPerSecond), left)
+		figures += fmt.Sprintf("  %s/s  %s left", pull.FormatBytes(r.BytesPerSecond), left)
 	}
 	// The last column stays free: terminals wrap the line there.
 	room := min(b.width()-1-len(figures)-len("[]"), maxBarWidth)
@@ -59,24 +59,6 @@ func percent(done, total int64) int {
 		return 100
 	}
 	return int(float64(done) / float64(total) * 100)
-}
-
-// size formats a number of bytes for people, in decimal units.
-func size(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f := float64(n)
-	for _, unit := range []string{"kB", "MB", "GB", "TB"} {
-		f /= 1000
-		switch {
-		case f < 9.95:
-			return fmt.Sprintf("%.1f %s", f, unit)
-		case f < 999.5 || unit == "TB":
-			return fmt.Sprintf("%.0f %s", f, unit)
-		}
-	}
-	panic("unreachable: the last unit has no bound")
 }
 
 func count(n int, noun string) string {

@@ -11,16 +11,6 @@ import (
 	"pullwatch/pull"
 )
 
-func TestSize(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 9_949: "9.9 kB", 9_950: "10 kB",
-		999_499: "999 kB", 999_500: "1.0 MB", 1_234_567_890: "1.2 GB", 45_600_000: "46 MB",
-		5_000_000_000_000_000: "5000 TB"} {
-		if got := size(n); got != want {
-			t.Errorf("size(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
 func TestBar(t *testing.T) {
 	total := int64(200_000_000)
 	report := pull.Report{Message: "not shown again", BytesDone: 50_000_000, BytesTotal: &total,

@@ -120,7 +120,7 @@ func (m *meter) expect(blobs []v1.Descriptor) {
 	// The rate is that of copying; the time before it would lower it.
 	m.samples = []int64{0}
 	m.mu.Unlock()
-	m.status(fmt.Sprintf("Copying %s in %s", size(total), count(len(blobs), "blob")))
+	m.status(fmt.Sprintf("Copying %s in %s", pull.FormatBytes(total), count(len(blobs), "blob")))
 }
 
 // moved counts the n bytes that have brought a blob to position.

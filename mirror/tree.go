@@ -12,6 +12,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
+
+	"pullwatch/pull"
 )
 
 // maxTree bounds the bytes of all manifests of an image together, which are held in memory while it is copied.
@@ -19,7 +21,7 @@ const maxTree = 16 << 20
 
 var (
 	errNoPlatform = errors.New("the index is empty: it has no image for any platform")
-	errTooLarge   = fmt.Errorf("manifests that are larger than %s, or %s together", size(maxManifest), size(maxTree))
+	errTooLarge   = fmt.Errorf("manifests that are larger than %s, or %s together", pull.FormatBytes(maxManifest), pull.FormatBytes(maxTree))
 )
 
 // unsupportedError is what parseManifest returns for a manifest that it cannot know the blobs of.
