@@ -112,7 +112,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 
 	server := httpapi.New(httpapi.Options{
 		Schema: graph.NewExecutableSchema(graph.Config{Resolvers: &resolvers.Resolver{
-			Lists: lists, Pulls: pulls, Updates: hub, Logs: podlog.New(kube.NewPodLogs(client), log),
+			Lists: lists, Pulls: pulls, Updates: hub, Sync: watch, Logs: podlog.New(kube.NewPodLogs(client), log),
 		}}),
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
 		Ready:          watch.Ready,

@@ -37,6 +37,7 @@ type backend struct {
 
 func (b *backend) Active(context.Context) ([]*pull.Job, error)          { return b.active() }
 func (b *backend) Failed(_ context.Context, n int) ([]*pull.Job, error) { return nil, nil }
+func (b *backend) AwaitSync(context.Context) error                      { return nil }
 func (b *backend) Invalidate()                                          {}
 func (b *backend) Cancel(context.Context, string) (*pull.Job, error) {
 	return nil, usererr.Wrap(errors.New("dial tcp 10.1.2.3: secret"), usererr.Unavailable, "Kubernetes does not answer")
@@ -62,7 +63,7 @@ func serve(t *testing.T) *served {
 	b := &backend{Hub: feed.New(), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
 	s := &served{backend: b}
 	server := New(Options{
-		Schema: graph.NewExecutableSchema(graph.Config{Resolvers: &resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b}}),
+		Schema: graph.NewExecutableSchema(graph.Config{Resolvers: &resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Sync: b, Logs: b}}),
 		Page:   http.NotFoundHandler(), Ready: func() error { return s.ready },
 		AllowedOrigins: []string{"https://dash.example"},
 		Metrics:        prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),

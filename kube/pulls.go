@@ -75,7 +75,7 @@ func (p *Pulls) Start(ctx context.Context, images []string, destination *string)
 	if to == "" {
 		return nil, usererr.New(usererr.BadInput, "no destination is given and the server has no default; give input.destination or start the server with --destination")
 	}
-	if err := p.checkSynced(); err != nil {
+	if err := p.watch.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	// One after the other, so that the leader sees them in the order in which they are to start.
@@ -157,7 +157,7 @@ func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
 }
 
 func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
-	if err := p.checkSynced(); err != nil {
+	if err := p.watch.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -211,7 +211,7 @@ func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
 }
 
 func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
-	if err := p.checkSynced(); err != nil {
+	if err := p.watch.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	getting, cancel := context.WithTimeout(ctx, callTimeout)
@@ -242,14 +242,6 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 		return nil, notFound
 	}
 	return job, err
-}
-
-// checkSynced refuses what would be decided wrongly before the pulls of the cluster are known.
-func (p *Pulls) checkSynced() error {
-	if err := p.watch.Ready(); err != nil {
-		return usererr.New(usererr.Unavailable, "%v; try again in a moment", err)
-	}
-	return nil
 }
 
 // asUserError says in words for the caller why Kubernetes would not do something.

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+
+	"pullwatch/usererr"
 )
 
 // jobNameLabel is on every pod of a Job; the Job controller sets it.
@@ -116,6 +118,18 @@ func (w *Watch) Ready() error {
 		return nil
 	default:
 		return errors.New("the pulls in the cluster have not been read yet")
+	}
+}
+
+// AwaitSync waits until Synced is closed, for 10 s at most. The error is a usererr.Unavailable.
+func (w *Watch) AwaitSync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	select {
+	case <-w.Synced():
+		return nil
+	case <-ctx.Done():
+		return usererr.New(usererr.Unavailable, "the server has not read the state of the cluster yet; try again in a moment")
 	}
 }
 

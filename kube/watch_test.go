@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"pullwatch/pull"
+	"pullwatch/usererr"
 )
 
 func TestQueueStartsTheOldestFirst(t *testing.T) {
@@ -159,3 +162,15 @@ type ignore struct{}
 
 func (ignore) Publish(*pull.Job) {}
 func (ignore) Retire(string)     {}
+
+func TestBeforeTheFirstList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWatch(fake.NewClientset(), testNamespace, NewTracker(ignore{}, nil), nil)
+		if err := w.AwaitSync(t.Context()); usererr.CodeOf(err) != usererr.Unavailable {
+			t.Errorf("%v", err)
+		}
+		if w.Ready() == nil || w.Live() {
+			t.Error("ready before the first list")
+		}
+	})
+}

@@ -35,10 +35,17 @@ func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Job
 }
 
 func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, error) {
+	if err := r.Sync.AwaitSync(ctx); err != nil {
+		return nil, err
+	}
 	return r.Updates.Latest(id), nil
 }
 
 func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string) (<-chan *pull.Job, error) {
+	// A client that reconnects while the server starts must not be told that its pulls do not exist.
+	if err := r.Sync.AwaitSync(ctx); err != nil {
+		return nil, err
+	}
 	updates, err := r.Updates.Subscribe(ids)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,12 @@ type Updates interface {
 	Subscribe(ids []string) (*feed.Subscription, error)
 }
 
+// Sync tells when the state of the cluster is known.
+type Sync interface {
+	// AwaitSync returns an error when that takes too long.
+	AwaitSync(context.Context) error
+}
+
 // Logs streams pod logs.
 type Logs interface {
 	Stream(context.Context, podlog.Input) (*podlog.Stream, error)
@@ -44,5 +50,6 @@ type Resolver struct {
 	Lists   Lists
 	Pulls   Pulls
 	Updates Updates
+	Sync    Sync
 	Logs    Logs
 }
