@@ -22,7 +22,6 @@ import (
 	"pullwatch/cache"
 	"pullwatch/demo"
 	"pullwatch/feed"
-	"pullwatch/graph"
 	"pullwatch/httpapi"
 	"pullwatch/kube"
 	"pullwatch/mirror"
@@ -111,9 +110,9 @@ func serve(ctx context.Context, s *serveSettings) error {
 	lists := cache.NewLists(kube.NewReader(client, s.Namespace, watch), cache.NewMetrics(metrics))
 
 	server := httpapi.New(httpapi.Options{
-		Schema: graph.NewExecutableSchema(graph.Config{Resolvers: &resolvers.Resolver{
+		Schema: resolvers.NewSchema(&resolvers.Resolver{
 			Lists: lists, Pulls: pulls, Updates: hub, Sync: watch, Logs: podlog.New(kube.NewPodLogs(client), log),
-		}}),
+		}),
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
 		Ready:          watch.Ready,
 		AllowedOrigins: s.AllowedOrigin,

@@ -95,16 +95,18 @@ func (h *Hub) Retire(id string) {
 	}
 	s.gone = true
 	h.gone = append(h.gone, id)
-	if len(h.gone) <= retired {
-		return
+	for range len(h.gone) {
+		if len(h.gone) <= retired {
+			return
+		}
+		oldest := h.gone[0]
+		h.gone = h.gone[1:]
+		if len(h.watches[oldest]) > 0 {
+			h.gone = append(h.gone, oldest) // somebody may still be owed its last state
+			continue
+		}
+		h.forget(oldest)
 	}
-	oldest := h.gone[0]
-	h.gone = h.gone[1:]
-	if len(h.watches[oldest]) > 0 {
-		h.gone = append(h.gone, oldest) // somebody may still be owed its last state
-		return
-	}
-	h.forget(oldest)
 }
 
 func (h *Hub) forget(id string) {

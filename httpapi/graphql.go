@@ -25,7 +25,6 @@ import (
 const (
 	maxBody       = 1 << 20
 	maxTokens     = 10_000
-	maxComplexity = 2_000
 	initTimeout   = 10 * time.Second
 	cachedQueries = 1_000
 )
@@ -47,7 +46,7 @@ func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *o
 	server.SetParserTokenLimit(maxTokens)
 	server.SetQueryCache(lru.New[*ast.QueryDocument](cachedQueries))
 	server.Use(extension.Introspection{})
-	server.Use(extension.FixedComplexityLimit(maxComplexity))
+	server.Use(extension.FixedComplexityLimit(resolvers.MaxComplexity))
 	server.AroundOperations(requireWebSocket)
 	server.AroundOperations(metrics.count)
 	return sockets.own(requireTransport(http.MaxBytesHandler(server, maxBody)))

@@ -20,7 +20,6 @@ import (
 	"go.uber.org/goleak"
 
 	"pullwatch/feed"
-	"pullwatch/graph"
 	"pullwatch/podlog"
 	"pullwatch/pull"
 	"pullwatch/resolvers"
@@ -63,7 +62,7 @@ func serve(t *testing.T) *served {
 	b := &backend{Hub: feed.New(), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
 	s := &served{backend: b}
 	server := New(Options{
-		Schema: graph.NewExecutableSchema(graph.Config{Resolvers: &resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Sync: b, Logs: b}}),
+		Schema: resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Sync: b, Logs: b}),
 		Page:   http.NotFoundHandler(), Ready: func() error { return s.ready },
 		AllowedOrigins: []string{"https://dash.example"},
 		Metrics:        prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
@@ -141,6 +140,7 @@ func TestErrorsHaveCodes(t *testing.T) {
 		"unavailable":          {`mutation{cancelPull(id: "a"){id}}`, nil, "UNAVAILABLE", "Kubernetes does not answer"},
 		"subscription by POST": {"subscription{pullJobUpdated{id}}", nil, "BAD_INPUT", "WebSocket"},
 		"many aliases":         {"{" + manyAliases() + "}", nil, "LIMIT_EXCEEDED", ""},
+		"long lists":           {"{" + longLists() + "}", nil, "LIMIT_EXCEEDED", ""},
 		"too many tokens":      {"{" + strings.Repeat("x ", 20_000) + "}", nil, "BAD_INPUT", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,6 +161,14 @@ func manyAliases() string {
 	var b strings.Builder
 	for i := range 600 {
 		b.WriteString(" x" + string(rune('a'+i%26)) + strings.Repeat("y", i/26) + ":activePulls{id message phase}")
+	}
+	return b.String()
+}
+
+func longLists() string {
+	var b strings.Builder
+	for i := range 26 {
+		b.WriteString(" x" + string(rune('a'+i)) + ":failedPulls(limit:500){id message failure{message remedy logTail}}")
 	}
 	return b.String()
 }
@@ -362,8 +370,11 @@ func TestStoppingEndsSubscriptions(t *testing.T) {
 		t.Error(err)
 	}
 	for {
-		_, _, err := conn.ReadMessage()
+		_, text, err := conn.ReadMessage()
 		if err == nil {
+			if strings.Contains(string(text), "complete") {
+				t.Error("the subscription was completed: no client comes back for it")
+			}
 			continue
 		}
 		if !websocket.IsCloseError(err, websocket.CloseGoingAway) {

@@ -30,34 +30,34 @@ type webSockets struct {
 	upgrader websocket.Upgrader
 	allowed  []string
 	metrics  *socketMetrics
-	// open counts the requests that ask for a WebSocket.
-	open sync.WaitGroup
-	// ending is done when all of them are to end; end makes it so.
-	ending context.Context
-	end    context.CancelFunc
+
+	mu sync.Mutex
+	// requests are those that ask for a WebSocket or have become one.
+	requests map[*socketRequest]struct{}
+	// ending is true once all of them are to end, and no more may come.
+	ending bool
+	served sync.WaitGroup
 }
 
 // newWebSockets returns webSockets that a page may open from this server's own origin or one of allowed.
 func newWebSockets(allowed []string, metrics *socketMetrics) *webSockets {
-	ending, end := context.WithCancel(context.Background())
-	return &webSockets{allowed: allowed, metrics: metrics, ending: ending, end: end, upgrader: websocket.Upgrader{
-		ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{},
-		HandshakeTimeout: writeWait,
-		CheckOrigin:      func(*http.Request) bool { return true }, // own has checked it
-	}}
-}
-
-// originAllowed reports whether a request comes from no page at all, a page of this server, or one of allowed.
-func originAllowed(r *http.Request, allowed []string) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" || slices.Contains(allowed, origin) {
-		return true
+	return &webSockets{
+		allowed: allowed, metrics: metrics, requests: map[*socketRequest]struct{}{},
+		upgrader: websocket.Upgrader{
+			ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &sync.Pool{},
+			HandshakeTimeout: writeWait,
+			CheckOrigin:      func(*http.Request) bool { return true }, // own has checked it
+		},
 	}
-	u, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-type ownerKey struct{}
+// socketRequest is a request that asks for a WebSocket.
+type socketRequest struct {
+	cancel context.CancelFunc
+	socket *socket // once it has been accepted
+}
+
+type socketRequestKey struct{}
 
 // own serves a request and closes the WebSocket that it has become, if any, when that has been served: gqlgen does not
 // close one in every case, and http.Server knows of none.
@@ -71,31 +71,74 @@ func (s *webSockets) own(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, usererr.Forbidden, "pages of "+r.Header.Get("Origin")+" may not open WebSockets here; start the server with --allowed-origin to let them")
 			return
 		}
-		s.open.Add(1)
-		defer s.open.Done()
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		defer context.AfterFunc(s.ending, cancel)()
-		var opened *socket
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, ownerKey{}, &opened)))
-		if opened != nil {
-			opened.Close()
+		request := &socketRequest{cancel: cancel}
+		if !s.begin(request) {
+			refuse(w, http.StatusServiceUnavailable, usererr.Unavailable, "the server is stopping; try again in a moment")
+			return
 		}
+		defer s.end(request)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, socketRequestKey{}, request)))
 	})
 }
 
-// drain ends every WebSocket and returns when all have been closed or ctx is done.
+func (s *webSockets) begin(r *socketRequest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending {
+		return false
+	}
+	s.requests[r] = struct{}{}
+	s.served.Add(1)
+	return true
+}
+
+func (s *webSockets) end(r *socketRequest) {
+	s.mu.Lock()
+	opened := r.socket
+	delete(s.requests, r)
+	s.mu.Unlock()
+	if opened != nil {
+		opened.Close()
+	}
+	s.served.Done()
+}
+
+// drain ends every WebSocket and returns when all have been closed or ctx is done. The closing handshake comes before
+// subscriptions end: one that ended first would be completed, and no client comes back for what is complete.
 func (s *webSockets) drain(ctx context.Context) {
-	s.end()
+	s.mu.Lock()
+	s.ending = true
+	for r := range s.requests {
+		opened := r.socket
+		s.served.Go(func() {
+			if opened != nil {
+				opened.sayGoodbye()
+			}
+			r.cancel()
+		})
+	}
+	s.mu.Unlock()
 	closed := make(chan struct{})
 	go func() {
-		s.open.Wait()
+		s.served.Wait()
 		close(closed)
 	}()
 	select {
 	case <-closed:
 	case <-ctx.Done():
 	}
+}
+
+// originAllowed reports whether a request comes from no page at all, a page of this server, or one of allowed.
+func originAllowed(r *http.Request, allowed []string) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(allowed, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
 // Accept upgrades the request. gqlgen answers it when that fails.
@@ -107,8 +150,10 @@ func (s *webSockets) Accept(w http.ResponseWriter, r *http.Request, o transport.
 		return nil, err
 	}
 	c := &socket{Conn: conn, closed: make(chan struct{}), metrics: s.metrics}
-	if opened, ok := r.Context().Value(ownerKey{}).(**socket); ok {
-		*opened = c
+	if request, ok := r.Context().Value(socketRequestKey{}).(*socketRequest); ok {
+		s.mu.Lock()
+		request.socket = c
+		s.mu.Unlock()
 	}
 	s.metrics.active.Inc()
 	conn.SetPongHandler(func(string) error { return conn.SetReadDeadline(time.Now().Add(pongWait)) })
@@ -173,6 +218,13 @@ func (c *socket) WriteClose(code int, message string) error {
 		code = websocket.CloseGoingAway
 	}
 	return c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, message), time.Now().Add(writeWait))
+}
+
+// sayGoodbye starts the closing handshake because the server stops. A peer that does not take it at once is cut off
+// without.
+func (c *socket) sayGoodbye() {
+	message := websocket.FormatCloseMessage(websocket.CloseGoingAway, "the server is stopping")
+	_ = c.WriteControl(websocket.CloseMessage, message, time.Now().Add(time.Second))
 }
 
 // Close ends the connection and waits for its goroutine.

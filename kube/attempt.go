@@ -20,8 +20,10 @@ type record struct {
 	Pod types.UID `json:"pod"`
 	// Attempts is the number of attempts up to this one.
 	Attempts int `json:"attempts"`
-	// Ran tells an attempt that ended from one that has never started; for the latter Outcome says what it waits for.
-	Ran     bool         `json:"ran"`
+	// Ran is true once the copier was started; before that, Outcome says what it waits for.
+	Ran bool `json:"ran"`
+	// Ended is true once the attempt has ended; before that, Outcome is what is true of it should its pod vanish.
+	Ended   bool         `json:"ended"`
 	Outcome pull.Outcome `json:"outcome"`
 	// Last is the last report that the copier made of how far it was.
 	Last    pull.Report `json:"last,omitzero"`
@@ -90,7 +92,7 @@ func lostSight(copier *corev1.ContainerStatus) bool {
 
 // podEnd tells how an attempt ended whose pod has failed or whose copier has terminated.
 func podEnd(pod *corev1.Pod, log copierLog) record {
-	end := record{Pod: pod.UID, Ran: true, Last: log.last, LogTail: slices.Clone(log.tail)}
+	end := record{Pod: pod.UID, Ran: true, Ended: true, Last: log.last, LogTail: slices.Clone(log.tail)}
 	fail := func(reason pull.FailureReason, format string, args ...any) record {
 		end.Outcome.Reason, end.Outcome.Message = reason, pull.Truncate(fmt.Sprintf(format, args...), pull.MaxFailureMessage)
 		return end

@@ -32,15 +32,13 @@ func waitingFor(pod *corev1.Pod) pull.Outcome {
 	return pull.Outcome{Message: "Waits for its container to start."}
 }
 
-// classifyWaiting translates a container's waiting state. The reasons are all that the kubelet has; what it knows beyond
-// them, such as RegistryUnavailable, it puts into the message only.
+// classifyWaiting translates a container's waiting state. Of most reasons, ErrImagePull and ImagePullBackOff above all, only
+// the message tells what is wrong.
 func classifyWaiting(w *corev1.ContainerStateWaiting) pull.Outcome {
 	var reason pull.FailureReason
 	switch w.Reason {
 	case "", "ContainerCreating", "PodInitializing":
 		return pull.Outcome{}
-	case "ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError":
-		reason = classifyText(w.Message, pull.Unknown)
 	case "InvalidImageName", "CreateContainerConfigError", "SignatureValidationFailed":
 		reason = pull.Invalid
 	case "ErrImageNeverPull":

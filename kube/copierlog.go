@@ -32,7 +32,7 @@ func needsReading(tr *tracked, pod *corev1.Pod) bool {
 		return false
 	}
 	rec := readRecord(tr.job)
-	return !tr.logs[pod.UID].complete && (rec == nil || rec.Pod != pod.UID || !rec.Ran)
+	return !tr.logs[pod.UID].complete && (rec == nil || rec.Pod != pod.UID || !rec.Ended)
 }
 
 // tailTimeout bounds the reading of the last lines of a copier that has failed. A pull's failure is told without them

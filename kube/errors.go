@@ -13,6 +13,8 @@ func userError(err error, what string) *usererr.Error {
 		return usererr.Wrap(err, usererr.Forbidden, "pullwatch may not %s: %s", what, message(err))
 	case apierrors.IsUnauthorized(err):
 		return usererr.Wrap(err, usererr.Unavailable, "Kubernetes does not accept pullwatch's credentials; ask who runs this server")
+	case apierrors.IsNotFound(err):
+		return usererr.Wrap(err, usererr.NotFound, "it does not exist, or no longer does: %s", message(err))
 	case apierrors.IsConflict(err):
 		return usererr.Wrap(err, usererr.Conflict, "somebody else changed it at the same moment; try again")
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):

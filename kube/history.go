@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -17,13 +18,15 @@ const maxHistory = 500
 
 // prune deletes the Jobs that are too many, and the ones whose deletion failed when they were canceled.
 func (l *Leader) prune(ctx context.Context) error {
+	var errs []error
 	for _, job := range l.tracker.prunable(maxHistory) {
 		if err := deleteJob(ctx, l.jobs, job); err != nil {
-			return fmt.Errorf("prune history: delete Job %s: %w", job.Name, err)
+			errs = append(errs, fmt.Errorf("prune history: delete Job %s: %w", job.Name, err))
+			continue
 		}
 		l.tracker.observeDeleted(job)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (t *Tracker) prunable(keep int) []*batchv1.Job {

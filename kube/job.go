@@ -21,19 +21,21 @@ import (
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	managedBy      = "pullwatch"
+	// ownPrefix begins the names that are pullwatch's own.
+	ownPrefix = "pullwatch/"
 	// labelKey is the same for all pulls of one image to one destination.
-	labelKey = "pullwatch/key"
+	labelKey = ownPrefix + "key"
 
-	annotationImage       = "pullwatch/image"
-	annotationDestination = "pullwatch/destination"
-	annotationRetryOf     = "pullwatch/retry-of"
+	annotationImage       = ownPrefix + "image"
+	annotationDestination = ownPrefix + "destination"
+	annotationRetryOf     = ownPrefix + "retry-of"
 	// annotationCreated is the creation time with nanoseconds: Kubernetes keeps seconds, which is too coarse to start
 	// the pulls of one call in the order in which they were given.
-	annotationCreated = "pullwatch/created"
+	annotationCreated = ownPrefix + "created"
 	// annotationCanceled holds when the pull was canceled; it is set before the Job is deleted.
-	annotationCanceled = "pullwatch/canceled"
+	annotationCanceled = ownPrefix + "canceled"
 	// annotationRecord holds, in JSON, how the last attempt that ended did so; see record.
-	annotationRecord = "pullwatch/record"
+	annotationRecord = ownPrefix + "record"
 
 	selector = labelManagedBy + "=" + managedBy
 )

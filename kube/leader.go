@@ -116,7 +116,7 @@ func (l *Leader) lead(ctx context.Context) {
 	defer l.log.Info("no longer leading", "identity", l.identity)
 	changed, unsubscribe := l.watch.Changed()
 	defer unsubscribe()
-	const shortest, longest = 500 * time.Millisecond, 10 * time.Second
+	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
 	pause := shortest
 	for ctx.Err() == nil {
 		err := errors.Join(l.startQueued(ctx), l.recordAttempts(ctx), l.prune(ctx))

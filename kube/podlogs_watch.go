@@ -243,7 +243,7 @@ func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 		w.job.gone = w.job.gone || gone
 		if !w.job.gone {
 			w.job.suspended = job.Spec.Suspend != nil && *job.Spec.Suspend
-			w.job.finished = jobFinished(job)
+			w.job.finished = finished(job)
 		}
 		if w.ready && w.job.over() && !wasOver {
 			select {
@@ -251,12 +251,6 @@ func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 			default:
 			}
 		}
-	})
-}
-
-func jobFinished(job *batchv1.Job) bool {
-	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
 	})
 }
 

@@ -59,6 +59,9 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
+// startTimeout bounds a call that starts up to pull.MaxStart pulls.
+const startTimeout = 30 * time.Second
+
 // Start starts a pull of each image to destination, nil for the configured one. Every image has a result of its own, in
 // the order given; an error means that none was started.
 func (p *Pulls) Start(ctx context.Context, images []string, destination *string) ([]*pull.StartResult, error) {
@@ -78,6 +81,8 @@ func (p *Pulls) Start(ctx context.Context, images []string, destination *string)
 	if err := p.watch.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	// One after the other, so that the leader sees them in the order in which they are to start.
 	results := make([]*pull.StartResult, len(images))
 	for i, image := range images {
@@ -97,6 +102,9 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.S
 	}
 	if err != nil {
 		result.Error = p.asUserError(err, "start a pull")
+		if cause := errors.Unwrap(result.Error); cause != nil {
+			p.log.Warn("a pull could not be started", "image", given, "error", cause)
+		}
 	}
 	return result
 }
@@ -171,6 +179,9 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 			p.tracker.observeJob(job)
 			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
 		}
+		if _, canceled := canceledAt(job); canceled { // and not deleted yet
+			return p.deleteCanceled(ctx, job)
+		}
 		// With the version in the patch, a pull that ends at this moment is not called canceled afterwards.
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 			"resourceVersion": job.ResourceVersion,
@@ -186,18 +197,23 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.tracker.observeJob(job)
-		state, err := p.stateOf(job)
-		if err != nil {
-			return nil, err
-		}
-		if err := deleteJob(ctx, p.jobs, job); err != nil {
-			p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", id, "error", err)
-			return state, nil
-		}
-		p.tracker.observeDeleted(job)
+		return p.deleteCanceled(ctx, job)
+	}
+}
+
+// deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
+func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+	p.tracker.observeJob(job)
+	state, err := p.stateOf(job)
+	if err != nil {
+		return nil, err
+	}
+	if err := deleteJob(ctx, p.jobs, job); err != nil {
+		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
 		return state, nil
 	}
+	p.tracker.observeDeleted(job)
+	return state, nil
 }
 
 // Retry starts a failed pull again. It returns the new pull, or the one of the same image and destination that has not
@@ -220,6 +236,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.tracker.observeJob(job) // this replica's watch may be behind
 	of, err := identify(job)
 	if err != nil {
 		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
@@ -249,6 +266,5 @@ func (p *Pulls) asUserError(err error, what string) *usererr.Error {
 	if e, ok := errors.AsType[*usererr.Error](err); ok {
 		return e
 	}
-	p.log.Warn("Kubernetes refused", "what", what, "error", err)
 	return userError(err, what)
 }

@@ -3,18 +3,20 @@ package kube
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 )
 
 // startQueued lets the oldest queued pulls start while fewer than maxParallel run.
 func (l *Leader) startQueued(ctx context.Context) error {
+	var errs []error
 	for _, name := range l.tracker.startable(l.maxParallel) {
 		if err := l.patch(ctx, name, []byte(`{"spec":{"suspend":false}}`)); err != nil {
-			return fmt.Errorf("start queued pull %s: %w", name, err)
+			errs = append(errs, fmt.Errorf("start queued pull %s: %w", name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // startable returns the queued pulls that may start now, oldest first.

@@ -78,7 +78,7 @@ func (r *Reader) list(ctx context.Context, wanted func(*pull.Job) bool) ([]*pull
 		if err != nil {
 			continue
 		}
-		if state := stateOf(id, job, podsOf[job.Name], nil); wanted(state) {
+		if state := stateOf(id, job, podsOf[job.Name], r.watch.tracker.logsOf(job.Name)); wanted(state) {
 			jobs = append(jobs, state)
 		}
 	}

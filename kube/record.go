@@ -3,12 +3,15 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/pull"
 )
 
 // newRecord returns what is known of a pull's newest attempt and not yet written on its Job, nil when nothing is.
@@ -24,24 +27,29 @@ func newRecord(tr *tracked) *record {
 	}
 	log := tr.logs[newest.UID]
 	seen, old := evidence(newest, log), readRecord(tr.job)
-	if seen == nil || (seen.Ran && seen.Outcome.Reason != "" && needsReading(tr, newest)) {
+	if copier := copierStatus(newest); copier != nil && copier.State.Running != nil && old != nil && old.Pod == newest.UID {
+		// What it waited for is over, and must not stand for its end should the pod vanish.
+		seen = &record{Pod: newest.UID, Ran: true, Outcome: pull.Outcome{Reason: pull.Unknown, Message: "The copier's pod was removed while it ran."}}
+	}
+	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && needsReading(tr, newest)) {
 		return nil
 	}
-	if old != nil && old.Pod == seen.Pod && old.Ran == seen.Ran && old.Outcome.Reason == seen.Outcome.Reason && old.Outcome.Digest == seen.Outcome.Digest {
+	if old != nil && old.Pod == seen.Pod && old.Ran == seen.Ran && old.Ended == seen.Ended && old.Outcome.Reason == seen.Outcome.Reason && old.Outcome.Digest == seen.Outcome.Digest {
 		return nil
 	}
 	seen.Attempts = tr.state.Attempts
 	return seen
 }
 
-// recordAttempts writes on each Job what newRecord returns for it. A record that cannot be written is tried again with the
-// next change; its error is returned.
+// recordAttempts writes on each Job what newRecord returns for it. One that
+// cannot be written keeps none of the others waiting.
 func (l *Leader) recordAttempts(ctx context.Context) error {
 	type work struct {
 		name string
 		rec  *record
 	}
 	var todo []work
+	var errs []error
 	t := l.tracker
 	t.mu.Lock()
 	for name, tr := range t.unrecorded {
@@ -54,13 +62,14 @@ func (l *Leader) recordAttempts(ctx context.Context) error {
 		w.rec.Time = t.now().UTC()
 		text, err := json.Marshal(w.rec)
 		if err != nil {
-			return fmt.Errorf("record how pull %s fared: %w", w.name, err)
+			errs = append(errs, fmt.Errorf("record how pull %s fared: %w", w.name, err))
+			continue
 		}
 		if err := l.annotate(ctx, w.name, annotationRecord, string(text)); err != nil {
-			return fmt.Errorf("record how pull %s fared: %w", w.name, err)
+			errs = append(errs, fmt.Errorf("record how pull %s fared: %w", w.name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // annotate sets an annotation on a Job; a Job that is gone needs none.

@@ -3,6 +3,7 @@ package kube
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -80,6 +81,9 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	switch canceled, isCanceled := canceledAt(job); {
 	case isCanceled:
 		s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", canceled
+		if end := lastEnd(pods, logs, rec); end != nil && log.last.Time.IsZero() {
+			log.last = end.Last
+		}
 		s.Progress = progressOf(log.last, false)
 	case complete != nil:
 		s.FinishedAt = complete.LastTransitionTime.UTC()
@@ -126,7 +130,7 @@ func run(s *pull.Job, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]c
 	case newest.Status.Phase == corev1.PodFailed || (copier != nil && copier.State.Terminated != nil && copier.State.Terminated.ExitCode != pull.ExitDone):
 		end := lastEnd(pods, logs, rec)
 		s.Progress = progressOf(end.Last, false)
-		if end.final || condition(job, batchv1.JobFailureTarget) != nil {
+		if end.final || condition(job, batchv1.JobFailureTarget) != nil || (job.Spec.BackoffLimit != nil && s.Attempts > int(*job.Spec.BackoffLimit)) {
 			// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
 			s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
 			return
@@ -181,12 +185,16 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *record, ran 
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
 		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
-		if end != nil && end.Outcome.Message != "" {
+		switch {
+		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message
+		case !ran:
+			// Kubernetes tells of this only in events, which may be gone.
+			f.Message += " No attempt is known to have started: a secret or a volume that its pod needs may not exist."
 		}
 	case end != nil && end.Outcome.Reason != "":
 		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
-		if !end.Ran {
+		if failed.Reason == batchv1.JobReasonDeadlineExceeded {
 			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
 		}
 	}
@@ -206,7 +214,7 @@ func lostState(last *pull.Job, deleted *batchv1.Job, now time.Time) *pull.Job {
 	s := *last
 	s.Phase, s.FinishedAt, s.UpdatedAt = pull.Failed, now.UTC(), now.UTC()
 	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
-	s.Failure = &pull.Failure{Reason: pull.Lost, Message: "Its Job was deleted before it had ended, and not by pullwatch.", LogTail: []string{}}
+	s.Failure = &pull.Failure{Reason: pull.Lost, Message: "Its Job is gone although it had not ended: somebody deleted it, or it was canceled while this server could not see the cluster.", LogTail: []string{}}
 	s.Message = s.Failure.Message
 	s.Revision.Cluster = max(s.Revision.Cluster+1, version(deleted))
 	return &s
@@ -222,8 +230,10 @@ func progressOf(r pull.Report, moving bool) pull.Progress {
 		p.Percent = int(min(99, r.BytesDone*100 / *r.BytesTotal))
 	}
 	if moving && r.BytesPerSecond > 0 {
-		left := int((*r.BytesTotal - r.BytesDone + r.BytesPerSecond - 1) / r.BytesPerSecond)
-		p.BytesPerSecond, p.SecondsLeft = &r.BytesPerSecond, &left
+		p.BytesPerSecond = &r.BytesPerSecond
+		if left := (*r.BytesTotal - r.BytesDone + r.BytesPerSecond - 1) / r.BytesPerSecond; left <= math.MaxInt32 {
+			p.SecondsLeft = new(int(left))
+		}
 	}
 	return p
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -47,11 +49,12 @@ func overlay(job *batchv1.Job, template []byte) (*batchv1.Job, error) {
 	return &result, nil
 }
 
-// checkReserved returns an error for each field that the template may not set or has to leave as safe as it was.
+// checkReserved returns an error for each field of result that differs from base, though pullwatch relies on it, or is less
+// safe than it was. given is the template by itself.
 func checkReserved(given, base, result *batchv1.Job) error {
 	var errs []error
-	reserved := func(set bool, field string) {
-		if set {
+	reserve := func(field string, is, was any) {
+		if !equality.Semantic.DeepEqual(is, was) {
 			errs = append(errs, fmt.Errorf("%s: is set by pullwatch and cannot be changed", field))
 		}
 	}
@@ -60,43 +63,44 @@ func checkReserved(given, base, result *batchv1.Job) error {
 			errs = append(errs, fmt.Errorf("%s: must stay %s", field, what))
 		}
 	}
-	reserved(given.Name != "" || given.GenerateName != "", "metadata.name")
-	reserved(given.Namespace != "" && given.Namespace != base.Namespace, "metadata.namespace (use --namespace)")
-	spec := given.Spec
-	reserved(spec.Suspend != nil, "spec.suspend")
-	reserved(spec.Parallelism != nil, "spec.parallelism")
-	reserved(spec.Completions != nil, "spec.completions")
-	reserved(spec.CompletionMode != nil, "spec.completionMode")
-	reserved(spec.BackoffLimitPerIndex != nil, "spec.backoffLimitPerIndex")
-	reserved(spec.Selector != nil || spec.ManualSelector != nil, "spec.selector")
-	reserved(spec.ManagedBy != nil, "spec.managedBy")
-	reserved(spec.PodFailurePolicy != nil, "spec.podFailurePolicy")
-	reserved(len(spec.Template.Spec.InitContainers) > 0, "spec.template.spec.initContainers")
-	reserved(spec.Template.Spec.RestartPolicy != "", "spec.template.spec.restartPolicy")
-	for k := range map[string]bool{labelManagedBy: true, labelKey: true} {
-		reserved(given.Labels[k] != "" || spec.Template.Labels[k] != "", "label "+k)
+	reserve("metadata.name", given.Name+given.GenerateName, "")
+	reserve("metadata.namespace (use --namespace)", result.Namespace, base.Namespace)
+	for name := range given.Annotations {
+		keep(!strings.HasPrefix(name, ownPrefix), "annotation "+name, "unset")
 	}
-	for _, c := range given.Spec.Template.Spec.Containers {
-		if c.Name == pull.ContainerName {
-			reserved(len(c.Args) > 0 || len(c.Command) > 0, "spec.template.spec.containers[name=copier].args and command")
-			reserved(c.TerminationMessagePath != "", "spec.template.spec.containers[name=copier].terminationMessagePath")
-		}
+	for _, label := range []string{labelManagedBy, labelKey} {
+		reserve("metadata.labels["+label+"]", result.Labels[label], base.Labels[label])
+		reserve("spec.template.metadata.labels["+label+"]", result.Spec.Template.Labels[label], base.Spec.Template.Labels[label])
 	}
+	is, was := result.Spec, base.Spec
+	reserve("spec.suspend", is.Suspend, was.Suspend)
+	reserve("spec.parallelism", is.Parallelism, was.Parallelism)
+	reserve("spec.completions", is.Completions, was.Completions)
+	reserve("spec.completionMode", is.CompletionMode, was.CompletionMode)
+	reserve("spec.backoffLimitPerIndex", is.BackoffLimitPerIndex, was.BackoffLimitPerIndex)
+	reserve("spec.selector", is.Selector, was.Selector)
+	reserve("spec.manualSelector", is.ManualSelector, was.ManualSelector)
+	reserve("spec.managedBy", is.ManagedBy, was.ManagedBy)
+	reserve("spec.podFailurePolicy", is.PodFailurePolicy, was.PodFailurePolicy)
+	keep(is.BackoffLimit != nil, "spec.backoffLimit", "set")
+	keep(is.ActiveDeadlineSeconds != nil && *is.ActiveDeadlineSeconds > 0, "spec.activeDeadlineSeconds", "set")
+	keep(is.TTLSecondsAfterFinished != nil, "spec.ttlSecondsAfterFinished", "set")
 
-	out := result.Spec
-	keep(out.ActiveDeadlineSeconds != nil && *out.ActiveDeadlineSeconds > 0, "spec.activeDeadlineSeconds", "set")
-	keep(out.TTLSecondsAfterFinished != nil, "spec.ttlSecondsAfterFinished", "set")
-	keep(out.PodFailurePolicy != nil, "spec.podFailurePolicy", "set")
-	keep(out.Template.Spec.AutomountServiceAccountToken != nil && !*out.Template.Spec.AutomountServiceAccountToken,
+	pod, podWas := is.Template.Spec, was.Template.Spec
+	reserve("spec.template.spec.restartPolicy", pod.RestartPolicy, podWas.RestartPolicy)
+	reserve("spec.template.spec.initContainers", pod.InitContainers, podWas.InitContainers)
+	keep(pod.AutomountServiceAccountToken != nil && !*pod.AutomountServiceAccountToken,
 		"spec.template.spec.automountServiceAccountToken", "false")
-	for _, c := range out.Template.Spec.Containers {
-		if c.Name != pull.ContainerName {
-			errs = append(errs, fmt.Errorf("spec.template.spec.containers[name=%s]: only the container %q can run in a pull's pod", c.Name, pull.ContainerName))
-			continue
-		}
-		errs = append(errs, checkSecurity(c.SecurityContext))
+	if len(pod.Containers) != 1 || pod.Containers[0].Name != pull.ContainerName {
+		return errors.Join(append(errs, fmt.Errorf("spec.template.spec.containers: a pull's pod runs the container %q and no other", pull.ContainerName))...)
 	}
-	return errors.Join(errs...)
+	copier, copierWas := pod.Containers[0], podWas.Containers[0]
+	const field = "spec.template.spec.containers[name=copier]."
+	reserve(field+"args", copier.Args, copierWas.Args)
+	reserve(field+"command", copier.Command, copierWas.Command)
+	reserve(field+"terminationMessagePath", copier.TerminationMessagePath, copierWas.TerminationMessagePath)
+	reserve(field+"terminationMessagePolicy", copier.TerminationMessagePolicy, copierWas.TerminationMessagePolicy)
+	return errors.Join(append(errs, checkSecurity(copier.SecurityContext))...)
 }
 
 func checkSecurity(sc *corev1.SecurityContext) error {

@@ -3,6 +3,7 @@ package kube
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"strconv"
 	"sync"
@@ -41,8 +42,8 @@ type Tracker struct {
 	unread map[types.UID]*corev1.Pod
 	// numbers holds the highest job number seen for each key, so that a number is not used again once its Job is gone.
 	numbers *recent[string, int64]
-	// deleted are the Jobs that were seen to go: events of them may still be on their way.
-	deleted *recent[types.UID, bool]
+	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no pulls.
+	ignored *recent[types.UID, bool]
 
 	changed signal
 }
@@ -81,7 +82,7 @@ func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 		running: map[string]*tracked{}, held: set{},
 		unread:  map[types.UID]*corev1.Pod{},
 		numbers: newRecent[string, int64](rememberedJobs),
-		deleted: newRecent[types.UID, bool](rememberedJobs),
+		ignored: newRecent[types.UID, bool](rememberedJobs),
 	}
 }
 
@@ -111,7 +112,7 @@ func (t *Tracker) observeJob(job *batchv1.Job) {
 }
 
 func (t *Tracker) observe(job *batchv1.Job) {
-	if _, gone := t.deleted.get(job.UID); gone {
+	if _, gone := t.ignored.get(job.UID); gone {
 		return
 	}
 	tr := t.pulls[job.Name]
@@ -130,6 +131,7 @@ func (t *Tracker) observe(job *batchv1.Job) {
 		id, err := identify(job)
 		if err != nil {
 			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
+			t.ignored.put(job.UID, true)
 			delete(t.pulls, job.Name)
 			return
 		}
@@ -160,14 +162,15 @@ func (t *Tracker) observeDeleted(job *batchv1.Job) {
 
 func (t *Tracker) remove(job *batchv1.Job) {
 	tr := t.pulls[job.Name]
-	t.deleted.put(job.UID, true)
+	t.ignored.put(job.UID, true)
 	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
 		return
 	}
 	if version(job) > version(tr.job) {
 		tr.job = job
-		t.update(tr)
 	}
+	tr.heldUntil = t.now() // nothing more will come that could complete its last state
+	t.update(tr)
 	if !tr.state.Phase.Final() {
 		tr.state = lostState(tr.state, job, t.now())
 		t.feed.Publish(tr.state)
@@ -286,9 +289,12 @@ func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
 	}
-	if known := tr.logs[pod.UID]; len(log.tail) == 0 {
-		known.complete = log.complete // what was followed before is better than nothing
-		log = known
+	known := tr.logs[pod.UID]
+	if len(log.tail) == 0 {
+		log.tail = known.tail // what was followed before is better than nothing
+	}
+	if log.last.Time.Before(known.last.Time) {
+		log.last = known.last // a log that is opened again begins with lines that have been read
 	}
 	tr.logs[pod.UID] = log
 	t.update(tr)
@@ -316,11 +322,11 @@ func (t *Tracker) update(tr *tracked) {
 	if t.hold(tr, state, pods) {
 		return
 	}
-	if tr.state != nil && state.Revision.Compare(tr.state.Revision) < 0 {
-		state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
-		state.Revision.Step++
-	}
 	if tr.state == nil || !sameState(tr.state, state) {
+		if tr.state != nil && state.Revision.Compare(tr.state.Revision) <= 0 {
+			state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
+			state.Revision.Step++
+		}
 		tr.state = state
 		t.feed.Publish(state)
 	}
@@ -350,7 +356,7 @@ func sameState(a, b *pull.Job) bool {
 func (t *Tracker) claim(key string) (running *pull.Job, highest int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if tr := t.running[key]; tr != nil {
+	if tr := t.running[key]; tr != nil && !finished(tr.job) {
 		return tr.state, 0
 	}
 	highest, _ = t.numbers.get(key)
@@ -363,6 +369,16 @@ func (t *Tracker) state(name string) *pull.Job {
 	defer t.mu.Unlock()
 	if tr := t.pulls[name]; tr != nil {
 		return tr.state
+	}
+	return nil
+}
+
+// logsOf returns what has been read of the copier logs of a pull.
+func (t *Tracker) logsOf(name string) map[types.UID]copierLog {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tr := t.pulls[name]; tr != nil {
+		return maps.Clone(tr.logs)
 	}
 	return nil
 }

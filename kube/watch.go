@@ -36,7 +36,7 @@ type Watch struct {
 func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, log *slog.Logger) *Watch {
 	w := &Watch{tracker: tracker, log: log}
 	jobs, pods := client.BatchV1().Jobs(namespace), client.CoreV1().Pods(namespace)
-	w.jobs = newWatched("jobs", jobs.Watch)
+	w.jobs = newWatched("jobs", jobs.Watch, log)
 	w.jobs.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := jobs.List(ctx, o)
 		if err != nil {
@@ -51,7 +51,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 			tracker.observeJob(job)
 		}
 	}
-	w.pods = newWatched("pods", pods.Watch)
+	w.pods = newWatched("pods", pods.Watch, log)
 	w.pods.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := pods.List(ctx, o)
 		if err != nil {
@@ -92,8 +92,10 @@ func (w *Watch) run(ctx context.Context, k *watched) {
 		err := k.start(ctx)
 		if err == nil {
 			k.once.Do(func() { close(k.filled) })
-			backoff = newWatchBackoff()
-			err = k.follow(ctx)
+			began := time.Now()
+			if err = k.follow(ctx); time.Since(began) > watchGrace {
+				backoff = newWatchBackoff()
+			}
 		}
 		if ctx.Err() != nil {
 			return
@@ -150,11 +152,20 @@ type watched struct {
 	opens   atomic.Int64
 }
 
-func newWatched(name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error)) *watched {
+func newWatched(name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), log *slog.Logger) *watched {
 	k := &watched{name: name, filled: make(chan struct{})}
+	broken := false
 	k.options = metav1.ListOptions{LabelSelector: selector}
 	k.open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		inner, err := open(ctx, o)
+		switch {
+		case err != nil && ctx.Err() == nil && !broken:
+			broken = true // and told once, however often it is tried
+			log.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
+		case err == nil && broken:
+			broken = false
+			log.Info("the watch has been taken up again", "resource", name)
+		}
 		if err != nil {
 			return nil, err
 		}

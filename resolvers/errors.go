@@ -22,6 +22,9 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 	switch {
 	case isUser:
 		code, message = user.Code, user.Message
+		if cause := errors.Unwrap(user); cause != nil {
+			slog.WarnContext(ctx, "a request failed", "code", code, "message", message, "error", cause)
+		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		code, message = usererr.Timeout, "the request ended before its answer was ready"
 	case presented.Extensions["code"] == complexityExceeded:

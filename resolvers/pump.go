@@ -17,6 +17,11 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 	go func() {
 		defer close(values)
 		defer stop()
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				transport.AddSubscriptionError(ctx, PresentError(ctx, Recover(ctx, panicked)))
+			}
+		}()
 		for {
 			value, err := next(ctx)
 			switch {

@@ -4,7 +4,10 @@ package resolvers
 import (
 	"context"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"pullwatch/feed"
+	"pullwatch/graph"
 	"pullwatch/podlog"
 	"pullwatch/pull"
 )
@@ -43,6 +46,11 @@ type Sync interface {
 // Logs streams pod logs.
 type Logs interface {
 	Stream(context.Context, podlog.Input) (*podlog.Stream, error)
+}
+
+// NewSchema returns the schema that r answers for.
+func NewSchema(r *Resolver) graphql.ExecutableSchema {
+	return graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()})
 }
 
 // Resolver is the root of all resolvers. Every error that one returns is a usererr.Error or the context's.
