@@ -115,6 +115,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		}),
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
 		Ready:          watch.Ready,
+		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
 		Metrics:        metrics,
 		CertFile:       s.TLSCert, KeyFile: s.TLSKey,

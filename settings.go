@@ -29,7 +29,7 @@ type commands struct {
 type serveSettings struct {
 	Listen         string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
 	AuthNoneAnyway bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
-	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may open WebSockets, e.g. https://dash.example. Repeatable."`
+	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may open WebSockets, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
 	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS."`
 	TLSKey         string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
 	DrainTimeout   time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
@@ -60,11 +60,9 @@ func (s *serveSettings) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	host, _, err := net.SplitHostPort(s.Listen)
+	_, _, err := net.SplitHostPort(s.Listen)
 	refuse(err != nil, "--listen=%s: expected HOST:PORT", s.Listen)
-	ip := net.ParseIP(host)
-	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
-	refuse(err == nil && !loopback && !s.AuthNoneAnyway,
+	refuse(err == nil && !s.loopback() && !s.AuthNoneAnyway,
 		"--listen=%s: everybody who reaches this address could start and cancel pulls and read logs; listen on 127.0.0.1 behind something that asks who they are, or give --auth-none-anyway", s.Listen)
 	refuse((s.TLSCert == "") != (s.TLSKey == ""), "--tls-cert and --tls-key go together")
 	refuse(s.DrainTimeout < 0 || s.DrainTimeout > 20*time.Second, "--drain-timeout=%s: must be 0s to 20s", s.DrainTimeout)
@@ -78,6 +76,13 @@ func (s *serveSettings) Validate() error {
 		errs = append(errs, fmt.Errorf("--destination: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// loopback reports whether only this machine can connect to --listen.
+func (s *serveSettings) loopback() bool {
+	host, _, err := net.SplitHostPort(s.Listen)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || (ip != nil && ip.IsLoopback()))
 }
 
 // useDemo sets what the demo needs and was not given, and returns how to reach its cluster.

@@ -21,6 +21,9 @@ type Options struct {
 	Page http.Handler
 	// Ready returns nil when this replica can answer, otherwise why it cannot yet.
 	Ready func() error
+	// Loopback says that only this machine can connect. Requests for any other host's name are refused then: a web page
+	// can make its own name mean this machine, and would be of the same origin as the server.
+	Loopback bool
 	// AllowedOrigins may open WebSockets, besides pages from the server itself.
 	AllowedOrigins []string
 	// Metrics is served at /metrics, and the package's own metrics are registered with it.
@@ -50,6 +53,9 @@ func New(o Options) *Server {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("/", o.Page)
 	s.handler = mux
+	if o.Loopback {
+		s.handler = requireHost(mux, o.AllowedOrigins)
+	}
 	return s
 }
 

@@ -64,8 +64,8 @@ func serve(t *testing.T) *served {
 	server := New(Options{
 		Schema: resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Sync: b, Logs: b}),
 		Page:   http.NotFoundHandler(), Ready: func() error { return s.ready },
-		AllowedOrigins: []string{"https://dash.example"},
-		Metrics:        prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
+		Metrics: prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -357,6 +357,27 @@ func TestOrigins(t *testing.T) {
 		}
 		if _, err := s.dial(t, header); (err == nil) != allowed {
 			t.Errorf("origin %q: %v", origin, err)
+		}
+	}
+}
+
+func TestHosts(t *testing.T) {
+	s := serve(t)
+	for host, status := range map[string]int{
+		"localhost:8080": 200, "127.0.0.1": 200, "[::1]:8080": 200, "dash.example": 200, "evil.example:8080": 421, "10.1.2.3": 421, "localhost.evil.example": 421,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != status {
+			t.Errorf("%s: %s, want %d", host, answer.Status, status)
 		}
 	}
 }

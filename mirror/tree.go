@@ -124,6 +124,7 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 	room := int64(maxTree - len(root.raw))
 	for level := []*manifest{root}; len(level) > 0; {
 		var refs []name.Reference
+		var promised []int64
 		asked := make(map[v1.Hash]bool)
 		for _, parent := range level {
 			for _, child := range parent.children {
@@ -134,13 +135,18 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 				if room -= child.Size; child.Size < 0 || room < 0 {
 					return nil, c.fromSource(errTooLarge)
 				}
+				promised = append(promised, child.Size)
 				refs = append(refs, c.source.Context().Digest(child.Digest.String()))
 			}
 		}
 		if level, err = c.readManifests(ctx, refs); err != nil {
 			return nil, err
 		}
-		for _, m := range level {
+		for i, m := range level {
+			// What a parent says of a child's size was only a promise.
+			if room -= max(0, int64(len(m.raw))-promised[i]); room < 0 {
+				return nil, c.fromSource(errTooLarge)
+			}
 			t.manifests[m.digest] = m
 		}
 	}

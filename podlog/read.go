@@ -119,6 +119,9 @@ func (r *runReader) read(ctx context.Context, follow, previous bool) error {
 	defer cancel()
 	guard := newStallGuard(cancel)
 	defer r.status.watchStall(guard, r.id)()
+	if !follow {
+		guard.expectEnd()
+	}
 
 	req := r.request(follow, previous, r.firstOpen)
 	if r.firstOpen.IsZero() {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// stallLimit is how long a log may stay silent after its run has ended before it is given up: when a node dies, its
+// stallLimit is how long a log that has an end may stay silent before it is given up: when a node dies, its
 // connections can hang for as long as the pod's node is unknown.
 const stallLimit = 10 * time.Second
 
-// stallGuard cancels a request for a log that hangs although its run has ended. While the run goes on, silence is
-// normal.
+// stallGuard cancels a request for a log that hangs although it has an end: its run has ended, or it is not followed.
+// While a run is followed, silence is normal.
 type stallGuard struct {
 	mu      sync.Mutex
 	timer   *time.Timer
-	ended   bool
+	ends    bool
 	waiting bool
 }
 
@@ -26,14 +26,14 @@ func newStallGuard(cancel func()) *stallGuard {
 	return g
 }
 
-// runEnded tells the guard that no more will be written to the log.
-func (g *stallGuard) runEnded() {
+// expectEnd tells the guard that the log has an end.
+func (g *stallGuard) expectEnd() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.ended && g.waiting {
+	if !g.ends && g.waiting {
 		g.timer.Reset(stallLimit)
 	}
-	g.ended = true
+	g.ends = true
 }
 
 // setWaiting tells the guard whether the request waits for the other side now.
@@ -42,7 +42,7 @@ func (g *stallGuard) setWaiting(waiting bool) {
 	defer g.mu.Unlock()
 	g.waiting = waiting
 	switch {
-	case !g.ended:
+	case !g.ends:
 	case waiting:
 		g.timer.Reset(stallLimit)
 	default:
@@ -53,7 +53,7 @@ func (g *stallGuard) setWaiting(waiting bool) {
 func (g *stallGuard) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ended = false
+	g.ends = false
 	g.timer.Stop()
 }
 

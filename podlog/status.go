@@ -58,7 +58,7 @@ func (b *statusBox) set(s containerStatus) {
 	}
 	b.status = s
 	if b.guard != nil && !s.running(b.reading) {
-		b.guard.runEnded()
+		b.guard.expectEnd()
 	}
 	select {
 	case b.changed <- struct{}{}:
@@ -96,7 +96,7 @@ func (b *statusBox) watchStall(g *stallGuard, id string) (release func()) {
 	defer b.mu.Unlock()
 	b.guard, b.reading = g, id
 	if !b.status.running(id) {
-		g.runEnded()
+		g.expectEnd()
 	}
 	return func() {
 		b.mu.Lock()

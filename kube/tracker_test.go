@@ -1,0 +1,117 @@
+package kube
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"pullwatch/pull"
+)
+
+// told keeps what a Tracker tells its feed.
+type told struct{ states []*pull.Job }
+
+func (f *told) Publish(j *pull.Job) { f.states = append(f.states, j) }
+func (f *told) Retire(string)       {}
+
+func (f *told) last() *pull.Job { return f.states[len(f.states)-1] }
+
+func newTestTracker() (*Tracker, *told) {
+	f := &told{}
+	return NewTracker(f, slog.New(slog.DiscardHandler)), f
+}
+
+func TestDeletedBeforeItsEndWasComplete(t *testing.T) {
+	tracker, f := newTestTracker()
+	w := newWorld().condition(batchv1.JobComplete, "", "")
+	tracker.observeJob(w.job)
+	tracker.observeDeleted(w.job)
+	if len(f.states) != 1 || f.last().Phase != pull.Succeeded {
+		t.Errorf("seen for the first time when it had ended: %+v", f.states)
+	}
+
+	tracker, f = newTestTracker()
+	w = newWorld().pod(1, corev1.PodRunning, running())
+	tracker.observeJob(w.job)
+	tracker.observePod(w.pods[0])
+	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "300"
+	tracker.observeJob(w.job)
+	if f.last().Phase != pull.Pulling {
+		t.Fatalf("told before its pod has ended: %+v", f.last())
+	}
+	tracker.observeDeleted(w.job)
+	if f.last().Phase != pull.Succeeded {
+		t.Errorf("%+v", f.last())
+	}
+}
+
+func TestProgressDoesNotFallWhenALogIsOpenedAgain(t *testing.T) {
+	tracker, f := newTestTracker()
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	tracker.observeJob(w.job)
+	tracker.observePod(w.pods[0])
+	for _, n := range []int64{60, 40, 41, 70} {
+		tracker.observeLog(w.pods[0], copierLog{tail: []string{"x"}, last: pull.Report{
+			Time: epoch.Add(time.Duration(n) * time.Second), Message: "m", BytesDone: n, BytesTotal: new(int64(100)),
+		}})
+		if got := f.last().Progress.Percent; got < 60 {
+			t.Errorf("%d%% after 60%%", got)
+		}
+	}
+}
+
+func TestRevisionsAreUnique(t *testing.T) {
+	tracker, f := newTestTracker()
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	tracker.observeJob(w.job)
+	tracker.observePod(w.pods[0])
+	tracker.observePodDeleted(w.pods[0])
+	tracker.observePod(w.pods[0])
+	for i, s := range f.states[1:] {
+		if f.states[i].Revision.Compare(s.Revision) >= 0 {
+			t.Errorf("%s does not stand before %s", f.states[i].Revision, s.Revision)
+		}
+	}
+}
+
+func TestStaleStartErrorIsNotTheEnd(t *testing.T) {
+	tracker, f := newTestTracker()
+	w := newWorld().pod(1, corev1.PodPending, waiting("ErrImagePull", "dial tcp: i/o timeout"))
+	tracker.observeJob(w.job)
+	tracker.observePod(w.pods[0])
+	record := func() {
+		w.record(*newRecord(tracker.pulls[w.job.Name]))
+		w.job.ResourceVersion = w.job.ResourceVersion + "0"
+		tracker.observeJob(w.job)
+	}
+	record()
+	pod := w.pods[0].DeepCopy()
+	pod.Status.ContainerStatuses[0].State = *running()
+	tracker.observePod(pod)
+	record()
+	tracker.observePodDeleted(pod)
+	w.condition(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded, "").job.ResourceVersion += "0"
+	tracker.observeJob(w.job)
+	if got := f.last(); got.Failure == nil || got.Failure.Reason != pull.Timeout || got.Attempts != 1 {
+		t.Errorf("after %d attempts: %+v", got.Attempts, got.Failure)
+	}
+}
+
+func TestEndedPullsAreNotJoined(t *testing.T) {
+	tracker, _ := newTestTracker()
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	tracker.observeJob(w.job)
+	tracker.observePod(w.pods[0])
+	key := w.job.Labels[labelKey]
+	if running, _ := tracker.claim(key); running == nil {
+		t.Error("a running pull is not joined")
+	}
+	w.condition(batchv1.JobFailed, "", "").job.ResourceVersion = "300"
+	tracker.observeJob(w.job)
+	if running, _ := tracker.claim(key); running != nil {
+		t.Error("a pull that has ended is joined while its last state is held")
+	}
+}
