@@ -21,8 +21,8 @@ import (
 // commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is
 // PULLWATCH_MAX_PARALLEL.
 type commands struct {
-	Serve  serveSettings  `cmd:"" default:"withargs" help:"Serve the GraphQL API (the default command)."`
-	Mirror mirrorSettings `cmd:"" help:"Copy one image from a registry to another. Pulls run this in their pods; it works from a shell, too."`
+	Serve  serveSettings  `cmd:"" default:"withargs" help:"Serve the GraphQL API: the default command. The other one is mirror, which copies one image."`
+	Mirror mirrorSettings `cmd:"" help:"Copy one image from a registry to another. Pulls run this in their pods; it works from a shell, too. Logins are those of the Docker configuration (DOCKER_CONFIG). It ends with exit code 0, with 1 when another try may succeed, with 3 when none will."`
 }
 
 // serveSettings are the flags of the server.
@@ -87,7 +87,7 @@ func (s *serveSettings) loopback() bool {
 
 // useDemo sets what the demo needs and was not given, and returns how to reach its cluster.
 func (s *serveSettings) useDemo(cluster *demo.Cluster) *rest.Config {
-	s.Namespace = cmp.Or(s.Namespace, "pulls")
+	s.Namespace = cmp.Or(s.Namespace, "pullwatch")
 	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
 	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
 	return cluster.Config()
@@ -155,7 +155,7 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr) {
 	}
 	url := fmt.Sprintf("%s://%s/", scheme, at)
 	if s.Demo {
-		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url)
+		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url, "namespace", s.Namespace)
 		return
 	}
 	log.Info("serving", "url", url, "namespace", s.Namespace)
@@ -174,7 +174,7 @@ func parse(args []string) (*commands, *kong.Context, error) {
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name(filepath.Base(os.Args[0])),
-		kong.Description("pullwatch copies container images into a registry with Kubernetes Jobs and shows every pull live over GraphQL. The other command, mirror, copies one image: see pullwatch mirror --help."),
+		kong.Description("pullwatch copies container images into a registry with Kubernetes Jobs and shows every pull live over GraphQL."),
 		kong.DefaultEnvars("PULLWATCH"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)

@@ -4,6 +4,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -47,7 +48,7 @@ func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *o
 	server.SetQueryCache(lru.New[*ast.QueryDocument](cachedQueries))
 	server.Use(extension.Introspection{})
 	server.Use(extension.FixedComplexityLimit(resolvers.MaxComplexity))
-	server.AroundOperations(requireWebSocket)
+	server.AroundOperations(checkSubscription)
 	server.AroundOperations(metrics.count)
 	return sockets.own(requireTransport(http.MaxBytesHandler(server, maxBody)))
 }
@@ -59,12 +60,22 @@ func acceptInit(ctx context.Context, _ transport.InitPayload) (context.Context, 
 	return context.WithValue(ctx, socketKey{}, true), nil, nil
 }
 
-// requireWebSocket refuses subscriptions over plain HTTP, where they would end after their first event.
-func requireWebSocket(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription || ctx.Value(socketKey{}) != nil {
+// checkSubscription refuses subscriptions over plain HTTP, where they would end after their first event, and those with more
+// than one field.
+func checkSubscription(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	operation := graphql.GetOperationContext(ctx)
+	if operation.Operation.Operation != ast.Subscription {
 		return next(ctx)
 	}
-	err := usererr.New(usererr.BadInput, "subscriptions need a WebSocket with the subprotocol graphql-transport-ws")
+	var err error
+	switch {
+	case ctx.Value(socketKey{}) == nil:
+		err = usererr.New(usererr.BadInput, "subscriptions need a WebSocket with the subprotocol graphql-transport-ws")
+	case len(graphql.CollectFields(operation, operation.Operation.SelectionSet, []string{"Subscription"})) != 1:
+		err = usererr.New(usererr.BadInput, "a subscription has exactly one field; open one for each")
+	default:
+		return next(ctx)
+	}
 	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{resolvers.PresentError(ctx, err)}})
 }
 
@@ -103,6 +114,8 @@ func requireTransport(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		switch {
+		case r.ContentLength > maxBody:
+			refuse(w, http.StatusRequestEntityTooLarge, usererr.LimitExceeded, fmt.Sprintf("the request has %d bytes; it may have %d", r.ContentLength, maxBody))
 		case r.Header.Get("Upgrade") != "", r.Method == http.MethodGet, r.Method == http.MethodPost && kind == "application/json":
 			next.ServeHTTP(w, r)
 		case r.Method == http.MethodPost:

@@ -27,7 +27,7 @@ func newOperationMetrics(r prometheus.Registerer) *operationMetrics {
 		}, []string{"operation"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pullwatch_graphql_errors_total",
-			Help: "Errors sent to clients, by code (the ErrorCode of the schema).",
+			Help: "Errors that operations ended with, by code (the ErrorCode of the schema). Requests that could not be parsed or validated are not among them.",
 		}, []string{"code"}),
 		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pullwatch_graphql_active_subscriptions",

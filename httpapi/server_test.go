@@ -220,7 +220,7 @@ func TestFormsAreRefused(t *testing.T) {
 
 func TestUnreadableRequests(t *testing.T) {
 	s := serve(t)
-	for _, body := range []string{"", "{", "null", "[]", `{"query":1}`, `{"query":"{activePulls{id}}","variables":[]}`, "\xff", strings.Repeat("x", 2<<20)} {
+	for _, body := range []string{"", "{", "null", "[]", `{"query":1}`, `{"query":"{activePulls{id}}","variables":[]}`, "\xff"} {
 		answer, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
@@ -237,6 +237,17 @@ func TestUnreadableRequests(t *testing.T) {
 		if r := decode(t, answer); len(r.Errors) == 0 || r.Errors[0].Extensions.Code != "BAD_INPUT" {
 			t.Errorf("%q: %+v", query, r.Errors)
 		}
+	}
+}
+
+func TestLargeRequests(t *testing.T) {
+	s := serve(t)
+	answer, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(strings.Repeat("x", 2<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := decode(t, answer); answer.StatusCode != http.StatusRequestEntityTooLarge || len(r.Errors) == 0 || r.Errors[0].Extensions.Code != "LIMIT_EXCEEDED" {
+		t.Errorf("%s: %+v", answer.Status, r.Errors)
 	}
 }
 
@@ -338,6 +349,7 @@ func TestSubscriptionErrors(t *testing.T) {
 		`subscription{podLogs(input: {namespace: "x", pod: "y"}){cursor}}`:                "NOT_FOUND",
 		`subscription{podLogs(input: {namespace: "x", pod: "y", since: "soon"}){cursor}}`: "BAD_INPUT",
 		`subscription{nope}`: "BAD_INPUT",
+		`subscription{a: pullJobUpdated{id} b: pullJobUpdated{id}}`: "BAD_INPUT",
 	} {
 		m := read(t, s.subscribe(t, query))
 		if !strings.Contains(string(m.Payload), `"code":"`+code+`"`) {

@@ -172,6 +172,9 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	defer cancel()
 	for {
 		job, err := p.get(ctx, id)
+		if last := p.tracker.feed.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
+			return last, nil // somebody else asked for the same
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -233,6 +236,9 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	getting, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	job, err := p.get(getting, id)
+	if last := p.tracker.feed.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil {
+		return nil, usererr.New(usererr.Conflict, "pull %s ended as %s and its Job is gone; start the image again with startPulls", id, last.Phase)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -152,8 +152,11 @@ func TestCancel(t *testing.T) {
 		if last.Phase != pull.Canceled || last.FinishedAt.IsZero() {
 			t.Errorf("the last update is %+v", last)
 		}
-		if _, err := r.pulls.Cancel(t.Context(), id); usererr.CodeOf(err) != usererr.NotFound {
-			t.Errorf("canceled twice: %v", err)
+		if again, err := r.pulls.Cancel(t.Context(), id); err != nil || again.Phase != pull.Canceled {
+			t.Errorf("canceled twice: %+v, %v", again, err)
+		}
+		if _, err := r.pulls.Retry(t.Context(), id); usererr.CodeOf(err) != usererr.Conflict {
+			t.Errorf("retried after it was canceled: %v", err)
 		}
 	}
 	if names := r.jobNames(t); len(names) != 0 {

@@ -22,6 +22,9 @@ type Feed interface {
 	Publish(*pull.Job)
 	// Retire takes the id of a pull whose Job is gone. No state of it follows.
 	Retire(id string)
+	// Latest returns the last state that was published of a pull, nil when there is none or it is forgotten. It may be
+	// called at any time.
+	Latest(id string) *pull.Job
 }
 
 // Tracker holds the state of every pull in the cluster, as far as the watches and pullwatch's own writes have told it.

@@ -14,8 +14,9 @@ import (
 // told keeps what a Tracker tells its feed.
 type told struct{ states []*pull.Job }
 
-func (f *told) Publish(j *pull.Job) { f.states = append(f.states, j) }
-func (f *told) Retire(string)       {}
+func (f *told) Publish(j *pull.Job)     { f.states = append(f.states, j) }
+func (f *told) Retire(string)           {}
+func (f *told) Latest(string) *pull.Job { return nil }
 
 func (f *told) last() *pull.Job { return f.states[len(f.states)-1] }
 

@@ -160,8 +160,9 @@ func TestHistoryIsPruned(t *testing.T) {
 
 type ignore struct{}
 
-func (ignore) Publish(*pull.Job) {}
-func (ignore) Retire(string)     {}
+func (ignore) Publish(*pull.Job)       {}
+func (ignore) Retire(string)           {}
+func (ignore) Latest(string) *pull.Job { return nil }
 
 func TestBeforeTheFirstList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

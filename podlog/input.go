@@ -111,7 +111,7 @@ func checkName(field, name string) error {
 }
 
 func compile(field string, expression *string) (*regexp.Regexp, error) {
-	if expression == nil {
+	if expression == nil || *expression == "" { // a form sends an empty field for none
 		return nil, nil
 	}
 	if len(*expression) > MaxExpression {

@@ -29,6 +29,9 @@ func ParseImage(s string) (ImageReference, error) {
 	if len(s) > maxReference {
 		return ImageReference{}, usererr.New(usererr.BadInput, "image reference is longer than %d bytes", maxReference)
 	}
+	if strings.Contains(s, "://") {
+		return ImageReference{}, usererr.New(usererr.BadInput, "image %q: leave out what ends in ://; expected something like nginx:1.27 or host:5000/app@sha256:…", s)
+	}
 	named, err := reference.ParseNormalizedNamed(s)
 	if err == nil {
 		named = reference.TagNameOnly(named)
@@ -67,6 +70,8 @@ func ParseDestination(s string) (string, error) {
 		return bad("it is empty")
 	case len(trimmed) > maxReference:
 		return bad("it is too long")
+	case strings.Contains(trimmed, "://"):
+		return bad("leave out what ends in ://")
 	}
 	// Docker reads a first part without a dot or a port as a repository of docker.io, which cannot be meant here.
 	if host, _, _ := strings.Cut(trimmed, "/"); host != "localhost" && !strings.ContainsAny(host, ".:") {

@@ -24,16 +24,32 @@ async function withRealID(parameters) {
 // GraphiQL lays out the whole answer anew for each update, which takes longer than busy subscriptions leave time for.
 const displayInterval = 200; // milliseconds
 
+// How many log lines and notices are kept in view: a batch by itself would be gone before it can be read.
+const displayedLines = 100;
+
+// withEarlierLines returns update with the log lines and notices of earlier before its own.
+function withEarlierLines(earlier, update) {
+  const data = {};
+  for (const [field, value] of Object.entries(update.data ?? {})) {
+    data[field] = { ...value };
+    for (const list of ['lines', 'notices'].filter((name) => Array.isArray(value?.[name]))) {
+      data[field][list] = [...(earlier?.data?.[field]?.[list] ?? []), ...value[list]].slice(-displayedLines);
+    }
+  }
+  return update.data ? { ...update, data } : update;
+}
+
 // newestOnly yields what source has yielded last, with displayInterval between one and the next, and ends or throws as
 // source does. Returning from it, even while it waits, ends source.
 function newestOnly(source) {
   let newest;
+  let last;
   let end;
   let wake = () => {};
   (async () => {
     try {
       for await (const update of source) {
-        newest = update;
+        last = newest = withEarlierLines(last, update);
         wake();
       }
       end = () => ({ done: true, value: undefined });
