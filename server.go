@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,9 @@ import (
 	"pullwatch/web"
 )
 
+// stopLimit is how long the program may take to end after a signal, whatever hangs.
+const stopLimit = 20 * time.Second
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -44,6 +48,13 @@ func main() {
 			Source: m.Source, Destination: m.Destination, InsecureRegistries: m.InsecureRegistry,
 		}, os.Stdout, m.TerminationLog))
 	}
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the program at once
+		time.AfterFunc(stopLimit, func() {
+			slog.Error("pullwatch did not stop in time and is ended", "limit", stopLimit.String())
+			os.Exit(1)
+		})
+	})
 	if err := serve(ctx, &settings.Serve); err != nil {
 		slog.Error("pullwatch stops", "error", err)
 		os.Exit(1)

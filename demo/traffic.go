@@ -22,7 +22,7 @@ const (
 func (c *Cluster) runTraffic(ctx context.Context, start func(context.Context, []string) error) {
 	c.makePast(ctx, start)
 	enough := func(n count) bool { return n.active < c.options.ActivePulls }
-	for next := 0; ; {
+	for next := 0; ctx.Err() == nil; {
 		now, err := c.census.until(ctx, enough)
 		if err != nil {
 			return

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,5 +75,23 @@ func TestManyPulls(t *testing.T) {
 		if want := len(history) + many; started != want {
 			t.Errorf("%d pulls were started, want %d", started, want)
 		}
+	})
+}
+
+func TestTrafficEndsAlthoughNothingStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options{ActivePulls: 12, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.Run(ctx, func(context.Context, []string) error { return nil }) }()
+		time.Sleep(10 * time.Minute) // fake time
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		c.Close()
 	})
 }
