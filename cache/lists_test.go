@@ -167,14 +167,14 @@ func TestRefresh(t *testing.T) {
 		loads(2, "after another, right behind")
 		time.Sleep(refreshPause) // fake time
 		loads(4, "a pause later")
-		time.Sleep(refreshAhead)
+		time.Sleep(refreshAhead) // fake time
 		loads(6, "before they expire")
 		if _, err := l.Active(t.Context()); err != nil {
 			t.Error(err)
 		}
 		loads(6, "after a read of what is fresh")
 		w.live.Store(false)
-		time.Sleep(2 * ActiveTTL)
+		time.Sleep(2 * ActiveTTL) // fake time
 		loads(6, "while the source is not watched")
 		cancel()
 		if err := <-done; err != nil {
