@@ -3,23 +3,26 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds nothing but this program, so it brings its own roots
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"pullwatch/breaker"
 	"pullwatch/cache"
 	"pullwatch/demo"
 	"pullwatch/feed"
@@ -27,6 +30,7 @@ import (
 	"pullwatch/kube"
 	"pullwatch/mirror"
 	"pullwatch/podlog"
+	"pullwatch/redisclient"
 	"pullwatch/resolvers"
 	"pullwatch/web"
 )
@@ -90,6 +94,10 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}
+	redisSettings, err := s.redis()
+	if err != nil {
+		return err
+	}
 	template, err := s.jobTemplate()
 	if err != nil {
 		return err
@@ -101,13 +109,32 @@ func serve(ctx context.Context, s *serveSettings) error {
 
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	hub := feed.New()
-	tracker := kube.NewTracker(hub, log)
+	replica := strings.ToLower(rand.Text()[:8])
+	hub := feed.New(replica)
+	hub.Register(metrics)
+	var (
+		leader     *kube.Leader
+		stream     *feed.Stream
+		shared     pullFeed = hub
+		succession kube.Succession
+		commands   redis.UniversalClient
+	)
+	if redisSettings != nil {
+		client := redisclient.New(redisSettings, log, metrics)
+		defer client.Close()
+		commands = client.Commands()
+		stream = feed.NewStream(feed.Options{
+			Hub: hub, Redis: client.Stream(), Keys: s.keys(), Leads: func() bool { return leader.Leads() }, Log: log,
+		})
+		stream.RegisterStream(metrics)
+		shared, succession = stream, stream
+	}
+	tracker := kube.NewTracker(shared, log)
 	watch := kube.NewWatch(client, s.Namespace, tracker, log)
 	pulls, err := kube.NewPulls(client, kube.JobSettings{
 		Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
 		Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,
-	}, destination, watch, log)
+	}, destination, shared, tracker, log)
 	if err != nil {
 		return err
 	}
@@ -116,16 +143,21 @@ func serve(ctx context.Context, s *serveSettings) error {
 			return fmt.Errorf("job template %s: %w", s.JobTemplate, err)
 		}
 	}
-	leader := kube.NewLeader(client, s.Namespace, identity(), s.MaxParallel, watch, log)
+	leader = kube.NewLeader(client, s.Namespace, identity(replica), s.MaxParallel, watch, succession, log)
 	kube.RegisterMetrics(metrics, watch, leader)
-	lists := cache.NewLists(kube.NewReader(client, s.Namespace, watch), cache.NewMetrics(metrics))
+	lists := cache.NewLists(cache.Options{
+		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream},
+		Redis: commands, Keys: s.keys(), Leads: leader.Leads,
+		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
+	})
 
+	var ready readiness
 	server := httpapi.New(httpapi.Options{
 		Schema: resolvers.NewSchema(&resolvers.Resolver{
-			Lists: lists, Pulls: pulls, Updates: hub, Sync: watch, Logs: podlog.New(kube.NewPodLogs(client), log),
+			Lists: lists, Pulls: pulls, Updates: shared, Logs: podlog.New(kube.NewPodLogs(client), log),
 		}),
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
-		Ready:          watch.Ready,
+		Ready:          ready.Check,
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
 		Metrics:        metrics,
@@ -142,13 +174,20 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if cluster != nil {
 		group.Go(func() error {
 			return cluster.Run(work, func(ctx context.Context, images []string) error {
-				return startDemoPulls(ctx, watch, pulls, images)
+				return startDemoPulls(ctx, hub, pulls, images)
 			})
 		})
 	}
 	group.Go(func() error { return watch.Run(work) })
 	group.Go(func() error { return kube.NewCopierLogs(client, tracker, log).Run(work) })
-	group.Go(func() error { return lists.Refresh(work, watch) })
+	group.Go(func() error { return lists.Run(work) })
+	group.Go(func() error { return ready.run(work, hub, lists) })
+	if stream == nil {
+		defer watch.Demand()()
+	} else {
+		group.Go(func() error { return stream.Run(work) })
+		group.Go(func() error { return kube.StandIn(work, watch, stream) })
+	}
 	group.Go(func() error {
 		// Another replica may lead as soon as this one begins to stop.
 		leading, stop := context.WithCancel(work)
@@ -164,21 +203,21 @@ func serve(ctx context.Context, s *serveSettings) error {
 	return group.Wait()
 }
 
-// identity returns a name that no other replica has, with the host's in it for people.
-func identity() string {
+// identity returns a name for the Lease that no other replica has, with the host's in it for people.
+func identity(replica string) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown-host"
 	}
-	return host + "_" + uuid.NewString()
+	return host + "_" + replica
 }
 
 // startDemoPulls starts pulls for the demo's own traffic, once the state of its cluster is known.
-func startDemoPulls(ctx context.Context, watch *kube.Watch, pulls *kube.Pulls, images []string) error {
+func startDemoPulls(ctx context.Context, hub *feed.Hub, pulls *kube.Pulls, images []string) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-watch.Synced():
+	case <-hub.Filled():
 	}
 	_, err := pulls.Start(ctx, images, nil)
 	return err

@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -16,6 +18,7 @@ import (
 
 	"pullwatch/demo"
 	"pullwatch/pull"
+	"pullwatch/redisclient"
 )
 
 // commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is
@@ -38,6 +41,10 @@ type serveSettings struct {
 	Namespace  string `group:"Cluster" placeholder:"NAME" help:"Namespace of the pull Jobs. Default: the kubeconfig's or the pod's own."`
 	Demo       bool   `group:"Cluster" help:"Use an embedded, simulated cluster that needs nothing else."`
 	DemoPulls  int    `group:"Cluster" default:"12" placeholder:"N" help:"How many pulls the demo keeps active. (${default})"`
+
+	RedisURL    string `group:"Redis" name:"redis-url" placeholder:"URL" help:"Redis that replicas share lists and updates through. redis://[user:password@]host:port[/database], redis+sentinel://host:port,…/master or redis+cluster://host:port,…; rediss… with TLS. Default: none, and each replica watches the cluster for itself."`
+	RedisPrefix string `group:"Redis" default:"pullwatch" placeholder:"PREFIX" help:"Begins the names of all keys in Redis. (${default})"`
+	ClusterName string `group:"Redis" placeholder:"NAME" help:"Tells clusters apart that share a Redis; the same on all replicas. Default: the namespace of the Jobs."`
 
 	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror."`
 	CopierImage      string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
@@ -75,6 +82,12 @@ func (s *serveSettings) Validate() error {
 	if _, err := s.destination(); err != nil {
 		errs = append(errs, fmt.Errorf("--destination: %w", err))
 	}
+	if _, err := s.redis(); err != nil {
+		errs = append(errs, fmt.Errorf("--redis-url: %w", err))
+	}
+	for flag, value := range map[string]string{"--redis-prefix": s.RedisPrefix, "--cluster-name": s.ClusterName} {
+		refuse(strings.ContainsAny(value, "{} \t\n"), "%s=%s: must hold neither braces nor spaces", flag, value)
+	}
 	return errors.Join(errs...)
 }
 
@@ -90,6 +103,8 @@ func (s *serveSettings) useDemo(cluster *demo.Cluster) *rest.Config {
 	s.Namespace = cmp.Or(s.Namespace, "pullwatch")
 	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
 	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
+	// Each demo has a cluster of its own, of which nothing is left in the next.
+	s.ClusterName = cmp.Or(s.ClusterName, "demo-"+rand.Text())
 	return cluster.Config()
 }
 
@@ -129,6 +144,20 @@ func (s *serveSettings) destination() (string, error) {
 		return "", nil
 	}
 	return pull.ParseDestination(s.Destination)
+}
+
+// redis returns the Redis to use, nil for none.
+func (s *serveSettings) redis() (*redisclient.Settings, error) {
+	if s.RedisURL == "" {
+		return nil, nil
+	}
+	return redisclient.Parse(s.RedisURL)
+}
+
+// keys begins the names of all keys in Redis. The braces make a Redis Cluster keep them together; the number is that of
+// their form.
+func (s *serveSettings) keys() string {
+	return fmt.Sprintf("%s:{%s}:v1:", s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
 }
 
 func (s *serveSettings) level() slog.Level {

@@ -1,17 +1,24 @@
-// Package cache answers list queries from memory and keeps what it answers with fresh.
+// Package cache answers list queries without asking Kubernetes each time.
 //
-// Each list has an entry with a time to live. A read takes the entry while it lives; otherwise it loads the list from the
-// source, one load at a time for all who wait. Whoever watches the source refreshes the entries as they change, so that
-// reads seldom load anything. A mutation invalidates the entries, and no load or refresh that began before it fills them.
+// A read takes the first of these that is fresh: this replica's memory (at most 200 ms old), what this replica's own
+// watch knows, Redis, what the shared log has told, and at last a load from Kubernetes, which fills Redis behind the
+// answer. Whatever it takes, it takes both lists at once, and all who wait for it share it; a short lease in Redis
+// makes even cold replicas share one load. The replica that leads writes the lists to Redis as they change and before
+// they expire, so that while it lives reads never reach Kubernetes.
+//
+// When nothing fresh can be had, or not soon, a read gets what there is with its age. When there is nothing, it gets
+// the source's error.
 package cache
 
 import (
 	"context"
-	"sync"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"github.com/redis/go-redis/v9"
 
+	"pullwatch/breaker"
 	"pullwatch/pull"
 )
 
@@ -21,112 +28,204 @@ const (
 	FailedTTL = 30 * time.Second
 )
 
-// Source is where lists come from.
+const (
+	// memoryTTL bounds how long a replica may not notice what another one wrote to Redis. With refreshPause, for which a
+	// change may wait until it is written there, it leaves every replica within 500 ms of the change.
+	memoryTTL = 200 * time.Millisecond
+	// loadTimeout bounds a load, with the wait for another replica's. It goes on when those who asked give up.
+	loadTimeout = 15 * time.Second
+	// loadPatience is how long a load may take before a read prefers an older answer.
+	loadPatience = time.Second
+)
+
+// Snapshot is both lists as of one moment. The pulls and the slices are shared and not changed.
+type Snapshot struct {
+	// Active is sorted as pull.SortActive does it, Failed as pull.SortFailed.
+	Active, Failed []*pull.Job
+	// Version is a resourceVersion of Jobs: the lists show every change up to it.
+	Version uint64
+}
+
+func (s *Snapshot) jobs(k kind) []*pull.Job {
+	if k == active {
+		return s.Active
+	}
+	return s.Failed
+}
+
+// Source is where lists come from when nobody has them: Kubernetes.
 type Source interface {
-	// Active returns the pulls that have not ended, newest first.
-	Active(context.Context) ([]*pull.Job, error)
-	// Failed returns the failed pulls, the latest first.
-	Failed(context.Context) ([]*pull.Job, error)
+	// Load lists the pulls. The snapshot shows every change that was made before the call. Errors are for the caller
+	// of a list query to see.
+	Load(context.Context) (Snapshot, error)
 }
 
-// Lists answers with the lists of pulls. What it returns is shared and must not be changed.
+// Local is what this replica knows by itself. Its methods are called often and return at once.
+type Local interface {
+	// Watching reports whether this replica's own watch is live: Snapshot is as new as any can be.
+	Watching() bool
+	// Current reports whether Snapshot is complete and at most moments behind, by this replica's own watch or by what
+	// the one that watches tells. A mutation through this replica is in it once the mutation has returned.
+	Current() bool
+	// Snapshot returns the lists as they are known.
+	Snapshot() Snapshot
+	// Changed returns a channel that has a value once some pull has changed, and the function that ends the
+	// subscription.
+	Changed() (<-chan struct{}, func())
+}
+
+// Options are what Lists work with. What is not said to be optional is required.
+type Options struct {
+	Source Source
+	Local  Local
+	// Redis is nil for lists that are kept in memory only. Its ContextTimeoutEnabled is set, for reads give it 100 ms,
+	// and a breaker stands before it. The caller closes it after Run has returned.
+	Redis redis.UniversalClient
+	// Keys is what all keys in Redis begin with; for Redis Cluster it has a hash tag. Replicas with the same Keys
+	// share their lists.
+	Keys string
+	// Leads reports whether this replica writes its own lists to Redis ahead of reads; nil is never.
+	Leads func() bool
+	// Kubernetes stands before Source.
+	Kubernetes *breaker.Breaker
+	Metrics    *Metrics
+	Log        *slog.Logger
+}
+
+// Lists answers with the lists of pulls. It is for any number of goroutines.
 type Lists struct {
-	active, failed *entry
-	metrics        *Metrics
+	source     Source
+	local      Local
+	shared     *shared // nil without Redis
+	leads      func() bool
+	kubernetes *breaker.Breaker
+	metrics    *Metrics
+	log        *slog.Logger
+
+	memory [kinds]atomic.Pointer[entry]
+	// required is the highest version that Require was given.
+	required  atomic.Uint64
+	refreshes flights[both]
+	loads     flights[loaded]
+	writes    mailbox
+
+	// life ends with Run; what reads began goes on until then, whoever gives up.
+	life context.Context
+	end  context.CancelFunc
 }
 
-// NewLists returns empty Lists over source.
-func NewLists(source Source, metrics *Metrics) *Lists {
-	return &Lists{
-		active:  &entry{name: "active", ttl: ActiveTTL, load: source.Active, metrics: metrics},
-		failed:  &entry{name: "failed", ttl: FailedTTL, load: source.Failed, metrics: metrics},
-		metrics: metrics,
+// NewLists returns empty Lists. They answer at once; Run, which is called once, keeps them and ends what they began.
+func NewLists(o Options) *Lists {
+	l := &Lists{
+		source: o.Source, local: o.Local, leads: o.Leads, kubernetes: o.Kubernetes, metrics: o.Metrics, log: o.Log,
+		writes: mailbox{filled: make(chan struct{}, 1)},
+	}
+	if o.Redis != nil {
+		l.shared = newShared(o.Redis, o.Keys)
+	}
+	l.life, l.end = context.WithCancel(context.Background())
+	return l
+}
+
+// Result is the answer to a list query.
+type Result struct {
+	// Jobs is shared and must not be changed.
+	Jobs []*pull.Job
+	// Age is how long ago the list was last known to be true.
+	Age time.Duration
+	// Stale is set when the list is older than its time to live, or than what Require asks for, because nothing newer
+	// can be had at the moment.
+	Stale bool
+}
+
+// Active returns the pulls that have not ended, newest first. An error is the source's, a usererr.Unavailable while
+// the source is not asked because it keeps failing, or ctx's.
+func (l *Lists) Active(ctx context.Context) (Result, error) { return l.read(ctx, active) }
+
+// Failed returns at most limit failed pulls, the latest first. Errors are as Active's.
+func (l *Lists) Failed(ctx context.Context, limit int) (Result, error) {
+	r, err := l.read(ctx, failed)
+	r.Jobs = r.Jobs[:min(limit, len(r.Jobs))]
+	return r, err
+}
+
+// Require makes reads that begin from now on show every change up to version, a resourceVersion of Jobs. It is called
+// after a mutation, so that the next query on this replica shows it.
+func (l *Lists) Require(version uint64) {
+	for {
+		required := l.required.Load()
+		if version <= required || l.required.CompareAndSwap(required, version) {
+			return
+		}
 	}
 }
 
-// Active returns the pulls that have not ended, newest first. An error is the source's.
-func (l *Lists) Active(ctx context.Context) ([]*pull.Job, error) { return l.active.get(ctx) }
-
-// Failed returns at most limit failed pulls, the latest first. An error is the source's.
-func (l *Lists) Failed(ctx context.Context, limit int) ([]*pull.Job, error) {
-	jobs, err := l.failed.get(ctx)
-	return jobs[:min(limit, len(jobs))], err
-}
-
-// Invalidate makes the next reads load the lists.
-func (l *Lists) Invalidate() {
-	l.active.invalidate()
-	l.failed.invalidate()
-}
-
-// entry is one list.
-type entry struct {
-	name    string
-	ttl     time.Duration
-	load    func(context.Context) ([]*pull.Job, error)
-	metrics *Metrics
-	flights singleflight.Group
-
-	mu      sync.Mutex
-	jobs    []*pull.Job
-	expires time.Time
-	// generation counts invalidations. What was loaded in an earlier one is not kept.
-	generation uint64
-}
-
-// loadTimeout bounds a load. It goes on when the one who asked first gives up, for the others who wait.
-const loadTimeout = 15 * time.Second
-
-func (e *entry) get(ctx context.Context) ([]*pull.Job, error) {
-	e.mu.Lock()
-	jobs, fresh, generation := e.jobs, time.Now().Before(e.expires), e.generation
-	e.mu.Unlock()
-	if fresh {
-		e.metrics.reads.WithLabelValues(e.name, "hit").Inc()
-		return jobs, nil
+// Warm reads the lists once, so that the first query finds them in memory. Errors are as Active's.
+func (l *Lists) Warm(ctx context.Context) error {
+	for k := range kinds {
+		if _, _, err := l.find(ctx, k); err != nil {
+			return err
+		}
 	}
-	e.metrics.reads.WithLabelValues(e.name, "miss").Inc()
-	loaded := e.flights.DoChan(flight(generation), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
-		defer cancel()
-		return e.refresh(ctx, generation)
-	})
+	return nil
+}
+
+func (l *Lists) read(ctx context.Context, k kind) (Result, error) {
+	e, from, err := l.find(ctx, k)
+	if err != nil {
+		return Result{}, err
+	}
+	age := max(0, time.Since(e.asOf))
+	l.metrics.read(k, from, age)
+	return Result{Jobs: e.jobs, Age: age, Stale: from == tierStale}, nil
+}
+
+// find returns the list and the tier that it comes from. Errors are as Active's.
+func (l *Lists) find(ctx context.Context, k kind) (*entry, tier, error) {
+	required := l.required.Load()
+	if e := l.memory[k].Load(); l.fresh(e, required) {
+		return e, e.again, nil
+	}
+	refresh, err := l.refreshes.join(required, l.refresh)
+	if err != nil {
+		return nil, 0, err
+	}
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-loaded:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.([]*pull.Job), nil
+		return nil, 0, ctx.Err()
+	case <-refresh.landed:
 	}
+	if e := refresh.result[k]; l.fresh(e, required) {
+		return e, e.from, nil
+	}
+	return l.awaitLoad(ctx, k, required)
 }
 
-// refresh loads the list and keeps it, unless it has been invalidated since generation.
-func (e *entry) refresh(ctx context.Context, generation uint64) ([]*pull.Job, error) {
-	began := time.Now()
-	jobs, err := e.load(ctx)
+// awaitLoad returns what a load brings, or what memory has when that fails or takes long.
+func (l *Lists) awaitLoad(ctx context.Context, k kind, required uint64) (*entry, tier, error) {
+	load, err := l.loads.join(required, l.load)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	e.metrics.loads.WithLabelValues(e.name).Observe(time.Since(began).Seconds())
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.generation == generation {
-		e.jobs, e.expires = jobs, time.Now().Add(e.ttl)
+	var overdue <-chan time.Time
+	if l.memory[k].Load() != nil {
+		patience := time.NewTimer(time.Until(load.began.Add(loadPatience)))
+		defer patience.Stop()
+		overdue = patience.C
 	}
-	return jobs, nil
-}
-
-func (e *entry) invalidate() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.generation++
-	e.expires = time.Time{}
-}
-
-func (e *entry) currentGeneration() uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.generation
+	select {
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	case <-overdue: // memory has something, and keeps it
+	case <-load.landed:
+		if load.result.err == nil {
+			e := load.result.found[k]
+			return e, e.from, nil
+		}
+	}
+	e := l.memory[k].Load()
+	if e == nil {
+		return nil, 0, load.result.err
+	}
+	return e, e.lateTier(k, required, time.Now()), nil
 }

@@ -3,6 +3,8 @@ package cache
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,87 +12,178 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
+	dto "github.com/prometheus/client_model/go"
 
+	"pullwatch/breaker"
 	"pullwatch/pull"
+	"pullwatch/redisclient/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
-// source counts its loads and answers with as many pulls as there were.
+var errSource = errors.New("the source is away")
+
+// source is a cluster: its version goes up with each load. Each list has as many pulls as its version.
 type source struct {
-	loads atomic.Int32
-	err   error
-	slow  chan struct{} // when not nil, a load waits for it
+	version, loads atomic.Int64
+	fails          atomic.Bool
+	slow           chan struct{} // when not nil, a load waits for it
 }
 
-func (s *source) Active(context.Context) ([]*pull.Job, error) {
-	n := s.loads.Add(1)
+func (s *source) Load(ctx context.Context) (Snapshot, error) {
+	s.loads.Add(1)
+	snapshot := snapshotOf(int(s.version.Add(1)))
 	if s.slow != nil {
-		<-s.slow
+		select {
+		case <-s.slow:
+		case <-ctx.Done():
+			return Snapshot{}, ctx.Err()
+		}
 	}
-	return make([]*pull.Job, n), s.err
+	if s.fails.Load() {
+		return Snapshot{}, errSource
+	}
+	return snapshot, nil
 }
 
-func (s *source) Failed(ctx context.Context) ([]*pull.Job, error) { return s.Active(ctx) }
+// snapshotOf returns lists that have as many pulls as their version says.
+func snapshotOf(version int) Snapshot {
+	jobs := func(phase pull.Phase) []*pull.Job {
+		jobs := make([]*pull.Job, version)
+		for i := range jobs {
+			jobs[i] = &pull.Job{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
+		}
+		return jobs
+	}
+	return Snapshot{Active: jobs(pull.Pulling), Failed: jobs(pull.Failed), Version: uint64(version)}
+}
 
-func newLists(s *source) *Lists { return NewLists(s, NewMetrics(prometheus.NewRegistry())) }
+// local is a hub of which the test says what it knows.
+type local struct {
+	watching, current atomic.Bool
+	snapshot          atomic.Pointer[Snapshot]
+	changed           chan struct{}
+}
+
+func newLocal() *local {
+	l := &local{changed: make(chan struct{}, 1)}
+	l.snapshot.Store(&Snapshot{})
+	return l
+}
+
+func (l *local) Watching() bool                     { return l.watching.Load() }
+func (l *local) Current() bool                      { return l.watching.Load() || l.current.Load() }
+func (l *local) Snapshot() Snapshot                 { return *l.snapshot.Load() }
+func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
+
+// know makes the hub know the lists of version.
+func (l *local) know(version int) {
+	snapshot := snapshotOf(version)
+	l.snapshot.Store(&snapshot)
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// newLists returns Lists that run until the test ends or stop is called.
+func newLists(t testing.TB, o Options) (lists *Lists, stop func()) {
+	registry := prometheus.NewRegistry()
+	o.Log = slog.New(slog.DiscardHandler)
+	o.Metrics = NewMetrics(registry)
+	o.Kubernetes = breaker.New("kubernetes", breaker.Judge, o.Log, registry)
+	if o.Local == nil {
+		o.Local = newLocal()
+	}
+	l := NewLists(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return l, stop
+}
+
+// expect reads a list and compares its version, which is how many pulls it has, and where it came from.
+func expect(t testing.TB, l *Lists, k kind, version int, from tier) {
+	t.Helper()
+	e, got, err := l.find(t.Context(), k)
+	if err != nil {
+		t.Errorf("%v: %v", k, err)
+		return
+	}
+	if len(e.jobs) != version || got != from {
+		t.Errorf("%v of version %d from %v, want version %d from %v", k, len(e.jobs), got, version, from)
+	}
+}
+
+// expire makes the memory of l old, as when as much time had passed.
+func expire(l *Lists, age time.Duration) {
+	for k := range kinds {
+		if e := l.memory[k].Load(); e != nil {
+			older := *e
+			older.asOf, older.freshUntil = e.asOf.Add(-age), e.freshUntil.Add(-age)
+			l.memory[k].Store(&older)
+		}
+	}
+}
 
 func TestListsLiveAsLongAsTheyMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &source{}
-		l := newLists(s)
-		loadsAfter := func(wait time.Duration, read func() error, want int32) {
-			t.Helper()
-			time.Sleep(wait) // fake time
-			if err := read(); err != nil || s.loads.Load() != want {
-				t.Errorf("%d loads, %v; want %d", s.loads.Load(), err, want)
-			}
-		}
-		active := func() error { _, err := l.Active(t.Context()); return err }
-		failed := func() error { _, err := l.Failed(t.Context(), 1); return err }
-		loadsAfter(0, active, 1)
-		loadsAfter(ActiveTTL-1, active, 1)
-		loadsAfter(1, active, 2)
-		loadsAfter(0, failed, 3)
-		loadsAfter(FailedTTL-1, failed, 3)
-		loadsAfter(1, failed, 4)
+		l, _ := newLists(t, Options{Source: &source{}})
+		expect(t, l, active, 1, tierKubernetes)
+		expect(t, l, failed, 1, tierMemory) // one load is for both
+		time.Sleep(ActiveTTL - 1)           // fake time
+		expect(t, l, active, 1, tierMemory)
+		time.Sleep(1) // fake time
+		expect(t, l, failed, 1, tierMemory)
+		expect(t, l, active, 2, tierKubernetes)
+		time.Sleep(FailedTTL) // fake time
+		expect(t, l, failed, 3, tierKubernetes)
 	})
 }
 
 func TestOneLoadServesEveryLimit(t *testing.T) {
-	s := &source{}
-	s.loads.Store(9)
-	l := newLists(s)
-	for _, c := range []struct{ limit, want int }{{3, 3}, {10, 10}, {500, 10}} {
-		jobs, err := l.Failed(t.Context(), c.limit)
-		if err != nil || len(jobs) != c.want {
-			t.Errorf("limit %d: %d pulls, %v", c.limit, len(jobs), err)
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		s.version.Store(9)
+		l, _ := newLists(t, Options{Source: s})
+		for _, c := range []struct{ limit, want int }{{3, 3}, {10, 10}, {500, 10}} {
+			r, err := l.Failed(t.Context(), c.limit)
+			if err != nil || len(r.Jobs) != c.want {
+				t.Errorf("limit %d: %d pulls, %v", c.limit, len(r.Jobs), err)
+			}
 		}
-	}
-	if s.loads.Load() != 10 {
-		t.Errorf("%d loads", s.loads.Load()-9)
-	}
+		if n := s.loads.Load(); n != 1 {
+			t.Errorf("%d loads", n)
+		}
+	})
 }
 
 func TestOneLoadAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{slow: make(chan struct{})}
-		l := newLists(s)
-		var wg sync.WaitGroup
-		for range 50 {
-			wg.Go(func() {
-				if jobs, err := l.Active(t.Context()); err != nil || len(jobs) != 1 {
-					t.Errorf("%d pulls, %v", len(jobs), err)
-				}
-			})
-		}
+		l, _ := newLists(t, Options{Source: s})
 		impatient, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := l.Active(impatient); !errors.Is(err, context.Canceled) {
 				t.Errorf("gave up, but got %v", err)
 			}
 		})
+		synctest.Wait()
+		for range 50 {
+			wg.Go(func() {
+				if r, err := l.Active(t.Context()); err != nil || len(r.Jobs) != 1 {
+					t.Errorf("%d pulls, %v", len(r.Jobs), err)
+				}
+			})
+		}
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
@@ -99,86 +192,120 @@ func TestOneLoadAtATime(t *testing.T) {
 	})
 }
 
-func TestInvalidate(t *testing.T) {
+func TestReadsShowTheirOwnWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{slow: make(chan struct{})}
-		l := newLists(s)
-		before := make(chan int)
-		go func() {
-			jobs, _ := l.Active(t.Context())
-			before <- len(jobs)
-		}()
-		synctest.Wait()
-		l.Invalidate() // while a load is under way that may have missed the change
-		after := make(chan int)
-		go func() {
-			jobs, _ := l.Active(t.Context())
-			after <- len(jobs)
-		}()
-		synctest.Wait()
+		l, _ := newLists(t, Options{Source: s})
+		read := func() chan int {
+			got := make(chan int, 1)
+			go func() {
+				r, _ := l.Active(t.Context())
+				got <- len(r.Jobs)
+			}()
+			synctest.Wait()
+			return got
+		}
+		before := read()
+		l.Require(2) // while a load is under way that may have missed the change
+		l.Require(1)
+		after := read()
 		close(s.slow)
 		if b, a := <-before, <-after; b != 1 || a != 2 {
 			t.Errorf("the read before got load %d, the one after got load %d", b, a)
 		}
-		if jobs, _ := l.Active(t.Context()); len(jobs) != 2 {
-			t.Errorf("load %d was kept", len(jobs))
+		expect(t, l, active, 2, tierMemory)
+		// What Kubernetes says after a mutation shows it, whatever its version is called.
+		l.Require(100)
+		expect(t, l, active, 3, tierKubernetes)
+		expect(t, l, active, 3, tierMemory)
+	})
+}
+
+func TestWatchedListsAreRefreshed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, w := &source{}, newLocal()
+		w.watching.Store(true)
+		l, _ := newLists(t, Options{Source: s, Local: w})
+		w.know(1)
+		synctest.Wait()
+		expect(t, l, active, 1, tierMemory)
+		w.know(2)
+		synctest.Wait()
+		expect(t, l, active, 1, tierMemory) // right behind the other change
+		l.Require(2)
+		expect(t, l, active, 2, tierWatch)
+		w.know(3)
+		time.Sleep(refreshPause) // fake time
+		synctest.Wait()
+		expect(t, l, active, 3, tierMemory)
+		time.Sleep(2 * ActiveTTL) // fake time
+		expect(t, l, active, 3, tierMemory)
+		w.watching.Store(false)
+		w.know(4)                // the watch is open again, but not yet live
+		time.Sleep(refreshPause) // fake time
+		synctest.Wait()
+		w.watching.Store(true)
+		expect(t, l, active, 4, tierWatch)
+		w.watching.Store(false)
+		s.version.Store(4)
+		expect(t, l, active, 5, tierKubernetes)
+		w.know(6)
+		w.watching.Store(true)
+		expect(t, l, active, 6, tierWatch)
+	})
+}
+
+func TestSharedKnowledgeComesBeforeKubernetes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, w := &source{}, newLocal()
+		w.current.Store(true)
+		w.know(5)
+		l, _ := newLists(t, Options{Source: s, Local: w})
+		expect(t, l, failed, 5, tierWatch)
+		w.know(6)
+		time.Sleep(memoryTTL - 1) // fake time
+		expect(t, l, failed, 5, tierMemory)
+		time.Sleep(1) // fake time
+		expect(t, l, failed, 6, tierWatch)
+		if n := s.loads.Load(); n != 0 {
+			t.Errorf("%d loads", n)
 		}
 	})
 }
 
-func TestErrorsAreNotKept(t *testing.T) {
-	s := &source{err: errors.New("away")}
-	l := newLists(s)
-	if _, err := l.Failed(t.Context(), 5); err == nil {
-		t.Error("no error")
-	}
-	s.err = nil
-	if _, err := l.Failed(t.Context(), 5); err != nil {
-		t.Error(err)
-	}
-}
-
-type watch struct {
-	changed chan struct{}
-	live    atomic.Bool
-}
-
-func (w *watch) Live() bool                         { return w.live.Load() }
-func (w *watch) Changed() (<-chan struct{}, func()) { return w.changed, func() {} }
-
-func TestRefresh(t *testing.T) {
+func TestNothingGoesOnAfterTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, w := &source{}, &watch{changed: make(chan struct{}, 1)}
-		w.live.Store(true)
-		l := newLists(s)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- l.Refresh(ctx, w) }()
-		loads := func(want int32, when string) {
-			t.Helper()
-			synctest.Wait()
-			if got := s.loads.Load(); got != want {
-				t.Errorf("%s: %d loads, want %d", when, got, want)
+		s := &source{slow: make(chan struct{})} // never done
+		l, stop := newLists(t, Options{Source: s})
+		got := make(chan error, 1)
+		go func() {
+			_, err := l.Active(t.Context())
+			got <- err
+		}()
+		synctest.Wait()
+		stop()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if err := l.Warm(t.Context()); !errors.Is(err, errEnded) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReadsAreCountedByTier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newLists(t, Options{Source: &source{}})
+		for range 10 {
+			if _, err := l.Active(t.Context()); err != nil {
+				t.Error(err)
 			}
 		}
-		w.changed <- struct{}{}
-		loads(2, "after a change")
-		w.changed <- struct{}{}
-		loads(2, "after another, right behind")
-		time.Sleep(refreshPause) // fake time
-		loads(4, "a pause later")
-		time.Sleep(refreshAhead) // fake time
-		loads(6, "before they expire")
-		if _, err := l.Active(t.Context()); err != nil {
-			t.Error(err)
-		}
-		loads(6, "after a read of what is fresh")
-		w.live.Store(false)
-		time.Sleep(2 * ActiveTTL) // fake time
-		loads(6, "while the source is not watched")
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		for from, want := range map[tier]float64{tierKubernetes: 1, tierMemory: 9} {
+			var m dto.Metric
+			if err := l.metrics.reads[active][from].Write(&m); err != nil || m.GetCounter().GetValue() != want {
+				t.Errorf("%v reads from %v, want %v; %v", m.GetCounter().GetValue(), from, want, err)
+			}
 		}
 	})
 }

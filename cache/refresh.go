@@ -2,57 +2,82 @@ package cache
 
 import (
 	"context"
-	"strconv"
 	"time"
 )
 
-// Watch is what Refresh waits on.
-type Watch interface {
-	// Live reports whether the source is being watched at the moment; while it is, a load costs next to nothing.
-	Live() bool
-	// Changed returns a channel that has a value once some pull has changed, and the function that ends the
-	// subscription.
-	Changed() (<-chan struct{}, func())
+// refresh finds the lists wherever they are at hand: everywhere but in Kubernetes. What it returns may be missing or
+// not be fresh.
+func (l *Lists) refresh(required uint64) both {
+	if l.local.Watching() {
+		found, _ := l.takeLocal(required)
+		return found
+	}
+	found, err := l.takeShared()
+	if !l.allFresh(found, required) && l.local.Current() {
+		found, _ = l.takeLocal(required)
+		return found
+	}
+	if err != nil {
+		// Redis is away: what memory has may be older than usual, but not older than a list may be that nobody
+		// refreshes.
+		return l.extend(false)
+	}
+	return found
 }
 
-const (
-	// refreshPause bounds how often changes refresh the lists.
-	refreshPause = 250 * time.Millisecond
-	// refreshAhead is how often lists are refreshed when nothing changes: before the shorter of their times to live.
-	refreshAhead = ActiveTTL - time.Second
-)
-
-// Refresh refreshes the lists as they change and before they expire, until ctx is done. While the watch is not live it
-// lets them expire, so that reads go to the source.
-func (l *Lists) Refresh(ctx context.Context, watch Watch) error {
-	changed, unsubscribe := watch.Changed()
-	defer unsubscribe()
-	ahead := time.NewTicker(refreshAhead)
-	defer ahead.Stop()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-pause.C:
+// takeLocal takes into memory what this replica knows by itself. That shows every mutation through this replica, and
+// so all that is required of it.
+func (l *Lists) takeLocal(required uint64) (both, Snapshot) {
+	began, watching := time.Now(), l.local.Watching()
+	snapshot := l.local.Snapshot()
+	var found both
+	for k := range kinds {
+		found[k] = &entry{
+			jobs: snapshot.jobs(k), version: snapshot.Version, meets: max(required, snapshot.Version),
+			asOf: began, freshUntil: began.Add(memoryTTL), kept: watching, from: tierWatch,
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-ahead.C:
-		}
-		pause.Reset(refreshPause)
-		if !watch.Live() {
-			continue
-		}
-		for _, e := range []*entry{l.active, l.failed} {
-			// An error is the readers' to see: the entry expires, and their own load returns it.
-			_, _ = e.refresh(ctx, e.currentGeneration())
+		if watching {
+			found[k].freshUntil = began.Add(k.ttl())
 		}
 	}
+	l.metrics.loaded(tierWatch, began)
+	l.keep(found)
+	return found, snapshot
 }
 
-// flight names the load of a generation: a read that follows an invalidation must not join a load from before it.
-func flight(generation uint64) string { return strconv.FormatUint(generation, 10) }
+// takeShared takes into memory what Redis has, however old.
+func (l *Lists) takeShared() (both, error) {
+	var found both
+	if l.shared == nil {
+		return found, nil
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(l.life, l.shared.patience)
+	defer cancel()
+	known := l.remembered()
+	found, unreadable, err := l.shared.read(ctx, known)
+	if err != nil {
+		return both{}, err
+	}
+	for k, reason := range unreadable {
+		l.metrics.unreadable[k].Inc()
+		l.log.Warn("a list of pulls in Redis cannot be read and is removed", "list", k.String(), "error", reason)
+		if err := l.shared.remove(ctx, k); err != nil {
+			l.log.Debug("a list of pulls that cannot be read stays in Redis", "list", k.String(), "error", err)
+		}
+	}
+	if found[active] != nil && found[failed] != nil {
+		l.metrics.loaded(tierRedis, began)
+	}
+	for k, e := range found {
+		if e == nil || known[k] == nil || !known[k].newer(e) {
+			continue
+		}
+		// What was loaded while Redis was away could not be written there. It serves for as long as it may.
+		if longer := known[k].extended(kind(k)); longer.from != tierStale {
+			found[k] = longer
+		}
+	}
+	l.keep(found)
+	return found, nil
+}

@@ -1,16 +1,19 @@
-// Package feed hands the states of pulls to all who subscribed to them.
+// Package feed hands the states of pulls to all who subscribed to them, on any number of replicas.
 //
 // Updates carry state, not change: a subscriber that was slow is owed the latest state of each pull and nothing else. So
 // the Hub keeps one log for all, in which each pull stands once, at the place of its latest change; a subscription is
 // little more than its position in that log. A slow subscriber costs no memory and delays nobody.
+//
+// With Redis, a Stream fills the Hubs of all replicas from one shared log. States may come twice, from there and from a
+// replica's own watch: a Hub takes a state only if it supersedes the one that it knows, so nothing is told twice.
 package feed
 
 import (
 	"context"
-	"io"
-	"sort"
 	"sync"
+	"time"
 
+	"pullwatch/broadcast"
 	"pullwatch/pull"
 	"pullwatch/usererr"
 )
@@ -18,50 +21,98 @@ import (
 // retired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
 const retired = 1024
 
-// Hub takes the states of pulls and fans them out. Make one with New.
+// Hub holds the pulls as this replica knows them and fans their states out. Make one with New.
 type Hub struct {
+	replica string
+
 	mu sync.Mutex
 	// log holds every pull's latest state in the order of change. A superseded entry is empty; compact removes those.
-	log     []entry
-	live    int // entries that are not empty
-	latest  map[string]*entryState
-	seq     uint64
-	gone    []string // the retired pulls, oldest first
+	log    []entry
+	latest map[string]*known
+	seq    uint64
+	gone   []string // the retired pulls, oldest first
+	// running holds the pulls that have not ended, by what they copy.
+	running map[route]*known
 	all     map[*Subscription]struct{}
 	watches map[string]map[*Subscription]struct{} // by pull
+
+	// shared names the log that replicas share, place is how far it has been taken.
+	shared string
+	place  uint64
+	// horizon is the highest seq and place of all pulls that have been forgotten.
+	horizonSeq, horizonPlace uint64
+	// jobs and pods are what Mark was told.
+	jobs, pods uint64
+
+	filled   chan struct{}
+	fillOnce sync.Once
+	changed  broadcast.Signal
 }
 
 // entry is a place in the log. It stands for nothing once its state has moved on to a later place.
 type entry struct {
 	seq   uint64
-	state *entryState
+	state *known
 }
 
-type entryState struct {
-	job  *pull.Job
-	seq  uint64
-	gone bool
+// known is what is known of a pull.
+type known struct {
+	job *pull.Job
+	seq uint64
+	// place is where the state stands in the shared log; 0 when it is not known to be there.
+	place uint64
+	gone  bool
 }
 
-// New returns an empty Hub.
-func New() *Hub {
-	return &Hub{latest: map[string]*entryState{}, all: map[*Subscription]struct{}{}, watches: map[string]map[*Subscription]struct{}{}}
+type route struct{ image, destination string }
+
+func routeOf(j *pull.Job) route {
+	return route{j.Image.Name, j.Destination.Name}
 }
 
-// Publish takes a pull's new state. It never blocks.
+// New returns an empty Hub. replica is a name that no other one has, in lower-case letters and digits, and becomes part of
+// the revisions that clients see.
+func New(replica string) *Hub {
+	return &Hub{
+		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, filled: make(chan struct{}),
+		all: map[*Subscription]struct{}{}, watches: map[string]map[*Subscription]struct{}{},
+	}
+}
+
+// Publish takes a pull's state if it supersedes the known one. It never blocks.
 func (h *Hub) Publish(job *pull.Job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.take(job, 0)
+}
+
+// take takes a state that stands at a place of the shared log, or at none.
+func (h *Hub) take(job *pull.Job, place uint64) {
 	s := h.latest[job.ID]
+	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
+		if s.place == 0 && !s.job.Supersedes(job) {
+			s.place = place
+		}
+		return
+	}
 	if s == nil {
-		s = &entryState{}
+		s = &known{}
 		h.latest[job.ID] = s
-		h.live++
 	}
 	h.seq++
-	s.job, s.seq, s.gone = job, h.seq, false
+	state := *job
+	state.Position = pull.Position{Log: h.shared, Seq: place}
+	if place == 0 {
+		state.Position = pull.Position{Log: h.shared, Seq: h.place, Replica: h.replica, Local: h.seq}
+	}
+	s.job, s.seq, s.place, s.gone = &state, h.seq, place, false
+	if r := routeOf(job); !job.Phase.Final() {
+		h.running[r] = s
+	} else if h.running[r] == s {
+		delete(h.running, r)
+	}
 	h.log = append(h.log, entry{h.seq, s})
-	if len(h.log) > 2*h.live+64 {
+	if len(h.log) > 2*len(h.latest)+64 {
 		h.compact()
 	}
 	for sub := range h.all {
@@ -70,6 +121,7 @@ func (h *Hub) Publish(job *pull.Job) {
 	for sub := range h.watches[job.ID] {
 		sub.wake()
 	}
+	h.changed.Notify()
 }
 
 // compact drops the entries that have been superseded.
@@ -89,11 +141,19 @@ func (h *Hub) compact() {
 func (h *Hub) Retire(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.retire(id)
+}
+
+func (h *Hub) retire(id string) {
 	s := h.latest[id]
 	if s == nil || s.gone {
 		return
 	}
 	s.gone = true
+	if r := routeOf(s.job); h.running[r] == s {
+		delete(h.running, r)
+	}
+	h.changed.Notify()
 	h.gone = append(h.gone, id)
 	for range len(h.gone) {
 		if len(h.gone) <= retired {
@@ -110,11 +170,17 @@ func (h *Hub) Retire(id string) {
 }
 
 func (h *Hub) forget(id string) {
-	if s := h.latest[id]; s != nil && s.gone {
-		delete(h.latest, id)
-		s.seq = 0
-		h.live--
+	s := h.latest[id]
+	if s == nil || !s.gone {
+		return
 	}
+	delete(h.latest, id)
+	h.horizonSeq = max(h.horizonSeq, s.seq)
+	if s.place == 0 {
+		s.place = h.place // the shared log may hold it at any place up to here
+	}
+	h.horizonPlace = max(h.horizonPlace, s.place)
+	s.seq = 0
 }
 
 // Latest returns a pull's latest state, nil when the pull is not known.
@@ -127,126 +193,86 @@ func (h *Hub) Latest(id string) *pull.Job {
 	return nil
 }
 
-// Subscription is one reader's place in the feed. Next is for one goroutine at a time.
-type Subscription struct {
-	hub    *Hub
-	ids    []string // nil for all pulls
-	cursor uint64   // the seq of the last state that was delivered
-	start  uint64   // the seq at which the subscription began
-	signal chan struct{}
-}
-
-// Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. It first delivers the state of
-// each as it is now. The caller closes it. An id that is not known is a usererr.NotFound.
-func (h *Hub) Subscribe(ids []string) (*Subscription, error) {
+// Running returns the pull of an image to a destination that has not ended, nil when there is none. Both are full names
+// as in pull.ImageReference.
+func (h *Hub) Running(image, destination string) *pull.Job {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	sub := &Subscription{hub: h, start: h.seq, signal: make(chan struct{}, 1)}
-	sub.wake()
-	if ids == nil {
-		h.all[sub] = struct{}{}
-		return sub, nil
-	}
-	seen := make(map[string]bool, len(ids))
-	sub.ids = make([]string, 0, len(ids))
-	for _, id := range ids {
-		if h.latest[id] == nil {
-			return nil, usererr.New(usererr.NotFound, "there is no pull %q; it may have ended and been removed", id)
-		}
-		if !seen[id] {
-			seen[id] = true
-			sub.ids = append(sub.ids, id)
-		}
-	}
-	for _, id := range sub.ids {
-		if h.watches[id] == nil {
-			h.watches[id] = map[*Subscription]struct{}{}
-		}
-		h.watches[id][sub] = struct{}{}
-	}
-	return sub, nil
-}
-
-func (s *Subscription) wake() {
-	select {
-	case s.signal <- struct{}{}:
-	default:
-	}
-}
-
-// Next waits for the next state and returns it: of each pull the latest, in the order of change. It returns io.EOF when
-// the last state of every pull in ids has been returned, and ctx's error when ctx is done.
-func (s *Subscription) Next(ctx context.Context) (*pull.Job, error) {
-	for {
-		job, ended := s.take()
-		switch {
-		case job != nil:
-			return job, nil
-		case ended:
-			return nil, io.EOF
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-s.signal:
-		}
-	}
-}
-
-// take returns the first state behind the cursor and moves the cursor to it. When there is none it returns nil, and
-// whether none will ever come.
-func (s *Subscription) take() (job *pull.Job, ended bool) {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	var next *entryState
-	if s.ids == nil {
-		next = s.nextOfAll()
-	} else {
-		next, ended = s.nextOfIDs()
-	}
-	if next == nil {
-		return nil, ended
-	}
-	s.cursor = next.seq
-	return next.job, false
-}
-
-func (s *Subscription) nextOfAll() *entryState {
-	log := s.hub.log
-	for _, e := range log[sort.Search(len(log), func(i int) bool { return log[i].seq > s.cursor }):] {
-		superseded := e.state.seq != e.seq
-		goneBefore := e.state.gone && e.seq <= s.start
-		if !superseded && !goneBefore {
-			return e.state
-		}
+	if s := h.running[route{image, destination}]; s != nil {
+		return s.job
 	}
 	return nil
 }
 
-func (s *Subscription) nextOfIDs() (next *entryState, ended bool) {
-	ended = true
-	for _, id := range s.ids {
-		e := s.hub.latest[id]
-		if e == nil {
-			continue
-		}
-		ended = ended && e.job.Phase.Final()
-		if e.seq > s.cursor && (next == nil || e.seq < next.seq) {
-			next = e
-		}
-	}
-	return next, ended
+// Pulls returns the latest state of every pull that has not been retired, in no order.
+func (h *Hub) Pulls() []*pull.Job {
+	return h.pulls(func(*pull.Job) bool { return true })
 }
 
-// Close ends the subscription. It may be called more than once.
-func (s *Subscription) Close() {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	delete(s.hub.all, s)
-	for _, id := range s.ids {
-		delete(s.hub.watches[id], s)
-		if len(s.hub.watches[id]) == 0 {
-			delete(s.hub.watches, id)
+// Active returns the pulls that have not ended, newest first.
+func (h *Hub) Active() []*pull.Job {
+	jobs := h.pulls(func(j *pull.Job) bool { return !j.Phase.Final() })
+	pull.SortActive(jobs)
+	return jobs
+}
+
+// Failed returns the failed pulls whose Jobs exist, the latest first.
+func (h *Hub) Failed() []*pull.Job {
+	jobs := h.pulls(func(j *pull.Job) bool { return j.Phase == pull.Failed })
+	pull.SortFailed(jobs)
+	return jobs
+}
+
+func (h *Hub) pulls(wanted func(*pull.Job) bool) []*pull.Job {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	jobs := make([]*pull.Job, 0, len(h.latest))
+	for _, s := range h.latest {
+		if !s.gone && wanted(s.job) {
+			jobs = append(jobs, s.job)
 		}
 	}
+	return jobs
 }
+
+// Changed returns a channel that has a value once some pull has changed, and the function that ends the subscription.
+func (h *Hub) Changed() (<-chan struct{}, func()) { return h.changed.Subscribe() }
+
+// Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
+func (h *Hub) Mark(jobs, pods uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.jobs, h.pods = max(h.jobs, jobs), max(h.pods, pods)
+}
+
+// Marked returns the highest resourceVersions that were marked; 0 and 0 for none.
+func (h *Hub) Marked() (jobs, pods uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.jobs, h.pods
+}
+
+// Complete tells that every pull that exists has been published.
+func (h *Hub) Complete() { h.fillOnce.Do(func() { close(h.filled) }) }
+
+// Filled is closed after the first Complete.
+func (h *Hub) Filled() <-chan struct{} { return h.filled }
+
+// AwaitFilled waits for Filled, 10 s at most. The error is a usererr.Unavailable.
+func (h *Hub) AwaitFilled(ctx context.Context) error {
+	const longest = 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	select {
+	case <-h.filled:
+		return nil
+	case <-ctx.Done():
+		return usererr.New(usererr.Unavailable, "the server has not read the state of the cluster yet; try again in a moment")
+	}
+}
+
+// Flush returns at once: what is published to a Hub is seen from then on.
+func (h *Hub) Flush(context.Context) {}
+
+// Await returns at once: a Hub by itself shares no order with others.
+func (h *Hub) Await(context.Context, pull.Position) {}

@@ -5,19 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
-	"go.uber.org/goleak"
-
 	"pullwatch/pull"
+	"pullwatch/redisclient/redistest"
 	"pullwatch/usererr"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
+var revision atomic.Uint64
+
+// job returns a state that supersedes all that were made before.
 func job(id string, phase pull.Phase, message string) *pull.Job {
-	return &pull.Job{ID: id, Phase: phase, Message: message}
+	return &pull.Job{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
 // drain returns what a subscription has ready, as "id:message", and how it ended, if it did.
@@ -39,7 +42,7 @@ func drain(t *testing.T, s *Subscription) (got []string, err error) {
 
 func subscribe(t *testing.T, h *Hub, ids []string) *Subscription {
 	t.Helper()
-	s, err := h.Subscribe(ids)
+	s, err := h.Subscribe(ids, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +58,7 @@ func expect(t *testing.T, got []string, want ...string) {
 }
 
 func TestFirstTheStateThenEveryChange(t *testing.T) {
-	h := New()
+	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	h.Publish(job("b", pull.Queued, "1"))
 	h.Publish(job("a", pull.Pulling, "2"))
@@ -73,7 +76,7 @@ func TestFirstTheStateThenEveryChange(t *testing.T) {
 }
 
 func TestSlowReaderGetsTheLatest(t *testing.T) {
-	h := New()
+	h := New("r")
 	h.Publish(job("a", pull.Queued, "0"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
 	for i := range 10_000 {
@@ -93,7 +96,7 @@ func TestSlowReaderGetsTheLatest(t *testing.T) {
 }
 
 func TestEndsWhenAllHaveEnded(t *testing.T) {
-	h := New()
+	h := New("r")
 	h.Publish(job("a", pull.Pulling, "1"))
 	h.Publish(job("b", pull.Failed, "1"))
 	s := subscribe(t, h, []string{"a", "b"})
@@ -116,9 +119,9 @@ func TestEndsWhenAllHaveEnded(t *testing.T) {
 }
 
 func TestUnknownPull(t *testing.T) {
-	h := New()
+	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
-	if _, err := h.Subscribe([]string{"a", "nope"}); usererr.CodeOf(err) != usererr.NotFound {
+	if _, err := h.Subscribe([]string{"a", "nope"}, pull.Position{}); usererr.CodeOf(err) != usererr.NotFound {
 		t.Errorf("%v", err)
 	}
 	if len(h.watches) != 0 {
@@ -127,7 +130,7 @@ func TestUnknownPull(t *testing.T) {
 }
 
 func TestRetiredPulls(t *testing.T) {
-	h := New()
+	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	early := subscribe(t, h, nil)
 	h.Publish(job("a", pull.Canceled, "2"))
@@ -157,7 +160,7 @@ func TestRetiredPulls(t *testing.T) {
 
 func TestNextWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := New()
+		h := New("r")
 		s := subscribe(t, h, nil)
 		got := make(chan string)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -184,10 +187,10 @@ func TestNextWaits(t *testing.T) {
 }
 
 func TestCloseForgets(t *testing.T) {
-	h := New()
+	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	for _, ids := range [][]string{nil, {"a"}} {
-		s, err := h.Subscribe(ids)
+		s, err := h.Subscribe(ids, pull.Position{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -127,7 +127,7 @@ type ComplexityRoot struct {
 
 	Subscription struct {
 		PodLogs        func(childComplexity int, input podlog.Input) int
-		PullJobUpdated func(childComplexity int, ids []string) int
+		PullJobUpdated func(childComplexity int, ids []string, after *string) int
 	}
 
 	UserError struct {
@@ -151,7 +151,7 @@ type QueryResolver interface {
 	PullJob(ctx context.Context, id string) (*pull.Job, error)
 }
 type SubscriptionResolver interface {
-	PullJobUpdated(ctx context.Context, ids []string) (<-chan *pull.Job, error)
+	PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.Job, error)
 	PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error)
 }
 
@@ -543,7 +543,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Subscription.PullJobUpdated(childComplexity, args["ids"].([]string)), true
+		return e.ComplexityRoot.Subscription.PullJobUpdated(childComplexity, args["ids"].([]string), args["after"].(*string)), true
 
 	case "UserError.code":
 		if e.ComplexityRoot.UserError.Code == nil {
@@ -786,8 +786,10 @@ type Subscription {
   Every change of the pulls in ` + "`" + `ids` + "`" + `, or of all pulls when ` + "`" + `ids` + "`" + ` is null: first the state of each as it is now,
   then each new state. A slow reader may skip intermediate states, never the last one. With ` + "`" + `ids` + "`" + `, the
   subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
+  ` + "`" + `after` + "`" + ` takes the ` + "`" + `revision` + "`" + ` of the last update that a client saw, on any replica, and skips what it already has.
+  When that place is no longer known, the state of each comes again.
   """
-  pullJobUpdated(ids: [ID!]): PullJob!
+  pullJobUpdated(ids: [ID!], after: ID): PullJob!
 }
 
 "One copy of an image into a registry: its state at one moment."
@@ -818,7 +820,7 @@ type PullJob {
   finishedAt: Time
   "When this state came about."
   updatedAt: Time!
-  "Opaque. Where this state stands in the order of updates."
+  "Opaque. Where this state stands in the order of updates: pass it to ` + "`" + `pullJobUpdated(after:)` + "`" + `."
   revision: ID!
 }
 
@@ -1327,6 +1329,14 @@ func (ec *executionContext) field_Subscription_pullJobUpdated_args(ctx context.C
 		return nil, err
 	}
 	args["ids"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
 	return args, nil
 }
 
@@ -2867,7 +2877,7 @@ func (ec *executionContext) _Subscription_pullJobUpdated(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string))
+			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string), fc.Args["after"].(*string))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {

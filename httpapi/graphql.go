@@ -50,6 +50,7 @@ func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *o
 	server.Use(extension.FixedComplexityLimit(resolvers.MaxComplexity))
 	server.AroundOperations(checkSubscription)
 	server.AroundOperations(metrics.count)
+	server.AroundResponses(resolvers.TellStale)
 	return sockets.own(requireTransport(http.MaxBytesHandler(server, maxBody)))
 }
 

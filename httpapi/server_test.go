@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"pullwatch/cache"
 	"pullwatch/feed"
 	"pullwatch/podlog"
 	"pullwatch/pull"
@@ -34,10 +35,15 @@ type backend struct {
 	active func() ([]*pull.Job, error)
 }
 
-func (b *backend) Active(context.Context) ([]*pull.Job, error)          { return b.active() }
-func (b *backend) Failed(_ context.Context, n int) ([]*pull.Job, error) { return nil, nil }
-func (b *backend) AwaitSync(context.Context) error                      { return nil }
-func (b *backend) Invalidate()                                          {}
+func (b *backend) Active(context.Context) (cache.Result, error) {
+	jobs, err := b.active()
+	return cache.Result{Jobs: jobs}, err
+}
+func (b *backend) Failed(_ context.Context, n int) (cache.Result, error) {
+	return cache.Result{Stale: true, Age: 90 * time.Second}, nil
+}
+func (b *backend) Require(uint64)                                  {}
+func (b *backend) Find(context.Context, string) (*pull.Job, error) { return nil, nil }
 func (b *backend) Cancel(context.Context, string) (*pull.Job, error) {
 	return nil, usererr.Wrap(errors.New("dial tcp 10.1.2.3: secret"), usererr.Unavailable, "Kubernetes does not answer")
 }
@@ -59,10 +65,11 @@ type served struct {
 
 func serve(t *testing.T) *served {
 	t.Helper()
-	b := &backend{Hub: feed.New(), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
+	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
+	b.Complete()
 	s := &served{backend: b}
 	server := New(Options{
-		Schema: resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Sync: b, Logs: b}),
+		Schema: resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b}),
 		Page:   http.NotFoundHandler(), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
 		Metrics: prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
@@ -93,6 +100,7 @@ type response struct {
 		Path       []any
 		Extensions struct{ Code string }
 	}
+	Extensions json.RawMessage
 }
 
 func (s *served) post(t *testing.T, query string, variables any) response {
@@ -329,9 +337,9 @@ func TestSubscription(t *testing.T) {
 	s := serve(t)
 	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
 	conn := s.subscribe(t, `subscription{pullJobUpdated(ids: ["a"]){phase}}`)
-	for _, phase := range []pull.Phase{pull.Queued, pull.Pulling, pull.Succeeded} {
+	for i, phase := range []pull.Phase{pull.Queued, pull.Pulling, pull.Succeeded} {
 		if phase != pull.Queued {
-			s.backend.Publish(&pull.Job{ID: "a", Phase: phase})
+			s.backend.Publish(&pull.Job{ID: "a", Phase: phase, Revision: pull.Revision{Cluster: uint64(i)}})
 		}
 		if m := read(t, conn); m.Type != "next" || !strings.Contains(string(m.Payload), `"phase":"`+string(phase)+`"`) {
 			t.Fatalf("%s %s; want %s", m.Type, m.Payload, phase)
@@ -414,5 +422,18 @@ func TestStoppingEndsSubscriptions(t *testing.T) {
 			t.Errorf("closed with %v; clients come back at once, all the time, unless it is 1001", err)
 		}
 		return
+	}
+}
+
+func TestStaleListsTellTheirAge(t *testing.T) {
+	s := serve(t)
+	fresh := s.post(t, `{ activePulls { id } }`, nil)
+	if len(fresh.Extensions) > 0 {
+		t.Errorf("a fresh list came with %s", fresh.Extensions)
+	}
+	stale := s.post(t, `{ a: failedPulls { id } b: failedPulls(limit: 1) { id } }`, nil)
+	const want = `{"stale":{"a":{"ageSeconds":90},"b":{"ageSeconds":90}}}`
+	if string(stale.Extensions) != want {
+		t.Errorf("a stale list came with %s", stale.Extensions)
 	}
 }

@@ -59,7 +59,7 @@ type reader struct {
 
 // Run reads until ctx is done, and has ended every reader when it returns.
 func (c *CopierLogs) Run(ctx context.Context) error {
-	changed, unsubscribe := c.tracker.changed.subscribe()
+	changed, unsubscribe := c.tracker.changed.Subscribe()
 	defer unsubscribe()
 	var wg sync.WaitGroup
 	defer wg.Wait()

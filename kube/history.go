@@ -17,14 +17,12 @@ import (
 const maxHistory = 500
 
 // prune deletes the Jobs that are too many, and the ones whose deletion failed when they were canceled.
-func (l *Leader) prune(ctx context.Context) error {
+func (t *term) prune(ctx context.Context) error {
 	var errs []error
-	for _, job := range l.tracker.prunable(maxHistory) {
-		if err := deleteJob(ctx, l.jobs, job); err != nil {
+	for _, job := range t.tracker.prunable(maxHistory) {
+		if err := t.delete(ctx, job); err != nil {
 			errs = append(errs, fmt.Errorf("prune history: delete Job %s: %w", job.Name, err))
-			continue
 		}
-		l.tracker.observeDeleted(job)
 	}
 	return errors.Join(errs...)
 }

@@ -34,6 +34,9 @@ func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 // incomplete reports whether more is about to be known of a Job that has ended.
 func (t *Tracker) incomplete(tr *tracked, pods []*corev1.Pod) bool {
 	for _, pod := range pods {
+		if t.parted[pod.UID] != nil {
+			continue
+		}
 		copier := copierStatus(pod)
 		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded ||
 			(copier != nil && copier.State.Terminated != nil)
@@ -47,7 +50,7 @@ func (t *Tracker) incomplete(tr *tracked, pods []*corev1.Pod) bool {
 
 // releaseHeld tells held states when their time is over, until ctx is done.
 func (t *Tracker) releaseHeld(ctx context.Context) {
-	changed, unsubscribe := t.changed.subscribe()
+	changed, unsubscribe := t.changed.Subscribe()
 	defer unsubscribe()
 	timer := time.NewTimer(holdTime)
 	defer timer.Stop()
@@ -83,7 +86,8 @@ func (t *Tracker) release() (wait time.Duration, some bool) {
 		}
 	}
 	if told {
-		t.changed.notify()
+		t.mark()
+		t.changed.Notify()
 	}
 	return wait, some
 }

@@ -196,12 +196,3 @@ func jobName(r request, n int64) string {
 	}
 	return fmt.Sprintf("%s-%s-%s", short, r.key()[:8], strconv.FormatInt(n, 36))
 }
-
-// jobNumber returns the n of a name that jobName made, 0 for any other name.
-func jobNumber(name string) int64 {
-	n, err := strconv.ParseInt(name[strings.LastIndexByte(name, '-')+1:], 36, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}

@@ -26,8 +26,19 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// Leader does what must be done once for all replicas, while this replica holds the Lease: it lets queued pulls start,
-// records how attempts ended, and prunes history.
+// Succession is how a leader that stops lets the others know, so that they need not find out by themselves.
+type Succession interface {
+	// Resign tells the other replicas that the Lease has been given back. It is called with a deadline.
+	Resign(ctx context.Context)
+	// Vacant returns a channel, always the same, that has a value once a leader has resigned.
+	Vacant() <-chan struct{}
+}
+
+// resignTimeout bounds Resign: a replica that stops is not kept from it.
+const resignTimeout = time.Second
+
+// Leader does what must be done once for all replicas, while this replica holds the Lease: it watches the cluster, lets
+// queued pulls start, records how attempts ended, and prunes history.
 type Leader struct {
 	client      kubernetes.Interface
 	jobs        batchv1client.JobInterface
@@ -36,16 +47,17 @@ type Leader struct {
 	maxParallel int
 	watch       *Watch
 	tracker     *Tracker
+	succession  Succession
 	log         *slog.Logger
 	leads       atomic.Bool
 }
 
 // NewLeader returns a Leader that competes for the Lease under identity, a name that no other replica has, and lets
-// maxParallel pulls run at a time.
-func NewLeader(client kubernetes.Interface, namespace, identity string, maxParallel int, watch *Watch, log *slog.Logger) *Leader {
+// maxParallel pulls run at a time. succession is nil when the replicas have no way to talk to each other.
+func NewLeader(client kubernetes.Interface, namespace, identity string, maxParallel int, watch *Watch, succession Succession, log *slog.Logger) *Leader {
 	return &Leader{
 		client: client, jobs: client.BatchV1().Jobs(namespace), namespace: namespace, identity: identity,
-		maxParallel: maxParallel, watch: watch, tracker: watch.tracker, log: log,
+		maxParallel: maxParallel, watch: watch, tracker: watch.tracker, succession: succession, log: log,
 	}
 }
 
@@ -54,11 +66,6 @@ func (l *Leader) Leads() bool { return l.leads.Load() }
 
 // Run competes for the Lease and leads whenever it has it, until ctx is done; then it gives the Lease back.
 func (l *Leader) Run(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-l.watch.Synced():
-	}
 	for ctx.Err() == nil {
 		if err := l.campaign(ctx); err != nil {
 			return err
@@ -94,45 +101,62 @@ func (l *Leader) campaign(ctx context.Context) error {
 		defer close(over)
 		elector.Run(electing)
 	}()
+	var vacant <-chan struct{}
+	if l.succession != nil {
+		vacant = l.succession.Vacant()
+	}
+	led := false
 	select {
 	case leading := <-won:
+		led = true
 		work, cancel := context.WithCancel(leading)
 		defer context.AfterFunc(ctx, cancel)()
-		l.lead(work)
+		l.lead(work, elector)
 		cancel()
+	case <-vacant: // the next campaign tries at once, where this one would wait for its next turn
 	case <-ctx.Done():
 	case <-over:
 	}
 	stop()
 	<-over
+	if led && ctx.Err() != nil && l.succession != nil {
+		resigning, cancel := context.WithTimeout(context.WithoutCancel(ctx), resignTimeout)
+		defer cancel()
+		l.succession.Resign(resigning)
+	}
 	return nil
 }
 
 // lead does the leader's work at each change until ctx is done.
-func (l *Leader) lead(ctx context.Context) {
+func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector) {
 	l.leads.Store(true)
 	defer l.leads.Store(false)
 	l.log.Info("leading", "identity", l.identity)
 	defer l.log.Info("no longer leading", "identity", l.identity)
-	changed, unsubscribe := l.watch.Changed()
+	defer l.watch.Demand()()
+	if l.watch.AwaitSync(ctx) != nil {
+		return
+	}
+	term := &term{Leader: l, lease: elector}
+	changed, unsubscribe := l.tracker.changed.Subscribe()
 	defer unsubscribe()
 	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
-	pause := shortest
+	wait, told := shortest, false
 	for ctx.Err() == nil {
-		err := errors.Join(l.startQueued(ctx), l.recordAttempts(ctx), l.prune(ctx))
+		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.prune(ctx))
 		if err == nil || ctx.Err() != nil {
-			pause = shortest
+			wait, told = shortest, false
 			select {
 			case <-ctx.Done():
 			case <-changed:
 			}
 			continue
 		}
-		l.log.Warn("the leader's work failed and will be tried again", "error", err, "in", pause.String())
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
+		if !told {
+			l.log.Warn("the leader's work failed and is tried until it succeeds", "error", err)
+			told = true
 		}
-		pause = min(2*pause, longest)
+		pause(ctx, wait)
+		wait = min(2*wait, longest)
 	}
 }

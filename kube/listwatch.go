@@ -32,6 +32,8 @@ type listWatch struct {
 	open func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 	// apply hands over one change.
 	apply func(watch.Event)
+	// reached is told, if it is set, up to which resource version everything has been handed over.
+	reached func(resourceVersion string)
 	// relist asks for a list that is newer than the request.
 	relist <-chan struct{}
 	// options selects the objects.
@@ -51,8 +53,16 @@ func (w *listWatch) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.version = version
+	w.reach(version)
 	return nil
+}
+
+// reach notes up to where everything has been handed over.
+func (w *listWatch) reach(version string) {
+	w.version = version
+	if w.reached != nil {
+		w.reached(version)
+	}
 }
 
 // follow watches after a start. It returns when ctx ends, when the server forbids it, or with list's usererr.Error.
@@ -123,11 +133,11 @@ func (w *listWatch) watch(ctx context.Context) (moved bool, err error) {
 			if err != nil {
 				return moved, err
 			}
-			w.version = object.GetResourceVersion()
 			moved = true
 			if event.Type != watch.Bookmark {
 				w.apply(event)
 			}
+			w.reach(object.GetResourceVersion())
 		case <-w.relist:
 			return true, errStale
 		case <-ctx.Done():

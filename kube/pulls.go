@@ -2,43 +2,61 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"pullwatch/pull"
 	"pullwatch/usererr"
 )
 
-// Pulls starts, cancels and retries pulls. Its errors are usererr.Errors.
+// Known is the pulls as this replica knows them, whoever watches.
+type Known interface {
+	// Publish takes a pull's state. What does not supersede the known state is dropped.
+	Publish(*pull.Job)
+	// Retire takes the id of a pull whose Job is gone. No state of it follows.
+	Retire(id string)
+	// Latest returns the known state of a pull, nil when there is none.
+	Latest(id string) *pull.Job
+	// Running returns the pull of an image to a destination, by their full names, that has not ended; nil for none.
+	Running(image, destination string) *pull.Job
+	// Flush returns when what was published before is what this replica knows, or cannot be within a moment.
+	Flush(ctx context.Context)
+	// AwaitFilled waits until the pulls in the cluster are known. The error is a usererr.Unavailable: they are not
+	// soon.
+	AwaitFilled(ctx context.Context) error
+}
+
+// Pulls starts, cancels and retries pulls, on a replica that watches the cluster or does not. Its errors are
+// usererr.Errors.
 type Pulls struct {
 	jobs        batchv1client.JobInterface
+	pods        corev1client.PodInterface
 	prototype   *batchv1.Job
 	destination string
-	watch       *Watch
+	known       Known
 	tracker     *Tracker
 	log         *slog.Logger
 }
 
 // NewPulls returns Pulls that make Jobs as settings say and copy to destination, as pull.ParseDestination returned it,
-// unless a caller names another; empty for none. It returns an error when the Job template in settings is no good.
-func NewPulls(client kubernetes.Interface, settings JobSettings, destination string, watch *Watch, log *slog.Logger) (*Pulls, error) {
+// unless a caller names another; empty for none. They tell tracker what they do while its watch runs, and known
+// otherwise. It returns an error when the Job template in settings is no good.
+func NewPulls(client kubernetes.Interface, settings JobSettings, destination string, known Known, tracker *Tracker, log *slog.Logger) (*Pulls, error) {
 	prototype, err := newJobPrototype(settings)
 	if err != nil {
 		return nil, err
 	}
 	return &Pulls{
-		jobs: client.BatchV1().Jobs(settings.Namespace), prototype: prototype, destination: destination,
-		watch: watch, tracker: watch.tracker, log: log,
+		jobs: client.BatchV1().Jobs(settings.Namespace), pods: client.CoreV1().Pods(settings.Namespace),
+		prototype: prototype, destination: destination, known: known, tracker: tracker, log: log,
 	}, nil
 }
 
@@ -78,7 +96,7 @@ func (p *Pulls) Start(ctx context.Context, images []string, destination *string)
 	if to == "" {
 		return nil, usererr.New(usererr.BadInput, "no destination is given and the server has no default; give input.destination or start the server with --destination")
 	}
-	if err := p.watch.AwaitSync(ctx); err != nil {
+	if err := p.known.AwaitFilled(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -87,6 +105,12 @@ func (p *Pulls) Start(ctx context.Context, images []string, destination *string)
 	results := make([]*pull.StartResult, len(images))
 	for i, image := range images {
 		results[i] = p.startOne(ctx, image, to)
+	}
+	p.known.Flush(ctx)
+	for _, result := range results {
+		if result.Pull != nil {
+			result.Pull = p.newest(result.Pull)
+		}
 	}
 	return results, nil
 }
@@ -112,111 +136,52 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.S
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
 // start the same pull at the same moment choose the same name, and all but one find that it exists.
 func (p *Pulls) start(ctx context.Context, r request) (state *pull.Job, joined bool, err error) {
-	running, highest := p.tracker.claim(r.key())
-	if running != nil {
-		return running, true, nil
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if running := p.known.Running(r.image.Name, r.destination.Name); running != nil {
+		state, err := p.join(ctx, running.ID)
+		if err != nil || state != nil {
+			return state, state != nil, err
+		}
 	}
 	now := time.Now()
 	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
 	const perDay = 1000
-	n := max(highest+1, now.Unix()/int64(24*60*60)*perDay)
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	for ; ; n++ {
-		job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			if job, err = p.jobs.Get(ctx, jobName(r, n), metav1.GetOptions{}); apierrors.IsNotFound(err) {
-				continue // deleted in between
-			}
-			joined = err == nil
+	for n := now.Unix() / int64(24*60*60) * perDay; ; n++ {
+		if p.known.Latest(jobName(r, n)) != nil {
+			continue // it has ended, or is not what runs
 		}
-		if err != nil {
+		job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
+		switch {
+		case err == nil:
+			state, err := p.tell(job)
+			return state, false, err
+		case !apierrors.IsAlreadyExists(err):
 			return nil, false, err
 		}
-		p.tracker.observeJob(job)
-		if _, canceled := canceledAt(job); joined && (canceled || finished(job)) {
-			joined = false
-			continue
+		state, err := p.join(ctx, jobName(r, n))
+		if err != nil || state != nil {
+			return state, state != nil, err
 		}
-		state, err := p.stateOf(job)
-		return state, joined, err
 	}
 }
 
-// stateOf returns the state of a Job that the tracker has just been told of; the Job may be gone again.
-func (p *Pulls) stateOf(job *batchv1.Job) (*pull.Job, error) {
-	if state := p.tracker.state(job.Name); state != nil {
+// join returns the state of a pull if its Job exists and has not ended, nil otherwise.
+func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
+	job, err := p.jobs.Get(ctx, id, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, canceled := canceledAt(job); canceled || finished(job) {
+		return nil, nil
+	}
+	if state := p.known.Latest(id); state != nil {
 		return state, nil
 	}
-	id, err := identify(job)
-	if err != nil {
-		return nil, err
-	}
-	return stateOf(id, job, nil, nil), nil
-}
-
-// Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
-func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
-	state, err := p.cancel(ctx, id)
-	if err != nil {
-		return nil, p.asUserError(err, "cancel a pull")
-	}
-	return state, nil
-}
-
-func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
-	if err := p.watch.AwaitSync(ctx); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	for {
-		job, err := p.get(ctx, id)
-		if last := p.tracker.feed.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
-			return last, nil // somebody else asked for the same
-		}
-		if err != nil {
-			return nil, err
-		}
-		if finished(job) {
-			p.tracker.observeJob(job)
-			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
-		}
-		if _, canceled := canceledAt(job); canceled { // and not deleted yet
-			return p.deleteCanceled(ctx, job)
-		}
-		// With the version in the patch, a pull that ends at this moment is not called canceled afterwards.
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"resourceVersion": job.ResourceVersion,
-			"annotations":     map[string]string{annotationCanceled: time.Now().UTC().Format(time.RFC3339Nano)},
-		}})
-		if err != nil {
-			return nil, err
-		}
-		job, err = p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
-		if apierrors.IsConflict(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return p.deleteCanceled(ctx, job)
-	}
-}
-
-// deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
-func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	p.tracker.observeJob(job)
-	state, err := p.stateOf(job)
-	if err != nil {
-		return nil, err
-	}
-	if err := deleteJob(ctx, p.jobs, job); err != nil {
-		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
-		return state, nil
-	}
-	p.tracker.observeDeleted(job)
-	return state, nil
+	return p.read(ctx, job)
 }
 
 // Retry starts a failed pull again. It returns the new pull, or the one of the same image and destination that has not
@@ -230,19 +195,18 @@ func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
 }
 
 func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
-	if err := p.watch.AwaitSync(ctx); err != nil {
+	if err := p.known.AwaitFilled(ctx); err != nil {
 		return nil, err
 	}
 	getting, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	job, err := p.get(getting, id)
-	if last := p.tracker.feed.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil {
+	if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil {
 		return nil, usererr.New(usererr.Conflict, "pull %s ended as %s and its Job is gone; start the image again with startPulls", id, last.Phase)
 	}
 	if err != nil {
 		return nil, err
 	}
-	p.tracker.observeJob(job) // this replica's watch may be behind
 	of, err := identify(job)
 	if err != nil {
 		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
@@ -251,20 +215,11 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
 	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id})
-	return state, err
-}
-
-// get returns the Job of a pull from the API server.
-func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
-	notFound := usererr.New(usererr.NotFound, "there is no pull %q; it may have ended and been removed", id)
-	if len(validation.NameIsDNSSubdomain(id, false)) > 0 {
-		return nil, notFound
+	if err != nil {
+		return nil, err
 	}
-	job, err := p.jobs.Get(ctx, id, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || (err == nil && job.Labels[labelManagedBy] != managedBy) {
-		return nil, notFound
-	}
-	return job, err
+	p.known.Flush(ctx)
+	return p.newest(state), nil
 }
 
 // asUserError says in words for the caller why Kubernetes would not do something.

@@ -132,7 +132,7 @@ func TestCancel(t *testing.T) {
 	r.runPod(t, first, corev1.PodRunning, *running())
 	r.await(t, first, phase(pull.Pulling))
 	for _, id := range []string{queued, first} {
-		updates, err := r.hub.Subscribe([]string{id})
+		updates, err := r.hub.Subscribe([]string{id}, pull.Position{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,10 +9,10 @@ import (
 )
 
 // startQueued lets the oldest queued pulls start while fewer than maxParallel run.
-func (l *Leader) startQueued(ctx context.Context) error {
+func (t *term) startQueued(ctx context.Context) error {
 	var errs []error
-	for _, name := range l.tracker.startable(l.maxParallel) {
-		if err := l.patch(ctx, name, []byte(`{"spec":{"suspend":false}}`)); err != nil {
+	for _, name := range t.tracker.startable(t.maxParallel) {
+		if err := t.patch(ctx, name, []byte(`{"spec":{"suspend":false}}`)); err != nil {
 			errs = append(errs, fmt.Errorf("start queued pull %s: %w", name, err))
 		}
 	}

@@ -11,76 +11,72 @@ import (
 	"pullwatch/pull"
 )
 
-// Reader lists pulls: from this replica's own watch while that is open, otherwise from the API server.
+// Reader lists pulls from the API server.
 type Reader struct {
 	client    kubernetes.Interface
 	namespace string
-	watch     *Watch
+	latest    func(id string) *pull.Job
 }
 
-// NewReader returns a Reader of the pulls in namespace.
-func NewReader(client kubernetes.Interface, namespace string, watch *Watch) *Reader {
-	return &Reader{client: client, namespace: namespace, watch: watch}
+// NewReader returns a Reader of the pulls in namespace. latest returns the known state of a pull, or nil; one that is
+// no older than what was read replaces that, because it holds what the copier said and a place in the order of updates.
+func NewReader(client kubernetes.Interface, namespace string, latest func(id string) *pull.Job) *Reader {
+	return &Reader{client: client, namespace: namespace, latest: latest}
 }
 
-// Active returns the pulls that have not ended, newest first. The error is a usererr.Error.
-func (r *Reader) Active(ctx context.Context) ([]*pull.Job, error) {
-	if r.watch.Live() {
-		jobs := r.watch.tracker.Active()
-		pull.SortActive(jobs)
-		return jobs, nil
-	}
-	jobs, err := r.list(ctx, func(j *pull.Job) bool { return !j.Phase.Final() })
+// Load returns the pulls that have not ended, newest first, and the failed ones, the latest first. Both show every
+// change of a Job up to the resourceVersion version. It takes two lists, of Jobs and of pods, and 10 s for both at
+// most. The error is a usererr.Error.
+func (r *Reader) Load(ctx context.Context) (active, failed []*pull.Job, version uint64, err error) {
+	states, version, err := r.list(ctx)
 	if err != nil {
-		return nil, userError(err, "list pulls")
+		return nil, nil, 0, userError(err, "list pulls")
 	}
-	pull.SortActive(jobs)
-	return jobs, nil
+	active, failed = []*pull.Job{}, []*pull.Job{}
+	for _, state := range states {
+		switch {
+		case !state.Phase.Final():
+			active = append(active, state)
+		case state.Phase == pull.Failed:
+			failed = append(failed, state)
+		}
+	}
+	pull.SortActive(active)
+	pull.SortFailed(failed)
+	return active, failed, version, nil
 }
 
-// Failed returns the failed pulls, the latest first. The error is a usererr.Error.
-func (r *Reader) Failed(ctx context.Context) ([]*pull.Job, error) {
-	if r.watch.Live() {
-		jobs := r.watch.tracker.Failed()
-		pull.SortFailed(jobs)
-		return jobs, nil
-	}
-	jobs, err := r.list(ctx, func(j *pull.Job) bool { return j.Phase == pull.Failed })
-	if err != nil {
-		return nil, userError(err, "list pulls")
-	}
-	pull.SortFailed(jobs)
-	return jobs, nil
-}
-
-// list computes the states of all pulls from the API server and keeps the ones wanted.
-func (r *Reader) list(ctx context.Context, wanted func(*pull.Job) bool) ([]*pull.Job, error) {
+// list returns the states of all pulls.
+func (r *Reader) list(ctx context.Context) ([]*pull.Job, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	options := metav1.ListOptions{LabelSelector: selector}
-	list, err := r.client.BatchV1().Jobs(r.namespace).List(ctx, options)
+	jobs, err := r.client.BatchV1().Jobs(r.namespace).List(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("list Jobs: %w", err)
+		return nil, 0, fmt.Errorf("list Jobs: %w", err)
 	}
+	// Pods come second, so that they are no older than the Jobs whose version is returned.
 	pods, err := r.client.CoreV1().Pods(r.namespace).List(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
+		return nil, 0, fmt.Errorf("list pods: %w", err)
 	}
 	podsOf := map[string][]*corev1.Pod{}
 	for i := range pods.Items {
 		job := pods.Items[i].Labels[jobNameLabel]
 		podsOf[job] = append(podsOf[job], &pods.Items[i])
 	}
-	jobs := []*pull.Job{}
-	for i := range list.Items {
-		job := &list.Items[i]
+	states := make([]*pull.Job, 0, len(jobs.Items))
+	for i := range jobs.Items {
+		job := &jobs.Items[i]
 		id, err := identify(job)
 		if err != nil {
 			continue
 		}
-		if state := stateOf(id, job, podsOf[job.Name], r.watch.tracker.logsOf(job.Name)); wanted(state) {
-			jobs = append(jobs, state)
+		state := stateOf(id, job, podsOf[job.Name], nil)
+		if known := r.latest(job.Name); known != nil && !state.Supersedes(known) {
+			state = known
 		}
+		states = append(states, state)
 	}
-	return jobs, nil
+	return states, version(jobs), nil
 }

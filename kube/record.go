@@ -7,9 +7,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/pull"
 )
@@ -43,29 +40,28 @@ func newRecord(tr *tracked) *record {
 
 // recordAttempts writes on each Job what newRecord returns for it. One that
 // cannot be written keeps none of the others waiting.
-func (l *Leader) recordAttempts(ctx context.Context) error {
+func (t *term) recordAttempts(ctx context.Context) error {
 	type work struct {
 		name string
 		rec  *record
 	}
 	var todo []work
 	var errs []error
-	t := l.tracker
-	t.mu.Lock()
-	for name, tr := range t.unrecorded {
+	t.tracker.mu.Lock()
+	for name, tr := range t.tracker.unrecorded {
 		if rec := newRecord(tr); rec != nil {
 			todo = append(todo, work{name, rec})
 		}
 	}
-	t.mu.Unlock()
+	t.tracker.mu.Unlock()
 	for _, w := range todo {
-		w.rec.Time = t.now().UTC()
+		w.rec.Time = t.tracker.now().UTC()
 		text, err := json.Marshal(w.rec)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("record how pull %s fared: %w", w.name, err))
 			continue
 		}
-		if err := l.annotate(ctx, w.name, annotationRecord, string(text)); err != nil {
+		if err := t.annotate(ctx, w.name, annotationRecord, string(text)); err != nil {
 			errs = append(errs, fmt.Errorf("record how pull %s fared: %w", w.name, err))
 		}
 	}
@@ -73,24 +69,10 @@ func (l *Leader) recordAttempts(ctx context.Context) error {
 }
 
 // annotate sets an annotation on a Job; a Job that is gone needs none.
-func (l *Leader) annotate(ctx context.Context, name, annotation, value string) error {
+func (t *term) annotate(ctx context.Context, name, annotation, value string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{annotation: value}}})
 	if err != nil {
 		return err
 	}
-	return l.patch(ctx, name, patch)
-}
-
-func (l *Leader) patch(ctx context.Context, name string, patch []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	job, err := l.jobs.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return err
-	}
-	l.tracker.observeJob(job)
-	return nil
+	return t.patch(ctx, name, patch)
 }

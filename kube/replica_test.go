@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,11 +27,12 @@ const testNamespace = "pulls"
 
 // replica is one pullwatch without its front.
 type replica struct {
-	hub    *feed.Hub
-	pulls  *Pulls
-	watch  *Watch
-	leader *Leader
-	client kubernetes.Interface
+	hub     *feed.Hub
+	pulls   *Pulls
+	watch   *Watch
+	tracker *Tracker
+	leader  *Leader
+	client  kubernetes.Interface
 	// refuse makes every request fail while it is true.
 	refuse *refusing
 	stop   func()
@@ -68,34 +70,52 @@ func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// newReplica returns a replica with a feed of its own that watches for itself.
 func newReplica(t *testing.T, api *fakeapi.Server, name string, maxParallel int) *replica {
 	t.Helper()
+	r := newReplicaOf(t, api, feed.New(name))
+	r.watch.Demand()
+	r.run(t, NewLeader(r.client, testNamespace, name, maxParallel, r.watch, nil, quiet))
+	if err := r.watch.AwaitSync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// newReplicaOf returns a replica with the feed hub, which does nothing until run is called.
+func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
+	t.Helper()
 	config := api.Config()
-	r := &replica{hub: feed.New(), refuse: &refusing{RoundTripper: config.Transport}}
+	r := &replica{hub: hub, refuse: &refusing{RoundTripper: config.Transport}}
 	config.Transport = r.refuse
 	var err error
 	if r.client, err = kubernetes.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	tracker := NewTracker(r.hub, log)
-	r.watch = NewWatch(r.client, testNamespace, tracker, log)
+	r.tracker = NewTracker(r.hub, quiet)
+	r.watch = NewWatch(r.client, testNamespace, r.tracker, quiet)
 	r.pulls, err = NewPulls(r.client, JobSettings{
 		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
-	}, "harbor.example/mirror", r.watch, log)
+	}, "harbor.example/mirror", r.hub, r.tracker, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.leader = NewLeader(r.client, testNamespace, name, maxParallel, r.watch, log)
+	return r
+}
+
+// run runs the replica's parts, and its leader unless that is nil, until the replica is stopped.
+func (r *replica) run(t *testing.T, leader *Leader) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
+	if r.leader = leader; leader != nil {
+		wg.Go(func() { _ = leader.Run(ctx) })
+	}
 	wg.Go(func() { _ = r.watch.Run(ctx) })
-	wg.Go(func() { _ = NewCopierLogs(r.client, tracker, log).Run(ctx) })
-	wg.Go(func() { _ = r.leader.Run(ctx) })
+	wg.Go(func() { _ = NewCopierLogs(r.client, r.tracker, quiet).Run(ctx) })
 	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	t.Cleanup(r.stop)
-	<-r.watch.Synced()
-	return r
 }
 
 func newAPI(t *testing.T) *fakeapi.Server {
@@ -123,7 +143,7 @@ func (r *replica) start(t *testing.T, images ...string) []*pull.Job {
 // await returns the first state of a pull that fits.
 func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pull.Job {
 	t.Helper()
-	updates, err := r.hub.Subscribe([]string{id})
+	updates, err := r.hub.Subscribe([]string{id}, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +190,18 @@ func (r *replica) setPod(t *testing.T, pod *corev1.Pod, phase corev1.PodPhase, s
 		t.Fatal(err)
 	}
 	return pod
+}
+
+// report plays a copier that has come that far; the log is closed with the test.
+func report(t *testing.T, api *fakeapi.Server, pod *corev1.Pod, done, total int64) {
+	t.Helper()
+	line, err := json.Marshal(pull.Report{Time: epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := api.OpenLog("test://" + pod.Name)
+	t.Cleanup(func() { log.Close() })
+	log.Write(append(line, '\n'))
 }
 
 // finish plays the Job controller: it gives the Job its final condition.

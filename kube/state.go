@@ -10,7 +10,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/pull"
@@ -81,6 +80,7 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	switch canceled, isCanceled := canceledAt(job); {
 	case isCanceled:
 		s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", canceled
+		s.Revision = pull.Revision{Cluster: version(job)} // the replica that canceled it tells the same without its pods
 		if end := lastEnd(pods, logs, rec); end != nil && log.last.Time.IsZero() {
 			log.last = end.Last
 		}
@@ -209,17 +209,6 @@ func deadline(job *batchv1.Job) string {
 	return " of " + (time.Duration(*job.Spec.ActiveDeadlineSeconds) * time.Second).String()
 }
 
-// lostState is the last state of a pull whose Job is gone without having ended and without a cancellation.
-func lostState(last *pull.Job, deleted *batchv1.Job, now time.Time) *pull.Job {
-	s := *last
-	s.Phase, s.FinishedAt, s.UpdatedAt = pull.Failed, now.UTC(), now.UTC()
-	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
-	s.Failure = &pull.Failure{Reason: pull.Lost, Message: "Its Job is gone although it had not ended: somebody deleted it, or it was canceled while this server could not see the cluster.", LogTail: []string{}}
-	s.Message = s.Failure.Message
-	s.Revision.Cluster = max(s.Revision.Cluster+1, version(deleted))
-	return &s
-}
-
 func progressOf(r pull.Report, moving bool) pull.Progress {
 	p := pull.Progress{BytesDone: r.BytesDone, BytesTotal: r.BytesTotal}
 	if r.BytesTotal == nil {
@@ -290,10 +279,15 @@ func canceledAt(job *batchv1.Job) (time.Time, bool) {
 	return at.UTC(), err == nil
 }
 
-// version returns an object's resourceVersion. Kubernetes promises since 1.35 that it is a number and grows over all
-// objects of a kind; Jobs and pods share one etcd everywhere but in rare set-ups that split them.
-func version(o metav1.Object) uint64 {
-	v, _ := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
+// version returns the resourceVersion of an object or a list. Kubernetes promises since 1.35 that it is a number and grows
+// over all objects of a kind; Jobs and pods share one etcd everywhere but in rare set-ups that split them.
+func version(o interface{ GetResourceVersion() string }) uint64 {
+	return parseVersion(o.GetResourceVersion())
+}
+
+// parseVersion returns 0 for what is no number.
+func parseVersion(resourceVersion string) uint64 {
+	v, _ := strconv.ParseUint(resourceVersion, 10, 64)
 	return v
 }
 

@@ -1,11 +1,8 @@
 package kube
 
 import (
-	"fmt"
 	"log/slog"
-	"maps"
 	"reflect"
-	"strconv"
 	"sync"
 	"time"
 
@@ -13,42 +10,56 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"pullwatch/broadcast"
 	"pullwatch/pull"
 )
 
-// Feed is told of every change, in order, while the Tracker's lock is held: it must neither block nor call back.
+// Feed takes what a Tracker finds out, and knows what was found out before, by this replica or another one. It is told
+// of changes in their order, while the Tracker's lock is held: it must neither block nor call back.
 type Feed interface {
-	// Publish takes a pull's new state.
+	// Publish takes a pull's new state. What does not supersede the known state is dropped.
 	Publish(*pull.Job)
 	// Retire takes the id of a pull whose Job is gone. No state of it follows.
 	Retire(id string)
-	// Latest returns the last state that was published of a pull, nil when there is none or it is forgotten. It may be
-	// called at any time.
+	// Latest returns the known state of a pull, nil when there is none or it is forgotten.
 	Latest(id string) *pull.Job
+	// Pulls returns the known states of all pulls that are not retired.
+	Pulls() []*pull.Job
+	// Mark says that every change up to these resourceVersions, of the Jobs and of the pods, has been published.
+	Mark(jobs, pods uint64)
+	// Marked returns what Mark was last told by whichever replica; 0, 0 when nothing is known of that.
+	Marked() (jobs, pods uint64)
+	// Complete says that every pull that exists has been published.
+	Complete()
 }
 
-// Tracker holds the state of every pull in the cluster, as far as the watches and pullwatch's own writes have told it.
+// Tracker holds the state of every pull in the cluster while its Watch runs, and nothing otherwise.
 type Tracker struct {
 	log  *slog.Logger
 	feed Feed
 	now  func() time.Time
 
-	mu    sync.Mutex
+	mu sync.Mutex
+	contents
+	// watching is true while a Watch fills the Tracker.
+	watching bool
+
+	changed broadcast.Signal
+}
+
+// contents is what a Tracker has learned since it was last empty.
+type contents struct {
 	pulls map[string]*tracked // by Job name
 	// The parts of pulls that the loops look at, so that none of them searches through all pulls for each change.
 	active, queued, failed, succeeded, canceled, unrecorded set
-	// running holds the pull of each key that has not ended.
-	running map[string]*tracked
 	// held are the pulls whose last state waits to be complete.
 	held set
 	// unread are the pods whose copier's log is to be read.
 	unread map[types.UID]*corev1.Pod
-	// numbers holds the highest job number seen for each key, so that a number is not used again once its Job is gone.
-	numbers *recent[string, int64]
-	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no pulls.
+	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no
+	// pulls.
 	ignored *recent[types.UID, bool]
-
-	changed signal
+	present
 }
 
 type set map[string]*tracked
@@ -73,235 +84,42 @@ type tracked struct {
 	heldUntil time.Time
 }
 
+func newTracked() *tracked {
+	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]copierLog{}}
+}
+
 // How many gone Jobs are remembered: more than are ever deleted while an event of one is still under way.
 const rememberedJobs = 4096
 
 // NewTracker returns an empty Tracker that tells feed what changes.
 func NewTracker(feed Feed, log *slog.Logger) *Tracker {
-	return &Tracker{
-		log: log, feed: feed, now: time.Now,
+	return &Tracker{log: log, feed: feed, now: time.Now, contents: newContents()}
+}
+
+func newContents() contents {
+	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{},
-		running: map[string]*tracked{}, held: set{},
+		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{},
 		unread:  map[types.UID]*corev1.Pod{},
-		numbers: newRecent[string, int64](rememberedJobs),
 		ignored: newRecent[types.UID, bool](rememberedJobs),
+		present: present{parted: map[types.UID]*corev1.Pod{}, unseen: map[string]uint64{}, removed: map[string]bool{}},
 	}
 }
 
-// Active returns the pulls that have not ended, in no order.
-func (t *Tracker) Active() []*pull.Job { return t.states(t.active) }
-
-// Failed returns the failed pulls whose Jobs exist, in no order.
-func (t *Tracker) Failed() []*pull.Job { return t.states(t.failed) }
-
-func (t *Tracker) states(s set) []*pull.Job {
+// begin is called before a Watch tells anything.
+func (t *Tracker) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	jobs := make([]*pull.Job, 0, len(s))
-	for _, tr := range s {
-		jobs = append(jobs, tr.state)
-	}
-	return jobs
+	t.watching = true
 }
 
-// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. What is older than what
-// is known already is passed over.
-func (t *Tracker) observeJob(job *batchv1.Job) {
+// reset forgets everything. What is held is not told: it lies behind the last mark, so whoever watches next tells it.
+func (t *Tracker) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.observe(job)
-	t.changed.notify()
-}
-
-func (t *Tracker) observe(job *batchv1.Job) {
-	if _, gone := t.ignored.get(job.UID); gone {
-		return
-	}
-	tr := t.pulls[job.Name]
-	switch {
-	case tr == nil:
-		tr = newTracked()
-		t.pulls[job.Name] = tr
-	case tr.job != nil && tr.job.UID == job.UID && version(job) < version(tr.job):
-		return
-	case tr.job != nil && tr.job.UID != job.UID:
-		t.remove(tr.job) // its deletion was missed
-		tr = newTracked()
-		t.pulls[job.Name] = tr
-	}
-	if tr.job == nil {
-		id, err := identify(job)
-		if err != nil {
-			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
-			t.ignored.put(job.UID, true)
-			delete(t.pulls, job.Name)
-			return
-		}
-		tr.id = id
-	}
-	job = job.DeepCopy()
-	job.ManagedFields = nil
-	job.Spec.Template = corev1.PodTemplateSpec{}
-	tr.job = job
-	key, n := job.Labels[labelKey], jobNumber(job.Name)
-	if seen, _ := t.numbers.get(key); n > seen {
-		t.numbers.put(key, n)
-	}
-	t.update(tr)
-}
-
-func newTracked() *tracked {
-	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]copierLog{}}
-}
-
-// observeDeleted takes the last that is known of a Job that is gone.
-func (t *Tracker) observeDeleted(job *batchv1.Job) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.remove(job)
-	t.changed.notify()
-}
-
-func (t *Tracker) remove(job *batchv1.Job) {
-	tr := t.pulls[job.Name]
-	t.ignored.put(job.UID, true)
-	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
-		return
-	}
-	if version(job) > version(tr.job) {
-		tr.job = job
-	}
-	tr.heldUntil = t.now() // nothing more will come that could complete its last state
-	t.update(tr)
-	if !tr.state.Phase.Final() {
-		tr.state = lostState(tr.state, job, t.now())
-		t.feed.Publish(tr.state)
-	}
-	for uid := range tr.pods {
-		delete(t.unread, uid)
-	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held} {
-		delete(s, job.Name)
-	}
-	if key := job.Labels[labelKey]; t.running[key] == tr {
-		delete(t.running, key)
-	}
-	delete(t.pulls, job.Name)
-	t.feed.Retire(job.Name)
-}
-
-// replaceJobs takes a list of all Jobs: what is not among them is gone.
-func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
-	at, err := strconv.ParseUint(list.ResourceVersion, 10, 64)
-	if err != nil {
-		return fmt.Errorf("resourceVersion of a list of Jobs: %w", err)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	listed := make(map[types.UID]bool, len(list.Items))
-	for i := range list.Items {
-		listed[list.Items[i].UID] = true
-		t.observe(&list.Items[i])
-	}
-	for _, tr := range t.pulls {
-		// A Job that this replica has made since the list was taken is not gone.
-		if tr.job != nil && !listed[tr.job.UID] && version(tr.job) <= at {
-			t.remove(tr.job)
-		}
-	}
-	t.changed.notify()
-	return nil
-}
-
-// observePod takes a pod's new state.
-func (t *Tracker) observePod(pod *corev1.Pod) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.placePod(pod)
-	t.changed.notify()
-}
-
-func (t *Tracker) placePod(pod *corev1.Pod) {
-	name := pod.Labels[jobNameLabel]
-	if name == "" {
-		return
-	}
-	tr := t.pulls[name]
-	if tr == nil {
-		tr = newTracked()
-		t.pulls[name] = tr
-	}
-	trimmed := &corev1.Pod{ObjectMeta: pod.ObjectMeta, Status: pod.Status}
-	trimmed.ManagedFields = nil
-	trimmed.Spec.NodeName = pod.Spec.NodeName
-	tr.pods[pod.UID] = trimmed
-	t.update(tr)
-}
-
-// observePodDeleted takes the last state of a pod that is gone.
-func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.removePod(pod)
-	t.changed.notify()
-}
-
-func (t *Tracker) removePod(pod *corev1.Pod) {
-	name := pod.Labels[jobNameLabel]
-	tr := t.pulls[name]
-	if tr == nil || tr.pods[pod.UID] == nil {
-		return
-	}
-	delete(tr.pods, pod.UID)
-	delete(tr.logs, pod.UID)
-	delete(t.unread, pod.UID)
-	if tr.job == nil {
-		if len(tr.pods) == 0 {
-			delete(t.pulls, name)
-		}
-		return
-	}
-	t.update(tr)
-}
-
-// replacePods takes a list of all pods: what is not among them is gone.
-func (t *Tracker) replacePods(list *corev1.PodList) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	listed := make(map[types.UID]bool, len(list.Items))
-	for i := range list.Items {
-		listed[list.Items[i].UID] = true
-		t.placePod(&list.Items[i])
-	}
-	for _, tr := range t.pulls {
-		for uid, pod := range tr.pods {
-			if !listed[uid] {
-				t.removePod(pod)
-			}
-		}
-	}
-	t.changed.notify()
-}
-
-// observeLog takes what has been read of a pod's copier log.
-func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	tr := t.pulls[pod.Labels[jobNameLabel]]
-	if tr == nil || tr.pods[pod.UID] == nil {
-		return
-	}
-	known := tr.logs[pod.UID]
-	if len(log.tail) == 0 {
-		log.tail = known.tail // what was followed before is better than nothing
-	}
-	if log.last.Time.Before(known.last.Time) {
-		log.last = known.last // a log that is opened again begins with lines that have been read
-	}
-	tr.logs[pod.UID] = log
-	t.update(tr)
-	t.changed.notify()
+	t.watching = false
+	t.contents = newContents()
+	t.changed.Notify()
 }
 
 // update recomputes a pull's state and everything that depends on it.
@@ -316,7 +134,7 @@ func (t *Tracker) update(tr *tracked) {
 	}
 	state := stateOf(tr.id, tr.job, pods, tr.logs)
 	for _, pod := range pods {
-		if needsReading(tr, pod) {
+		if t.parted[pod.UID] == nil && needsReading(tr, pod) {
 			t.unread[pod.UID] = pod
 		} else {
 			delete(t.unread, pod.UID)
@@ -325,63 +143,55 @@ func (t *Tracker) update(tr *tracked) {
 	if t.hold(tr, state, pods) {
 		return
 	}
+	if state.Phase == pull.Canceled {
+		state = completeCanceled(state, t.feed.Latest(name))
+	}
 	if tr.state == nil || !sameState(tr.state, state) {
-		if tr.state != nil && state.Revision.Compare(tr.state.Revision) <= 0 {
+		if tr.state != nil && !state.Supersedes(tr.state) {
 			state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
 			state.Revision.Step++
 		}
 		tr.state = state
 		t.feed.Publish(state)
 	}
-	final := tr.state.Phase.Final()
-	t.active.put(name, tr, !final)
-	t.queued.put(name, tr, tr.state.Phase == pull.Queued)
-	t.failed.put(name, tr, tr.state.Phase == pull.Failed)
-	t.succeeded.put(name, tr, tr.state.Phase == pull.Succeeded)
-	t.canceled.put(name, tr, tr.state.Phase == pull.Canceled)
-	if key := tr.job.Labels[labelKey]; !final {
-		t.running[key] = tr
-	} else if t.running[key] == tr {
-		delete(t.running, key)
-	}
+	t.sort(tr)
+}
+
+// sort puts a pull where the loops look for it.
+func (t *Tracker) sort(tr *tracked) {
+	name, phase := tr.job.Name, tr.state.Phase
+	t.active.put(name, tr, !phase.Final())
+	t.queued.put(name, tr, phase == pull.Queued)
+	t.failed.put(name, tr, phase == pull.Failed)
+	t.succeeded.put(name, tr, phase == pull.Succeeded)
+	t.canceled.put(name, tr, phase == pull.Canceled)
 	t.unrecorded.put(name, tr, newRecord(tr) != nil)
+}
+
+// completeCanceled returns the last state of a canceled pull: the one that somebody has told already, or the given one
+// with the progress that was known before, of which objects alone tell nothing.
+func completeCanceled(state, last *pull.Job) *pull.Job {
+	switch {
+	case last == nil || !last.CreatedAt.Equal(state.CreatedAt):
+		return state
+	case last.Phase == pull.Canceled:
+		return last
+	}
+	s := *state
+	s.Attempts = max(s.Attempts, last.Attempts)
+	if s.StartedAt.IsZero() {
+		s.StartedAt = last.StartedAt
+	}
+	if last.Progress.BytesDone >= s.Progress.BytesDone {
+		s.Progress = last.Progress
+		s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
+	}
+	return &s
 }
 
 // sameState reports whether two states differ in nothing that a client sees but their place in the order.
 func sameState(a, b *pull.Job) bool {
 	c := *b
-	c.Revision, c.UpdatedAt = a.Revision, a.UpdatedAt
+	c.Revision, c.Position, c.UpdatedAt = a.Revision, a.Position, a.UpdatedAt
 	return reflect.DeepEqual(a, &c)
-}
-
-// claim returns the pull of a key that has not ended, and when there is none the highest job number ever seen for the key.
-// Both are of one moment: a Job that another replica makes is either joined or stands in the way of the next number.
-func (t *Tracker) claim(key string) (running *pull.Job, highest int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if tr := t.running[key]; tr != nil && !finished(tr.job) {
-		return tr.state, 0
-	}
-	highest, _ = t.numbers.get(key)
-	return nil, highest
-}
-
-// state returns the state of a pull whose Job exists, nil when there is none.
-func (t *Tracker) state(name string) *pull.Job {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if tr := t.pulls[name]; tr != nil {
-		return tr.state
-	}
-	return nil
-}
-
-// logsOf returns what has been read of the copier logs of a pull.
-func (t *Tracker) logsOf(name string) map[types.UID]copierLog {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if tr := t.pulls[name]; tr != nil {
-		return maps.Clone(tr.logs)
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 
@@ -17,12 +16,18 @@ type told struct{ states []*pull.Job }
 func (f *told) Publish(j *pull.Job)     { f.states = append(f.states, j) }
 func (f *told) Retire(string)           {}
 func (f *told) Latest(string) *pull.Job { return nil }
+func (f *told) Pulls() []*pull.Job      { return nil }
+func (f *told) Mark(uint64, uint64)     {}
+func (f *told) Marked() (_, _ uint64)   { return 0, 0 }
+func (f *told) Complete()               {}
 
 func (f *told) last() *pull.Job { return f.states[len(f.states)-1] }
 
 func newTestTracker() (*Tracker, *told) {
 	f := &told{}
-	return NewTracker(f, slog.New(slog.DiscardHandler)), f
+	tracker := NewTracker(f, quiet)
+	tracker.begin()
+	return tracker, f
 }
 
 func TestDeletedBeforeItsEndWasComplete(t *testing.T) {
@@ -98,21 +103,5 @@ func TestStaleStartErrorIsNotTheEnd(t *testing.T) {
 	tracker.observeJob(w.job)
 	if got := f.last(); got.Failure == nil || got.Failure.Reason != pull.Timeout || got.Attempts != 1 {
 		t.Errorf("after %d attempts: %+v", got.Attempts, got.Failure)
-	}
-}
-
-func TestEndedPullsAreNotJoined(t *testing.T) {
-	tracker, _ := newTestTracker()
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	tracker.observePod(w.pods[0])
-	key := w.job.Labels[labelKey]
-	if running, _ := tracker.claim(key); running == nil {
-		t.Error("a running pull is not joined")
-	}
-	w.condition(batchv1.JobFailed, "", "").job.ResourceVersion = "300"
-	tracker.observeJob(w.job)
-	if running, _ := tracker.claim(key); running != nil {
-		t.Error("a pull that has ended is joined while its last state is held")
 	}
 }

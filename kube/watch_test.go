@@ -4,16 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
-	"testing/synctest"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/fake"
 
 	"pullwatch/pull"
-	"pullwatch/usererr"
 )
 
 func TestQueueStartsTheOldestFirst(t *testing.T) {
@@ -112,7 +109,7 @@ func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
 	r := newReplica(t, api, "a", 10)
 	other := newReplica(t, api, "b", 10)
 	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
-	updates, err := r.hub.Subscribe([]string{jobs[0].ID, jobs[1].ID, jobs[2].ID})
+	updates, err := r.hub.Subscribe([]string{jobs[0].ID, jobs[1].ID, jobs[2].ID}, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +138,7 @@ func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
 }
 
 func TestHistoryIsPruned(t *testing.T) {
-	tracker := NewTracker(ignore{}, nil)
+	tracker := NewTracker(&told{}, nil)
 	for i := range 510 {
 		w := newWorld()
 		w.job.Name, w.job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))
@@ -156,22 +153,4 @@ func TestHistoryIsPruned(t *testing.T) {
 	if len(got) != 10 || !got["pull-0"] || !got["pull-9"] {
 		t.Errorf("%v", got)
 	}
-}
-
-type ignore struct{}
-
-func (ignore) Publish(*pull.Job)       {}
-func (ignore) Retire(string)           {}
-func (ignore) Latest(string) *pull.Job { return nil }
-
-func TestBeforeTheFirstList(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := NewWatch(fake.NewClientset(), testNamespace, NewTracker(ignore{}, nil), nil)
-		if err := w.AwaitSync(t.Context()); usererr.CodeOf(err) != usererr.Unavailable {
-			t.Errorf("%v", err)
-		}
-		if w.Ready() == nil || w.Live() {
-			t.Error("ready before the first list")
-		}
-	})
 }

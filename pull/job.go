@@ -5,7 +5,6 @@ package pull
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"time"
 
@@ -45,11 +44,18 @@ type Job struct {
 	// CreatedAt and UpdatedAt are always set; StartedAt is zero until the pull has left the queue, FinishedAt until
 	// its phase is final. All are in UTC.
 	CreatedAt, StartedAt, FinishedAt, UpdatedAt time.Time
-	Revision                                    Revision
+	// Revision orders the states of this pull, Position those of all pulls; Position is zero until the state is published.
+	Revision Revision
+	Position Position
 }
 
-// RevisionID returns the job's Revision as clients see it.
-func (j *Job) RevisionID() string { return j.Revision.String() }
+// RevisionID returns where the state stands in the order of updates, as clients see it and ParsePosition reads it.
+func (j *Job) RevisionID() string {
+	if j.Position == (Position{}) {
+		return j.Revision.String()
+	}
+	return j.Position.String()
+}
 
 // Progress tells how far the current attempt has come.
 type Progress struct {
@@ -63,7 +69,7 @@ type Progress struct {
 	SecondsLeft    *int
 }
 
-// Revision orders the states of pulls. The zero Revision stands before all others.
+// Revision orders the states of a pull. The zero Revision stands before all others.
 type Revision struct {
 	// Cluster is the highest resourceVersion among the Kubernetes objects that the state was made from.
 	Cluster uint64
@@ -76,23 +82,9 @@ func (r Revision) Compare(s Revision) int {
 	return cmp.Or(cmp.Compare(r.Cluster, s.Cluster), cmp.Compare(r.Step, s.Step))
 }
 
-// String returns the revision as clients see it.
+// String returns the revision in base 36.
 func (r Revision) String() string {
 	return strconv.FormatUint(r.Cluster, 36) + "-" + strconv.FormatUint(r.Step, 36)
-}
-
-// SortActive orders pulls as activePulls lists them: newest first.
-func SortActive(jobs []*Job) {
-	slices.SortFunc(jobs, func(a, b *Job) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
-	})
-}
-
-// SortFailed orders pulls as failedPulls lists them: the one that failed last first.
-func SortFailed(jobs []*Job) {
-	slices.SortFunc(jobs, func(a, b *Job) int {
-		return cmp.Or(b.FinishedAt.Compare(a.FinishedAt), cmp.Compare(a.ID, b.ID))
-	})
 }
 
 // MaxStart is how many images one call may start.

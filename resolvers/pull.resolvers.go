@@ -8,45 +8,40 @@ import (
 )
 
 func (r *mutationResolver) StartPulls(ctx context.Context, input graph.StartPullsInput) (*graph.StartPullsPayload, error) {
-	defer r.Lists.Invalidate()
 	results, err := r.Pulls.Start(ctx, input.Images, input.Destination)
+	for _, result := range results {
+		r.require(result.Pull)
+	}
 	return &graph.StartPullsPayload{Results: results}, err
 }
 
 func (r *mutationResolver) CancelPull(ctx context.Context, id string) (*pull.Job, error) {
-	defer r.Lists.Invalidate()
-	return r.Pulls.Cancel(ctx, id)
+	job, err := r.Pulls.Cancel(ctx, id)
+	return r.require(job), err
 }
 
 func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.Job, error) {
-	defer r.Lists.Invalidate()
-	return r.Pulls.Retry(ctx, id)
+	job, err := r.Pulls.Retry(ctx, id)
+	return r.require(job), err
 }
 
 func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.Job, error) {
-	return r.Lists.Active(ctx)
+	return answer(ctx)(r.Lists.Active(ctx))
 }
 
 func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Job, error) {
 	if limit < 1 || limit > maxFailed {
 		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
 	}
-	return r.Lists.Failed(ctx, limit)
+	return answer(ctx)(r.Lists.Failed(ctx, limit))
 }
 
 func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, error) {
-	if err := r.Sync.AwaitSync(ctx); err != nil {
-		return nil, err
-	}
-	return r.Updates.Latest(id), nil
+	return r.find(ctx, id)
 }
 
-func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string) (<-chan *pull.Job, error) {
-	// A client that reconnects while the server starts must not be told that its pulls do not exist.
-	if err := r.Sync.AwaitSync(ctx); err != nil {
-		return nil, err
-	}
-	updates, err := r.Updates.Subscribe(ids)
+func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.Job, error) {
+	updates, err := r.subscribe(ctx, ids, after)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
+	"pullwatch/cache"
 	"pullwatch/feed"
 	"pullwatch/graph"
 	"pullwatch/podlog"
@@ -17,10 +18,10 @@ const maxFailed = 500
 
 // Lists answers list queries. What it returns is not changed.
 type Lists interface {
-	Active(context.Context) ([]*pull.Job, error)
-	Failed(ctx context.Context, limit int) ([]*pull.Job, error)
-	// Invalidate is called after a mutation, so that the next query shows it.
-	Invalidate()
+	Active(context.Context) (cache.Result, error)
+	Failed(ctx context.Context, limit int) (cache.Result, error)
+	// Require is called after a mutation, with the resourceVersion that it led to, so that the next query shows it.
+	Require(version uint64)
 }
 
 // Pulls starts, cancels and retries pulls.
@@ -28,19 +29,19 @@ type Pulls interface {
 	Start(ctx context.Context, images []string, destination *string) ([]*pull.StartResult, error)
 	Cancel(ctx context.Context, id string) (*pull.Job, error)
 	Retry(ctx context.Context, id string) (*pull.Job, error)
+	// Find asks the cluster for a pull that Updates does not know; nil when there is none.
+	Find(ctx context.Context, id string) (*pull.Job, error)
 }
 
 // Updates knows the latest state of each pull.
 type Updates interface {
-	// Latest returns nil when there is no such pull.
+	// AwaitFilled waits until the pulls in the cluster are known; it returns an error when that takes too long.
+	AwaitFilled(context.Context) error
+	// Await waits, for a moment, until this replica has come as far as another one had.
+	Await(context.Context, pull.Position)
+	// Latest returns nil when the pull is not known.
 	Latest(id string) *pull.Job
-	Subscribe(ids []string) (*feed.Subscription, error)
-}
-
-// Sync tells when the state of the cluster is known.
-type Sync interface {
-	// AwaitSync returns an error when that takes too long.
-	AwaitSync(context.Context) error
+	Subscribe(ids []string, after pull.Position) (*feed.Subscription, error)
 }
 
 // Logs streams pod logs.
@@ -58,6 +59,5 @@ type Resolver struct {
 	Lists   Lists
 	Pulls   Pulls
 	Updates Updates
-	Sync    Sync
 	Logs    Logs
 }

@@ -92,9 +92,29 @@ func (s *Server) listOrWatch(w http.ResponseWriter, r *request) error {
 	if options.Watch {
 		return s.watch(w, r, &options, match)
 	}
-	objects, version := s.store.list(r.res, r.key.namespace, match)
+	objects, version, err := s.list(r, &options, match)
+	if err != nil {
+		return err
+	}
 	writeObject(w, r.enc, http.StatusOK, r.res.list(objects, version))
 	return nil
+}
+
+// list returns the objects that match, as they are now or were at the version that options ask for exactly.
+func (s *Server) list(r *request, options *metav1.ListOptions, match func(Object) bool) ([]Object, uint64, error) {
+	if options.ResourceVersionMatch != metav1.ResourceVersionMatchExact {
+		objects, version := s.store.list(r.res, r.key.namespace, match)
+		return objects, version, nil
+	}
+	version, err := parseVersion(options.ResourceVersion)
+	if err != nil {
+		return nil, 0, err
+	}
+	if version == 0 {
+		return nil, 0, apierrors.NewBadRequest("resourceVersionMatch Exact is forbidden without a resourceVersion")
+	}
+	objects, err := s.store.listAt(r.res, r.key.namespace, match, version)
+	return objects, version, err
 }
 
 // selector returns what the label and field selectors of options select.

@@ -76,18 +76,54 @@ func (c *collection) get(res *resource, k key) (Object, error) {
 // list returns the objects that match, by namespace and name, and the version that the list is of.
 func (s *store) list(res *resource, namespace string, match func(Object) bool) ([]Object, uint64) {
 	s.mu.RLock()
+	found := matching(s.collections[res].objects, namespace, match)
+	version := s.version
+	s.mu.RUnlock()
+	sortByName(found)
+	return found, version
+}
+
+// listAt is list as of an earlier version. It fails with 410 Expired when the events since are no longer held, and with a
+// timeout when there is no such version yet.
+func (s *store) listAt(res *resource, namespace string, match func(Object) bool, version uint64) ([]Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if version > s.version {
+		return nil, apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", version, s.version), 1)
+	}
+	c := s.collections[res]
+	events, _, err := c.log.after(version)
+	if err != nil {
+		return nil, err
+	}
+	then := maps.Clone(c.objects)
+	for _, e := range slices.Backward(events) {
+		k := key{e.object.GetNamespace(), e.object.GetName()}
+		if e.previous == nil {
+			delete(then, k)
+		} else {
+			then[k] = e.previous
+		}
+	}
+	found := matching(then, namespace, match)
+	sortByName(found)
+	return found, nil
+}
+
+func matching(objects map[key]Object, namespace string, match func(Object) bool) []Object {
 	var found []Object
-	for k, obj := range s.collections[res].objects {
+	for k, obj := range objects {
 		if (namespace == "" || namespace == k.namespace) && match(obj) {
 			found = append(found, obj)
 		}
 	}
-	version := s.version
-	s.mu.RUnlock()
-	slices.SortFunc(found, func(a, b Object) int {
+	return found
+}
+
+func sortByName(objects []Object) {
+	slices.SortFunc(objects, func(a, b Object) int {
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
-	return found, version
 }
 
 // current returns the version of the last change.

@@ -1,6 +1,7 @@
 package fakeapi_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -249,5 +250,62 @@ func TestBackdate(t *testing.T) {
 	young := mustCreateJob(t, t.Context(), client, newJob("young"))
 	if age := young.CreationTimestamp.Sub(old.CreationTimestamp.Time); age < time.Hour {
 		t.Errorf("the old one is %v older, want an hour", age)
+	}
+}
+
+func TestListOfThePast(t *testing.T) {
+	_, client := newClient(t)
+	ctx := t.Context()
+	jobs := client.BatchV1().Jobs(namespace)
+	exactly := func(version string) (string, error) {
+		list, err := jobs.List(ctx, metav1.ListOptions{
+			LabelSelector: "app=red", ResourceVersion: version, ResourceVersionMatch: metav1.ResourceVersionMatchExact,
+		})
+		var names string
+		for _, job := range list.Items {
+			names += job.Name + " "
+		}
+		if err == nil && list.ResourceVersion != version {
+			t.Errorf("a list of version %s, want %s", list.ResourceVersion, version)
+		}
+		return names, err
+	}
+	red := newJob("a")
+	red.Labels = map[string]string{"app": "red"}
+	first := mustCreateJob(t, ctx, client, red)
+	second := mustCreateJob(t, ctx, client, newJob("b"))
+	relabel(t, client, "b", "red")
+	third, err := jobs.Get(ctx, "b", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := jobs.Delete(ctx, "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for version, want := range map[string]string{first.ResourceVersion: "a ", second.ResourceVersion: "a ", third.ResourceVersion: "a b "} {
+		if got, err := exactly(version); got != want || err != nil {
+			t.Errorf("at %s: %q, %v; want %q", version, got, err, want)
+		}
+	}
+	if _, err := exactly(""); !apierrors.IsBadRequest(err) {
+		t.Errorf("of no version: %v", err)
+	}
+	if _, err := exactly("1000000"); !apierrors.IsTimeout(err) {
+		t.Errorf("of the future: %v", err)
+	}
+}
+
+func TestListOfTheForgottenPast(t *testing.T) {
+	server := fakeapi.NewWithWindow(2)
+	defer server.Close()
+	client := clientOf(t, server.Config())
+	for i := range 10 {
+		mustCreateJob(t, t.Context(), client, newJob(fmt.Sprintf("job-%d", i)))
+	}
+	_, err := client.BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{
+		ResourceVersion: "2", ResourceVersionMatch: metav1.ResourceVersionMatchExact,
+	})
+	if !apierrors.IsResourceExpired(err) {
+		t.Errorf("got %v, want Expired", err)
 	}
 }

@@ -1,0 +1,60 @@
+package cache
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+var errEnded = errors.New("the lists of pulls are not served any more")
+
+// flights lets all who need the same work wait for one run of it. Unlike golang.org/x/sync/singleflight, nobody joins
+// a run that began before what they require, and the end can be awaited.
+type flights[T any] struct {
+	mu      sync.Mutex
+	latest  *flight[T]
+	ended   bool
+	running sync.WaitGroup
+}
+
+// flight is one run of the work.
+type flight[T any] struct {
+	required uint64
+	began    time.Time
+	// landed is closed when result is set.
+	landed chan struct{}
+	result T
+}
+
+// join returns the flight that is under way and meets required, or begins one. work gets the required version. The
+// error is errEnded.
+func (f *flights[T]) join(required uint64, work func(required uint64) T) (*flight[T], error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return nil, errEnded
+	}
+	if f.latest != nil && f.latest.required >= required {
+		return f.latest, nil
+	}
+	flight := &flight[T]{required: required, began: time.Now(), landed: make(chan struct{})}
+	f.latest = flight
+	f.running.Go(func() {
+		flight.result = work(required)
+		f.mu.Lock()
+		if f.latest == flight {
+			f.latest = nil
+		}
+		f.mu.Unlock()
+		close(flight.landed)
+	})
+	return flight, nil
+}
+
+// end lets no flight begin any more and waits for those under way.
+func (f *flights[T]) end() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.running.Wait()
+}

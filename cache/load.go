@@ -1,0 +1,108 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"pullwatch/breaker"
+	"pullwatch/usererr"
+)
+
+// leaseTries bounds how often a load waits for another replica's.
+const leaseTries = 3
+
+// loaded is what a load comes to.
+type loaded struct {
+	found both
+	err   error
+}
+
+// load gets the lists from Kubernetes, or from Redis once another replica has got them from there.
+func (l *Lists) load(required uint64) loaded {
+	found, err := l.loadOnce(required)
+	if err != nil {
+		l.extend(true)
+		return loaded{err: err}
+	}
+	return loaded{found: found}
+}
+
+func (l *Lists) loadOnce(required uint64) (both, error) {
+	ctx, cancel := context.WithTimeout(l.life, loadTimeout)
+	defer cancel()
+	if l.kubernetes.Open() {
+		return both{}, unavailable(breaker.ErrOpen)
+	}
+	token, found := l.lease(ctx, required)
+	if l.allFresh(found, required) {
+		return found, nil
+	}
+	began := time.Now()
+	var snapshot Snapshot
+	err := l.kubernetes.Do(func() (err error) {
+		snapshot, err = l.source.Load(ctx)
+		return err
+	})
+	if err != nil {
+		l.release(token)
+		if errors.Is(err, breaker.ErrOpen) {
+			err = unavailable(err)
+		}
+		return both{}, err
+	}
+	l.metrics.loaded(tierKubernetes, began)
+	for k := range kinds {
+		found[k] = &entry{
+			jobs: snapshot.jobs(k), version: snapshot.Version, meets: max(required, snapshot.Version),
+			asOf: began, freshUntil: began.Add(k.ttl()), from: tierKubernetes,
+		}
+		if l.shared != nil {
+			found[k].freshUntil = time.Now().Add(memoryTTL)
+		}
+	}
+	l.keep(found)
+	if l.shared != nil {
+		l.writes.put(write{snapshot: &snapshot, asOf: began, token: token})
+	}
+	return found, nil
+}
+
+// lease makes this replica the one that loads, and returns the token of that; or it waits until another one has
+// loaded, and returns what that found. It returns neither when there is nobody to wait for any more.
+func (l *Lists) lease(ctx context.Context, required uint64) (token string, found both) {
+	if l.shared == nil {
+		return "", both{}
+	}
+	for range leaseTries {
+		token, position, err := l.shared.acquire(ctx)
+		if err != nil {
+			return "", both{}
+		}
+		// Another one may have loaded between this replica's last look and now.
+		found, err := l.takeShared()
+		if l.allFresh(found, required) {
+			l.release(token)
+			return "", found
+		}
+		if token != "" {
+			return token, both{}
+		}
+		if err != nil || l.shared.awaitFill(ctx, position) != nil {
+			return "", both{}
+		}
+	}
+	return "", both{}
+}
+
+// release gives back a lease without having filled anything.
+func (l *Lists) release(token string) {
+	if token != "" {
+		l.writes.put(write{token: token})
+	}
+}
+
+func unavailable(cause error) error {
+	return usererr.Wrap(cause, usererr.Unavailable,
+		"Kubernetes does not answer and the list of pulls is not cached; it is tried again within seconds")
+}

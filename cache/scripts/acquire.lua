@@ -1,0 +1,11 @@
+-- Takes the lease to load the lists, unless somebody has it.
+-- KEYS: lease, fills. ARGV: token, milliseconds.
+-- Returns '' when the lease was taken, otherwise the position in fills behind which its holder will tell that it is
+-- done.
+local lease, fills, token = KEYS[1], KEYS[2], ARGV[1]
+-- The holder itself may ask again, when the first reply did not reach it.
+if redis.call('GET', lease) == token or redis.call('SET', lease, token, 'NX', 'PX', ARGV[2]) then
+  return ''
+end
+local last = redis.call('XREVRANGE', fills, '+', '-', 'COUNT', 1)[1]
+return last and last[1] or '0-0'

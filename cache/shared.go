@@ -1,0 +1,158 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// redisPatience is how long a read waits for Redis.
+	redisPatience = 100 * time.Millisecond
+	// retention is how long Redis keeps a list that is not fresh any more, to be answered with when Kubernetes is
+	// away. All replicas must agree on it, for they tell a list's age from the time that it has left to live.
+	retention = time.Hour
+	// leaseTTL is how long replicas wait for the one that loads; then the next of them does.
+	leaseTTL = 2 * time.Second
+)
+
+var (
+	//go:embed scripts/read.lua
+	readSource string
+	//go:embed scripts/write.lua
+	writeSource string
+	//go:embed scripts/acquire.lua
+	acquireSource string
+
+	readScript    = redis.NewScript(readSource)
+	writeScript   = redis.NewScript(writeSource)
+	acquireScript = redis.NewScript(acquireSource)
+)
+
+// shared is the lists in Redis. Each is a hash of its version, its content and the content's stamp; how long it has
+// left to live tells how old it is, so that no two clocks are compared.
+type shared struct {
+	redis redis.UniversalClient
+	lists [kinds]string
+	lease string
+	// fills is a stream that gets an entry when a load for all replicas has ended.
+	fills string
+	// patience is redisPatience, except in tests on busy machines.
+	patience time.Duration
+}
+
+func newShared(client redis.UniversalClient, keys string) *shared {
+	s := &shared{redis: client, lease: keys + "lease:lists", fills: keys + "fills", patience: redisPatience}
+	for k := range kinds {
+		s.lists[k] = keys + k.String()
+	}
+	return s
+}
+
+// read gets the lists in one round trip, without the content of those that known has. It returns apart why lists could
+// not be read.
+func (s *shared) read(ctx context.Context, known both) (found both, unreadable map[kind]error, err error) {
+	began := time.Now()
+	var stamps [kinds]any
+	for k := range kinds {
+		stamps[k] = ""
+		if known[k] != nil {
+			stamps[k] = known[k].stamp
+		}
+	}
+	replies, err := readScript.Run(ctx, s.redis, s.lists[:], stamps[:]...).Slice()
+	if err != nil {
+		return both{}, nil, fmt.Errorf("read lists from Redis: %w", err)
+	}
+	if len(replies) != int(kinds) {
+		return both{}, nil, fmt.Errorf("read lists from Redis: %d replies", len(replies))
+	}
+	for k := range kinds {
+		if replies[k] == nil {
+			continue
+		}
+		e, err := readEntry(k, replies[k], known[k], began)
+		if err != nil {
+			if unreadable == nil {
+				unreadable = map[kind]error{}
+			}
+			unreadable[k] = err
+			continue
+		}
+		found[k] = e
+	}
+	return found, unreadable, nil
+}
+
+var errNotAList = errors.New("it is not what pullwatch writes")
+
+// readEntry makes an entry of read.lua's reply to a question that was asked at began.
+func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error) {
+	fields, _ := reply.([]any)
+	if len(fields) < 3 {
+		return nil, errNotAList
+	}
+	left, isLeft := fields[0].(int64)
+	digits, isVersion := fields[1].(string)
+	stamp, isStamp := fields[2].(string)
+	version, err := strconv.ParseUint(digits, 10, 64)
+	if !isLeft || !isVersion || !isStamp || stamp == "" || left < 0 || err != nil {
+		return nil, errNotAList
+	}
+	asOf := began.Add(min(0, time.Duration(left)*time.Millisecond-retention-k.ttl()))
+	e := &entry{
+		version: version, meets: version, asOf: asOf, freshUntil: asOf.Add(k.ttl()), from: tierRedis, stamp: stamp,
+	}
+	if soon := time.Now().Add(memoryTTL); soon.Before(e.freshUntil) {
+		e.freshUntil = soon
+	}
+	if len(fields) == 3 {
+		e.jobs = known.jobs
+		return e, nil
+	}
+	data, _ := fields[3].(string)
+	if e.jobs, err = decodeJobs([]byte(data), stamp); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (s *shared) remove(ctx context.Context, k kind) error {
+	if err := s.redis.Del(ctx, s.lists[k]).Err(); err != nil {
+		return fmt.Errorf("remove list from Redis: %w", err)
+	}
+	return nil
+}
+
+// acquire returns a token when this replica is now the one that loads, otherwise the position to give to awaitFill.
+func (s *shared) acquire(ctx context.Context) (token, position string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	token = rand.Text()
+	position, err = acquireScript.Run(ctx, s.redis, []string{s.lease, s.fills}, token, leaseTTL.Milliseconds()).Text()
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("acquire lease in Redis: %w", err)
+	case position == "":
+		return token, "", nil
+	default:
+		return "", position, nil
+	}
+}
+
+// awaitFill returns when a load has ended behind position, or when none will any more.
+func (s *shared) awaitFill(ctx context.Context, position string) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseTTL+s.patience)
+	defer cancel()
+	err := s.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, position}, Count: 1, Block: leaseTTL}).Err()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("await lists in Redis: %w", err)
+	}
+	return nil
+}

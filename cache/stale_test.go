@@ -1,0 +1,84 @@
+package cache
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pullwatch/usererr"
+)
+
+func TestStaleListsAreBetterThanNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		s.fails.Store(true)
+		l, _ := newLists(t, Options{Source: s})
+		if _, err := l.Active(t.Context()); !errors.Is(err, errSource) {
+			t.Errorf("nothing is known, but: %v", err)
+		}
+		s.fails.Store(false)
+		expect(t, l, active, 2, tierKubernetes)
+		s.fails.Store(true)
+		time.Sleep(10 * time.Second) // fake time
+		for range 2 {
+			r, err := l.Active(t.Context())
+			if err != nil || len(r.Jobs) != 2 || r.Age != 10*time.Second || !r.Stale {
+				t.Errorf("%d pulls, age %v, stale %v, %v", len(r.Jobs), r.Age, r.Stale, err)
+			}
+		}
+		if n := s.loads.Load(); n != 3 {
+			t.Errorf("%d loads; right after one that failed there is to be no other", n)
+		}
+		r, err := l.Failed(t.Context(), 100)
+		if err != nil || len(r.Jobs) != 2 || r.Stale {
+			t.Errorf("failed: %d pulls, stale %v, %v", len(r.Jobs), r.Stale, err)
+		}
+		l.Require(100)
+		if r, err := l.Failed(t.Context(), 100); err != nil || !r.Stale {
+			t.Errorf("after a mutation that it does not show: stale %v, %v", r.Stale, err)
+		}
+		s.fails.Store(false)
+		time.Sleep(5 * time.Second) // fake time
+		expect(t, l, active, int(s.version.Load())+1, tierKubernetes)
+	})
+}
+
+func TestSlowLoadsAreNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		l, _ := newLists(t, Options{Source: s})
+		expect(t, l, active, 1, tierKubernetes)
+		s.slow = make(chan struct{})
+		time.Sleep(ActiveTTL) // fake time
+		began := time.Now()
+		for range 3 {
+			expect(t, l, active, 1, tierStale)
+			if waited := time.Since(began); waited != loadPatience {
+				t.Errorf("waited %v", waited)
+			}
+		}
+		close(s.slow) // the load has gone on
+		synctest.Wait()
+		expect(t, l, active, 2, tierMemory)
+	})
+}
+
+func TestKubernetesIsNotAskedAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		s.fails.Store(true)
+		l, _ := newLists(t, Options{Source: s})
+		for range 20 {
+			if _, err := l.Active(t.Context()); err == nil {
+				t.Error("no error")
+			}
+		}
+		if n := s.loads.Load(); n != 3 {
+			t.Errorf("%d loads of a source that fails", n)
+		}
+		if _, err := l.Active(t.Context()); usererr.CodeOf(err) != usererr.Unavailable {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package cache
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestContentComesBack(t *testing.T) {
+	for _, n := range []int{0, 1, 1000} {
+		jobs := snapshotOf(n).Failed
+		data, stamp, err := encodeJobs(jobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packed := data[0] == packedS2; packed != (n == 1000) {
+			t.Errorf("%d pulls in %d bytes: packed %v", n, len(data), packed)
+		}
+		got, err := decodeJobs(data, stamp)
+		if err != nil || !reflect.DeepEqual(got, jobs) {
+			t.Errorf("%d pulls: %d came back, %v", n, len(got), err)
+		}
+		again, stampAgain, _ := encodeJobs(jobs)
+		if !bytes.Equal(again, data) || stampAgain != stamp {
+			t.Errorf("%d pulls: not the same content again", n)
+		}
+	}
+}
+
+func TestContentThatCannotBeRead(t *testing.T) {
+	whole, _, err := encodeJobs(snapshotOf(2).Active)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"nothing":       {},
+		"no count":      {packedNot},
+		"too few":       {packedNot, 9},
+		"cut off":       whole[:len(whole)-1],
+		"longer":        append(bytes.Clone(whole), 0),
+		"other packing": append([]byte{7}, whole[1:]...),
+		"not packed":    append([]byte{packedS2}, whole[1:]...),
+		"a huge size":   {packedS2, 0xff, 0xff, 0xff, 0xff, 0x0f},
+	} {
+		if jobs, err := decodeJobs(data, stampOf(data)); err == nil {
+			t.Errorf("%s: %d pulls", name, len(jobs))
+		}
+	}
+	if _, err := decodeJobs(whole, strings.Repeat("0", 16)); err == nil {
+		t.Error("another stamp is not noticed")
+	}
+}
+
+func FuzzDecodeJobs(f *testing.F) {
+	for _, n := range []int{0, 2, 300} {
+		data, _, err := encodeJobs(snapshotOf(n).Active)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		jobs, err := decodeJobs(data, stampOf(data))
+		if err != nil {
+			return
+		}
+		again, stamp, err := encodeJobs(jobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := decodeJobs(again, stamp); err != nil || !reflect.DeepEqual(same, jobs) {
+			t.Fatalf("%d pulls became %d, %v", len(jobs), len(same), err)
+		}
+	})
+}

@@ -1,0 +1,139 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"pullwatch/pull"
+)
+
+// writeTimeout bounds a write, for which nobody waits.
+const writeTimeout = time.Second
+
+// write is something to be written to Redis.
+type write struct {
+	// snapshot is nil when there is nothing but a lease to give back.
+	snapshot *Snapshot
+	asOf     time.Time
+	// token is of the lease that the write ends; it may be empty.
+	token string
+}
+
+// mailbox holds the write that is to be done next: the latest of those that were put in.
+type mailbox struct {
+	mu     sync.Mutex
+	next   write
+	filled chan struct{}
+}
+
+// put never blocks.
+func (m *mailbox) put(w write) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.next.snapshot != nil && (w.snapshot == nil || w.asOf.Before(m.next.asOf)) {
+		w.snapshot, w.asOf = m.next.snapshot, m.next.asOf
+	}
+	if w.token == "" {
+		w.token = m.next.token
+	}
+	m.next = w
+	select {
+	case m.filled <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mailbox) take() write {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.next
+	m.next = write{}
+	return w
+}
+
+// writer writes to Redis, one after the other.
+type writer struct {
+	*Lists
+	// encoded remembers the stamps of what was written last: a list that is still made of the same states needs not be
+	// encoded nor sent again.
+	encoded [kinds]struct {
+		jobs  []*pull.Job
+		stamp string
+	}
+}
+
+// run writes what comes into the mailbox until ctx is done.
+func (w *writer) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.writes.filled:
+		}
+		next := w.writes.take()
+		if err := w.do(ctx, next); err != nil {
+			// That Redis is away is told by its breaker. The next change or renewal writes again.
+			w.log.Debug("lists of pulls are not written", "error", err)
+			if next.snapshot != nil {
+				for k := range kinds {
+					w.metrics.wrote(k, "failed")
+				}
+			}
+		}
+	}
+}
+
+func (w *writer) do(ctx context.Context, next write) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	var all []kind
+	if next.snapshot != nil {
+		all = []kind{active, failed}
+	}
+	// Those who wait for a lease must find the lists when they are told, so nothing is left out then.
+	missing, err := w.send(ctx, next, all, next.token == "")
+	if err == nil && len(missing) > 0 {
+		_, err = w.send(ctx, next, missing, false)
+	}
+	return err
+}
+
+// send writes some of the lists. With renew it leaves out the content of those that should be there, and returns those
+// that are not.
+func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool) (missing []kind, err error) {
+	keys := []string{w.shared.lease, w.shared.fills}
+	args := []any{next.token, retention.Milliseconds()}
+	var sent []kind
+	for _, k := range lists {
+		left := k.ttl() + retention - time.Since(next.asOf)
+		if left <= retention {
+			continue // it has waited too long to be of use, as when this process was stopped
+		}
+		jobs, last := next.snapshot.jobs(k), &w.encoded[k]
+		var data []byte
+		if !renew || last.stamp == "" || !slices.Equal(jobs, last.jobs) {
+			if data, last.stamp, err = encodeJobs(jobs); err != nil {
+				return nil, err
+			}
+			last.jobs = jobs
+		}
+		sent = append(sent, k)
+		keys = append(keys, w.shared.lists[k])
+		args = append(args, fmt.Sprintf("%020d", next.snapshot.Version), last.stamp, left.Milliseconds(), data)
+	}
+	results, err := writeScript.Run(ctx, w.shared.redis, keys, args...).StringSlice()
+	if err != nil {
+		return nil, fmt.Errorf("write lists to Redis: %w", err)
+	}
+	for i, result := range results[:min(len(results), len(sent))] {
+		if result == "missing" {
+			missing = append(missing, sent[i])
+			continue
+		}
+		w.metrics.wrote(sent[i], result)
+	}
+	return missing, nil
+}

@@ -1,0 +1,66 @@
+-- Appends entries to the shared log. Returns the place of its last entry.
+-- KEYS: pulls, updates, gone.
+-- ARGV: name of the log, random number, longest stream, retired pulls to remember, marks, time, '1' when the log is
+--       complete with this, then for each entry: kind, id, order key, payload.
+-- A state that does not supersede the one that the log holds is passed over, so it does no harm when several replicas
+-- append the same ones.
+local pulls, updates, gone = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('HGET', pulls, '#log') ~= ARGV[1] then
+  return redis.error_reply('NOLOG the log is another one')
+end
+local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local orderLength, placeLength = 41, 16
+
+local function add(kind, id, payload)
+  if kind == 'b' then
+    local now = redis.call('TIME')
+    redis.call('HSET', pulls, '#beat', now[1])
+  end
+  local place = string.format('%.0f', redis.call('HINCRBY', pulls, '#seq', 1))
+  redis.call('XADD', updates, 'MAXLEN', '~', longest, place .. '-' .. nonce, 'k', kind, 'i', id, 'p', payload, 't', time)
+  return place
+end
+
+for i = 8, #ARGV, 4 do
+  local kind, id, order, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if kind == 's' then
+    local known = redis.call('HGET', pulls, id)
+    if not known or string.sub(known, 1, orderLength) < order then
+      local place = add(kind, id, payload)
+      redis.call('HSET', pulls, id, order .. string.rep('0', placeLength - #place) .. place .. '0' .. payload)
+    end
+  elseif kind == 'g' then
+    local known = redis.call('HGET', pulls, id)
+    local flag = orderLength + placeLength + 1
+    if known and string.sub(known, flag, flag) == '0' then
+      add(kind, id, '')
+      redis.call('HSET', pulls, id, string.sub(known, 1, flag - 1) .. '1' .. string.sub(known, flag + 1))
+      redis.call('RPUSH', gone, id)
+      while redis.call('LLEN', gone) > remembered do
+        local oldest = redis.call('LPOP', gone)
+        local last = redis.call('HGET', pulls, oldest)
+        if last and string.sub(last, flag, flag) == '1' then
+          redis.call('HDEL', pulls, oldest)
+          local place = tonumber(string.sub(last, orderLength + 1, flag - 1))
+          if place > tonumber(redis.call('HGET', pulls, '#horizon')) then
+            redis.call('HSET', pulls, '#horizon', string.format('%.0f', place))
+          end
+        end
+      end
+    end
+  else
+    add(kind, id, payload)
+  end
+end
+if marks ~= '0-0' then
+  redis.call('HSET', pulls, '#marks', marks)
+end
+-- Nothing stays in Redis for ever once nobody appends any more.
+for _, key in ipairs(KEYS) do
+  redis.call('EXPIRE', key, 24 * 60 * 60)
+end
+if ARGV[7] == '1' then
+  redis.call('HSET', pulls, '#ready', '1')
+  add('b', '', marks)
+end
+return redis.call('HGET', pulls, '#seq')

@@ -1,0 +1,10 @@
+-- Begins a new shared log, empty and not ready, unless another one is.
+-- KEYS: pulls, updates, gone. ARGV: name of the new log.
+if redis.call('HGET', KEYS[1], '#ready') then
+  return redis.status_reply('OK')
+end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+-- Places go on where the clock is, so that they grow even if nothing is left of the log before.
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], '#log', ARGV[1], '#seq', string.format('%.0f', now[1] * 1000000 + now[2]), '#horizon', '0', '#marks', '0-0')
+return redis.status_reply('OK')

@@ -1,0 +1,307 @@
+package feed
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	rand2 "math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pullwatch/pack"
+	"pullwatch/pull"
+)
+
+const (
+	// streamLength is about how many entries a reader may fall behind before it has to load all states again.
+	streamLength = 20_000
+	// callLimit bounds a call to Redis that does not wait for anything.
+	callLimit = time.Second
+	// loadLimit bounds the loading of all states.
+	loadLimit = 5 * time.Second
+	// blockTime is how long a read waits for entries before it looks whether the log is still there.
+	blockTime = 2 * time.Second
+)
+
+var (
+	// errNoLog means that Redis holds no log, or not the one that was expected.
+	errNoLog = errors.New("the shared log is not there")
+	// errGap means that entries between two that were read are missing: the reader was too slow, or the log was lost.
+	errGap = errors.New("entries of the shared log are missing")
+)
+
+// journal is the shared log in Redis.
+type journal struct {
+	redis redis.UniversalClient
+	keys  keys
+	// reads are the calls that wait for entries. One goes on for a moment when nobody waits for it any longer.
+	reads sync.WaitGroup
+}
+
+// marks are resourceVersions up to which all changes have been published.
+type marks struct{ jobs, pods uint64 }
+
+func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
+
+// operation is what is appended to the log.
+type operation struct {
+	kind string
+	job  *pull.Job // with entryState
+	id   string    // with entryGone
+}
+
+// record is an entry of the log.
+type record struct {
+	kind  string
+	id    string
+	job   *pull.Job // with entryState
+	place uint64
+	entry string // the stream's name for it
+	marks marks  // with entryBeat
+	time  time.Time
+}
+
+// contents is all that the log holds.
+type contents struct {
+	log            string
+	place, horizon uint64
+	marks          marks
+	// silence is how long ago the last sign of life came.
+	silence time.Duration
+	// states are in the order of the log.
+	states []state
+}
+
+type state struct {
+	job   *pull.Job
+	place uint64
+	gone  bool
+}
+
+// begin makes an empty log, to be filled by append, unless there is a complete one.
+func (j *journal) begin(ctx context.Context) (log string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	log = strings.ToLower(rand.Text()[:8])
+	if err := beginScript.Run(ctx, j.redis, j.keys.all(), log).Err(); err != nil {
+		return "", fmt.Errorf("begin the shared log: %w", err)
+	}
+	return log, nil
+}
+
+// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds every
+// pull. It returns errNoLog when the log is not the one that is named.
+func (j *journal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	ready := "0"
+	if complete {
+		ready = "1"
+	}
+	args := []any{log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready}
+	for _, o := range operations {
+		id, order, payload := o.id, "", []byte(nil)
+		switch o.kind {
+		case entryState:
+			var err error
+			if payload, err = encode(o.job); err != nil {
+				return 0, err
+			}
+			id, order = o.job.ID, o.job.OrderKey()
+		case entryBeat:
+			payload = []byte(marked.String())
+		}
+		args = append(args, o.kind, id, order, payload)
+	}
+	place, err := appendScript.Run(ctx, j.redis, j.keys.all(), args...).Uint64()
+	if err != nil && strings.Contains(err.Error(), noLog) {
+		return 0, errNoLog
+	}
+	if err != nil {
+		return 0, fmt.Errorf("append to the shared log: %w", err)
+	}
+	return place, nil
+}
+
+// load returns all that the log holds, and errNoLog when there is none or it is not complete.
+func (j *journal) load(ctx context.Context) (*contents, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadLimit)
+	defer cancel()
+	var all *redis.MapStringStringCmd
+	var now *redis.TimeCmd
+	_, err := j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		all, now = p.HGetAll(ctx, j.keys.pulls), p.Time(ctx)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the shared log: %w", err)
+	}
+	fields := all.Val()
+	if fields[fieldReady] == "" {
+		return nil, errNoLog
+	}
+	c := &contents{log: fields[fieldLog]}
+	c.place, err = strconv.ParseUint(fields[fieldSeq], 10, 64)
+	if err == nil {
+		c.horizon, err = strconv.ParseUint(fields[fieldHorizon], 10, 64)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load the shared log: %w", err)
+	}
+	c.marks = parseMarks(fields[fieldMarks])
+	beat, err := strconv.ParseInt(fields[fieldBeat], 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("load the shared log: %w", err)
+	}
+	c.silence = now.Val().Sub(time.Unix(beat, 0))
+	for id, value := range fields {
+		if strings.HasPrefix(id, "#") {
+			continue
+		}
+		s, err := parseState(value)
+		if err != nil {
+			return nil, fmt.Errorf("load the shared log: pull %s: %w", id, err)
+		}
+		c.states = append(c.states, s)
+	}
+	slices.SortFunc(c.states, func(a, b state) int { return int(a.place) - int(b.place) })
+	return c, nil
+}
+
+// parseState reads a field's value as append.lua makes it.
+func parseState(value string) (s state, err error) {
+	const order, place = 41, 16
+	if len(value) < order+place+1 {
+		return s, errors.New("its state is too short")
+	}
+	if s.place, err = strconv.ParseUint(value[order:order+place], 10, 64); err != nil {
+		return s, err
+	}
+	s.gone = value[order+place] == '1'
+	s.job, err = decode(value[order+place+1:])
+	return s, err
+}
+
+func parseMarks(text string) (m marks) {
+	jobs, pods, _ := strings.Cut(text, "-")
+	// What cannot be read is no mark, and only means that a watch begins with an ordinary list.
+	m.jobs, _ = strconv.ParseUint(jobs, 10, 64)
+	m.pods, _ = strconv.ParseUint(pods, 10, 64)
+	return m
+}
+
+// read waits for entries behind one and returns them; none when blockTime has passed.
+func (j *journal) read(ctx context.Context, behind string) ([]record, error) {
+	type reply struct {
+		streams []redis.XStream
+		err     error
+	}
+	replied := make(chan reply, 1)
+	j.reads.Go(func() {
+		// A connection that hangs must not pass for a log in which nothing happens.
+		ctx, cancel := context.WithTimeout(ctx, blockTime+callLimit)
+		defer cancel()
+		const most = 1000
+		streams, err := j.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{j.keys.updates, behind}, Count: most, Block: blockTime}).Result()
+		replied <- reply{streams, err}
+	})
+	var streams []redis.XStream
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-replied:
+		if errors.Is(r.err, redis.Nil) {
+			return nil, nil
+		}
+		if r.err != nil {
+			return nil, fmt.Errorf("read the shared log: %w", r.err)
+		}
+		streams = r.streams
+	}
+	var records []record
+	for _, m := range streams[0].Messages {
+		r, err := parseRecord(m)
+		if err != nil {
+			return nil, fmt.Errorf("read the shared log: entry %s: %w", m.ID, err)
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+func parseRecord(m redis.XMessage) (r record, err error) {
+	text := func(field string) string { s, _ := m.Values[field].(string); return s }
+	r = record{kind: text("k"), id: text("i"), entry: m.ID}
+	place, _, _ := strings.Cut(m.ID, "-")
+	if r.place, err = strconv.ParseUint(place, 10, 64); err != nil {
+		return r, err
+	}
+	if ms, err := strconv.ParseInt(text("t"), 10, 64); err == nil {
+		r.time = time.UnixMilli(ms)
+	}
+	switch r.kind {
+	case entryState:
+		r.job, err = decode(text("p"))
+	case entryBeat:
+		r.marks = parseMarks(text("p"))
+	}
+	return r, err
+}
+
+// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
+// when the stream does not hold it any longer.
+func (j *journal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	var head *redis.SliceCmd
+	var at *redis.XMessageSliceCmd
+	_, err = j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		head = p.HMGet(ctx, j.keys.pulls, fieldLog, fieldSeq)
+		n := strconv.FormatUint(place, 10)
+		at = p.XRange(ctx, j.keys.updates, n, n)
+		return nil
+	})
+	if err != nil {
+		return "", 0, "", fmt.Errorf("look at the shared log: %w", err)
+	}
+	log, _ = head.Val()[0].(string)
+	seq, _ := head.Val()[1].(string)
+	last, err = strconv.ParseUint(seq, 10, 64)
+	if log == "" || err != nil {
+		return "", 0, "", errNoLog
+	}
+	if entries := at.Val(); len(entries) > 0 {
+		entry = entries[0].ID
+	}
+	return log, last, entry, nil
+}
+
+// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
+func (j *journal) destroy(ctx context.Context, log string) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	return destroyScript.Run(ctx, j.redis, j.keys.all(), log).Err()
+}
+
+func encode(job *pull.Job) ([]byte, error) {
+	b, err := job.AppendBinary(nil)
+	if err != nil {
+		return nil, fmt.Errorf("encode pull %s: %w", job.ID, err)
+	}
+	return pack.Pack(b), nil
+}
+
+func decode(text string) (*pull.Job, error) {
+	b, err := pack.Unpack([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	job := &pull.Job{}
+	return job, job.UnmarshalBinary(b)
+}

@@ -1,0 +1,217 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// batch is how many pulls one append takes.
+const batch = 200
+
+// session reads the log from its beginning until something is wrong with it, and says what. It calls works once entries
+// have come.
+func (s *Stream) session(ctx context.Context, works func()) error {
+	c, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if log, place := s.sharedPlace(); log == c.log {
+		if err := s.check(ctx, log, place); err != nil {
+			return err
+		}
+	}
+	s.attach(c)
+	// No entry ends with 0, so this name stands before whatever has been appended since.
+	place, behind := c.place, fmt.Sprintf("%d-0", c.place+1)
+	s.entry = ""
+	for {
+		records, err := s.journal.read(ctx, behind)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			if err := s.check(ctx, c.log, place); err != nil {
+				return err
+			}
+		}
+		if len(records) > 0 {
+			works()
+		}
+		for _, r := range records {
+			if r.place != place+1 {
+				return errGap
+			}
+			s.apply(r)
+			place, s.entry, behind = r.place, r.entry, r.entry
+		}
+		s.progress.Notify()
+		s.judge()
+	}
+}
+
+// open loads the log. Where there is none, a leader that knows all pulls makes one and others wait for it.
+func (s *Stream) open(ctx context.Context) (*contents, error) {
+	behind := "0-0"
+	for {
+		c, err := s.journal.load(ctx)
+		if !errors.Is(err, errNoLog) {
+			return c, err
+		}
+		if s.leads() && s.isFilled() {
+			if err := s.establish(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		records, err := s.journal.read(ctx, behind)
+		if err != nil {
+			return nil, err
+		}
+		if len(records) > 0 {
+			behind = records[len(records)-1].entry
+		}
+	}
+}
+
+func (s *Stream) isFilled() bool {
+	select {
+	case <-s.Filled():
+		return true
+	default:
+		return false
+	}
+}
+
+// establish makes a new log of what this replica knows.
+func (s *Stream) establish(ctx context.Context) error {
+	log, err := s.journal.begin(ctx)
+	if err != nil {
+		return err
+	}
+	var marked marks
+	marked.jobs, marked.pods = s.Marked()
+	states := s.states()
+	var operations []operation
+	for i, known := range states {
+		operations = append(operations, operation{kind: entryState, job: known.job})
+		if known.gone {
+			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
+		}
+		if last := i == len(states)-1; len(operations) >= batch && !last {
+			if _, err := s.journal.append(ctx, log, marked, false, operations...); err != nil {
+				return err
+			}
+			operations = operations[:0]
+		}
+	}
+	_, err = s.journal.append(ctx, log, marked, true, operations...)
+	if errors.Is(err, errNoLog) {
+		return nil // another replica has made one
+	}
+	return err
+}
+
+// check returns an error, and removes the log, when Redis has lost what this replica has read up to a place.
+func (s *Stream) check(ctx context.Context, log string, place uint64) error {
+	now, last, entry, err := s.journal.head(ctx, place)
+	switch {
+	case err != nil:
+		return err
+	case now != log:
+		return errNoLog
+	case last < place, s.entry != "" && entry != "" && entry != s.entry:
+		if err := s.journal.destroy(ctx, log); err != nil {
+			return fmt.Errorf("remove a shared log that has lost its end: %w", err)
+		}
+		return fmt.Errorf("%w: Redis came back without its end", errGap)
+	}
+	return nil
+}
+
+// attach takes all states of the log, and turns what is published to it.
+func (s *Stream) attach(c *contents) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lacking := s.Hub.load(c, time.Now())
+	s.attached = c.log
+	s.heard = time.Now().Add(-c.silence)
+	for _, l := range lacking {
+		s.pending.state(l.job)
+		if l.gone {
+			s.pending.gone(l.job.ID)
+		}
+	}
+	s.accept()
+	s.attachments.Add(1)
+	s.setLive(c.silence < s.silence)
+	if s.live {
+		s.Hub.Complete()
+	}
+}
+
+// detach turns what is published to the Hub alone.
+func (s *Stream) detach() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attached == "" {
+		return
+	}
+	s.attached = ""
+	for ops := s.pending.take(batch); len(ops) > 0; ops = s.pending.take(batch) {
+		s.publishAlone(ops)
+	}
+	s.Hub.Mark(s.marked.jobs, s.marked.pods)
+	s.settled = s.accepted
+	s.setLive(false)
+	s.progress.Notify()
+}
+
+func (s *Stream) publishAlone(operations []operation) {
+	for _, o := range operations {
+		if o.kind == entryState {
+			s.Hub.Publish(o.job)
+		} else {
+			s.Hub.Retire(o.id)
+		}
+	}
+}
+
+func (s *Stream) setLive(live bool) {
+	if s.live != live {
+		s.live = live
+		s.liveChanged.Notify()
+	}
+}
+
+// judge decides whether the log is live.
+func (s *Stream) judge() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.setLive(s.attached != "" && time.Since(s.heard) < s.silence)
+}
+
+// apply takes one entry of the log.
+func (s *Stream) apply(r record) {
+	s.Hub.follow(r)
+	s.lag.Store(int64(time.Since(r.time)))
+	switch r.kind {
+	case entryBeat:
+		s.mu.Lock()
+		s.heard = time.Now()
+		s.mu.Unlock()
+		s.Hub.Complete()
+	case entryResign:
+		select {
+		case s.vacant <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// reached reports whether the log has been taken up to a place.
+func (s *Stream) reached(place uint64) bool {
+	_, at := s.sharedPlace()
+	return at >= place
+}

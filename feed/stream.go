@@ -1,0 +1,282 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pullwatch/broadcast"
+	"pullwatch/pull"
+)
+
+const (
+	// beatTime is how often the leader appends a sign of life. It carries the marks.
+	beatTime = 2 * time.Second
+	// longestSilence is how long a replica goes on without a sign of life before it watches the cluster for itself. A
+	// leader that was killed is followed by another one in less.
+	longestSilence = 15 * time.Second
+	// flushLimit bounds Flush.
+	flushLimit = 500 * time.Millisecond
+)
+
+// Stream is a Hub whose states replicas share through a log in Redis.
+//
+// Whatever a replica publishes is appended to the log, and every Hub, the publisher's own included, takes it from there:
+// so all of them have one order. While the log cannot be read or written, a Stream publishes to its own Hub alone, and
+// Live tells that the replica has to watch the cluster for itself. Back at the log, it loads all states from there and
+// appends the ones that the log lacks.
+//
+// Redis may lose the end of the log, or all of it, at any time. Whoever notices removes the rest, and the leader begins a
+// new log from its own Hub.
+type Stream struct {
+	*Hub
+	journal journal
+	// leads reports whether this replica holds the Lease.
+	leads  func() bool
+	log    *slog.Logger
+	vacant chan struct{}
+	// entry is the last one that was read, as Redis names it. It is the reader's alone.
+	entry string
+	// attachments and lag are for metrics; lag is in nanoseconds.
+	attachments, lag atomic.Int64
+
+	mu sync.Mutex
+	// attached is the name of the log while it is read and written, empty otherwise.
+	attached string
+	pending  pending
+	marked   marks
+	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
+	heard   time.Time
+	silence time.Duration
+	live    bool
+	// accepted counts what was published, settled how much of it has been appended; the last of that stands at place.
+	accepted, settled uint64
+	settledPlace      uint64
+	// sent holds the pulls of which a state was published since everything published had last come back to the Hub.
+	sent map[string]bool
+	// interrupt ends the current session or pause.
+	interrupt context.CancelCauseFunc
+
+	wake        chan struct{}
+	progress    broadcast.Signal
+	liveChanged broadcast.Signal
+}
+
+// Options say what a Stream works on.
+type Options struct {
+	Hub *Hub
+	// Redis is a client that does not retry, so that every failure is seen. Run closes it when it ends.
+	Redis redis.UniversalClient
+	// Keys begins the names of all keys. It has a hash tag, so that a Redis Cluster keeps them together.
+	Keys string
+	// Leads reports whether this replica holds the Lease: it alone begins a new log and gives signs of life.
+	Leads func() bool
+	Log   *slog.Logger
+}
+
+// NewStream returns a Stream that does nothing but publish to its Hub until it runs.
+func NewStream(o Options) *Stream {
+	return &Stream{
+		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
+		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {}, silence: longestSilence, sent: map[string]bool{},
+	}
+}
+
+// Publish takes a pull's new state, to be appended to the log, or into the Hub at once when the log is away.
+func (s *Stream) Publish(job *pull.Job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.writes() {
+		s.Hub.Publish(job)
+		return
+	}
+	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.underWay(job.ID) {
+		return // a new leader sees anew what was published before
+	}
+	s.sent[job.ID] = true
+	s.pending.state(job)
+	s.accept()
+}
+
+// Retire takes the id of a pull whose Job is gone.
+func (s *Stream) Retire(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.writes() {
+		s.Hub.Retire(id)
+		return
+	}
+	s.pending.gone(id)
+	s.accept()
+}
+
+// Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
+func (s *Stream) Mark(jobs, pods uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked = marks{jobs, pods}
+	if !s.writes() {
+		s.Hub.Mark(jobs, pods)
+	}
+}
+
+// Complete tells that every pull that exists has been published.
+func (s *Stream) Complete() {
+	s.Hub.Complete()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attached == "" {
+		s.interrupt(errNoLog) // a leader may now begin one
+	}
+}
+
+// writes reports whether what is published goes to the log. A log that nobody else writes to may be one that cannot be
+// written to, and is not waited for.
+func (s *Stream) writes() bool { return s.attached != "" && (s.live || s.leads()) }
+
+// underWay reports whether a state of a pull has been published that the Hub may not have got back yet.
+func (s *Stream) underWay(id string) bool {
+	if s.settled == s.accepted && s.reached(s.settledPlace) {
+		clear(s.sent)
+	}
+	return s.sent[id]
+}
+
+func (s *Stream) accept() {
+	s.accepted++
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Flush waits until this replica's Hub has what was published before, half a second at most.
+func (s *Stream) Flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	progress, unsubscribe := s.progress.Subscribe()
+	defer unsubscribe()
+	s.mu.Lock()
+	target := s.accepted
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		done := s.attached == "" || (s.settled >= target && s.reached(s.settledPlace))
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Await waits until this replica has come as far as a reader has on another one, half a second at most.
+func (s *Stream) Await(ctx context.Context, at pull.Position) {
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	progress, unsubscribe := s.progress.Subscribe()
+	defer unsubscribe()
+	for {
+		s.mu.Lock()
+		done := s.attached != at.Log || s.reached(at.Seq)
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Live reports whether the log is read and somebody leads, so that it tells of every change in the cluster.
+func (s *Stream) Live() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live
+}
+
+// LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the subscription.
+func (s *Stream) LiveChanged() (<-chan struct{}, func()) { return s.liveChanged.Subscribe() }
+
+// Vacant returns a channel that has a value when a leader has said that it leads no longer.
+func (s *Stream) Vacant() <-chan struct{} { return s.vacant }
+
+// Resign tells the other replicas that this one leads no longer.
+func (s *Stream) Resign(ctx context.Context) {
+	s.mu.Lock()
+	log := s.attached
+	s.mu.Unlock()
+	if log == "" {
+		return
+	}
+	if _, err := s.journal.append(ctx, log, marks{}, false, operation{kind: entryResign}); err != nil {
+		s.log.Debug("the other replicas could not be told that this one leads no longer", "error", err)
+	}
+}
+
+// Run keeps to the log until ctx is done.
+func (s *Stream) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	// A read that waits for entries ends only with its connection.
+	defer s.journal.reads.Wait()
+	defer s.journal.redis.Close()
+	wg.Go(func() { s.write(ctx) })
+	const shortest, longest, healthy = 100 * time.Millisecond, 2 * time.Second, 10 * time.Second
+	pause := shortest
+	told := false
+	for ctx.Err() == nil {
+		session, cancel := context.WithCancelCause(ctx)
+		s.mu.Lock()
+		s.interrupt = cancel
+		s.mu.Unlock()
+		began := time.Now()
+		err := s.session(session, func() {
+			if told {
+				s.log.Info("the shared log in Redis is back")
+			}
+			told = false
+		})
+		if cause := context.Cause(session); cause != nil {
+			err = cause
+		}
+		cancel(nil)
+		s.detach()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > healthy {
+			pause = shortest
+		}
+		if !told && !errors.Is(err, errNoLog) {
+			told = true
+			s.log.Warn("the shared log in Redis cannot be used; this replica watches the cluster for itself", "error", err)
+		}
+		s.pause(ctx, pause/2+rand.N(pause))
+		pause = min(2*pause, longest)
+	}
+	return nil
+}
+
+// pause waits, unless it is interrupted.
+func (s *Stream) pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	s.mu.Lock()
+	s.interrupt = func(error) { cancel() }
+	s.mu.Unlock()
+	<-ctx.Done()
+}

@@ -1,0 +1,60 @@
+package feed
+
+import (
+	"context"
+	"time"
+)
+
+// write appends what is published until ctx is done.
+func (s *Stream) write(ctx context.Context) {
+	beat := time.NewTicker(beatTime)
+	defer beat.Stop()
+	for {
+		due := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		case <-beat.C:
+			due = s.leads()
+		}
+		for s.writeBatch(ctx, due) {
+		}
+	}
+}
+
+// writeBatch appends what waits, with a sign of life if one is due. It reports whether more waits.
+func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
+	s.mu.Lock()
+	log, marked, accepted := s.attached, s.marked, s.accepted
+	if log == "" {
+		s.mu.Unlock()
+		return false
+	}
+	operations := s.pending.take(batch)
+	more = len(s.pending.order) > 0
+	s.mu.Unlock()
+	if more || !s.leads() {
+		marked = marks{} // they are true only of what the leader has seen, once all of it has been appended
+	}
+	if beat && marked.jobs > 0 {
+		operations = append(operations, operation{kind: entryBeat})
+	}
+	if len(operations) == 0 {
+		return more
+	}
+	place, err := s.journal.append(ctx, log, marked, false, operations...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		// Nobody may wait for it because Redis is away. Should it have been appended all the same, it is known then.
+		s.publishAlone(operations)
+		s.interrupt(err)
+		return false
+	}
+	if !more {
+		s.settled, s.settledPlace = accepted, place
+	}
+	s.progress.Notify()
+	return more
+}

@@ -1,0 +1,78 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/pull"
+	"pullwatch/usererr"
+)
+
+// Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
+func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
+	state, err := p.cancel(ctx, id)
+	if err != nil {
+		return nil, p.asUserError(err, "cancel a pull")
+	}
+	return state, nil
+}
+
+func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
+	if err := p.known.AwaitFilled(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	for {
+		job, err := p.get(ctx, id)
+		if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
+			return last, nil // somebody else asked for the same
+		}
+		if err != nil {
+			return nil, err
+		}
+		if finished(job) {
+			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
+		}
+		if _, canceled := canceledAt(job); canceled { // and not deleted yet
+			return p.deleteCanceled(ctx, job)
+		}
+		// With the version in the patch, a pull that ends at this moment is not called canceled afterwards.
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"resourceVersion": job.ResourceVersion,
+			"annotations":     map[string]string{annotationCanceled: time.Now().UTC().Format(time.RFC3339Nano)},
+		}})
+		if err != nil {
+			return nil, err
+		}
+		job, err = p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
+		if apierrors.IsConflict(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return p.deleteCanceled(ctx, job)
+	}
+}
+
+// deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
+func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+	state, err := p.tell(job)
+	if err != nil {
+		return nil, err
+	}
+	if err := deleteJob(ctx, p.jobs, job); err != nil {
+		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
+	} else {
+		p.tellGone(job)
+	}
+	p.known.Flush(ctx)
+	return p.newest(state), nil
+}

@@ -1,0 +1,109 @@
+package kube
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"pullwatch/pull"
+	"pullwatch/usererr"
+)
+
+// Find returns the state of a pull that is not known yet, read from the API server, and makes it known; nil when there
+// is no such pull. It takes 10 s at most.
+func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	job, err := p.get(ctx, id)
+	if usererr.CodeOf(err) == usererr.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, p.asUserError(err, "look for a pull")
+	}
+	if _, err := identify(job); err != nil {
+		return nil, nil
+	}
+	state, err := p.read(ctx, job)
+	if err != nil {
+		return nil, p.asUserError(err, "look for a pull")
+	}
+	p.known.Flush(ctx)
+	return p.newest(state), nil
+}
+
+// get returns the Job of a pull from the API server.
+func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
+	notFound := usererr.New(usererr.NotFound, "there is no pull %q; it may have ended and been removed", id)
+	if len(validation.NameIsDNSSubdomain(id, false)) > 0 {
+		return nil, notFound
+	}
+	job, err := p.jobs.Get(ctx, id, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || (err == nil && job.Labels[labelManagedBy] != managedBy) {
+		return nil, notFound
+	}
+	return job, err
+}
+
+// read publishes the state of a pull that is not known, and returns it.
+func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+	id, err := identify(job)
+	if err != nil {
+		return nil, err
+	}
+	list, err := p.pods.List(ctx, metav1.ListOptions{LabelSelector: labels.Set{jobNameLabel: job.Name}.String()})
+	if err != nil {
+		return nil, err
+	}
+	pods := make([]*corev1.Pod, len(list.Items))
+	for i := range list.Items {
+		pods[i] = &list.Items[i]
+	}
+	state := stateOf(id, job, pods, nil)
+	if !state.Phase.Final() || readRecord(job) != nil { // a last state without what completes it is not the last word
+		p.known.Publish(state)
+	}
+	return state, nil
+}
+
+// tell makes known the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
+func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
+	state, watched := p.tracker.observeWritten(job)
+	if state != nil {
+		return state, nil
+	}
+	id, err := identify(job)
+	if err != nil {
+		return nil, err
+	}
+	// A new Job has no pods, and of a canceled one's all that counts is known already.
+	state = stateOf(id, job, nil, nil)
+	if state.Phase == pull.Canceled {
+		state = completeCanceled(state, p.known.Latest(job.Name))
+	}
+	if !watched {
+		p.known.Publish(state)
+	}
+	return state, nil
+}
+
+// tellGone makes known that this replica has deleted a Job.
+func (p *Pulls) tellGone(job *batchv1.Job) {
+	if !p.tracker.observeDeleted(job) {
+		p.known.Retire(job.Name)
+	}
+}
+
+// newest returns the state that is known of a pull if it is no older than the given one: it has a place in the order of
+// updates.
+func (p *Pulls) newest(state *pull.Job) *pull.Job {
+	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
+		return known
+	}
+	return state
+}

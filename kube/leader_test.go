@@ -1,0 +1,104 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/feed"
+	"pullwatch/pull"
+)
+
+// lostLease is held as far as anybody has said, but has not been renewed in time.
+type lostLease struct{ held bool }
+
+func (l lostLease) IsLeader() bool { return l.held }
+
+func (l lostLease) Check(time.Duration) error {
+	if l.held {
+		return errors.New("not renewed in time")
+	}
+	return nil
+}
+
+func TestLeaderThatWasStoppedWritesNothing(t *testing.T) {
+	r := newReplicaOf(t, newAPI(t), feed.New("a"))
+	r.run(t, nil)
+	r.watch.Demand()
+	id := r.start(t, "nginx")[0].ID
+	r.tracker.mu.Lock()
+	job := r.tracker.pulls[id].job
+	r.tracker.mu.Unlock()
+	for _, held := range []bool{true, false} {
+		term := &term{Leader: NewLeader(r.client, testNamespace, "a", 1, r.watch, nil, quiet), lease: lostLease{held}}
+		if err := term.startQueued(t.Context()); err == nil {
+			t.Error("a queued pull was started")
+		}
+		if err := term.annotate(t.Context(), id, annotationRecord, "{}"); err == nil {
+			t.Error("a record was written")
+		}
+		if err := term.delete(t.Context(), job); err == nil {
+			t.Error("a Job was deleted")
+		}
+	}
+	now, err := r.client.BatchV1().Jobs(testNamespace).Get(t.Context(), id, metav1.GetOptions{})
+	if err != nil || now.ResourceVersion != job.ResourceVersion {
+		t.Errorf("the Job has changed: %v", err)
+	}
+}
+
+// successors are told at once when one of them resigns.
+type successors []chan struct{}
+
+func (s successors) of(i int) succession { return succession{s, i} }
+
+type succession struct {
+	all successors
+	i   int
+}
+
+func (s succession) Vacant() <-chan struct{} { return s.all[s.i] }
+
+func (s succession) Resign(context.Context) {
+	for _, c := range s.all {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func TestReplicaTakesOverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api, hub := newAPI(t), feed.New("a")
+		told := successors{make(chan struct{}, 1), make(chan struct{}, 1)}
+		var replicas []*replica
+		for i, name := range []string{"a", "b"} {
+			r := newReplicaOf(t, api, hub)
+			r.run(t, NewLeader(r.client, testNamespace, name, 1, r.watch, told.of(i), quiet))
+			synctest.Wait()
+			replicas = append(replicas, r)
+		}
+		a, b := replicas[0], replicas[1]
+		if !a.leader.Leads() || b.leader.Leads() || !a.watch.Live() || b.watch.Live() {
+			t.Fatal("a is to lead and to watch, and only a")
+		}
+		jobs := b.start(t, "nginx:1", "nginx:2")
+		a.await(t, jobs[0].ID, phase(pull.Pending))
+		a.finish(t, jobs[0].ID, "Complete", "")
+		a.await(t, jobs[1].ID, phase(pull.Pending))
+		third := b.start(t, "nginx:3")[0]
+		began := time.Now()
+		a.stop()
+		synctest.Wait()
+		if waited := time.Since(began); !b.leader.Leads() || !b.watch.Live() || waited > 0 {
+			t.Errorf("b leads: %v, after %s", b.leader.Leads(), waited)
+		}
+		b.finish(t, jobs[1].ID, "Complete", "")
+		b.await(t, third.ID, phase(pull.Pending))
+	})
+}

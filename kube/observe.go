@@ -1,0 +1,230 @@
+package kube
+
+import (
+	"fmt"
+	"strconv"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/pull"
+)
+
+// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. What is older than
+// what is known already is passed over.
+func (t *Tracker) observeJob(job *batchv1.Job) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.observe(job)
+	t.changed.Notify()
+}
+
+func (t *Tracker) observe(job *batchv1.Job) {
+	if _, gone := t.ignored.get(job.UID); gone {
+		return
+	}
+	tr := t.pulls[job.Name]
+	switch {
+	case tr == nil:
+		tr = newTracked()
+		t.pulls[job.Name] = tr
+	case tr.job != nil && tr.job.UID == job.UID && version(job) < version(tr.job):
+		return
+	case tr.job != nil && tr.job.UID != job.UID:
+		t.remove(tr.job) // its deletion was missed
+		tr = newTracked()
+		t.pulls[job.Name] = tr
+	}
+	if tr.job == nil {
+		id, err := identify(job)
+		if err != nil {
+			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
+			t.ignored.put(job.UID, true)
+			delete(t.pulls, job.Name)
+			return
+		}
+		tr.id = id
+	}
+	job = job.DeepCopy()
+	job.ManagedFields = nil
+	job.Spec.Template = corev1.PodTemplateSpec{}
+	tr.job = job
+	t.update(tr)
+}
+
+// observeWritten takes a Job that this replica has just written, and returns the pull's state; nil when it is gone
+// again. It returns false, and has taken nothing, when this replica does not watch.
+func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.watching {
+		return nil, false
+	}
+	t.observe(job)
+	t.changed.Notify()
+	if tr := t.pulls[job.Name]; tr != nil {
+		return tr.state, true
+	}
+	return nil, true
+}
+
+// observeDeleted takes the last that is known of a Job that is gone. It returns false, and has taken nothing, when this
+// replica does not watch.
+func (t *Tracker) observeDeleted(job *batchv1.Job) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.watching {
+		return false
+	}
+	t.remove(job)
+	t.changed.Notify()
+	return true
+}
+
+func (t *Tracker) remove(job *batchv1.Job) {
+	tr := t.pulls[job.Name]
+	t.ignored.put(job.UID, true)
+	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
+		return
+	}
+	if version(job) > version(tr.job) {
+		tr.job = job
+	}
+	tr.heldUntil = t.now() // nothing more will come that could complete its last state
+	t.update(tr)
+	if !tr.state.Phase.Final() {
+		tr.state = pull.LostJob(tr.state, t.now())
+		t.feed.Publish(tr.state)
+	}
+	for uid := range tr.pods {
+		delete(t.unread, uid)
+	}
+	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held} {
+		delete(s, job.Name)
+	}
+	delete(t.pulls, job.Name)
+	if !t.settled {
+		t.removed[job.Name] = true
+	}
+	t.feed.Retire(job.Name)
+}
+
+// replaceJobs takes a list of all Jobs: what is not among them is gone.
+func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
+	at, err := strconv.ParseUint(list.ResourceVersion, 10, 64)
+	if err != nil {
+		return fmt.Errorf("resourceVersion of a list of Jobs: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	listed := make(map[types.UID]bool, len(list.Items))
+	for i := range list.Items {
+		listed[list.Items[i].UID] = true
+		t.observe(&list.Items[i])
+	}
+	for _, tr := range t.pulls {
+		// A Job that this replica has made since the list was taken is not gone.
+		if tr.job != nil && !listed[tr.job.UID] && version(tr.job) <= at {
+			t.remove(tr.job)
+		}
+	}
+	t.changed.Notify()
+	return nil
+}
+
+// observePod takes a pod's new state.
+func (t *Tracker) observePod(pod *corev1.Pod) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.placePod(pod)
+	t.changed.Notify()
+}
+
+func (t *Tracker) placePod(pod *corev1.Pod) {
+	name := pod.Labels[jobNameLabel]
+	if name == "" {
+		return
+	}
+	tr := t.pulls[name]
+	if tr == nil {
+		tr = newTracked()
+		t.pulls[name] = tr
+	}
+	trimmed := &corev1.Pod{ObjectMeta: pod.ObjectMeta, Status: pod.Status}
+	trimmed.ManagedFields = nil
+	trimmed.Spec.NodeName = pod.Spec.NodeName
+	tr.pods[pod.UID] = trimmed
+	t.update(tr)
+}
+
+// observePodDeleted takes the last state of a pod that is gone.
+func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.removePod(pod)
+	t.changed.Notify()
+}
+
+func (t *Tracker) removePod(pod *corev1.Pod) {
+	name := pod.Labels[jobNameLabel]
+	tr := t.pulls[name]
+	if tr == nil || tr.pods[pod.UID] == nil {
+		return
+	}
+	if t.replaying {
+		t.parted[pod.UID] = pod
+		t.placePod(pod)
+		return
+	}
+	delete(tr.pods, pod.UID)
+	delete(tr.logs, pod.UID)
+	delete(t.unread, pod.UID)
+	if tr.job == nil {
+		if len(tr.pods) == 0 {
+			delete(t.pulls, name)
+		}
+		return
+	}
+	t.update(tr)
+}
+
+// replacePods takes a list of all pods: what is not among them is gone.
+func (t *Tracker) replacePods(list *corev1.PodList) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	listed := make(map[types.UID]bool, len(list.Items))
+	for i := range list.Items {
+		listed[list.Items[i].UID] = true
+		t.placePod(&list.Items[i])
+	}
+	for _, tr := range t.pulls {
+		for uid, pod := range tr.pods {
+			if !listed[uid] {
+				t.removePod(pod)
+			}
+		}
+	}
+	t.changed.Notify()
+}
+
+// observeLog takes what has been read of a pod's copier log.
+func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tr := t.pulls[pod.Labels[jobNameLabel]]
+	if tr == nil || tr.pods[pod.UID] == nil {
+		return
+	}
+	known := tr.logs[pod.UID]
+	if len(log.tail) == 0 {
+		log.tail = known.tail // what was followed before is better than nothing
+	}
+	if log.last.Time.Before(known.last.Time) {
+		log.last = known.last // a log that is opened again begins with lines that have been read
+	}
+	tr.logs[pod.UID] = log
+	t.update(tr)
+	t.mark()
+	t.changed.Notify()
+}

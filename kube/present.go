@@ -1,0 +1,130 @@
+package kube
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/pull"
+)
+
+// present is how far a Tracker has come on its way from what was known before to what is true now.
+type present struct {
+	// jobs and pods are the resourceVersions up to which each watch has told everything.
+	jobs, pods uint64
+	// settled is true once the Tracker has been told of everything that exists.
+	settled bool
+	// replaying is true while the watches tell of the past. The pods go through it before the Jobs do, so those that go
+	// are kept in parted until the Jobs that they tell of have come as far.
+	replaying bool
+	parted    map[types.UID]*corev1.Pod
+	// removed are the pulls that were told to be gone before settle: the feed may be slow to know it.
+	removed map[string]bool
+	// unseen are the pulls that the feed knows and the Tracker does not, with the resourceVersion at which each
+	// existed.
+	unseen map[string]uint64
+}
+
+// misses reports whether a pull that had not ended, as far as the feed knows, is not in a list of all Jobs: how it
+// ended can only be learned from the past.
+func (t *Tracker) misses(list *batchv1.JobList) bool {
+	listed := make(map[string]bool, len(list.Items))
+	for i := range list.Items {
+		listed[list.Items[i].Name] = true
+	}
+	at := version(list)
+	for _, known := range t.feed.Pulls() {
+		if !known.Phase.Final() && !listed[known.ID] && known.Revision.Cluster <= at {
+			return true
+		}
+	}
+	return false
+}
+
+// replay says that what follows is the past, until settle.
+func (t *Tracker) replay() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.replaying = true
+}
+
+// reach takes the resourceVersions up to which the watches have told everything; 0 for no change.
+func (t *Tracker) reach(jobs, pods uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if jobs != 0 {
+		t.jobs = jobs
+	}
+	if pods != 0 {
+		t.pods = pods
+	}
+	t.retireUnseen()
+	t.mark()
+}
+
+// mark tells the feed how far everything has been published. A state that is held has not been.
+func (t *Tracker) mark() {
+	if t.settled && len(t.held) == 0 {
+		t.feed.Mark(t.jobs, t.pods)
+	}
+}
+
+// settle says that the Tracker has been told of everything that exists.
+func (t *Tracker) settle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, known := range t.feed.Pulls() {
+		if tr := t.pulls[known.ID]; tr != nil && tr.state != nil {
+			t.adopt(tr, known)
+		} else if (tr == nil || tr.job == nil) && !t.removed[known.ID] {
+			t.unseen[known.ID] = known.Revision.Cluster
+		}
+	}
+	t.removed = nil
+	t.replaying = false
+	for uid, pod := range t.parted {
+		delete(t.parted, uid)
+		t.removePod(pod)
+	}
+	t.retireUnseen()
+	t.settled = true
+	t.feed.Complete()
+	t.mark()
+	t.changed.Notify()
+}
+
+// adopt lets a pull's states stand behind the one that the feed knows. That one may have been made from a pod that has
+// gone while nobody watched, and then only a state with a later revision says so.
+func (t *Tracker) adopt(tr *tracked, known *pull.Job) {
+	if known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt) || tr.state.Supersedes(known) ||
+		known.Revision.Cluster > max(t.jobs, t.pods) {
+		return
+	}
+	state := *tr.state
+	podGone := known.Revision.Cluster > state.Revision.Cluster
+	state.Revision = known.Revision
+	if podGone && !sameState(known, &state) {
+		state.Revision.Step++
+		t.feed.Publish(&state)
+	}
+	tr.state = &state
+}
+
+// retireUnseen tells of the pulls that existed before what the watch of the Jobs has told, and of which it told
+// nothing.
+func (t *Tracker) retireUnseen() {
+	for id, existed := range t.unseen {
+		if tr := t.pulls[id]; tr != nil && tr.job != nil {
+			delete(t.unseen, id)
+			continue
+		}
+		if existed > t.jobs {
+			continue
+		}
+		delete(t.unseen, id)
+		if last := t.feed.Latest(id); last != nil && !last.Phase.Final() {
+			t.feed.Publish(pull.LostJob(last, t.now()))
+		}
+		t.feed.Retire(id)
+	}
+}

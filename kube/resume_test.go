@@ -1,0 +1,207 @@
+package kube
+
+import (
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/demo/fakeapi"
+	"pullwatch/feed"
+	"pullwatch/pull"
+)
+
+// absence is a cluster in which three pulls run that hub knows, and go while nobody watches: one is canceled, one deleted
+// after it has succeeded, and one deleted before it has ended. A fourth goes on with another pod.
+type absence struct {
+	api                                  *fakeapi.Server
+	hub                                  *feed.Hub
+	canceled, succeeded, deleted, goesOn string
+}
+
+func newAbsence(t *testing.T) *absence {
+	t.Helper()
+	w := &absence{api: newAPI(t), hub: feed.New("shared")}
+	a := newReplicaOf(t, w.api, w.hub)
+	a.run(t, NewLeader(a.client, testNamespace, "a", 10, a.watch, nil, quiet))
+	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	w.canceled, w.succeeded, w.deleted, w.goesOn = jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
+	pods := map[string]*corev1.Pod{}
+	for i, job := range jobs {
+		a.await(t, job.ID, phase(pull.Pending))
+		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *running())
+		report(t, w.api, pods[job.ID], int64(10+i), 100)
+		a.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
+	}
+	a.stop()
+
+	// Nobody sees what this one does, since its feed is another one.
+	b := newReplicaOf(t, w.api, feed.New("apart"))
+	b.hub.Complete()
+	if _, err := b.pulls.Cancel(t.Context(), w.canceled); err != nil {
+		t.Fatal(err)
+	}
+	b.setPod(t, pods[w.succeeded], corev1.PodSucceeded, *ended(0, copied))
+	b.finish(t, w.succeeded, batchv1.JobComplete, "")
+	b.deletePod(t, pods[w.succeeded])
+	b.deleteJob(t, w.succeeded)
+	b.deleteJob(t, w.deleted)
+	b.deletePod(t, pods[w.goesOn])
+	return w
+}
+
+func (r *replica) deleteJob(t *testing.T, id string) {
+	t.Helper()
+	if err := r.client.BatchV1().Jobs(testNamespace).Delete(t.Context(), id, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *replica) deletePod(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if err := r.client.CoreV1().Pods(testNamespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end lets a replica watch whose feed is hub, and returns the last states that it tells until it has seen everything.
+func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.Job) {
+	t.Helper()
+	told := finals(t, hub)
+	r := newReplicaOf(t, w.api, hub)
+	r.run(t, nil)
+	r.watch.Demand()
+	if err := r.watch.AwaitSync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	last := map[string]*pull.Job{}
+	for id, states := range told() {
+		if last[id] = states[0]; len(states) > 1 {
+			t.Errorf("%s ended %d times", id, len(states))
+		}
+	}
+	return r, last
+}
+
+func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
+	w := newAbsence(t)
+	r, last := w.end(t, w.hub)
+	if got := last[w.canceled]; got == nil || got.Phase != pull.Canceled || got.Progress.Percent != 10 || got.Attempts != 1 {
+		t.Errorf("canceled: %+v", got)
+	}
+	if got := last[w.succeeded]; got == nil || got.Phase != pull.Succeeded || got.Destination.Digest == nil || *got.Destination.Digest != copied.Digest {
+		t.Errorf("succeeded: %+v", got)
+	}
+	if got := last[w.deleted]; got == nil || got.Failure == nil || got.Failure.Reason != pull.Lost {
+		t.Errorf("deleted: %+v", got)
+	}
+	if got := w.hub.Latest(w.goesOn); got.Phase != pull.Retrying && got.Phase != pull.Pending {
+		t.Errorf("the pod is gone, but %+v", got)
+	}
+	if jobs := w.hub.Pulls(); len(jobs) != 2 { // with the one that ends finals
+		t.Errorf("%d pulls are not retired", len(jobs))
+	}
+	r.tracker.mu.Lock()
+	defer r.tracker.mu.Unlock()
+	if tr := r.tracker.pulls[w.goesOn]; len(r.tracker.pulls) != 1 || len(tr.pods) != 0 || len(r.tracker.parted) != 0 {
+		t.Errorf("what has gone is still there: %+v", r.tracker.pulls)
+	}
+}
+
+func TestWhatCannotBeReadAnyMoreIsLost(t *testing.T) {
+	w := newAbsence(t)
+	never, future := feed.New("never"), feed.New("future")
+	future.Mark(1<<40, 1<<40)
+	for name, hub := range map[string]*feed.Hub{"no mark": never, "a mark of another cluster": future} {
+		for _, id := range []string{w.canceled, w.succeeded, w.deleted, w.goesOn} {
+			hub.Publish(w.hub.Latest(id))
+		}
+		r, last := w.end(t, hub)
+		for _, id := range []string{w.canceled, w.succeeded, w.deleted} {
+			if got := last[id]; got == nil || got.Failure == nil || got.Failure.Reason != pull.Lost {
+				t.Errorf("%s: %s: %+v", name, id, got)
+			}
+		}
+		if got := hub.Latest(w.goesOn); got.Phase != pull.Pending && got.Phase != pull.Retrying {
+			t.Errorf("%s: the pod is gone, but %+v", name, got)
+		}
+		r.stop()
+	}
+}
+
+// slowFeed is a feed that takes its time to know what it was told.
+type slowFeed struct {
+	told
+	known *pull.Job
+}
+
+func (f *slowFeed) Pulls() []*pull.Job      { return []*pull.Job{f.known} }
+func (f *slowFeed) Latest(string) *pull.Job { return f.known }
+
+func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
+	w := newWorld()
+	f := &slowFeed{known: w.state(t)}
+	tracker := NewTracker(f, quiet)
+	tracker.begin()
+	tracker.observeJob(w.job)
+	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "200"
+	tracker.observeDeleted(w.job)
+	tracker.reach(300, 300)
+	tracker.settle()
+	if got := f.last(); got.Phase != pull.Succeeded {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestMarkDoesNotPassAHeldState(t *testing.T) {
+	hub := feed.New("a")
+	tracker := NewTracker(hub, quiet)
+	now := epoch
+	tracker.now = func() time.Time { return now }
+	tracker.begin()
+	tracker.reach(100, 100)
+	if jobs, _ := hub.Marked(); jobs != 0 {
+		t.Error("marked before everything was told")
+	}
+	tracker.settle()
+	w := newWorld().pod(1, corev1.PodRunning, running()).condition(batchv1.JobComplete, "", "")
+	w.job.ResourceVersion = "150"
+	tracker.observeJob(w.job)
+	tracker.reach(150, 0)
+	if jobs, pods := hub.Marked(); jobs != 100 || pods != 100 {
+		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
+	}
+	now = now.Add(holdTime)
+	tracker.release()
+	if jobs, pods := hub.Marked(); jobs != 150 || pods != 100 {
+		t.Errorf("marked %d and %d", jobs, pods)
+	}
+	if got := hub.Latest(w.job.Name); got.Phase != pull.Succeeded {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A pull that another replica has started is not gone because a list is older.
+func TestUnseenPullsWaitForTheWatch(t *testing.T) {
+	hub := feed.New("a")
+	for i, id := range []string{"old", "new"} {
+		hub.Publish(&pull.Job{ID: id, CreatedAt: epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
+	}
+	tracker := NewTracker(hub, quiet)
+	tracker.begin()
+	tracker.reach(150, 150)
+	tracker.settle()
+	if hub.Latest("old").Phase != pull.Failed || hub.Latest("new").Phase != pull.Queued {
+		t.Errorf("%+v, %+v", hub.Latest("old"), hub.Latest("new"))
+	}
+	tracker.reach(0, 300)
+	if hub.Latest("new").Phase != pull.Queued {
+		t.Error("lost before the Jobs' watch had come to it")
+	}
+	tracker.reach(200, 0)
+	if hub.Latest("new").Phase != pull.Failed {
+		t.Error("the Jobs' watch has passed it without a word, and it is not lost")
+	}
+}

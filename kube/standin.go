@@ -1,0 +1,45 @@
+package kube
+
+import (
+	"context"
+	"time"
+)
+
+// Shared is what one replica that watches the cluster tells all others.
+type Shared interface {
+	// Live reports whether what happens in the cluster arrives at this replica.
+	Live() bool
+	// LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the
+	// subscription.
+	LiveChanged() (<-chan struct{}, func())
+}
+
+// standInAfter is how long shared may be away before this replica watches for itself: longer than it takes to make a
+// broken connection anew, shorter than a person would notice.
+const standInAfter = 500 * time.Millisecond
+
+// StandIn demands watch whenever shared is away for some time, and until it is back. It returns when ctx is done.
+func StandIn(ctx context.Context, watch *Watch, shared Shared) error {
+	changed, unsubscribe := shared.LiveChanged()
+	defer unsubscribe()
+	release := func() {}
+	defer func() { release() }()
+	var late <-chan time.Time // while shared is away and the watch is not yet demanded
+	away := false
+	for {
+		switch live := shared.Live(); {
+		case live && away:
+			release()
+			release, late, away = func() {}, nil, false
+		case !live && !away:
+			late, away = time.After(standInAfter), true
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-late:
+			release, late = watch.Demand(), nil
+		}
+	}
+}

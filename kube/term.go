@@ -1,0 +1,64 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// term is the time for which a Leader holds the Lease without a break. All of the leader's writes go through it.
+type term struct {
+	*Leader
+	lease lease
+}
+
+// lease is the leaderelection.LeaderElector that has won the Lease.
+type lease interface {
+	IsLeader() bool
+	// Check returns an error when the Lease was last renewed longer ago than its duration and tolerance.
+	Check(tolerance time.Duration) error
+}
+
+// check returns an error when the Lease may have run out. A process that was stopped for some time does not know that
+// until it has tried to renew the Lease, and another replica may lead by then.
+func (t *term) check() error {
+	if !t.lease.IsLeader() {
+		return fmt.Errorf("the Lease %s is lost", leaseName)
+	}
+	return t.lease.Check(renewDeadline - leaseDuration)
+}
+
+// patch changes a Job; one that is gone needs no change.
+func (t *term) patch(ctx context.Context, name string, patch []byte) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	job, err := t.jobs.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	t.tracker.observeJob(job)
+	return nil
+}
+
+// delete deletes a Job and its pods.
+func (t *term) delete(ctx context.Context, job *batchv1.Job) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	if err := deleteJob(ctx, t.jobs, job); err != nil {
+		return err
+	}
+	t.tracker.observeDeleted(job)
+	return nil
+}

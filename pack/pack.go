@@ -1,0 +1,58 @@
+// Package pack makes large values small before they go to Redis.
+package pack
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// Values longer than this are compressed: for shorter ones a round trip costs more than their length does.
+const threshold = 4 << 10
+
+// maxUnpacked bounds what Unpack makes of a value that somebody else may have written.
+const maxUnpacked = 256 << 20
+
+// How a packed value begins.
+const (
+	plain      = 0
+	compressed = 1
+)
+
+// Pack returns value with a mark of whether it is compressed; Unpack reads it.
+func Pack(value []byte) []byte {
+	if len(value) <= threshold {
+		return append([]byte{plain}, value...)
+	}
+	packed := make([]byte, 1+s2.MaxEncodedLen(len(value)))
+	packed[0] = compressed
+	return packed[:1+len(s2.Encode(packed[1:], value))]
+}
+
+// Unpack returns the value that was packed. It may share memory with packed.
+func Unpack(packed []byte) ([]byte, error) {
+	if len(packed) == 0 {
+		return nil, errors.New("unpack: the value is empty")
+	}
+	rest := packed[1:]
+	switch packed[0] {
+	case plain:
+		return rest, nil
+	case compressed:
+		n, err := s2.DecodedLen(rest)
+		if err == nil && n > maxUnpacked {
+			err = fmt.Errorf("%d bytes are too many", n)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("unpack: %w", err)
+		}
+		value, err := s2.Decode(nil, rest)
+		if err != nil {
+			return nil, fmt.Errorf("unpack: %w", err)
+		}
+		return value, nil
+	default:
+		return nil, fmt.Errorf("unpack: %d is no known form", packed[0])
+	}
+}

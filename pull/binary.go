@@ -1,0 +1,235 @@
+package pull
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The binary form of a Job is its fields in a fixed order, without names and without a version: who stores it says
+// elsewhere which form it has. Whole numbers are varints, strings follow their length, what may be absent follows a
+// byte that is 0 or 1.
+
+// AppendBinary appends the binary form of j to b. It never fails. What it leaves out of j is the monotonic clock
+// reading of its times.
+func (j *Job) AppendBinary(b []byte) ([]byte, error) {
+	b = appendString(b, j.ID)
+	b = appendReference(b, &j.Image)
+	b = appendReference(b, &j.Destination)
+	b = appendString(b, string(j.Phase))
+	b = appendString(b, j.Message)
+	b = appendProgress(b, &j.Progress)
+	b = binary.AppendVarint(b, int64(j.Attempts))
+	b = appendOptional(b, j.Failure, appendFailure)
+	b = appendOptional(b, j.RetryOf, appendStringAt)
+	for _, t := range [...]time.Time{j.CreatedAt, j.StartedAt, j.FinishedAt, j.UpdatedAt} {
+		b = appendTime(b, t)
+	}
+	b = binary.AppendUvarint(b, j.Revision.Cluster)
+	b = binary.AppendUvarint(b, j.Revision.Step)
+	b = appendString(b, j.Position.Log)
+	b = binary.AppendUvarint(b, j.Position.Seq)
+	b = appendString(b, j.Position.Replica)
+	return binary.AppendUvarint(b, j.Position.Local), nil
+}
+
+// UnmarshalBinary sets j to what AppendBinary wrote. It fails, and leaves j alone, when data is anything else than
+// exactly one Job; it does not keep data.
+func (j *Job) UnmarshalBinary(data []byte) error {
+	// One copy that all strings share costs less than one for each of them.
+	d := decoder{rest: string(data)}
+	read := Job{
+		ID:          d.string(),
+		Image:       d.reference(),
+		Destination: d.reference(),
+		Phase:       Phase(d.string()),
+		Message:     d.string(),
+		Progress:    d.progress(),
+		Attempts:    int(d.varint()),
+		Failure:     optional(&d, d.failure),
+		RetryOf:     optional(&d, d.string),
+		CreatedAt:   d.time(),
+		StartedAt:   d.time(),
+		FinishedAt:  d.time(),
+		UpdatedAt:   d.time(),
+		Revision:    Revision{Cluster: d.uvarint(), Step: d.uvarint()},
+		Position:    Position{Log: d.string(), Seq: d.uvarint(), Replica: d.string(), Local: d.uvarint()},
+	}
+	if d.err == nil && d.rest != "" {
+		d.fail(errTrailing)
+	}
+	if d.err != nil {
+		return fmt.Errorf("decode pull: %w", d.err)
+	}
+	*j = read
+	return nil
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func appendStringAt(b []byte, s *string) []byte { return appendString(b, *s) }
+
+func appendInteger[T int | int64](b []byte, n *T) []byte { return binary.AppendVarint(b, int64(*n)) }
+
+func appendOptional[T any](b []byte, value *T, appendValue func([]byte, *T) []byte) []byte {
+	if value == nil {
+		return append(b, 0)
+	}
+	return appendValue(append(b, 1), value)
+}
+
+func appendReference(b []byte, r *ImageReference) []byte {
+	b = appendString(b, r.Name)
+	b = appendString(b, r.Registry)
+	b = appendString(b, r.Repository)
+	b = appendOptional(b, r.Tag, appendStringAt)
+	return appendOptional(b, r.Digest, appendStringAt)
+}
+
+func appendProgress(b []byte, p *Progress) []byte {
+	b = binary.AppendVarint(b, int64(p.Percent))
+	b = binary.AppendVarint(b, p.BytesDone)
+	b = appendOptional(b, p.BytesTotal, appendInteger)
+	b = appendOptional(b, p.BytesPerSecond, appendInteger)
+	return appendOptional(b, p.SecondsLeft, appendInteger)
+}
+
+func appendFailure(b []byte, f *Failure) []byte {
+	b = appendString(b, string(f.Reason))
+	b = appendString(b, f.Message)
+	b = binary.AppendUvarint(b, uint64(len(f.LogTail)))
+	for _, line := range f.LogTail {
+		b = appendString(b, line)
+	}
+	return b
+}
+
+// zeroUnix is the zero time.Time in Unix seconds; counted from there, the zero time takes two bytes.
+var zeroUnix = time.Time{}.Unix()
+
+func appendTime(b []byte, t time.Time) []byte {
+	b = binary.AppendVarint(b, t.Unix()-zeroUnix)
+	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
+}
+
+var (
+	errShort    = errors.New("it ends too early")
+	errTrailing = errors.New("something follows its end")
+	errNumber   = errors.New("a number is too large")
+	errPresence = errors.New("a mark of presence is neither 0 nor 1")
+)
+
+// decoder reads one value after the other. After the first error all that it reads is zero.
+type decoder struct {
+	rest string
+	err  error
+}
+
+// fail keeps the first error and leaves nothing to read.
+func (d *decoder) fail(err error) {
+	if d.err == nil {
+		d.err, d.rest = err, ""
+	}
+}
+
+func (d *decoder) byte() byte {
+	if d.rest == "" {
+		d.fail(errShort)
+		return 0
+	}
+	c := d.rest[0]
+	d.rest = d.rest[1:]
+	return c
+}
+
+func (d *decoder) uvarint() uint64 {
+	var n uint64
+	for i := range binary.MaxVarintLen64 {
+		c := d.byte()
+		if i == binary.MaxVarintLen64-1 && c > 1 {
+			break
+		}
+		n |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			return n
+		}
+	}
+	d.fail(errNumber)
+	return 0
+}
+
+func (d *decoder) varint() int64 {
+	n := d.uvarint()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+func (d *decoder) string() string {
+	n := d.uvarint()
+	if n > uint64(len(d.rest)) {
+		d.fail(errShort)
+		return ""
+	}
+	s := d.rest[:n]
+	d.rest = d.rest[n:]
+	return s
+}
+
+func optional[T any](d *decoder, read func() T) *T {
+	switch d.byte() {
+	case 0:
+		return nil
+	case 1:
+		value := read()
+		return &value
+	}
+	d.fail(errPresence)
+	return nil
+}
+
+func (d *decoder) reference() ImageReference {
+	return ImageReference{
+		Name:       d.string(),
+		Registry:   d.string(),
+		Repository: d.string(),
+		Tag:        optional(d, d.string),
+		Digest:     optional(d, d.string),
+	}
+}
+
+func (d *decoder) progress() Progress {
+	return Progress{
+		Percent:        int(d.varint()),
+		BytesDone:      d.varint(),
+		BytesTotal:     optional(d, d.varint),
+		BytesPerSecond: optional(d, d.varint),
+		SecondsLeft:    optional(d, func() int { return int(d.varint()) }),
+	}
+}
+
+func (d *decoder) failure() Failure {
+	f := Failure{Reason: FailureReason(d.string()), Message: d.string()}
+	lines := d.uvarint()
+	// Every line takes at least a byte, so no more memory is asked for than the input could fill.
+	if lines > uint64(len(d.rest)) {
+		d.fail(errShort)
+		return f
+	}
+	f.LogTail = make([]string, lines)
+	for i := range f.LogTail {
+		f.LogTail[i] = d.string()
+	}
+	return f
+}
+
+func (d *decoder) time() time.Time {
+	seconds, nanoseconds := d.varint(), d.uvarint()
+	if nanoseconds >= uint64(time.Second) {
+		d.fail(errNumber)
+		return time.Time{}
+	}
+	return time.Unix(seconds+zeroUnix, int64(nanoseconds)).UTC()
+}

@@ -1,0 +1,201 @@
+package pull
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fill sets everything in v to something that is not zero, so that a field that the binary form forgets is noticed
+// when the field is added.
+func fill(t *testing.T, v reflect.Value, n *int) {
+	*n++
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(1_700_000_000, int64(*n)).UTC()))
+			return
+		}
+		for i := range v.NumField() {
+			fill(t, v.Field(i), n)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem(), n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(t, v.Index(0), n)
+		fill(t, v.Index(1), n)
+	case reflect.String:
+		v.SetString(fmt.Sprint("text ", *n))
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(-*n) << 20)
+	case reflect.Uint64:
+		v.SetUint(^uint64(*n))
+	default:
+		t.Fatalf("how to fill %s?", v.Type())
+	}
+}
+
+func encode(t testing.TB, job *Job) []byte {
+	t.Helper()
+	data, err := job.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestBinaryKeepsEveryField(t *testing.T) {
+	var full Job
+	fill(t, reflect.ValueOf(&full).Elem(), new(int))
+	failed := &Job{Phase: Failed, Failure: &Failure{LogTail: []string{}}, CreatedAt: time.Unix(-1<<40, 0).UTC()}
+	for _, job := range []*Job{&full, failed, {}, typical(1)} {
+		got := Job{Message: "what was there before", RetryOf: new(string)}
+		if err := got.UnmarshalBinary(encode(t, job)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(&got, job) {
+			t.Errorf("got  %+v\nwant %+v", &got, job)
+		}
+	}
+}
+
+func TestBinaryHasLogTailAlways(t *testing.T) {
+	var got Job
+	if err := got.UnmarshalBinary(encode(t, &Job{Failure: &Failure{}})); err != nil {
+		t.Fatal(err)
+	}
+	if got.Failure.LogTail == nil {
+		t.Error("LogTail is nil")
+	}
+}
+
+func TestBinaryRefusesWhatIsNotOneJob(t *testing.T) {
+	data := encode(t, typical(1))
+	before := Job{ID: "before"}
+	refuse := func(what string, data []byte) {
+		t.Helper()
+		got := before
+		if err := got.UnmarshalBinary(data); err == nil {
+			t.Errorf("%s was accepted", what)
+		} else if !reflect.DeepEqual(got, before) {
+			t.Errorf("%s changed the job: %+v", what, got)
+		}
+	}
+	for n := range data {
+		refuse(fmt.Sprintf("the first %d bytes of %d", n, len(data)), data[:n])
+	}
+	refuse("a byte at its end", append(data, 0))
+	refuse("a length beyond all bounds", []byte(strings.Repeat("\xff", 9)+"\x01"))
+	refuse("a number of 70 bits", []byte(strings.Repeat("\xff", 9)+"\x02"))
+}
+
+func FuzzJobUnmarshalBinary(f *testing.F) {
+	f.Add(encode(f, typical(1)))
+	f.Add(encode(f, &Job{Failure: &Failure{LogTail: []string{"", "x"}}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var first, second Job
+		if first.UnmarshalBinary(data) != nil {
+			return
+		}
+		if err := second.UnmarshalBinary(encode(t, &first)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(first, second) {
+			t.Fatalf("%+v became %+v", first, second)
+		}
+	})
+}
+
+// typical returns a pull as there are most: half done, or failed with a full log for every tenth n.
+func typical(n int) *Job {
+	image, err := ParseImage(fmt.Sprintf("registry.example/team-%d/application:1.%d@%s", n%7, n, someDigest))
+	if err != nil {
+		panic(err)
+	}
+	destination, err := image.At("harbor.example/mirror")
+	if err != nil {
+		panic(err)
+	}
+	total, speed, left := int64(412_345_678), int64(23_456_789), 9
+	created := time.Unix(1_790_000_000+int64(n), 0).UTC()
+	job := &Job{
+		ID:          fmt.Sprintf("20261003-%d", n),
+		Image:       image,
+		Destination: destination,
+		Phase:       Pulling,
+		Message:     "copying layer 3 of 9",
+		Progress: Progress{
+			Percent: 48, BytesDone: 201_234_567, BytesTotal: &total, BytesPerSecond: &speed, SecondsLeft: &left,
+		},
+		Attempts:  1,
+		CreatedAt: created, StartedAt: created.Add(time.Second), UpdatedAt: created.Add(9_123_456_789),
+		Revision: Revision{Cluster: 8_123_456, Step: 12},
+		Position: Position{Log: "k3b9x2", Seq: 123_456},
+	}
+	if n%10 == 0 {
+		job.Phase, job.FinishedAt = Failed, job.UpdatedAt
+		job.Failure = &Failure{Reason: Network, Message: "dial tcp 10.0.0.1:443: connection refused"}
+		for line := range MaxLogTail {
+			job.Failure.LogTail = append(job.Failure.LogTail, fmt.Sprintf("copying blob %d of 20: 12 MB of 400 MB", line))
+		}
+	}
+	return job
+}
+
+const benchmarkPulls = 1000
+
+func BenchmarkDecode1000Pulls(b *testing.B) {
+	var binaries, texts [benchmarkPulls][]byte
+	for i := range benchmarkPulls {
+		job := typical(i)
+		binaries[i] = encode(b, job)
+		text, err := json.Marshal(job)
+		if err != nil {
+			b.Fatal(err)
+		}
+		texts[i] = text
+	}
+	b.Run("binary", func(b *testing.B) { benchmarkDecode(b, binaries[:], (*Job).UnmarshalBinary) })
+	b.Run("json", func(b *testing.B) {
+		benchmarkDecode(b, texts[:], func(job *Job, text []byte) error { return json.Unmarshal(text, job) })
+	})
+}
+
+func benchmarkDecode(b *testing.B, encoded [][]byte, decode func(*Job, []byte) error) {
+	size := 0
+	for _, one := range encoded {
+		size += len(one)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, one := range encoded {
+			if err := decode(new(Job), one); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(size)/benchmarkPulls, "bytes/pull")
+}
+
+func BenchmarkEncode1000Pulls(b *testing.B) {
+	var jobs [benchmarkPulls]*Job
+	for i := range jobs {
+		jobs[i] = typical(i)
+	}
+	b.ReportAllocs()
+	var buffer []byte
+	for b.Loop() {
+		buffer = buffer[:0]
+		for _, job := range jobs {
+			var err error
+			if buffer, err = job.AppendBinary(buffer); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

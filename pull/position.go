@@ -1,0 +1,68 @@
+package pull
+
+import (
+	"strconv"
+	"strings"
+
+	"pullwatch/usererr"
+)
+
+// Position is a place in the order in which the states of all pulls were published. Replicas that share a log agree on
+// Log and Seq. While a replica cannot reach the shared log, or has none, it publishes by itself: Replica and Local then
+// say where, behind the place that it had reached in the shared log. The zero Position stands for no place.
+type Position struct {
+	// Log names the shared log, and is empty without one; Seq grows by one with each state in it.
+	Log string
+	Seq uint64
+	// Replica names the replica that published by itself, and is empty for what the shared log holds; Local grows with
+	// each state that the replica takes.
+	Replica string
+	Local   uint64
+}
+
+// String returns the position as clients see it: log.seq, ~replica.local, or both.
+func (p Position) String() string {
+	var text string
+	if p.Log != "" {
+		text = p.Log + "." + strconv.FormatUint(p.Seq, 36)
+	}
+	if p.Replica != "" {
+		text += "~" + p.Replica + "." + strconv.FormatUint(p.Local, 36)
+	}
+	return text
+}
+
+// ParsePosition reads what Job.RevisionID returned. It returns the zero Position for a state that had not been published.
+// An error is a usererr.BadInput.
+func ParsePosition(text string) (Position, error) {
+	var p Position
+	shared, local, published := strings.Cut(text, "~")
+	cluster, step, unpublished := strings.Cut(text, "-")
+	ok := true
+	switch {
+	case unpublished:
+		_, err := strconv.ParseUint(cluster, 36, 64)
+		_, stepErr := strconv.ParseUint(step, 36, 64)
+		ok = err == nil && stepErr == nil
+	case shared != "" || !published:
+		p.Log, p.Seq, ok = parsePlace(shared)
+	}
+	if published && ok {
+		p.Replica, p.Local, ok = parsePlace(local)
+	}
+	if !ok {
+		return Position{}, usererr.New(usererr.BadInput, "%q is no revision; give the revision of an update as it came", Truncate(text, 100))
+	}
+	return p, nil
+}
+
+// parsePlace reads a name and a number in base 36.
+func parsePlace(text string) (name string, n uint64, ok bool) {
+	name, digits, _ := strings.Cut(text, ".")
+	const longest = 32
+	if name == "" || len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(digits, 36, 64)
+	return name, n, err == nil
+}

@@ -1,0 +1,53 @@
+package resolvers
+
+import (
+	"context"
+
+	"pullwatch/feed"
+	"pullwatch/pull"
+)
+
+// require makes the next queries on this replica show what a mutation led to.
+func (r *Resolver) require(job *pull.Job) *pull.Job {
+	if job != nil {
+		r.Lists.Require(job.Revision.Cluster)
+	}
+	return job
+}
+
+// find returns a pull; nil when there is none.
+func (r *Resolver) find(ctx context.Context, id string) (*pull.Job, error) {
+	if err := r.Updates.AwaitFilled(ctx); err != nil {
+		return nil, err
+	}
+	if job := r.Updates.Latest(id); job != nil {
+		return job, nil
+	}
+	return r.Pulls.Find(ctx, id)
+}
+
+// subscribe opens a subscription to the pulls in ids, nil for all, behind a revision if one is given.
+func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (*feed.Subscription, error) {
+	var from pull.Position
+	if after != nil {
+		var err error
+		if from, err = pull.ParsePosition(*after); err != nil {
+			return nil, err
+		}
+	}
+	// A client that reconnects while the server starts must not be told that its pulls do not exist.
+	if err := r.Updates.AwaitFilled(ctx); err != nil {
+		return nil, err
+	}
+	r.Updates.Await(ctx, from)
+	for _, id := range ids {
+		// Another replica may have started it a moment ago. The first one that nobody knows ends this.
+		if job, err := r.find(ctx, id); err != nil || job == nil {
+			if err != nil {
+				return nil, err
+			}
+			break
+		}
+	}
+	return r.Updates.Subscribe(ids, from)
+}
