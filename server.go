@@ -169,7 +169,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	s.announce(log, listener.Addr())
+	s.announce(log, listener.Addr(), redisSettings)
 
 	if cluster != nil {
 		group.Go(func() error {

@@ -177,17 +177,21 @@ func (s *serveSettings) newLogger(level slog.Level) *slog.Logger {
 }
 
 // announce logs where the server can be reached, and what it is not.
-func (s *serveSettings) announce(log *slog.Logger, at net.Addr) {
+func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings) {
+	redis := "none"
+	if shared != nil {
+		redis = shared.String()
+	}
 	scheme := "http"
 	if s.TLSCert != "" {
 		scheme = "https"
 	}
 	url := fmt.Sprintf("%s://%s/", scheme, at)
 	if s.Demo {
-		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url, "namespace", s.Namespace)
+		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url, "namespace", s.Namespace, "redis", redis)
 		return
 	}
-	log.Info("serving", "url", url, "namespace", s.Namespace)
+	log.Info("serving", "url", url, "namespace", s.Namespace, "redis", redis)
 }
 
 // mirrorSettings are the flags of the copier.

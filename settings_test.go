@@ -24,6 +24,9 @@ func TestSettingsAreChecked(t *testing.T) {
 		"deadline below a second":    {func(s *serveSettings) { s.PullDeadline = time.Millisecond }, "--pull-deadline"},
 		"drain longer than SIGTERM":  {func(s *serveSettings) { s.DrainTimeout = time.Minute }, "--drain-timeout"},
 		"no pulls in the demo":       {func(s *serveSettings) { s.DemoPulls = 0 }, "--demo-pulls"},
+		"Sentinel without a master":  {func(s *serveSettings) { s.RedisURL = "redis+sentinel://a:1,b:2" }, "--redis-url"},
+		"Redis cluster with login":   {func(s *serveSettings) { s.RedisURL = "rediss+cluster://u:p@a:1,b:2" }, ""},
+		"braces in a key":            {func(s *serveSettings) { s.RedisPrefix = "{a}" }, "--redis-prefix"},
 		"destination is no registry": {func(s *serveSettings) { s.Destination = "mirror" }, "--destination"},
 	} {
 		t.Run(name, func(t *testing.T) {
