@@ -19,6 +19,7 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds nothing but this program, so it brings its own roots
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
@@ -69,8 +70,11 @@ func main() {
 func serve(ctx context.Context, s *serveSettings) error {
 	log := s.newLogger(s.level())
 	slog.SetDefault(log)
-	// client-go tells at the level of information what is of no interest while all is well.
-	klog.SetSlogLogger(s.newLogger(max(s.level(), slog.LevelWarn)))
+	// client-go tells of every attempt while something is away, and as errors of what is none. What matters is told here.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	if s.level() == slog.LevelDebug {
+		klog.SetSlogLogger(log)
+	}
 
 	// What requests need goes on until the last of them has been answered.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,7 +94,17 @@ func serve(ctx context.Context, s *serveSettings) error {
 	} else if config, err = s.useCluster(); err != nil {
 		return err
 	}
+	health, err := kube.NewHealth(config, log)
+	if err != nil {
+		return err
+	}
 	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("kubernetes client: %w", err)
+	}
+	leaseConfig := rest.CopyConfig(config)
+	leaseConfig.Timeout = kube.LeaseTimeout
+	leases, err := coordinationv1client.NewForConfig(leaseConfig)
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}
@@ -134,7 +148,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	pulls, err := kube.NewPulls(client, kube.JobSettings{
 		Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
 		Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,
-	}, destination, shared, tracker, log)
+	}, destination, shared, tracker, health, log)
 	if err != nil {
 		return err
 	}
@@ -143,8 +157,9 @@ func serve(ctx context.Context, s *serveSettings) error {
 			return fmt.Errorf("job template %s: %w", s.JobTemplate, err)
 		}
 	}
-	leader = kube.NewLeader(client, s.Namespace, identity(replica), s.MaxParallel, watch, succession, log)
+	leader = kube.NewLeader(client, leases, s.Namespace, identity(replica), s.MaxParallel, watch, succession, log)
 	kube.RegisterMetrics(metrics, watch, leader)
+	health.Register(metrics)
 	lists := cache.NewLists(cache.Options{
 		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream},
 		Redis: commands, Keys: s.keys(), Leads: leader.Leads,
@@ -182,13 +197,21 @@ func serve(ctx context.Context, s *serveSettings) error {
 	group.Go(func() error { return kube.NewCopierLogs(client, tracker, log).Run(work) })
 	group.Go(func() error { return lists.Run(work) })
 	group.Go(func() error { return ready.run(work, hub, lists) })
+	resigned := make(chan struct{})
 	if stream == nil {
 		defer watch.Demand()()
 	} else {
-		group.Go(func() error { return stream.Run(work) })
+		group.Go(func() error {
+			// The leader's last word goes through it.
+			streaming, stop := context.WithCancel(context.WithoutCancel(work))
+			defer stop()
+			defer context.AfterFunc(work, func() { <-resigned; stop() })()
+			return stream.Run(streaming)
+		})
 		group.Go(func() error { return kube.StandIn(work, watch, stream) })
 	}
 	group.Go(func() error {
+		defer close(resigned)
 		// Another replica may lead as soon as this one begins to stop.
 		leading, stop := context.WithCancel(work)
 		defer context.AfterFunc(ctx, stop)()

@@ -122,6 +122,14 @@ func (s *serveSettings) useCluster() (*rest.Config, error) {
 	if s.Namespace, _, err = loader.Namespace(); err != nil {
 		return nil, fmt.Errorf("namespace of the Jobs: %w", err)
 	}
+	// client-go notices only after 45 s that an API server hangs, unless it is told here; it takes that from nowhere else.
+	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "5", "HTTP2_PING_TIMEOUT_SECONDS": "3"} {
+		if os.Getenv(name) == "" {
+			if err := os.Setenv(name, seconds); err != nil {
+				return nil, err
+			}
+		}
+	}
 	// A burst of starts is 100 Jobs; client-go's default of 5 calls a second would take 20 s for them.
 	config.QPS, config.Burst = 100, 200
 	config.ContentType = "application/vnd.kubernetes.protobuf"

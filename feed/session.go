@@ -134,21 +134,26 @@ func (s *Stream) check(ctx context.Context, log string, place uint64) error {
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lacking := s.Hub.load(c, time.Now())
-	s.attached = c.log
+	s.Hub.load(c, time.Now())
+	s.attached, s.settledPlace = c.log, 0
 	s.heard = time.Now().Add(-c.silence)
-	for _, l := range lacking {
+	s.attachments.Add(1)
+	s.catchUp()
+	s.setLive(c.silence < s.silence)
+	if s.live {
+		s.Hub.Complete()
+	}
+}
+
+// catchUp has the log told what it lacks.
+func (s *Stream) catchUp() {
+	for _, l := range s.Hub.lacking() {
 		s.pending.state(l.job)
 		if l.gone {
 			s.pending.gone(l.job.ID)
 		}
 	}
 	s.accept()
-	s.attachments.Add(1)
-	s.setLive(c.silence < s.silence)
-	if s.live {
-		s.Hub.Complete()
-	}
 }
 
 // detach turns what is published to the Hub alone.
@@ -189,7 +194,11 @@ func (s *Stream) setLive(live bool) {
 func (s *Stream) judge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setLive(s.attached != "" && time.Since(s.heard) < s.silence)
+	live := s.attached != "" && time.Since(s.heard) < s.silence
+	if live && !s.live {
+		s.catchUp() // with what this replica has published by itself
+	}
+	s.setLive(live)
 }
 
 // apply takes one entry of the log.

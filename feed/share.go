@@ -27,8 +27,8 @@ func (h *Hub) sharedPlace() (log string, place uint64) {
 	return h.shared, h.place
 }
 
-// load takes all that the shared log holds, and returns what it lacks.
-func (h *Hub) load(c *contents, now time.Time) (lacking []state) {
+// load takes all that the shared log holds.
+func (h *Hub) load(c *contents, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, k := range h.latest {
@@ -46,19 +46,27 @@ func (h *Hub) load(c *contents, now time.Time) (lacking []state) {
 	}
 	h.jobs, h.pods = max(h.jobs, c.marks.jobs), max(h.pods, c.marks.pods)
 	for id, k := range h.latest {
-		switch {
-		case k.place > 0:
-		case !k.gone && k.job.Revision.Cluster <= min(c.marks.jobs, c.marks.pods):
-			// The log held it and has forgotten it since: its Job is gone.
-			if !k.job.Phase.Final() {
-				h.take(pull.LostJob(k.job, now), 0)
-			}
-			h.retire(id)
-		default:
-			lacking = append(lacking, state{job: k.job, gone: k.gone})
+		if k.place > 0 || k.gone || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods) {
+			continue
+		}
+		// The log held it and has forgotten it since: its Job is gone.
+		if !k.job.Phase.Final() {
+			h.take(pull.LostJob(k.job, now), 0)
+		}
+		h.retire(id)
+	}
+}
+
+// lacking returns the states that are not known to be in the shared log.
+func (h *Hub) lacking() (states []state) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range h.latest {
+		if k.place == 0 {
+			states = append(states, state{job: k.job, gone: k.gone})
 		}
 	}
-	return lacking
+	return states
 }
 
 // follow takes the next entry of the shared log.

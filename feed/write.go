@@ -40,10 +40,11 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	if beat && marked.jobs > 0 {
 		operations = append(operations, operation{kind: entryBeat})
 	}
-	if len(operations) == 0 {
-		return more
+	var place uint64
+	var err error
+	if len(operations) > 0 {
+		place, err = s.journal.append(ctx, log, marked, false, operations...)
 	}
-	place, err := s.journal.append(ctx, log, marked, false, operations...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -53,7 +54,7 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 		return false
 	}
 	if !more {
-		s.settled, s.settledPlace = accepted, place
+		s.settled, s.settledPlace = accepted, max(s.settledPlace, place)
 	}
 	s.progress.Notify()
 	return more

@@ -16,11 +16,7 @@ import (
 
 // Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
 func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
-	state, err := p.cancel(ctx, id)
-	if err != nil {
-		return nil, p.asUserError(err, "cancel a pull")
-	}
-	return state, nil
+	return guarded(ctx, p, "cancel a pull", func(ctx context.Context) (*pull.Job, error) { return p.cancel(ctx, id) })
 }
 
 func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {

@@ -20,8 +20,13 @@ func userError(err error, what string) *usererr.Error {
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return usererr.Wrap(err, usererr.Internal, "Kubernetes refused to %s; the server's log says why", what)
 	default:
-		return usererr.Wrap(err, usererr.Unavailable, "Kubernetes does not answer, so pullwatch cannot %s; try again in a moment", what)
+		return unanswered(err, what)
 	}
+}
+
+// unanswered is the error of who asked for something while Kubernetes does not answer.
+func unanswered(cause error, what string) *usererr.Error {
+	return usererr.Wrap(cause, usererr.Unavailable, "Kubernetes does not answer, so pullwatch cannot %s; try again in a moment", what)
 }
 
 // message returns what the API server itself said.

@@ -17,6 +17,10 @@ import (
 // Find returns the state of a pull that is not known yet, read from the API server, and makes it known; nil when there
 // is no such pull. It takes 10 s at most.
 func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
+	return guarded(ctx, p, "look for a pull", func(ctx context.Context) (*pull.Job, error) { return p.find(ctx, id) })
+}
+
+func (p *Pulls) find(ctx context.Context, id string) (*pull.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	job, err := p.get(ctx, id)
@@ -24,14 +28,14 @@ func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, p.asUserError(err, "look for a pull")
+		return nil, err
 	}
 	if _, err := identify(job); err != nil {
 		return nil, nil
 	}
 	state, err := p.read(ctx, job)
 	if err != nil {
-		return nil, p.asUserError(err, "look for a pull")
+		return nil, err
 	}
 	p.known.Flush(ctx)
 	return p.newest(state), nil

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
@@ -40,7 +41,7 @@ const resignTimeout = time.Second
 // Leader does what must be done once for all replicas, while this replica holds the Lease: it watches the cluster, lets
 // queued pulls start, records how attempts ended, and prunes history.
 type Leader struct {
-	client      kubernetes.Interface
+	leases      coordinationv1client.LeasesGetter
 	jobs        batchv1client.JobInterface
 	namespace   string
 	identity    string
@@ -52,11 +53,15 @@ type Leader struct {
 	leads       atomic.Bool
 }
 
+// LeaseTimeout is the timeout of requests for the Lease: a replica that cannot renew it in time must let it go, and one that
+// competes for it must not wait for a connection that hangs.
+const LeaseTimeout = 2 * time.Second
+
 // NewLeader returns a Leader that competes for the Lease under identity, a name that no other replica has, and lets
-// maxParallel pulls run at a time. succession is nil when the replicas have no way to talk to each other.
-func NewLeader(client kubernetes.Interface, namespace, identity string, maxParallel int, watch *Watch, succession Succession, log *slog.Logger) *Leader {
+// maxParallel pulls run at a time. leases is a client whose timeout is LeaseTimeout. succession is nil when the replicas have no way to talk to each other.
+func NewLeader(client kubernetes.Interface, leases coordinationv1client.LeasesGetter, namespace, identity string, maxParallel int, watch *Watch, succession Succession, log *slog.Logger) *Leader {
 	return &Leader{
-		client: client, jobs: client.BatchV1().Jobs(namespace), namespace: namespace, identity: identity,
+		leases: leases, jobs: client.BatchV1().Jobs(namespace), namespace: namespace, identity: identity,
 		maxParallel: maxParallel, watch: watch, tracker: watch.tracker, succession: succession, log: log,
 	}
 }
@@ -80,7 +85,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.namespace, Name: leaseName},
-			Client:     l.client.CoordinationV1(),
+			Client:     l.leases,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
 		},
 		Name:          leaseName,
@@ -144,6 +149,9 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	wait, told := shortest, false
 	for ctx.Err() == nil {
 		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.prune(ctx))
+		if errors.Is(err, errTermOver) {
+			return
+		}
 		if err == nil || ctx.Err() != nil {
 			wait, told = shortest, false
 			select {

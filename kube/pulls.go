@@ -43,20 +43,21 @@ type Pulls struct {
 	destination string
 	known       Known
 	tracker     *Tracker
+	health      *Health
 	log         *slog.Logger
 }
 
 // NewPulls returns Pulls that make Jobs as settings say and copy to destination, as pull.ParseDestination returned it,
 // unless a caller names another; empty for none. They tell tracker what they do while its watch runs, and known
-// otherwise. It returns an error when the Job template in settings is no good.
-func NewPulls(client kubernetes.Interface, settings JobSettings, destination string, known Known, tracker *Tracker, log *slog.Logger) (*Pulls, error) {
+// otherwise, and give up what they do when health, which observes client, finds the API server away. It returns an error when the Job template in settings is no good.
+func NewPulls(client kubernetes.Interface, settings JobSettings, destination string, known Known, tracker *Tracker, health *Health, log *slog.Logger) (*Pulls, error) {
 	prototype, err := newJobPrototype(settings)
 	if err != nil {
 		return nil, err
 	}
 	return &Pulls{
 		jobs: client.BatchV1().Jobs(settings.Namespace), pods: client.CoreV1().Pods(settings.Namespace),
-		prototype: prototype, destination: destination, known: known, tracker: tracker, log: log,
+		prototype: prototype, destination: destination, known: known, tracker: tracker, health: health, log: log,
 	}, nil
 }
 
@@ -96,6 +97,10 @@ func (p *Pulls) Start(ctx context.Context, images []string, destination *string)
 	if to == "" {
 		return nil, usererr.New(usererr.BadInput, "no destination is given and the server has no default; give input.destination or start the server with --destination")
 	}
+	return guarded(ctx, p, "start pulls", func(ctx context.Context) ([]*pull.StartResult, error) { return p.startAll(ctx, images, to) })
+}
+
+func (p *Pulls) startAll(ctx context.Context, images []string, to string) ([]*pull.StartResult, error) {
 	if err := p.known.AwaitFilled(ctx); err != nil {
 		return nil, err
 	}
@@ -125,7 +130,7 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.S
 		}
 	}
 	if err != nil {
-		result.Error = p.asUserError(err, "start a pull")
+		result.Error = asUserError(ctx, err, "start a pull")
 		if cause := errors.Unwrap(result.Error); cause != nil {
 			p.log.Warn("a pull could not be started", "image", given, "error", cause)
 		}
@@ -187,11 +192,7 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 // Retry starts a failed pull again. It returns the new pull, or the one of the same image and destination that has not
 // ended, so that retrying twice starts it once.
 func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
-	state, err := p.retry(ctx, id)
-	if err != nil {
-		return nil, p.asUserError(err, "retry a pull")
-	}
-	return state, nil
+	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.Job, error) { return p.retry(ctx, id) })
 }
 
 func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
@@ -222,10 +223,29 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	return p.newest(state), nil
 }
 
+// guarded does something that needs the API server and gives it up when that is found away. Its error is a usererr.Error,
+// for which what completes "pullwatch cannot …".
+func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.Context) (T, error)) (T, error) {
+	var none T
+	ctx, release, err := p.health.guard(ctx)
+	if err != nil {
+		return none, asUserError(ctx, err, what)
+	}
+	defer release()
+	result, err := do(ctx)
+	if err != nil {
+		return none, asUserError(ctx, err, what)
+	}
+	return result, nil
+}
+
 // asUserError says in words for the caller why Kubernetes would not do something.
-func (p *Pulls) asUserError(err error, what string) *usererr.Error {
+func asUserError(ctx context.Context, err error, what string) *usererr.Error {
 	if e, ok := errors.AsType[*usererr.Error](err); ok {
 		return e
+	}
+	if errors.Is(context.Cause(ctx), errAway) {
+		return unanswered(nil, what) // of which the log tells once, not for each caller
 	}
 	return userError(err, what)
 }

@@ -41,7 +41,8 @@ type replica struct {
 // refusing is a round tripper that can fail, and break what it has let through.
 type refusing struct {
 	http.RoundTripper
-	on atomic.Bool
+	on    atomic.Bool
+	hangs atomic.Bool
 
 	mu     sync.Mutex
 	bodies []io.Closer
@@ -61,6 +62,10 @@ func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.on.Load() {
 		return nil, errors.New("connection refused")
 	}
+	if r.hangs.Load() {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
 	response, err := r.RoundTripper.RoundTrip(req)
 	if err == nil {
 		r.mu.Lock()
@@ -75,7 +80,7 @@ func newReplica(t *testing.T, api *fakeapi.Server, name string, maxParallel int)
 	t.Helper()
 	r := newReplicaOf(t, api, feed.New(name))
 	r.watch.Demand()
-	r.run(t, NewLeader(r.client, testNamespace, name, maxParallel, r.watch, nil, quiet))
+	r.run(t, NewLeader(r.client, r.client.CoordinationV1(), testNamespace, name, maxParallel, r.watch, nil, quiet))
 	if err := r.watch.AwaitSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +95,10 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	config := api.Config()
 	r := &replica{hub: hub, refuse: &refusing{RoundTripper: config.Transport}}
 	config.Transport = r.refuse
-	var err error
+	health, err := NewHealth(config, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r.client, err = kubernetes.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +106,7 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	r.watch = NewWatch(r.client, testNamespace, r.tracker, quiet)
 	r.pulls, err = NewPulls(r.client, JobSettings{
 		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
-	}, "harbor.example/mirror", r.hub, r.tracker, quiet)
+	}, "harbor.example/mirror", r.hub, r.tracker, health, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,13 +25,19 @@ type lease interface {
 	Check(tolerance time.Duration) error
 }
 
-// check returns an error when the Lease may have run out. A process that was stopped for some time does not know that
+// errTermOver means that another replica may lead by now.
+var errTermOver = errors.New("the Lease is lost")
+
+// check returns errTermOver when the Lease may have run out. A process that was stopped for some time does not know that
 // until it has tried to renew the Lease, and another replica may lead by then.
 func (t *term) check() error {
 	if !t.lease.IsLeader() {
-		return fmt.Errorf("the Lease %s is lost", leaseName)
+		return errTermOver
 	}
-	return t.lease.Check(renewDeadline - leaseDuration)
+	if err := t.lease.Check(renewDeadline - leaseDuration); err != nil {
+		return fmt.Errorf("%w: %w", errTermOver, err)
+	}
+	return nil
 }
 
 // patch changes a Job; one that is gone needs no change.

@@ -1,0 +1,168 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// probeAfter is how long a mutation waits for the API server before that is asked whether it is there at all.
+	probeAfter = 500 * time.Millisecond
+	// probeTimeout bounds that question.
+	probeTimeout = time.Second
+	// failuresToAway is how many requests must fail in a row: a single one may have met with a connection's end.
+	failuresToAway = 2
+)
+
+// errAway is why a mutation ends that found no API server.
+var errAway = errors.New("the API server does not answer")
+
+// Health tells whether the API server answers. It learns that from how this process's own requests fare, of which there are
+// always some: each replica competes for the Lease.
+type Health struct {
+	client *http.Client
+	url    string
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	failures int
+	// present ends when the API server is found away, and is another context once it is back.
+	present context.Context
+	leave   context.CancelFunc
+}
+
+// NewHealth returns a Health that observes the requests of all clients that are made with config from then on, and logs
+// when the API server is found away and when it is back.
+func NewHealth(config *rest.Config, log *slog.Logger) (*Health, error) {
+	h := &Health{log: log}
+	h.present, h.leave = context.WithCancel(context.Background())
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return observer{next, h} })
+	probing := rest.CopyConfig(config)
+	probing.Timeout = probeTimeout
+	var err error
+	if h.client, err = rest.HTTPClientFor(probing); err != nil {
+		return nil, fmt.Errorf("kubernetes client: %w", err)
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes client: %w", err)
+	}
+	h.url = base.ResolveReference(&url.URL{Path: "/readyz"}).String()
+	return h, nil
+}
+
+// Register registers with r whether the API server answers.
+func (h *Health) Register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "pullwatch_kubernetes_present",
+		Help: "1 while the API server answers this replica, 0 while it does not: mutations fail at once then.",
+	}, func() float64 {
+		if h.whilePresent().Err() != nil {
+			return 0
+		}
+		return 1
+	}))
+}
+
+func (h *Health) whilePresent() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.present
+}
+
+// guard returns a context that ends when ctx does or, with the cause errAway, when the API server is found away, and the
+// function that releases it. While it is known to be away that has happened already, and the error is errAway. A caller that takes long has the API server asked whether it is there.
+func (h *Health) guard(ctx context.Context) (context.Context, func(), error) {
+	present := h.whilePresent()
+	ctx, cancel := context.WithCancelCause(ctx)
+	if present.Err() != nil {
+		cancel(errAway)
+		return ctx, nil, errAway
+	}
+	unlink := context.AfterFunc(present, func() { cancel(errAway) })
+	var probing sync.WaitGroup
+	probing.Go(func() {
+		timer := time.NewTimer(probeAfter)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+			h.probe(ctx)
+		}
+	})
+	return ctx, func() {
+		unlink()
+		cancel(nil)
+		probing.Wait()
+	}, nil
+}
+
+// probe asks the API server whether it is there. Any answer will do.
+func (h *Health) probe(ctx context.Context) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url, nil)
+	if err != nil {
+		return
+	}
+	response, err := h.client.Do(request)
+	if err == nil {
+		response.Body.Close()
+		return
+	}
+	if ctx.Err() == nil {
+		h.failed(failuresToAway, err)
+	}
+}
+
+// failed takes the error of the last of some requests.
+func (h *Health) failed(requests int, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failures += requests
+	if h.failures < failuresToAway || h.present.Err() != nil {
+		return
+	}
+	h.log.Warn("Kubernetes does not answer: lists come from the cache, mutations are refused", "error", err)
+	h.leave()
+}
+
+// answered takes that a request was answered.
+func (h *Health) answered() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failures = 0
+	if h.present.Err() != nil {
+		h.log.Info("Kubernetes answers again")
+		h.present, h.leave = context.WithCancel(context.Background())
+	}
+}
+
+// observer tells Health how requests fare.
+type observer struct {
+	next   http.RoundTripper
+	health *Health
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := o.next.RoundTrip(request)
+	switch {
+	case err != nil && errors.Is(request.Context().Err(), context.Canceled):
+		// It was given up, which says nothing.
+	case err != nil:
+		o.health.failed(1, err)
+	case response.StatusCode == http.StatusBadGateway, response.StatusCode == http.StatusServiceUnavailable:
+		o.health.failed(1, errors.New(response.Status))
+	default:
+		o.health.answered()
+	}
+	return response, err
+}
