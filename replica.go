@@ -30,12 +30,19 @@ type knowledge struct {
 func (k knowledge) Watching() bool { return k.watch.Live() }
 
 // Current reports whether what happens in the cluster arrives at this replica.
-func (k knowledge) Current() bool { return k.watch.Live() || (k.stream != nil && k.stream.Live()) }
+func (k knowledge) Current() bool {
+	return k.watch.Live() || (k.stream != nil && k.stream.Live() && time.Since(k.stream.Heard()) < cache.ActiveTTL)
+}
 
 // Snapshot returns the lists as they are known.
 func (k knowledge) Snapshot() cache.Snapshot {
-	version, _ := k.Marked() // before the lists are taken, so that they hold all of it
-	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version}
+	// Both before the lists are taken, so that they are no older than is said of them.
+	version, _ := k.Marked()
+	asOf := time.Now()
+	if k.stream != nil && !k.watch.Live() {
+		asOf = k.stream.Heard()
+	}
+	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version, AsOf: asOf}
 }
 
 // source loads the lists from the cluster.

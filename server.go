@@ -128,6 +128,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	hub.Register(metrics)
 	var (
 		leader     *kube.Leader
+		watch      *kube.Watch
 		stream     *feed.Stream
 		shared     pullFeed = hub
 		succession kube.Succession
@@ -138,13 +139,14 @@ func serve(ctx context.Context, s *serveSettings) error {
 		defer client.Close()
 		commands = client.Commands()
 		stream = feed.NewStream(feed.Options{
-			Hub: hub, Redis: client.Stream(), Keys: s.keys(), Leads: func() bool { return leader.Leads() }, Log: log,
+			Hub: hub, Redis: client.Stream(), Keys: s.keys(), Log: log,
+			Leads: func() bool { return leader.Leads() }, Watches: func() bool { return watch.Live() },
 		})
 		stream.RegisterStream(metrics)
 		shared, succession = stream, stream
 	}
 	tracker := kube.NewTracker(shared, log)
-	watch := kube.NewWatch(client, s.Namespace, tracker, log)
+	watch = kube.NewWatch(client, s.Namespace, tracker, log)
 	pulls, err := kube.NewPulls(client, kube.JobSettings{
 		Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
 		Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,

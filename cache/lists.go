@@ -44,6 +44,8 @@ type Snapshot struct {
 	Active, Failed []*pull.Job
 	// Version is a resourceVersion of Jobs: the lists show every change up to it.
 	Version uint64
+	// AsOf is when the lists were known to be true; of what a Source has loaded it need not be set.
+	AsOf time.Time
 }
 
 func (s *Snapshot) jobs(k kind) []*pull.Job {

@@ -71,9 +71,13 @@ func newLocal() *local {
 	return l
 }
 
-func (l *local) Watching() bool                     { return l.watching.Load() }
-func (l *local) Current() bool                      { return l.watching.Load() || l.current.Load() }
-func (l *local) Snapshot() Snapshot                 { return *l.snapshot.Load() }
+func (l *local) Watching() bool { return l.watching.Load() }
+func (l *local) Current() bool  { return l.watching.Load() || l.current.Load() }
+func (l *local) Snapshot() Snapshot {
+	s := *l.snapshot.Load()
+	s.AsOf = time.Now()
+	return s
+}
 func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
 
 // know makes the hub know the lists of version.

@@ -34,7 +34,7 @@ func (l *Lists) takeLocal(required uint64) (both, Snapshot) {
 	for k := range kinds {
 		found[k] = &entry{
 			jobs: snapshot.jobs(k), version: snapshot.Version, meets: max(required, snapshot.Version),
-			asOf: began, freshUntil: began.Add(memoryTTL), kept: watching, from: tierWatch,
+			asOf: snapshot.AsOf, freshUntil: began.Add(memoryTTL), kept: watching, from: tierWatch,
 		}
 		if watching {
 			found[k].freshUntil = began.Add(k.ttl())

@@ -36,11 +36,10 @@ const (
 // new log from its own Hub.
 type Stream struct {
 	*Hub
-	journal journal
-	// leads reports whether this replica holds the Lease.
-	leads  func() bool
-	log    *slog.Logger
-	vacant chan struct{}
+	journal        journal
+	leads, watches func() bool
+	log            *slog.Logger
+	vacant         chan struct{}
 	// entry is the last one that was read, as Redis names it. It is the reader's alone.
 	entry string
 	// attachments and lag are for metrics; lag is in nanoseconds.
@@ -75,15 +74,17 @@ type Options struct {
 	Redis redis.UniversalClient
 	// Keys begins the names of all keys. It has a hash tag, so that a Redis Cluster keeps them together.
 	Keys string
-	// Leads reports whether this replica holds the Lease: it alone begins a new log and gives signs of life.
+	// Leads reports whether this replica holds the Lease: it alone begins a new log.
 	Leads func() bool
-	Log   *slog.Logger
+	// Watches reports whether this replica's own watch is live: a leader gives signs of life only while it is.
+	Watches func() bool
+	Log     *slog.Logger
 }
 
 // NewStream returns a Stream that does nothing but publish to its Hub until it runs.
 func NewStream(o Options) *Stream {
 	return &Stream{
-		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
+		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, watches: o.Watches, log: o.Log,
 		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {}, silence: longestSilence, sent: map[string]bool{},
 	}
 }
@@ -206,6 +207,13 @@ func (s *Stream) Live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live
+}
+
+// Heard returns when a leader that watches the cluster last gave a sign of life, as this replica heard it.
+func (s *Stream) Heard() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard
 }
 
 // LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the subscription.

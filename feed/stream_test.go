@@ -35,7 +35,7 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	client := redisclient.New(settings, log, prometheus.NewRegistry())
 	r := &replica{}
 	r.leading.Store(leads)
-	r.Stream = NewStream(Options{Hub: New(name), Redis: client.Stream(), Keys: "test:{a}:", Leads: r.leading.Load, Log: log})
+	r.Stream = NewStream(Options{Hub: New(name), Redis: client.Stream(), Keys: "test:{a}:", Leads: r.leading.Load, Watches: r.leading.Load, Log: log})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.Run(ctx) })

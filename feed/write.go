@@ -16,7 +16,7 @@ func (s *Stream) write(ctx context.Context) {
 			return
 		case <-s.wake:
 		case <-beat.C:
-			due = s.leads()
+			due = s.leads() && s.watches()
 		}
 		for s.writeBatch(ctx, due) {
 		}
