@@ -31,8 +31,8 @@ generate: ## make the generated files anew
 	go generate ./...
 	go mod tidy
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## measure how fast lists are answered, on the cluster that e2e would use, and write docs/performance.md
+	go run ./bench $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
 	cd e2e && go test -count=1 -timeout 45m -v ./...

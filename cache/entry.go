@@ -18,7 +18,7 @@ const (
 
 func (k kind) String() string { return [...]string{"active", "failed"}[k] }
 
-func (k kind) ttl() time.Duration { return [...]time.Duration{ActiveTTL, FailedTTL}[k] }
+func (k kind) ttl() time.Duration { return [...]time.Duration{ActiveTTL, failedTTL}[k] }
 
 // tier is where an answer comes from.
 type tier int
@@ -58,7 +58,7 @@ type entry struct {
 func (e *entry) newer(other *entry) bool {
 	same := e.stamp != "" && e.stamp == other.stamp
 	later := cmp.Or(e.asOf.Compare(other.asOf), cmp.Compare(e.meets, other.meets)) > 0
-	return !same && later && e.version >= other.version
+	return !same && later && e.version >= other.version && e.meets >= other.meets
 }
 
 // lateTier is the tier of an answer with e when nothing newer could be had.

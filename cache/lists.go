@@ -25,7 +25,7 @@ import (
 // How long a list that nobody refreshes is answered with.
 const (
 	ActiveTTL = 5 * time.Second
-	FailedTTL = 30 * time.Second
+	failedTTL = 30 * time.Second
 )
 
 const (

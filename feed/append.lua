@@ -1,7 +1,7 @@
 -- Appends entries to the shared log. Returns the place of its last entry.
 -- KEYS: pulls, updates, gone.
 -- ARGV: name of the log, random number, longest stream, retired pulls to remember, marks, time, '1' when the log is
---       complete with this, then for each entry: kind, id, order key, payload.
+--       complete with this, length of an order key, digits of a place, then for each entry: kind, id, order key, payload.
 -- A state that does not supersede the one that the log holds is passed over, so it does no harm when several replicas
 -- append the same ones.
 local pulls, updates, gone = KEYS[1], KEYS[2], KEYS[3]
@@ -9,7 +9,7 @@ if redis.call('HGET', pulls, '#log') ~= ARGV[1] then
   return redis.error_reply('NOLOG the log is another one')
 end
 local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local orderLength, placeLength = 41, 16
+local orderLength, placeLength = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local function add(kind, id, payload)
   if kind == 'b' then
@@ -21,7 +21,7 @@ local function add(kind, id, payload)
   return place
 end
 
-for i = 8, #ARGV, 4 do
+for i = 10, #ARGV, 4 do
   local kind, id, order, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if kind == 's' then
     local known = redis.call('HGET', pulls, id)
@@ -35,6 +35,7 @@ for i = 8, #ARGV, 4 do
     if known and string.sub(known, flag, flag) == '0' then
       add(kind, id, '')
       redis.call('HSET', pulls, id, string.sub(known, 1, flag - 1) .. '1' .. string.sub(known, flag + 1))
+      redis.call('LREM', gone, 0, id) -- its name may have been another pull's before
       redis.call('RPUSH', gone, id)
       while redis.call('LLEN', gone) > remembered do
         local oldest = redis.call('LPOP', gone)
@@ -52,7 +53,11 @@ for i = 8, #ARGV, 4 do
     add(kind, id, payload)
   end
 end
-if marks ~= '0-0' then
+-- A leader that was stopped for some time may know less than the one after it.
+local function jobs(m)
+  return tonumber(string.match(m, '^%d+'))
+end
+if marks ~= '0-0' and jobs(marks) >= jobs(redis.call('HGET', pulls, '#marks') or '0-0') then
   redis.call('HSET', pulls, '#marks', marks)
 end
 -- Nothing stays in Redis for ever once nobody appends any more.

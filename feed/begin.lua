@@ -1,6 +1,6 @@
 -- Begins a new shared log, empty and not ready, unless another one is.
 -- KEYS: pulls, updates, gone. ARGV: name of the new log.
-if redis.call('HGET', KEYS[1], '#ready') then
+if redis.call('HEXISTS', KEYS[1], '#ready') == 1 and redis.call('HEXISTS', KEYS[1], '#log') == 1 then
   return redis.status_reply('OK')
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])

@@ -10,6 +10,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,6 +105,9 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	state.Position = pull.Position{Log: h.shared, Seq: place}
 	if place == 0 {
 		state.Position = pull.Position{Log: h.shared, Seq: h.place, Replica: h.replica, Local: h.seq}
+	}
+	if s.gone { // its name is used again
+		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
 	}
 	s.job, s.seq, s.place, s.gone = &state, h.seq, place, false
 	if r := routeOf(job); !job.Phase.Final() {

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -36,11 +37,21 @@ var (
 	errGap = errors.New("entries of the shared log are missing")
 )
 
+// unreadableError means that Redis holds something else than a log in the form that is expected.
+type unreadableError struct {
+	log   string // its name, empty when it has none
+	cause error
+}
+
+func (e *unreadableError) Error() string { return "the shared log cannot be read: " + e.cause.Error() }
+func (e *unreadableError) Unwrap() error { return e.cause }
+
 // journal is the shared log in Redis.
 type journal struct {
 	redis redis.UniversalClient
 	keys  keys
-	// reads are the calls that wait for entries. One goes on for a moment when nobody waits for it any longer.
+	// reads are the calls that wait for entries. One goes on, and keeps its connection, for a moment when nobody waits for
+	// it any longer: a context does not end it.
 	reads sync.WaitGroup
 }
 
@@ -104,7 +115,7 @@ func (j *journal) append(ctx context.Context, log string, marked marks, complete
 	if complete {
 		ready = "1"
 	}
-	args := []any{log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready}
+	args := []any{log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready, orderLength, placeLength}
 	for _, o := range operations {
 		id, order, payload := o.id, "", []byte(nil)
 		switch o.kind {
@@ -129,7 +140,8 @@ func (j *journal) append(ctx context.Context, log string, marked marks, complete
 	return place, nil
 }
 
-// load returns all that the log holds, and errNoLog when there is none or it is not complete.
+// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when what
+// is there is no log of this form.
 func (j *journal) load(ctx context.Context) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
@@ -146,45 +158,54 @@ func (j *journal) load(ctx context.Context) (*contents, error) {
 	if fields[fieldReady] == "" {
 		return nil, errNoLog
 	}
-	c := &contents{log: fields[fieldLog]}
-	c.place, err = strconv.ParseUint(fields[fieldSeq], 10, 64)
-	if err == nil {
-		c.horizon, err = strconv.ParseUint(fields[fieldHorizon], 10, 64)
-	}
+	c, err := parseContents(fields, now.Val())
 	if err != nil {
-		return nil, fmt.Errorf("load the shared log: %w", err)
+		return nil, &unreadableError{fields[fieldLog], err}
 	}
-	c.marks = parseMarks(fields[fieldMarks])
-	beat, err := strconv.ParseInt(fields[fieldBeat], 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("load the shared log: %w", err)
+	return c, nil
+}
+
+func parseContents(fields map[string]string, now time.Time) (*contents, error) {
+	c := &contents{log: fields[fieldLog], marks: parseMarks(fields[fieldMarks])}
+	var bad error
+	number := func(field string) uint64 {
+		n, err := strconv.ParseUint(fields[field], 10, 63)
+		bad = errors.Join(bad, err)
+		return n
 	}
-	c.silence = now.Val().Sub(time.Unix(beat, 0))
+	c.place, c.horizon = number(fieldSeq), number(fieldHorizon)
+	c.silence = now.Sub(time.Unix(int64(number(fieldBeat)), 0))
+	if c.log == "" {
+		bad = errors.New("it has no name")
+	}
+	if bad != nil {
+		return nil, bad
+	}
 	for id, value := range fields {
 		if strings.HasPrefix(id, "#") {
 			continue
 		}
 		s, err := parseState(value)
 		if err != nil {
-			return nil, fmt.Errorf("load the shared log: pull %s: %w", id, err)
+			return nil, fmt.Errorf("pull %s: %w", id, err)
 		}
 		c.states = append(c.states, s)
 	}
-	slices.SortFunc(c.states, func(a, b state) int { return int(a.place) - int(b.place) })
+	slices.SortFunc(c.states, func(a, b state) int { return cmp.Compare(a.place, b.place) })
 	return c, nil
 }
 
 // parseState reads a field's value as append.lua makes it.
 func parseState(value string) (s state, err error) {
-	const order, place = 41, 16
-	if len(value) < order+place+1 {
+	const flag = orderLength + placeLength
+	if len(value) <= flag {
 		return s, errors.New("its state is too short")
 	}
-	if s.place, err = strconv.ParseUint(value[order:order+place], 10, 64); err != nil {
+	if s.place, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
 		return s, err
 	}
-	s.gone = value[order+place] == '1'
-	s.job, err = decode(value[order+place+1:])
+	s.gone = value[flag] == '1'
+	s.job, err = decode(value[flag+1:])
 	return s, err
 }
 
@@ -196,8 +217,8 @@ func parseMarks(text string) (m marks) {
 	return m
 }
 
-// read waits for entries behind one and returns them; none when blockTime has passed.
-func (j *journal) read(ctx context.Context, behind string) ([]record, error) {
+// read waits for entries of a log behind one and returns them; none when blockTime has passed.
+func (j *journal) read(ctx context.Context, log, behind string) ([]record, error) {
 	type reply struct {
 		streams []redis.XStream
 		err     error
@@ -228,7 +249,7 @@ func (j *journal) read(ctx context.Context, behind string) ([]record, error) {
 	for _, m := range streams[0].Messages {
 		r, err := parseRecord(m)
 		if err != nil {
-			return nil, fmt.Errorf("read the shared log: entry %s: %w", m.ID, err)
+			return nil, &unreadableError{log, fmt.Errorf("entry %s: %w", m.ID, err)}
 		}
 		records = append(records, r)
 	}

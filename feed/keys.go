@@ -56,5 +56,11 @@ var (
 	destroyScript = redis.NewScript(destroySource)
 )
 
+// Lengths within a pull's value: of what pull.Job.OrderKey returns, and of a place in decimal digits.
+const (
+	orderLength = 41
+	placeLength = 16
+)
+
 // noLog is how append.lua begins its error when the log is not the one that was meant.
 const noLog = "NOLOG"

@@ -38,17 +38,38 @@ func (s *Stream) RegisterStream(r prometheus.Registerer) {
 }
 
 // Register registers with r how many pulls there are.
-func (h *Hub) Register(r prometheus.Registerer) {
-	for state, is := range map[string]func(*pull.Job) bool{
-		"active":    func(j *pull.Job) bool { return !j.Phase.Final() },
-		"queued":    func(j *pull.Job) bool { return j.Phase == pull.Queued },
-		"failed":    func(j *pull.Job) bool { return j.Phase == pull.Failed },
-		"succeeded": func(j *pull.Job) bool { return j.Phase == pull.Succeeded },
-	} {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name:        "pullwatch_pulls",
-			Help:        "Pulls whose Jobs exist, by state: active ones have not ended, and queued ones are those of them that wait for a free slot.",
-			ConstLabels: prometheus.Labels{"state": state},
-		}, func() float64 { return float64(len(h.pulls(is))) }))
+func (h *Hub) Register(r prometheus.Registerer) { r.MustRegister(census{h}) }
+
+// census counts the pulls of a Hub.
+type census struct{ hub *Hub }
+
+var pullsDescription = prometheus.NewDesc("pullwatch_pulls",
+	"Pulls whose Jobs exist, by state: active ones have not ended, and queued ones are those of them that wait for a free slot.",
+	[]string{"state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (census) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- pullsDescription }
+
+// Collect implements prometheus.Collector.
+func (c census) Collect(metrics chan<- prometheus.Metric) {
+	counts := map[string]int{"active": 0, "queued": 0, "failed": 0, "succeeded": 0}
+	c.hub.mu.Lock()
+	for _, k := range c.hub.latest {
+		switch {
+		case k.gone:
+		case !k.job.Phase.Final():
+			counts["active"]++
+			if k.job.Phase == pull.Queued {
+				counts["queued"]++
+			}
+		case k.job.Phase == pull.Failed:
+			counts["failed"]++
+		case k.job.Phase == pull.Succeeded:
+			counts["succeeded"]++
+		}
+	}
+	c.hub.mu.Unlock()
+	for state, n := range counts {
+		metrics <- prometheus.MustNewConstMetric(pullsDescription, prometheus.GaugeValue, float64(n), state)
 	}
 }

@@ -18,6 +18,8 @@ func (p *pending) state(job *pull.Job) {
 		p.order = append(p.order, job.ID)
 	} else if known != nil && !job.Supersedes(known) {
 		return
+	} else if known != nil && !job.CreatedAt.Equal(known.CreatedAt) {
+		delete(p.ends, job.ID) // its name is used again
 	}
 	p.jobs[job.ID] = job
 }
@@ -33,17 +35,36 @@ func (p *pending) gone(id string) {
 	p.ends[id] = true
 }
 
+// holds reports whether something of a pull waits.
+func (p *pending) holds(id string) bool {
+	_, waits := p.jobs[id]
+	return waits
+}
+
+// all returns what is to be appended for all pulls, and removes nothing.
+func (p *pending) all() (operations []operation) {
+	for _, id := range p.order {
+		operations = append(operations, p.operations(id)...)
+	}
+	return operations
+}
+
+func (p *pending) operations(id string) (operations []operation) {
+	if job := p.jobs[id]; job != nil {
+		operations = append(operations, operation{kind: entryState, job: job})
+	}
+	if p.ends[id] {
+		operations = append(operations, operation{kind: entryGone, id: id})
+	}
+	return operations
+}
+
 // take removes the first pulls, at most n, and returns what is to be appended for them.
 func (p *pending) take(n int) []operation {
 	n = min(n, len(p.order))
 	var operations []operation
 	for _, id := range p.order[:n] {
-		if job := p.jobs[id]; job != nil {
-			operations = append(operations, operation{kind: entryState, job: job})
-		}
-		if p.ends[id] {
-			operations = append(operations, operation{kind: entryGone, id: id})
-		}
+		operations = append(operations, p.operations(id)...)
 		delete(p.jobs, id)
 		delete(p.ends, id)
 	}

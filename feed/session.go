@@ -22,14 +22,17 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 			return err
 		}
 	}
+	// Before anything is read, so that a log that loses its end from now on is noticed.
+	if _, _, s.entry, err = s.journal.head(ctx, c.place); err != nil {
+		return err
+	}
 	s.attach(c)
 	// No entry ends with 0, so this name stands before whatever has been appended since.
 	place, behind := c.place, fmt.Sprintf("%d-0", c.place+1)
-	s.entry = ""
 	for {
-		records, err := s.journal.read(ctx, behind)
+		records, err := s.journal.read(ctx, c.log, behind)
 		if err != nil {
-			return err
+			return s.replaceUnreadable(ctx, err)
 		}
 		if len(records) == 0 {
 			if err := s.check(ctx, c.log, place); err != nil {
@@ -46,8 +49,8 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 			s.apply(r)
 			place, s.entry, behind = r.place, r.entry, r.entry
 		}
-		s.progress.Notify()
 		s.judge()
+		s.progress.Notify()
 	}
 }
 
@@ -57,7 +60,7 @@ func (s *Stream) open(ctx context.Context) (*contents, error) {
 	for {
 		c, err := s.journal.load(ctx)
 		if !errors.Is(err, errNoLog) {
-			return c, err
+			return c, s.replaceUnreadable(ctx, err)
 		}
 		if s.leads() && s.isFilled() {
 			if err := s.establish(ctx); err != nil {
@@ -65,7 +68,7 @@ func (s *Stream) open(ctx context.Context) (*contents, error) {
 			}
 			continue
 		}
-		records, err := s.journal.read(ctx, behind)
+		records, err := s.journal.read(ctx, "", behind)
 		if err != nil {
 			return nil, err
 		}
@@ -73,6 +76,15 @@ func (s *Stream) open(ctx context.Context) (*contents, error) {
 			behind = records[len(records)-1].entry
 		}
 	}
+}
+
+// replaceUnreadable removes a log that cannot be read, so that the leader begins a new one. It returns err.
+func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
+	var unreadable *unreadableError
+	if !errors.As(err, &unreadable) {
+		return err
+	}
+	return errors.Join(err, s.journal.destroy(ctx, unreadable.log))
 }
 
 func (s *Stream) isFilled() bool {
@@ -147,13 +159,16 @@ func (s *Stream) attach(c *contents) {
 
 // catchUp has the log told what it lacks.
 func (s *Stream) catchUp() {
-	for _, l := range s.Hub.lacking() {
+	lacking := s.Hub.lacking()
+	for _, l := range lacking {
 		s.pending.state(l.job)
 		if l.gone {
 			s.pending.gone(l.job.ID)
 		}
 	}
-	s.accept()
+	if len(lacking) > 0 {
+		s.accept()
+	}
 }
 
 // detach turns what is published to the Hub alone.
@@ -164,17 +179,17 @@ func (s *Stream) detach() {
 		return
 	}
 	s.attached = ""
-	for ops := s.pending.take(batch); len(ops) > 0; ops = s.pending.take(batch) {
-		s.publishAlone(ops)
-	}
+	s.publishAlone()
+	s.pending, s.unread = pending{}, pending{}
 	s.Hub.Mark(s.marked.jobs, s.marked.pods)
 	s.settled = s.accepted
 	s.setLive(false)
 	s.progress.Notify()
 }
 
-func (s *Stream) publishAlone(operations []operation) {
-	for _, o := range operations {
+// publishAlone has the Hub take what has not come back from the log. Should it come after all, it is known then.
+func (s *Stream) publishAlone() {
+	for _, o := range s.unread.all() {
 		if o.kind == entryState {
 			s.Hub.Publish(o.job)
 		} else {
@@ -190,15 +205,23 @@ func (s *Stream) setLive(live bool) {
 	}
 }
 
-// judge decides whether the log is live.
+// judge decides whether the log is live and whether all that was published has come back.
 func (s *Stream) judge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.settle()
 	live := s.attached != "" && time.Since(s.heard) < s.silence
 	if live && !s.live {
 		s.catchUp() // with what this replica has published by itself
 	}
 	s.setLive(live)
+}
+
+// settle forgets what was published once all of it has come back.
+func (s *Stream) settle() {
+	if s.settled == s.accepted && s.reached(s.settledPlace) {
+		s.unread = pending{}
+	}
 }
 
 // apply takes one entry of the log.

@@ -38,7 +38,9 @@ func (h *Hub) load(c *contents, now time.Time) {
 		h.horizonPlace = 0
 	}
 	h.shared, h.place, h.horizonPlace = c.log, c.place, max(h.horizonPlace, c.horizon)
+	held := make(map[string]bool, len(c.states))
 	for _, s := range c.states {
+		held[s.job.ID] = true
 		h.take(s.job, s.place)
 		if s.gone {
 			h.retire(s.job.ID)
@@ -46,7 +48,7 @@ func (h *Hub) load(c *contents, now time.Time) {
 	}
 	h.jobs, h.pods = max(h.jobs, c.marks.jobs), max(h.pods, c.marks.pods)
 	for id, k := range h.latest {
-		if k.place > 0 || k.gone || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods) {
+		if held[id] || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods) {
 			continue
 		}
 		// The log held it and has forgotten it since: its Job is gone.
@@ -54,6 +56,7 @@ func (h *Hub) load(c *contents, now time.Time) {
 			h.take(pull.LostJob(k.job, now), 0)
 		}
 		h.retire(id)
+		k.place = max(1, c.horizon) // where it stood is not known, only that it was no later
 	}
 }
 

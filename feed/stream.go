@@ -57,8 +57,8 @@ type Stream struct {
 	// accepted counts what was published, settled how much of it has been appended; the last of that stands at place.
 	accepted, settled uint64
 	settledPlace      uint64
-	// sent holds the pulls of which a state was published since everything published had last come back to the Hub.
-	sent map[string]bool
+	// unread holds what was published since all of that had last come back to the Hub. Redis may lose what it has accepted.
+	unread pending
 	// interrupt ends the current session or pause.
 	interrupt context.CancelCauseFunc
 
@@ -85,7 +85,7 @@ type Options struct {
 func NewStream(o Options) *Stream {
 	return &Stream{
 		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, watches: o.Watches, log: o.Log,
-		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {}, silence: longestSilence, sent: map[string]bool{},
+		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {}, silence: longestSilence,
 	}
 }
 
@@ -97,10 +97,10 @@ func (s *Stream) Publish(job *pull.Job) {
 		s.Hub.Publish(job)
 		return
 	}
-	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.underWay(job.ID) {
+	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.unread.holds(job.ID) {
 		return // a new leader sees anew what was published before
 	}
-	s.sent[job.ID] = true
+	s.unread.state(job)
 	s.pending.state(job)
 	s.accept()
 }
@@ -113,6 +113,7 @@ func (s *Stream) Retire(id string) {
 		s.Hub.Retire(id)
 		return
 	}
+	s.unread.gone(id)
 	s.pending.gone(id)
 	s.accept()
 }
@@ -141,14 +142,6 @@ func (s *Stream) Complete() {
 // written to, and is not waited for.
 func (s *Stream) writes() bool { return s.attached != "" && (s.live || s.leads()) }
 
-// underWay reports whether a state of a pull has been published that the Hub may not have got back yet.
-func (s *Stream) underWay(id string) bool {
-	if s.settled == s.accepted && s.reached(s.settledPlace) {
-		clear(s.sent)
-	}
-	return s.sent[id]
-}
-
 func (s *Stream) accept() {
 	s.accepted++
 	select {
@@ -157,7 +150,8 @@ func (s *Stream) accept() {
 	}
 }
 
-// Flush waits until this replica's Hub has what was published before, half a second at most.
+// Flush waits until this replica's Hub has got from the log what was published before, half a second at most. Then it has
+// the Hub take it at once.
 func (s *Stream) Flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushLimit)
 	defer cancel()
@@ -176,6 +170,9 @@ func (s *Stream) Flush(ctx context.Context) {
 		select {
 		case <-progress:
 		case <-ctx.Done():
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.publishAlone()
 			return
 		}
 	}

@@ -47,6 +47,7 @@ func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error
 	sub.wake()
 	if ids == nil {
 		h.all[sub] = struct{}{}
+		sub.pass()
 		return sub, nil
 	}
 	seen := make(map[string]bool, len(ids))
@@ -66,7 +67,15 @@ func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error
 		}
 		h.watches[id][sub] = struct{}{}
 	}
+	sub.pass()
 	return sub, nil
+}
+
+// pass moves the cursor behind what the reader had before, for the order in which that is known may come to an end.
+func (s *Subscription) pass() {
+	if next, _ := s.next(); next != nil {
+		s.cursor = next.seq - 1
+	}
 }
 
 // seen reports whether the reader had a state before it subscribed.
@@ -111,12 +120,7 @@ func (s *Subscription) Next(ctx context.Context) (*pull.Job, error) {
 func (s *Subscription) take() (job *pull.Job, ended bool) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	var next *known
-	if s.ids == nil {
-		next = s.nextOfAll()
-	} else {
-		next, ended = s.nextOfIDs()
-	}
+	next, ended := s.next()
 	if next == nil {
 		return nil, ended
 	}
@@ -124,11 +128,20 @@ func (s *Subscription) take() (job *pull.Job, ended bool) {
 	return next.job, false
 }
 
+// next returns the first state behind the cursor, and when there is none whether none will ever come.
+func (s *Subscription) next() (next *known, ended bool) {
+	if s.ids == nil {
+		return s.nextOfAll(), false
+	}
+	return s.nextOfIDs()
+}
+
 func (s *Subscription) nextOfAll() *known {
 	log := s.hub.log
 	for _, e := range log[sort.Search(len(log), func(i int) bool { return log[i].seq > s.cursor }):] {
 		superseded := e.state.seq != e.seq
-		goneBefore := e.state.gone && e.seq <= s.start && s.seenBy == noOrder
+		// Who comes for the first time is not told of what is over; who comes again may have missed just that.
+		goneBefore := e.state.gone && e.seq <= s.start && s.after == (pull.Position{})
 		if !superseded && !goneBefore && !s.seen(e.state) {
 			return e.state
 		}
@@ -148,6 +161,9 @@ func (s *Subscription) nextOfIDs() (next *known, ended bool) {
 		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !s.seen(k) {
 			next = k
 		}
+	}
+	if next == nil {
+		s.cursor = s.hub.seq
 	}
 	return next, ended
 }

@@ -48,13 +48,13 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		// Nobody may wait for it because Redis is away. Should it have been appended all the same, it is known then.
-		s.publishAlone(operations)
+		s.publishAlone() // nobody may wait for it because Redis is away
 		s.interrupt(err)
 		return false
 	}
 	if !more {
 		s.settled, s.settledPlace = accepted, max(s.settledPlace, place)
+		s.settle()
 	}
 	s.progress.Notify()
 	return more

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,9 +15,32 @@ import (
 	"pullwatch/usererr"
 )
 
+// missingTime is how long a pull that was looked for in vain is not looked for again, and maxMissing how many such are
+// remembered: a dashboard may go on asking for a pull that is gone.
+const (
+	missingTime = time.Second
+	maxMissing  = 1024
+)
+
 // Find returns the state of a pull that is not known yet, read from the API server, and makes it known; nil when there
-// is no such pull. It takes 10 s at most.
+// is no such pull, or was none within the last second. It takes 10 s at most.
 func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
+	p.mu.Lock()
+	missed, _ := p.missing.get(id)
+	p.mu.Unlock()
+	if time.Since(missed) < missingTime {
+		return nil, nil
+	}
+	job, err := p.lookUp(ctx, id)
+	if job == nil && err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.missing.put(id, time.Now())
+	}
+	return job, err
+}
+
+func (p *Pulls) lookUp(ctx context.Context, id string) (*pull.Job, error) {
 	return guarded(ctx, p, "look for a pull", func(ctx context.Context) (*pull.Job, error) { return p.find(ctx, id) })
 }
 

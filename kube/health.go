@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -155,6 +156,8 @@ type observer struct {
 func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := o.next.RoundTrip(request)
 	switch {
+	case strings.HasSuffix(request.URL.Path, "/log"):
+		// It was for a kubelet to answer, through the API server.
 	case err != nil && errors.Is(request.Context().Err(), context.Canceled):
 		// It was given up, which says nothing.
 	case err != nil:

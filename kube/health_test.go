@@ -2,8 +2,12 @@ package kube
 
 import (
 	"context"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/rest"
 
 	"pullwatch/pull"
 	"pullwatch/usererr"
@@ -34,6 +38,39 @@ func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 				t.Errorf("back again: %+v, %v", job, err)
 			}
 		})
+	}
+}
+
+// silentKubelet is an API server behind which no kubelet answers.
+type silentKubelet struct{}
+
+func (silentKubelet) RoundTrip(r *http.Request) (*http.Response, error) {
+	response := &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r, Header: http.Header{}}
+	if strings.HasSuffix(r.URL.Path, "/log") {
+		response.StatusCode, response.Status = http.StatusBadGateway, "502 Bad Gateway"
+	}
+	return response, nil
+}
+
+func TestKubernetesIsThereWhileAKubeletIsNot(t *testing.T) {
+	config := &rest.Config{Host: "http://api.example", Transport: silentKubelet{}}
+	health, err := NewHealth(config, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range failuresToAway {
+		response, err := client.Get("http://api.example/api/v1/namespaces/a/pods/p/log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+	}
+	if health.whilePresent().Err() != nil {
+		t.Error("mutations are refused because a kubelet does not answer")
 	}
 }
 

@@ -83,11 +83,11 @@ func (l *Leader) Run(ctx context.Context) error {
 func (l *Leader) campaign(ctx context.Context) error {
 	won := make(chan context.Context, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
+		Lock: &ownLock{Interface: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.namespace, Name: leaseName},
 			Client:     l.leases,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
-		},
+		}},
 		Name:          leaseName,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,

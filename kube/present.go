@@ -103,7 +103,7 @@ func (t *Tracker) adopt(tr *tracked, known *pull.Job) {
 	state := *tr.state
 	podGone := known.Revision.Cluster > state.Revision.Cluster
 	state.Revision = known.Revision
-	if podGone && !sameState(known, &state) {
+	if podGone && !known.Same(&state) {
 		state.Revision.Step++
 		t.feed.Publish(&state)
 	}

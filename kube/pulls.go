@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -45,6 +46,10 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	log         *slog.Logger
+
+	mu sync.Mutex
+	// missing holds when pulls were last looked for in vain.
+	missing *recent[string, time.Time]
 }
 
 // NewPulls returns Pulls that make Jobs as settings say and copy to destination, as pull.ParseDestination returned it,
@@ -58,6 +63,7 @@ func NewPulls(client kubernetes.Interface, settings JobSettings, destination str
 	return &Pulls{
 		jobs: client.BatchV1().Jobs(settings.Namespace), pods: client.CoreV1().Pods(settings.Namespace),
 		prototype: prototype, destination: destination, known: known, tracker: tracker, health: health, log: log,
+		missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 

@@ -180,7 +180,7 @@ func TestPhase(t *testing.T) {
 				t.Errorf("phase %s, failure %v", s.Phase, s.Failure)
 			}
 			slices.Reverse(c.world.pods)
-			if again := c.world.state(t); !sameState(s, again) || again.Revision != s.Revision || !again.UpdatedAt.Equal(s.UpdatedAt) {
+			if again := c.world.state(t); !s.Same(again) || again.Revision != s.Revision || !again.UpdatedAt.Equal(s.UpdatedAt) {
 				t.Errorf("the order of pods changes the state:\n%+v\n%+v", s, again)
 			}
 		})

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"log/slog"
-	"reflect"
 	"sync"
 	"time"
 
@@ -146,7 +145,7 @@ func (t *Tracker) update(tr *tracked) {
 	if state.Phase == pull.Canceled {
 		state = completeCanceled(state, t.feed.Latest(name))
 	}
-	if tr.state == nil || !sameState(tr.state, state) {
+	if tr.state == nil || !tr.state.Same(state) {
 		if tr.state != nil && !state.Supersedes(tr.state) {
 			state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
 			state.Revision.Step++
@@ -187,11 +186,4 @@ func completeCanceled(state, last *pull.Job) *pull.Job {
 		s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
 	}
 	return &s
-}
-
-// sameState reports whether two states differ in nothing that a client sees but their place in the order.
-func sameState(a, b *pull.Job) bool {
-	c := *b
-	c.Revision, c.Position, c.UpdatedAt = a.Revision, a.Position, a.UpdatedAt
-	return reflect.DeepEqual(a, &c)
 }

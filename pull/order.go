@@ -37,7 +37,7 @@ func (j *Job) OrderKey() string {
 	if j.Phase.Final() {
 		final = 1
 	}
-	return fmt.Sprintf("%012x%d%016x%012x", max(0, j.CreatedAt.UnixMilli()), final, j.Revision.Cluster, min(j.Revision.Step, 1<<48-1))
+	return fmt.Sprintf("%012x%d%016x%012x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), final, j.Revision.Cluster, min(j.Revision.Step, 1<<48-1))
 }
 
 // LostJob returns the last state of a pull whose Job is gone without having ended and without a cancellation, as seen at the
@@ -52,7 +52,7 @@ func LostJob(last *Job, at time.Time) *Job {
 		LogTail: []string{},
 	}
 	s.Message = s.Failure.Message
-	s.Revision, s.Position = Revision{Cluster: last.Revision.Cluster + 1}, Position{}
+	s.Revision, s.Position = Revision{last.Revision.Cluster, last.Revision.Step + 1}, Position{}
 	return &s
 }
 

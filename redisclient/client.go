@@ -86,8 +86,8 @@ func (c *Client) Commands() redis.UniversalClient { return c.commands }
 // is the caller's business. Canceling the context of a read that blocks does not end it; its deadline does.
 func (c *Client) Stream() redis.UniversalClient { return c.stream }
 
-// Away reports whether Commands fail at once with ErrAway.
-func (c *Client) Away() bool { return c.breaker.Open() }
+// away reports whether Commands fail at once with ErrAway.
+func (c *Client) away() bool { return c.breaker.Open() }
 
 // Close closes all connections, which ends reads that block, and waits for nothing. Commands after it fail.
 func (c *Client) Close() error {

@@ -66,8 +66,8 @@ func (f *fixture) wantAway(call func() error) {
 			f.t.Error("no error")
 		}
 	}
-	if err := call(); !errors.Is(err, ErrAway) || !f.Away() {
-		f.t.Errorf("away: %v, error: %v", f.Away(), err)
+	if err := call(); !errors.Is(err, ErrAway) || !f.away() {
+		f.t.Errorf("away: %v, error: %v", f.away(), err)
 	}
 }
 
@@ -219,7 +219,7 @@ func TestWrongRequestsAndMissesLeaveItThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f.Away() {
+	if f.away() {
 		t.Error("away")
 	}
 }

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// rounds is how often the candidates take turns, so that whatever else the machine does falls on all of them alike.
+const rounds = 5
+
+// keptPerTurn bounds the samples that a candidate keeps of one turn. What is faster is counted beyond that.
+const keptPerTurn = 100_000
+
+// turn asks again and again until the time is over, or until it can ask no more for now. It tells took how long each
+// answer took, one at a time. An answer that was asked for in time is waited for.
+type turn func(ctx context.Context, until time.Time, took func(time.Duration)) error
+
+// candidate is one way to answer.
+type candidate struct {
+	name string
+	turn turn
+	// length is how long a turn is.
+	length time.Duration
+	// cpu are the meters of all processes that work on an answer.
+	cpu []meter
+}
+
+// meter returns the CPU time that something has used, and whether it is known.
+type meter func(context.Context) (time.Duration, bool)
+
+// result is how fast a candidate answered.
+type result struct {
+	name    string
+	samples []time.Duration // sorted
+	answers int
+	// busy is how long all turns together were.
+	busy time.Duration
+	// cpu is the CPU time of all answers, negative when it is not known.
+	cpu time.Duration
+}
+
+// compare gives each candidate its turn in each round.
+func compare(ctx context.Context, candidates ...*candidate) ([]*result, error) {
+	results := make([]*result, len(candidates))
+	for i, c := range candidates {
+		results[i] = &result{name: c.name}
+	}
+	for range rounds {
+		for i, c := range candidates {
+			if err := results[i].add(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, r := range results {
+		if r.answers == 0 {
+			return nil, errors.New(r.name + " gave no answer in time; give it more with -seconds")
+		}
+		slices.Sort(r.samples)
+	}
+	return results, nil
+}
+
+func (r *result) add(ctx context.Context, c *candidate) error {
+	kept := 0
+	runtime.GC() // nobody pays for what the one before has left behind
+	before, known := total(ctx, c.cpu)
+	began := time.Now()
+	err := c.turn(ctx, began.Add(c.length), func(d time.Duration) {
+		r.answers++
+		if kept < keptPerTurn {
+			r.samples = append(r.samples, d)
+			kept++
+		}
+	})
+	r.busy += time.Since(began)
+	// The last meter to be read before is the first one after: reading the others costs it nothing.
+	slices.Reverse(c.cpu)
+	after, stillKnown := total(ctx, c.cpu)
+	slices.Reverse(c.cpu)
+	if known && stillKnown && r.cpu >= 0 {
+		r.cpu += after - before
+	} else {
+		r.cpu = -1
+	}
+	return err
+}
+
+func total(ctx context.Context, meters []meter) (sum time.Duration, known bool) {
+	for _, m := range meters {
+		used, known := m(ctx)
+		if !known {
+			return 0, false
+		}
+		sum += used
+	}
+	return sum, len(meters) > 0
+}
+
+// percentile returns the time within which p percent of the answers came.
+func (r *result) percentile(p int) time.Duration {
+	return r.samples[min(len(r.samples)*p/100, len(r.samples)-1)]
+}
+
+// perSecond returns how many answers came in a second.
+func (r *result) perSecond() float64 { return float64(r.answers) / r.busy.Seconds() }
+
+// cpuEach returns the CPU time of one answer, and whether it is known.
+func (r *result) cpuEach() (time.Duration, bool) {
+	const least = 100 * time.Millisecond // the system counts in steps of 10 ms
+	return r.cpu / time.Duration(r.answers), r.cpu >= least
+}
+
+// oneAfterTheOther is a turn of one caller that asks again as soon as it has an answer.
+func oneAfterTheOther(ask func(context.Context) error) turn {
+	return func(ctx context.Context, until time.Time, took func(time.Duration)) error {
+		for began := time.Now(); began.Before(until); {
+			if err := ask(ctx); err != nil {
+				return err
+			}
+			now := time.Now()
+			took(now.Sub(began))
+			began = now
+		}
+		return nil
+	}
+}

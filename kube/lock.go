@@ -1,0 +1,33 @@
+package kube
+
+import (
+	"context"
+	"errors"
+
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// ownLock is a lock that is given back by none but its holder. client-go's elector gives back what it last knew to be its
+// own, which may be another replica's by now if this process was stopped for some time.
+type ownLock struct {
+	resourcelock.Interface
+	// holder is whom the last Get has named. An elector makes one call after the other.
+	holder string
+}
+
+// Get implements resourcelock.Interface.
+func (l *ownLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := l.Interface.Get(ctx)
+	if err == nil {
+		l.holder = record.HolderIdentity
+	}
+	return record, raw, err
+}
+
+// Update implements resourcelock.Interface.
+func (l *ownLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if record.HolderIdentity == "" && l.holder != l.Identity() {
+		return errors.New("the Lease is another replica's")
+	}
+	return l.Interface.Update(ctx, record)
+}
