@@ -147,10 +147,13 @@ func serve(ctx context.Context, s *serveSettings) error {
 	}
 	tracker := kube.NewTracker(shared, log)
 	watch = kube.NewWatch(client, s.Namespace, tracker, log)
-	pulls, err := kube.NewPulls(client, kube.JobSettings{
-		Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
-		Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,
-	}, destination, shared, tracker, health, log)
+	pulls, err := kube.NewPulls(kube.PullsOptions{
+		Client: client, Destination: destination, Known: shared, Tracker: tracker, Health: health, Log: log,
+		Jobs: kube.JobSettings{
+			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
+			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -159,7 +162,10 @@ func serve(ctx context.Context, s *serveSettings) error {
 			return fmt.Errorf("job template %s: %w", s.JobTemplate, err)
 		}
 	}
-	leader = kube.NewLeader(client, leases, s.Namespace, identity(replica), s.MaxParallel, watch, succession, log)
+	leader = kube.NewLeader(kube.LeaderOptions{
+		Client: client, Leases: leases, Namespace: s.Namespace, Identity: identity(replica), MaxParallel: s.MaxParallel,
+		Watch: watch, Succession: succession, Log: log,
+	})
 	kube.RegisterMetrics(metrics, watch, leader)
 	health.Register(metrics)
 	lists := cache.NewLists(cache.Options{

@@ -79,9 +79,13 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 	}
 	hub := feed.New("bench")
 	hub.Complete()
-	pulls, err := kube.NewPulls(c.client, kube.JobSettings{
-		Namespace: made.Name, CopierImage: copierImage, Deadline: time.Hour, HistoryTTL: time.Hour, Template: []byte(jobTemplate),
-	}, destination, hub, kube.NewTracker(hub, slog.Default()), c.health, slog.Default())
+	pulls, err := kube.NewPulls(kube.PullsOptions{
+		Client: c.client, Destination: destination, Known: hub, Tracker: kube.NewTracker(hub, slog.Default()),
+		Health: c.health, Log: slog.Default(),
+		Jobs: kube.JobSettings{
+			Namespace: made.Name, CopierImage: copierImage, Deadline: time.Hour, HistoryTTL: time.Hour, Template: []byte(jobTemplate),
+		},
+	})
 	if err != nil {
 		return "", remove, err
 	}

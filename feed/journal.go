@@ -115,7 +115,9 @@ func (j *journal) append(ctx context.Context, log string, marked marks, complete
 	if complete {
 		ready = "1"
 	}
-	args := []any{log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready, orderLength, placeLength}
+	args := []any{
+		log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready, orderLength, placeLength,
+	}
 	for _, o := range operations {
 		id, order, payload := o.id, "", []byte(nil)
 		switch o.kind {
@@ -229,7 +231,9 @@ func (j *journal) read(ctx context.Context, log, behind string) ([]record, error
 		ctx, cancel := context.WithTimeout(ctx, blockTime+callLimit)
 		defer cancel()
 		const most = 1000
-		streams, err := j.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{j.keys.updates, behind}, Count: most, Block: blockTime}).Result()
+		streams, err := j.redis.XRead(ctx, &redis.XReadArgs{
+			Streams: []string{j.keys.updates, behind}, Count: most, Block: blockTime,
+		}).Result()
 		replied <- reply{streams, err}
 	})
 	var streams []redis.XStream

@@ -84,8 +84,9 @@ type Options struct {
 // NewStream returns a Stream that does nothing but publish to its Hub until it runs.
 func NewStream(o Options) *Stream {
 	return &Stream{
-		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, watches: o.Watches, log: o.Log,
-		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {}, silence: longestSilence,
+		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
+		watches: o.Watches, silence: longestSilence,
+		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {},
 	}
 }
 

@@ -81,7 +81,8 @@ func (h *Health) whilePresent() context.Context {
 }
 
 // guard returns a context that ends when ctx does or, with the cause errAway, when the API server is found away, and the
-// function that releases it. While it is known to be away that has happened already, and the error is errAway. A caller that takes long has the API server asked whether it is there.
+// function that releases it. While it is known to be away that has happened already, and the error is errAway. A caller
+// that takes long has the API server asked whether it is there.
 func (h *Health) guard(ctx context.Context) (context.Context, func(), error) {
 	present := h.whilePresent()
 	ctx, cancel := context.WithCancelCause(ctx)

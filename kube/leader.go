@@ -57,12 +57,27 @@ type Leader struct {
 // competes for it must not wait for a connection that hangs.
 const LeaseTimeout = 2 * time.Second
 
-// NewLeader returns a Leader that competes for the Lease under identity, a name that no other replica has, and lets
-// maxParallel pulls run at a time. leases is a client whose timeout is LeaseTimeout. succession is nil when the replicas have no way to talk to each other.
-func NewLeader(client kubernetes.Interface, leases coordinationv1client.LeasesGetter, namespace, identity string, maxParallel int, watch *Watch, succession Succession, log *slog.Logger) *Leader {
+// LeaderOptions say what a Leader works on.
+type LeaderOptions struct {
+	Client kubernetes.Interface
+	// Leases is a client whose timeout is LeaseTimeout.
+	Leases    coordinationv1client.LeasesGetter
+	Namespace string
+	// Identity is a name that no other replica has.
+	Identity string
+	// MaxParallel is how many pulls run at a time.
+	MaxParallel int
+	Watch       *Watch
+	// Succession is nil when the replicas have no way to talk to each other.
+	Succession Succession
+	Log        *slog.Logger
+}
+
+// NewLeader returns a Leader that competes for the Lease once it runs.
+func NewLeader(o LeaderOptions) *Leader {
 	return &Leader{
-		leases: leases, jobs: client.BatchV1().Jobs(namespace), namespace: namespace, identity: identity,
-		maxParallel: maxParallel, watch: watch, tracker: watch.tracker, succession: succession, log: log,
+		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), namespace: o.Namespace, identity: o.Identity,
+		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, log: o.Log,
 	}
 }
 

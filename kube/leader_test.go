@@ -34,7 +34,7 @@ func TestLeaderThatWasStoppedWritesNothing(t *testing.T) {
 	job := r.tracker.pulls[id].job
 	r.tracker.mu.Unlock()
 	for _, held := range []bool{true, false} {
-		term := &term{Leader: NewLeader(r.client, r.client.CoordinationV1(), testNamespace, "a", 1, r.watch, nil, quiet), lease: lostLease{held}}
+		term := &term{Leader: NewLeader(r.leaderOptions("a", 1, nil)), lease: lostLease{held}}
 		if err := term.startQueued(t.Context()); err == nil {
 			t.Error("a queued pull was started")
 		}
@@ -79,7 +79,7 @@ func TestReplicaTakesOverAtOnce(t *testing.T) {
 		var replicas []*replica
 		for i, name := range []string{"a", "b"} {
 			r := newReplicaOf(t, api, hub)
-			r.run(t, NewLeader(r.client, r.client.CoordinationV1(), testNamespace, name, 1, r.watch, told.of(i), quiet))
+			r.run(t, NewLeader(r.leaderOptions(name, 1, told.of(i))))
 			synctest.Wait()
 			replicas = append(replicas, r)
 		}

@@ -13,7 +13,7 @@ import (
 func TestAnotherReplicasLeaseIsNotGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicaOf(t, newAPI(t), feed.New("a"))
-		r.run(t, NewLeader(r.client, r.client.CoordinationV1(), testNamespace, "a", 1, r.watch, nil, quiet))
+		r.run(t, NewLeader(r.leaderOptions("a", 1, nil)))
 		synctest.Wait()
 		if !r.leader.Leads() {
 			t.Fatal("a does not lead")

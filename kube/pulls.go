@@ -52,17 +52,31 @@ type Pulls struct {
 	missing *recent[string, time.Time]
 }
 
-// NewPulls returns Pulls that make Jobs as settings say and copy to destination, as pull.ParseDestination returned it,
-// unless a caller names another; empty for none. They tell tracker what they do while its watch runs, and known
-// otherwise, and give up what they do when health, which observes client, finds the API server away. It returns an error when the Job template in settings is no good.
-func NewPulls(client kubernetes.Interface, settings JobSettings, destination string, known Known, tracker *Tracker, health *Health, log *slog.Logger) (*Pulls, error) {
-	prototype, err := newJobPrototype(settings)
+// PullsOptions say how Pulls work.
+type PullsOptions struct {
+	Client kubernetes.Interface
+	// Jobs is what the Jobs of all pulls have in common.
+	Jobs JobSettings
+	// Destination is where images are copied to unless a caller names another place, as pull.ParseDestination returned it;
+	// empty for none.
+	Destination string
+	// Known is told what is done while this replica does not watch, Tracker while it does.
+	Known   Known
+	Tracker *Tracker
+	// Health observes Client. When it finds the API server away, what is under way is given up.
+	Health *Health
+	Log    *slog.Logger
+}
+
+// NewPulls returns Pulls. It returns an error when the Job template is no good.
+func NewPulls(o PullsOptions) (*Pulls, error) {
+	prototype, err := newJobPrototype(o.Jobs)
 	if err != nil {
 		return nil, err
 	}
 	return &Pulls{
-		jobs: client.BatchV1().Jobs(settings.Namespace), pods: client.CoreV1().Pods(settings.Namespace),
-		prototype: prototype, destination: destination, known: known, tracker: tracker, health: health, log: log,
+		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
+		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
 		missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }

@@ -46,7 +46,7 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 func TestReplicaThatDoesNotWatch(t *testing.T) {
 	api, hub := newAPI(t), feed.New("shared")
 	watching, other := newReplicaOf(t, api, hub), newReplicaOf(t, api, hub)
-	watching.run(t, NewLeader(watching.client, watching.client.CoordinationV1(), testNamespace, "watching", 1, watching.watch, nil, quiet))
+	watching.run(t, NewLeader(watching.leaderOptions("watching", 1, nil)))
 	ends := finals(t, hub)
 
 	jobs := other.start(t, "nginx:1", "nginx:2", "nginx:1")

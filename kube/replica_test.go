@@ -80,7 +80,7 @@ func newReplica(t *testing.T, api *fakeapi.Server, name string, maxParallel int)
 	t.Helper()
 	r := newReplicaOf(t, api, feed.New(name))
 	r.watch.Demand()
-	r.run(t, NewLeader(r.client, r.client.CoordinationV1(), testNamespace, name, maxParallel, r.watch, nil, quiet))
+	r.run(t, NewLeader(r.leaderOptions(name, maxParallel, nil)))
 	if err := r.watch.AwaitSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +104,21 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	}
 	r.tracker = NewTracker(r.hub, quiet)
 	r.watch = NewWatch(r.client, testNamespace, r.tracker, quiet)
-	r.pulls, err = NewPulls(r.client, JobSettings{
+	r.pulls, err = NewPulls(PullsOptions{Client: r.client, Jobs: JobSettings{
 		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
-	}, "harbor.example/mirror", r.hub, r.tracker, health, quiet)
+	}, Destination: "harbor.example/mirror", Known: r.hub, Tracker: r.tracker, Health: health, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// leaderOptions returns those of a Leader of the replica.
+func (r *replica) leaderOptions(identity string, maxParallel int, succession Succession) LeaderOptions {
+	return LeaderOptions{
+		Client: r.client, Leases: r.client.CoordinationV1(), Namespace: testNamespace, Identity: identity,
+		MaxParallel: maxParallel, Watch: r.watch, Succession: succession, Log: quiet,
+	}
 }
 
 // run runs the replica's parts, and its leader unless that is nil, until the replica is stopped.

@@ -25,7 +25,7 @@ func newAbsence(t *testing.T) *absence {
 	t.Helper()
 	w := &absence{api: newAPI(t), hub: feed.New("shared")}
 	a := newReplicaOf(t, w.api, w.hub)
-	a.run(t, NewLeader(a.client, a.client.CoordinationV1(), testNamespace, "a", 10, a.watch, nil, quiet))
+	a.run(t, NewLeader(a.leaderOptions("a", 10, nil)))
 	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
 	w.canceled, w.succeeded, w.deleted, w.goesOn = jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
 	pods := map[string]*corev1.Pod{}
