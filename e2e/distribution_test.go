@@ -96,7 +96,15 @@ const patience = 3 * time.Minute
 // eventually waits for something outside of this process that tells nobody when it comes.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	if !within(t, patience, is) {
+		t.Fatalf("waited %s in vain until %s", patience, what)
+	}
+}
+
+// within is like eventually and reports whether it came in time.
+func within(t *testing.T, limit time.Duration, is func() bool) bool {
+	t.Helper()
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -104,9 +112,10 @@ func eventually(t *testing.T, what string, is func() bool) {
 		select {
 		case <-ticker.C:
 		case <-deadline.C:
-			t.Fatalf("waited %s in vain until %s", patience, what)
+			return false
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
 		}
 	}
+	return true
 }

@@ -40,35 +40,21 @@ type request struct {
 }
 
 type response struct {
-	Data   json.RawMessage `json:"data"`
-	Errors []graphqlError  `json:"errors"`
+	Data       json.RawMessage `json:"data"`
+	Errors     []graphqlError  `json:"errors"`
+	Extensions struct {
+		// Stale tells of lists that are older than they should be, by the name of their field.
+		Stale map[string]struct{ AgeSeconds float64 } `json:"stale"`
+	} `json:"extensions"`
 }
 
 // ask executes a query or a mutation and stores its data into data. The first GraphQL error is returned.
 func (s *server) ask(ctx context.Context, query string, variables map[string]any, data any) error {
-	body, err := json.Marshal(request{query, variables})
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+"/graphql", bytes.NewReader(body))
+	r, err := s.respond(ctx, query, variables)
 	if err != nil {
 		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	var r response
-	if err := json.Unmarshal(answer, &r); err != nil {
-		return fmt.Errorf("HTTP %s: %w: %s", resp.Status, err, answer)
 	}
 	if len(r.Errors) > 0 {
 		return r.Errors[0]
@@ -76,9 +62,43 @@ func (s *server) ask(ctx context.Context, query string, variables map[string]any
 	return json.Unmarshal(r.Data, data)
 }
 
+// respond executes a query or a mutation and returns the whole response.
+func (s *server) respond(ctx context.Context, query string, variables map[string]any) (response, error) {
+	return s.respondTo(ctx, http.DefaultClient, query, variables)
+}
+
+// respondTo is respond to a client of its own.
+func (s *server) respondTo(ctx context.Context, client *http.Client, query string, variables map[string]any) (response, error) {
+	var r response
+	body, err := json.Marshal(request{query, variables})
+	if err != nil {
+		return r, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+"/graphql", bytes.NewReader(body))
+	if err != nil {
+		return r, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return r, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return r, fmt.Errorf("HTTP %s: %w: %s", resp.Status, err, answer)
+	}
+	return r, nil
+}
+
 // subscription is an operation that runs over a WebSocket of its own. Events are read as they are asked for.
 type subscription[T any] struct {
 	conn *websocket.Conn
+	// silence is how long the server may say nothing.
+	silence time.Duration
 }
 
 type message struct {
@@ -90,32 +110,46 @@ type message struct {
 // subscribe starts a subscription whose one root field gives values of type T. It ends with the test at the latest.
 func subscribe[T any](t *testing.T, s *server, query string, variables map[string]any) *subscription[T] {
 	t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: patience}
-	conn, _, err := dialer.DialContext(t.Context(), "ws://"+s.address+"/graphql", nil)
+	sub, err := open[T](t.Context(), s, patience, query, variables)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := &subscription[T]{conn: conn}
 	t.Cleanup(sub.close)
-	if err := conn.WriteJSON(message{Type: "connection_init"}); err != nil {
-		t.Fatal(err)
-	}
-	if m, err := sub.receive(); err != nil || m.Type != "connection_ack" {
-		t.Fatalf("connection_init was answered with %+v, %v", m, err)
-	}
+	return sub
+}
+
+// open starts a subscription on which the server is never silent for longer than given. The caller closes it.
+func open[T any](ctx context.Context, s *server, silence time.Duration, query string, variables map[string]any) (*subscription[T], error) {
 	payload, err := json.Marshal(request{query, variables})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := conn.WriteJSON(message{ID: "1", Type: "subscribe", Payload: payload}); err != nil {
-		t.Fatal(err)
+	dialer := websocket.Dialer{Subprotocols: []string{"graphql-transport-ws"}, HandshakeTimeout: silence}
+	conn, _, err := dialer.DialContext(ctx, "ws://"+s.address+"/graphql", nil)
+	if err != nil {
+		return nil, err
 	}
-	return sub
+	sub := &subscription[T]{conn: conn, silence: silence}
+	if err := sub.begin(payload); err != nil {
+		sub.close()
+		return nil, err
+	}
+	return sub, nil
+}
+
+func (s *subscription[T]) begin(operation json.RawMessage) error {
+	if err := s.conn.WriteJSON(message{Type: "connection_init"}); err != nil {
+		return err
+	}
+	if m, err := s.receive(); err != nil || m.Type != "connection_ack" {
+		return fmt.Errorf("connection_init was answered with %+v, %w", m, err)
+	}
+	return s.conn.WriteJSON(message{ID: "1", Type: "subscribe", Payload: operation})
 }
 
 func (s *subscription[T]) receive() (message, error) {
 	var m message
-	if err := s.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.conn.SetReadDeadline(time.Now().Add(s.silence)); err != nil {
 		return m, err
 	}
 	return m, s.conn.ReadJSON(&m)

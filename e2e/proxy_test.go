@@ -1,51 +1,69 @@
 package e2e
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// proxy stands between a server and the API server, and can cut them off from each other.
-type proxy struct {
-	listener net.Listener
-	target   string
-	serving  sync.WaitGroup
+// slowness is what a slow proxy adds to everything that it passes on.
+const slowness = 150 * time.Millisecond
 
-	mu    sync.Mutex
-	isCut bool
-	conns map[net.Conn]struct{}
+// proxy stands between a replica and a service that it needs, and can do to the connections what networks do.
+type proxy struct {
+	address, target string
+	serving         sync.WaitGroup
+
+	mu       sync.Mutex
+	listener net.Listener // nil while connections are refused
+	mode     proxyMode
+	moved    chan struct{} // closed when mode changes
+	conns    map[net.Conn]struct{}
 }
 
-// newProxy starts a proxy that ends with the test.
-func newProxy(t *testing.T) *proxy {
+type proxyMode int
+
+const (
+	passes proxyMode = iota
+	slows
+	hangs
+	breaks
+	refuses
+)
+
+// newProxy starts a proxy for a service at host:port. It ends with the test.
+func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	api, err := url.Parse(env.config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{target: api.Host, conns: map[net.Conn]struct{}{}}
-	if api.Port() == "" {
-		p.target = net.JoinHostPort(api.Hostname(), "443")
-	}
-	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	p.serving.Go(p.accept)
+	p := &proxy{address: "127.0.0.1:0", target: target, moved: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	p.listen(t)
+	p.address = p.listener.Addr().String()
 	t.Cleanup(func() {
-		_ = p.listener.Close()
 		p.cut()
 		p.serving.Wait()
 	})
 	return p
 }
 
-// kubeconfig returns a file with which a server reaches the cluster through the proxy.
+// newAPIProxy starts a proxy for the API server.
+func newAPIProxy(t *testing.T) *proxy {
+	t.Helper()
+	api, err := url.Parse(env.config.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := api.Host
+	if api.Port() == "" {
+		target = net.JoinHostPort(api.Hostname(), "443")
+	}
+	return newProxy(t, target)
+}
+
+// kubeconfig returns a file with which a server reaches the cluster through the proxy, which is one of newAPIProxy.
 func (p *proxy) kubeconfig(t *testing.T) string {
 	t.Helper()
 	config, err := clientcmd.LoadFromFile(env.kubeconfig)
@@ -60,7 +78,7 @@ func (p *proxy) kubeconfig(t *testing.T) string {
 		if cluster.TLSServerName == "" {
 			cluster.TLSServerName = api.Hostname()
 		}
-		api.Host = p.listener.Addr().String()
+		api.Host = p.address
 		cluster.Server = api.String()
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
@@ -70,31 +88,95 @@ func (p *proxy) kubeconfig(t *testing.T) string {
 	return file
 }
 
-// cut breaks all connections and refuses new ones.
+// cut breaks all connections and refuses new ones, as a machine does on which the service does not run.
 func (p *proxy) cut() {
+	p.enter(refuses)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.isCut = true
-	for conn := range p.conns {
-		_ = conn.Close()
+	if p.listener != nil {
+		_ = p.listener.Close()
+		p.listener = nil
 	}
 }
 
-// restore lets connections through again.
-func (p *proxy) restore() {
+// reset breaks all connections and each new one, as a load balancer does that has nowhere to send them.
+func (p *proxy) reset() { p.enter(breaks) }
+
+// hang keeps all connections, accepts new ones and passes nothing on.
+func (p *proxy) hang() { p.enter(hangs) }
+
+// slow delays everything that is passed on by slowness.
+func (p *proxy) slow() { p.enter(slows) }
+
+// restore lets everything through again, with what waited while the proxy hung.
+func (p *proxy) restore(t *testing.T) {
+	t.Helper()
+	p.enter(passes)
+	if p.listener == nil {
+		p.listen(t)
+	}
+}
+
+func (p *proxy) listen(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", p.address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.isCut = false
+	p.listener = listener
+	p.serving.Go(func() { p.accept(listener) })
+}
+
+func (p *proxy) enter(mode proxyMode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mode = mode
+	close(p.moved)
+	p.moved = make(chan struct{})
+	if mode >= breaks {
+		for conn := range p.conns {
+			_ = conn.Close()
+		}
+	}
+}
+
+func (p *proxy) state() (mode proxyMode, moved <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mode, p.moved
+}
+
+// admit waits until something may be passed on, and reports whether its connection is still there.
+func (p *proxy) admit() bool {
+	for {
+		mode, moved := p.state()
+		switch mode {
+		case passes:
+			return true
+		case slows:
+			delay := time.NewTimer(slowness)
+			defer delay.Stop()
+			<-delay.C
+			return true
+		case hangs:
+			<-moved
+		default:
+			return false
+		}
+	}
 }
 
 // keep notes a connection, to be closed by cut; it reports whether there may be one.
 func (p *proxy) keep(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.isCut {
-		p.conns[conn] = struct{}{}
+	if p.mode >= breaks {
+		return false
 	}
-	return !p.isCut
+	p.conns[conn] = struct{}{}
+	return true
 }
 
 func (p *proxy) drop(conn net.Conn) {
@@ -104,9 +186,9 @@ func (p *proxy) drop(conn net.Conn) {
 	delete(p.conns, conn)
 }
 
-func (p *proxy) accept() {
+func (p *proxy) accept(listener net.Listener) {
 	for {
-		conn, err := p.listener.Accept()
+		conn, err := listener.Accept()
 		if err != nil {
 			return
 		}
@@ -116,7 +198,7 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(client net.Conn) {
 	defer p.drop(client)
-	if !p.keep(client) {
+	if !p.keep(client) || !p.admit() {
 		return
 	}
 	server, err := net.Dial("tcp", p.target)
@@ -129,10 +211,26 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	var answering sync.WaitGroup
 	answering.Go(func() {
-		_, _ = io.Copy(client, server)
+		p.pass(client, server)
 		_ = client.Close()
 	})
-	_, _ = io.Copy(server, client)
+	p.pass(server, client)
 	_ = server.Close()
 	answering.Wait()
+}
+
+// pass copies what from says to to, until either has ended or the proxy is cut.
+func (p *proxy) pass(to, from net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && p.admit() {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }

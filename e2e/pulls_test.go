@@ -41,8 +41,10 @@ type failure struct {
 	LogTail                 []string
 }
 
-func (p pullJob) final() bool {
-	return p.Phase == "SUCCEEDED" || p.Phase == "FAILED" || p.Phase == "CANCELED"
+func (p pullJob) final() bool { return final(p.Phase) }
+
+func final(phase string) bool {
+	return phase == "SUCCEEDED" || phase == "FAILED" || phase == "CANCELED"
 }
 
 func (p pullJob) is(phase string) bool { return p.Phase == phase }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,14 +105,23 @@ func leaderOf(t *testing.T, replicas []*server) *server {
 // metrics returns what a replica shows at /metrics.
 func (s *server) metrics(t *testing.T) string {
 	t.Helper()
-	resp, err := http.Get("http://" + s.address + "/metrics")
+	text, err := s.readMetrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	return text
+}
+
+func (s *server) readMetrics(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return string(text), err
 }

@@ -129,11 +129,14 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// namespacePrefix begins the names of all namespaces that tests make.
+const namespacePrefix = "pullwatch-e2e-"
+
 // newNamespace makes a namespace in which pods can start. It is deleted, with all that is in it, after the test.
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespaces := env.client.CoreV1().Namespaces()
-	ns, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "pullwatch-e2e-"}}, metav1.CreateOptions{})
+	ns, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: namespacePrefix}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func checkGoingAway[T any](t *testing.T, s *subscription[T]) {
 }
 
 func TestHealthReadinessAndMetrics(t *testing.T) {
-	api := newProxy(t)
+	api := newAPIProxy(t)
 	api.cut()
 	s := launch(t, newNamespace(t), "--kubeconfig="+api.kubeconfig(t))
 	eventually(t, "the server listens", func() bool { return s.status(t, "/healthz") == http.StatusOK })
@@ -71,7 +71,7 @@ func TestHealthReadinessAndMetrics(t *testing.T) {
 	if codeOf(err) != "UNAVAILABLE" {
 		t.Errorf("a start before the cluster's state is known: %v", err)
 	}
-	api.restore()
+	api.restore(t)
 	eventually(t, "the server is ready", func() bool { return s.status(t, "/readyz") == http.StatusOK })
 	for _, name := range []string{"pullwatch_leader", "pullwatch_pulls", "pullwatch_watch_open", "pullwatch_active_ws_connections"} {
 		if !strings.Contains(s.metrics(t), "\n"+name) {
@@ -86,7 +86,7 @@ func TestWatchThatBreaks(t *testing.T) {
 	image, digest := source.image(t, "app:1", 100_000, 2)
 	gate := source.hold(t, 150_000)
 	namespace := newNamespace(t)
-	api := newProxy(t)
+	api := newAPIProxy(t)
 	jobs := watchJobs(t, namespace)
 	s := startServer(t, namespace, append(insecure(source.host), "--kubeconfig="+api.kubeconfig(t))...)
 	pull := s.startOne(t, image)
@@ -96,7 +96,7 @@ func TestWatchThatBreaks(t *testing.T) {
 	api.cut()
 	gate.release()
 	jobs.untilFinished(t, pull.ID)
-	api.restore()
+	api.restore(t)
 	restored := time.Now()
 	all := updates.rest(t)
 	checkCopied(t, all[len(all)-1], digest)
