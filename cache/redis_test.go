@@ -212,3 +212,19 @@ func TestMutationsAreRequired(t *testing.T) {
 	expire(l, memoryTTL)
 	expect(t, l, active, 6, tierRedis)
 }
+
+func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
+	server, url := redistest.StartForUser(t, "../docs/operating.md")
+	s := &source{}
+	cold, _ := newReplica(t, url, Options{Source: s})
+	if _, err := cold.Active(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what was loaded is in Redis", func() bool {
+		return server.Client().Exists(t.Context(), testKeys+"active").Val() == 1
+	})
+	warm, _ := newReplica(t, url, Options{Source: s})
+	if _, err := warm.Active(t.Context()); err != nil || s.loads.Load() != 1 {
+		t.Errorf("%v after %d loads from Kubernetes; the second read was to find the first one's in Redis", err, s.loads.Load())
+	}
+}

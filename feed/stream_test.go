@@ -36,7 +36,7 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	r := &replica{}
 	r.leading.Store(leads)
 	r.watching.Store(leads)
-	r.Stream = NewStream(Options{Hub: New(name), Redis: client.Stream(), Keys: "test:{a}:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log})
+	r.Stream = NewStream(Options{Hub: New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.Run(ctx) })
@@ -389,5 +389,24 @@ func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
 	defer late.mu.Unlock()
 	if late.live || late.isFilled() {
 		t.Error("an old log was taken for the state of the cluster")
+	}
+}
+
+func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
+	_, url := redistest.StartForUser(t, "../docs/operating.md")
+	leader, other := newLeader(t, url), newReplica(t, url, "other", false)
+	other.awaitLive(t, true)
+	for i := range retired + 1 {
+		id := fmt.Sprint(i)
+		leader.Publish(job(id, pull.Canceled, id))
+		leader.Retire(id)
+	}
+	leader.Flush(t.Context())
+	other.Await(t.Context(), leader.Latest("1000").Position)
+	if other.Latest("1000") == nil || leader.Latest("1000").Position.Replica != "" {
+		t.Error("what the leader published did not come through Redis")
+	}
+	if err := leader.journal.destroy(t.Context(), leader.Latest("1000").Position.Log); err != nil {
+		t.Error(err)
 	}
 }
