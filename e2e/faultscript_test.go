@@ -99,7 +99,7 @@ func (s *stage) endSome(t *testing.T, from, to int) {
 			s.endings[id] = "FAILED"
 			s.player.end(id, batchv1.JobFailed)
 		case isLost:
-			s.endings[id] = "FAILED"
+			s.endings[id] = lost
 			s.player.remove(t, id)
 		}
 	}

@@ -31,7 +31,7 @@ type follower struct {
 	mu         sync.Mutex
 	last       string            // revision
 	seen       map[string]string // by revision, what came with it
-	phases     map[string]string // by pull, the last one
+	phases     map[string]string // by pull, the last one, or lost
 	updates    int
 	reconnects int
 	twice      []string // revisions that came again
@@ -138,14 +138,18 @@ func (f *follower) note(update pullJob) {
 	}
 	f.seen[update.Revision] = what
 	f.last = update.Revision
-	if was := f.phases[update.ID]; final(was) && was != update.Phase {
-		f.complainLocked("%s was %s and is %s: %s", update.ID, was, update.Phase, update.Message)
-	}
-	f.phases[update.ID] = update.Phase
+	phase := update.Phase
 	if update.Failure != nil && update.Failure.Reason == "LOST" {
-		f.complainLocked("%s is told as lost, and nobody has deleted it", update.ID)
+		phase = lost
 	}
+	if was := f.phases[update.ID]; (final(was) || was == lost) && was != phase {
+		f.complainLocked("%s was %s and is %s: %s", update.ID, was, phase, update.Message)
+	}
+	f.phases[update.ID] = phase
 }
+
+// lost stands for the phase FAILED of a pull whose Job was deleted.
+const lost = "LOST"
 
 func (f *follower) complain(format string, args ...any) {
 	f.mu.Lock()
@@ -157,7 +161,7 @@ func (f *follower) complainLocked(format string, args ...any) {
 	f.bad = append(f.bad, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-// lacking returns those of the endings, a phase by pull, that the follower is owed and has not been told of.
+// lacking returns those of the endings, a phase or lost by pull, that the follower is owed and has not been told of.
 func (f *follower) lacking(endings map[string]string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

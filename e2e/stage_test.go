@@ -21,7 +21,7 @@ type stage struct {
 	unable    *replica
 	following *following
 	pulls     []string
-	// endings has the phase with which each pull ends.
+	// endings has the phase with which each pull ends, or lost.
 	endings map[string]string
 }
 
