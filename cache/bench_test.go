@@ -95,13 +95,13 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkContent(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		jobs := realistic(n).Active
-		data, stamp, err := encodeJobs(jobs)
+		data, stamp, err := new(encoder).encode(jobs)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("encode/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				_, _, _ = encodeJobs(jobs)
+				_, _, _ = new(encoder).encode(jobs)
 			}
 			b.ReportMetric(float64(len(data)), "bytes")
 		})

@@ -12,7 +12,7 @@ import (
 func TestContentComesBack(t *testing.T) {
 	for _, n := range []int{0, 1, 1000} {
 		jobs := snapshotOf(n).Failed
-		data, stamp, err := encodeJobs(jobs)
+		data, stamp, err := new(encoder).encode(jobs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -20,7 +20,7 @@ func TestContentComesBack(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, jobs) {
 			t.Errorf("%d pulls: %d came back, %v", n, len(got), err)
 		}
-		again, stampAgain, _ := encodeJobs(jobs)
+		again, stampAgain, _ := new(encoder).encode(jobs)
 		if !bytes.Equal(again, data) || stampAgain != stamp {
 			t.Errorf("%d pulls: not the same content again", n)
 		}
@@ -28,7 +28,7 @@ func TestContentComesBack(t *testing.T) {
 }
 
 func TestContentThatCannotBeRead(t *testing.T) {
-	whole, _, err := encodeJobs(snapshotOf(2).Active)
+	whole, _, err := new(encoder).encode(snapshotOf(2).Active)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestContentThatCannotBeRead(t *testing.T) {
 
 func FuzzDecodeJobs(f *testing.F) {
 	for _, n := range []int{0, 2, 300} {
-		data, _, err := encodeJobs(snapshotOf(n).Active)
+		data, _, err := new(encoder).encode(snapshotOf(n).Active)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func FuzzDecodeJobs(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, stamp, err := encodeJobs(jobs)
+		again, stamp, err := new(encoder).encode(jobs)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,6 +60,7 @@ type writer struct {
 	// encoded remembers the stamps of what was written last: a list that is still made of the same states needs not be
 	// encoded nor sent again.
 	encoded [kinds]struct {
+		encoder
 		jobs  []*pull.Job
 		stamp string
 	}
@@ -115,7 +116,7 @@ func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool)
 		jobs, last := next.snapshot.jobs(k), &w.encoded[k]
 		var data []byte
 		if !renew || last.stamp == "" || !slices.Equal(jobs, last.jobs) {
-			if data, last.stamp, err = encodeJobs(jobs); err != nil {
+			if data, last.stamp, err = last.encode(jobs); err != nil {
 				return nil, err
 			}
 			last.jobs = jobs

@@ -4,6 +4,7 @@ package pack
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -21,11 +22,15 @@ const (
 )
 
 // Pack returns value with a mark of whether it is compressed; Unpack reads it.
-func Pack(value []byte) []byte {
+func Pack(value []byte) []byte { return PackInto(nil, value) }
+
+// PackInto is Pack that overwrites buffer, if that is large enough, rather than take new memory.
+func PackInto(buffer, value []byte) []byte {
 	if len(value) <= threshold {
-		return append([]byte{plain}, value...)
+		return append(append(buffer[:0], plain), value...)
 	}
-	packed := make([]byte, 1+s2.MaxEncodedLen(len(value)))
+	packed := slices.Grow(buffer[:0], 1+s2.MaxEncodedLen(len(value)))
+	packed = packed[:cap(packed)]
 	packed[0] = compressed
 	return packed[:1+len(s2.Encode(packed[1:], value))]
 }

@@ -6,9 +6,14 @@ import (
 )
 
 func TestWhatIsPackedIsUnpacked(t *testing.T) {
+	var buffer []byte
 	for _, n := range []int{0, 1, threshold, threshold + 1, 1 << 20} {
 		value := bytes.Repeat([]byte("pull "), n/5+1)[:n]
-		packed := Pack(value)
+		buffer = PackInto(buffer, value)
+		packed := buffer
+		if !bytes.Equal(packed, Pack(value)) {
+			t.Errorf("%d bytes are packed otherwise into a buffer", n)
+		}
 		if got, err := Unpack(packed); err != nil || !bytes.Equal(got, value) {
 			t.Errorf("%d bytes: %d came back, %v", n, len(got), err)
 		}
