@@ -124,6 +124,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	replica := strings.ToLower(rand.Text()[:8])
+	name := identity(replica)
 	hub := feed.New(replica)
 	hub.Register(metrics)
 	var (
@@ -163,7 +164,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		}
 	}
 	leader = kube.NewLeader(kube.LeaderOptions{
-		Client: client, Leases: leases, Namespace: s.Namespace, Identity: identity(replica), MaxParallel: s.MaxParallel,
+		Client: client, Leases: leases, Namespace: s.Namespace, Identity: name, MaxParallel: s.MaxParallel,
 		Watch: watch, Succession: succession, Log: log,
 	})
 	kube.RegisterMetrics(metrics, watch, leader)
@@ -192,7 +193,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	s.announce(log, listener.Addr(), redisSettings)
+	s.announce(log, listener.Addr(), redisSettings, name)
 
 	if cluster != nil {
 		group.Go(func() error {

@@ -159,7 +159,7 @@ func (s *serveSettings) redis() (*redisclient.Settings, error) {
 	if s.RedisURL == "" {
 		return nil, nil
 	}
-	return redisclient.Parse(s.RedisURL)
+	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a secret made from a file may end with a line break
 }
 
 // keys begins the names of all keys in Redis. The braces make a Redis Cluster keep them together; the number is that of
@@ -185,7 +185,7 @@ func (s *serveSettings) newLogger(level slog.Level) *slog.Logger {
 }
 
 // announce logs where the server can be reached, and what it is not.
-func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings) {
+func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings, identity string) {
 	redis := "none"
 	if shared != nil {
 		redis = shared.String()
@@ -199,7 +199,7 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *rediscli
 		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url, "namespace", s.Namespace, "redis", redis)
 		return
 	}
-	log.Info("serving", "url", url, "namespace", s.Namespace, "redis", redis)
+	log.Info("serving", "url", url, "namespace", s.Namespace, "redis", redis, "identity", identity)
 }
 
 // mirrorSettings are the flags of the copier.

@@ -79,9 +79,9 @@ func New(name string, judge func(error) Outcome, log *slog.Logger, metrics prome
 			switch {
 			case from == gobreaker.StateClosed:
 				since = time.Now()
-				log.Warn("service is away, going on without it", "error", cause)
+				log.Warn("a service is away; going on without it", "error", cause)
 			case to == gobreaker.StateClosed:
-				log.Info("service is back", "away", time.Since(since).Round(time.Millisecond))
+				log.Info("a service is back", "away", time.Since(since).Round(time.Millisecond))
 			}
 		},
 	})

@@ -88,8 +88,8 @@ func (f *fixture) wantLog(want ...string) {
 }
 
 const (
-	away = `level=WARN msg="service is away, going on without it" service=storage error="connection refused"`
-	back = `level=INFO msg="service is back" service=storage away=`
+	away = `level=WARN msg="a service is away; going on without it" service=storage error="connection refused"`
+	back = `level=INFO msg="a service is back" service=storage away=`
 )
 
 func TestOpensAndComesBack(t *testing.T) {

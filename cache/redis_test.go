@@ -214,7 +214,8 @@ func TestMutationsAreRequired(t *testing.T) {
 }
 
 func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
-	server, url := redistest.StartForUser(t, "../docs/operating.md")
+	server := redistest.Start(t)
+	url := "redis://" + redistest.AllowUser(t, "../docs/operating.md", server) + server.Addr
 	s := &source{}
 	cold, _ := newReplica(t, url, Options{Source: s})
 	if _, err := cold.Active(t.Context()); err != nil {

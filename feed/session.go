@@ -75,6 +75,9 @@ func (s *Stream) open(ctx context.Context) (*contents, error) {
 		if len(records) > 0 {
 			behind = records[len(records)-1].entry
 		}
+		s.mu.Lock()
+		s.missLeader()
+		s.mu.Unlock()
 	}
 }
 
@@ -178,7 +181,7 @@ func (s *Stream) detach() {
 	if s.attached == "" {
 		return
 	}
-	s.attached = ""
+	s.attached, s.heardOrBegan = "", time.Now()
 	s.publishAlone()
 	s.pending, s.unread = pending{}, pending{}
 	s.Hub.Mark(s.marked.jobs, s.marked.pods)
@@ -215,6 +218,22 @@ func (s *Stream) judge() {
 		s.catchUp() // with what this replica has published by itself
 	}
 	s.setLive(live)
+	s.missLeader()
+}
+
+// missLeader tells, once, that Redis works and yet nobody has been heard through it for long.
+func (s *Stream) missLeader() {
+	switch {
+	case s.live:
+		if s.missing {
+			s.log.Info("a leader is heard through Redis again")
+		}
+		s.heardOrBegan, s.missing = time.Now(), false
+	case !s.missing && time.Since(s.heardOrBegan) > s.silence:
+		s.missing = true
+		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
+			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
+	}
 }
 
 // settle forgets what was published once all of it has come back.

@@ -54,6 +54,10 @@ type Stream struct {
 	heard   time.Time
 	silence time.Duration
 	live    bool
+	// heardOrBegan is when the log was last live, or when that began to be waited for; missing is set once it was told
+	// that this is long ago.
+	heardOrBegan time.Time
+	missing      bool
 	// accepted counts what was published, settled how much of it has been appended; the last of that stands at place.
 	accepted, settled uint64
 	settledPlace      uint64
@@ -247,6 +251,9 @@ func (s *Stream) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		session, cancel := context.WithCancelCause(ctx)
 		s.mu.Lock()
+		if s.heardOrBegan.IsZero() {
+			s.heardOrBegan = time.Now()
+		}
 		s.interrupt = cancel
 		s.mu.Unlock()
 		began := time.Now()

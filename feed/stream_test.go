@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -393,20 +394,27 @@ func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
 }
 
 func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
-	_, url := redistest.StartForUser(t, "../docs/operating.md")
-	leader, other := newLeader(t, url), newReplica(t, url, "other", false)
-	other.awaitLive(t, true)
-	for i := range retired + 1 {
-		id := fmt.Sprint(i)
-		leader.Publish(job(id, pull.Canceled, id))
-		leader.Retire(id)
-	}
-	leader.Flush(t.Context())
-	other.Await(t.Context(), leader.Latest("1000").Position)
-	if other.Latest("1000") == nil || leader.Latest("1000").Position.Replica != "" {
-		t.Error("what the leader published did not come through Redis")
-	}
-	if err := leader.journal.destroy(t.Context(), leader.Latest("1000").Position.Log); err != nil {
-		t.Error(err)
+	server, cluster := redistest.Start(t), redistest.StartCluster(t)
+	login := redistest.AllowUser(t, "../docs/operating.md", append(cluster.Servers, server)...)
+	for _, url := range []string{
+		"redis://" + login + server.Addr + "/1",
+		strings.Replace(cluster.URL(), "://", "://"+login, 1),
+	} {
+		leader, other := newLeader(t, url), newReplica(t, url, "other", false)
+		other.awaitLive(t, true)
+		for i := range retired + 1 {
+			id := fmt.Sprint(i)
+			leader.Publish(job(id, pull.Canceled, id))
+			leader.Retire(id)
+		}
+		leader.Flush(t.Context())
+		const last = "1000"
+		other.Await(t.Context(), leader.Latest(last).Position)
+		if other.Latest(last) == nil || leader.Latest(last).Position.Replica != "" {
+			t.Error("what the leader published did not come through Redis")
+		}
+		if err := leader.journal.destroy(t.Context(), leader.Latest(last).Position.Log); err != nil {
+			t.Error(err)
+		}
 	}
 }

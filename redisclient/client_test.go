@@ -138,7 +138,7 @@ func TestGoneServerIsNotAskedUntilItIsBack(t *testing.T) {
 	f.wantAway(f.ping)
 	server.Restart()
 	f.awaitBack(f.ping)
-	f.wantLog("level=WARN", `msg="service is back" service=redis`)
+	f.wantLog("level=WARN", `msg="a service is back" service=redis`)
 }
 
 func TestHangingServerCostsADeadlineThreeTimes(t *testing.T) {

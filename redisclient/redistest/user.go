@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// StartForUser starts a server with a user that may do what the file, a page of the documentation, says that pullwatch
-// needs, and nobody else. It returns the server and the URL with which that user logs in.
-func StartForUser(t testing.TB, file string) (server *Server, url string) {
+// AllowUser makes the user on servers that the file, a page of the documentation, says that pullwatch needs. It returns what
+// stands before the host in the URLs with which that user logs in.
+func AllowUser(t testing.TB, file string, servers ...*Server) (login string) {
 	t.Helper()
 	page, err := os.ReadFile(file)
 	if err != nil {
@@ -19,13 +19,14 @@ func StartForUser(t testing.TB, file string) (server *Server, url string) {
 	if !found {
 		t.Fatalf("%s holds no ACL SETUSER", file)
 	}
-	server = Start(t)
 	args := []any{"ACL", "SETUSER"}
 	for _, word := range strings.Fields(rule) {
-		args = append(args, word)
+		args = append(args, strings.NewReplacer("'", "", `\`, "").Replace(word)) // as a shell reads it
 	}
-	if err := server.Client().Do(t.Context(), args...).Err(); err != nil {
-		t.Fatal(err)
+	for _, server := range servers {
+		if err := server.Client().Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return server, "redis://pullwatch:password@" + server.Addr
+	return "pullwatch:password@"
 }
