@@ -22,7 +22,8 @@ const (
 	loadInterval = time.Second
 	loadTime     = 30 * time.Second
 	loadPulls    = 50
-	// loadNoise is by how many requests two runs of the same load may differ.
+	// loadNoise is by how many requests, or watches, two runs of the same load may differ: others use the API server, too. A
+	// replica that watches for itself has two watches.
 	loadNoise = 2
 )
 
@@ -38,7 +39,7 @@ func TestAPIServerLoad(t *testing.T) {
 		return
 	}
 	one, many := costs[0], costs[1]
-	if one.watches != many.watches {
+	if many.watches > one.watches+loadNoise {
 		t.Errorf("%v watches are open with %d replicas and %v with %d", one.watches, sizes[0], many.watches, sizes[1])
 	}
 	if many.lists() > one.lists()+loadNoise {
