@@ -27,9 +27,9 @@ func TestServerEndsWithOpenSubscriptions(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	checkGoingAway(t, all)
-	checkGoingAway(t, one)
-	checkGoingAway(t, logs)
+	checkRestart(t, all)
+	checkRestart(t, one)
+	checkRestart(t, logs)
 	<-s.exited
 	took := time.Since(began)
 	if s.err != nil || took > drainLimit {
@@ -43,15 +43,15 @@ func TestServerEndsWithOpenSubscriptions(t *testing.T) {
 	}
 }
 
-// checkGoingAway reads a subscription to the end of its connection, which is to tell clients that they may come back.
-func checkGoingAway[T any](t *testing.T, s *subscription[T]) {
+// checkRestart reads a subscription to the end of its connection, which is to tell clients that they may come back.
+func checkRestart[T any](t *testing.T, s *subscription[T]) {
 	t.Helper()
 	for {
 		_, err := s.next()
 		if err == nil {
 			continue
 		}
-		if closed, ok := errors.AsType[*websocket.CloseError](err); !ok || closed.Code != websocket.CloseGoingAway {
+		if closed, ok := errors.AsType[*websocket.CloseError](err); !ok || closed.Code != websocket.CloseServiceRestart {
 			t.Errorf("the connection ended with %v", err)
 		}
 		return

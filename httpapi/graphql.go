@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler"
@@ -18,6 +17,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"pullwatch/graphqlws"
 	"pullwatch/resolvers"
 	"pullwatch/usererr"
 )
@@ -26,20 +26,13 @@ import (
 const (
 	maxBody       = 1 << 20
 	maxTokens     = 10_000
-	initTimeout   = 10 * time.Second
 	cachedQueries = 1_000
 )
 
 // newGraphQL returns the handler of /graphql.
-func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *operationMetrics) http.Handler {
+func newGraphQL(schema graphql.ExecutableSchema, sockets *graphqlws.Transport, metrics *operationMetrics) http.Handler {
 	server := handler.New(schema)
-	server.AddTransport(transport.Websocket{
-		Implementation:   sockets,
-		InitTimeout:      initTimeout,
-		InitFunc:         acceptInit,
-		PayloadReadLimit: new(int64(maxBody)),
-		// Keepalive is the WebSocket's own: sockets sends pings.
-	})
+	server.AddTransport(sockets)
 	server.AddTransport(getQueries{})
 	server.AddTransport(transport.POST{})
 	server.SetErrorPresenter(resolvers.PresentError)
@@ -51,14 +44,7 @@ func newGraphQL(schema graphql.ExecutableSchema, sockets *webSockets, metrics *o
 	server.AroundOperations(checkSubscription)
 	server.AroundOperations(metrics.count)
 	server.AroundResponses(resolvers.TellStale)
-	return sockets.own(requireTransport(http.MaxBytesHandler(server, maxBody)))
-}
-
-type socketKey struct{}
-
-// acceptInit marks the context of operations that come over a WebSocket.
-func acceptInit(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	return context.WithValue(ctx, socketKey{}, true), nil, nil
+	return requireTransport(http.MaxBytesHandler(server, maxBody))
 }
 
 // checkSubscription refuses subscriptions over plain HTTP, where they would end after their first event, and those with more

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -63,16 +64,77 @@ func (m *operationMetrics) count(ctx context.Context, next graphql.OperationHand
 	}
 }
 
-// socketMetrics counts WebSockets.
+// socketMetrics counts WebSockets and what goes over them. It is a graphqlws.Observer.
 type socketMetrics struct {
-	active prometheus.Gauge
+	active          prometheus.Gauge
+	operations      prometheus.Gauge
+	closed, refused *prometheus.CounterVec
+	messages, bytes *prometheus.CounterVec
+	writes          prometheus.Histogram
 }
 
 func newSocketMetrics(r prometheus.Registerer) *socketMetrics {
-	m := &socketMetrics{active: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "pullwatch_active_ws_connections",
-		Help: "WebSocket connections that are open.",
-	})}
-	r.MustRegister(m.active)
+	m := &socketMetrics{
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pullwatch_active_ws_connections",
+			Help: "WebSocket connections that are open.",
+		}),
+		operations: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pullwatch_ws_operations",
+			Help: "Operations that run over WebSockets.",
+		}),
+		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullwatch_ws_closed_total",
+			Help: "WebSocket connections that ended, by close code: that of whoever closed first, 1006 when nobody did.",
+		}, []string{"code"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullwatch_ws_refused_total",
+			Help: "Requests for a WebSocket that were answered with an HTTP status instead.",
+		}, []string{"status"}),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullwatch_ws_messages_total",
+			Help: "WebSocket messages, by direction (in: from clients, out: to them).",
+		}, []string{"direction"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullwatch_ws_bytes_total",
+			Help: "Bytes of WebSocket messages, by direction (in: from clients, out: to them).",
+		}, []string{"direction"}),
+		writes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "pullwatch_ws_write_seconds",
+			Help:    "Time that a connection took to accept what was written to it at once.",
+			Buckets: []float64{.00001, .0001, .001, .01, .1, 1, 10},
+		}),
+	}
+	r.MustRegister(m.active, m.operations, m.closed, m.refused, m.messages, m.bytes, m.writes)
 	return m
+}
+
+// ConnectionOpened implements graphqlws.Observer, as do the following methods.
+func (m *socketMetrics) ConnectionOpened() { m.active.Inc() }
+
+func (m *socketMetrics) ConnectionRefused(status int) {
+	m.refused.WithLabelValues(strconv.Itoa(status)).Inc()
+}
+
+func (m *socketMetrics) ConnectionClosed(code int, _ string) {
+	m.active.Dec()
+	if code < 1000 || (code > 1015 && code < 4400) || code > 4499 {
+		code = 0 // a client can make up any code
+	}
+	m.closed.WithLabelValues(strconv.Itoa(code)).Inc()
+}
+
+func (m *socketMetrics) OperationStarted() { m.operations.Inc() }
+
+func (m *socketMetrics) OperationEnded() { m.operations.Dec() }
+
+func (m *socketMetrics) Received(bytes int) {
+	m.messages.WithLabelValues("in").Inc()
+	m.bytes.WithLabelValues("in").Add(float64(bytes))
+}
+
+func (m *socketMetrics) Sent(messages, bytes int, took time.Duration) {
+	m.messages.WithLabelValues("out").Add(float64(messages))
+	m.bytes.WithLabelValues("out").Add(float64(bytes))
+	m.writes.Observe(took.Seconds())
 }

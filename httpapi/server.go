@@ -12,6 +12,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pullwatch/graphqlws"
 )
 
 // Options say what is served and how.
@@ -39,13 +41,13 @@ type Options struct {
 type Server struct {
 	options  Options
 	handler  http.Handler
-	sockets  *webSockets
+	sockets  *graphqlws.Transport
 	draining chan struct{}
 }
 
 // New returns a Server that does not listen yet.
 func New(o Options) *Server {
-	s := &Server{options: o, draining: make(chan struct{}), sockets: newWebSockets(o.AllowedOrigins, newSocketMetrics(o.Metrics))}
+	s := &Server{options: o, draining: make(chan struct{}), sockets: newSockets(o.AllowedOrigins, newSocketMetrics(o.Metrics))}
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", newGraphQL(o.Schema, s.sockets, newOperationMetrics(o.Metrics)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
@@ -91,8 +93,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		close(s.draining)
 		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 		defer cancel()
-		s.sockets.drain(draining)
-		err := server.Shutdown(draining)
+		err := s.sockets.Drain(draining, s.options.DrainTimeout/2)
+		err = errors.Join(err, server.Shutdown(draining))
 		stopped <- errors.Join(err, server.Close())
 	})
 	var err error

@@ -6,8 +6,9 @@ import (
 	"io"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/graphqlws"
 )
 
 // pump sends what next returns to a channel, as gqlgen wants it, until next returns an error or ctx is done; then it
@@ -19,7 +20,7 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 		defer stop()
 		defer func() {
 			if panicked := recover(); panicked != nil {
-				transport.AddSubscriptionError(ctx, PresentError(ctx, Recover(ctx, panicked)))
+				graphqlws.AddSubscriptionError(ctx, PresentError(ctx, Recover(ctx, panicked)))
 			}
 		}()
 		for {
@@ -28,7 +29,7 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 			case ctx.Err() != nil, errors.Is(err, io.EOF):
 				return
 			case err != nil:
-				transport.AddSubscriptionError(ctx, PresentError(ctx, gqlerror.WrapPath(graphql.GetPath(ctx), err)))
+				graphqlws.AddSubscriptionError(ctx, PresentError(ctx, gqlerror.WrapPath(graphql.GetPath(ctx), err)))
 				return
 			}
 			select {

@@ -1,0 +1,66 @@
+// Package graphqlws serves GraphQL over WebSockets for gqlgen: it is a [graphql.Transport] for the subprotocol
+// graphql-transport-ws, lean enough for tens of thousands of subscribers in one process.
+//
+//	sockets := graphqlws.New(graphqlws.Options{})
+//	server.AddTransport(sockets)
+//	...
+//	sockets.Drain(ctx, 10*time.Second) // when the process stops: http.Server.Shutdown knows nothing of WebSockets
+//
+// # The protocol
+//
+// The client offers graphql-transport-ws in Sec-WebSocket-Protocol. After that each WebSocket text message, either way,
+// is one JSON object with a "type":
+//
+//	client                              server
+//	connection_init  payload? {…}   →
+//	                                ←   connection_ack   payload? {…}
+//	subscribe   id  payload {query, operationName?, variables?, extensions?}   →
+//	                                ←   next      id  payload {data, errors?, extensions?}   (any number)
+//	                                ←   complete  id                                         (the last, or:)
+//	                                ←   error     id  payload [{message, …}, …]              (the last)
+//	complete    id                  →                                      (the client wants no more)
+//	ping        payload? {…}        ↔   pong      payload? {…}             (either may ask, at any time)
+//
+// The rules:
+//
+//   - connection_init comes first, once, and carries what headers would: a browser can set none on a WebSocket. Only
+//     ping and pong may come before it. Nothing runs before connection_ack.
+//   - subscribe starts an operation: a query, a mutation or a subscription. The client chooses its id, a string that is
+//     not empty and that none of the connection's running operations has. Operations run side by side; the order of
+//     messages is kept within an id only. An id is free again when its operation has ended.
+//   - An operation ends once: with complete, when all its results have been sent; with error, when it failed before or
+//     while it ran, and then no complete follows; or with the client's complete, which is not answered, and after which
+//     nothing more is sent for that id. The two completes may cross, so either side ignores one for an id that it does not
+//     know.
+//   - Errors of fields travel in next, beside the data. A request that cannot run (it does not parse, does not
+//     validate, is refused) gets error.
+//   - A ping is answered with a pong at once. A pong that was not asked for is ignored. Both are apart from RFC 6455's own
+//     ping and pong frames, which browsers answer by themselves; those are what this package sends.
+//
+// What is not about one operation closes the WebSocket. The close code says what it was:
+//
+//	1000  the client is done
+//	1007  a text message was not UTF-8
+//	1009  a message was longer than the server takes
+//	1012  the server restarts; connect again
+//	4400  a message was not JSON, of no known type or without what its type needs; or it was binary
+//	4401  subscribe came before connection_ack
+//	4403  connection_init was refused
+//	4406  the client did not offer graphql-transport-ws
+//	4408  connection_init did not come in time
+//	4409  subscribe had the id of a running operation
+//	4429  connection_init came twice
+//
+// The codes matter: the client graphql-ws connects again after some (1012, 4403, 4408), a little later each time, and gives
+// up after others (4400, 4401, 4406, 4409, 4429).
+//
+// # What a connection costs
+//
+// The HTTP handler returns once it has accepted a WebSocket, so that the HTTP server's buffers are freed. A connection then
+// has one goroutine that reads and one for each running operation. There is none that writes: who has something to
+// send writes it, and what comes while a write is under way waits in a bounded queue, which a goroutine that lives no
+// longer than that empties. Pings and all time limits of all connections share one timer.
+//
+// A peer that does not read fills the queue; then its own operations wait, nobody else's, and after
+// [Options.WriteTimeout] it loses the connection. A peer that vanishes is noticed after [Options.PongWait].
+package graphqlws

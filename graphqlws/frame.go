@@ -1,0 +1,113 @@
+package graphqlws
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// finalFrame says that a frame is a whole message.
+const finalFrame = 0x80
+
+// lengthBytes is what most messages need for their length in a frame: those of 126 to 65,535 bytes.
+const lengthBytes = 2
+
+// appendFrame appends one WebSocket frame to b. body appends what is in it. Frames are built in place, and not with
+// gorilla's writer, so that a message is copied once and all that waits for a connection goes out in one write.
+func appendFrame(b []byte, opcode byte, body func([]byte) []byte) []byte {
+	start := len(b)
+	b = append(b, finalFrame|opcode, 0, 0, 0)
+	header := b[start : start+2+lengthBytes]
+	b = body(b)
+	payload := b[start+len(header):]
+	switch n := len(payload); {
+	case n < 126:
+		b[start+1] = byte(n)
+		copy(b[start+2:], payload)
+		return b[:len(b)-lengthBytes]
+	case n < 1<<16:
+		b[start+1] = 126
+		binary.BigEndian.PutUint16(b[start+2:], uint16(n))
+		return b
+	default:
+		const more = 8 - lengthBytes
+		b = append(b, make([]byte, more)...)
+		copy(b[start+len(header)+more:], b[start+len(header):len(b)-more])
+		b[start+1] = 127
+		binary.BigEndian.PutUint64(b[start+2:], uint64(n))
+		return b
+	}
+}
+
+// appendMessage appends a message of kind. id and payload are JSON, or nil if it has none.
+func appendMessage(b []byte, kind string, id, payload []byte) []byte {
+	b = append(b, '{')
+	if id != nil {
+		b = append(append(append(b, `"id":`...), id...), ',')
+	}
+	b = append(append(append(b, `"type":"`...), kind...), '"')
+	if payload != nil {
+		b = append(append(b, `,"payload":`...), payload...)
+	}
+	return append(b, '}')
+}
+
+// rest is all of a response but its data, encoded. It is mostly empty.
+type rest struct{ errors, label, path, hasNext, extensions []byte }
+
+func encodeRest(r *graphql.Response) (rest, error) {
+	var e rest
+	for _, field := range []struct {
+		set  bool
+		to   *[]byte
+		from any
+	}{
+		{len(r.Errors) > 0, &e.errors, r.Errors},
+		{r.Label != "", &e.label, r.Label},
+		{len(r.Path) > 0, &e.path, r.Path},
+		{r.HasNext != nil, &e.hasNext, r.HasNext},
+		{len(r.Extensions) > 0, &e.extensions, r.Extensions},
+	} {
+		if !field.set {
+			continue
+		}
+		var err error
+		if *field.to, err = json.Marshal(field.from); err != nil {
+			return rest{}, err
+		}
+	}
+	return e, nil
+}
+
+// appendNext appends a next message. It copies data as it is.
+func appendNext(b, id, data []byte, r rest) []byte {
+	b = append(append(b, `{"id":`...), id...)
+	b = append(b, `,"type":"next","payload":{`...)
+	if r.errors != nil {
+		b = append(append(append(b, `"errors":`...), r.errors...), ',')
+	}
+	b = append(b, `"data":`...)
+	switch {
+	case len(data) == 0:
+		b = append(b, "null"...)
+	case utf8.Valid(data):
+		b = append(b, data...)
+	default:
+		// gqlgen writes strings as they are, and a browser drops the connection over a byte that is not UTF-8.
+		b = append(b, bytes.ToValidUTF8(data, []byte("\uFFFD"))...)
+	}
+	for _, field := range []struct {
+		name  string
+		value []byte
+	}{
+		{`,"label":`, r.label}, {`,"path":`, r.path}, {`,"hasNext":`, r.hasNext}, {`,"extensions":`, r.extensions},
+	} {
+		if field.value != nil {
+			b = append(append(b, field.name...), field.value...)
+		}
+	}
+	return append(b, "}}"...)
+}

@@ -1,0 +1,239 @@
+package graphqlws
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script is a graphql.GraphExecutor. A query is the name of what it does.
+type script struct {
+	// updates is what "updates" sends, one response for each value.
+	updates chan string
+	// ended has a value for each "updates" and "wait" that has ended.
+	ended chan struct{}
+}
+
+func newScript() *script {
+	return &script{updates: make(chan string), ended: make(chan struct{}, 1000)}
+}
+
+func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+	switch p.Query {
+	case "invalid":
+		return nil, gqlerror.List{gqlerror.Errorf("invalid")}
+	case "panic early":
+		panic("secret")
+	}
+	return &graphql.OperationContext{
+		RawQuery: p.Query, OperationName: p.OperationName, Variables: p.Variables, Extensions: p.Extensions, Headers: p.Headers,
+	}, nil
+}
+
+func (s *script) DispatchError(_ context.Context, errs gqlerror.List) *graphql.Response {
+	return &graphql.Response{Errors: errs}
+}
+
+func (s *script) PresentRecoveredError(context.Context, any) error {
+	return gqlerror.Errorf("recovered")
+}
+
+type userKey struct{}
+
+func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationContext) (graphql.ResponseHandler, context.Context) {
+	data := func(text string) *graphql.Response { return &graphql.Response{Data: json.RawMessage(text)} }
+	switch o.RawQuery {
+	case "{one}":
+		return graphql.OneShot(data(`{"one":1}`)), ctx
+	case "user":
+		user, _ := ctx.Value(userKey{}).(string)
+		return graphql.OneShot(data(`{"user":"` + user + `"}`)), ctx
+	case "echo":
+		text, err := json.Marshal(map[string]any{"name": o.OperationName, "variables": o.Variables, "extensions": o.Extensions})
+		if err != nil {
+			panic(err)
+		}
+		return graphql.OneShot(data(string(text))), ctx
+	case "field error":
+		return graphql.OneShot(&graphql.Response{
+			Data: json.RawMessage(`{"a":null}`), Errors: gqlerror.List{gqlerror.Errorf("oops")}, Extensions: map[string]any{"x": 1},
+		}), ctx
+	case "null":
+		return graphql.OneShot(&graphql.Response{Data: json.RawMessage(`null`), Errors: gqlerror.List{gqlerror.Errorf("oops")}}), ctx
+	case "refused":
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{gqlerror.Errorf("refused")}}), ctx
+	case "latin1":
+		return graphql.OneShot(data("{\"a\":\"\xe9\"}")), ctx
+	case "panic":
+		return func(context.Context) *graphql.Response { panic("secret") }, ctx
+	case "large":
+		return func(ctx context.Context) *graphql.Response { return data(largeData) }, ctx
+	case "three, then error":
+		n := 0
+		return func(ctx context.Context) *graphql.Response {
+			if n++; n <= 3 {
+				return data(`{"n":1}`)
+			}
+			if !AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
+				panic("not an operation's context")
+			}
+			return nil
+		}, ctx
+	case "wait":
+		return func(ctx context.Context) *graphql.Response {
+			<-ctx.Done()
+			s.ended <- struct{}{}
+			return nil
+		}, ctx
+	case "last word": // that nobody asked for any more
+		return func(ctx context.Context) *graphql.Response {
+			<-ctx.Done()
+			return data(`{"late":true}`)
+		}, ctx
+	case "updates":
+		return func(ctx context.Context) *graphql.Response {
+			select {
+			case text, ok := <-s.updates:
+				if ok {
+					return data(text)
+				}
+			case <-ctx.Done():
+			}
+			s.ended <- struct{}{}
+			return nil
+		}, ctx
+	}
+	panic("unknown query " + o.RawQuery)
+}
+
+var largeData = `"` + strings.Repeat("x", 32<<10) + `"`
+
+// hijacked is a response that becomes one end of a net.Pipe, so that a WebSocket needs no network.
+type hijacked struct {
+	conn   net.Conn
+	header http.Header
+	status int
+}
+
+func (h *hijacked) Header() http.Header         { return h.header }
+func (h *hijacked) Write(b []byte) (int, error) { return len(b), nil }
+func (h *hijacked) WriteHeader(status int)      { h.status = status }
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
+
+// pipe opens a WebSocket over a net.Pipe.
+func pipe(t testing.TB, transport *Transport, executor graphql.GraphExecutor) *websocket.Conn {
+	t.Helper()
+	client, server := net.Pipe()
+	var handshake sync.WaitGroup
+	handshake.Go(func() {
+		r, err := http.ReadRequest(bufio.NewReader(server))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.RemoteAddr = "192.0.2.1:1"
+		transport.Do(&hijacked{conn: server, header: http.Header{}}, r, executor)
+	})
+	dialer := websocket.Dialer{
+		NetDialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil },
+		Subprotocols:   []string{Subprotocol}, ReadBufferSize: 1024, WriteBufferSize: 1024,
+	}
+	conn, _, err := dialer.DialContext(t.Context(), "ws://pipe/", nil)
+	handshake.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func send(t testing.TB, conn *websocket.Conn, messages ...string) {
+	t.Helper()
+	for _, m := range messages {
+		if err := conn.WriteMessage(websocket.TextMessage, []byte(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func receive(t testing.TB, conn *websocket.Conn) string {
+	t.Helper()
+	_, text, err := conn.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// closed returns the close frame that comes, after any other messages.
+func closed(t testing.TB, conn *websocket.Conn) *websocket.CloseError {
+	t.Helper()
+	for {
+		_, _, err := conn.ReadMessage()
+		if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
+			return closed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func drain(t testing.TB, transport *Transport) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := transport.Drain(ctx, 0); err != nil {
+		t.Errorf("drain: %v", err)
+	}
+}
+
+const (
+	initMessage = `{"type":"connection_init"}`
+	ackMessage  = `{"type":"connection_ack"}`
+)
+
+func subscribe(id, query string) string {
+	return `{"id":"` + id + `","type":"subscribe","payload":{"query":"` + query + `"}}`
+}
+
+// counters is an Observer.
+type counters struct {
+	mu                             sync.Mutex
+	opened, refused                int
+	started, ended, received, sent int
+	closed                         []CloseError
+}
+
+func (c *counters) add(n *int, more int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*n += more
+}
+func (c *counters) ConnectionOpened()     { c.add(&c.opened, 1) }
+func (c *counters) ConnectionRefused(int) { c.add(&c.refused, 1) }
+func (c *counters) ConnectionClosed(code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = append(c.closed, CloseError{code, reason})
+}
+func (c *counters) OperationStarted()                     { c.add(&c.started, 1) }
+func (c *counters) OperationEnded()                       { c.add(&c.ended, 1) }
+func (c *counters) Received(int)                          { c.add(&c.received, 1) }
+func (c *counters) Sent(messages, _ int, _ time.Duration) { c.add(&c.sent, messages) }
