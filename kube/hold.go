@@ -10,8 +10,12 @@ import (
 	"pullwatch/pull"
 )
 
-// holdTime bounds how long a pull's last state waits for what completes it.
-const holdTime = time.Second
+// holdTime bounds how long a pull's last state waits for what completes it, and longestHold how long while the pods cannot
+// be seen: their watch may be taken up again seconds after that of the Jobs.
+const (
+	holdTime    = time.Second
+	longestHold = 10 * time.Second
+)
 
 // hold reports whether the last state of a pull is not to be told yet. Jobs and pods come over two watches, and a log over
 // a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. A
@@ -23,8 +27,11 @@ func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 		delete(t.held, name)
 		return false
 	}
-	if tr.heldUntil.IsZero() {
-		tr.heldUntil = t.now().Add(holdTime)
+	switch now := t.now(); {
+	case tr.heldUntil.IsZero():
+		tr.heldUntil, tr.heldAtMost = now.Add(holdTime), now.Add(longestHold)
+	case t.podsUnseen != nil && t.podsUnseen() && now.Before(tr.heldAtMost):
+		tr.heldUntil = now.Add(holdTime)
 	}
 	late := !t.now().Before(tr.heldUntil)
 	t.held.put(name, tr, !late)

@@ -91,7 +91,7 @@ func (t *Tracker) remove(job *batchv1.Job) {
 	if version(job) > version(tr.job) {
 		tr.job = job
 	}
-	tr.heldUntil = t.now() // nothing more will come that could complete its last state
+	tr.heldUntil, tr.heldAtMost = t.now(), t.now() // nothing more will come that could complete its last state
 	t.update(tr)
 	if !tr.state.Phase.Final() {
 		tr.state = pull.LostJob(tr.state, t.now())

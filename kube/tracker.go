@@ -37,6 +37,9 @@ type Tracker struct {
 	log  *slog.Logger
 	feed Feed
 	now  func() time.Time
+	// podsUnseen reports whether what has become of pods may not have been told yet, because their watch is broken or has
+	// just been taken up again. It is nil without a watch.
+	podsUnseen func() bool
 
 	mu sync.Mutex
 	contents
@@ -81,6 +84,8 @@ type tracked struct {
 	state *pull.Job
 	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
 	heldUntil time.Time
+	// heldAtMost is how far that may be put off.
+	heldAtMost time.Time
 }
 
 func newTracked() *tracked {

@@ -48,6 +48,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		jobClient: client.BatchV1().Jobs(namespace), podClient: client.CoreV1().Pods(namespace),
 		demanded: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
+	tracker.podsUnseen = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < holdTime }
 	w.jobs = newWatched("jobs", w.jobClient.Watch, log)
 	w.jobs.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +26,7 @@ type watched struct {
 
 	watches atomic.Int32
 	opens   atomic.Int64
+	opened  atomic.Int64 // when it was opened last, in Unix milliseconds
 }
 
 func newWatched(name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), log *slog.Logger) *watched {
@@ -45,6 +47,7 @@ func newWatched(name string, open func(context.Context, metav1.ListOptions) (wat
 			return nil, err
 		}
 		k.opens.Add(1)
+		k.opened.Store(time.Now().UnixMilli())
 		k.watches.Add(1)
 		return &countedWatch{Interface: inner, count: &k.watches}, nil
 	}
