@@ -56,7 +56,8 @@ func truncate(s string, n int) string {
 	return s[:n]
 }
 
-// close sends a close frame and ends all operations. Nothing else is sent after it. Only the first reason to end counts.
+// close sends a close frame and ends all operations. Nothing else is sent after it. Only the first reason to end
+// counts.
 func (c *connection) close(cause *CloseError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +82,7 @@ func (c *connection) closeWith(cause *CloseError, payload []byte) {
 	}
 	c.end(cause)
 	c.enqueue(websocket.CloseMessage, func(b []byte) []byte { return append(b, payload...) })
-	c.flushLater()
+	c.flush()
 }
 
 // end notes why the connection ends, ends its operations and wakes who waits to send. What has been queued may still be
@@ -107,15 +108,28 @@ func (c *connection) abort(cause *CloseError) {
 // cut makes serve close the socket, now. To close it here could block: TLS says goodbye first.
 func (c *connection) cut() { _ = c.socket.NetConn().SetDeadline(time.Unix(1, 0)) }
 
-// finish ends the connection after a read has failed with err. It closes the socket before it waits for operations, which
-// may take a while to notice that they have ended.
+// finish ends the connection after a read has failed with err. It closes the socket before it waits for operations,
+// which may take a while to notice that they have ended.
 func (c *connection) finish(err error) {
 	c.mu.Lock()
 	if !c.ending {
-		c.end(&CloseError{websocket.CloseAbnormalClosure, err.Error()})
+		c.end(&CloseError{c.readFailed(), err.Error()})
 	}
+	c.mu.Unlock()
+	if isHandshake(err) {
+		c.awaitFlushed()
+	}
+	_ = c.socket.Close() // the peer may be gone
+	c.awaitFlushed()
+	c.goroutines.Wait()
+	c.transport.forget(c)
+}
+
+// awaitFlushed waits until nobody writes.
+func (c *connection) awaitFlushed() {
+	c.mu.Lock()
 	var flushed chan struct{}
-	if c.writing && isHandshake(err) {
+	if c.writing {
 		flushed = make(chan struct{})
 		c.flushed = flushed
 	}
@@ -123,9 +137,16 @@ func (c *connection) finish(err error) {
 	if flushed != nil {
 		<-flushed
 	}
-	_ = c.socket.Close() // the peer may be gone
-	c.goroutines.Wait()
-	c.transport.forget(c)
+}
+
+// readFailed returns the close code for when reading has failed without a close frame from either side.
+func (c *connection) readFailed() int {
+	// The only thing that gorilla sends by itself is the close frame for a peer that breaks RFC 6455, and there is no
+	// writer after that.
+	if _, err := c.socket.NextWriter(websocket.TextMessage); errors.Is(err, websocket.ErrCloseSent) {
+		return websocket.CloseProtocolError
+	}
+	return websocket.CloseAbnormalClosure
 }
 
 // isHandshake reports whether reading ended with the peer's close frame. Then the one of this side may still be under

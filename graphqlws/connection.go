@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -20,13 +21,12 @@ import (
 
 // connection is one WebSocket. serve reads from it; whoever has something to send writes to it.
 type connection struct {
-	transport *Transport
-	executor  graphql.GraphExecutor
-	socket    *websocket.Conn
-	header    http.Header     // until connection_init
-	address   string          // that it counts for
-	values    context.Context // what operations see; it never ends
-	alarm     alarm
+	executor graphql.GraphExecutor
+	socket   *websocket.Conn
+	header   http.Header     // until connection_init
+	address  string          // that it counts for
+	values   context.Context // what operations see; it never ends
+	alarm    alarm
 
 	// heard is when the peer has last been heard, initBy when connection_init must have come and nextPing when the next
 	// ping is due, in the time of the schedule. nextPing belongs to the schedule.
@@ -34,10 +34,27 @@ type connection struct {
 	initBy   time.Duration
 	nextPing time.Duration
 
-	// goroutines are those of operations and of flushLater. Once ending is true only another one of them begins one.
+	// goroutines are those of operations and of writeLater; operations that have a Source count as one. Once ending is
+	// true, only one of them, or who is writing, begins another one.
 	goroutines sync.WaitGroup
 
-	mu sync.Mutex
+	// The fields from here to flushed are what sending touches. They are next to each other because a message to
+	// thousands of connections finds none of them in the processor's cache.
+
+	transport *Transport
+	raw       syscall.RawConn // to write without waiting; nil if the socket does not do that
+
+	// mu guards all of the following.
+	mu      sync.Mutex
+	writing bool          // somebody writes, and looks at the queue again after that
+	stalled bool          // it is the goroutine of writeLater, because the kernel takes no more at once
+	ending  bool          // the last frame has been queued, or can no longer be sent
+	queue   *queued       // nil while nothing waits
+	space   chan struct{} // closed when the queue has been taken; nil while nobody waits for that
+	parked  list          // the subscriptions that wait until the peer keeps up
+	flushed chan struct{} // closed when nothing is written any more; nil while nobody waits for that
+	waiting int           // how many bytes are queued and being written, while stalled
+
 	// initialised is true once connection_init has come. It has been acknowledged when the next message is read, or the
 	// connection is ending.
 	initialised bool
@@ -45,12 +62,7 @@ type connection struct {
 	// ended yet.
 	operations []*operation
 	running    int
-	queue      *queued       // nil while nothing waits
-	space      chan struct{} // closed when the queue has been taken; nil while nobody waits for that
-	writing    bool          // a goroutine writes, and looks at the queue again when it has
-	ending     bool          // the last frame has been queued, or can no longer be sent
-	flushed    chan struct{} // closed when nothing is written any more; nil while nobody waits for that
-	cause      *CloseError   // why it ends, once ending
+	cause      *CloseError // why it ends, once ending
 }
 
 // serve reads until the connection has ended, and waits for all that belongs to it.
@@ -130,7 +142,7 @@ func (c *connection) receive(kind int, reader io.Reader) error {
 	case typeInit:
 		return c.init(m.payload)
 	case typePing:
-		c.sendMessage("pong", nil, m.payload)
+		c.sendMessage("pong", m.payload)
 	case typeSubscribe:
 		return c.subscribe(m.id, m.payload)
 	case typeComplete:
@@ -179,7 +191,7 @@ func (c *connection) init(payload json.RawMessage) error {
 		}
 		return &CloseError{CloseForbidden, "Forbidden"}
 	}
-	c.sendMessage("connection_ack", nil, acknowledgement)
+	c.sendMessage("connection_ack", acknowledgement)
 	return nil
 }
 
@@ -232,7 +244,7 @@ func (c *connection) woken(now time.Duration) (time.Duration, bool) {
 	case now >= c.nextPing:
 		c.nextPing = now + jittered(options.PingInterval)
 		c.enqueue(websocket.PingMessage, func(b []byte) []byte { return b })
-		c.flushLater()
+		c.flush()
 	}
 	next := min(c.nextPing, silentUntil)
 	if !c.initialised {
@@ -244,17 +256,18 @@ func (c *connection) woken(now time.Duration) (time.Duration, bool) {
 // jittered returns d less up to a tenth of it.
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
-// complete ends the operation with this id, if there is one: it may have ended by itself while the message was under way.
+// complete ends the operation with this id, if there is one: it may have ended by itself while the message was under
+// way.
 func (c *connection) complete(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i := c.find(id); i >= 0 {
+	if i := c.find(quote(id)); i >= 0 {
 		c.operations[i].stop()
 		c.operations = slices.Delete(c.operations, i, i+1)
 	}
 }
 
-// find returns the index of the operation with this id, or -1. c.mu is held.
+// find returns the index of the operation with this id, which is JSON, or -1. c.mu is held.
 func (c *connection) find(id string) int {
 	return slices.IndexFunc(c.operations, func(o *operation) bool { return o.id == id })
 }

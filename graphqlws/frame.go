@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
 // finalFrame says that a frame is a whole message.
@@ -43,9 +44,9 @@ func appendFrame(b []byte, opcode byte, body func([]byte) []byte) []byte {
 }
 
 // appendMessage appends a message of kind. id and payload are JSON, or nil if it has none.
-func appendMessage(b []byte, kind string, id, payload []byte) []byte {
+func appendMessage(b []byte, kind, id string, payload []byte) []byte {
 	b = append(b, '{')
-	if id != nil {
+	if id != "" {
 		b = append(append(append(b, `"id":`...), id...), ',')
 	}
 	b = append(append(append(b, `"type":"`...), kind...), '"')
@@ -58,7 +59,15 @@ func appendMessage(b []byte, kind string, id, payload []byte) []byte {
 // rest is all of a response but its data, encoded. It is mostly empty.
 type rest struct{ errors, label, path, hasNext, extensions []byte }
 
-func encodeRest(r *graphql.Response) (rest, error) {
+// encodeRest returns the errors with which an operation ends if the response is not one for next.
+func encodeRest(r *graphql.Response) (rest, gqlerror.List) {
+	// Without data, be it null, the request has failed before anything was executed.
+	if len(r.Data) == 0 && len(r.Errors) > 0 {
+		return rest{}, r.Errors
+	}
+	if len(r.Errors) == 0 && r.Label == "" && len(r.Path) == 0 && r.HasNext == nil && len(r.Extensions) == 0 {
+		return rest{}, nil // at once, and without allocating: that is nearly always so
+	}
 	var e rest
 	for _, field := range []struct {
 		set  bool
@@ -76,14 +85,14 @@ func encodeRest(r *graphql.Response) (rest, error) {
 		}
 		var err error
 		if *field.to, err = json.Marshal(field.from); err != nil {
-			return rest{}, err
+			return rest{}, gqlerror.List{gqlerror.Errorf("the response cannot be encoded")}
 		}
 	}
 	return e, nil
 }
 
 // appendNext appends a next message. It copies data as it is.
-func appendNext(b, id, data []byte, r rest) []byte {
+func appendNext(b []byte, id string, data []byte, r rest) []byte {
 	b = append(append(b, `{"id":`...), id...)
 	b = append(b, `,"type":"next","payload":{`...)
 	if r.errors != nil {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +20,16 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if config := os.Getenv(clientsVariable); config != "" {
+		if err := playClients(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // script is a graphql.GraphExecutor. A query is the name of what it does.
 type script struct {
@@ -26,6 +37,8 @@ type script struct {
 	updates chan string
 	// ended has a value for each "updates" and "wait" that has ended.
 	ended chan struct{}
+	// source returns what "push" gets its results from.
+	source func(context.Context) Source
 }
 
 func newScript() *script {
@@ -48,7 +61,10 @@ func (s *script) DispatchError(_ context.Context, errs gqlerror.List) *graphql.R
 	return &graphql.Response{Errors: errs}
 }
 
-func (s *script) PresentRecoveredError(context.Context, any) error {
+func (s *script) PresentRecoveredError(_ context.Context, panicked any) error {
+	if panicked == "panic again" {
+		panic("secret")
+	}
 	return gqlerror.Errorf("recovered")
 }
 
@@ -104,6 +120,14 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 			<-ctx.Done()
 			return data(`{"late":true}`)
 		}, ctx
+	case "push", "push, start panics", "push, then panic":
+		if !Push(ctx, s.source(ctx)) || Push(ctx, &steps{}) {
+			panic("no source was taken, or two")
+		}
+		if o.RawQuery == "push, then panic" {
+			panic("secret")
+		}
+		return nil, ctx
 	case "updates":
 		return func(ctx context.Context) *graphql.Response {
 			select {
@@ -218,6 +242,7 @@ type counters struct {
 	mu                             sync.Mutex
 	opened, refused                int
 	started, ended, received, sent int
+	slow, waiting                  int
 	closed                         []CloseError
 }
 
@@ -237,3 +262,7 @@ func (c *counters) OperationStarted()                     { c.add(&c.started, 1)
 func (c *counters) OperationEnded()                       { c.add(&c.ended, 1) }
 func (c *counters) Received(int)                          { c.add(&c.received, 1) }
 func (c *counters) Sent(messages, _ int, _ time.Duration) { c.add(&c.sent, messages) }
+func (c *counters) Waiting(connections, bytes int) {
+	c.add(&c.slow, connections)
+	c.add(&c.waiting, bytes)
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -66,6 +67,24 @@ func TestOperationLimit(t *testing.T) {
 		`> {"id":"1","type":"complete"}`, "> " + subscribe("3", "{one}"),
 		`< {"id":"3","type":"next","payload":{"data":{"one":1}}}`, `< {"id":"3","type":"complete"}`, "> bye", "< close 1000",
 	}, "\n"))
+}
+
+func TestPongWaitIsLongerThanPingInterval(t *testing.T) {
+	for _, c := range []struct{ given, want Options }{
+		{Options{}, Options{PingInterval: 54 * time.Second, PongWait: time.Minute}},
+		{Options{PingInterval: 90 * time.Second}, Options{PingInterval: 90 * time.Second, PongWait: 100 * time.Second}},
+		{Options{PongWait: 10 * time.Second}, Options{PingInterval: 9 * time.Second, PongWait: 10 * time.Second}},
+	} {
+		if got := New(c.given).options; got.PingInterval != c.want.PingInterval || got.PongWait != c.want.PongWait {
+			t.Errorf("PingInterval %v, PongWait %v; want %v, %v", got.PingInterval, got.PongWait, c.want.PingInterval, c.want.PongWait)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	New(Options{PingInterval: time.Minute, PongWait: time.Minute})
 }
 
 func TestOriginIsChecked(t *testing.T) {
@@ -192,7 +211,7 @@ func TestBrokenFrame(t *testing.T) {
 		t.Error(got)
 	}
 	s.serving.Wait()
-	if len(seen.closed) != 1 || seen.closed[0].Code != websocket.CloseAbnormalClosure {
+	if len(seen.closed) != 1 || seen.closed[0].Code != websocket.CloseProtocolError {
 		t.Errorf("%+v", seen.closed)
 	}
 }

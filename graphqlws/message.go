@@ -103,8 +103,8 @@ func readObject(value json.RawMessage) (json.RawMessage, bool) {
 	return value, value[0] == '{'
 }
 
-// readMap returns an object's values, or nil if it is absent. Numbers are json.Number, as gqlgen expects, so that long ones
-// keep all their digits.
+// readMap returns an object's values, or nil if it is absent. Numbers are json.Number, as gqlgen expects, so that long
+// ones keep all their digits.
 func readMap(value json.RawMessage) (map[string]any, bool) {
 	value, ok := readObject(value)
 	if !ok || value == nil {

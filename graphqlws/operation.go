@@ -16,26 +16,31 @@ import (
 // operation is a query, a mutation or a subscription that runs on a connection.
 type operation struct {
 	connection *connection
-	id         string
-	quoted     []byte // id as JSON
-	cancel     context.CancelFunc
+	id         string // as JSON
 	// query keeps the text of the query shared with all operations of the same text.
 	query unique.Handle[string]
 
-	// stopped is guarded by connection.mu. Nothing more is sent then, and the id may be another operation's.
+	// The following are guarded by connection.mu.
+
+	cancel context.CancelFunc // nil when the context has ended
+	pushed *pushed            // nil unless the operation has a Source
+	// stopped means that nothing more is sent, and that the id may be another operation's.
 	stopped bool
 
-	mu     sync.Mutex
-	errors gqlerror.List
+	mu      sync.Mutex
+	started bool
+	source  Source // until it has started
+	errors  gqlerror.List
 }
 
 type operationKey struct{}
 
-// AddSubscriptionError makes a subscription end with an error message instead of complete, once its channel is closed; call
-// it before that. ctx is the resolver's or one made from it. It reports false, and does nothing, if ctx is not one of an
-// operation of this package.
+// AddSubscriptionError makes a subscription end with an error message instead of complete, once its channel is closed;
+// call it before that. ctx is the resolver's or one made from it. It reports false, and does nothing, if ctx is not
+// one of an operation of this package.
 //
-// It does what gqlgen's transport.AddSubscriptionError does for gqlgen's own WebSockets.
+// It does what gqlgen's transport.AddSubscriptionError does for gqlgen's own WebSockets. A [Source] returns such
+// errors.
 func AddSubscriptionError(ctx context.Context, err *gqlerror.Error) bool {
 	o, ok := ctx.Value(operationKey{}).(*operation)
 	if !ok {
@@ -59,19 +64,20 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.find(id) >= 0 {
+	quoted := quote(id)
+	if c.find(quoted) >= 0 {
 		return &CloseError{CloseSubscriberAlreadyExists, fmt.Sprintf("Subscriber for %s already exists", id)}
 	}
 	if c.ending {
 		return nil
 	}
-	// Those that the client has completed do not count, though they may take a moment to end; but a client that starts and
-	// completes on and on must not pile them up.
+	// Those that the client has completed do not count, though they may take a moment to end; but a client that starts
+	// and completes on and on must not pile them up.
 	if limit := c.transport.options.MaxSubscriptions; len(c.operations) >= limit || c.running >= 2*limit {
-		c.refuse(id, limit)
+		c.refuse(quoted, limit)
 		return nil
 	}
-	o := &operation{connection: c, id: id, quoted: quote(id), query: unique.Make(params.Query)}
+	o := &operation{connection: c, id: quoted, query: unique.Make(params.Query)}
 	params.Query = o.query.Value()
 	read.End = graphql.Now()
 	params.ReadTime = read
@@ -97,29 +103,35 @@ func (c *connection) refuse(id string, limit int) {
 	if c.ending {
 		return
 	}
-	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, "error", quote(id), payload) })
-	c.flushLater()
+	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, "error", id, payload) })
+	c.flush()
 }
 
 // quote returns id as JSON.
-func quote(id string) []byte {
+func quote(id string) string {
 	quoted, err := json.Marshal(id)
 	if err != nil {
 		panic(err) // a string can always be encoded
 	}
-	return quoted
+	return string(quoted)
 }
 
-// run executes the operation and sends its results. What it waits in has small frames; see [connection.serve].
+// run executes the operation and sends its results, or leaves that to the [runner] if it has a [Source]. What it waits
+// in has small frames; see [connection.serve].
 func (o *operation) run(ctx context.Context, params *graphql.RawParams) {
-	responses, ctx, errs := o.start(ctx, params)
+	responses, operationCtx, errs := o.start(ctx, params)
+	if source := o.takeSource(); source != nil {
+		o.push(ctx, source, errs)
+		return
+	}
 	for errs == nil {
 		var more bool
-		if errs, more = o.step(ctx, responses); !more {
+		if errs, more = o.step(operationCtx, responses); !more {
 			break
 		}
 	}
 	o.finish(ctx, errs)
+	o.connection.transport.options.Observer.OperationEnded()
 }
 
 // start returns the operation's results, or the errors with which it ends.
@@ -141,8 +153,17 @@ func (o *operation) start(ctx context.Context, params *graphql.RawParams) (
 	return responses, ctx, nil
 }
 
-// step waits for one result and sends it. It returns the errors with which the operation ends, if any, and whether there
-// may be more results.
+// takeSource returns what the operation has been given with [Push], and takes no more.
+func (o *operation) takeSource() Source {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	source := o.source
+	o.started, o.source = true, nil
+	return source
+}
+
+// step waits for one result and sends it. It returns the errors with which the operation ends, if any, and whether
+// there may be more results.
 func (o *operation) step(ctx context.Context, responses graphql.ResponseHandler) (errs gqlerror.List, more bool) {
 	defer o.recover(ctx, &errs)
 	response := responses(ctx)
@@ -165,34 +186,45 @@ func (o *operation) subscriptionErrors() gqlerror.List {
 	return o.errors
 }
 
-// sendNext sends a result unless the operation has been stopped. It waits until the connection takes it. What it returns is
-// for step.
+// sendNext sends a result unless the operation has been stopped. It waits until the connection takes it. What it
+// returns is for step.
 func (o *operation) sendNext(ctx context.Context, r *graphql.Response) (_ gqlerror.List, more bool) {
-	// Without data, be it null, the request has failed before anything was executed.
-	if len(r.Data) == 0 && len(r.Errors) > 0 {
-		return r.Errors, false
-	}
-	rest, err := encodeRest(r)
-	if err != nil {
-		return gqlerror.List{gqlerror.Errorf("the response cannot be encoded")}, false
+	rest, errs := encodeRest(r)
+	if errs != nil {
+		return errs, false
 	}
 	c := o.connection
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.awaitSpace(ctx)
 	if o.stopped {
-		c.mu.Unlock()
 		return nil, false
 	}
-	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendNext(b, o.quoted, r.Data, rest) })
-	c.mu.Unlock()
+	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendNext(b, o.id, r.Data, rest) })
 	c.flush()
 	return nil, true
 }
 
 // finish ends the operation with a last message, unless it has been stopped. The id is free from then on.
 func (o *operation) finish(ctx context.Context, errs gqlerror.List) {
-	defer o.connection.transport.options.Observer.OperationEnded()
-	defer o.cancel()
+	c := o.connection
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaitSpace(ctx)
+	o.end(errs)
+	c.flush()
+	o.cancel()
+}
+
+// end queues the last message, unless the operation has been stopped. connection.mu is held.
+func (o *operation) end(errs gqlerror.List) {
+	c := o.connection
+	c.running--
+	if o.stopped {
+		return
+	}
+	o.stopped = true
+	c.operations = slices.DeleteFunc(c.operations, func(other *operation) bool { return other == o })
 	kind, payload := "complete", []byte(nil)
 	if len(errs) > 0 {
 		kind = "error"
@@ -201,28 +233,31 @@ func (o *operation) finish(ctx context.Context, errs gqlerror.List) {
 			payload = []byte(`[{"message":"the errors cannot be encoded"}]`)
 		}
 	}
-	c := o.connection
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.awaitSpace(ctx)
-	c.running--
-	if o.stopped {
-		return
-	}
-	o.stopped = true
-	c.operations = slices.DeleteFunc(c.operations, func(other *operation) bool { return other == o })
-	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, kind, o.quoted, payload) })
-	c.flushLater()
+	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, kind, o.id, payload) })
 }
 
 // stop makes the operation end without another message. connection.mu is held.
 func (o *operation) stop() {
 	o.stopped = true
-	o.cancel()
+	if o.cancel != nil {
+		o.cancel()
+	}
+	switch p := o.pushed; {
+	case p == nil:
+	case p.state.Load() == parked:
+		o.connection.unpark()
+	default:
+		p.ready()
+	}
 }
 
 // presentPanic returns the error that clients see instead of a panic, which gqlgen's RecoverFunc has been told.
-func presentPanic(ctx context.Context, executor graphql.GraphExecutor, panicked any) *gqlerror.Error {
+func presentPanic(ctx context.Context, executor graphql.GraphExecutor, panicked any) (presented *gqlerror.Error) {
+	defer func() {
+		if recover() != nil {
+			presented = gqlerror.Errorf("internal system error")
+		}
+	}()
 	presenter, ok := executor.(interface {
 		PresentRecoveredError(context.Context, any) error
 	})

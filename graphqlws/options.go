@@ -17,8 +17,8 @@ type Options struct {
 	CheckOrigin func(*http.Request) bool
 	// Refuse answers a request that gets no WebSocket. By default the answer is a GraphQL error in JSON.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason error)
-	// ClientAddress returns the address that a request counts for in MaxPerAddress. By default that is the address at the
-	// other end of the connection, or the first 64 bits of it with IPv6; behind a proxy that is the proxy's.
+	// ClientAddress returns the address that a request counts for in MaxPerAddress. By default that is the address at
+	// the other end of the connection, or the first 64 bits of it with IPv6; behind a proxy that is the proxy's.
 	ClientAddress func(*http.Request) string
 
 	// InitFunc decides on a connection_init. By default every client is accepted.
@@ -26,10 +26,11 @@ type Options struct {
 	// InitTimeout is how long a client may take to send connection_init, and InitFunc to decide on it: 10 s by default.
 	InitTimeout time.Duration
 
-	// PingInterval is how often a peer is pinged: every 54 s by default. Each ping comes up to a tenth of that earlier, so
-	// that many connections that were opened at once are not pinged at once.
+	// PingInterval is how often a peer is pinged: by default nine tenths of PongWait, 54 s. Each ping comes up to a
+	// tenth of that earlier, so that many connections that were opened at once are not pinged at once.
 	PingInterval time.Duration
-	// PongWait is how long a peer may be silent: 60 s by default. It has to be longer than PingInterval.
+	// PongWait is how long a peer may be silent: by default ten ninths of PingInterval, 60 s. It has to be longer than
+	// PingInterval.
 	PongWait time.Duration
 	// WriteTimeout is how long a peer may take to accept 64 KiB, or less if there is less for it: 10 s by default.
 	WriteTimeout time.Duration
@@ -52,9 +53,11 @@ type Options struct {
 	Observer Observer
 }
 
-// An InitFunc decides on a connection_init. header is the one of the request that became the WebSocket, payload is what
-// came with connection_init, or nil. Operations see the values of the context that it returns, but neither its end nor
-// its deadline; what they need of the header belongs there too. A non-nil acknowledgement is sent with connection_ack.
+// An InitFunc decides on a connection_init. header is the one of the request that became the WebSocket, payload is
+// what came with connection_init, or nil. Operations see the values of the context that it returns, but neither its
+// end nor its deadline; what they need of the header belongs there too. It is kept as long as the connection, and with
+// it all that it was made from: one made from [context.Background] instead of ctx is smaller. A non-nil
+// acknowledgement is sent with connection_ack.
 //
 // With an error the WebSocket is closed: with the code and the reason of a [CloseError], and with 4403 "Forbidden"
 // otherwise; the client does not see the text of any other error. ctx ends after [Options.InitTimeout]. Nothing else is
@@ -80,6 +83,10 @@ type Observer interface {
 	// Sent is called after each write, with all that had been queued for the connection by then and how long the
 	// connection took to accept it.
 	Sent(messages, bytes int, took time.Duration)
+	// Waiting is called with what is to be added to the number of connections whose peers have not taken at once what
+	// was sent to them, and to the number of bytes that wait for such peers. Both come back to zero. Peers that keep up do
+	// not count, except for the moment of a write with TLS, or of one that follows others without a pause.
+	Waiting(connections, bytes int)
 }
 
 type noObserver struct{}
@@ -91,11 +98,12 @@ func (noObserver) OperationStarted()            {}
 func (noObserver) OperationEnded()              {}
 func (noObserver) Received(int)                 {}
 func (noObserver) Sent(int, int, time.Duration) {}
+func (noObserver) Waiting(int, int)             {}
 
 func (o Options) withDefaults() Options {
 	o.InitTimeout = cmp.Or(o.InitTimeout, 10*time.Second)
-	o.PingInterval = cmp.Or(o.PingInterval, 54*time.Second)
-	o.PongWait = cmp.Or(o.PongWait, 60*time.Second)
+	o.PongWait = cmp.Or(o.PongWait, o.PingInterval/9*10, 60*time.Second)
+	o.PingInterval = cmp.Or(o.PingInterval, o.PongWait/10*9)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 2*time.Second)
 	o.MessageLimit = cmp.Or(o.MessageLimit, 64<<10)

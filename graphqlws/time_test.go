@@ -110,8 +110,8 @@ func TestVanishedPeer(t *testing.T) {
 	}
 }
 
-// A peer that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody else
-// waits for it.
+// A peer that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody
+// else waits for it.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		slow, quick := open(t, transport, executor), open(t, transport, executor)
@@ -180,6 +180,19 @@ func TestCompleteWhileTheQueueIsFull(t *testing.T) {
 		synctest.Wait()
 		if seen.ended != 4 {
 			t.Errorf("%d operations have ended", seen.ended)
+		}
+		conn.Close()
+	})
+}
+
+func TestPanicWhileTheQueueIsFull(t *testing.T) {
+	bubble(t, Options{QueueLimit: 1000}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
+		conn := open(t, transport, executor)
+		send(t, conn, subscribe("1", "large"), subscribe("2", "large"), subscribe("3", "large"))
+		synctest.Wait()
+		send(t, conn, subscribe("4", "panic early"))
+		synctest.Wait()
+		for !strings.Contains(receive(t, conn), "recovered") {
 		}
 		conn.Close()
 	})

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ type Transport struct {
 	options  Options
 	upgrader websocket.Upgrader
 	schedule schedule
+	runner   runner
 
 	mu          sync.Mutex
 	draining    bool
@@ -33,10 +36,15 @@ type Transport struct {
 var _ graphql.Transport = (*Transport)(nil)
 
 // New returns a Transport. It has no goroutines while there are no connections; see [Transport.Drain] for their end.
+// It panics if the options cannot work together: if PongWait is not longer than PingInterval.
 func New(o Options) *Transport {
 	t := &Transport{options: o.withDefaults(), addresses: map[string]int{}, connections: map[*connection]struct{}{}}
+	if ping, pong := t.options.PingInterval, t.options.PongWait; pong <= ping {
+		panic(fmt.Sprintf("graphqlws: PongWait, %v, has to be longer than PingInterval, %v", pong, ping))
+	}
 	t.upgrader = t.options.upgrader(t.refuse)
 	t.schedule.start = time.Now()
+	t.runner.limit = runtime.GOMAXPROCS(0)
 	return t
 }
 
@@ -64,9 +72,10 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 		t.release(address) // Upgrade has answered
 		return
 	}
+	limitUnsent(socket.NetConn())
 	now := t.schedule.now()
 	c := &connection{
-		transport: t, executor: executor, socket: socket, address: address,
+		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), address: address,
 		header: r.Header, values: context.WithoutCancel(r.Context()),
 		initBy: now + t.options.InitTimeout, nextPing: now + jittered(t.options.PingInterval),
 	}
@@ -131,11 +140,13 @@ func (t *Transport) release(address string) {
 
 var errRestart = &CloseError{websocket.CloseServiceRestart, "Service restart"}
 
-// widestGap is how far apart Drain closes connections when there are few: a hundred a second do no harm when they come back.
+// widestGap is how far apart Drain closes connections when there are few: a hundred a second do no harm when they come
+// back.
 const widestGap = 10 * time.Millisecond
 
-// Drain accepts no more WebSockets, closes those that there are with 1012 "Service restart", evenly spread over at most the given
-// time so that their clients do not all come back at once, and returns when all is gone: operations, goroutines, timers.
+// Drain accepts no more WebSockets, closes those that there are with 1012 "Service restart", evenly spread over at
+// most the given time so that their clients do not all come back at once, and returns when all is gone: operations,
+// goroutines, timers.
 //
 // When ctx is done, what is left is cut off at once, and Drain returns an error that says so as soon as resolvers have
 // noticed that their contexts have ended.
@@ -164,6 +175,7 @@ func (t *Transport) Drain(ctx context.Context, over time.Duration) error {
 	go func() {
 		t.serving.Wait()
 		t.schedule.wait()
+		t.runner.wait()
 		close(gone)
 	}()
 	select {
