@@ -1,0 +1,244 @@
+package graphqlhttp
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// script is a graphql.GraphExecutor. A query is the name of what it does; with "mutation" or "subscription" before it,
+// it is one.
+type script struct {
+	// updates is what "updates" sends, one response for each value.
+	updates chan string
+	// body is what "body" replies with.
+	body *Body
+	// ended has a value for each "updates" and "flood" that has ended.
+	ended chan struct{}
+}
+
+func newScript() *script {
+	return &script{updates: make(chan string), ended: make(chan struct{}, 1000)}
+}
+
+func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams) (
+	*graphql.OperationContext, gqlerror.List,
+) {
+	kind, query := ast.Query, p.Query
+	for _, other := range []ast.Operation{ast.Mutation, ast.Subscription} {
+		if rest, ok := strings.CutPrefix(query, string(other)+" "); ok {
+			kind, query = other, rest
+		}
+	}
+	switch query {
+	case "invalid":
+		return &graphql.OperationContext{}, gqlerror.List{gqlerror.Errorf("invalid")}
+	case "panic early":
+		panic("secret")
+	}
+	return &graphql.OperationContext{
+		RawQuery: query, OperationName: p.OperationName, Variables: p.Variables, Extensions: p.Extensions,
+		Operation: &ast.OperationDefinition{Operation: kind}, Stats: graphql.Stats{Read: p.ReadTime},
+	}, nil
+}
+
+func (s *script) DispatchError(_ context.Context, errs gqlerror.List) *graphql.Response {
+	return &graphql.Response{Errors: errs}
+}
+
+func (s *script) PresentRecoveredError(context.Context, any) error {
+	return &gqlerror.Error{Message: "recovered", Extensions: map[string]any{"code": testCode("INTERNAL")}}
+}
+
+// testCode is a code as servers have them: of a string type of their own.
+type testCode string
+
+func data(text string) *graphql.Response { return &graphql.Response{Data: json.RawMessage(text)} }
+
+func failure(code string) *graphql.Response {
+	return &graphql.Response{Errors: gqlerror.List{{Message: "failed", Extensions: map[string]any{"code": testCode(code)}}}}
+}
+
+func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationContext) (
+	graphql.ResponseHandler, context.Context,
+) {
+	if code, ok := strings.CutPrefix(o.RawQuery, "fail "); ok {
+		return graphql.OneShot(failure(code)), ctx
+	}
+	switch o.RawQuery {
+	case "":
+		return graphql.OneShot(data(`"persisted"`)), ctx
+	case "{one}", "one":
+		return graphql.OneShot(data(`{"one":1}`)), ctx
+	case "echo":
+		text, err := json.Marshal(map[string]any{"name": o.OperationName, "variables": o.Variables, "extensions": o.Extensions})
+		if err != nil {
+			panic(err)
+		}
+		return graphql.OneShot(data(string(text))), ctx
+	case "field error":
+		return graphql.OneShot(&graphql.Response{
+			Data: json.RawMessage(`{"a":null}`), Errors: gqlerror.List{gqlerror.Errorf("oops")},
+			Extensions: map[string]any{"x": 1},
+		}), ctx
+	case "null":
+		return graphql.OneShot(&graphql.Response{
+			Data: json.RawMessage(`null`), Errors: gqlerror.List{gqlerror.Errorf("oops")},
+		}), ctx
+	case "latin1":
+		return graphql.OneShot(data("{\"a\":\"\xe9\"}")), ctx
+	case "lines":
+		return graphql.OneShot(data("{\r\n\"a\":\n1}")), ctx
+	case "unencodable":
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Extensions: map[string]any{"x": func() {}}}}}), ctx
+	case "panic":
+		return func(context.Context) *graphql.Response { panic("secret") }, ctx
+	case "nothing":
+		return func(context.Context) *graphql.Response { return nil }, ctx
+	case "for ever": // as an operation middleware does that forgets graphql.OneShot
+		return func(context.Context) *graphql.Response { return data(`{}`) }, ctx
+	case "large":
+		return graphql.OneShot(data(largeData)), ctx
+	case "body":
+		if !Reply(ctx, s.body) {
+			return graphql.OneShot(data(`{"replied":false}`)), ctx
+		}
+		return graphql.OneShot(&graphql.Response{}), ctx
+	case "deferred":
+		n, more := 0, true
+		return func(context.Context) *graphql.Response {
+			if n++; n > 1 {
+				more = false
+				return &graphql.Response{Data: json.RawMessage(`1`), Label: "l", Path: ast.Path{ast.PathName("b")}, HasNext: &more}
+			}
+			return &graphql.Response{Data: json.RawMessage(`{"a":1}`), HasNext: &more}
+		}, ctx
+	case "flood":
+		context.AfterFunc(ctx, func() { s.ended <- struct{}{} })
+		return func(context.Context) *graphql.Response { return data(largeData) }, ctx
+	case "three, then error":
+		n := 0
+		return func(ctx context.Context) *graphql.Response {
+			if n++; n <= 3 {
+				return data(`{"n":1}`)
+			}
+			if !AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
+				panic("not a stream's context")
+			}
+			return nil
+		}, ctx
+	case "updates":
+		return func(ctx context.Context) *graphql.Response {
+			select {
+			case text, ok := <-s.updates:
+				if ok {
+					return data(text)
+				}
+			case <-ctx.Done():
+			}
+			s.ended <- struct{}{}
+			return nil
+		}, ctx
+	}
+	panic("unknown query " + o.RawQuery)
+}
+
+var largeData = `"` + strings.Repeat("x", 64<<10) + `"`
+
+// server is a Transport behind an HTTP server.
+type server struct {
+	*Transport
+	*script
+	*httptest.Server
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Do(w, r, s.script) }
+
+func serve(t testing.TB, o Options) *server {
+	t.Helper()
+	return serveBy(t, o, (*httptest.Server).Start)
+}
+
+func serveBy(t testing.TB, o Options, start func(*httptest.Server)) *server {
+	t.Helper()
+	s := &server{Transport: New(o), script: newScript()}
+	s.Server = httptest.NewUnstartedServer(s)
+	// A stream has to outlive these.
+	s.Config.ReadTimeout, s.Config.WriteTimeout = time.Minute, time.Minute
+	start(s.Server)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Drain(ctx, 0); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		s.Close()
+	})
+	return s
+}
+
+// request is what a test sends.
+type request struct {
+	method string // by default GET
+	query  string // the URL's
+	header map[string]string
+	body   string
+}
+
+func (q request) build(t testing.TB, url string) *http.Request {
+	t.Helper()
+	q.method = cmp.Or(q.method, http.MethodGet)
+	r, err := http.NewRequestWithContext(t.Context(), q.method, url+"/?"+q.query, strings.NewReader(q.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q.method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range q.header {
+		r.Header.Set(name, value)
+	}
+	return r
+}
+
+// ask answers a request without a network.
+func ask(t testing.TB, s *script, q request) (*http.Response, string) {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	New(Options{BodyLimit: 1 << 10}).Do(recorder, q.build(t, "http://example.com"), s)
+	response := recorder.Result()
+	return response, recorder.Body.String()
+}
+
+// send sends a request and returns the answer's header.
+func (s *server) send(t testing.TB, q request) *http.Response {
+	t.Helper()
+	response, err := s.Client().Do(q.build(t, s.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	return response
+}
+
+func readAll(t testing.TB, r io.Reader) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,120 @@
+package graphqlhttp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+)
+
+// readRequest returns the parameters of a request.
+func (t *Transport) readRequest(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
+	began := graphql.Now()
+	var p *graphql.RawParams
+	var refused *refusal
+	if r.Method == http.MethodPost {
+		p, refused = readBody(w, r, t.options.BodyLimit)
+	} else {
+		p, refused = parseURL(r.URL.RawQuery)
+	}
+	if refused != nil {
+		return nil, refused
+	}
+	// A persisted query is named by its hash instead.
+	if p.Query == "" && p.Extensions["persistedQuery"] == nil {
+		return nil, badRequest(`"query" is missing or empty`)
+	}
+	p.ReadTime = graphql.TraceTiming{Start: began, End: graphql.Now()}
+	return p, nil
+}
+
+// checkContent returns why a POST request is refused without reading its body, or nil. That only JSON is taken keeps
+// pages of other origins from sending anything: for JSON their browser asks first.
+func checkContent(r *http.Request) *refusal {
+	if content := r.Header.Get("Content-Type"); content != typeJSON {
+		kind, parameters, err := mime.ParseMediaType(content)
+		charset, named := parameters["charset"]
+		if err != nil || kind != typeJSON || named && !strings.EqualFold(charset, "utf-8") {
+			return unsupported("send the request as JSON in UTF-8 with Content-Type: " + typeJSON)
+		}
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return unsupported("send the request without Content-Encoding")
+	}
+	return nil
+}
+
+func unsupported(message string) *refusal {
+	return &refusal{status: http.StatusUnsupportedMediaType, code: codeBadInput, message: message}
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.RawParams, *refusal) {
+	if r.ContentLength > limit {
+		return nil, tooLong(limit)
+	}
+	text := takeBuffer()
+	defer text.put()
+	body := bytes.NewBuffer(text.bytes)
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	text.bytes = body.Bytes()
+	if err == nil {
+		return parseBody(text.bytes)
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLong(limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &refusal{
+			status: http.StatusRequestTimeout, code: codeTimeout, message: "the request did not arrive in time",
+		}
+	}
+	return nil, badRequest("the request did not arrive as a whole")
+}
+
+func tooLong(limit int64) *refusal {
+	return &refusal{
+		status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded,
+		message: fmt.Sprintf("the request is too long; it may have %d bytes", limit),
+	}
+}
+
+// parseURL reads the parameters of a GET request.
+func parseURL(query string) (*graphql.RawParams, *refusal) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, badRequest("the URL's parameters are not well-formed: " + strings.ToValidUTF8(err.Error(), "\uFFFD"))
+	}
+	p := &graphql.RawParams{}
+	for _, parameter := range []struct {
+		name   string
+		text   *string
+		object *map[string]any
+	}{
+		{name: "query", text: &p.Query}, {name: "operationName", text: &p.OperationName},
+		{name: "variables", object: &p.Variables}, {name: "extensions", object: &p.Extensions},
+	} {
+		of := values[parameter.name]
+		switch {
+		case len(of) == 0 || of[0] == "" && len(of) == 1:
+			continue
+		case len(of) > 1:
+			return nil, badRequest(fmt.Sprintf("the URL has %q more than once", parameter.name))
+		case !utf8.ValidString(of[0]):
+			return nil, badRequest(fmt.Sprintf("%q is not UTF-8", parameter.name))
+		case parameter.text != nil:
+			*parameter.text = of[0]
+			continue
+		}
+		if !parseObject(of[0], parameter.object) {
+			return nil, badRequest(fmt.Sprintf("%q is not a JSON object", parameter.name))
+		}
+	}
+	return p, nil
+}

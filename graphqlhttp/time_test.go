@@ -1,0 +1,183 @@
+package graphqlhttp
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipes is a net.Listener whose connections are net.Pipes, so that time can be a test's own.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	conn, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return pipeAddress{} }
+
+type pipeAddress struct{}
+
+func (pipeAddress) Network() string { return "pipe" }
+func (pipeAddress) String() string  { return "pipe" }
+
+// overPipe sends q to a server that gives requests half a minute, and returns the client's end of the connection.
+// Within a test, all connections are of one server.
+func overPipe(t *testing.T, transport *Transport, s *script) (connect func(q request) net.Conn) {
+	t.Helper()
+	listener := make(pipes)
+	server := &http.Server{
+		Handler:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { transport.Do(w, r, s) }),
+		ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
+	}
+	served := make(chan struct{})
+	go func() {
+		_ = server.Serve(listener)
+		close(served)
+	}()
+	t.Cleanup(func() {
+		close(listener)
+		<-served
+		server.Close()
+	})
+	return func(q request) net.Conn {
+		client, other := net.Pipe()
+		listener <- other
+		t.Cleanup(func() { client.Close() })
+		if err := q.build(t, "http://pipe").Write(client); err != nil {
+			t.Fatal(err)
+		}
+		return client
+	}
+}
+
+func readStream(t *testing.T, conn net.Conn) *bufio.Reader {
+	t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%v %v", response, err)
+	}
+	return bufio.NewReader(response.Body)
+}
+
+func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		conn := overPipe(t, New(Options{}), s)(events("subscription updates"))
+		stream := readStream(t, conn)
+		begun := time.Now()
+		for i := range 10 {
+			if got := event(t, stream); got != ":\n\n" {
+				t.Fatalf("%q", got)
+			}
+			if took := time.Since(begun); took != time.Duration(i+1)*12*time.Second {
+				t.Fatalf("comment %d after %v", i, took)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		s.updates <- `{"n":1}`
+		if got := event(t, stream); got != next(`{"data":{"n":1}}`) {
+			t.Fatalf("%q", got)
+		}
+		if got := event(t, stream); got != ":\n\n" || time.Since(begun) != 142*time.Second {
+			t.Fatalf("%q after %v: a comment is due when 12 s have been silent", got, time.Since(begun))
+		}
+		close(s.updates)
+		if got := event(t, stream); got != complete {
+			t.Fatalf("%q", got)
+		}
+	})
+}
+
+func TestReaderThatStopsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		connect := overPipe(t, New(Options{}), s)
+		stuck := readStream(t, connect(events("subscription flood")))
+		other := readStream(t, connect(events("subscription updates")))
+		event(t, stuck)
+		begun := time.Now()
+		s.updates <- `{"n":1}`
+		event(t, other)
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("another stream waited %v", took)
+		}
+		<-s.ended
+		if took := time.Since(begun); took != 10*time.Second {
+			t.Errorf("the stream ended after %v", took)
+		}
+	})
+}
+
+func TestReaderThatNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		transport := New(Options{})
+		overPipe(t, transport, s)(events("subscription updates"))
+		begun := time.Now()
+		synctest.Wait()
+		transport.serving.Wait()
+		if took := time.Since(begun); took != 10*time.Second {
+			t.Errorf("the stream ended after %v", took)
+		}
+	})
+}
+
+func TestDrainIsSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		transport := New(Options{})
+		connect := overPipe(t, transport, s)
+		const streams = 4
+		ends := make(chan time.Duration, streams)
+		var begun time.Time
+		var open []*bufio.Reader
+		for range streams {
+			open = append(open, readStream(t, connect(events("subscription updates"))))
+		}
+		time.Sleep(11 * time.Second) // longer than a write may take
+		begun = time.Now()
+		for _, stream := range open {
+			go func() {
+				_, err := stream.ReadString('\n')
+				if fmt.Sprint(err) != "EOF" {
+					t.Errorf("%v", err)
+				}
+				ends <- time.Since(begun)
+			}()
+		}
+		if err := transport.Drain(t.Context(), 8*time.Millisecond); err != nil {
+			t.Error(err)
+		}
+		for i := range streams {
+			if got, want := <-ends, time.Duration(i)*2*time.Millisecond; got != want {
+				t.Errorf("stream %d ended after %v, not %v", i, got, want)
+			}
+		}
+	})
+}
+
+func TestDrainGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript()
+		transport := New(Options{WriteTimeout: time.Hour})
+		stuck := readStream(t, overPipe(t, transport, s)(events("subscription flood")))
+		event(t, stuck)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := transport.Drain(ctx, 0); err != context.DeadlineExceeded || time.Since(begun) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}
