@@ -2,6 +2,7 @@ package cache
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"pullwatch/pull"
@@ -51,6 +52,8 @@ type entry struct {
 	from, again tier
 	// stamp names the list's content in Redis; it is empty when that is not known.
 	stamp string
+	// generation is what Result says of it. keep sets it.
+	generation uint64
 }
 
 // newer reports whether e is to be preferred to other. Of the same content it is not: how old that is was measured
@@ -109,10 +112,21 @@ func (l *Lists) keep(found both) {
 	for k, e := range found {
 		for e != nil {
 			old := l.memory[k].Load()
+			l.generate(e, old)
 			if old != nil && old.newer(e) || l.memory[k].CompareAndSwap(old, e) {
 				break
 			}
 		}
+	}
+}
+
+// generate gives e the generation of old if it holds the same pulls, and a new one otherwise.
+func (l *Lists) generate(e, old *entry) {
+	switch {
+	case old != nil && slices.Equal(e.jobs, old.jobs):
+		e.generation, e.jobs = old.generation, old.jobs
+	case e.generation == 0:
+		e.generation = l.generations.Add(1)
 	}
 }
 

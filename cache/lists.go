@@ -104,7 +104,8 @@ type Lists struct {
 	metrics    *Metrics
 	log        *slog.Logger
 
-	memory [kinds]atomic.Pointer[entry]
+	memory      [kinds]atomic.Pointer[entry]
+	generations atomic.Uint64 // the last one
 	// required is the highest version that Require was given.
 	required  atomic.Uint64
 	refreshes flights[both]
@@ -133,6 +134,9 @@ func NewLists(o Options) *Lists {
 type Result struct {
 	// Jobs is shared and must not be changed.
 	Jobs []*pull.Job
+	// Generation is never 0, and the same as an earlier Result's of the same method only if the list, before a limit cut
+	// it, is the same.
+	Generation uint64
 	// Age is how long ago the list was last known to be true.
 	Age time.Duration
 	// Stale is set when the list is older than its time to live, or than what Require asks for, because nothing newer
@@ -179,7 +183,7 @@ func (l *Lists) read(ctx context.Context, k kind) (Result, error) {
 	}
 	age := max(0, time.Since(e.asOf))
 	l.metrics.read(k, from, age)
-	return Result{Jobs: e.jobs, Age: age, Stale: from == tierStale}, nil
+	return Result{Jobs: e.jobs, Generation: e.generation, Age: age, Stale: from == tierStale}, nil
 }
 
 // find returns the list and the tier that it comes from. Errors are as Active's.

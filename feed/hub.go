@@ -34,8 +34,10 @@ type Hub struct {
 	gone   []string // the retired pulls, oldest first
 	// running holds the pulls that have not ended, by what they copy.
 	running map[route]*known
-	all     map[*Subscription]struct{}
-	watches map[string]map[*Subscription]struct{} // by pull
+	all     map[*Subscription]struct{} // the subscriptions to all pulls
+
+	subscriptions int    // all of them
+	conflated     uint64 // states that a newer one took the place of before a subscription had them
 
 	// shared names the log that replicas share, place is how far it has been taken.
 	shared string
@@ -61,8 +63,9 @@ type known struct {
 	job *pull.Job
 	seq uint64
 	// place is where the state stands in the shared log; 0 when it is not known to be there.
-	place uint64
-	gone  bool
+	place   uint64
+	gone    bool
+	readers []*Subscription // those that asked for it by id
 }
 
 type route struct{ image, destination string }
@@ -76,7 +79,7 @@ func routeOf(j *pull.Job) route {
 func New(replica string) *Hub {
 	return &Hub{
 		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, filled: make(chan struct{}),
-		all: map[*Subscription]struct{}{}, watches: map[string]map[*Subscription]struct{}{},
+		all: map[*Subscription]struct{}{},
 	}
 }
 
@@ -100,6 +103,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		s = &known{}
 		h.latest[job.ID] = s
 	}
+	before := s.seq
 	h.seq++
 	state := *job
 	state.Position = pull.Position{Log: h.shared, Seq: place}
@@ -120,10 +124,10 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		h.compact()
 	}
 	for sub := range h.all {
-		sub.wake()
+		sub.wake(before)
 	}
-	for sub := range h.watches[job.ID] {
-		sub.wake()
+	for _, sub := range s.readers {
+		sub.wake(before)
 	}
 	h.changed.Notify()
 }
@@ -165,7 +169,7 @@ func (h *Hub) retire(id string) {
 		}
 		oldest := h.gone[0]
 		h.gone = h.gone[1:]
-		if len(h.watches[oldest]) > 0 {
+		if k := h.latest[oldest]; k != nil && len(k.readers) > 0 {
 			h.gone = append(h.gone, oldest) // somebody may still be owed its last state
 			continue
 		}

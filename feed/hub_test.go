@@ -29,7 +29,7 @@ func drain(t *testing.T, s *Subscription) (got []string, err error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for {
-		j, err := s.Next(ctx)
+		j, err := s.Await(ctx)
 		if errors.Is(err, context.Canceled) {
 			return got, nil
 		}
@@ -124,7 +124,7 @@ func TestUnknownPull(t *testing.T) {
 	if _, err := h.Subscribe([]string{"a", "nope"}, pull.Position{}); usererr.CodeOf(err) != usererr.NotFound {
 		t.Errorf("%v", err)
 	}
-	if len(h.watches) != 0 {
+	if h.subscriptions+len(h.latest["a"].readers) != 0 {
 		t.Error("a refused subscription is kept")
 	}
 }
@@ -158,7 +158,7 @@ func TestRetiredPulls(t *testing.T) {
 	expect(t, got, "a:2")
 }
 
-func TestNextWaits(t *testing.T) {
+func TestAwaitWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New("r")
 		s := subscribe(t, h, nil)
@@ -167,7 +167,7 @@ func TestNextWaits(t *testing.T) {
 		go func() {
 			defer close(got)
 			for {
-				j, err := s.Next(ctx)
+				j, err := s.Await(ctx)
 				if err != nil {
 					return
 				}
@@ -186,6 +186,39 @@ func TestNextWaits(t *testing.T) {
 	})
 }
 
+func TestNotify(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
+	var told []string
+	all.Notify(func() { told = append(told, "all") })
+	one.Notify(func() { told = append(told, "one") })
+	expect(t, told)
+	h.Publish(job("a", pull.Pulling, "2"))
+	h.Publish(job("b", pull.Queued, "1"))
+	expect(t, told, "all", "one", "all")
+	all.Close()
+	one.Close()
+	h.Publish(job("a", pull.Succeeded, "3"))
+	expect(t, told, "all", "one", "all")
+}
+
+func TestConflatedStatesAreCounted(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
+	drain(t, all)
+	drain(t, one)
+	h.Publish(job("a", pull.Pulling, "2"))
+	drain(t, all)
+	h.Publish(job("b", pull.Queued, "1"))
+	h.Publish(job("a", pull.Pulling, "3")) // one has not had the one before
+	h.Publish(job("a", pull.Pulling, "4")) // neither has
+	if h.conflated != 3 {
+		t.Errorf("%d states were conflated, want 3", h.conflated)
+	}
+}
+
 func TestCloseForgets(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
@@ -197,7 +230,7 @@ func TestCloseForgets(t *testing.T) {
 		s.Close()
 		s.Close()
 	}
-	if len(h.all)+len(h.watches) != 0 {
+	if h.subscriptions+len(h.all)+len(h.latest["a"].readers) != 0 {
 		t.Error("closed subscriptions are kept")
 	}
 }

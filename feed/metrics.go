@@ -37,18 +37,28 @@ func (s *Stream) RegisterStream(r prometheus.Registerer) {
 	}, func() float64 { return float64(s.attachments.Load()) }))
 }
 
-// Register registers with r how many pulls there are.
+// Register registers with r how many pulls and subscriptions there are.
 func (h *Hub) Register(r prometheus.Registerer) { r.MustRegister(census{h}) }
 
-// census counts the pulls of a Hub.
+// census counts the pulls of a Hub and who reads them.
 type census struct{ hub *Hub }
 
-var pullsDescription = prometheus.NewDesc("pullwatch_pulls",
-	"Pulls whose Jobs exist, by state: active ones have not ended, and queued ones are those of them that wait for a free slot.",
-	[]string{"state"}, nil)
+var (
+	pullsDescription = prometheus.NewDesc("pullwatch_pulls",
+		"Pulls whose Jobs exist, by state: active ones have not ended, and queued ones are those of them that wait for a free slot.",
+		[]string{"state"}, nil)
+	subscriptionsDescription = prometheus.NewDesc("pullwatch_update_subscriptions",
+		"Subscriptions to updates of pulls that are open.", nil, nil)
+	conflatedDescription = prometheus.NewDesc("pullwatch_updates_conflated_total",
+		"States of pulls that a subscription did not get because the next one of the same pull came before it was ready for it.", nil, nil)
+)
 
 // Describe implements prometheus.Collector.
-func (census) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- pullsDescription }
+func (census) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- pullsDescription
+	descriptions <- subscriptionsDescription
+	descriptions <- conflatedDescription
+}
 
 // Collect implements prometheus.Collector.
 func (c census) Collect(metrics chan<- prometheus.Metric) {
@@ -68,7 +78,10 @@ func (c census) Collect(metrics chan<- prometheus.Metric) {
 			counts["succeeded"]++
 		}
 	}
+	subscriptions, conflated := c.hub.subscriptions, c.hub.conflated
 	c.hub.mu.Unlock()
+	metrics <- prometheus.MustNewConstMetric(subscriptionsDescription, prometheus.GaugeValue, float64(subscriptions))
+	metrics <- prometheus.MustNewConstMetric(conflatedDescription, prometheus.CounterValue, float64(conflated))
 	for state, n := range counts {
 		metrics <- prometheus.MustNewConstMetric(pullsDescription, prometheus.GaugeValue, float64(n), state)
 	}

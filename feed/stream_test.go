@@ -97,7 +97,7 @@ func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader
 func (r *reader) until(t *testing.T, id, message string) {
 	t.Helper()
 	for r.last[id] == nil || r.last[id].Message != message {
-		j, err := r.sub.Next(t.Context())
+		j, err := r.sub.Await(t.Context())
 		if err != nil {
 			t.Fatalf("%s never was %q: %v", id, message, err)
 		}
@@ -151,7 +151,7 @@ func TestGoOnAfterARevisionOnAnotherReplica(t *testing.T) {
 		t.Errorf("after b1 came %v", r2.last)
 	}
 	ended := late.read(t, r2.position, "a")
-	if j, err := ended.sub.Next(t.Context()); !errors.Is(err, io.EOF) {
+	if j, err := ended.sub.Await(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("%v, %v", j, err)
 	}
 	// Of a log that nobody knows, everything is told that there is.

@@ -3,19 +3,21 @@ package feed
 import (
 	"context"
 	"io"
+	"slices"
 	"sort"
 
 	"pullwatch/pull"
 	"pullwatch/usererr"
 )
 
-// Subscription is one reader's place in the feed. Next is for one goroutine at a time.
+// Subscription is one reader's place in the feed. Its methods are for one goroutine at a time, but for Close.
 type Subscription struct {
 	hub    *Hub
-	ids    []string // nil for all pulls
+	pulls  []*known // those with the ids that were asked for; nil for all pulls
 	cursor uint64   // the seq of the last state that was delivered
 	start  uint64   // the seq at which the subscription began
-	signal chan struct{}
+	ready  func()   // nil until somebody waits
+	closed bool
 	// after is where the reader has come to already, in the order that seenBy names.
 	after  pull.Position
 	seenBy order
@@ -37,38 +39,44 @@ const (
 func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	sub := &Subscription{hub: h, start: h.seq, signal: make(chan struct{}, 1), after: after}
+	sub := &Subscription{hub: h, start: h.seq, after: after}
 	switch {
 	case after.Replica == h.replica && after.Local >= h.horizonSeq:
 		sub.seenBy = localOrder
 	case after.Log != "" && after.Log == h.shared && after.Seq >= h.horizonPlace:
 		sub.seenBy = sharedOrder
 	}
-	sub.wake()
 	if ids == nil {
 		h.all[sub] = struct{}{}
+		h.subscriptions++
 		sub.pass()
 		return sub, nil
 	}
-	seen := make(map[string]bool, len(ids))
-	sub.ids = make([]string, 0, len(ids))
+	sub.pulls = make([]*known, 0, len(ids))
 	for _, id := range ids {
-		if h.latest[id] == nil {
+		k := h.latest[id]
+		if k == nil {
 			return nil, usererr.New(usererr.NotFound, "there is no pull %q; it may have ended and been removed", id)
 		}
-		if !seen[id] {
-			seen[id] = true
-			sub.ids = append(sub.ids, id)
-		}
+		sub.pulls = append(sub.pulls, k)
 	}
-	for _, id := range sub.ids {
-		if h.watches[id] == nil {
-			h.watches[id] = map[*Subscription]struct{}{}
-		}
-		h.watches[id][sub] = struct{}{}
+	sub.pulls = distinct(sub.pulls)
+	for _, k := range sub.pulls {
+		k.readers = append(k.readers, sub)
 	}
+	h.subscriptions++
 	sub.pass()
 	return sub, nil
+}
+
+// distinct removes pulls that come again.
+func distinct(pulls []*known) []*known {
+	seen := make(map[*known]bool, len(pulls))
+	return slices.DeleteFunc(pulls, func(k *known) bool {
+		again := seen[k]
+		seen[k] = true
+		return again
+	})
 }
 
 // pass moves the cursor behind what the reader had before, for the order in which that is known may come to an end.
@@ -89,51 +97,69 @@ func (s *Subscription) seen(k *known) bool {
 	return false
 }
 
-func (s *Subscription) wake() {
-	select {
-	case s.signal <- struct{}{}:
-	default:
+// wake tells the reader that there is a new state of a pull, of which the one before was the seq that is given. The hub
+// is locked.
+func (s *Subscription) wake(before uint64) {
+	if before > s.cursor {
+		s.hub.conflated++
+	}
+	if s.ready != nil {
+		s.ready()
 	}
 }
 
-// Next waits for the next state and returns it: of each pull the latest, in the order of change. It returns io.EOF when
-// the last state of every pull in ids has been returned, and ctx's error when ctx is done.
-func (s *Subscription) Next(ctx context.Context) (*pull.Job, error) {
+// Notify makes ready be called whenever a state has come since the last Next. It is called with the Hub locked, so it must
+// not block nor call the Hub, and it is not called after Close. States that are there already are not told of.
+func (s *Subscription) Notify(ready func()) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.ready = ready
+}
+
+// Next returns the next state: of each pull the latest, in the order of change. It returns nil when there is none yet, and
+// io.EOF when the last state of every pull that was asked for by id has been returned.
+func (s *Subscription) Next() (*pull.Job, error) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	next, ended := s.next()
+	switch {
+	case next != nil:
+		s.cursor = next.seq
+		return next.job, nil
+	case ended:
+		return nil, io.EOF
+	}
+	return nil, nil
+}
+
+// Await is Next, but it waits until there is a state, and returns ctx's error when ctx is done. It takes the place of
+// Notify.
+func (s *Subscription) Await(ctx context.Context) (*pull.Job, error) {
+	signal := make(chan struct{}, 1)
+	s.Notify(func() {
+		select {
+		case signal <- struct{}{}:
+		default:
+		}
+	})
 	for {
-		job, ended := s.take()
-		switch {
-		case job != nil:
-			return job, nil
-		case ended:
-			return nil, io.EOF
+		if job, err := s.Next(); job != nil || err != nil {
+			return job, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-s.signal:
+		case <-signal:
 		}
 	}
 }
 
-// take returns the first state behind the cursor and moves the cursor to it. When there is none it returns nil, and
-// whether none will ever come.
-func (s *Subscription) take() (job *pull.Job, ended bool) {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	next, ended := s.next()
-	if next == nil {
-		return nil, ended
-	}
-	s.cursor = next.seq
-	return next.job, false
-}
-
 // next returns the first state behind the cursor, and when there is none whether none will ever come.
 func (s *Subscription) next() (next *known, ended bool) {
-	if s.ids == nil {
+	if s.pulls == nil {
 		return s.nextOfAll(), false
 	}
-	return s.nextOfIDs()
+	return s.nextOfPulls()
 }
 
 func (s *Subscription) nextOfAll() *known {
@@ -150,13 +176,9 @@ func (s *Subscription) nextOfAll() *known {
 	return nil
 }
 
-func (s *Subscription) nextOfIDs() (next *known, ended bool) {
+func (s *Subscription) nextOfPulls() (next *known, ended bool) {
 	ended = true
-	for _, id := range s.ids {
-		k := s.hub.latest[id]
-		if k == nil {
-			continue
-		}
+	for _, k := range s.pulls {
 		ended = ended && k.job.Phase.Final()
 		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !s.seen(k) {
 			next = k
@@ -172,11 +194,16 @@ func (s *Subscription) nextOfIDs() (next *known, ended bool) {
 func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed, s.ready = true, nil
+	s.hub.subscriptions--
 	delete(s.hub.all, s)
-	for _, id := range s.ids {
-		delete(s.hub.watches[id], s)
-		if len(s.hub.watches[id]) == 0 {
-			delete(s.hub.watches, id)
-		}
+	for _, k := range s.pulls {
+		last := len(k.readers) - 1
+		k.readers[slices.Index(k.readers, s)] = k.readers[last]
+		k.readers[last] = nil
+		k.readers = k.readers[:last]
 	}
 }

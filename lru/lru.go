@@ -32,6 +32,28 @@ func New[K comparable, V any](maxWeight int) *Cache[K, V] {
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.get(key)
+}
+
+// GetOrAdd returns the value of key; when there is none, it adds the one that is given.
+func (c *Cache[K, V]) GetOrAdd(key K, value V, weight int) V {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kept, ok := c.get(key); ok {
+		return kept
+	}
+	c.add(key, value, weight)
+	return value
+}
+
+// Add keeps value in the place of what key had. A value that weighs more than all may together is not kept.
+func (c *Cache[K, V]) Add(key K, value V, weight int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(key, value, weight)
+}
+
+func (c *Cache[K, V]) get(key K) (value V, ok bool) {
 	element := c.entries[key]
 	if element == nil {
 		return value, false
@@ -40,10 +62,7 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return element.Value.(*entry[K, V]).value, true
 }
 
-// Add keeps value in the place of what key had. A value that weighs more than all may together is not kept.
-func (c *Cache[K, V]) Add(key K, value V, weight int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *Cache[K, V]) add(key K, value V, weight int) {
 	c.remove(c.entries[key])
 	if weight > c.heaviest {
 		return
@@ -53,13 +72,6 @@ func (c *Cache[K, V]) Add(key K, value V, weight int) {
 	for c.weight > c.heaviest {
 		c.remove(c.order.Back())
 	}
-}
-
-// Remove forgets key.
-func (c *Cache[K, V]) Remove(key K) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.remove(c.entries[key])
 }
 
 // Weight returns how much all that is kept weighs.

@@ -27,12 +27,15 @@ func TestCacheDoesNotKeepWhatIsTooHeavy(t *testing.T) {
 	expect(t, c, map[string]int{"b": 2}, 4, "a")
 }
 
-func TestCacheRemoves(t *testing.T) {
+func TestCacheAddsOnce(t *testing.T) {
 	c := New[string, int](10)
-	c.Add("a", 1, 4)
-	c.Remove("a")
-	c.Remove("b")
-	expect(t, c, nil, 0, "a")
+	if got := c.GetOrAdd("a", 1, 4); got != 1 {
+		t.Errorf("got %d", got)
+	}
+	if got := c.GetOrAdd("a", 2, 5); got != 1 {
+		t.Errorf("got %d", got)
+	}
+	expect(t, c, map[string]int{"a": 1}, 4)
 }
 
 func expect(t *testing.T, c *Cache[string, int], kept map[string]int, weight int, forgotten ...string) {
