@@ -27,8 +27,6 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		code, message = usererr.Timeout, "the request ended before its answer was ready"
-	case presented.Extensions["code"] == complexityExceeded:
-		code, message = usererr.LimitExceeded, presented.Message
 	case isRequestError(presented), isArgumentError(ctx):
 		code, message = usererr.BadInput, requestMessage(presented)
 	default:
@@ -39,9 +37,6 @@ func PresentError(ctx context.Context, err error) *gqlerror.Error {
 		Extensions: map[string]any{"code": code},
 	}
 }
-
-// complexityExceeded is the code of gqlgen's extension.FixedComplexityLimit.
-const complexityExceeded = "COMPLEXITY_LIMIT_EXCEEDED"
 
 // isRequestError reports whether gqlgen refused the request, the document or its variables. It makes such an error
 // itself, whereas one that a resolver returned is wrapped.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"pullwatch/graph"
 	"pullwatch/pull"
+	"pullwatch/render"
 	"pullwatch/usererr"
 )
 
@@ -26,14 +27,14 @@ func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.Job,
 }
 
 func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.Job, error) {
-	return answer(ctx)(r.Lists.Active(ctx))
+	return answer(ctx)(render.Active(ctx, r.Lists))
 }
 
 func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Job, error) {
 	if limit < 1 || limit > maxFailed {
 		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
 	}
-	return answer(ctx)(r.Lists.Failed(ctx, limit))
+	return answer(ctx)(render.Failed(ctx, r.Lists, limit))
 }
 
 func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, error) {
@@ -41,11 +42,14 @@ func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, erro
 }
 
 func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.Job, error) {
+	if state, ok := render.State(ctx); ok {
+		return one(state), nil
+	}
 	updates, err := r.subscribe(ctx, ids, after)
-	if err != nil {
+	if err != nil || render.Take(ctx, updates) {
 		return nil, err
 	}
-	return pump(ctx, updates.Next, updates.Close), nil
+	return pump(ctx, updates.Await, updates.Close), nil
 }
 
 func (r *Resolver) Mutation() graph.MutationResolver { return &mutationResolver{r} }

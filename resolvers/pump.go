@@ -8,6 +8,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"pullwatch/graphqlhttp"
 	"pullwatch/graphqlws"
 )
 
@@ -20,7 +21,7 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 		defer stop()
 		defer func() {
 			if panicked := recover(); panicked != nil {
-				graphqlws.AddSubscriptionError(ctx, PresentError(ctx, Recover(ctx, panicked)))
+				tell(ctx, PresentError(ctx, Recover(ctx, panicked)))
 			}
 		}()
 		for {
@@ -29,7 +30,7 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 			case ctx.Err() != nil, errors.Is(err, io.EOF):
 				return
 			case err != nil:
-				graphqlws.AddSubscriptionError(ctx, PresentError(ctx, gqlerror.WrapPath(graphql.GetPath(ctx), err)))
+				tell(ctx, PresentError(ctx, gqlerror.WrapPath(graphql.GetPath(ctx), err)))
 				return
 			}
 			select {
@@ -39,5 +40,19 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 			}
 		}
 	}()
+	return values
+}
+
+// tell makes a subscription end with an error, over whichever transport it came.
+func tell(ctx context.Context, err *gqlerror.Error) {
+	if !graphqlws.AddSubscriptionError(ctx, err) {
+		graphqlhttp.AddSubscriptionError(ctx, err)
+	}
+}
+
+// one returns a channel with a single value, which is not closed: who asks for one value takes no other.
+func one[T any](value T) <-chan T {
+	values := make(chan T, 1)
+	values <- value
 	return values
 }

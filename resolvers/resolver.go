@@ -3,8 +3,10 @@ package resolvers
 
 import (
 	"context"
+	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"pullwatch/cache"
 	"pullwatch/feed"
@@ -51,7 +53,17 @@ type Logs interface {
 
 // NewSchema returns the schema that r answers for.
 func NewSchema(r *Resolver) graphql.ExecutableSchema {
-	return graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()})
+	schema := graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()})
+	withoutDefer(schema.Schema().Directives)
+	return schema
+}
+
+var deferred sync.Once
+
+// withoutDefer takes out a directive that gqlgen puts into every schema, all of which share the map. No response here is
+// sent in parts.
+func withoutDefer(directives map[string]*ast.DirectiveDefinition) {
+	deferred.Do(func() { delete(directives, "defer") })
 }
 
 // Resolver is the root of all resolvers. Every error that one returns is a usererr.Error or the context's.

@@ -1,0 +1,93 @@
+package render
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// form is what makes the results of subscriptions look alike: the operation without the arguments of its field. It lives
+// as long as some subscription has it.
+type form struct {
+	identity      identity
+	operation     *graphql.OperationContext
+	subscriptions int // guarded by updates.mu
+}
+
+// identity tells forms apart.
+type identity struct{ document, operation, variables string }
+
+// formOf returns the form of a subscription.
+func formOf(o *graphql.OperationContext) (*form, error) {
+	variables := map[string]any{}
+	for _, name := range variablesOf(o.Operation.SelectionSet, o.Doc.Fragments) {
+		if value, ok := o.Variables[name]; ok {
+			variables[name] = value
+		}
+	}
+	text, err := json.Marshal(variables)
+	if err != nil {
+		return nil, err
+	}
+	return &form{
+		identity: identity{o.RawQuery, o.OperationName, string(text)},
+		operation: &graphql.OperationContext{
+			RawQuery: o.RawQuery, OperationName: o.OperationName, Doc: o.Doc, Operation: o.Operation, Variables: variables,
+			RecoverFunc: o.RecoverFunc, ResolverMiddleware: o.ResolverMiddleware,
+			RootResolverMiddleware: o.RootResolverMiddleware, DisableIntrospection: o.DisableIntrospection,
+		},
+	}, nil
+}
+
+// variablesOf returns the variables that results of a subscription depend on: all that the selection uses but for the
+// arguments of the subscription's own field, which say what is followed and not how it looks.
+func variablesOf(selection ast.SelectionSet, fragments ast.FragmentDefinitionList) (names []string) {
+	var seen []*ast.FragmentDefinition
+	var arguments func(ast.ArgumentList)
+	var value func(*ast.Value)
+	var walk func(ast.SelectionSet)
+	directives := func(list ast.DirectiveList) {
+		for _, d := range list {
+			arguments(d.Arguments)
+		}
+	}
+	value = func(v *ast.Value) {
+		if v.Kind == ast.Variable {
+			names = append(names, v.Raw)
+		}
+		for _, child := range v.Children {
+			value(child.Value)
+		}
+	}
+	arguments = func(list ast.ArgumentList) {
+		for _, a := range list {
+			value(a.Value)
+		}
+	}
+	walk = func(set ast.SelectionSet) {
+		for _, selected := range set {
+			switch s := selected.(type) {
+			case *ast.Field:
+				if s.ObjectDefinition == nil || s.ObjectDefinition.Name != "Subscription" {
+					arguments(s.Arguments)
+				}
+				directives(s.Directives)
+				walk(s.SelectionSet)
+			case *ast.InlineFragment:
+				directives(s.Directives)
+				walk(s.SelectionSet)
+			case *ast.FragmentSpread:
+				directives(s.Directives)
+				if f := fragments.ForName(s.Name); f != nil && !slices.Contains(seen, f) {
+					seen = append(seen, f)
+					directives(f.Directives)
+					walk(f.SelectionSet)
+				}
+			}
+		}
+	}
+	walk(selection)
+	return names
+}

@@ -1,0 +1,147 @@
+package render
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"pullwatch/graphqlhttp"
+)
+
+// question is what gets the same answer from whoever it comes, as long as the lists are the same.
+type question struct{ document, operation, variables string }
+
+// answer is what is known of a question.
+type answer struct {
+	reads reads
+
+	mu   sync.Mutex
+	last *rendering // nil when there is none that can be shared
+}
+
+// rendering is the response to a question for one generation of the lists.
+type rendering struct {
+	generation generation
+	// done is closed when the others are set. They stay nil if the response is not to be shared.
+	done     chan struct{}
+	response *graphql.Response
+	body     *graphqlhttp.Body
+}
+
+// query answers a query with what was rendered before, or renders it.
+func (r *Renderer) query(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	operation := graphql.GetOperationContext(ctx)
+	variables, err := json.Marshal(operation.Variables)
+	if err != nil {
+		return r.pass(ctx, next)
+	}
+	q := question{operation.RawQuery, operation.OperationName, string(variables)}
+	a, known := r.responses.Get(q)
+	if !known {
+		wanted, ok := readsOf(operation)
+		if !ok {
+			return r.pass(ctx, next)
+		}
+		a = r.responses.GetOrAdd(q, &answer{reads: wanted}, q.weight(0))
+	}
+	answered := false
+	return func(ctx context.Context) *graphql.Response {
+		if answered {
+			return nil // as gqlgen ends what is no subscription
+		}
+		answered = true
+		return r.respond(ctx, next, q, a)
+	}
+}
+
+func (r *Renderer) pass(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	r.options.Metrics.passed.Inc()
+	return next(ctx)
+}
+
+func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q question, a *answer) *graphql.Response {
+	v := look(ctx, r.options.Lists, a.reads)
+	if v == nil {
+		return r.pass(ctx, next)(ctx)
+	}
+	ctx = context.WithValue(ctx, viewKey{}, v)
+	g, ok := v.generation()
+	if !ok {
+		return r.pass(ctx, next)(ctx)
+	}
+	shown, known := a.rendering(g)
+	if !known {
+		r.options.Metrics.responses.rendered.Inc()
+		return r.render(ctx, next, q, a, shown)
+	}
+	select {
+	case <-shown.done:
+	case <-ctx.Done():
+	}
+	if shown.response == nil {
+		return r.pass(ctx, next)(ctx)
+	}
+	r.options.Metrics.responses.hits.Inc()
+	graphqlhttp.Reply(ctx, shown.body)
+	return shown.response
+}
+
+// rendering returns the answer's rendering for g, which may be under way. If it is not known, the caller has to make it.
+func (a *answer) rendering(g generation) (_ *rendering, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last != nil && a.last.generation == g {
+		return a.last, true
+	}
+	a.last = &rendering{generation: g, done: make(chan struct{})}
+	return a.last, false
+}
+
+// render executes a query and keeps the response, unless it holds an error.
+func (r *Renderer) render(
+	ctx context.Context, next graphql.OperationHandler, q question, a *answer, shown *rendering,
+) (response *graphql.Response) {
+	defer func() {
+		if shown.response == nil {
+			a.forget(shown)
+		}
+		close(shown.done)
+	}()
+	began := time.Now()
+	response = next(ctx)(ctx)
+	r.options.Metrics.responses.seconds.Observe(time.Since(began).Seconds())
+	if response == nil || len(response.Errors) > 0 || len(response.Extensions) > 0 || !utf8.Valid(response.Data) {
+		return response
+	}
+	shown.body, shown.response = share(response)
+	r.responses.Add(q, a, q.weight(shown.body.Size()))
+	graphqlhttp.Reply(ctx, shown.body)
+	return shown.response
+}
+
+func (a *answer) forget(failed *rendering) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == failed {
+		a.last = nil
+	}
+}
+
+// share returns the response twice, in forms that share their memory.
+func share(response *graphql.Response) (*graphqlhttp.Body, *graphql.Response) {
+	const before, after = `{"data":`, `}`
+	text := make([]byte, 0, len(before)+len(response.Data)+len(after))
+	text = append(append(append(text, before...), response.Data...), after...)
+	return graphqlhttp.NewBody(text), &graphql.Response{Data: text[len(before) : len(text)-len(after)]}
+}
+
+// weight is what an answer to q takes in memory if its body has so many bytes; a compressed form may be added to it later,
+// which is shorter.
+func (q question) weight(body int) int {
+	const fixed = 500
+	return fixed + len(q.document) + len(q.operation) + len(q.variables) + 2*body
+}
