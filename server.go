@@ -32,6 +32,7 @@ import (
 	"pullwatch/mirror"
 	"pullwatch/podlog"
 	"pullwatch/redisclient"
+	"pullwatch/render"
 	"pullwatch/resolvers"
 	"pullwatch/web"
 )
@@ -175,15 +176,23 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
 	})
 
+	schema := resolvers.NewSchema(&resolvers.Resolver{
+		Lists: lists, Pulls: pulls, Updates: shared, Logs: podlog.New(kube.NewPodLogs(client), log),
+	})
+	renderer := render.New(render.Options{
+		Schema: schema, Lists: lists, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Metrics: render.NewMetrics(metrics),
+	})
+
 	var ready readiness
 	server := httpapi.New(httpapi.Options{
-		Schema: resolvers.NewSchema(&resolvers.Resolver{
-			Lists: lists, Pulls: pulls, Updates: shared, Logs: podlog.New(kube.NewPodLogs(client), log),
-		}),
+		Schema:         schema,
+		Middleware:     renderer.Operation,
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
 		Ready:          ready.Check,
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
+		Limits:         s.limits(),
 		Metrics:        metrics,
 		CertFile:       s.TLSCert, KeyFile: s.TLSKey,
 		DrainTimeout: s.DrainTimeout,

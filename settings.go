@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"pullwatch/demo"
+	"pullwatch/httpapi"
 	"pullwatch/pull"
 	"pullwatch/redisclient"
 )
@@ -32,10 +34,21 @@ type commands struct {
 type serveSettings struct {
 	Listen         string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
 	AuthNoneAnyway bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
-	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may open WebSockets, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
+	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may use it, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
 	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS."`
 	TLSKey         string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
 	DrainTimeout   time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
+
+	PingInterval          time.Duration `group:"Limits" default:"54s" help:"How often WebSockets are pinged. (${default})"`
+	PongWait              time.Duration `group:"Limits" default:"60s" help:"How long the client of a WebSocket may be silent. (${default})"`
+	WriteTimeout          time.Duration `group:"Limits" default:"10s" help:"How long the reader of a WebSocket or of server-sent events may take to accept what is sent. (${default})"`
+	InitTimeout           time.Duration `group:"Limits" default:"10s" help:"How long the client of a WebSocket may take to send connection_init. (${default})"`
+	MaxConnections        int           `group:"Limits" default:"20000" placeholder:"N" help:"How many WebSockets there may be, and how many streams of server-sent events. (${default})"`
+	MaxAddressConnections int           `group:"Limits" placeholder:"N" help:"How many of each one client address may have. Behind a proxy all have its address. Default: --max-connections."`
+	MaxSubscriptions      int           `group:"Limits" default:"100" placeholder:"N" help:"How many operations a WebSocket may run at a time. (${default})"`
+	MaxMessage            int           `group:"Limits" default:"65536" placeholder:"BYTES" help:"Longest message that a client may send over a WebSocket. (${default})"`
+	MaxOperations         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many queries and mutations may be executed at a time. (${default})"`
+	Introspection         bool          `group:"Limits" default:"true" negatable:"" help:"Let clients ask for the schema, as they may by default."`
 
 	Kubeconfig string `group:"Cluster" type:"existingfile" placeholder:"FILE" help:"Cluster to use. Default: the one that it runs in, otherwise the usual kubeconfig rules."`
 	Namespace  string `group:"Cluster" placeholder:"NAME" help:"Namespace of the pull Jobs. Default: the kubeconfig's or the pod's own."`
@@ -73,6 +86,10 @@ func (s *serveSettings) Validate() error {
 		"--listen=%s: everybody who reaches this address could start and cancel pulls and read logs; listen on 127.0.0.1 behind something that asks who they are, or give --auth-none-anyway", s.Listen)
 	refuse((s.TLSCert == "") != (s.TLSKey == ""), "--tls-cert and --tls-key go together")
 	refuse(s.DrainTimeout < 0 || s.DrainTimeout > 20*time.Second, "--drain-timeout=%s: must be 0s to 20s", s.DrainTimeout)
+	for _, origin := range s.AllowedOrigin {
+		refuse(!isOrigin(origin), "--allowed-origin=%s: expected an origin as browsers write it, such as https://dash.example or http://localhost:3000", origin)
+	}
+	s.validateLimits(refuse)
 	refuse(s.Demo && s.Kubeconfig != "", "--demo and --kubeconfig exclude each other")
 	refuse(!s.Demo && s.CopierImage == "", "--copier-image: give the image that holds this program, which pulls run; or try it with --demo")
 	refuse(s.DemoPulls < 1 || s.DemoPulls > 100_000, "--demo-pulls=%d: must be 1 to 100000", s.DemoPulls)
@@ -89,6 +106,39 @@ func (s *serveSettings) Validate() error {
 		refuse(strings.ContainsAny(value, "{} \t\n"), "%s=%s: must hold neither braces nor spaces", flag, value)
 	}
 	return errors.Join(errs...)
+}
+
+func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args ...any)) {
+	for flag, value := range map[string]time.Duration{
+		"--ping-interval": s.PingInterval, "--write-timeout": s.WriteTimeout, "--init-timeout": s.InitTimeout,
+	} {
+		refuse(value < 100*time.Millisecond || value > time.Hour, "%s=%s: must be 100ms to 1h", flag, value)
+	}
+	refuse(s.PongWait <= s.PingInterval || s.PongWait > 2*time.Hour,
+		"--pong-wait=%s: must be longer than --ping-interval=%s, whose pongs it waits for, and at most 2h", s.PongWait, s.PingInterval)
+	for flag, value := range map[string]int{
+		"--max-connections": s.MaxConnections, "--max-subscriptions": s.MaxSubscriptions, "--max-operations": s.MaxOperations,
+	} {
+		refuse(value < 1, "%s=%d: must be at least 1", flag, value)
+	}
+	refuse(s.MaxAddressConnections < 0, "--max-address-connections=%d: must be at least 1", s.MaxAddressConnections)
+	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
+}
+
+func (s *serveSettings) limits() httpapi.Limits {
+	return httpapi.Limits{
+		PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
+		MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,
+		MaxMessage: s.MaxMessage, MaxOperations: s.MaxOperations, Introspection: s.Introspection,
+	}
+}
+
+// isOrigin reports whether text is an origin exactly as a browser sends it.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme != "" && u.Hostname() != "" && !strings.Contains(text, "*") &&
+		text == strings.ToLower(u.Scheme+"://"+u.Host) &&
+		!(u.Scheme == "http" && u.Port() == "80") && !(u.Scheme == "https" && u.Port() == "443")
 }
 
 // loopback reports whether only this machine can connect to --listen.
@@ -194,12 +244,12 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *rediscli
 	if s.TLSCert != "" {
 		scheme = "https"
 	}
-	url := fmt.Sprintf("%s://%s/", scheme, at)
+	address := fmt.Sprintf("%s://%s/", scheme, at)
 	if s.Demo {
-		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", url, "namespace", s.Namespace, "redis", redis)
+		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", address, "namespace", s.Namespace, "redis", redis)
 		return
 	}
-	log.Info("serving", "url", url, "namespace", s.Namespace, "redis", redis, "identity", identity)
+	log.Info("serving", "url", address, "namespace", s.Namespace, "redis", redis, "identity", identity)
 }
 
 // mirrorSettings are the flags of the copier.

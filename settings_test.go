@@ -28,11 +28,30 @@ func TestSettingsAreChecked(t *testing.T) {
 		"Redis cluster with login":   {func(s *serveSettings) { s.RedisURL = "rediss+cluster://u:p@a:1,b:2" }, ""},
 		"braces in a key":            {func(s *serveSettings) { s.RedisPrefix = "{a}" }, "--redis-prefix"},
 		"destination is no registry": {func(s *serveSettings) { s.Destination = "mirror" }, "--destination"},
+		"origins":                    {func(s *serveSettings) { s.AllowedOrigin = []string{"https://dash.example", "http://[::1]:3000"} }, ""},
+		"all origins":                {func(s *serveSettings) { s.AllowedOrigin = []string{"*"} }, "--allowed-origin=*"},
+		"origin with a path":         {func(s *serveSettings) { s.AllowedOrigin = []string{"https://dash.example/"} }, "--allowed-origin"},
+		"origin of any subdomain":    {func(s *serveSettings) { s.AllowedOrigin = []string{"https://*.example"} }, "--allowed-origin"},
+		"origin in capitals":         {func(s *serveSettings) { s.AllowedOrigin = []string{"https://Dash.example"} }, "--allowed-origin"},
+		"origin with default port":   {func(s *serveSettings) { s.AllowedOrigin = []string{"https://dash.example:443"} }, "--allowed-origin"},
+		"pong before the ping":       {func(s *serveSettings) { s.PongWait = s.PingInterval }, "longer than --ping-interval=54s"},
+		"pings without a pause":      {func(s *serveSettings) { s.PingInterval = 0 }, "--ping-interval"},
+		"no time to write":           {func(s *serveSettings) { s.WriteTimeout = 0 }, "--write-timeout"},
+		"no time to begin":           {func(s *serveSettings) { s.InitTimeout = 0 }, "--init-timeout"},
+		"no connections":             {func(s *serveSettings) { s.MaxConnections = 0 }, "--max-connections"},
+		"no subscriptions":           {func(s *serveSettings) { s.MaxSubscriptions = 0 }, "--max-subscriptions"},
+		"no operations":              {func(s *serveSettings) { s.MaxOperations = 0 }, "--max-operations"},
+		"messages of no length":      {func(s *serveSettings) { s.MaxMessage = 1 }, "--max-message"},
+		"fewer than no connections":  {func(s *serveSettings) { s.MaxAddressConnections = -1 }, "--max-address-connections"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveSettings{Listen: "127.0.0.1:8080", Demo: true, DemoPulls: 12, MaxParallel: 10, PullDeadline: time.Hour, DrainTimeout: time.Second}
+			commands, _, err := parse([]string{"--demo"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := commands.Serve
 			c.change(&s)
-			err := s.Validate()
+			err = s.Validate()
 			if (c.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%v; want %q", err, c.want)
 			}
@@ -44,12 +63,15 @@ func TestFlagsComeFromTheEnvironment(t *testing.T) {
 	t.Setenv("PULLWATCH_MAX_PARALLEL", "3")
 	t.Setenv("PULLWATCH_DEMO", "true")
 	t.Setenv("PULLWATCH_INSECURE_REGISTRY", "a:1,b:2")
+	t.Setenv("PULLWATCH_PING_INTERVAL", "1s")
+	t.Setenv("PULLWATCH_INTROSPECTION", "false")
 	c, command, err := parse([]string{"--log-level=debug"})
 	if err != nil || command.Selected().Name != "serve" {
 		t.Fatal(err)
 	}
 	s := c.Serve
-	if s.MaxParallel != 3 || !s.Demo || len(s.InsecureRegistry) != 2 || s.LogLevel != "debug" || s.HistoryTTL != 24*time.Hour {
+	if s.MaxParallel != 3 || !s.Demo || len(s.InsecureRegistry) != 2 || s.LogLevel != "debug" || s.HistoryTTL != 24*time.Hour ||
+		s.PingInterval != time.Second || s.Introspection {
 		t.Errorf("%+v", s)
 	}
 }

@@ -2,25 +2,31 @@ package httpapi
 
 import (
 	"context"
-	"strconv"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/usererr"
 )
 
 // operationMetrics counts GraphQL operations.
 type operationMetrics struct {
-	seconds       *prometheus.HistogramVec
-	errors        *prometheus.CounterVec
-	subscriptions prometheus.Gauge
+	operations *prometheus.CounterVec
+	seconds    *prometheus.HistogramVec
+	errors     *prometheus.CounterVec
+	names      operationNames
 }
 
 func newOperationMetrics(r prometheus.Registerer) *operationMetrics {
 	m := &operationMetrics{
+		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullwatch_graphql_operations_total",
+			Help: "Operations by kind, name and outcome: ok, started (subscriptions), or the code of their first error.",
+		}, []string{"kind", "name", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "pullwatch_graphql_response_seconds",
 			Help:    "Time to execute a query or mutation, by kind of operation.",
@@ -28,113 +34,96 @@ func newOperationMetrics(r prometheus.Registerer) *operationMetrics {
 		}, []string{"operation"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pullwatch_graphql_errors_total",
-			Help: "Errors that operations ended with, by code (the ErrorCode of the schema). Requests that could not be parsed or validated are not among them.",
+			Help: "Errors that clients were told, by code (the ErrorCode of the schema).",
 		}, []string{"code"}),
-		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pullwatch_graphql_active_subscriptions",
-			Help: "Subscriptions that are open.",
-		}),
 	}
-	r.MustRegister(m.seconds, m.errors, m.subscriptions)
+	r.MustRegister(m.operations, m.seconds, m.errors)
 	return m
 }
 
-// count is an operation middleware.
-func (m *operationMetrics) count(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	kind := graphql.GetOperationContext(ctx).Operation.Operation
+// operation is an operation middleware.
+func (m *operationMetrics) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	operation := graphql.GetOperationContext(ctx).Operation
+	kind := string(operation.Operation)
+	if operation.Operation == ast.Subscription {
+		m.operations.WithLabelValues(kind, m.names.label(operation.Name, true), "started").Inc()
+		respond := next(ctx)
+		return func(ctx context.Context) *graphql.Response {
+			response := respond(ctx)
+			if response != nil {
+				m.told(response.Errors)
+			}
+			return response
+		}
+	}
 	began := time.Now()
 	respond := next(ctx)
-	if kind == ast.Subscription {
-		m.subscriptions.Inc()
-		context.AfterFunc(ctx, m.subscriptions.Dec)
-	}
 	return func(ctx context.Context) *graphql.Response {
 		response := respond(ctx)
-		if kind != ast.Subscription {
-			m.seconds.WithLabelValues(string(kind)).Observe(time.Since(began).Seconds())
+		if response == nil {
+			return nil
 		}
-		if response != nil {
-			for _, err := range response.Errors {
-				if code, ok := err.Extensions["code"].(usererr.Code); ok {
-					m.errors.WithLabelValues(string(code)).Inc()
-				}
-			}
-		}
+		m.seconds.WithLabelValues(kind).Observe(time.Since(began).Seconds())
+		outcome := m.told(response.Errors)
+		m.operations.WithLabelValues(kind, m.names.label(operation.Name, outcome == "ok"), outcome).Inc()
 		return response
 	}
 }
 
-// socketMetrics counts WebSockets and what goes over them. It is a graphqlws.Observer.
-type socketMetrics struct {
-	active          prometheus.Gauge
-	operations      prometheus.Gauge
-	closed, refused *prometheus.CounterVec
-	messages, bytes *prometheus.CounterVec
-	writes          prometheus.Histogram
+// refused counts an operation that was not executed. Its name could be anything.
+func (m *operationMetrics) refused(errs gqlerror.List) {
+	m.operations.WithLabelValues("refused", "", m.told(errs)).Inc()
 }
 
-func newSocketMetrics(r prometheus.Registerer) *socketMetrics {
-	m := &socketMetrics{
-		active: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pullwatch_active_ws_connections",
-			Help: "WebSocket connections that are open.",
-		}),
-		operations: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pullwatch_ws_operations",
-			Help: "Operations that run over WebSockets.",
-		}),
-		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pullwatch_ws_closed_total",
-			Help: "WebSocket connections that ended, by close code: that of whoever closed first, 1006 when nobody did.",
-		}, []string{"code"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pullwatch_ws_refused_total",
-			Help: "Requests for a WebSocket that were answered with an HTTP status instead.",
-		}, []string{"status"}),
-		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pullwatch_ws_messages_total",
-			Help: "WebSocket messages, by direction (in: from clients, out: to them).",
-		}, []string{"direction"}),
-		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pullwatch_ws_bytes_total",
-			Help: "Bytes of WebSocket messages, by direction (in: from clients, out: to them).",
-		}, []string{"direction"}),
-		writes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pullwatch_ws_write_seconds",
-			Help:    "Time that a connection took to accept what was written to it at once.",
-			Buckets: []float64{.00001, .0001, .001, .01, .1, 1, 10},
-		}),
+// told counts errors and returns the outcome of the operation that had them.
+func (m *operationMetrics) told(errs gqlerror.List) (outcome string) {
+	for _, err := range errs {
+		code, ok := err.Extensions["code"].(usererr.Code)
+		if !ok {
+			code = usererr.Internal
+		}
+		m.errors.WithLabelValues(string(code)).Inc()
+		if outcome == "" {
+			outcome = string(code)
+		}
 	}
-	r.MustRegister(m.active, m.operations, m.closed, m.refused, m.messages, m.bytes, m.writes)
-	return m
-}
-
-// ConnectionOpened implements graphqlws.Observer, as do the following methods.
-func (m *socketMetrics) ConnectionOpened() { m.active.Inc() }
-
-func (m *socketMetrics) ConnectionRefused(status int) {
-	m.refused.WithLabelValues(strconv.Itoa(status)).Inc()
-}
-
-func (m *socketMetrics) ConnectionClosed(code int, _ string) {
-	m.active.Dec()
-	if code < 1000 || (code > 1015 && code < 4400) || code > 4499 {
-		code = 0 // a client can make up any code
+	if outcome == "" {
+		return "ok"
 	}
-	m.closed.WithLabelValues(strconv.Itoa(code)).Inc()
+	return outcome
 }
 
-func (m *socketMetrics) OperationStarted() { m.operations.Inc() }
+// Clients choose the names of operations, so how many become labels is bounded, and how long these are.
+const (
+	maxNames = 100
+	maxName  = 100
+)
 
-func (m *socketMetrics) OperationEnded() { m.operations.Dec() }
-
-func (m *socketMetrics) Received(bytes int) {
-	m.messages.WithLabelValues("in").Inc()
-	m.bytes.WithLabelValues("in").Add(float64(bytes))
+// operationNames are the names of operations that are told apart: the first that came.
+type operationNames struct {
+	mu    sync.RWMutex
+	known map[string]bool
 }
 
-func (m *socketMetrics) Sent(messages, bytes int, took time.Duration) {
-	m.messages.WithLabelValues("out").Add(float64(messages))
-	m.bytes.WithLabelValues("out").Add(float64(bytes))
-	m.writes.Observe(took.Seconds())
+// label returns a name if it is one of those that are told apart, or becomes one if it may, and "other" if not.
+func (n *operationNames) label(name string, may bool) string {
+	n.mu.RLock()
+	known := name == "" || n.known[name]
+	n.mu.RUnlock()
+	if known {
+		return name
+	}
+	if !may || len(name) > maxName {
+		return "other"
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.known) >= maxNames && !n.known[name] {
+		return "other"
+	}
+	if n.known == nil {
+		n.known = map[string]bool{}
+	}
+	n.known[name] = true
+	return name
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"pullwatch/graphqlws"
 )
 
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
+	// Middleware is around the execution of each operation that may run; nil for none.
+	Middleware graphql.OperationMiddleware
 	// Page is served at /.
 	Page http.Handler
 	// Ready returns nil when this replica can answer, otherwise why it cannot yet.
@@ -26,8 +26,10 @@ type Options struct {
 	// Loopback says that only this machine can connect. Requests for any other host's name are refused then: a web page
 	// can make its own name mean this machine, and would be of the same origin as the server.
 	Loopback bool
-	// AllowedOrigins may open WebSockets, besides pages from the server itself.
+	// AllowedOrigins are those of pages that may send requests and open WebSockets, besides pages from the server itself.
 	AllowedOrigins []string
+	// Limits have no defaults here.
+	Limits Limits
 	// Metrics is served at /metrics, and the package's own metrics are registered with it.
 	Metrics *prometheus.Registry
 	// CertFile and KeyFile are in PEM; with both empty it is plain HTTP that is served.
@@ -39,17 +41,18 @@ type Options struct {
 
 // Server serves HTTP.
 type Server struct {
-	options  Options
-	handler  http.Handler
-	sockets  *graphqlws.Transport
-	draining chan struct{}
+	options    Options
+	handler    http.Handler
+	transports transports
+	draining   chan struct{}
 }
 
 // New returns a Server that does not listen yet.
 func New(o Options) *Server {
-	s := &Server{options: o, draining: make(chan struct{}), sockets: newSockets(o.AllowedOrigins, newSocketMetrics(o.Metrics))}
+	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o)}
+	executor := newExecutor(o, newOperationMetrics(o.Metrics))
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", newGraphQL(o.Schema, s.sockets, newOperationMetrics(o.Metrics)))
+	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(executor)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -93,7 +96,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		close(s.draining)
 		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 		defer cancel()
-		err := s.sockets.Drain(draining, s.options.DrainTimeout/2)
+		err := s.transports.drain(draining, s.options.DrainTimeout/2)
 		err = errors.Join(err, server.Shutdown(draining))
 		stopped <- errors.Join(err, server.Close())
 	})

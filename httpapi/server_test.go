@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"pullwatch/feed"
 	"pullwatch/podlog"
 	"pullwatch/pull"
+	"pullwatch/render"
 	"pullwatch/resolvers"
 	"pullwatch/usererr"
 )
@@ -33,11 +35,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type backend struct {
 	*feed.Hub
 	active func() ([]*pull.Job, error)
+	reads  atomic.Uint64
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
 	jobs, err := b.active()
-	return cache.Result{Jobs: jobs}, err
+	return cache.Result{Jobs: jobs, Generation: b.reads.Add(1)}, err
 }
 func (b *backend) Failed(_ context.Context, n int) (cache.Result, error) {
 	return cache.Result{Stale: true, Age: 90 * time.Second}, nil
@@ -60,19 +63,37 @@ type served struct {
 	url     string
 	backend *backend
 	ready   error
+	metrics *prometheus.Registry
 	stop    func() error // ends it and waits
+}
+
+// testLimits are the defaults of the flags.
+var testLimits = Limits{
+	PingInterval: 54 * time.Second, PongWait: time.Minute, WriteTimeout: 10 * time.Second, InitTimeout: 10 * time.Second,
+	MaxConnections: 20_000, MaxSubscriptions: 100, MaxMessage: 64 << 10, MaxOperations: 1_000, Introspection: true,
 }
 
 func serve(t *testing.T) *served {
 	t.Helper()
+	return serveWithin(t, testLimits)
+}
+
+func serveWithin(t *testing.T, limits Limits) *served {
+	t.Helper()
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.Complete()
 	s := &served{backend: b}
+	s.metrics = prometheus.NewRegistry()
+	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
+	renderer := render.New(render.Options{
+		Schema: schema, Lists: b, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Metrics: render.NewMetrics(s.metrics),
+	})
 	server := New(Options{
-		Schema: resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b}),
-		Page:   http.NotFoundHandler(), Ready: func() error { return s.ready },
+		Limits: limits, Schema: schema, Middleware: renderer.Operation,
+		Page: http.NotFoundHandler(), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
-		Metrics: prometheus.NewRegistry(), DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,9 +168,11 @@ func TestErrorsHaveCodes(t *testing.T) {
 		"limit 501":            {"{failedPulls(limit: 501){id}}", nil, "BAD_INPUT", "it must be 1 to 500"},
 		"unavailable":          {`mutation{cancelPull(id: "a"){id}}`, nil, "UNAVAILABLE", "Kubernetes does not answer"},
 		"subscription by POST": {"subscription{pullJobUpdated{id}}", nil, "BAD_INPUT", "WebSocket"},
-		"many aliases":         {"{" + manyAliases() + "}", nil, "LIMIT_EXCEEDED", ""},
+		"many aliases":         {"{" + manyAliases() + "}", nil, "LIMIT_EXCEEDED", "it may have"},
+		"no operation":         {"fragment f on PullJob{id}", nil, "BAD_INPUT", "no operation"},
+		"two operations":       {"query a{activePulls{id}}query b{activePulls{id}}", nil, "BAD_INPUT", "2 operations: name one"},
 		"long lists":           {"{" + longLists() + "}", nil, "LIMIT_EXCEEDED", ""},
-		"too many tokens":      {"{" + strings.Repeat("x ", 20_000) + "}", nil, "BAD_INPUT", ""},
+		"too many tokens":      {"{" + strings.Repeat("x ", 20_000) + "}", nil, "LIMIT_EXCEEDED", "10000 tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := s.post(t, c.query, c.variables)
@@ -407,9 +430,7 @@ func TestStoppingEndsSubscriptions(t *testing.T) {
 	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
 	conn := s.subscribe(t, `subscription{pullJobUpdated{phase}}`)
 	read(t, conn)
-	if err := s.stop(); err != nil {
-		t.Error(err)
-	}
+	go s.stop() // serve tells its error
 	for {
 		_, text, err := conn.ReadMessage()
 		if err == nil {

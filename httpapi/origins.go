@@ -1,0 +1,37 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+)
+
+// originAllowed reports whether a request comes from no page at all, a page of this server, or one of allowed.
+func originAllowed(r *http.Request, allowed []string) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(allowed, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+// shareWith lets pages of the allowed origins, and no others, send requests to next and read the answers.
+func shareWith(allowed []string, next http.Handler) http.Handler {
+	if len(allowed) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		// Not AllowedOrigins: it takes wildcards.
+		AllowOriginFunc:  func(origin string) bool { return slices.Contains(allowed, origin) },
+		AllowedMethods:   []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders:   []string{"*"},
+		ExposedHeaders:   []string{"ETag", "Retry-After"},
+		AllowCredentials: true, // for what asks in front of this server who they are
+		MaxAge:           int((10 * time.Minute).Seconds()),
+	}).Handler(next)
+}
