@@ -30,9 +30,10 @@ generate: ## make the generated files anew
 	$(TOOL) gqlgen generate
 	go generate ./...
 	go mod tidy
+	cd e2e && go generate ./... && go mod tidy
 
 bench: ## measure how fast lists are answered, on the cluster that e2e would use, and write docs/performance.md
 	go run ./bench $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
-	cd e2e && go test -count=1 -timeout 45m -v ./...
+	cd e2e && go test -p 1 -count=1 -timeout 45m -v ./...
