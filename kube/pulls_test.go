@@ -142,7 +142,7 @@ func TestCancel(t *testing.T) {
 		}
 		var last *pull.Job
 		for {
-			job, err := updates.Next(t.Context())
+			job, err := updates.Await(t.Context())
 			if err != nil {
 				break
 			}

@@ -25,7 +25,7 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 	go func() {
 		defer close(ended)
 		for {
-			job, err := updates.Next(t.Context())
+			job, err := updates.Await(t.Context())
 			if err != nil || job.ID == "end" {
 				return
 			}

@@ -165,7 +165,7 @@ func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pul
 	}
 	defer updates.Close()
 	for {
-		job, err := updates.Next(t.Context())
+		job, err := updates.Await(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}

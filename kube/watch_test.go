@@ -124,7 +124,7 @@ func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
 	r.refuse.on.Store(false)
 	last := map[string]pull.Phase{}
 	for {
-		job, err := updates.Next(t.Context())
+		job, err := updates.Await(t.Context())
 		if err != nil {
 			break
 		}
