@@ -3,7 +3,6 @@ package demo
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -98,13 +97,9 @@ type reporter struct {
 }
 
 func (r *reporter) say(message string) error {
-	line, err := json.Marshal(pull.Report{
-		Time: r.now().UTC(), Message: message, BytesDone: r.done, BytesTotal: r.total, BytesPerSecond: r.speed,
+	_, err := fmt.Fprintln(r.log, pull.Report{
+		Time: r.now(), Message: message, BytesDone: r.done, BytesTotal: r.total, BytesPerSecond: r.speed,
 	})
-	if err != nil {
-		return err
-	}
-	_, err = r.log.Write(append(line, '\n'))
 	return err
 }
 

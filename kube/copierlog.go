@@ -3,7 +3,6 @@ package kube
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -167,8 +166,7 @@ func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, eac
 // add takes one line of the log: a pull.Report, or what a crash left.
 func (l *copierLog) add(line []byte) {
 	text := string(line)
-	var r pull.Report
-	if json.Unmarshal(line, &r) == nil && r.Message != "" {
+	if r, ok := pull.ParseReport(text); ok {
 		l.last, text = r, r.Message
 	}
 	if len(l.tail) == pull.MaxLogTail {

@@ -2,8 +2,8 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -211,13 +211,11 @@ func (r *replica) setPod(t *testing.T, pod *corev1.Pod, phase corev1.PodPhase, s
 // report plays a copier that has come that far; the log is closed with the test.
 func report(t *testing.T, api *fakeapi.Server, pod *corev1.Pod, done, total int64) {
 	t.Helper()
-	line, err := json.Marshal(pull.Report{Time: epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5})
-	if err != nil {
-		t.Fatal(err)
-	}
 	log := api.OpenLog("test://" + pod.Name)
 	t.Cleanup(func() { log.Close() })
-	log.Write(append(line, '\n'))
+	fmt.Fprintln(log, pull.Report{
+		Time: epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5,
+	})
 }
 
 // finish plays the Job controller: it gives the Job its final condition.

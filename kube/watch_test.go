@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -51,11 +50,7 @@ func TestWhyItFailedSurvivesItsPod(t *testing.T) {
 	pod := r.runPod(t, id, corev1.PodRunning, *running())
 	log := api.OpenLog("test://" + pod.Name)
 	for i := range 30 {
-		line, err := json.Marshal(pull.Report{Time: epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		log.Write(append(line, '\n'))
+		fmt.Fprintln(log, pull.Report{Time: epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
 	}
 	r.await(t, id, func(j *pull.Job) bool { return j.Progress.BytesDone == 29 && j.Progress.Percent == 48 })
 	log.Close()

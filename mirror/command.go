@@ -30,11 +30,11 @@ type Options struct {
 }
 
 // Command copies an image and returns the exit code for the process: pull.ExitDone, pull.ExitTransient or
-// pull.ExitPermanent. It tells on stdout what it does: with a progress bar on a terminal, else with one pull.Report in
-// JSON a line. How it ended goes as a pull.Outcome to the file terminationLog, unless that is empty.
+// pull.ExitPermanent. It tells on stdout what it does: with a progress bar on a terminal, else with one pull.Report a
+// line. How it ended goes as a pull.Outcome to the file terminationLog, unless that is empty.
 // It returns soon after ctx ends, and credentials are those of the Docker configuration (DOCKER_CONFIG).
 func Command(ctx context.Context, opts Options, stdout *os.File, terminationLog string) int {
-	var out reporter = jsonLines{stdout}
+	var out reporter = reportLines{stdout}
 	if fd := int(stdout.Fd()); term.IsTerminal(fd) {
 		out = &bar{out: stdout, width: func() int {
 			width, _, err := term.GetSize(fd)

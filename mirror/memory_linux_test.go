@@ -58,9 +58,9 @@ func TestMemoryOfALargeImage(t *testing.T) {
 	t.Logf("copying %s took %s of memory", pull.FormatBytes(bigLayers*bigLayer), pull.FormatBytes(peak))
 
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
-	var last pull.Report
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
-		t.Fatal(err)
+	last, ok := pull.ParseReport(lines[len(lines)-1])
+	if !ok {
+		t.Fatalf("not a report: %s", lines[len(lines)-1])
 	}
 	if last.BytesTotal == nil || last.BytesDone != *last.BytesTotal || last.BytesDone != sink.received() ||
 		last.BytesDone != bigLayers*bigLayer+2 {

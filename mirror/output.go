@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -10,11 +9,11 @@ import (
 	"pullwatch/pull"
 )
 
-// jsonLines reports with a pull.Report in JSON a line. That a log cannot be written is no reason to stop copying.
-type jsonLines struct{ out io.Writer }
+// reportLines writes each pull.Report as a line. That a log cannot be written is no reason to stop copying.
+type reportLines struct{ out io.Writer }
 
-func (l jsonLines) event(r pull.Report)    { _ = json.NewEncoder(l.out).Encode(r) }
-func (l jsonLines) progress(r pull.Report) { l.event(r) }
+func (l reportLines) event(r pull.Report)    { _, _ = fmt.Fprintln(l.out, r) }
+func (l reportLines) progress(r pull.Report) { l.event(r) }
 
 const (
 	defaultWidth = 80

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -46,18 +47,26 @@ func TestBarAndMessages(t *testing.T) {
 	}
 }
 
-func TestReportsAreLinesOfJSON(t *testing.T) {
+func TestReportsAreLines(t *testing.T) {
 	var out bytes.Buffer
 	total := int64(10)
-	l := jsonLines{&out}
-	l.event(pull.Report{Time: time.Unix(0, 0).UTC(), Message: "Reading"})
-	l.progress(pull.Report{Time: time.Unix(1, 0).UTC(), Message: "Copying", BytesDone: 4, BytesTotal: &total,
-		BytesPerSecond: 2})
-	want := `{"time":"1970-01-01T00:00:00Z","msg":"Reading","bytesDone":0}
-{"time":"1970-01-01T00:00:01Z","msg":"Copying","bytesDone":4,"bytesTotal":10,"bytesPerSecond":2}
-`
-	if out.String() != want {
-		t.Errorf("got %s, want %s", &out, want)
+	l := reportLines{&out}
+	reports := []pull.Report{
+		{Time: time.Unix(0, 0).UTC(), Message: "Reading"},
+		{Time: time.Unix(1, 0).UTC(), Message: "Copying", BytesDone: 4, BytesTotal: &total, BytesPerSecond: 2},
+	}
+	l.event(reports[0])
+	l.progress(reports[1])
+	var got []pull.Report
+	for line := range strings.Lines(out.String()) {
+		r, ok := pull.ParseReport(strings.TrimSpace(line))
+		if !ok {
+			t.Errorf("not a report: %s", line)
+		}
+		got = append(got, r)
+	}
+	if !reflect.DeepEqual(got, reports) {
+		t.Errorf("got %+v of %s", got, &out)
 	}
 }
 

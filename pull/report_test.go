@@ -1,0 +1,47 @@
+package pull
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReportsReadWell(t *testing.T) {
+	at := time.UnixMilli(1_763_772_000_123).UTC()
+	for want, r := range map[string]Report{
+		"Reading docker.io/library/nginx:1.27 [t=1763772000123 done=0]": {Time: at, Message: "Reading docker.io/library/nginx:1.27"},
+		"Copying: 642 MB of 1.4 GB at 13 MB/s [t=1763772000123 done=641728512 total=1395864371 rate=12897484]": {
+			Time: at, Message: "Copying", BytesDone: 641_728_512, BytesTotal: new(int64(1_395_864_371)), BytesPerSecond: 12_897_484,
+		},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func FuzzParseReport(f *testing.F) {
+	f.Add("Copying: 1 B of 2 B at 3 B/s", int64(1), int64(2), int64(3), true, int64(5))
+	f.Add("", int64(1), int64(2), int64(0), true, int64(5))
+	f.Add("a [t=1 done=2]", int64(0), int64(0), int64(0), false, int64(0))
+	f.Fuzz(func(t *testing.T, message string, done, total, rate int64, known bool, at int64) {
+		for _, n := range []*int64{&done, &total, &rate} {
+			*n = max(*n, 0) % 1e18
+		}
+		r := Report{Time: time.UnixMilli(max(at, 0) % 1e15).UTC(), Message: message, BytesDone: done}
+		if known {
+			r.BytesTotal, r.BytesPerSecond = &total, rate
+		}
+		line := r.String()
+		if strings.ContainsAny(line, "\r\n") {
+			t.Fatalf("more than one line: %q", line)
+		}
+		got, ok := ParseReport(line)
+		if ok != (got.Message != "") {
+			t.Fatalf("%q: %v, %+v", line, ok, got)
+		}
+		if ok && got.String() != line {
+			t.Errorf("%q became %q", line, got.String())
+		}
+	})
+}
