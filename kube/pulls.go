@@ -173,16 +173,20 @@ func (p *Pulls) start(ctx context.Context, r request) (state *pull.Job, joined b
 	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
 	const perDay = 1000
 	for n := now.Unix() / int64(24*60*60) * perDay; ; n++ {
-		if p.known.Latest(jobName(r, n)) != nil {
-			continue // it has ended, or is not what runs
+		known := p.known.Latest(jobName(r, n))
+		if known != nil && known.Phase.Final() {
+			continue
 		}
-		job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
-		switch {
-		case err == nil:
-			state, err := p.tell(job)
-			return state, false, err
-		case !apierrors.IsAlreadyExists(err):
-			return nil, false, err
+		// Another replica may have made it since Running was asked.
+		if known == nil {
+			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
+			switch {
+			case err == nil:
+				state, err := p.tell(job)
+				return state, false, err
+			case !apierrors.IsAlreadyExists(err):
+				return nil, false, err
+			}
 		}
 		state, err := p.join(ctx, jobName(r, n))
 		if err != nil || state != nil {
