@@ -32,7 +32,7 @@ generate: ## make the generated files anew
 	go mod tidy
 	cd e2e && go generate ./... && go mod tidy
 
-bench: ## measure how fast lists are answered, on the cluster that e2e would use, and write docs/performance.md
+bench: ## measure lists, on the cluster that e2e would use, and serving GraphQL; write docs/performance.md
 	go run ./bench $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given

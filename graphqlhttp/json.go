@@ -3,6 +3,7 @@ package graphqlhttp
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // reader reads JSON text in one go. encoding/json takes several times as long for what requests hold, takes the name of
@@ -108,11 +109,43 @@ func (r *reader) string() string {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return string(quoted[1 : len(quoted)-1])
 	}
+	if s, ok := unescape(quoted[1 : len(quoted)-1]); ok {
+		return s
+	}
 	var s string
 	if json.Unmarshal(quoted, &s) != nil {
 		r.fail()
 	}
 	return s
+}
+
+// unescape returns the string that text stands for, unless that takes more than what queries usually have: escapes of a
+// single letter.
+func unescape(text []byte) (string, bool) {
+	var s strings.Builder
+	s.Grow(len(text))
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			s.Write(text)
+			return s.String(), true
+		}
+		s.Write(text[:i])
+		// There is a letter behind it: what ends a string is not escaped.
+		switch letter := text[i+1]; letter {
+		case 'n':
+			s.WriteByte('\n')
+		case 't':
+			s.WriteByte('\t')
+		case 'r':
+			s.WriteByte('\r')
+		case '"', '\\', '/':
+			s.WriteByte(letter)
+		default:
+			return "", false
+		}
+		text = text[i+2:]
+	}
 }
 
 // literal returns a number, true, false or null as it is written.

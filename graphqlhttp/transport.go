@@ -63,7 +63,7 @@ func (e *exchange) serve() *refusal {
 		return refused
 	}
 	o := &operation{}
-	ctx := context.WithValue(e.r.Context(), operationKey{}, o)
+	ctx := context.WithValue(graphql.StartOperationTrace(e.r.Context()), operationKey{}, o)
 	prepared, failed := e.prepare(ctx, params)
 	if failed != nil {
 		if e.accepted.eventsFirst {

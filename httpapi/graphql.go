@@ -52,7 +52,7 @@ func (t transports) serve(executor graphql.GraphExecutor) http.Handler {
 			t.sockets.Do(w, r, executor)
 			return
 		}
-		t.requests.Do(w, r.WithContext(graphql.StartOperationTrace(r.Context())), executor)
+		t.requests.Do(w, r, executor)
 	})
 }
 
