@@ -38,6 +38,12 @@ func TestPercentiles(t *testing.T) {
 	}
 }
 
+func TestOneDisturbedRoundDoesNotCount(t *testing.T) {
+	if got := medianRatio([]float64{8, 9, 1, 8, 10}, []float64{10, 10, 10, 10, 2}); got != .8 {
+		t.Errorf("the median of .8, .9, .1, .8 and 5 is %g", got)
+	}
+}
+
 func TestHitRatio(t *testing.T) {
 	before := parseMetrics([]byte("# HELP x y\npullwatch_cache_reads_total{list=\"active\",tier=\"memory\"} 1\n"))
 	after := parseMetrics([]byte("pullwatch_cache_reads_total{list=\"active\",tier=\"memory\"} 1.00e+02\n" +
@@ -57,18 +63,18 @@ func TestOnlyWhatIsGeneratedIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("a\n" + generatedBegin + "\nold\n" + generatedEnd + "\nb\n")
+	write("a\n<!-- make bench writes this: x -->\nold\n<!-- to here: x -->\nb\n")
 	for range 2 {
-		if err := replaceGenerated(file, "new\n"); err != nil {
+		if err := replaceSection(file, "x", "new\n"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := os.ReadFile(file)
-	if want := "a\n" + generatedBegin + "\nnew\n" + generatedEnd + "\nb\n"; err != nil || string(got) != want {
+	if want := "a\n<!-- make bench writes this: x -->\nnew\n<!-- to here: x -->\nb\n"; err != nil || string(got) != want {
 		t.Errorf("%q, want %q; %v", got, want, err)
 	}
 	write("a\n")
-	if err := replaceGenerated(file, "new\n"); err == nil {
+	if err := replaceSection(file, "x", "new\n"); err == nil {
 		t.Error("a file without a place for it is accepted")
 	}
 }

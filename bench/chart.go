@@ -21,22 +21,7 @@ const (
 func chart(all []*figures) string {
 	var b strings.Builder
 	draw := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	draw(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="Time to list the active pulls">`,
-		chartWidth, chartHeight)
-	draw(`<style>
-.paper { fill: %s } text { fill: %s } .grid { stroke: %s; stroke-opacity: .15 }
-.a { --c: #cf222e } .b { --c: #9a6700 } .c { --c: #0969da } .d { --c: #1a7f37 }
-path, line.whisker { stroke: var(--c); fill: none; stroke-width: 2 } line.whisker { stroke-opacity: .45; stroke-width: 5 }
-circle, text.name { fill: var(--c) }
-@media (prefers-color-scheme: dark) {
-.paper { fill: %s } text { fill: %s } .grid { stroke: %s }
-.a { --c: #ff7b72 } .b { --c: #d29922 } .c { --c: #58a6ff } .d { --c: #3fb950 }
-circle, text.name { fill: var(--c) }
-}
-</style>`, paper, ink, ink, paperInDark, inkInTheDark, inkInTheDark)
-	draw(`<rect class="paper" width="%d" height="%d" rx="6"/>`, chartWidth, chartHeight)
-	draw(`<text x="%d" y="24" font-size="15" font-weight="600">Time to list the active pulls</text>`, left)
-	draw(`<text x="%d" y="42" font-size="12">half of the answers are as fast as the dot, 99%% are within the bar</text>`, left)
+	beginChart(draw, "Time to list the active pulls", "half of the answers are as fast as the dot, 99% are within the bar")
 	for d := range decades + 1 {
 		at := time.Duration(float64(shortest) * math.Pow10(d))
 		draw(`<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/>`, left, right, height(at), height(at))
@@ -75,4 +60,24 @@ circle, text.name { fill: var(--c) }
 func height(d time.Duration) float64 {
 	part := math.Log10(float64(min(max(d, shortest), longest))/float64(shortest)) / decades
 	return bottom - part*(bottom-top)
+}
+
+// beginChart draws what is the same in all charts.
+func beginChart(draw func(format string, args ...any), title, subtitle string) {
+	draw(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="13" role="img" aria-label="%s">`,
+		chartWidth, chartHeight, title)
+	draw(`<style>
+.paper { fill: %s } text { fill: %s } .grid { stroke: %s; stroke-opacity: .15 }
+.a { --c: #cf222e } .b { --c: #9a6700 } .c { --c: #0969da } .d { --c: #1a7f37 }
+path, line.whisker { stroke: var(--c); fill: none; stroke-width: 2 } line.whisker { stroke-opacity: .45; stroke-width: 5 }
+circle, text.name { fill: var(--c) }
+@media (prefers-color-scheme: dark) {
+.paper { fill: %s } text { fill: %s } .grid { stroke: %s }
+.a { --c: #ff7b72 } .b { --c: #d29922 } .c { --c: #58a6ff } .d { --c: #3fb950 }
+circle, text.name { fill: var(--c) }
+}
+</style>`, paper, ink, ink, paperInDark, inkInTheDark, inkInTheDark)
+	draw(`<rect class="paper" width="%d" height="%d" rx="6"/>`, chartWidth, chartHeight)
+	draw(`<text x="%d" y="24" font-size="15" font-weight="600">%s</text>`, left, title)
+	draw(`<text x="%d" y="42" font-size="12">%s</text>`, left, subtitle)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -188,19 +187,7 @@ func startPlain(ctx context.Context, file string, body []byte) (*process, error)
 	if err := os.WriteFile(file, body, 0o600); err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p, err := start(address, self, plainCommand, address, file)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.awaitListener(ctx)
+	return startSelf(ctx, plainCommand, file)
 }
 
 // plainCommand is the argument that makes this program the process of startPlain.
@@ -216,17 +203,14 @@ func servePlain(ctx context.Context, address, file string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	length := strconv.Itoa(len(body))
+	return serveUntil(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A request whose body was left unread would cost its connection.
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", length)
 		_, _ = w.Write(body) // a client that is gone needs no answer
-	})}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	}))
 }

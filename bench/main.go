@@ -1,39 +1,34 @@
-// Command bench measures how fast the active pulls are listed, on a real Kubernetes and with a real Redis: straight
-// from Kubernetes, from Redis, from memory, and over HTTP through the whole program. All take turns in one run. It is
-// run in the root of the repository, prints what it found and writes it to docs/.
+// Command bench measures pullwatch. It is run in the root of the repository, prints what it found and writes it to docs/.
+//
+// One half is how fast the active pulls are listed, on a real Kubernetes and with a real Redis: straight from Kubernetes,
+// from Redis, from memory, and over HTTP through the whole program. The other half is serving GraphQL, from memory: against
+// gqlgen's own transports with the same schema and resolvers, and against what writes the same bytes and does nothing else.
+// All that is compared takes turns in one run.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
 // longestRun bounds all of it, whatever hangs.
-const longestRun = 15 * time.Minute
+const longestRun = 20 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	var err error
-	if len(os.Args) == 4 && os.Args[1] == plainCommand {
-		err = servePlain(ctx, os.Args[2], os.Args[3])
-	} else {
-		sizes := flag.String("pulls", "100,1000,10000", "numbers of pulls to measure with")
-		seconds := flag.Int("seconds", 35, "how long to measure with each of them")
-		docs := flag.String("docs", "docs", "where performance.md is and list-latency.svg is written; empty for nowhere")
-		flag.Parse()
-		err = run(ctx, *sizes, time.Duration(*seconds)*time.Second, *docs)
-	}
+	slog.SetLogLoggerLevel(slog.LevelWarn)
+	err := command(ctx, os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
@@ -41,104 +36,106 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, sizes string, length time.Duration, docs string) error {
-	ctx, cancel := context.WithTimeout(ctx, longestRun)
-	defer cancel()
-	slog.SetLogLoggerLevel(slog.LevelWarn)
-	b := &bench{length: length}
-	var err error
-	if b.dir, err = os.MkdirTemp("", "pullwatch-bench-"); err != nil {
-		return err
+// command is what this process is started for: to be one of the benchmark's own processes, or the benchmark.
+func command(ctx context.Context, arguments []string) error {
+	own := map[string]struct {
+		parameters int
+		run        func(p []string) error
+	}{
+		plainCommand:    {2, func(p []string) error { return servePlain(ctx, p[0], p[1]) }},
+		serveCommand:    {5, func(p []string) error { return serve(ctx, p[0], p[1], p[2], p[3], p[4]) }},
+		preparedCommand: {5, func(p []string) error { return servePrepared(ctx, p[0], p[1], p[2], p[3], p[4]) }},
+		clientsCommand:  {3, func(p []string) error { return serveClients(ctx, p[0], p[1], p[2]) }},
 	}
-	defer os.RemoveAll(b.dir)
-	b.program = filepath.Join(b.dir, "pullwatch")
-	if err := buildProgram(ctx, b.program); err != nil {
-		return err
-	}
-	if b.cluster, err = connect(ctx); err != nil {
-		return err
-	}
-	if b.redis, err = startRedis(ctx); err != nil {
-		return err
-	}
-	defer b.redis.close()
-	var all []*figures
-	for size := range strings.SplitSeq(sizes, ",") {
-		n, err := strconv.Atoi(size)
-		if err != nil || n < 1 {
-			return fmt.Errorf("-pulls=%s: expected numbers of pulls, separated by commas", sizes)
+	if len(arguments) > 0 {
+		if c, ok := own[arguments[0]]; ok && len(arguments) == 1+c.parameters {
+			return c.run(arguments[1:])
 		}
-		f, err := b.measure(ctx, n)
-		if err != nil {
-			return fmt.Errorf("with %d pulls: %w", n, err)
-		}
-		all = append(all, f)
 	}
-	return report(all, b.cluster.version(), docs)
+	b := &bench{}
+	flag.StringVar(&b.only, "only", "", "which parts to measure, separated by commas: "+strings.Join(partNames(), ", ")+"; empty for all")
+	flag.StringVar(&b.sizes, "pulls", "100,1000,10000", "numbers of pulls in the part lists")
+	seconds := flag.Int("seconds", 35, "how long to measure lists with each number of pulls; turns of the other parts are in proportion")
+	flag.IntVar(&b.connections, "connections", 15_000, "the most connections to measure with; a process needs as many open files")
+	flag.StringVar(&b.docs, "docs", "docs", "where performance.md is and charts are written, if all parts of lists or of serving are measured; empty for nowhere")
+	flag.StringVar(&b.profiles, "profiles", "", "directory for CPU profiles of the servers of GraphQL; empty for none, which takes them no time")
+	flag.Parse()
+	b.length = time.Duration(*seconds) * time.Second
+	return b.run(ctx)
 }
 
 // bench is what all measurements share.
 type bench struct {
-	// length is how long it takes with one number of pulls.
+	only, sizes, docs, profiles string
+	connections                 int
+	// length is how long lists are measured with one number of pulls.
 	length time.Duration
-	// dir is a directory for files, program the pullwatch that is measured.
-	dir, program string
-	cluster      *cluster
-	redis        *process
+	// dir is a directory for files.
+	dir string
+	// part is the name of the part that is being measured, profiled how many profiles there are.
+	part     string
+	profiled int
 }
 
-// measure measures with n pulls.
-func (b *bench) measure(ctx context.Context, n int) (*figures, error) {
-	began := time.Now()
-	tell := func(what string) {
-		fmt.Fprintf(os.Stderr, "%s pulls, after %.0f s: %s\n", thousands(n), time.Since(began).Seconds(), what)
+// turn returns how long a turn is: a round of lists with one number of pulls has nearly four turns of lists and eight of
+// HTTP.
+func (b *bench) turn() time.Duration { return b.length / (12 * rounds) }
+
+// upTo returns those of some numbers of connections that there may be, at least one.
+func (b *bench) upTo(sizes ...int) []int {
+	for i := range sizes {
+		sizes[i] = min(sizes[i], b.connections)
 	}
-	tell("starting them")
-	namespace, remove, err := b.cluster.fill(ctx, n)
-	defer remove()
-	if err != nil {
-		return nil, err
-	}
-	tell("starting two replicas")
-	leader, follower, err := startReplicas(ctx, b.program, b.cluster, b.redis, namespace)
-	if err != nil {
-		return nil, err
-	}
-	defer leader.close()
-	defer follower.close()
-	// A round has nearly four turns of lists and eight of HTTP.
-	turn := b.length / (12 * rounds)
-	f := &figures{pulls: n}
-	tell("measuring lists")
-	if f.lists, err = compareLists(ctx, b.cluster, b.redis, namespace, n, turn); err != nil {
-		return nil, err
-	}
-	tell("measuring HTTP")
-	if f.http, f.hits, err = compareHTTP(ctx, follower, b.dir, n, turn); err != nil {
-		return nil, err
-	}
-	tell("done")
-	return f, nil
+	return slices.Compact(sizes)
 }
 
-// report prints the figures and, unless docs is empty, writes them there.
-func report(all []*figures, kubernetes, docs string) error {
-	where := fmt.Sprintf("%d cores of %s, %s, Kubernetes %s.", runtime.NumCPU(), runtime.GOARCH, runtime.Version(), kubernetes)
-	tables := []*table{targets(all), latencies(all)}
-	text := "\n" + where + "\n"
-	fmt.Println(where)
-	for _, t := range tables {
-		fmt.Println()
-		if err := t.print(os.Stdout); err != nil {
-			return err
+// servingPart is one of the parts of serving GraphQL.
+type servingPart struct {
+	name    string
+	measure func(context.Context, *bench) (*findings, error)
+}
+
+// servingParts are all of them, in their order.
+var servingParts = []servingPart{
+	{"queries", queriesPart}, {"memory", memoryPart}, {"fanout", fanOutPart}, {"dashboards", dashboardsPart},
+	{"stalled", stalledPart}, {"storm", stormPart},
+}
+
+const listsPart = "lists"
+
+func partNames() []string {
+	names := []string{listsPart}
+	for _, p := range servingParts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, longestRun)
+	defer cancel()
+	wanted := partNames()
+	if b.only != "" {
+		wanted = strings.Split(b.only, ",")
+	}
+	for _, name := range wanted {
+		if !slices.Contains(partNames(), name) {
+			return fmt.Errorf("-only=%s: there is no part %q", b.only, name)
 		}
-		text += "\n" + t.markdown()
 	}
-	if docs == "" {
-		return nil
-	}
-	if err := os.WriteFile(filepath.Join(docs, "list-latency.svg"), []byte(chart(all)), 0o644); err != nil {
+	if b.dir, err = os.MkdirTemp("", "pullwatch-bench-"); err != nil {
 		return err
 	}
-	return replaceGenerated(filepath.Join(docs, "performance.md"), text+"\n")
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if slices.Contains(wanted, listsPart) {
+		if err := b.measureLists(ctx); err != nil {
+			return fmt.Errorf("lists: %w", err)
+		}
+	}
+	return b.measureServing(ctx, wanted)
+}
+
+// where says what was measured on.
+func where() string {
+	return fmt.Sprintf("%d cores of %s, %s", runtime.NumCPU(), runtime.GOARCH, runtime.Version())
 }

@@ -38,6 +38,8 @@ type result struct {
 	answers int
 	// busy is how long all turns together were.
 	busy time.Duration
+	// rates is how many answers came in a second of each turn, tails within how many seconds 99 percent of its answers.
+	rates, tails []float64
 	// cpu is the CPU time of all answers, negative when it is not known.
 	cpu time.Duration
 }
@@ -65,7 +67,7 @@ func compare(ctx context.Context, candidates ...*candidate) ([]*result, error) {
 }
 
 func (r *result) add(ctx context.Context, c *candidate) error {
-	kept := 0
+	kept, answersBefore, samplesBefore := 0, r.answers, len(r.samples)
 	runtime.GC() // nobody pays for what the one before has left behind
 	before, known := total(ctx, c.cpu)
 	began := time.Now()
@@ -76,7 +78,12 @@ func (r *result) add(ctx context.Context, c *candidate) error {
 			kept++
 		}
 	})
-	r.busy += time.Since(began)
+	took := time.Since(began)
+	r.busy += took
+	r.rates = append(r.rates, float64(r.answers-answersBefore)/took.Seconds())
+	if ofTurn := slices.Sorted(slices.Values(r.samples[samplesBefore:])); len(ofTurn) > 0 {
+		r.tails = append(r.tails, percentile(ofTurn, 99).Seconds())
+	}
 	// The last meter to be read before is the first one after: reading the others costs it nothing.
 	slices.Reverse(c.cpu)
 	after, stillKnown := total(ctx, c.cpu)
@@ -101,12 +108,31 @@ func total(ctx context.Context, meters []meter) (sum time.Duration, known bool) 
 }
 
 // percentile returns the time within which p percent of the answers came.
-func (r *result) percentile(p int) time.Duration {
-	return r.samples[min(len(r.samples)*p/100, len(r.samples)-1)]
+func (r *result) percentile(p int) time.Duration { return percentile(r.samples, p) }
+
+func percentile(sorted []time.Duration, p int) time.Duration {
+	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
 }
 
 // perSecond returns how many answers came in a second.
 func (r *result) perSecond() float64 { return float64(r.answers) / r.busy.Seconds() }
+
+// rateTo returns how many answers came for one of another candidate in the same time.
+func (r *result) rateTo(other *result) float64 { return medianRatio(r.rates, other.rates) }
+
+// tailTo returns how the 99th percentile compares with that of another candidate.
+func (r *result) tailTo(other *result) float64 { return medianRatio(r.tails, other.tails) }
+
+// medianRatio compares two candidates by the median of the rounds: what else the machine does falls on one of two turns more
+// than on the other.
+func medianRatio(of, to []float64) float64 {
+	ratios := make([]float64, min(len(of), len(to)))
+	for i := range ratios {
+		ratios[i] = of[i] / to[i]
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
+}
 
 // cpuEach returns the CPU time of one answer, and whether it is known.
 func (r *result) cpuEach() (time.Duration, bool) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,24 +131,51 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
-// Between these lines of a document stands what is written by this program.
+// A section of a document is written by this program: what stands between two marks that have its name.
 const (
-	generatedBegin = "<!-- make bench writes this -->"
-	generatedEnd   = "<!-- to here -->"
+	sectionBegin = "<!-- make bench writes this: %s -->"
+	sectionEnd   = "<!-- to here: %s -->"
 )
 
-// replaceGenerated puts text between the marks in a file.
-func replaceGenerated(file, text string) error {
+// replaceSection replaces a section of a file by text.
+func replaceSection(file, name, text string) error {
 	old, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	before, rest, found := bytes.Cut(old, []byte(generatedBegin))
-	_, after, foundEnd := bytes.Cut(rest, []byte(generatedEnd))
+	begin, end := fmt.Appendf(nil, sectionBegin, name), fmt.Appendf(nil, sectionEnd, name)
+	before, rest, found := bytes.Cut(old, begin)
+	_, after, foundEnd := bytes.Cut(rest, end)
 	if !found || !foundEnd {
-		return fmt.Errorf("%s has no place between %q and %q", file, generatedBegin, generatedEnd)
+		return fmt.Errorf("%s has no place between %q and %q", file, begin, end)
 	}
-	return os.WriteFile(file, fmt.Appendf(nil, "%s%s\n%s%s%s", before, generatedBegin, text, generatedEnd, after), 0o644)
+	return os.WriteFile(file, fmt.Appendf(nil, "%s%s\n%s%s%s", before, begin, text, end, after), 0o644)
+}
+
+// chartFile is a chart and the name of its file.
+type chartFile struct{ name, svg string }
+
+// report prints tables and, unless section is empty or there is no documentation to write, writes them to a section of it,
+// with the charts beside it.
+func (b *bench) report(section, where string, tables []*table, charts ...chartFile) error {
+	text := "\n" + where + "\n"
+	fmt.Println(where)
+	for _, t := range tables {
+		fmt.Println()
+		if err := t.print(os.Stdout); err != nil {
+			return err
+		}
+		text += "\n" + t.markdown()
+	}
+	if b.docs == "" || section == "" {
+		return nil
+	}
+	for _, c := range charts {
+		if err := os.WriteFile(filepath.Join(b.docs, c.name), []byte(c.svg), 0o644); err != nil {
+			return err
+		}
+	}
+	return replaceSection(filepath.Join(b.docs, "performance.md"), section, text+"\n")
 }
 
 // ratio returns how the middle of one result compares with that of another.
