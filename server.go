@@ -188,6 +188,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	server := httpapi.New(httpapi.Options{
 		Schema:         schema,
 		Middleware:     renderer.Operation,
+		ActivePulls:    hub.ActiveCount,
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
 		Ready:          ready.Check,
 		Loopback:       s.loopback(),

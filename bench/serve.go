@@ -72,7 +72,7 @@ func servePullwatch(ctx context.Context, listener net.Listener, b *backend) erro
 		Metrics: render.NewMetrics(metrics),
 	})
 	return httpapi.New(httpapi.Options{
-		Schema: schema, Middleware: renderer.Operation,
+		Schema: schema, Middleware: renderer.Operation, ActivePulls: b.hub.ActiveCount,
 		Page: http.NotFoundHandler(), Ready: func() error { return nil }, Loopback: true,
 		Limits: httpapi.Limits{ // the program's defaults, but that any number of connections comes from one address
 			PingInterval: 54 * time.Second, PongWait: time.Minute, WriteTimeout: 10 * time.Second, InitTimeout: 10 * time.Second,

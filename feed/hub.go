@@ -224,6 +224,13 @@ func (h *Hub) Active() []*pull.Job {
 	return jobs
 }
 
+// ActiveCount returns how many pulls have not ended.
+func (h *Hub) ActiveCount() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.running)
+}
+
 // Failed returns the failed pulls whose Jobs exist, the latest first.
 func (h *Hub) Failed() []*pull.Job {
 	jobs := h.pulls(func(j *pull.Job) bool { return j.Phase == pull.Failed })

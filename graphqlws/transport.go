@@ -72,7 +72,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 		t.release(address) // Upgrade has answered
 		return
 	}
-	limitUnsent(socket.NetConn())
+	LimitUnsent(socket.NetConn())
 	now := t.schedule.now()
 	c := &connection{
 		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), address: address,

@@ -13,9 +13,11 @@ const (
 	unsentLimit = 64 << 10
 )
 
-// limitUnsent keeps the kernel from taking megabytes for a peer that does not read, as it does by default. They would
-// be memory that no limit of this package knows, and results that are old when the peer gets them.
-func limitUnsent(conn net.Conn) {
+// LimitUnsent keeps the kernel from taking megabytes for a peer that does not read, as it does by default. They would
+// be memory that no limit knows, and results that are old when the peer gets them. A [Transport] does this with its own
+// connections; other streams of a server are better off with it, too. It does nothing for what is no TCP connection, nor
+// where there is no such limit.
+func LimitUnsent(conn net.Conn) {
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		conn = encrypted.NetConn()
 	}

@@ -4,5 +4,5 @@ package graphqlws
 
 import "net"
 
-// limitUnsent does nothing: only Linux has such a limit for each socket.
-func limitUnsent(net.Conn) {}
+// LimitUnsent does nothing: only Linux has such a limit for each socket.
+func LimitUnsent(net.Conn) {}

@@ -90,7 +90,7 @@ func (c *documentCheck) check(document *ast.QueryDocument, introspection bool) g
 			"it may have %d", all.nodes, maxNodes)
 	}
 	if n := c.comparisons(document); n > maxComparisons {
-		return exceeded("the document repeats fields so often that there are %d pairs to compare; there may be %d",
+		return exceeded("the document has fields of one name so often in one place that there are %d pairs of them to compare; there may be %d",
 			n, maxComparisons)
 	}
 	return nil

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/99designs/gqlgen/complexity"
 	"github.com/99designs/gqlgen/graphql"
@@ -23,8 +24,8 @@ const (
 	knownDocuments = 32 << 20
 	// bytesPerByte is what a parsed document takes for each byte of its text at most; most take a quarter of that.
 	bytesPerByte = 128
-	// maxWaiting is how many documents may wait to be parsed.
-	maxWaiting = 100
+	// maxWaiting bounds the documents that wait to be parsed, in bytes: a second's work at the very least.
+	maxWaiting = 100 * maxDocument
 	// maxErrors is how many mistakes of a document are told: each can cost as much as the document is long.
 	maxErrors = 20
 )
@@ -34,11 +35,12 @@ const (
 type documents struct {
 	schema        graphql.ExecutableSchema
 	introspection bool
+	activePulls   func() int
 	known         *lru.Cache[string, *document]
 	// unknown holds the documents that are being parsed, by their text.
 	unknown singleflight.Group
 	parsing chan struct{}
-	waiting chan struct{}
+	waiting atomic.Int64 // bytes
 }
 
 // document is one that is valid and within all limits.
@@ -48,12 +50,11 @@ type document struct {
 	complexities map[*ast.OperationDefinition]int
 }
 
-func newDocuments(schema graphql.ExecutableSchema, introspection bool) *documents {
+func newDocuments(schema graphql.ExecutableSchema, introspection bool, activePulls func() int) *documents {
 	return &documents{
-		schema: schema, introspection: introspection,
+		schema: schema, introspection: introspection, activePulls: activePulls,
 		known:   lru.New[string, *document](knownDocuments),
 		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		waiting: make(chan struct{}, maxWaiting),
 	}
 }
 
@@ -73,19 +74,27 @@ func (d *documents) find(text string) (*document, gqlerror.List) {
 		return learned, nil
 	})
 	if errs, ok := err.(gqlerror.List); ok {
-		return nil, errs
+		return nil, copies(errs)
 	}
 	return found.(*document), nil
 }
 
+// copies returns errors for one of several callers: gqlgen adds to what it gets.
+func copies(errs gqlerror.List) gqlerror.List {
+	own := make(gqlerror.List, len(errs))
+	for i, err := range errs {
+		own[i] = new(*err)
+	}
+	return own
+}
+
 // learn makes a document of a text that is not known, and keeps it.
 func (d *documents) learn(text string) (*document, gqlerror.List) {
-	select {
-	case d.waiting <- struct{}{}:
-		defer func() { <-d.waiting }()
-	default:
+	size := int64(len(text))
+	defer d.waiting.Add(-size)
+	if d.waiting.Add(size) > maxWaiting {
 		return nil, refusal(usererr.Unavailable,
-			"%d documents that the server does not know wait to be parsed; try again in a moment", maxWaiting)
+			"too many documents that the server does not know wait to be parsed; try again in a moment")
 	}
 	d.parsing <- struct{}{}
 	defer func() { <-d.parsing }()
@@ -105,12 +114,12 @@ func (d *documents) learn(text string) (*document, gqlerror.List) {
 
 // checkComplexity refuses an operation of the document that would take too much to execute.
 func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphql.OperationContext) gqlerror.List {
-	cost, known := of.complexities[o.Operation]
+	sum, known := of.complexities[o.Operation]
 	if !known {
-		cost = complexity.Calculate(ctx, d.schema, o.Operation, o.Variables)
+		sum = complexity.Calculate(ctx, d.schema, o.Operation, o.Variables)
 	}
-	if cost > resolvers.MaxComplexity {
-		return exceeded("the operation has a complexity of %d; it may have %d", cost, resolvers.MaxComplexity)
+	if cost, allowed := resolvers.Complexity(sum, d.activePulls()); cost > allowed {
+		return exceeded("the operation has a complexity of %d; it may have %d: ask for fewer fields, or for a list fewer times", cost, allowed)
 	}
 	return nil
 }

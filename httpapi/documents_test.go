@@ -71,10 +71,12 @@ var refused = map[string]struct{ document, limit string }{
 	"fragments in each other":        {"{activePulls{...f}}fragment f on PullJob{...g}fragment g on PullJob{...f}", "spreads itself"},
 }
 
+func noPulls() int { return 0 }
+
 func TestDocumentsAreLimited(t *testing.T) {
 	for name, c := range refused {
 		t.Run(name, func(t *testing.T) {
-			d := newDocuments(theSchema(), true)
+			d := newDocuments(theSchema(), true, noPulls)
 			_, errs := d.find(c.document)
 			if len(errs) != 1 || !strings.Contains(errs[0].Message, c.limit) {
 				t.Fatalf("%.300v; want %s", errs, c.limit)
@@ -135,7 +137,7 @@ func unknownFields(n int) string {
 // The time that validation takes is bounded through what it is given.
 func TestWorstDocumentsAreWithinLimits(t *testing.T) {
 	for name, text := range worst() {
-		if _, errs := newDocuments(theSchema(), true).find(text); len(errs) > maxErrors {
+		if _, errs := newDocuments(theSchema(), true, noPulls).find(text); len(errs) > maxErrors {
 			t.Errorf("%s: %d errors", name, len(errs))
 		} else if errs != nil && usererr.CodeOf(errs[0]) == usererr.LimitExceeded {
 			t.Errorf("%s: %v", name, errs)
@@ -144,21 +146,19 @@ func TestWorstDocumentsAreWithinLimits(t *testing.T) {
 }
 
 func TestFloodOfUnknownDocumentsIsRefused(t *testing.T) {
-	d := newDocuments(theSchema(), true)
+	d := newDocuments(theSchema(), true, noPulls)
 	const known, unknown = "{activePulls{id}}", "{failedPulls{id}}"
 	if _, errs := d.find(known); errs != nil {
 		t.Fatal(errs)
 	}
-	for range maxWaiting {
-		d.waiting <- struct{}{}
-	}
+	d.waiting.Store(maxWaiting)
 	if _, errs := d.find(known); errs != nil {
 		t.Errorf("a known document: %v", errs)
 	}
 	if _, errs := d.find(unknown); len(errs) != 1 || usererr.CodeOf(errs[0]) != usererr.Unavailable {
 		t.Errorf("an unknown document: %v", errs)
 	}
-	<-d.waiting
+	d.waiting.Store(maxWaiting - int64(len(unknown)))
 	if _, errs := d.find(unknown); errs != nil {
 		t.Errorf("an unknown document, later: %v", errs)
 	}
@@ -168,7 +168,7 @@ func BenchmarkWorstDocuments(b *testing.B) {
 	for name, text := range worst() {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				newDocuments(theSchema(), true).find(text)
+				newDocuments(theSchema(), true, noPulls).find(text)
 			}
 		})
 	}

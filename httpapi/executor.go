@@ -25,7 +25,7 @@ type executor struct {
 func newExecutor(o Options, metrics *operationMetrics) *executor {
 	e := &executor{
 		Executor:  gqlgen.New(o.Schema),
-		documents: newDocuments(o.Schema, o.Limits.Introspection),
+		documents: newDocuments(o.Schema, o.Limits.Introspection, o.ActivePulls),
 		persisted: newPersistedQueries(),
 		metrics:   metrics,
 	}
@@ -38,7 +38,6 @@ func newExecutor(o Options, metrics *operationMetrics) *executor {
 	if o.Middleware != nil {
 		e.AroundOperations(o.Middleware)
 	}
-	e.AroundResponses(resolvers.TellStale)
 	return e
 }
 
@@ -109,19 +108,23 @@ type running struct {
 }
 
 // admit is an operation middleware. It refuses what is too much at once, because what waits here holds memory, too.
+// gqlgen executes when the response is asked for.
 func (r *running) admit(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 		return next(ctx)
 	}
-	defer r.now.Add(-1)
-	if r.now.Add(1) > r.limit {
-		err := usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
-		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{resolvers.PresentError(ctx, err)}})
-	}
 	respond := next(ctx)
+	refused := false
 	return func(ctx context.Context) *graphql.Response {
-		r.now.Add(1)
+		if refused {
+			return nil
+		}
 		defer r.now.Add(-1)
-		return respond(ctx)
+		if r.now.Add(1) <= r.limit {
+			return respond(ctx)
+		}
+		refused = true
+		err := usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
+		return &graphql.Response{Errors: gqlerror.List{resolvers.PresentError(ctx, err)}}
 	}
 }

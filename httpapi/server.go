@@ -12,6 +12,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pullwatch/graphqlws"
 )
 
 // Options say what is served and how.
@@ -19,6 +21,8 @@ type Options struct {
 	Schema graphql.ExecutableSchema
 	// Middleware is around the execution of each operation that may run; nil for none.
 	Middleware graphql.OperationMiddleware
+	// ActivePulls returns how long the list of active pulls is, about.
+	ActivePulls func() int
 	// Page is served at /.
 	Page http.Handler
 	// Ready returns nil when this replica can answer, otherwise why it cannot yet.
@@ -82,8 +86,12 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 // DrainTimeout to finish.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           s.handler,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler:     s.handler,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			graphqlws.LimitUnsent(conn)
+			return ctx
+		},
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,

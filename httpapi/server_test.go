@@ -90,7 +90,7 @@ func serveWithin(t *testing.T, limits Limits) *served {
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Schema: schema, Middleware: renderer.Operation,
+		Limits: limits, Schema: schema, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.NotFoundHandler(), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
 		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),

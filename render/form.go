@@ -2,16 +2,18 @@ package render
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// form is what makes the results of subscriptions look alike: the operation without the arguments of its field. It lives
+// form is what makes the results of subscriptions look alike: the operation, whatever the arguments of its field. It lives
 // as long as some subscription has it.
 type form struct {
 	identity      identity
+	number        uint64 // which no other form has, nor will have
 	operation     *graphql.OperationContext
 	subscriptions int // guarded by updates.mu
 }
@@ -19,7 +21,8 @@ type form struct {
 // identity tells forms apart.
 type identity struct{ document, operation, variables string }
 
-// formOf returns the form of a subscription.
+// formOf returns the form of a subscription. Its operation lacks the variables that only the field's arguments use: the
+// resolver is not asked when it is executed.
 func formOf(o *graphql.OperationContext) (*form, error) {
 	variables := map[string]any{}
 	for _, name := range variablesOf(o.Operation.SelectionSet, o.Doc.Fragments) {
@@ -29,7 +32,7 @@ func formOf(o *graphql.OperationContext) (*form, error) {
 	}
 	text, err := json.Marshal(variables)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encode variables: %w", err)
 	}
 	return &form{
 		identity: identity{o.RawQuery, o.OperationName, string(text)},

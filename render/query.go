@@ -20,7 +20,7 @@ type answer struct {
 	reads reads
 
 	mu   sync.Mutex
-	last *rendering // nil when there is none that can be shared
+	last *rendering
 }
 
 // rendering is the response to a question for one generation of the lists.
@@ -37,16 +37,15 @@ func (r *Renderer) query(ctx context.Context, next graphql.OperationHandler) gra
 	operation := graphql.GetOperationContext(ctx)
 	variables, err := json.Marshal(operation.Variables)
 	if err != nil {
-		return r.pass(ctx, next)
+		return next(ctx)
 	}
 	q := question{operation.RawQuery, operation.OperationName, string(variables)}
 	a, known := r.responses.Get(q)
 	if !known {
-		wanted, ok := readsOf(operation)
-		if !ok {
-			return r.pass(ctx, next)
+		a = &answer{reads: readsOf(operation)}
+		if a.reads.alone {
+			a = r.responses.GetOrAdd(q, a, q.weight(0))
 		}
-		a = r.responses.GetOrAdd(q, &answer{reads: wanted}, q.weight(0))
 	}
 	answered := false
 	return func(ctx context.Context) *graphql.Response {
@@ -58,36 +57,55 @@ func (r *Renderer) query(ctx context.Context, next graphql.OperationHandler) gra
 	}
 }
 
-func (r *Renderer) pass(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	r.options.Metrics.passed.Inc()
-	return next(ctx)
-}
-
 func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q question, a *answer) *graphql.Response {
 	v := look(ctx, r.options.Lists, a.reads)
 	if v == nil {
-		return r.pass(ctx, next)(ctx)
+		return next(ctx)(ctx)
 	}
 	ctx = context.WithValue(ctx, viewKey{}, v)
+	extensions := v.extensions(a.reads)
 	g, ok := v.generation()
-	if !ok {
-		return r.pass(ctx, next)(ctx)
+	if !ok || !a.reads.alone {
+		return r.pass(ctx, next, extensions)
 	}
 	shown, known := a.rendering(g)
 	if !known {
-		r.options.Metrics.responses.rendered.Inc()
-		return r.render(ctx, next, q, a, shown)
+		response := r.render(ctx, next, q, a, shown)
+		if shown.response == nil {
+			return extended(response, extensions)
+		}
 	}
 	select {
 	case <-shown.done:
 	case <-ctx.Done():
+		return r.pass(ctx, next, extensions)
 	}
 	if shown.response == nil {
-		return r.pass(ctx, next)(ctx)
+		return r.pass(ctx, next, extensions)
 	}
-	r.options.Metrics.responses.hits.Inc()
-	graphqlhttp.Reply(ctx, shown.body)
-	return shown.response
+	if known {
+		r.options.Metrics.responses.hits.Inc()
+	}
+	if extensions == nil {
+		graphqlhttp.Reply(ctx, shown.body)
+	}
+	return extended(shown.response, extensions)
+}
+
+// pass executes a query for one client.
+func (r *Renderer) pass(ctx context.Context, next graphql.OperationHandler, extensions map[string]any) *graphql.Response {
+	r.options.Metrics.passed.Inc()
+	return extended(next(ctx)(ctx), extensions)
+}
+
+// extended returns a response with extensions, if there are any; it does not change the response that it is given.
+func extended(response *graphql.Response, extensions map[string]any) *graphql.Response {
+	if response == nil || extensions == nil {
+		return response
+	}
+	longer := *response
+	longer.Extensions = extensions
+	return &longer
 }
 
 // rendering returns the answer's rendering for g, which may be under way. If it is not known, the caller has to make it.
@@ -101,16 +119,18 @@ func (a *answer) rendering(g generation) (_ *rendering, known bool) {
 	return a.last, false
 }
 
-// render executes a query and keeps the response, unless it holds an error.
+// render executes a query and keeps the response, unless it holds an error. What could not be shared is not tried
+// again before the lists have changed, unless it was the client who gave up.
 func (r *Renderer) render(
 	ctx context.Context, next graphql.OperationHandler, q question, a *answer, shown *rendering,
 ) (response *graphql.Response) {
 	defer func() {
-		if shown.response == nil {
+		if shown.response == nil && (response == nil || ctx.Err() != nil) {
 			a.forget(shown)
 		}
 		close(shown.done)
 	}()
+	r.options.Metrics.responses.rendered.Inc()
 	began := time.Now()
 	response = next(ctx)(ctx)
 	r.options.Metrics.responses.seconds.Observe(time.Since(began).Seconds())
@@ -119,7 +139,6 @@ func (r *Renderer) render(
 	}
 	shown.body, shown.response = share(response)
 	r.responses.Add(q, a, q.weight(shown.body.Size()))
-	graphqlhttp.Reply(ctx, shown.body)
 	return shown.response
 }
 

@@ -99,10 +99,13 @@ func (w *writer) limit() string {
 // arguments are those of pullJobUpdated, for so many pulls.
 func (w *writer) arguments(follows *int) string {
 	ids := []any{"pull-0", "pull-1", "pull-2"}[:*follows]
-	switch w.IntN(4) {
+	switch w.IntN(5) {
 	case 0:
 		*follows = 3
 		return ""
+	case 4:
+		*follows = 2
+		return `(ids: ["pull-0", ` + w.variable("ID!", "pull-1") + "])"
 	case 1:
 		*follows = 2
 		return `(ids: ["pull-0", "pull-1"])`

@@ -23,6 +23,9 @@ import (
 const (
 	maxResponses = 64 << 20
 	maxUpdates   = 64 << 20
+	// maxForms bounds the texts of the documents that subscriptions have at a time, without repetition. Parsed, they take
+	// about thirty times as much.
+	maxForms = 8 << 20
 )
 
 // Lists is what list queries read.
@@ -56,6 +59,7 @@ func New(o Options) *Renderer {
 	r := &Renderer{options: o, responses: lru.New[question, *answer](maxResponses)}
 	r.updates.kept = lru.New[place, *update](maxUpdates)
 	r.updates.forms = map[identity]*form{}
+	r.updates.room = maxForms
 	o.Metrics.observe(r)
 	return r
 }

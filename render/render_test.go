@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"pullwatch/pull"
 	"pullwatch/render"
 	"pullwatch/resolvers"
+	"pullwatch/usererr"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +105,6 @@ func newServers(p *pulls) (plain, once server, metrics *prometheus.Registry) {
 		servers[i] = server{executor.New(schema)}
 		servers[i].SetErrorPresenter(resolvers.PresentError)
 		servers[i].SetRecoverFunc(resolvers.Recover)
-		servers[i].AroundResponses(resolvers.TellStale)
 	}
 	servers[1].AroundOperations(renderer.Operation)
 	return servers[0], servers[1], metrics
@@ -179,15 +180,17 @@ func TestRandomQueriesAreAnsweredAlike(t *testing.T) {
 			}
 			first, want := once.answer(t, o), plain.ask(t, o)
 			second := once.answer(t, o)
-			for _, got := range []string{text(t, first), text(t, second)} {
-				if got != want {
+			for _, r := range []*graphql.Response{first, second} {
+				alone := *r
+				alone.Extensions = nil // which only a Renderer adds
+				if got := text(t, &alone); got != want {
 					t.Fatalf("seed %d: %s\n%v\ngot  %s\nwant %s", seed, o.document, o.variables, got, want)
 				}
 			}
 			if len(first.Errors) == 0 {
 				valid++
 			}
-			if first == second {
+			if len(first.Data) > 0 && &first.Data[0] == &second.Data[0] {
 				shared++
 			}
 		}
@@ -326,4 +329,91 @@ func counts(t *testing.T, metrics *prometheus.Registry, kind string, rendered, h
 	if got["rendered"] != rendered || got["hit"] != hits {
 		t.Errorf("%s: %v; want %v rendered and %v hits", kind, got, rendered, hits)
 	}
+}
+
+func TestAStaleListIsRenderedOnceForAll(t *testing.T) {
+	p := newPulls()
+	_, once, metrics := newServers(p)
+	o := operation{document: "{ a: activePulls { id } failedPulls(limit: 1) { id } }"}
+	fresh := once.answer(t, o)
+	p.active.Stale = true
+	for _, seconds := range []int{7, 9} {
+		p.active.Age = time.Duration(seconds) * time.Second
+		stale := once.answer(t, o)
+		if &stale.Data[0] != &fresh.Data[0] {
+			t.Error("it was rendered again")
+		}
+		extensions, err := json.Marshal(stale.Extensions)
+		if want := fmt.Sprintf(`{"stale":{"a":{"ageSeconds":%d}}}`, seconds); err != nil || string(extensions) != want {
+			t.Errorf("got %s, %v; want %s", extensions, err, want)
+		}
+	}
+	if fresh.Extensions != nil {
+		t.Errorf("the response before has %v", fresh.Extensions)
+	}
+	counts(t, metrics, "response", 1, 2)
+}
+
+func TestSubscriptionsThatHaveEndedTakeNoMemory(t *testing.T) {
+	p := newPulls()
+	p.Publish(state("a", pull.Pulling))
+	_, once, _ := newServers(p)
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const subscriptions, longest = 1000, 4 << 10
+	before := heap()
+	for i := range subscriptions {
+		var document strings.Builder
+		fmt.Fprintf(&document, "subscription { pullJobUpdated { a%d: id", i)
+		for n := range 100 {
+			fmt.Fprintf(&document, " a%d: phase", subscriptions+n)
+		}
+		document.WriteString(" } }")
+		ctx, cancel := context.WithCancel(t.Context())
+		respond, ctx := once.begin(t, ctx, operation{document: document.String()})
+		respond(ctx)
+		cancel()
+		respond(ctx)
+	}
+	if grown := int(heap()-before) / subscriptions; grown > longest {
+		t.Errorf("each keeps %d bytes", grown)
+	}
+	runtime.KeepAlive(once)
+}
+
+func TestFormsAreBounded(t *testing.T) {
+	p := newPulls()
+	_, once, _ := newServers(p)
+	ctx, cancel := context.WithCancel(t.Context())
+	long := "# " + strings.Repeat("x", 1<<20) + "\n"
+	open := func(i int) *graphql.Response {
+		document := fmt.Sprintf("%ssubscription { pullJobUpdated(ids: []) { a%d: id } }", long, i)
+		respond, ctx := once.begin(t, ctx, operation{document: document})
+		return respond(ctx)
+	}
+	for i := range 20 {
+		if refused := open(i); refused != nil {
+			t.Fatalf("%d, which has ended at once, was refused: %s", i, text(t, refused))
+		}
+	}
+	respond := func(i int) *graphql.Response {
+		document := fmt.Sprintf("%ssubscription { pullJobUpdated { a%d: id } }", long, i)
+		respond, ctx := once.begin(t, ctx, operation{document: document})
+		if i < 7 {
+			return nil // it stays open
+		}
+		return respond(ctx)
+	}
+	for i := range 7 {
+		respond(i)
+	}
+	if refused := respond(7); refused == nil || refused.Errors[0].Extensions["code"] != usererr.LimitExceeded {
+		t.Errorf("got %v", refused)
+	}
+	cancel()
 }

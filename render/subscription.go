@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/feed"
 	"pullwatch/graphqlws"
@@ -35,16 +36,20 @@ func State(ctx context.Context) (*pull.Job, bool) {
 
 // subscription hands a subscription to updates over to the transport, if it takes it, and renders what it reads.
 func (r *Renderer) subscription(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	f, err := formOf(graphql.GetOperationContext(ctx))
-	if err != nil {
-		return r.pass(ctx, next)
-	}
 	var taken handover
 	handler := next(context.WithValue(ctx, handoverKey{}, &taken))
 	if taken.feed == nil {
 		return handler
 	}
-	s := &source{renderer: r, form: r.updates.join(f), feed: taken.feed}
+	f, err := formOf(graphql.GetOperationContext(ctx))
+	if err == nil {
+		f, err = r.updates.join(f)
+	}
+	if err != nil {
+		taken.feed.Close()
+		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{r.options.PresentError(ctx, err)}})
+	}
+	s := &source{renderer: r, form: f, feed: taken.feed}
 	if !graphqlws.Push(ctx, s) {
 		context.AfterFunc(ctx, s.Close)
 	}

@@ -7,50 +7,63 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/lru"
 	"pullwatch/pull"
+	"pullwatch/usererr"
 )
 
 // updates are the forms that subscriptions have, and what was rendered for them.
 type updates struct {
 	mu    sync.Mutex
 	forms map[identity]*form
+	last  uint64 // the number of the last form
+	room  int    // for the documents of more forms, in bytes
 	kept  *lru.Cache[place, *update]
 }
 
-// place is where the last update of a pull is kept that was rendered in a form.
+// place is where the last update of a pull is kept that was rendered in a form. It does not keep the form, which takes
+// more than what is rendered.
 type place struct {
-	form *form
+	form uint64
 	pull string
 }
 
-// update is a pull's state in a form.
+// update is a pull's state in a form. Of the state it keeps the position only, which no other state has.
 type update struct {
-	job      *pull.Job
+	of       pull.Position
 	once     sync.Once
 	response *graphql.Response
 }
 
-// join returns the form that all subscriptions of its identity share. The caller leaves it.
-func (u *updates) join(f *form) *form {
+// join returns the form that all subscriptions of its identity share. The caller leaves it. The error is a
+// usererr.LimitExceeded.
+func (u *updates) join(f *form) (*form, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if shared := u.forms[f.identity]; shared != nil {
-		f = shared
-	} else {
-		u.forms[f.identity] = f
+		shared.subscriptions++
+		return shared, nil
 	}
-	f.subscriptions++
-	return f
+	if len(f.identity.document) > u.room {
+		return nil, usererr.New(usererr.LimitExceeded, "the subscriptions that are open have too many different documents; "+
+			"give what differs, such as ids, as variables")
+	}
+	u.room -= len(f.identity.document)
+	u.last++
+	f.number, f.subscriptions = u.last, 1
+	u.forms[f.identity] = f
+	return f, nil
 }
 
-// leave is the end of one subscription. What was rendered in a form that nobody has is the first to be forgotten.
+// leave is the end of one subscription.
 func (u *updates) leave(f *form) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if f.subscriptions--; f.subscriptions == 0 {
 		delete(u.forms, f.identity)
+		u.room += len(f.identity.document)
 	}
 }
 
@@ -58,17 +71,17 @@ func (u *updates) leave(f *form) {
 func (u *updates) find(f *form, job *pull.Job) (found *update, known bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := place{f, job.ID}
-	if found, _ = u.kept.Get(at); found != nil && found.job == job {
+	at := place{f.number, job.ID}
+	if found, _ = u.kept.Get(at); found != nil && found.of == job.Position {
 		return found, true
 	}
-	found = &update{job: job}
+	found = &update{of: job.Position}
 	u.kept.Add(at, found, updateOverhead)
 	return found, false
 }
 
 // updateOverhead is roughly what an update takes in memory besides its text.
-const updateOverhead = 400
+const updateOverhead = 500
 
 // update returns a pull's state as subscriptions of a form get it.
 func (r *Renderer) update(f *form, job *pull.Job) *graphql.Response {
@@ -81,16 +94,16 @@ func (r *Renderer) update(f *form, job *pull.Job) *graphql.Response {
 		u.response = r.execute(f, job)
 		r.options.Metrics.updates.seconds.Observe(time.Since(began).Seconds())
 		r.options.Metrics.updates.rendered.Inc()
-		r.updates.weigh(f, u)
+		r.updates.weigh(f, job, u)
 	})
 	return u.response
 }
 
 // weigh makes an update that has been rendered count for what it is.
-func (u *updates) weigh(f *form, rendered *update) {
+func (u *updates) weigh(f *form, job *pull.Job, rendered *update) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := place{f, rendered.job.ID}
+	at := place{f.number, job.ID}
 	if kept, _ := u.kept.Get(at); kept == rendered {
 		u.kept.Add(at, rendered, updateOverhead+len(rendered.response.Data))
 	}
@@ -98,14 +111,17 @@ func (u *updates) weigh(f *form, rendered *update) {
 
 type stateKey struct{}
 
-// execute has gqlgen render a state.
-func (r *Renderer) execute(f *form, job *pull.Job) *graphql.Response {
+// execute has gqlgen render a state. A panic becomes the response's error.
+func (r *Renderer) execute(f *form, job *pull.Job) (response *graphql.Response) {
 	ctx := context.WithValue(context.Background(), stateKey{}, job)
 	ctx = graphql.WithOperationContext(ctx, f.operation)
 	ctx = graphql.WithResponseContext(ctx, r.options.PresentError, r.options.Recover)
-	response := r.options.Schema.Exec(ctx)(ctx)
-	if response == nil {
-		response = &graphql.Response{}
-	}
-	return &graphql.Response{Data: bytes.Clone(response.Data), Errors: append(response.Errors, graphql.GetErrors(ctx)...)}
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err := r.options.PresentError(ctx, r.options.Recover(ctx, panicked))
+			response = &graphql.Response{Errors: gqlerror.List{err}}
+		}
+	}()
+	made := r.options.Schema.Exec(ctx)(ctx)
+	return &graphql.Response{Data: bytes.Clone(made.Data), Errors: append(made.Errors, graphql.GetErrors(ctx)...)}
 }

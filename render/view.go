@@ -9,23 +9,28 @@ import (
 	"pullwatch/cache"
 )
 
-// reads says which lists an operation reads.
-type reads struct{ active, failed bool }
+// reads says which lists a query reads.
+type reads struct {
+	// active and failed are the names in the response of the fields that show them.
+	active, failed []string
+	// alone says that the response depends on nothing else.
+	alone bool
+}
 
-// readsOf returns which lists a query reads, and false if its response depends on anything else.
-func readsOf(o *graphql.OperationContext) (lists reads, ok bool) {
+func readsOf(o *graphql.OperationContext) reads {
+	r := reads{alone: true}
 	for _, field := range graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"}) {
 		switch field.Name {
 		case "activePulls":
-			lists.active = true
+			r.active = append(r.active, field.Alias)
 		case "failedPulls":
-			lists.failed = true
+			r.failed = append(r.failed, field.Alias)
 		case "__typename", "__schema", "__type":
 		default:
-			return reads{}, false
+			r.alone = false
 		}
 	}
-	return lists, true
+	return r
 }
 
 // view is the lists as one response shows them.
@@ -45,10 +50,10 @@ func look(ctx context.Context, lists Lists, wanted reads) (v *view) {
 		}
 	}()
 	v = &view{}
-	if wanted.active {
+	if len(wanted.active) > 0 {
 		v.active.result, v.active.err = lists.Active(ctx)
 	}
-	if wanted.failed {
+	if len(wanted.failed) > 0 {
 		v.failed.result, v.failed.err = lists.Failed(ctx, math.MaxInt)
 	}
 	return v
@@ -57,14 +62,34 @@ func look(ctx context.Context, lists Lists, wanted reads) (v *view) {
 // generation is that of both lists. It is 0 for a list that is not read.
 type generation struct{ active, failed uint64 }
 
-// generation returns false if the response must not be kept: a list cannot be had, or the response tells of its age.
+// generation returns false if a list cannot be had.
 func (v *view) generation() (g generation, ok bool) {
-	for _, r := range []reading{v.active, v.failed} {
-		if r.err != nil || r.result.Stale {
-			return generation{}, false
+	ok = v.active.err == nil && v.failed.err == nil
+	return generation{v.active.result.Generation, v.failed.result.Generation}, ok
+}
+
+// age is what a response tells of a list that is older than its time to live, because nothing newer can be had.
+type age struct {
+	AgeSeconds float64 `json:"ageSeconds"`
+}
+
+// extensions returns those of a response: how old its stale lists are, by the names that they have in it.
+func (v *view) extensions(shown reads) map[string]any {
+	stale := map[string]age{}
+	for _, list := range []struct {
+		names  []string
+		result cache.Result
+	}{{shown.active, v.active.result}, {shown.failed, v.failed.result}} {
+		if list.result.Stale {
+			for _, name := range list.names {
+				stale[name] = age{list.result.Age.Seconds()}
+			}
 		}
 	}
-	return generation{v.active.result.Generation, v.failed.result.Generation}, true
+	if len(stale) == 0 {
+		return nil
+	}
+	return map[string]any{"stale": stale}
 }
 
 type viewKey struct{}

@@ -1,18 +1,35 @@
 package resolvers
 
-import "pullwatch/graph"
+import (
+	"pullwatch/graph"
+	"pullwatch/pull"
+)
 
-// MaxComplexity bounds an operation: a field costs one, a list as much as its elements. It allows the longest list of
-// failed pulls with all fields several times over.
-const MaxComplexity = 50_000
+const (
+	// maxComplexity bounds an operation: a field costs one, a list as much as its elements. It allows the longest list
+	// of failed pulls with all fields nearly twice.
+	maxComplexity = 50_000
+	// wholePull is what a pull with all fields costs, and some of them twice.
+	wholePull = 60
+)
 
-// assumedActive is how many elements a list of active pulls is taken to have.
-const assumedActive = 100
+// perActive is the cost, in what costs returns, of one for each active pull. How many there are when an operation is
+// executed is not known where its cost is added up, which is once for a document.
+const perActive = 1 << 32
 
-// complexity returns what the fields cost that do not cost one.
-func complexity() graph.ComplexityRoot {
+// costs returns what the fields cost that do not cost one.
+func costs() graph.ComplexityRoot {
 	var c graph.ComplexityRoot
-	c.Query.ActivePulls = func(each int) int { return assumedActive * each }
+	c.Query.ActivePulls = func(each int) int { return perActive * each }
 	c.Query.FailedPulls = func(each, limit int) int { return min(max(limit, 1), maxFailed) * each }
+	c.PullFailure.LogTail = func(int) int { return pull.MaxLogTail }
 	return c
+}
+
+// Complexity returns what an operation costs while there are so many active pulls, and what it may cost: however long the
+// list of active pulls is, all of it can be asked for once. sum is gqlgen's for a schema of NewSchema.
+func Complexity(sum, activePulls int) (cost, allowed int) {
+	// Shorter ones count as a hundred: the list can grow before it is read.
+	activePulls = max(activePulls, 100)
+	return sum%perActive + sum/perActive*activePulls, maxComplexity + wholePull*activePulls
 }

@@ -5,6 +5,7 @@ import (
 
 	"pullwatch/feed"
 	"pullwatch/pull"
+	"pullwatch/usererr"
 )
 
 // require makes the next queries on this replica show what a mutation led to.
@@ -28,6 +29,10 @@ func (r *Resolver) find(ctx context.Context, id string) (*pull.Job, error) {
 
 // subscribe opens a subscription to the pulls in ids, nil for all, behind a revision if one is given.
 func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (*feed.Subscription, error) {
+	if len(ids) > maxFollowed {
+		return nil, usererr.New(usererr.LimitExceeded,
+			"ids holds %d pulls; a subscription takes %d, or all pulls when ids is left out", len(ids), maxFollowed)
+	}
 	var from pull.Position
 	if after != nil {
 		var err error

@@ -27,14 +27,16 @@ func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.Job,
 }
 
 func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.Job, error) {
-	return answer(ctx)(render.Active(ctx, r.Lists))
+	result, err := render.Active(ctx, r.Lists)
+	return result.Jobs, err
 }
 
 func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Job, error) {
 	if limit < 1 || limit > maxFailed {
 		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
 	}
-	return answer(ctx)(render.Failed(ctx, r.Lists, limit))
+	result, err := render.Failed(ctx, r.Lists, limit)
+	return result.Jobs, err
 }
 
 func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, error) {

@@ -15,8 +15,12 @@ import (
 	"pullwatch/pull"
 )
 
-// maxFailed is the largest limit of failedPulls.
-const maxFailed = 500
+const (
+	// maxFailed is the largest limit of failedPulls.
+	maxFailed = 500
+	// maxFollowed is how many pulls a subscription can name.
+	maxFollowed = 1000
+)
 
 // Lists answers list queries. What it returns is not changed.
 type Lists interface {
@@ -53,7 +57,7 @@ type Logs interface {
 
 // NewSchema returns the schema that r answers for.
 func NewSchema(r *Resolver) graphql.ExecutableSchema {
-	schema := graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: complexity()})
+	schema := graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: costs()})
 	withoutDefer(schema.Schema().Directives)
 	return schema
 }
