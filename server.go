@@ -29,6 +29,7 @@ import (
 	"pullwatch/feed"
 	"pullwatch/httpapi"
 	"pullwatch/kube"
+	"pullwatch/logshare"
 	"pullwatch/mirror"
 	"pullwatch/podlog"
 	"pullwatch/redisclient"
@@ -100,6 +101,10 @@ func serve(ctx context.Context, s *serveSettings) error {
 		return err
 	}
 	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("kubernetes client: %w", err)
+	}
+	logClient, err := kube.NewLogClient(config)
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}
@@ -176,9 +181,12 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
 	})
 
-	schema := resolvers.NewSchema(&resolvers.Resolver{
-		Lists: lists, Pulls: pulls, Updates: shared, Logs: podlog.New(kube.NewPodLogs(client), log),
+	logs := podlog.New(podlog.Options{
+		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics)),
+		Metrics:    podlog.NewMetrics(metrics),
+		MaxStreams: s.MaxLogStreams, Log: log,
 	})
+	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{
 		Schema: schema, Lists: lists, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
 		Metrics: render.NewMetrics(metrics),

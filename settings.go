@@ -47,6 +47,7 @@ type serveSettings struct {
 	MaxAddressConnections int           `group:"Limits" placeholder:"N" help:"How many of each one client address may have. Behind a proxy all have its address. Default: --max-connections."`
 	MaxSubscriptions      int           `group:"Limits" default:"100" placeholder:"N" help:"How many operations a WebSocket may run at a time. (${default})"`
 	MaxMessage            int           `group:"Limits" default:"65536" placeholder:"BYTES" help:"Longest message that a client may send over a WebSocket. (${default})"`
+	MaxLogStreams         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many streams of pod logs there may be; each can hold some megabytes. (${default})"`
 	MaxOperations         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many queries and mutations may be executed at a time. (${default})"`
 	Introspection         bool          `group:"Limits" default:"true" negatable:"" help:"Let clients ask for the schema, as they may by default."`
 
@@ -118,6 +119,7 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 		"--pong-wait=%s: must be longer than --ping-interval=%s, whose pongs it waits for, and at most 2h", s.PongWait, s.PingInterval)
 	for flag, value := range map[string]int{
 		"--max-connections": s.MaxConnections, "--max-subscriptions": s.MaxSubscriptions, "--max-operations": s.MaxOperations,
+		"--max-log-streams": s.MaxLogStreams,
 	} {
 		refuse(value < 1, "%s=%d: must be at least 1", flag, value)
 	}

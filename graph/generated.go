@@ -91,6 +91,7 @@ type ComplexityRoot struct {
 		FinishedAt  func(childComplexity int) int
 		ID          func(childComplexity int) int
 		Image       func(childComplexity int) int
+		Log         func(childComplexity int) int
 		Message     func(childComplexity int) int
 		Phase       func(childComplexity int) int
 		Progress    func(childComplexity int) int
@@ -98,6 +99,12 @@ type ComplexityRoot struct {
 		RevisionID  func(childComplexity int) int
 		StartedAt   func(childComplexity int) int
 		UpdatedAt   func(childComplexity int) int
+	}
+
+	PullLog struct {
+		Container func(childComplexity int) int
+		Job       func(childComplexity int) int
+		Namespace func(childComplexity int) int
 	}
 
 	PullProgress struct {
@@ -386,6 +393,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PullJob.Image(childComplexity), true
+	case "PullJob.log":
+		if e.ComplexityRoot.PullJob.Log == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullJob.Log(childComplexity), true
 	case "PullJob.message":
 		if e.ComplexityRoot.PullJob.Message == nil {
 			break
@@ -428,6 +441,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PullJob.UpdatedAt(childComplexity), true
+
+	case "PullLog.container":
+		if e.ComplexityRoot.PullLog.Container == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullLog.Container(childComplexity), true
+	case "PullLog.job":
+		if e.ComplexityRoot.PullLog.Job == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullLog.Job(childComplexity), true
+	case "PullLog.namespace":
+		if e.ComplexityRoot.PullLog.Namespace == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullLog.Namespace(childComplexity), true
 
 	case "PullProgress.bytesDone":
 		if e.ComplexityRoot.PullProgress.BytesDone == nil {
@@ -715,6 +747,8 @@ input PodLogsInput {
   include: String
   "No lines that match this RE2 expression (at most 1 KiB)."
   exclude: String
+  "The ` + "`" + `cursor` + "`" + ` of the last batch that a client saw: goes on right behind it, without loss or repetition."
+  after: ID
 }
 
 "Lines and notices, in order."
@@ -723,7 +757,7 @@ type PodLogBatch {
   lines: [LogLine!]!
   "What happened to the sources since the last batch."
   notices: [LogNotice!]!
-  "Opaque. Where this batch ends in the logs."
+  "Opaque. Pass it as ` + "`" + `after` + "`" + ` to go on behind this batch, on any replica."
   cursor: ID!
 }
 
@@ -746,7 +780,7 @@ type LogNotice {
   container: String
   "For people: e.g. why a container waits, its exit code, how many lines were dropped."
   message: String!
-  "Lines, where the kind is one that counts them."
+  "Lines, where kind is DROPPED."
   count: Int
 }
 
@@ -758,6 +792,12 @@ enum LogNoticeKind {
   WAITING
   "The container has ended; the message holds its exit code and reason."
   ENDED
+  "The connection to the log broke and was taken up again behind the last line."
+  RESUMED
+  "Lines may be missing between the last line and the next: they had been rotated away."
+  GAP
+  "This reader was too slow: ` + "`" + `count` + "`" + ` of the oldest waiting lines were dropped."
+  DROPPED
 }
 `, BuiltIn: false},
 	{Name: "../schema/pull.graphqls", Input: `type Query {
@@ -820,6 +860,8 @@ type PullJob {
   finishedAt: Time
   "When this state came about."
   updatedAt: Time!
+  "Where the copier's log is: ` + "`" + `podLogs(input:)` + "`" + ` takes all three fields as they are."
+  log: PullLog!
   "Opaque. Where this state stands in the order of updates: pass it to ` + "`" + `pullJobUpdated(after:)` + "`" + `."
   revision: ID!
 }
@@ -854,6 +896,16 @@ type ImageReference {
   tag: String
   "Null until it is known."
   digest: String
+}
+
+"Which logs are a pull's."
+type PullLog {
+  "The namespace of its Job."
+  namespace: String!
+  "The name of its Job."
+  job: String!
+  "The container that copies the image."
+  container: String!
 }
 
 "How far the current attempt has come."
@@ -1050,10 +1102,24 @@ func (ec *executionContext) childFields_PullJob(ctx context.Context, field graph
 		return ec.fieldContext_PullJob_finishedAt(ctx, field)
 	case "updatedAt":
 		return ec.fieldContext_PullJob_updatedAt(ctx, field)
+	case "log":
+		return ec.fieldContext_PullJob_log(ctx, field)
 	case "revision":
 		return ec.fieldContext_PullJob_revision(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PullJob", field.Name)
+}
+
+func (ec *executionContext) childFields_PullLog(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "namespace":
+		return ec.fieldContext_PullLog_namespace(ctx, field)
+	case "job":
+		return ec.fieldContext_PullLog_job(ctx, field)
+	case "container":
+		return ec.fieldContext_PullLog_container(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PullLog", field.Name)
 }
 
 func (ec *executionContext) childFields_PullProgress(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -2391,6 +2457,38 @@ func (ec *executionContext) fieldContext_PullJob_updatedAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
+func (ec *executionContext) _PullJob_log(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullJob_log(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Log(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v pull.LogSource) graphql.Marshaler {
+			return ec.marshalNPullLog2pullwatchᚋpullᚐLogSource(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullJob_log(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "PullJob",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullLog(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PullJob_revision(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2412,6 +2510,75 @@ func (ec *executionContext) _PullJob_revision(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_PullJob_revision(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PullJob", field, true, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _PullLog_namespace(ctx context.Context, field graphql.CollectedField, obj *pull.LogSource) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullLog_namespace(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Namespace, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullLog_namespace(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullLog", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _PullLog_job(ctx context.Context, field graphql.CollectedField, obj *pull.LogSource) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullLog_job(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Job, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullLog_job(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullLog", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _PullLog_container(ctx context.Context, field graphql.CollectedField, obj *pull.LogSource) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullLog_container(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Container, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullLog_container(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullLog", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _PullProgress_percent(ctx context.Context, field graphql.CollectedField, obj *pull.Progress) (ret graphql.Marshaler) {
@@ -4078,7 +4245,7 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 		asMap["previous"] = false
 	}
 
-	fieldsInOrder := [...]string{"namespace", "pod", "job", "selector", "container", "tailLines", "since", "follow", "previous", "include", "exclude"}
+	fieldsInOrder := [...]string{"namespace", "pod", "job", "selector", "container", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -4162,6 +4329,13 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Exclude = data
+		case "after":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("after"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.After = data
 		}
 	}
 	return it, nil
@@ -4626,8 +4800,61 @@ func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, 
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "log":
+			out.Values[i] = ec._PullJob_log(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "revision":
 			out.Values[i] = ec._PullJob_revision(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var pullLogImplementors = []string{"PullLog"}
+
+func (ec *executionContext) _PullLog(ctx context.Context, sel ast.SelectionSet, obj *pull.LogSource) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, pullLogImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PullLog")
+		case "namespace":
+			out.Values[i] = ec._PullLog_namespace(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "job":
+			out.Values[i] = ec._PullLog_job(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "container":
+			out.Values[i] = ec._PullLog_container(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -5551,11 +5778,17 @@ var (
 		"STARTED": podlog.Started,
 		"WAITING": podlog.Waiting,
 		"ENDED":   podlog.Ended,
+		"RESUMED": podlog.Resumed,
+		"GAP":     podlog.Gap,
+		"DROPPED": podlog.Dropped,
 	}
 	marshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind = map[podlog.NoticeKind]string{
 		podlog.Started: "STARTED",
 		podlog.Waiting: "WAITING",
 		podlog.Ended:   "ENDED",
+		podlog.Resumed: "RESUMED",
+		podlog.Gap:     "GAP",
+		podlog.Dropped: "DROPPED",
 	}
 )
 
@@ -5646,6 +5879,10 @@ func (ec *executionContext) marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx contex
 		return graphql.Null
 	}
 	return ec._PullJob(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNPullLog2pullwatchᚋpullᚐLogSource(ctx context.Context, sel ast.SelectionSet, v pull.LogSource) graphql.Marshaler {
+	return ec._PullLog(ctx, sel, &v)
 }
 
 func (ec *executionContext) unmarshalNPullPhase2pullwatchᚋpullᚐPhase(ctx context.Context, v any) (pull.Phase, error) {

@@ -17,7 +17,8 @@ import (
 
 // PodLogs reads the logs of any pod that the client may read; it is the podlog.Source of a cluster. In a stream's
 // namespace it needs list and watch for pods (and for jobs, when a Job is asked for), and get for pods/log. Its client
-// must have no timeout of its own, which would cut logs short, and be allowed some 50 requests at once.
+// must have no timeout of its own, which would cut logs short, and be allowed some 50 requests at once; NewLogClient makes
+// one.
 type PodLogs struct {
 	client kubernetes.Interface
 }

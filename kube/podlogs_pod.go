@@ -59,7 +59,9 @@ func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bo
 	}
 	switch state := status.State; {
 	case state.Running != nil:
-		c.Run = podlog.Run{ID: runID(status.ContainerID, status.Name, current), Running: !podFinished}
+		c.Run = podlog.Run{
+			ID: runID(status.ContainerID, status.Name, current), Running: !podFinished, Restarts: int(current),
+		}
 	case state.Terminated != nil:
 		c.Run = endedRun(state.Terminated, status.Name, current)
 	default:
@@ -69,7 +71,9 @@ func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bo
 }
 
 func endedRun(t *corev1.ContainerStateTerminated, container string, restarts int32) podlog.Run {
-	return podlog.Run{ID: runID(t.ContainerID, container, restarts), ExitCode: int(t.ExitCode), Reason: t.Reason}
+	return podlog.Run{
+		ID: runID(t.ContainerID, container, restarts), ExitCode: int(t.ExitCode), Reason: t.Reason, Restarts: int(restarts),
+	}
 }
 
 // runID stands in for the ID of a container that the runtime could not create.

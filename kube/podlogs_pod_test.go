@@ -35,7 +35,7 @@ func TestLogPodContainers(t *testing.T) {
 		{"crash loop", corev1.PodRunning, crashLoop,
 			podlog.Container{Run: first, Previous: first, Waiting: "CrashLoopBackOff: back-off 10s"}},
 		{"restarted", corev1.PodRunning, restarted,
-			podlog.Container{Run: podlog.Run{ID: "2", Running: true}, Previous: first}},
+			podlog.Container{Run: podlog.Run{ID: "2", Running: true, Restarts: 1}, Previous: first}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.want.Name = "app"

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +35,7 @@ type logReader struct {
 func openStream(t *testing.T, api *logAPI, in podlog.Input) *logReader {
 	t.Helper()
 	in.Namespace = "default"
-	stream, err := podlog.New(NewPodLogs(api.client), slog.New(slog.DiscardHandler)).Stream(t.Context(), in)
+	stream, err := newStreamer(api).Stream(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,12 +99,16 @@ func TestPodLogsOfAPod(t *testing.T) {
 	release := make(chan struct{})
 	firstSecond := stamped(0, "a") + stamped(500, "same") + stamped(500, "same")
 	long := strings.Repeat("x", 100<<10)
+	ends := []string{3: stamped(1600, "last words"), 4: strings.TrimSuffix(stamped(3001, "no end"), "\n")}
 	api.log = func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
+		defer mu.Unlock()
+		if r.URL.Query().Get("tailLines") == "1" {
+			write(w, ends[opened])
+			return
+		}
 		opened++
-		n := opened
-		mu.Unlock()
-		switch n {
+		switch opened {
 		case 1:
 			write(w, firstSecond+strings.TrimSuffix(stamped(700, "in the middle"), "middle\n"))
 			cut()
@@ -114,11 +119,11 @@ func TestPodLogsOfAPod(t *testing.T) {
 			write(w, firstSecond+stamped(700, "in the middle")+stamped(1500, "b\xffc\r"))
 			<-release
 		case 3:
-			write(w, stamped(1500, "b\xffc\r")+stamped(1600, "last words"))
+			write(w, stamped(1500, "b\xffc\r")+ends[opened])
 		case 4:
-			write(w, stamped(3000, long)+strings.TrimSuffix(stamped(3001, "no end"), "\n"))
+			write(w, stamped(3000, long)+ends[opened])
 		default:
-			t.Errorf("unexpected request %d: %s", n, r.URL)
+			t.Errorf("unexpected request %d: %s", opened, r.URL)
 		}
 	}
 	api.put(logTestPod("web", corev1.PodPending, waitingState("ImagePullBackOff", "no such image")))
@@ -247,7 +252,7 @@ func TestPodLogsErrors(t *testing.T) {
 			api.refuse = test.refuse
 			api.put(logTestPod("web", corev1.PodRunning, runningState("1")))
 			test.in.Namespace, test.in.Follow = "default", true
-			stream, err := podlog.New(NewPodLogs(api.client), slog.New(slog.DiscardHandler)).Stream(t.Context(), test.in)
+			stream, err := newStreamer(api).Stream(t.Context(), test.in)
 			if err == nil {
 				defer stream.Close()
 				for err == nil {
@@ -287,7 +292,7 @@ func TestPodLogsLeaving(t *testing.T) {
 	for i := range 5 {
 		api.put(logTestPod(fmt.Sprintf("web-%d", i), corev1.PodRunning, runningState(fmt.Sprint(i))))
 	}
-	streamer := podlog.New(NewPodLogs(api.client), slog.New(slog.DiscardHandler))
+	streamer := newStreamer(api)
 	var streams sync.WaitGroup
 	for seed := range uint64(20) {
 		streams.Go(func() {
@@ -305,4 +310,10 @@ func TestPodLogsLeaving(t *testing.T) {
 		})
 	}
 	streams.Wait()
+}
+
+func newStreamer(api *logAPI) *podlog.Streamer {
+	return podlog.New(podlog.Options{
+		Source: NewPodLogs(api.client), Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
 }

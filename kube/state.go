@@ -60,7 +60,7 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	})
 	rec := readRecord(job)
 	s := &pull.Job{
-		ID: job.Name, Image: id.image, Destination: id.destination, RetryOf: id.retryOf,
+		ID: job.Name, Namespace: job.Namespace, Image: id.image, Destination: id.destination, RetryOf: id.retryOf,
 		CreatedAt: id.created,
 		Attempts:  attempts(pods, rec),
 	}

@@ -2,90 +2,137 @@ package podlog
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 )
 
-// batcher packs chunks into batches. Only the reader's goroutine uses it.
-type batcher struct {
-	chunks <-chan chunk
-	// held did not fit into the last batch.
-	held *chunk
-	// marks is where the batches so far leave each container.
-	marks map[sourceKey]mark
+// batchBuilder collects a Batch.
+type batchBuilder struct {
+	lines   []Line
+	notices []Notice
+	// bytes counts those of the lines' messages.
+	bytes int
+	// deadline is when the batch has waited long enough; zero while it is empty.
+	deadline time.Time
+	// oldestLive is the timestamp of the live line that has come first; zero when there is none.
+	oldestLive time.Time
+	// full means that what comes next belongs into another batch, ended that nothing comes.
+	full, ended bool
 }
 
-// next waits for a chunk and returns it with all that comes within BatchWindow and fits. It returns io.EOF when chunks
-// is closed.
-func (b *batcher) next(ctx context.Context) (*Batch, error) {
-	taken, size, bytes := []chunk(nil), 0, 0
-	var window <-chan time.Time
+func (b *batchBuilder) size() int { return len(b.lines) + len(b.notices) }
+
+func (b *batchBuilder) ready(now time.Time) bool {
+	return b.size() > 0 && (b.full || b.ended || !now.Before(b.deadline))
+}
+
+// addLine takes in the i-th line of a chunk, unless that is too much for one batch.
+func (b *batchBuilder) addLine(l *lane, c *chunk, i int) bool {
+	line := c.lines[i]
+	if b.size() == MaxBatchLines || b.bytes+len(line.Message) > MaxBatchBytes {
+		b.full = true
+		return false
+	}
+	if b.lines == nil {
+		// Most batches have few lines, and those that have many have more than one chunk.
+		b.lines = make([]Line, 0, len(c.lines))
+	}
+	b.lines = append(b.lines, line)
+	b.bytes += len(line.Message)
+	b.arrived(c)
+	if c.live && b.oldestLive.IsZero() {
+		b.oldestLive = line.Timestamp
+	}
+	return true
+}
+
+// addNotice takes in what stands before a lane's lines, unless that is too much for one batch. Where lines are missing
+// another batch begins: within a batch nothing would say between which lines that is.
+func (b *batchBuilder) addNotice(l *lane, c *chunk) bool {
+	n := c.notice
+	if c.dropped > 0 {
+		n = &Notice{Kind: Dropped, Pod: &l.pod, Container: &l.container, Count: &c.dropped,
+			Message: fmt.Sprintf("%d lines were dropped: this reader was too slow for them", c.dropped)}
+	}
+	if b.size() == MaxBatchLines || (n.Kind == Gap || n.Kind == Dropped) && b.hasLines(l) {
+		b.full = true
+		return false
+	}
+	b.notices = append(b.notices, *n)
+	b.arrived(c)
+	return true
+}
+
+func (b *batchBuilder) hasLines(l *lane) bool {
+	for i := range b.lines {
+		if b.lines[i].Container == l.container && b.lines[i].Pod == l.pod {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *batchBuilder) arrived(c *chunk) {
+	if deadline := c.arrived.Add(BatchWindow); b.deadline.IsZero() || deadline.Before(b.deadline) {
+		b.deadline = deadline
+	}
+}
+
+// next waits for a batch. It returns io.EOF when nothing more comes, and ctx's error when that ends first.
+func (st *Stream) next(ctx context.Context) (*Batch, error) {
+	b := &batchBuilder{}
 	for {
-		c, err := b.receive(ctx, window)
+		again := st.queue.take(b)
 		switch {
-		case err != nil && size == 0:
+		case b.ready(time.Now()):
+			return st.pack(b), nil
+		case b.ended:
+			return nil, io.EOF
+		}
+		if err := st.queue.await(ctx, earlier(again, b.deadline)); err != nil {
+			if b.size() > 0 {
+				return st.pack(b), nil
+			}
 			return nil, err
-		case err != nil || c == nil:
-			return b.pack(taken), nil
-		case size+c.size() > MaxBatchLines || bytes+c.bytes > MaxBatchBytes:
-			b.held = c
-			return b.pack(taken), nil
-		}
-		if c.forget && size == 0 {
-			delete(b.marks, c.key)
-			continue
-		}
-		taken = append(taken, *c)
-		size += c.size()
-		bytes += c.bytes
-		if window == nil && size > 0 {
-			timer := time.NewTimer(time.Until(c.arrived.Add(BatchWindow)))
-			defer timer.Stop()
-			window = timer.C
 		}
 	}
 }
 
-// receive returns a chunk, or none when the window closes while nothing waits.
-func (b *batcher) receive(ctx context.Context, window <-chan time.Time) (*chunk, error) {
-	if c := b.held; c != nil {
-		b.held = nil
-		return c, nil
+func (st *Stream) pack(b *batchBuilder) *Batch {
+	st.metrics.delivered(b)
+	batch := &Batch{Lines: b.lines, Notices: b.notices, Cursor: st.queue.cursor(st.plan.digest, st.begun())}
+	if batch.Lines == nil {
+		batch.Lines = []Line{}
 	}
-	select {
-	case c, ok := <-b.chunks:
-		return received(c, ok)
-	default:
+	if batch.Notices == nil {
+		batch.Notices = []Notice{}
 	}
-	select {
-	case c, ok := <-b.chunks:
-		return received(c, ok)
-	case <-window:
-		return nil, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func received(c chunk, ok bool) (*chunk, error) {
-	if !ok {
-		return nil, io.EOF
-	}
-	return &c, nil
-}
-
-func (b *batcher) pack(chunks []chunk) *Batch {
-	batch := &Batch{Notices: []Notice{}}
-	for _, c := range chunks {
-		batch.Notices = append(batch.Notices, c.notices...)
-		switch {
-		case c.forget:
-			delete(b.marks, c.key)
-		case len(c.lines) > 0:
-			b.marks[c.key] = c.mark
-		}
-	}
-	batch.Lines = mergeLines(chunks)
-	batch.Cursor = encodeCursor(b.marks)
 	return batch
+}
+
+// await returns when the queue has changed, at a moment if that is not zero, or with ctx's error.
+func (q *queue) await(ctx context.Context, at time.Time) error {
+	var reached <-chan time.Time
+	if !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		reached = timer.C
+	}
+	select {
+	case <-q.changed:
+		return nil
+	case <-reached:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// earlier returns the earlier moment, where zero stands for never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -2,12 +2,9 @@ package podlog
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
@@ -97,23 +94,6 @@ func TestBatchWindow(t *testing.T) {
 	})
 }
 
-func TestMergedByTimestamp(t *testing.T) {
-	lines := func(key sourceKey, seconds ...int) chunk {
-		c := chunk{key: key}
-		for _, s := range seconds {
-			c.lines = append(c.lines, Line{Container: fmt.Sprint(key), Timestamp: start.Add(time.Duration(s) * time.Second)})
-		}
-		return c
-	}
-	var got []string
-	for _, line := range mergeLines([]chunk{lines(1, 1, 4), lines(2, 2, 9, 3), lines(1, 5), {notices: []Notice{{}}}, lines(3, 5)}) {
-		got = append(got, fmt.Sprintf("%s:%v", line.Container, line.Timestamp.Sub(start)))
-	}
-	if want := "1:1s 2:2s 1:4s 1:5s 3:5s 2:9s 2:3s"; strings.Join(got, " ") != want {
-		t.Errorf("got %s, want %s", strings.Join(got, " "), want)
-	}
-}
-
 // endlessLog brings lines for ever and counts what was taken.
 type endlessLog struct {
 	line  string
@@ -145,7 +125,7 @@ func TestSlowReaderHoldsBackTheSource(t *testing.T) {
 		}, pods(pod("web", running("1"))))
 		startStream(t, source, podInput())
 		synctest.Wait()
-		if n := taken.Load(); n > (queuedChunks+2)*maxChunkBytes {
+		if n := taken.Load(); n > MaxWaiting+2*maxChunkBytes {
 			t.Errorf("took %d bytes that nobody has asked for", n)
 		}
 	})
@@ -195,47 +175,38 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
-func TestCursor(t *testing.T) {
-	marks := map[sourceKey]mark{
-		7: {run: 8, position: position{timestamp: start.Add(time.Nanosecond), count: 3}},
-		3: {run: 4},
-	}
-	cursor := encodeCursor(marks)
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || raw[0] != cursorVersion {
-		t.Fatalf("got %x, %v", raw, err)
-	}
-	got := map[sourceKey]mark{}
-	for raw = raw[1:]; len(raw) > 0; {
-		key, run := binary.BigEndian.Uint64(raw), binary.BigEndian.Uint64(raw[8:])
-		raw = raw[16:]
-		seconds, n := binary.Varint(raw)
-		nanoseconds, m := binary.Uvarint(raw[n:])
-		count, o := binary.Uvarint(raw[n+m:])
-		raw = raw[n+m+o:]
-		got[sourceKey(key)] = mark{run, position{time.Unix(seconds, int64(nanoseconds)).UTC(), int(count)}}
-	}
-	if len(got) != 2 || got[7] != marks[7] || got[3] != marks[3] {
-		t.Errorf("got %v, want %v", got, marks)
-	}
-	if again := encodeCursor(maps.Clone(marks)); again != cursor {
-		t.Error("the same marks give different cursors")
+// BenchmarkStream measures lines of 200 bytes from a source in memory.
+func BenchmarkStream(b *testing.B) {
+	for _, containers := range []int{1, 2, 30} {
+		b.Run(fmt.Sprint("containers=", containers), func(b *testing.B) { benchmarkStream(b, containers) })
 	}
 }
 
-// BenchmarkStream measures lines of 200 bytes from a source in memory.
-func BenchmarkStream(b *testing.B) {
+func benchmarkStream(b *testing.B, containers int) {
 	const lines = 100_000
-	var log strings.Builder
-	for i := range lines {
-		log.WriteString(at(i, strings.Repeat("x", 200)))
+	logs := make(map[string]*strings.Builder)
+	p := pod("web")
+	for i := range containers {
+		name := fmt.Sprint("c", i)
+		logs[name] = &strings.Builder{}
+		p.Containers = append(p.Containers, Container{Name: name, Run: Run{ID: name}})
 	}
-	b.SetBytes(int64(log.Len()))
+	size := 0
+	for i := range lines {
+		n, _ := logs[fmt.Sprint("c", i%containers)].WriteString(at(i, strings.Repeat("x", 200)))
+		size += n
+	}
+	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	total := 0
 	for b.Loop() {
-		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) { return text(log.String()), nil },
-			pods(finished(pod("web", ended("1", 0, "")))))
+		source := newFakeSource(func(req LogRequest) (io.ReadCloser, error) {
+			log := logs[req.Container].String()
+			if req.Tail != nil {
+				log = log[strings.LastIndexByte(log[:len(log)-1], '\n')+1:]
+			}
+			return text(log), nil
+		}, pods(finished(p)))
 		st, err := newTestStreamer(source).Stream(b.Context(), podInput())
 		if err != nil {
 			b.Fatal(err)

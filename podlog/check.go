@@ -18,6 +18,10 @@ func (r *roster) check(s Snapshot) error {
 	r.hadPods = true
 	if r.jobWait != nil {
 		r.jobWait.Stop()
+		r.st.metrics.jobWaits.Observe(time.Since(r.waitedSince).Seconds())
+	}
+	if err := r.checkSamePod(s.Pods); err != nil {
+		return err
 	}
 	return r.checkContainers(s.Pods)
 }
@@ -31,6 +35,7 @@ func (r *roster) checkEmpty(s Snapshot) error {
 		return usererr.New(usererr.NotFound, "job %s in namespace %s has finished, and its pods are gone with their logs",
 			target.Job, target.Namespace)
 	case target.Job != "" && r.first:
+		r.waitedSince = time.Now()
 		r.jobWait = time.AfterFunc(JobWait, r.jobTimeout)
 	}
 	r.mu.Lock()
@@ -38,8 +43,7 @@ func (r *roster) checkEmpty(s Snapshot) error {
 	r.empty = s.Empty
 	r.mu.Unlock()
 	if changed {
-		// Only a reader who has not taken the last few of these misses one, and no line waits behind them.
-		r.offer(chunk{notices: []Notice{{Kind: Waiting, Message: s.Empty}}})
+		r.tell(Waiting, s.Empty)
 	}
 	return nil
 }
@@ -49,8 +53,24 @@ func (r *roster) jobTimeout() {
 	why := r.empty
 	r.mu.Unlock()
 	target := r.st.plan.target
+	r.st.metrics.jobTimeouts.Inc()
 	r.st.fail(usererr.New(usererr.Timeout, "job %s in namespace %s has had no pod for %v: %s", target.Job,
 		target.Namespace, JobWait, why))
+}
+
+// checkSamePod looks whether a stream of one pod that goes on has that pod, and not another of its name.
+func (r *roster) checkSamePod(pods []Pod) error {
+	after, target := r.st.plan.after, r.st.plan.target
+	if target.Pod == "" || after == nil || len(after.marks) == 0 {
+		return nil
+	}
+	for _, c := range pods[0].Containers {
+		if _, ok := after.marks[newSourceKey(pods[0].UID, c.Name)]; ok {
+			return nil
+		}
+	}
+	return usererr.New(usererr.NotFound, "the pod that after is of is gone, and its logs with it: pod %s in namespace %s "+
+		"is another one. Leave after out to read that", target.Pod, target.Namespace)
 }
 
 func (r *roster) checkContainers(pods []Pod) error {

@@ -1,78 +1,86 @@
 package podlog
 
 import (
-	"context"
 	"time"
+	"unsafe"
 )
 
-// A chunk is what a follower hands over at once; with queuedChunks of them, at most 1 MiB of messages waits.
-const (
-	maxChunkLines = 256
-	maxChunkBytes = 64 << 10
-	queuedChunks  = 16
-)
+// maxChunkBytes bounds what a follower hands over at once, unless it is one line.
+const maxChunkBytes = 64 << 10
 
-// chunk is a piece of a container's log, or a notice, on its way to the reader. A batch takes in whole chunks only, so
-// that mark always tells where a batch leaves a container.
+// lineOverhead is the memory that a waiting line needs besides its message.
+const lineOverhead = int(unsafe.Sizeof(Line{}) + unsafe.Sizeof(position{}))
+
+// chunk is what waits in a lane: lines, or a notice, or lines that were dropped.
 type chunk struct {
-	lines []Line
-	// bytes counts those of the lines' messages.
-	bytes   int
-	notices []Notice
+	// lines are those that have not been taken yet, each with its position.
+	lines     []Line
+	positions []position
+	notice    *Notice
+	// dropped counts lines that were taken out for want of room.
+	dropped int
+	// live means that the lines were written after their log was opened: they do not wait for the reader.
+	live bool
+	// mark is where the chunk leaves the container, lines that the filters kept out included.
+	mark    mark
 	arrived time.Time
-	key     sourceKey
-	// mark is set when there are lines.
-	mark mark
-	// forget means that the pod is gone, and cursors need not speak of the container any more.
-	forget bool
+	size    int
 }
 
-func (c *chunk) size() int { return len(c.lines) + len(c.notices) }
+// newNotice returns a chunk for one notice.
+func newNotice(n Notice, m mark) *chunk {
+	return &chunk{notice: &n, mark: m, size: lineOverhead + len(n.Message)}
+}
 
-// chunkWriter collects lines of one container and sends them as chunks. The messages of a chunk share one string.
+// chunkWriter collects lines of one run. The messages of a chunk share one string.
 type chunkWriter struct {
-	key sourceKey
-	run uint64
-	// send blocks while the queue is full; it fails only when its context ends.
-	send     func(context.Context, chunk) error
-	lines    []Line
-	ends     []int
-	messages []byte
+	lines     []Line
+	positions []position
+	ends      []int
+	messages  []byte
+	live      bool
 }
 
-// add takes in one line, unless passes refuses its message.
-func (w *chunkWriter) add(line Line, raw []byte, passes func([]byte) bool) {
+// add takes in one line, unless passes refuses its message; passes may be nil. It reports whether it has.
+func (w *chunkWriter) add(line Line, p position, raw []byte, passes func([]byte) bool) bool {
 	start := len(w.messages)
 	messages, taken := appendMessage(w.messages, raw)
-	if !passes(messages[start:]) {
+	if passes != nil && !passes(messages[start:]) {
 		w.messages = messages[:start]
-		return
+		return false
 	}
 	w.messages = messages
 	line.TruncatedBytes += len(raw) - taken
 	w.lines = append(w.lines, line)
+	w.positions = append(w.positions, p)
 	w.ends = append(w.ends, len(messages))
+	return true
 }
 
 // full reports whether the chunk must be flushed before a line of n bytes is added, each of which may be invalid and
-// become the three bytes of U+FFFD.
-func (w *chunkWriter) full(n int) bool {
-	return len(w.lines) == maxChunkLines || len(w.lines) > 0 && len(w.messages)+min(3*n, MaxMessage) > maxChunkBytes
+// become the three bytes of U+FFFD. limit is what the chunk may weigh.
+func (w *chunkWriter) full(n, limit int) bool {
+	return len(w.lines) > 0 && len(w.messages)+min(3*n, MaxMessage)+(len(w.lines)+1)*lineOverhead > limit
 }
 
-// flush sends what has been collected; p is where it leaves the container.
-func (w *chunkWriter) flush(ctx context.Context, p position) error {
-	if len(w.lines) == 0 {
-		return nil
-	}
+// flush returns what has been collected as a chunk that leaves the container at m.
+func (w *chunkWriter) flush(m mark) *chunk {
 	messages := string(w.messages)
-	lines := make([]Line, len(w.lines))
 	start := 0
 	for i, end := range w.ends {
-		lines[i] = w.lines[i]
-		lines[i].Message = messages[start:end]
+		w.lines[i].Message = messages[start:end]
 		start = end
 	}
-	w.lines, w.ends, w.messages = w.lines[:0], w.ends[:0], w.messages[:0]
-	return w.send(ctx, chunk{lines: lines, bytes: len(messages), key: w.key, mark: mark{run: w.run, position: p}})
+	n := len(w.lines)
+	c := &chunk{
+		lines:     w.lines,
+		positions: w.positions,
+		live:      w.live,
+		mark:      m,
+		size:      len(messages) + n*lineOverhead,
+	}
+	// The next chunk will be about as long.
+	w.lines, w.positions = make([]Line, 0, n), make([]position, 0, n)
+	w.ends, w.messages = w.ends[:0], w.messages[:0]
+	return c
 }

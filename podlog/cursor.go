@@ -1,42 +1,43 @@
 package podlog
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"hash/fnv"
-	"maps"
-	"slices"
+	"time"
 )
 
-// cursorVersion is the first byte of every cursor.
-const cursorVersion = 1
+// cursor is where a stream stands, for every container that it has read or is to read.
+type cursor struct {
+	// target is a digest of what the stream is of.
+	target uint64
+	// begun is when the stream knew which containers it was to read, by this host's clock; zero before.
+	begun time.Time
+	marks map[sourceKey]mark
+}
 
-// sourceKey names a container of a pod within a cursor.
+// sourceKey names a container of a pod.
 type sourceKey uint64
 
 func newSourceKey(podUID, container string) sourceKey { return sourceKey(digest(podUID, container)) }
 
-// mark is where a batch leaves a container.
-type mark struct {
-	// run is a digest of the container ID.
-	run      uint64
-	position position
+// runKey names a run of a known container; 0 stands for none.
+type runKey uint32
+
+func newRunKey(id string) runKey {
+	if id == "" {
+		return 0
+	}
+	return runKey(digest(id)) | 1
 }
 
-// encodeCursor writes the marks in the order of their keys: for each the key, the run, the seconds and nanoseconds of
-// the timestamp, and the count, all but the first two as varints.
-func encodeCursor(marks map[sourceKey]mark) string {
-	buf := make([]byte, 1, 1+32*len(marks))
-	buf[0] = cursorVersion
-	for _, key := range slices.Sorted(maps.Keys(marks)) {
-		m := marks[key]
-		buf = binary.BigEndian.AppendUint64(buf, uint64(key))
-		buf = binary.BigEndian.AppendUint64(buf, m.run)
-		buf = binary.AppendVarint(buf, m.position.timestamp.Unix())
-		buf = binary.AppendUvarint(buf, uint64(m.position.timestamp.Nanosecond()))
-		buf = binary.AppendUvarint(buf, uint64(m.position.count))
-	}
-	return base64.RawURLEncoding.EncodeToString(buf)
+// mark is how far a container has been read.
+type mark struct {
+	// run is the last run of which something was read, or that is to be read first.
+	run runKey
+	// restarts is that run's Run.Restarts.
+	restarts int
+	position position
+	// done means that nothing more is to be read of the run, over that no other run will come.
+	done, over bool
 }
 
 // digest is short enough for a cursor; its parts are separated by a byte that no name has.

@@ -4,25 +4,25 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
 // follower streams the runs of one container, one after the other, and tells what happens to it.
 type follower struct {
-	source Source
-	plan   *plan
-	logger *slog.Logger
-	pod    string
-	name   string
-	key    sourceKey
-	status *statusBox
-	send   func(context.Context, chunk) error
-	// tail is set for the runs that there were when the stream began.
-	tail *int
-
-	position position
-	// lastRead is the ID of the last run that needs no more reading.
-	lastRead string
+	source  Source
+	plan    *plan
+	logger  *slog.Logger
+	metrics *Metrics
+	queue   *queue
+	lane    *lane
+	status  *statusBox
+	// mark is how far the container has been read. When it names a run that is not done, that comes first.
+	mark mark
+	// tail is set for the run that there was when the stream began.
+	tail *tail
+	// since leaves out earlier lines, when it is not zero.
+	since time.Time
 	// told is what the last WAITING notice said.
 	told string
 }
@@ -32,22 +32,25 @@ type follower struct {
 func (f *follower) run(ctx context.Context) error {
 	for {
 		s := f.status.get()
-		run := f.nextRun(s)
+		run, err := f.nextRun(ctx, s)
+		if err != nil {
+			return err
+		}
 		if run.ID != "" {
-			if err := f.readRun(ctx, run); err != nil {
+			if err := f.readRun(ctx, run); err != nil || !f.mark.done {
 				return err
 			}
-			f.lastRead = run.ID
-			f.tail = nil
 			continue
 		}
 		if f.plan.previous {
-			if f.lastRead != "" {
+			if f.mark.run != 0 {
 				return nil
 			}
 			return f.tellWaiting(ctx, "it has no previous run")
 		}
 		if s.gone || s.over {
+			f.mark.over = true
+			f.queue.pass(f.lane, f.mark)
 			return nil
 		}
 		if s.Waiting != "" {
@@ -58,85 +61,62 @@ func (f *follower) run(ctx context.Context) error {
 		if !f.plan.follow {
 			return nil
 		}
+		f.queue.activate(f.lane, false)
 		if err := f.status.await(ctx, 0); err != nil {
 			return err
 		}
 	}
 }
 
-// nextRun returns the oldest run that is still to be read. Its ID is empty when there is none.
-func (f *follower) nextRun(s containerStatus) Run {
-	if f.plan.previous {
-		if s.Previous.ID == f.lastRead {
-			return Run{}
+// nextRun returns the oldest run that is still to be read, and tells when others before it cannot be read any more. Its
+// ID is empty when there is none.
+func (f *follower) nextRun(ctx context.Context, s containerStatus) (Run, error) {
+	known := f.mark.run != 0
+	runs := f.runs(s)
+	i := slices.IndexFunc(runs, func(run Run) bool { return newRunKey(run.ID) == f.mark.run })
+	switch {
+	case i >= 0 && !f.mark.done && !s.gone:
+		return runs[i], nil
+	case i >= 0 && f.mark.done:
+		runs = runs[i+1:]
+	case i < 0 && known && !f.mark.done:
+		f.mark.done = true
+		if err := f.tellGap(ctx, gapUnfinished, "the rest of its log is gone"); err != nil {
+			return Run{}, err
 		}
-		return s.Previous
 	}
 	switch {
-	case s.gone || s.Run.ID == f.lastRead:
-		return Run{}
-	case s.Previous.ID != "" && s.Previous.ID != s.Run.ID && s.Previous.ID != f.lastRead:
-		// It came and went between two looks at the container.
-		return s.Previous
+	case len(runs) == 0 || f.plan.previous && known:
+		return Run{}, nil
+	case s.gone:
+		f.mark.done = true
+		return Run{}, f.tellGap(ctx, gapUnfinished, "its pod was deleted before all of its log was read")
 	default:
-		return s.Run
+		return runs[0], f.begin(ctx, runs[0])
 	}
 }
 
-// tellWaiting sends a WAITING notice, unless the last one gave the same reason.
-func (f *follower) tellWaiting(ctx context.Context, reason string) error {
-	if reason == f.told {
-		return nil
+// begin moves the mark to a run of which nothing has been read, and tells when there were others between.
+func (f *follower) begin(ctx context.Context, run Run) error {
+	expected := 0
+	if f.mark.run != 0 {
+		expected = f.mark.restarts + 1
 	}
-	f.told = reason
-	return f.notify(ctx, Waiting, reason)
+	f.mark = mark{run: newRunKey(run.ID), restarts: run.Restarts}
+	if missed := run.Restarts - expected; missed > 0 {
+		return f.tellGap(ctx, gapRuns, fmt.Sprintf("it was restarted %d times before its log could be read", missed))
+	}
+	return nil
 }
 
-func (f *follower) tellEnded(ctx context.Context, run Run, gone bool) error {
-	message := "its pod was deleted"
-	switch {
-	case gone:
-	case run.Running:
-		message = "it was restarted"
-	default:
-		message = fmt.Sprintf("exit code %d", run.ExitCode)
-		if run.Reason != "" {
-			message += " (" + run.Reason + ")"
-		}
+// runs returns the runs that there are or were when the pod was deleted, the older one first.
+func (f *follower) runs(s containerStatus) []Run {
+	var runs []Run
+	if s.Previous.ID != "" && (f.plan.previous || s.Previous.ID != s.Run.ID) {
+		runs = append(runs, s.Previous)
 	}
-	return f.notify(ctx, Ended, message)
-}
-
-func (f *follower) notify(ctx context.Context, kind NoticeKind, message string) error {
-	notice := Notice{Kind: kind, Pod: &f.pod, Container: &f.name, Message: message}
-	return f.send(ctx, chunk{notices: []Notice{notice}, key: f.key})
-}
-
-// request returns where to open the log of a run: behind the last line if there was one, otherwise as the caller asked
-// for it. firstOpen is zero before the run was opened for the first time.
-func (f *follower) request(follow, previous bool, firstOpen time.Time) LogRequest {
-	req := LogRequest{
-		Namespace: f.plan.target.Namespace,
-		Pod:       f.pod,
-		Container: f.name,
-		Follow:    follow,
-		Previous:  previous,
-		Since:     f.plan.since,
+	if s.Run.ID != "" && !f.plan.previous {
+		runs = append(runs, s.Run)
 	}
-	switch {
-	case !f.position.timestamp.IsZero():
-		if second := f.position.timestamp.Truncate(time.Second); second.After(req.Since) {
-			req.Since = second
-		}
-	case f.position.count > 0:
-		// Lines without timestamps can only be counted from the beginning.
-	case f.tail != nil && *f.tail == 0 && !firstOpen.IsZero():
-		// The caller wants what is new since then; another tail of 0 would lose what came while the log was closed.
-		if firstOpen.After(req.Since) {
-			req.Since = firstOpen
-		}
-	default:
-		req.Tail = f.tail
-	}
-	return req
+	return runs
 }

@@ -2,6 +2,7 @@ package podlog
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +18,10 @@ type plan struct {
 	since            time.Time
 	follow, previous bool
 	include, exclude *regexp.Regexp
+	// digest binds cursors to what the stream is of.
+	digest uint64
+	// after is nil when the stream begins anew.
+	after *cursor
 }
 
 func newPlan(in Input) (*plan, error) {
@@ -45,7 +50,14 @@ func newPlan(in Input) (*plan, error) {
 	if p.include, err = compile("include", in.Include); err != nil {
 		return nil, err
 	}
-	p.exclude, err = compile("exclude", in.Exclude)
+	if p.exclude, err = compile("exclude", in.Exclude); err != nil {
+		return nil, err
+	}
+	t := p.target
+	p.digest = digest(t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous))
+	if in.After != nil && *in.After != "" { // a form sends an empty field for none
+		p.after, err = decodeCursor(*in.After, p.digest)
+	}
 	return p, err
 }
 

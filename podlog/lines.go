@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"time"
 	"unicode/utf8"
 )
 
@@ -69,16 +68,6 @@ func (l *lineReader) nextLong(start []byte) (line []byte, dropped int, err error
 		dropped--
 	}
 	return l.long, dropped, err
-}
-
-// splitTimestamp cuts the RFC 3339 timestamp and the space behind it off a line. ok is false when there is none; then
-// message is the whole line.
-func splitTimestamp(line []byte) (timestamp time.Time, message []byte, ok bool) {
-	prefix, _, _ := bytes.Cut(line[:min(len(line), maxPrefix)], []byte(" "))
-	if err := timestamp.UnmarshalText(prefix); err != nil {
-		return time.Time{}, line, false
-	}
-	return timestamp.UTC(), line[min(len(prefix)+1, len(line)):], true
 }
 
 // appendMessage appends raw to dst as valid UTF-8, at most MaxMessage bytes of it and no half character, and returns

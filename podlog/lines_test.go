@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 	"unicode/utf8"
 )
 
@@ -66,31 +65,6 @@ func readLines(t *testing.T, r io.Reader) (lines []string, dropped []int) {
 	}
 }
 
-func TestSplitTimestamp(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
-	for line, want := range map[string]struct {
-		timestamp time.Time
-		message   string
-		ok        bool
-	}{
-		"2026-01-02T03:04:05.000000678Z a b":      {at, "a b", true},
-		"2026-01-02T03:04:05.000000678Z ":         {at, "", true},
-		"2026-01-02T03:04:05.000000678Z":          {at, "", true},
-		"2026-01-02T03:04:05.000000678Z  a":       {at, " a", true},
-		"2026-01-02T05:04:05.000000678+02:00 a":   {at, "a", true},
-		"2026-01-02 a":                            {time.Time{}, "2026-01-02 a", false},
-		"unable to retrieve container logs":       {time.Time{}, "unable to retrieve container logs", false},
-		"":                                        {time.Time{}, "", false},
-		" ":                                       {time.Time{}, " ", false},
-		strings.Repeat("2", 2*maxPrefix) + " end": {time.Time{}, strings.Repeat("2", 2*maxPrefix) + " end", false},
-	} {
-		timestamp, message, ok := splitTimestamp([]byte(line))
-		if !timestamp.Equal(want.timestamp) || string(message) != want.message || ok != want.ok {
-			t.Errorf("%.60q: got %v, %q, %v", line, timestamp, message, ok)
-		}
-	}
-}
-
 func TestAppendMessage(t *testing.T) {
 	x := strings.Repeat("x", MaxMessage-1)
 	for _, test := range []struct {
@@ -134,7 +108,7 @@ func FuzzLines(f *testing.F) {
 			if len(line)+dropped != len(full) && len(full) <= maxLine || !bytes.HasPrefix(full, line) {
 				t.Fatalf("line %d: got %d bytes and %d dropped of %d", i, len(line), dropped, len(full))
 			}
-			_, message, _ := splitTimestamp(line)
+			_, message := new(stampReader).split(line)
 			text, taken := appendMessage(nil, message)
 			if !utf8.Valid(text) || len(text) > MaxMessage || taken > len(message) {
 				t.Fatalf("line %d: bad message of %d bytes, %d taken of %d", i, len(text), taken, len(message))

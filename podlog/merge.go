@@ -1,47 +1,129 @@
 package podlog
 
-import "slices"
+import (
+	"math"
+	"time"
+)
 
-// mergeLines puts the lines of several containers into the order of their timestamps, as far as that leaves each
-// container's lines in the order in which they came.
-func mergeLines(chunks []chunk) []Line {
-	var sources [][][]Line
-	index := map[sourceKey]int{}
-	total := 0
-	for _, c := range chunks {
-		if len(c.lines) == 0 {
-			continue
+// take moves into b what may go now, and returns when to look again; zero means when the queue has changed.
+func (q *queue) take(b *batchBuilder) (again time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	defer q.removeRetired()
+	for {
+		q.takeNotices(b, now)
+		if b.full {
+			return time.Time{}
 		}
-		i, ok := index[c.key]
-		if !ok {
-			i = len(sources)
-			index[c.key] = i
-			sources = append(sources, nil)
+		first, limit := q.earliest()
+		if first == nil {
+			b.ended = q.closed
+			return time.Time{}
 		}
-		sources[i] = append(sources[i], c.lines)
-		total += len(c.lines)
+		if due := q.due(first); due.After(now) {
+			return due
+		}
+		q.takeLines(b, first, limit, now)
 	}
-	lines := make([]Line, 0, total)
-	for len(sources) > 1 {
-		earliest := 0
-		for i, parts := range sources {
-			if parts[0][0].Timestamp.Before(sources[earliest][0][0].Timestamp) {
-				earliest = i
+}
+
+// takeNotices moves the notices that stand before each lane's next line.
+func (q *queue) takeNotices(b *batchBuilder, now time.Time) {
+	for _, l := range q.lanes {
+		for !l.empty() && len(l.chunks[0].lines) == 0 {
+			c := l.chunks[0]
+			if !b.addNotice(l, c) {
+				return
 			}
-		}
-		parts := sources[earliest]
-		lines = append(lines, parts[0][0])
-		if parts[0] = parts[0][1:]; len(parts[0]) > 0 {
-			continue
-		}
-		if sources[earliest] = parts[1:]; len(parts) == 1 {
-			sources = slices.Delete(sources, earliest, earliest+1)
+			q.removeFirst(l, now)
+			q.shrink(l, c.size)
 		}
 	}
-	for _, parts := range sources {
-		for _, part := range parts {
-			lines = append(lines, part...)
+}
+
+// earliest returns the lane whose next line has the earliest timestamp, and up to which timestamp it stays so.
+func (q *queue) earliest() (first *lane, limit int64) {
+	limit = math.MaxInt64
+	for _, l := range q.lanes {
+		c := l.line()
+		switch {
+		case c == nil:
+		case first == nil:
+			first = l
+		case c.positions[0].nanos < first.chunks[0].positions[0].nanos:
+			limit = first.chunks[0].positions[0].nanos
+			first = l
+		default:
+			limit = min(limit, c.positions[0].nanos)
 		}
 	}
-	return lines
+	return first, limit
+}
+
+// due returns when the next line of a lane may go although others may yet bring earlier ones. A lane that has been
+// silent will hardly bring a line that is older than the window, so that nothing written before that is held back.
+func (q *queue) due(first *lane) time.Time {
+	var silent time.Time
+	for _, l := range q.lanes {
+		if l != first && l.active && l.empty() && l.silentSince.After(silent) {
+			silent = l.silentSince
+		}
+	}
+	c := first.chunks[0]
+	if silent.IsZero() || q.crowded(c) {
+		return time.Time{}
+	}
+	since := time.Unix(0, c.positions[0].nanos)
+	if since.Before(silent) {
+		since = silent
+	}
+	if since.After(c.arrived) {
+		since = c.arrived
+	}
+	return since.Add(ReorderWindow)
+}
+
+// crowded reports whether a line must not be held back, because others could not come in, or would be dropped.
+func (q *queue) crowded(c *chunk) bool {
+	if c.live {
+		return q.size > MaxWaiting/2
+	}
+	return q.size > MaxWaiting-maxChunkBytes
+}
+
+// takeLines moves lines of a lane's first chunk, the first one in any case, and others up to the timestamp limit.
+func (q *queue) takeLines(b *batchBuilder, l *lane, limit int64, now time.Time) {
+	c := l.chunks[0]
+	n, size := 0, 0
+	for n < len(c.lines) && (n == 0 || c.positions[n].nanos <= limit) && b.addLine(l, c, n) {
+		size += lineOverhead + len(c.lines[n].Message)
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	l.mark = mark{run: c.mark.run, restarts: c.mark.restarts, position: c.positions[n-1]}
+	c.lines, c.positions = c.lines[n:], c.positions[n:]
+	c.size -= size
+	if len(c.lines) == 0 {
+		if !c.live {
+			q.history--
+		}
+		q.removeFirst(l, now)
+	}
+	q.shrink(l, size)
+}
+
+// cursor says where the reader stands.
+func (q *queue) cursor(target uint64, begun time.Time) string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := newCursorEncoder(target, begun, len(q.lanes))
+	for _, l := range q.lanes {
+		if l.container != "" {
+			e.add(l.key, l.mark)
+		}
+	}
+	return e.String()
 }

@@ -1,9 +1,15 @@
 // Package podlog streams the logs of pods: of one pod, of a Job's pods, or of all that a label selector matches.
 //
 // A Streamer asks a Source which pods there are and follows each container in a goroutine of its own. A follower reads
-// one run of its container after the other, takes a broken log up again behind the last line it has seen, and hands
-// lines over in chunks. Stream.Next packs chunks into batches as the reader asks for them. The queue between is
-// bounded: a slow reader slows the followers, and through them the kubelets, and loses nothing.
+// one run of its container after the other, takes a broken log up again behind the last line it has seen, and puts
+// lines into a queue in chunks. Stream.Next merges them into batches as the reader asks for them.
+//
+// The queue is bounded. A reader who is slower than the logs holds back, through the followers, the kubelets while they
+// bring what had been written before they were asked: that is never lost. What comes live does not wait for the reader;
+// the oldest of it is dropped, and counted.
+//
+// Each batch has a cursor, which holds the position of the last line of every container; it says what was read, not what
+// is to be read, and so goes on anywhere. Whatever could not be read, or may not have been, is told as a notice.
 package podlog
 
 import "time"
@@ -23,6 +29,10 @@ const (
 	MaxBatchBytes = 256 << 10
 	// BatchWindow is how long a Batch waits for more after its first line or notice.
 	BatchWindow = 20 * time.Millisecond
+	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory.
+	MaxWaiting = 1 << 20
+	// ReorderWindow is how long a line waits for earlier ones of other containers.
+	ReorderWindow = 250 * time.Millisecond
 	// JobWait is how long a stream waits for a Job's first pod.
 	JobWait = 60 * time.Second
 )
@@ -47,14 +57,18 @@ type Input struct {
 	Previous bool
 	// Include and Exclude are RE2 expressions of at most MaxExpression bytes that a message must and must not match.
 	Include, Exclude *string
+	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container and
+	// Previous: the stream goes on right behind that batch. TailLines and Since then say where that one had begun.
+	After *string
 }
 
-// Batch is what is delivered at once. The lines of one container are in the order in which they were written; between
-// containers the order follows the timestamps within a batch. Neither slice is nil.
+// Batch is what is delivered at once. The lines of one container are in the order in which they were written; lines of
+// several containers are in the order of their timestamps as far as ReorderWindow allows. GAP and DROPPED stand before
+// all lines of their container in the batch. Neither slice is nil.
 type Batch struct {
 	Lines   []Line
 	Notices []Notice
-	// Cursor stands behind the last line of this batch, for every container of the stream.
+	// Cursor stands behind this batch, for every container of the stream; Input.After takes it, in any process.
 	Cursor string
 }
 
@@ -91,4 +105,10 @@ const (
 	Waiting NoticeKind = "WAITING"
 	// Ended comes after the last line of a run that has ended.
 	Ended NoticeKind = "ENDED"
+	// Resumed says that a log whose connection broke goes on behind its last line, or a stream behind Input.After.
+	Resumed NoticeKind = "RESUMED"
+	// Gap says that lines may be missing from here on, and why.
+	Gap NoticeKind = "GAP"
+	// Dropped counts lines that were left out here because the reader was too slow.
+	Dropped NoticeKind = "DROPPED"
 )

@@ -1,43 +1,70 @@
 package podlog
 
-import "time"
+import "hash/crc32"
 
-// position is how far a container's log has been read: up to, and with, the count-th line at a timestamp. Lines at an
-// earlier timestamp are behind it.
+// position names the last line that was read of a run's log. The zero position stands before the first line.
 type position struct {
-	timestamp time.Time
-	count     int
+	// nanos is the line's timestamp, in nanoseconds since 1970; 0 when lines have none.
+	nanos int64
+	// count is the line's place, from 1, among neighbours of the same timestamp.
+	count uint32
+	// sum is a checksum of the line: what stands at its place after a rotation is another line.
+	sum uint32
+	// ahead is how much later the latest timestamp before the line is: 0 unless the clock was set back.
+	ahead int64
+	// cut means that count began within lines of the same timestamp, as the last lines of a log may.
+	cut bool
 }
 
-// advance moves p behind a line that was read after all others. A line that the container runtime wrote late, with a
-// timestamp before p's, leaves p where it is.
-func (p *position) advance(timestamp time.Time) {
-	switch timestamp.Compare(p.timestamp) {
-	case 1:
-		*p = position{timestamp: timestamp, count: 1}
-	case 0:
+// isZero reports whether p stands before the first line.
+func (p position) isZero() bool { return p.count == 0 }
+
+// latest is the latest timestamp up to p.
+func (p position) latest() int64 { return p.nanos + p.ahead }
+
+// advance moves p to the next line.
+func (p *position) advance(nanos int64, sum uint32) {
+	latest := p.latest()
+	if nanos == p.nanos {
 		p.count++
+	} else {
+		p.nanos, p.count, p.cut = nanos, 1, p.cut && p.count == 0
 	}
+	p.ahead, p.sum = max(0, latest-nanos), sum
 }
 
-// overlap tells which lines of a log that was opened again have been read before: the log starts anew at some moment
-// before position.
-type overlap struct {
-	position position
-	seen     int
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(message []byte) uint32 { return crc32.Checksum(message, castagnoli) }
+
+// search finds a position in a log that was opened again somewhere before it. The lines up to it were read before.
+type search struct {
+	want position
+	at   position
+	// over means that what comes is new.
+	over bool
 }
 
-// covers reports whether the next line, at timestamp, has been read before.
-func (o *overlap) covers(timestamp time.Time) bool {
-	switch timestamp.Compare(o.position.timestamp) {
-	case -1:
-		return true
-	case 0:
-		o.seen++
-		return o.seen <= o.position.count
-	default:
-		// Everything from here on is new, also a late line with an earlier timestamp.
-		o.position = position{}
-		return false
+func newSearch(want position) search { return search{want: want, over: want.isZero()} }
+
+// isNew reports whether a line follows the position. lost is set when it does and the line of the position was not
+// there, so that others between the two may be missing.
+func (s *search) isNew(nanos int64, sum uint32) (isNew, lost bool) {
+	switch {
+	case s.over:
+		return true, false
+	case s.passes(nanos):
+		s.over = true
+		return true, true
+	case nanos == 0 && s.want.nanos != 0:
+		// The end of a line whose beginning lies before the moment that the log was opened at.
+		return false, false
 	}
+	s.at.advance(nanos, sum)
+	s.over = nanos == s.want.nanos && sum == s.want.sum &&
+		(s.at.count == s.want.count || s.want.cut && s.at.count > s.want.count)
+	return false, false
 }
+
+// passes reports whether a line of that timestamp can only come after the position.
+func (s *search) passes(nanos int64) bool { return s.over || nanos > s.want.latest() }

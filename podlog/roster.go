@@ -17,10 +17,11 @@ type roster struct {
 	hadPods bool
 	first   bool
 	// jobWait fails the stream when its Job has no pod for too long.
-	jobWait *time.Timer
-	members map[sourceKey]*member
-	// gone holds the containers of deleted pods that cursors still speak of.
-	gone []sourceKey
+	jobWait     *time.Timer
+	waitedSince time.Time
+	members     map[sourceKey]*member
+	// lane is that of the stream as a whole.
+	lane *lane
 
 	mu     sync.Mutex
 	active int
@@ -33,11 +34,14 @@ type roster struct {
 // member is the roster's end of a follower.
 type member struct {
 	*statusBox
+	lane  *lane
 	ended chan struct{}
 }
 
 func newRoster(st *Stream) *roster {
-	return &roster{st: st, first: true, members: map[sourceKey]*member{}}
+	r := &roster{st: st, first: true, members: map[sourceKey]*member{}, lane: &lane{room: make(chan struct{}, 1)}}
+	st.queue.add(r.lane)
+	return r
 }
 
 // close is called when the watch has ended.
@@ -82,6 +86,7 @@ func (r *roster) onePod(pods []Pod) []Pod {
 
 // update tells the followers what has changed, and starts one for each container that is new.
 func (r *roster) update(pods []Pod) error {
+	begins := r.st.begin(len(pods) > 0)
 	present := map[sourceKey]bool{}
 	var added []*follower
 	for _, pod := range pods {
@@ -94,8 +99,8 @@ func (r *roster) update(pods []Pod) error {
 			status := containerStatus{Container: c, over: pod.Finished}
 			if m, ok := r.members[key]; ok {
 				m.set(status)
-			} else {
-				added = append(added, r.newFollower(pod.Name, key, status))
+			} else if f := r.newMember(pod.Name, key, status, begins); f != nil {
+				added = append(added, f)
 			}
 		}
 	}
@@ -104,30 +109,10 @@ func (r *roster) update(pods []Pod) error {
 			m.set(containerStatus{Container: m.get().Container, over: true, gone: true})
 		}
 	}
+	if r.first {
+		r.tellAbsent(present)
+	}
 	return r.start(added)
-}
-
-func (r *roster) newFollower(pod string, key sourceKey, status containerStatus) *follower {
-	f := &follower{
-		source: r.st.source,
-		plan:   r.st.plan,
-		logger: r.st.logger,
-		pod:    pod,
-		name:   status.Name,
-		key:    key,
-		status: newStatusBox(status),
-		send:   r.st.send,
-	}
-	if r.first || !r.st.plan.follow {
-		if status.Run.ID != "" {
-			f.tail = r.st.plan.tail
-		}
-		if !r.st.plan.previous && status.Previous.ID != status.Run.ID {
-			// What had ended before the stream began is not asked for.
-			f.lastRead = status.Previous.ID
-		}
-	}
-	return f
 }
 
 func (r *roster) start(added []*follower) error {
@@ -138,8 +123,7 @@ func (r *roster) start(added []*follower) error {
 			"with container, with a more specific selector, or by naming one pod", n, MaxContainers)
 	}
 	for _, f := range added {
-		m := &member{statusBox: f.status, ended: make(chan struct{})}
-		r.members[f.key] = m
+		m := r.members[f.lane.key]
 		r.active++
 		r.st.followers.Go(func() { r.follow(f, m) })
 	}
@@ -151,6 +135,7 @@ func (r *roster) follow(f *follower, m *member) {
 	if err := f.run(r.st.ctx); err != nil {
 		r.st.fail(err)
 	}
+	r.st.queue.activate(m.lane, false)
 	close(m.ended)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,22 +152,9 @@ func (r *roster) forgetGone() {
 		select {
 		case <-m.ended:
 			delete(r.members, key)
-			r.gone = append(r.gone, key)
+			r.st.queue.retire(m.lane)
 		default:
 		}
-	}
-	for len(r.gone) > 0 && r.offer(chunk{key: r.gone[0], forget: true}) {
-		r.gone = r.gone[1:]
-	}
-}
-
-// offer queues a chunk unless the queue is full.
-func (r *roster) offer(c chunk) bool {
-	select {
-	case r.st.chunks <- c:
-		return true
-	default:
-		return false
 	}
 }
 

@@ -68,8 +68,10 @@ type Container struct {
 // Run is one run of a container, from its start to its exit.
 type Run struct {
 	// ID is the container runtime's, unique to the run.
-	ID      string
-	Running bool
+	ID string
+	// Restarts is how many runs of the container came before.
+	Restarts int
+	Running  bool
 	// ExitCode and Reason are set when it has ended.
 	ExitCode int
 	Reason   string
@@ -78,7 +80,10 @@ type Run struct {
 // LogRequest says which log to open, and from where.
 type LogRequest struct {
 	Namespace, Pod, Container string
-	Follow, Previous          bool
+	// Run is the ID of the run whose log is wanted. A cluster gives that of the current run, or of the previous one,
+	// whichever that is by then; a source that shares logs knows by it which requests want the same one.
+	Run              string
+	Follow, Previous bool
 	// Tail is how many last lines to begin with; nil means all.
 	Tail *int
 	// Since leaves out earlier lines, when it is not zero. A source may cut it to the second.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // fakeSource is a cluster of one target.
@@ -105,7 +107,8 @@ func (l *hangingLog) Close() error {
 	return l.read.Close()
 }
 
-// replies answers the requests for each container's log in order; the last reply is repeated.
+// replies answers the requests for each container's log in order; the last reply is repeated, and
+// so is each one to the question what its last line is.
 func replies(byContainer map[string][]func() (io.ReadCloser, error)) func(LogRequest) (io.ReadCloser, error) {
 	var mu sync.Mutex
 	asked := map[string]int{}
@@ -118,6 +121,9 @@ func replies(byContainer map[string][]func() (io.ReadCloser, error)) func(LogReq
 			return nil, fmt.Errorf("unexpected request for %s", key)
 		}
 		i := min(asked[key], len(list)-1)
+		if req.Tail != nil && *req.Tail == 1 && asked[key] > 0 {
+			return list[min(asked[key], len(list))-1]() // whether the log was read to its end
+		}
 		asked[key]++
 		return list[i]()
 	}
@@ -136,7 +142,8 @@ func at(ms int, message string) string {
 	return start.Add(time.Duration(ms)*time.Millisecond).Format("2006-01-02T15:04:05.000000000Z07:00") + " " + message + "\n"
 }
 
-var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+// start is before the time that a synctest bubble begins with: what is written then is history.
+var start = time.Date(1999, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func running(id string) Container { return Container{Name: "app", Run: Run{ID: id, Running: true}} }
 
@@ -162,7 +169,11 @@ func ptr[T any](v T) *T { return &v }
 
 func podInput() Input { return Input{Namespace: "default", Pod: ptr("web"), Follow: true} }
 
-func newTestStreamer(source Source) *Streamer { return New(source, slog.New(slog.DiscardHandler)) }
+func newTestStreamer(source Source) *Streamer {
+	return New(Options{
+		Source: source, Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
+}
 
 // startStream starts a stream that ends with the test.
 func startStream(t *testing.T, source Source, in Input) *Stream {

@@ -29,6 +29,11 @@ func (s containerStatus) find(id string) (run Run, previous, ok bool) {
 	}
 }
 
+// hadEnded reports whether the run of that id is known to have ended by itself, before its pod was deleted.
+func (s containerStatus) hadEnded(id string) bool {
+	return s.Run.ID == id && !s.Run.Running || s.Run.ID != id && s.Previous.ID == id
+}
+
 // running reports whether the run of that id goes on.
 func (s containerStatus) running(id string) bool {
 	run, _, ok := s.find(id)

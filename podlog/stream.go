@@ -9,22 +9,13 @@ import (
 	"time"
 )
 
-// Streamer starts streams of logs.
-type Streamer struct {
-	source Source
-	logger *slog.Logger
-}
-
-// New returns a Streamer that reads from source. The logger is told, at debug level, what callers need not know.
-func New(source Source, logger *slog.Logger) *Streamer {
-	return &Streamer{source: source, logger: logger}
-}
-
 // Stream is a running stream of logs. Next must not be called by two goroutines at once.
 type Stream struct {
-	source Source
-	plan   *plan
-	logger *slog.Logger
+	source  Source
+	plan    *plan
+	logger  *slog.Logger
+	metrics *Metrics
+	queue   *queue
 
 	// ctx is that of the followers. The watch has one below it, which stopWatch ends when the stream is complete.
 	ctx       context.Context
@@ -33,48 +24,36 @@ type Stream struct {
 	started   chan struct{}
 	done      chan struct{}
 	followers sync.WaitGroup
-	// chunks is closed when the stream has ended.
-	chunks chan chunk
-	batcher
+	// closed is called when all of these have ended.
+	closed func()
 
 	mu  sync.Mutex
 	err error
+	// begunAt is when it was known what the stream, or the one that it goes on with, begins with; zero before.
+	begunAt time.Time
 }
 
-// Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
-// (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does;
-// the caller calls Close in any case.
-func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
-	plan, err := newPlan(in)
-	if err != nil {
-		return nil, err
-	}
+func newStream(ctx context.Context, plan *plan, s *Streamer) *Stream {
 	ctx, cancel := context.WithCancel(ctx)
 	watchCtx, stopWatch := context.WithCancel(ctx)
-	chunks := make(chan chunk, queuedChunks)
 	st := &Stream{
-		source:    s.source,
+		source:    s.Source,
 		plan:      plan,
-		logger:    s.logger.With("namespace", plan.target.Namespace),
+		logger:    s.Log.With("namespace", plan.target.Namespace),
+		metrics:   s.Metrics,
+		queue:     newQueue(s.Metrics),
 		ctx:       ctx,
 		cancel:    cancel,
 		stopWatch: stopWatch,
+		closed:    s.closed,
 		started:   make(chan struct{}),
 		done:      make(chan struct{}),
-		chunks:    chunks,
-		batcher:   batcher{chunks: chunks, marks: map[sourceKey]mark{}},
+	}
+	if plan.after != nil {
+		st.begunAt = plan.after.begun
 	}
 	go st.run(watchCtx)
-	select {
-	case <-st.started:
-	case <-st.done:
-	}
-	select {
-	case <-st.started:
-		return st, nil
-	default:
-		return nil, st.failure()
-	}
+	return st
 }
 
 // Next returns the next batch, which has at least one line or notice. At the end of the stream it returns io.EOF, or
@@ -101,6 +80,7 @@ func (st *Stream) Close() {
 // run watches until the stream is complete or fails, then waits for the followers.
 func (st *Stream) run(ctx context.Context) {
 	defer close(st.done)
+	defer st.closed()
 	defer st.cancel()
 	roster := newRoster(st)
 	err := st.source.WatchPods(ctx, st.plan.target, roster.reconcile)
@@ -112,18 +92,25 @@ func (st *Stream) run(ctx context.Context) {
 	if err := st.ctx.Err(); err != nil {
 		st.fail(err)
 	}
-	close(st.chunks)
+	st.queue.close()
 }
 
-// send queues a chunk; it blocks while the queue is full.
-func (st *Stream) send(ctx context.Context, c chunk) error {
-	c.arrived = time.Now()
-	select {
-	case st.chunks <- c:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// begin is called with each look at the pods, and reports whether it is with these that the stream begins: with those
+// of the first look, or when it follows nothing, of the first that has any.
+func (st *Stream) begin(hasPods bool) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.begunAt.IsZero() || !hasPods && !st.plan.follow {
+		return false
 	}
+	st.begunAt = time.Now()
+	return true
+}
+
+func (st *Stream) begun() time.Time {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.begunAt
 }
 
 // fail ends the stream with err, unless it has failed already.

@@ -15,6 +15,7 @@ import (
 // reading of its times.
 func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	b = appendString(b, j.ID)
+	b = appendString(b, j.Namespace)
 	b = appendReference(b, &j.Image)
 	b = appendReference(b, &j.Destination)
 	b = appendString(b, string(j.Phase))
@@ -41,6 +42,7 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 	d := decoder{rest: string(data)}
 	read := Job{
 		ID:          d.string(),
+		Namespace:   d.string(),
 		Image:       d.reference(),
 		Destination: d.reference(),
 		Phase:       Phase(d.string()),

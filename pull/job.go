@@ -30,7 +30,9 @@ func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Cance
 
 // Job is the state of a pull at one moment. A Job that has been handed out is never changed: a new state is a new Job.
 type Job struct {
-	ID          string
+	ID string
+	// Namespace is that of the Kubernetes Job.
+	Namespace   string
 	Image       ImageReference
 	Destination ImageReference
 	Phase       Phase
@@ -56,6 +58,14 @@ func (j *Job) RevisionID() string {
 	}
 	return j.Position.String()
 }
+
+// Log tells where the log of the copier is.
+func (j *Job) Log() LogSource {
+	return LogSource{Namespace: j.Namespace, Job: j.ID, Container: ContainerName}
+}
+
+// LogSource names the logs of a Job's container.
+type LogSource struct{ Namespace, Job, Container string }
 
 // Progress tells how far the current attempt has come.
 type Progress struct {

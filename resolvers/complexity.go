@@ -10,7 +10,7 @@ const (
 	// of failed pulls with all fields nearly twice.
 	maxComplexity = 50_000
 	// wholePull is what a pull with all fields costs, and some of them twice.
-	wholePull = 60
+	wholePull = 70
 )
 
 // perActive is the cost, in what costs returns, of one for each active pull. How many there are when an operation is

@@ -1,0 +1,61 @@
+package kube
+
+import (
+	"bytes"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"k8s.io/client-go/rest"
+
+	"pullwatch/podlog"
+)
+
+// TestLogsThatAreNotRead checks that little of them is taken in, and that they do not keep others from being read.
+func TestLogsThatAreNotRead(t *testing.T) {
+	const logs, size = 20, 1 << 20
+	text := bytes.Repeat([]byte("2026-01-02T03:04:05.000000000Z a line\n"), size/38)
+	var sent atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stalled := r.URL.Query().Get("container") == "stalled"
+		for rest := text; len(rest) > 0 && r.Context().Err() == nil; rest = rest[min(len(rest), 1<<10):] {
+			n, _ := w.Write(rest[:min(len(rest), 1<<10)])
+			if stalled {
+				sent.Add(int64(n))
+			}
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	client, err := NewLogClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := NewPodLogs(client)
+	open := func(container string) io.ReadCloser {
+		log, err := source.OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web", Container: container, Follow: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	for range logs {
+		defer open("stalled").Close()
+	}
+	for range logs {
+		log := open("read")
+		if got, err := io.ReadAll(log); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("%d bytes of %d, %v", len(got), len(text), err)
+		}
+		log.Close()
+	}
+	// A server buffers a few kilobytes before it waits for the client.
+	if limit := int64(logs * (logWindow + 16<<10)); sent.Load() > limit {
+		t.Errorf("%d bytes have been sent of %d logs that nobody reads", sent.Load(), logs)
+	}
+}

@@ -1,0 +1,91 @@
+// Package logshare lets many streams of pod logs share what they ask a cluster for. It wraps a podlog.Source and is one:
+// all who watch the same pods share one watch, and those who follow the same run of a container share one request for
+// its log. What each of them gets is what a request of its own would have brought.
+//
+// An upstream is a request for the log of a run, read into a ring of its most recent lines by a goroutine, its pump. A
+// reader whose request begins within the ring reads from there. For any other, the run gets another upstream beside the
+// first; its readers move to the first one as soon as the ring there holds the lines that they have come to, and an
+// upstream that has lost its last reader is closed. The fastest reader of an upstream sets its pace, so that a single
+// slow reader holds the cluster back as it would without sharing, and a reader that is slower than others fails once the
+// ring has moved past it.
+//
+// Lines are told apart by their timestamps, which are expected to rise. Where a clock steps back, readers still get
+// every line that their upstream brings. Only lines that a cluster leaves out, because they are dated before the Since
+// of the request that is shared, are lost to readers that asked for earlier ones.
+package logshare
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"pullwatch/podlog"
+)
+
+// Source shares what it asks another podlog.Source for. Nothing of it is left when all who use it have left.
+type Source struct {
+	source  podlog.Source
+	metrics *Metrics
+	budget  *budget
+
+	mu      sync.Mutex
+	watches map[podlog.Target]*watch
+	runs    map[runKey]*run
+}
+
+var _ podlog.Source = (*Source)(nil)
+
+// New returns a Source that asks source.
+func New(source podlog.Source, metrics *Metrics) *Source {
+	return &Source{
+		source:  source,
+		metrics: metrics,
+		budget:  newBudget(),
+		watches: map[podlog.Target]*watch{},
+		runs:    map[runKey]*run{},
+	}
+}
+
+// OpenLog implements podlog.Source. It shares requests that follow a known run; for them Since is cut to the second, and
+// where Tail begins is counted at a moment up to a second ago. A shared log fails with an error that may pass when its
+// reader was too slow for it.
+func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+	if !req.Follow || req.Previous || req.Run == "" {
+		return s.openAlone(ctx, req)
+	}
+	req.Since = req.Since.Truncate(time.Second)
+	run := s.enter(req)
+	r := run.read(ctx, req)
+	if r == nil {
+		s.leave(run)
+		return s.openAlone(ctx, req)
+	}
+	if err := r.awaitOpen(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// openAlone passes a request through.
+func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+	s.metrics.private.Inc()
+	log, err := s.source.OpenLog(ctx, req)
+	if err != nil {
+		s.metrics.private.Dec()
+		return nil, err
+	}
+	return &privateLog{ReadCloser: log, closed: sync.OnceFunc(s.metrics.private.Dec)}, nil
+}
+
+// privateLog is a log that one reader has for itself.
+type privateLog struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (l *privateLog) Close() error {
+	l.closed()
+	return l.ReadCloser.Close()
+}

@@ -1,0 +1,42 @@
+package logshare
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics counts what is shared. The share of requests that a cluster was spared is saved / (saved + those that it got).
+type Metrics struct {
+	watches, shared, private, readers, ringBytes prometheus.Gauge
+	watchesSaved, logsSaved, overruns            prometheus.Counter
+}
+
+// NewMetrics returns Metrics that are registered with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		r.MustRegister(g)
+		return g
+	}
+	upstreams := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "pullwatch_log_upstreams",
+		Help: "Requests for logs that are open, by kind: shared (the first that follows its run of a container), " +
+			"private (of a reader whose position the shared one does not have, or that is not followed).",
+	}, []string{"kind"})
+	saved := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pullwatch_log_requests_saved_total",
+		Help: "Requests that did not have to be made because another one could be shared, by kind: watch (for pods), log.",
+	}, []string{"kind"})
+	overruns := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pullwatch_log_overruns_total",
+		Help: "How often a reader of a shared log fell so far behind the fastest one that it had to open the log anew.",
+	})
+	r.MustRegister(upstreams, saved, overruns)
+	return &Metrics{
+		watches:      gauge("pullwatch_log_watches", "Watches for the pods whose logs are streamed that are open."),
+		readers:      gauge("pullwatch_log_readers", "Readers of followed logs."),
+		ringBytes:    gauge("pullwatch_log_ring_bytes", "Bytes that are kept of shared logs."),
+		shared:       upstreams.WithLabelValues("shared"),
+		private:      upstreams.WithLabelValues("private"),
+		watchesSaved: saved.WithLabelValues("watch"),
+		logsSaved:    saved.WithLabelValues("log"),
+		overruns:     overruns,
+	}
+}

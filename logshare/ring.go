@@ -1,0 +1,195 @@
+package logshare
+
+import (
+	"bytes"
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxLines bounds the index of a ring, whose lines may be short.
+const maxLines = 32 << 10
+
+// Timestamps of no line: noTime is before, anyTime after all of them.
+const (
+	noTime  = math.MinInt64
+	anyTime = math.MaxInt64
+)
+
+// ring holds the most recent part of an upstream. Positions in it are in bytes from the upstream's beginning. What it
+// holds does not change, so that readers may copy what they have been handed while the ring moves on.
+type ring struct {
+	// blocks have blockSize bytes each; the first one begins at start, and head is where the last one is filled to.
+	blocks      [][]byte
+	start, head int64
+	// lines are those that begin within the ring.
+	lines []line
+	// count is the number of lines since the upstream's beginning.
+	count int
+	// granted is how many blocks the budget has granted.
+	granted int
+	// before is the latest timestamp that a line before the ring may have, or noTime when there is none.
+	before int64
+	scan   scanner
+	// bytes counts those of the blocks of all rings.
+	bytes prometheus.Gauge
+}
+
+func newRing(before int64, bytes prometheus.Gauge) ring {
+	return ring{granted: minBlocks, before: before, scan: newScanner(), bytes: bytes}
+}
+
+// mustEvict reports whether the oldest block must go before more can come in. mayGrow is asked for each block beyond
+// minBlocks.
+func (r *ring) mustEvict(mayGrow func() bool) bool {
+	switch {
+	case r.free() > 0:
+		return false
+	case len(r.lines) > maxLines && len(r.blocks) >= minBlocks:
+		return true
+	case len(r.blocks) < r.granted:
+		return false
+	case r.granted < maxBlocks && mayGrow():
+		r.granted++
+		return false
+	default:
+		return true
+	}
+}
+
+// space returns where to put what comes next. While it is being filled, the ring may be read.
+func (r *ring) space() []byte {
+	if r.free() == 0 {
+		r.blocks = append(r.blocks, make([]byte, blockSize))
+		r.bytes.Add(blockSize)
+	}
+	return r.blocks[len(r.blocks)-1][blockSize-r.free():]
+}
+
+// free is how many bytes of the last block are not filled.
+func (r *ring) free() int64 { return r.start + int64(len(r.blocks))*blockSize - r.head }
+
+// evict drops the oldest block.
+func (r *ring) evict() {
+	r.blocks = r.blocks[1:]
+	r.start += blockSize
+	r.bytes.Sub(blockSize)
+	gone := r.lineAt(r.start)
+	for _, l := range r.lines[:gone] {
+		r.before = max(r.before, l.time)
+	}
+	r.lines = r.lines[gone:]
+}
+
+// add takes in n bytes that have been put into space.
+func (r *ring) add(n int) {
+	known := len(r.lines)
+	r.lines = r.scan.scan(r.piece(r.head, r.head+int64(n)), r.lines)
+	r.head += int64(n)
+	r.count += len(r.lines) - known
+	if r.before == anyTime && len(r.lines) > 0 {
+		r.before = r.lines[0].time
+	}
+}
+
+// finish is called at the end of the upstream.
+func (r *ring) finish() { r.lines = r.scan.finish(r.lines) }
+
+// whole is where the last line ends that has come in full.
+func (r *ring) whole() int64 { return r.scan.lineStart }
+
+// dated is up to where the timestamps of lines are known.
+func (r *ring) dated() int64 {
+	if r.scan.found {
+		return r.head
+	}
+	return r.scan.lineStart
+}
+
+// lineAt returns the index of the first line that begins at position or later.
+func (r *ring) lineAt(position int64) int {
+	return sort.Search(len(r.lines), func(i int) bool { return r.lines[i].start >= position })
+}
+
+// beginsLine reports whether a line begins at position, or the next one will.
+func (r *ring) beginsLine(position int64) bool {
+	i := r.lineAt(position)
+	return position == r.whole() || i < len(r.lines) && r.lines[i].start == position
+}
+
+// wholeLines returns the lines that have come in full.
+func (r *ring) wholeLines() []line { return r.lines[:r.lineAt(r.whole())] }
+
+// lineEnd returns where lines[i] ends, or what has come of it.
+func (r *ring) lineEnd(i int) int64 {
+	if i+1 < len(r.lines) {
+		return r.lines[i+1].start
+	}
+	if r.scan.found {
+		return r.head
+	}
+	return r.whole()
+}
+
+// piece returns the bytes from one position to another, as far as they are in one block.
+func (r *ring) piece(from, to int64) []byte {
+	block := (from - r.start) / blockSize
+	begin := r.start + block*blockSize
+	return r.blocks[block][from-begin : min(to-begin, blockSize)]
+}
+
+// sameBytes compares n bytes at a position of each ring.
+func sameBytes(a *ring, atA int64, b *ring, atB, n int64) bool {
+	for n > 0 {
+		x, y := a.piece(atA, atA+n), b.piece(atB, atB+n)
+		m := min(len(x), len(y))
+		if !bytes.Equal(x[:m], y[:m]) {
+			return false
+		}
+		atA, atB, n = atA+int64(m), atB+int64(m), n-int64(m)
+	}
+	return true
+}
+
+// find returns where in r the line begins that begins at position in other: behind the same lines of one timestamp,
+// which stand behind the same line of an earlier one. ok is false when r does not hold these lines, when they are not in
+// the part of r in which timestamps rise, or when no line begins at position.
+func (r *ring) find(other *ring, position int64) (_ int64, ok bool) {
+	if !other.beginsLine(position) {
+		return 0, false
+	}
+	last := other.lineAt(position) - 1
+	first := last
+	for first > 0 && other.lines[first-1].time == other.lines[last].time {
+		first--
+	}
+	if first < 1 || last-first >= maxSameTime {
+		return 0, false
+	}
+	lines := r.wholeLines()
+	ordered := r.lineAt(r.scan.ordered)
+	if ordered >= len(lines) {
+		return 0, false
+	}
+	lines = lines[ordered:]
+	i, found := slices.BinarySearchFunc(lines, other.lines[last].time, func(l line, time int64) int {
+		return cmp.Compare(l.time, time)
+	})
+	i--
+	n := last - first + 2
+	if !found || i < 0 || i+n > len(lines) {
+		return 0, false
+	}
+	begin, end := lines[i].start, r.lineEnd(ordered+i+n-1)
+	otherBegin := other.lines[first-1].start
+	if end-begin != position-otherBegin || !sameBytes(r, begin, other, otherBegin, end-begin) {
+		return 0, false
+	}
+	return end, true
+}
+
+// maxSameTime bounds how many lines at one timestamp are compared.
+const maxSameTime = 256

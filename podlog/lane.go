@@ -1,0 +1,48 @@
+package podlog
+
+import "time"
+
+// lane holds what one container, or the stream as a whole, has for the reader, in order. It belongs to a queue, whose
+// mutex guards it.
+type lane struct {
+	key sourceKey
+	// pod and container are empty in the lane of the stream as a whole.
+	pod, container string
+
+	chunks []*chunk
+	// size is that of the chunks, in bytes.
+	size int
+	// mark is where the reader stands.
+	mark mark
+	// active means that lines may come soon.
+	active bool
+	// silentSince is since when an active lane has had nothing.
+	silentSince time.Time
+	// retired means that nothing comes any more and cursors need not speak of the container.
+	retired bool
+	// waiting means that somebody waits for room, which wakes them.
+	waiting bool
+	room    chan struct{}
+}
+
+func (l *lane) empty() bool { return len(l.chunks) == 0 }
+
+// line returns the chunk whose line is next, or nil when there is none.
+func (l *lane) line() *chunk {
+	if l.empty() || len(l.chunks[0].lines) == 0 {
+		return nil
+	}
+	return l.chunks[0]
+}
+
+// wake lets whoever waits for room try again.
+func (l *lane) wake() {
+	if !l.waiting {
+		return
+	}
+	l.waiting = false
+	select {
+	case l.room <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,70 @@
+package podlog
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts what streams do.
+type Metrics struct {
+	streams, logs              prometheus.Gauge
+	lines, bytes, droppedLines prometheus.Counter
+	delay, jobWaits            prometheus.Observer
+	jobTimeouts                prometheus.Counter
+	reopened, gaps             *prometheus.CounterVec
+}
+
+// NewMetrics returns Metrics that are registered with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help})
+	}
+	counters := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help}, []string{"reason"})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "pullwatch_podlog_" + name, Help: help})
+	}
+	streams := gauge("streams", "Streams of logs that are open.")
+	logs := gauge("open_logs", "Logs of containers that streams read now.")
+	lines := counter("lines_total", "Lines that were delivered.")
+	bytes := counter("message_bytes_total", "Bytes of the messages of lines that were delivered.")
+	dropped := counter("dropped_lines_total", "Live lines that were dropped because their reader was too slow.")
+	delay := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "pullwatch_podlog_delay_seconds",
+		Help: "Time from when a live line was written, by its node's clock, to when it was handed to its reader: that of " +
+			"the first such line of each batch.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	})
+	waits := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "pullwatch_podlog_job_wait_seconds",
+		Help:    "Time that streams of a Job without a pod waited for its first one.",
+		Buckets: []float64{.1, .5, 1, 2.5, 5, 10, 20, 40, 60},
+	})
+	timeouts := counter("job_timeouts_total", "Streams that ended because their Job had no pod for too long.")
+	m := &Metrics{
+		streams: streams, logs: logs, lines: lines, bytes: bytes, droppedLines: dropped, delay: delay, jobWaits: waits,
+		jobTimeouts: timeouts,
+		reopened: counters("reopens_total", "Logs that were opened again, by reason: end (it ended while its container ran), "+
+			"error (the connection broke or was refused)."),
+		gaps: counters("gaps_total", "Gaps that were told, by reason: rotated (the last line was not there any more), runs "+
+			"(a container restarted unread), unfinished (a log could not be read to its end), pods (pods went unread)."),
+	}
+	r.MustRegister(streams, logs, lines, bytes, dropped, delay, waits, timeouts, m.reopened, m.gaps)
+	return m
+}
+
+func (m *Metrics) dropped(lines int) { m.droppedLines.Add(float64(lines)) }
+
+func (m *Metrics) delivered(b *batchBuilder) {
+	m.lines.Add(float64(len(b.lines)))
+	m.bytes.Add(float64(b.bytes))
+	if !b.oldestLive.IsZero() {
+		m.delay.Observe(max(0, time.Since(b.oldestLive).Seconds()))
+	}
+}
+
+func (m *Metrics) reopen(reason string) { m.reopened.WithLabelValues(reason).Inc() }
+
+func (m *Metrics) gap(reason string) { m.gaps.WithLabelValues(reason).Inc() }

@@ -1,0 +1,48 @@
+package podlog
+
+import (
+	"context"
+	"fmt"
+)
+
+// Reasons for gaps, as metrics count them.
+const (
+	gapRotated    = "rotated"
+	gapRuns       = "runs"
+	gapUnfinished = "unfinished"
+	gapPods       = "pods"
+)
+
+func (f *follower) notify(ctx context.Context, kind NoticeKind, message string) error {
+	notice := Notice{Kind: kind, Pod: &f.lane.pod, Container: &f.lane.container, Message: message}
+	return f.queue.push(ctx, f.lane, newNotice(notice, f.mark))
+}
+
+// tellWaiting sends a WAITING notice, unless the last one gave the same reason.
+func (f *follower) tellWaiting(ctx context.Context, reason string) error {
+	if reason == f.told {
+		return nil
+	}
+	f.told = reason
+	return f.notify(ctx, Waiting, reason)
+}
+
+func (f *follower) tellGap(ctx context.Context, reason, message string) error {
+	f.metrics.gap(reason)
+	return f.notify(ctx, Gap, "lines may be missing: "+message)
+}
+
+func (f *follower) tellEnded(ctx context.Context, run Run, gone bool) error {
+	message := "its pod was deleted"
+	switch {
+	case gone:
+	case run.Running:
+		message = "it was restarted"
+	default:
+		message = fmt.Sprintf("exit code %d", run.ExitCode)
+		if run.Reason != "" {
+			message += " (" + run.Reason + ")"
+		}
+	}
+	return f.notify(ctx, Ended, message)
+}

@@ -1,0 +1,220 @@
+package podlog
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, in a lane for each
+// container. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
+// the oldest of them make room, and what was dropped is counted where it stood. As long as others wait, live lines wait
+// with them, because it is those, not the reader, that they are behind.
+type queue struct {
+	metrics *Metrics
+	// changed wakes the reader.
+	changed chan struct{}
+
+	mu     sync.Mutex
+	lanes  []*lane
+	active int
+	size   int
+	// history counts the chunks of lines that are not live.
+	history int
+	closed  bool
+}
+
+func newQueue(m *Metrics) *queue { return &queue{metrics: m, changed: make(chan struct{}, 1)} }
+
+// add adds a lane, which stays until it is retired.
+func (q *queue) add(l *lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lanes = append(q.lanes, l)
+}
+
+// activate says whether lines may come soon, so that those of others wait for them.
+func (q *queue) activate(l *lane, active bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.active == active {
+		return
+	}
+	l.active, l.silentSince = active, time.Now()
+	if active {
+		q.active++
+	} else {
+		q.active--
+	}
+	q.signal()
+}
+
+// retire removes a lane once it is empty.
+func (q *queue) retire(l *lane) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.retired = true
+	q.removeRetired()
+}
+
+// close says that nothing more will come.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.changed <- struct{}{}:
+	default:
+	}
+}
+
+// push queues a chunk; unless it is live, it blocks while there is no room. Its error is ctx's.
+func (q *queue) push(ctx context.Context, l *lane, c *chunk) error {
+	c.arrived = time.Now()
+	for !q.tryPush(l, c) {
+		select {
+		case <-l.room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// tryPush queues a chunk if it may. Otherwise it sees to it that l.room wakes the caller.
+func (q *queue) tryPush(l *lane, c *chunk) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.fits(l, c) {
+		if !c.live || q.history > 0 {
+			l.waiting = true
+			q.signal()
+			return false
+		}
+		q.dropOldest(c.size)
+	}
+	l.chunks = append(l.chunks, c)
+	l.size += c.size
+	q.size += c.size
+	if len(c.lines) > 0 && !c.live {
+		q.history++
+	}
+	q.signal()
+	return true
+}
+
+func (q *queue) fits(l *lane, c *chunk) bool {
+	if q.size+c.size > MaxWaiting {
+		return q.size == 0
+	}
+	return c.live || l.empty() || l.size+c.size <= q.share()
+}
+
+// share is what a lane may hold while others are active, so that each can have something to merge. All of them together
+// leave it at what is not crowded.
+func (q *queue) share() int {
+	if q.active <= 1 {
+		return MaxWaiting
+	}
+	return (MaxWaiting - maxChunkBytes) / q.active
+}
+
+// chunkLimit is how many bytes a chunk should have at most.
+func (q *queue) chunkLimit() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return min(maxChunkBytes, q.share()/2)
+}
+
+// pass moves a container's mark over lines of which none was handed over.
+func (q *queue) pass(l *lane, m mark) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.empty() {
+		l.mark = m
+	} else {
+		l.chunks[len(l.chunks)-1].mark = m
+	}
+}
+
+// dropOldest takes lines out, all of which are live, until n bytes have room.
+func (q *queue) dropOldest(n int) {
+	for q.size+n > MaxWaiting {
+		var from *lane
+		at := 0
+		for _, l := range q.lanes {
+			i := l.oldestLines()
+			if i >= 0 && (from == nil || l.chunks[i].arrived.Before(from.chunks[at].arrived)) {
+				from, at = l, i
+			}
+		}
+		if from == nil {
+			return
+		}
+		dropped := len(from.chunks[at].lines)
+		q.size -= from.drop(at)
+		q.metrics.dropped(dropped)
+	}
+}
+
+// oldestLines returns the index of the first chunk that has lines, or -1.
+func (l *lane) oldestLines() int {
+	for i, c := range l.chunks {
+		if len(c.lines) > 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// drop leaves of a chunk only how many lines it had, together with those that were dropped right before it. It returns
+// how many bytes that frees.
+func (l *lane) drop(i int) int {
+	c := l.chunks[i]
+	before := l.size
+	l.size -= c.size
+	c.dropped, c.size = len(c.lines), lineOverhead
+	c.lines, c.positions = nil, nil
+	if i > 0 && l.chunks[i-1].dropped > 0 {
+		l.chunks[i-1].dropped += c.dropped
+		l.chunks[i-1].mark = c.mark
+		l.chunks = append(l.chunks[:i], l.chunks[i+1:]...)
+	} else {
+		l.size += c.size
+	}
+	return before - l.size
+}
+
+// shrink takes n bytes off a lane that the reader has taken, and lets others in.
+func (q *queue) shrink(l *lane, n int) {
+	l.size -= n
+	q.size -= n
+	for _, other := range q.lanes {
+		other.wake()
+	}
+}
+
+// removeFirst removes the first chunk of a lane, which the reader has taken.
+func (q *queue) removeFirst(l *lane, now time.Time) {
+	l.mark = l.chunks[0].mark
+	l.chunks[0] = nil
+	l.chunks = l.chunks[1:]
+	if l.empty() {
+		l.silentSince = now
+	}
+}
+
+func (q *queue) removeRetired() {
+	kept := q.lanes[:0]
+	for _, l := range q.lanes {
+		if !l.retired || !l.empty() {
+			kept = append(kept, l)
+		}
+	}
+	clear(q.lanes[len(kept):])
+	q.lanes = kept
+}

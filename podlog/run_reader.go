@@ -1,0 +1,243 @@
+package podlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+)
+
+// Reasons for opening a log again, as metrics count them.
+const (
+	reopenEnd   = "end"
+	reopenError = "error"
+)
+
+// runReader reads the log of one run, through as many requests as it takes, and hands its lines over.
+type runReader struct {
+	*follower
+	id string
+	// opened means that the log could be opened before, perhaps by the stream that Input.After is of.
+	opened bool
+	// broken says why the log is opened again; empty when it is not.
+	broken string
+	// complete means that the last request ended as it should, with whole lines, and came past the last line of those
+	// before it.
+	complete bool
+	// again means that the log had been opened before the last request, and found that this came past the last line then.
+	again, found bool
+	// before is how far the log was read before the last request.
+	before position
+	// moved means that lines were read that the lane does not know of.
+	moved bool
+	// lost means that the last line was not found in the log the last time.
+	lost bool
+	// rest is a line without its end that the last request stopped in. It is a line only when no other request
+	// brings the whole of it.
+	rest *restLine
+
+	writer chunkWriter
+	// passes is nil when there are no filters.
+	passes func([]byte) bool
+	// limit is how many bytes a chunk may have.
+	limit int
+	// liveFrom is when the log was opened, in nanoseconds since 1970: later lines are live.
+	liveFrom int64
+}
+
+type restLine struct {
+	nanos   int64
+	message []byte
+	dropped int
+}
+
+func newRunReader(f *follower, run Run) *runReader {
+	r := &runReader{follower: f, id: run.ID, opened: !f.mark.position.isZero()}
+	if f.plan.include != nil || f.plan.exclude != nil {
+		r.passes = f.plan.passes
+	}
+	return r
+}
+
+// read opens the log once and hands over what is new in it. It returns nil when the log ended as it should.
+func (r *runReader) read(ctx context.Context, follow, previous bool) error {
+	logCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	guard := newStallGuard(cancel)
+	defer r.status.watchStall(guard, r.id)()
+	if !follow {
+		guard.expectEnd()
+	}
+
+	req, err := r.request(logCtx, guard, follow, previous)
+	if err != nil {
+		return err
+	}
+	r.liveFrom = time.Now().UnixNano()
+	if !follow {
+		r.liveFrom = math.MaxInt64
+	}
+	log, err := r.source.OpenLog(logCtx, req)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close()
+	r.metrics.logs.Inc()
+	defer r.metrics.logs.Dec()
+	if err := r.tellResumed(ctx, follow); err != nil {
+		return err
+	}
+	r.again, r.before = r.opened, r.mark.position
+	r.opened, r.complete, r.rest = true, false, nil
+	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	return nil
+}
+
+// breakOff notes that the log must be opened again.
+func (r *runReader) breakOff(err error) {
+	r.complete = r.complete && err == nil
+	switch {
+	case !r.opened, errors.Is(err, errLost):
+	case err != nil:
+		r.broken = reopenError
+	case r.broken == "":
+		r.broken = reopenEnd
+	}
+}
+
+// tellResumed tells that a log that had broken off is open again. A log that came to its end is read once more when its
+// run has ended; that is no news.
+func (r *runReader) tellResumed(ctx context.Context, follow bool) error {
+	broken := r.broken
+	r.broken = ""
+	if broken == "" || broken == reopenEnd && !follow {
+		return nil
+	}
+	r.told = ""
+	r.metrics.reopen(broken)
+	return r.notify(ctx, Resumed, "the connection to its log broke; it goes on behind the last line")
+}
+
+// copy hands over the lines of an open log that have not been read before. tailed means that the log may begin within
+// lines of the same timestamp.
+func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool) error {
+	flush := func() error { return r.flush(ctx) }
+	lines := newLineReader(&guardedReader{log: log, guard: guard, flush: flush})
+	var stamps stampReader
+	search := newSearch(r.mark.position)
+	r.mark.position.cut = r.mark.position.cut || tailed && r.mark.position.isZero()
+	r.limit = r.queue.chunkLimit()
+	for {
+		line, dropped, err := lines.next()
+		if err != nil && len(line) == 0 {
+			return r.end(ctx, search.over, err)
+		}
+		nanos, message := stamps.split(line)
+		if err != nil {
+			if search.passes(nanos) {
+				r.rest = &restLine{nanos: nanos, message: message, dropped: dropped}
+			}
+			return r.end(ctx, search.over, err)
+		}
+		sum := checksum(message)
+		isNew, lost := search.isNew(nanos, sum)
+		if !isNew {
+			continue
+		}
+		if lost {
+			if err := r.tellLost(ctx); err != nil {
+				return err
+			}
+		}
+		live := nanos >= r.liveFrom
+		if live != r.writer.live || r.writer.full(len(message), r.limit) {
+			if err := flush(); err != nil {
+				return err
+			}
+			r.writer.live = live
+		}
+		r.advance(nanos, sum)
+		r.add(nanos, message, dropped)
+	}
+}
+
+// errLost means that the last line was not found.
+var errLost = errors.New("last line is not in the log")
+
+// tellLost is called when the last line is not in the log any more. The first time that may be because the container was
+// restarted, which the API server does not know yet: then it is the log of another run.
+func (r *runReader) tellLost(ctx context.Context) error {
+	if r.lost = !r.lost; r.lost {
+		return errLost
+	}
+	return r.tellGap(ctx, gapRotated, "the last line was rotated away, and perhaps others behind it")
+}
+
+// end is called at the end of a log. found says whether it came past what had been read before.
+func (r *runReader) end(ctx context.Context, found bool, err error) error {
+	r.found = found
+	r.complete = found && r.rest == nil && errors.Is(err, io.EOF)
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// advance moves the position behind a line. A line without a timestamp among others is not the container's: it says
+// what happened to the log, and will not be there the next time.
+func (r *runReader) advance(nanos int64, sum uint32) {
+	if nanos != 0 || r.mark.position.nanos == 0 {
+		r.mark.position.advance(nanos, sum)
+	}
+	r.moved = true
+}
+
+// add hands one line to the writer.
+func (r *runReader) add(nanos int64, message []byte, dropped int) {
+	if nanos == 0 {
+		nanos = r.mark.position.nanos
+	}
+	timestamp := stampTime(nanos)
+	if nanos != 0 && timestamp.Before(r.since) {
+		return
+	}
+	line := Line{Pod: r.lane.pod, Container: r.lane.container, Timestamp: timestamp, TruncatedBytes: dropped}
+	r.writer.add(line, r.mark.position, message, r.passes)
+}
+
+// addRest hands over what was left of the last line. While the run goes on it may be the beginning of a line, which
+// another stream will read as a whole. When the log is not complete, it may not even be a whole timestamp, or
+// not follow the last line.
+func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
+	rest := r.rest
+	r.rest = nil
+	if rest == nil || !complete && !goesOn && (rest.nanos == 0 || !r.found) {
+		return nil
+	}
+	if !goesOn {
+		r.advance(rest.nanos, checksum(rest.message))
+	}
+	r.add(rest.nanos, rest.message, rest.dropped)
+	return r.flush(ctx)
+}
+
+// flush queues what has been collected and moves the container's mark behind all that was read.
+func (r *runReader) flush(ctx context.Context) error {
+	if len(r.writer.lines) > 0 {
+		r.limit = r.queue.chunkLimit()
+		r.moved = false
+		return r.queue.push(ctx, r.lane, r.writer.flush(r.mark))
+	}
+	if r.moved {
+		r.moved = false
+		r.queue.pass(r.lane, r.mark)
+	}
+	return nil
+}

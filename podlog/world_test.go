@@ -1,0 +1,312 @@
+package podlog
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+// world is a cluster with one Job whose pods and logs do at random, but for its seed, all that pods and logs may do. It
+// keeps what was written, which is the truth.
+type world struct {
+	mu     sync.Mutex
+	random *rand.Rand
+	pods   []*worldPod
+	final  bool
+	// outage refuses requests for logs; faults breaks open ones.
+	outage, faults bool
+	// generation counts how often all connections were cut.
+	generation int
+	// changed is closed and made anew with every change.
+	changed chan struct{}
+	now     int64
+}
+
+type worldPod struct {
+	name       string
+	deleted    bool
+	finished   bool
+	containers []*worldContainer
+}
+
+type worldContainer struct {
+	pod  *worldPod
+	name string
+	runs []*worldRun
+	// lines counts those of all runs.
+	lines int
+	// crashed means that the last run has ended and the next one is not there yet.
+	crashed bool
+}
+
+type worldRun struct {
+	id       string
+	restarts int
+	running  bool
+	lines    []worldLine
+	// first is the first line that has not been rotated away.
+	first int
+	// opened means that the log was asked for.
+	opened bool
+}
+
+type worldLine struct {
+	nanos int64
+	raw   []byte
+}
+
+func newWorld(seed uint64) *world {
+	w := &world{random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
+	w.addPod()
+	return w
+}
+
+// wake tells all who wait that something has changed. It is called with mu held.
+func (w *world) wake() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (w *world) addPod() {
+	p := &worldPod{name: fmt.Sprintf("pod-%d", len(w.pods))}
+	for i := range 1 + w.random.IntN(2) {
+		p.containers = append(p.containers, &worldContainer{pod: p, name: fmt.Sprintf("c%d", i)})
+	}
+	w.pods = append(w.pods, p)
+}
+
+func (c *worldContainer) last() *worldRun {
+	if len(c.runs) == 0 {
+		return nil
+	}
+	return c.runs[len(c.runs)-1]
+}
+
+func (c *worldContainer) start() {
+	id := fmt.Sprintf("%s-%s-%d", c.pod.name, c.name, len(c.runs))
+	c.runs = append(c.runs, &worldRun{id: id, restarts: len(c.runs), running: true})
+	c.crashed = false
+}
+
+// write appends lines to the log of the run that goes on.
+func (w *world) write(c *worldContainer) {
+	size := w.random.IntN(100)
+	switch w.random.IntN(200) {
+	case 0:
+		size = 10 << 20
+	case 1, 2:
+		size = w.random.IntN(2 * MaxMessage)
+	case 3, 4, 5:
+		size = w.random.IntN(4 << 10)
+	}
+	n := 1 + w.random.IntN(20)
+	if w.random.IntN(50) == 0 && size < 10_000 {
+		n = 1000
+	}
+	for range n {
+		w.tick()
+		message := fmt.Appendf(nil, "%d ", c.lines)
+		filler := byte('a' + w.random.IntN(26))
+		if w.random.IntN(20) == 0 {
+			filler = 0xff
+		}
+		message = append(message, bytes.Repeat([]byte{filler}, size)...)
+		raw := append(time.Unix(0, w.now).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000000000Z07:00"), ' ')
+		raw = append(append(raw, message...), '\n')
+		c.last().lines = append(c.last().lines, worldLine{nanos: w.now, raw: raw})
+		c.lines++
+		if size > 1<<20 {
+			break
+		}
+	}
+}
+
+// tick moves the clock of the node on; it may stand still, or be set back within its second.
+func (w *world) tick() {
+	w.now = max(w.now, time.Now().UnixNano())
+	switch w.random.IntN(8) {
+	case 0:
+		w.now -= min(w.now%int64(time.Second), int64(w.random.IntN(int(time.Millisecond))))
+	case 1, 2, 3:
+	default:
+		w.now += int64(w.random.IntN(1000))
+	}
+}
+
+// step does one of the things that happen to pods.
+func (w *world) step() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.wake()
+	p := w.pods[w.random.IntN(len(w.pods))]
+	c := p.containers[w.random.IntN(len(p.containers))]
+	running := c.last() != nil && c.last().running
+	switch n := w.random.IntN(100); {
+	case n < 2:
+		w.outage = true
+		w.generation++
+	case n < 8:
+		w.outage = false
+	case n < 11:
+		w.generation++
+	case n < 14 && len(w.pods) < 6:
+		w.addPod()
+	case p.deleted || p.finished:
+	case n < 15 && p != w.pods[0]:
+		p.deleted = true
+		for _, c := range p.containers {
+			if c.last() != nil {
+				c.last().running = false
+			}
+		}
+	case !running:
+		c.start()
+	case n < 18:
+		c.last().running = false
+		c.crashed = w.random.IntN(2) == 0
+		if w.random.IntN(4) == 0 {
+			// It comes and goes unseen.
+			c.start()
+			w.write(c)
+			c.last().running = false
+		}
+	case n < 20 && c.last().opened:
+		c.last().first += w.random.IntN(len(c.last().lines) - c.last().first + 1)
+	default:
+		w.write(c)
+	}
+}
+
+// end lets everything come to its end.
+func (w *world) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outage, w.faults = false, false
+	for _, p := range w.pods {
+		p.finished = true
+		for _, c := range p.containers {
+			if run := c.last(); run != nil && run.running && !p.deleted {
+				run.running = false
+				if n := len(run.lines); n > run.first && w.random.IntN(2) == 0 {
+					// The last line has no end.
+					run.lines[n-1].raw = bytes.TrimSuffix(run.lines[n-1].raw, []byte("\n"))
+				}
+			}
+			c.crashed = false
+		}
+	}
+	w.final = true
+	w.wake()
+}
+
+func (w *world) snapshot() Snapshot {
+	s := Snapshot{Final: w.final}
+	for _, p := range w.pods {
+		if p.deleted {
+			continue
+		}
+		pod := Pod{Name: p.name, UID: p.name, Finished: p.finished}
+		for _, c := range p.containers {
+			pod.Containers = append(pod.Containers, c.state())
+		}
+		s.Pods = append(s.Pods, pod)
+	}
+	return s
+}
+
+func (c *worldContainer) state() Container {
+	state := Container{Name: c.name}
+	run, previous := c.readable()
+	if run == nil {
+		state.Waiting = "ContainerCreating"
+		return state
+	}
+	state.Run = Run{ID: run.id, Restarts: run.restarts, Running: run.running}
+	if previous != nil {
+		state.Previous = Run{ID: previous.id, Restarts: previous.restarts}
+	}
+	if c.crashed {
+		state.Waiting = "CrashLoopBackOff"
+	}
+	return state
+}
+
+// readable returns whose logs requests give.
+func (c *worldContainer) readable() (run, previous *worldRun) {
+	run = c.last()
+	switch {
+	case c.crashed:
+		previous = run
+	case len(c.runs) > 1:
+		previous = c.runs[len(c.runs)-2]
+	}
+	return run, previous
+}
+
+func (w *world) WatchPods(ctx context.Context, _ Target, deliver func(Snapshot)) error {
+	for {
+		w.mu.Lock()
+		snapshot, changed := w.snapshot(), w.changed
+		w.mu.Unlock()
+		deliver(snapshot)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// containers returns the lines that were written, by container.
+func (w *world) containers() map[string]*worldContainer {
+	all := map[string]*worldContainer{}
+	for _, p := range w.pods {
+		for _, c := range p.containers {
+			all[p.name+"/"+c.name] = c
+		}
+	}
+	return all
+}
+
+// firstLines returns the number of the line that a stream which starts now begins with, for each container: the first
+// one of the last run.
+func (w *world) firstLines() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := map[string]int{}
+	for name, c := range w.containers() {
+		if run := c.last(); run != nil {
+			first[name] = c.lines - len(run.lines)
+		}
+	}
+	return first
+}
+
+// unseen returns how many lines from the beginning of a run on may have been rotated away before anybody could have
+// seen them, when the line with that number is the first one of its run.
+func (c *worldContainer) unseen(i int) int {
+	for _, run := range c.runs {
+		if i == 0 && len(run.lines) > 0 {
+			return run.first
+		}
+		i -= len(run.lines)
+	}
+	return 0
+}
+
+// line returns the container's line with that number as it should be delivered.
+func (c *worldContainer) line(i int) (Line, bool) {
+	for _, run := range c.runs {
+		if i < len(run.lines) {
+			nanos, message := new(stampReader).split(bytes.TrimSuffix(run.lines[i].raw, []byte("\n")))
+			text := strings.ReplaceAll(string(message), "\xff", "\uFFFD")
+			return Line{Pod: c.pod.name, Container: c.name, Timestamp: stampTime(nanos), Message: text}, true
+		}
+		i -= len(run.lines)
+	}
+	return Line{}, false
+}
