@@ -94,7 +94,6 @@ func (c *cluster) end(rest string, err error) {
 	c.wake()
 }
 
-
 func (c *cluster) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
