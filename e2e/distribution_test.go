@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -72,15 +74,24 @@ func (d *distribution) stop(t *testing.T) {
 	d.cmd = nil
 }
 
-// freeAddress returns an address of host on which nothing listens.
+// lastPort is the last one that freeAddress has tried.
+var lastPort atomic.Int32
+
+// freeAddress returns an address of host that nobody listens on, and that it has not returned before. Its port is none of
+// those that the system gives to outgoing connections.
 func freeAddress(t *testing.T, host string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
+	const first, ports = 10_000, 2_000
+	for range ports {
+		port := first + int(lastPort.Add(1))%ports
+		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err == nil {
+			listener.Close()
+			return listener.Addr().String()
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func writeFile(t *testing.T, file, content string) {
