@@ -47,7 +47,7 @@ type serveSettings struct {
 	MaxAddressConnections int           `group:"Limits" placeholder:"N" help:"How many of each one client address may have. Behind a proxy all have its address. Default: --max-connections."`
 	MaxSubscriptions      int           `group:"Limits" default:"100" placeholder:"N" help:"How many operations a WebSocket may run at a time. (${default})"`
 	MaxMessage            int           `group:"Limits" default:"65536" placeholder:"BYTES" help:"Longest message that a client may send over a WebSocket. (${default})"`
-	MaxLogStreams         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many streams of pod logs there may be; each can hold some megabytes. (${default})"`
+	MaxLogStreams         int           `group:"Limits" default:"300" placeholder:"N" help:"How many streams of pod logs there may be; each can hold a megabyte for a reader that is slow. (${default})"`
 	MaxOperations         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many queries and mutations may be executed at a time. (${default})"`
 	Introspection         bool          `group:"Limits" default:"true" negatable:"" help:"Let clients ask for the schema, as they may by default."`
 
@@ -217,7 +217,7 @@ func (s *serveSettings) redis() (*redisclient.Settings, error) {
 // keys begins the names of all keys in Redis. The braces make a Redis Cluster keep them together; the number is that of
 // their form.
 func (s *serveSettings) keys() string {
-	return fmt.Sprintf("%s:{%s}:v1:", s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
+	return fmt.Sprintf("%s:{%s}:v2:", s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
 }
 
 func (s *serveSettings) level() slog.Level {

@@ -78,7 +78,7 @@ func openLogError(err, cause error, namespace string) error {
 	switch {
 	case apierrors.IsForbidden(err):
 		return forbidden(err, "get", "pods/log", namespace)
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err):
 		return fmt.Errorf("%w: %w", podlog.ErrGone, err)
 	case apierrors.IsBadRequest(err):
 		return fmt.Errorf("%w: %w", podlog.ErrNoLog, err)

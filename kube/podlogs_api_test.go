@@ -275,7 +275,9 @@ func runningState(id string) corev1.ContainerStatus {
 }
 
 func endedState(id string, code int32, reason string) corev1.ContainerStatus {
-	return corev1.ContainerStatus{ContainerID: id, State: corev1.ContainerState{
-		Terminated: &corev1.ContainerStateTerminated{ContainerID: id, ExitCode: code, Reason: reason},
-	}}
+	ended := &corev1.ContainerStateTerminated{ContainerID: id, ExitCode: code, Reason: reason}
+	if id != "" {
+		ended.StartedAt = metav1.Unix(1, 0)
+	}
+	return corev1.ContainerStatus{ContainerID: id, State: corev1.ContainerState{Terminated: ended}}
 }

@@ -73,6 +73,7 @@ func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bo
 func endedRun(t *corev1.ContainerStateTerminated, container string, restarts int32) podlog.Run {
 	return podlog.Run{
 		ID: runID(t.ContainerID, container, restarts), ExitCode: int(t.ExitCode), Reason: t.Reason, Restarts: int(restarts),
+		NeverStarted: t.StartedAt.Unix() <= 0, // zero, or what the runtime writes for zero
 	}
 }
 

@@ -31,7 +31,7 @@ func TestLogPodContainers(t *testing.T) {
 		{"pod failed while its node is away", corev1.PodFailed, runningState("1"), podlog.Container{Run: podlog.Run{ID: "1"}}},
 		{"ended", corev1.PodRunning, crashed, podlog.Container{Run: first}},
 		{"ended without an ID", corev1.PodFailed, endedState("", 128, "StartError"),
-			podlog.Container{Run: podlog.Run{ID: "app#0", ExitCode: 128, Reason: "StartError"}}},
+			podlog.Container{Run: podlog.Run{ID: "app#0", ExitCode: 128, Reason: "StartError", NeverStarted: true}}},
 		{"crash loop", corev1.PodRunning, crashLoop,
 			podlog.Container{Run: first, Previous: first, Waiting: "CrashLoopBackOff: back-off 10s"}},
 		{"restarted", corev1.PodRunning, restarted,

@@ -280,6 +280,16 @@ func TestOpenLogErrors(t *testing.T) {
 	}
 }
 
+// A kubelet that has just started knows no pods, and the API server hands on its 404.
+func TestNotFoundByTheKubeletIsNotTheEnd(t *testing.T) {
+	api := newLogAPI(t)
+	api.log = func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }
+	_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
+	if err == nil || errors.Is(err, podlog.ErrGone) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestPodLogsLeaving ends many streams at random moments; newLogAPI's cleanup finds what they leave behind.
 func TestPodLogsLeaving(t *testing.T) {
 	api := newLogAPI(t)

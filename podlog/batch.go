@@ -53,7 +53,7 @@ func (b *batchBuilder) addNotice(l *lane, c *chunk) bool {
 	n := c.notice
 	if c.dropped > 0 {
 		n = &Notice{Kind: Dropped, Pod: &l.pod, Container: &l.container, Count: &c.dropped,
-			Message: fmt.Sprintf("%d lines were dropped: this reader was too slow for them", c.dropped)}
+			Message: fmt.Sprintf("lines dropped because this reader was too slow for them: %d", c.dropped)}
 	}
 	if b.size() == MaxBatchLines || (n.Kind == Gap || n.Kind == Dropped) && b.hasLines(l) {
 		b.full = true

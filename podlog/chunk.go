@@ -8,8 +8,11 @@ import (
 // maxChunkBytes bounds what a follower hands over at once, unless it is one line.
 const maxChunkBytes = 64 << 10
 
-// lineOverhead is the memory that a waiting line needs besides its message.
-const lineOverhead = int(unsafe.Sizeof(Line{}) + unsafe.Sizeof(position{}))
+// What a waiting line needs of memory besides its message, and a chunk besides its lines.
+const (
+	lineOverhead  = int(unsafe.Sizeof(Line{}) + unsafe.Sizeof(position{}))
+	chunkOverhead = int(unsafe.Sizeof(chunk{}))
+)
 
 // chunk is what waits in a lane: lines, or a notice, or lines that were dropped.
 type chunk struct {
@@ -29,7 +32,7 @@ type chunk struct {
 
 // newNotice returns a chunk for one notice.
 func newNotice(n Notice, m mark) *chunk {
-	return &chunk{notice: &n, mark: m, size: lineOverhead + len(n.Message)}
+	return &chunk{notice: &n, mark: m, size: chunkOverhead + lineOverhead + len(n.Message)}
 }
 
 // chunkWriter collects lines of one run. The messages of a chunk share one string.
@@ -77,7 +80,7 @@ func (w *chunkWriter) flush(m mark) *chunk {
 		positions: w.positions,
 		live:      w.live,
 		mark:      m,
-		size:      len(messages) + n*lineOverhead,
+		size:      chunkOverhead + len(messages) + n*lineOverhead,
 	}
 	// The next chunk will be about as long.
 	w.lines, w.positions = make([]Line, 0, n), make([]position, 0, n)

@@ -49,7 +49,7 @@ func (f *follower) run(ctx context.Context) error {
 			return f.tellWaiting(ctx, "it has no previous run")
 		}
 		if s.gone || s.over {
-			f.mark.over = true
+			f.mark.over = !s.gone
 			f.queue.pass(f.lane, f.mark)
 			return nil
 		}
@@ -90,7 +90,7 @@ func (f *follower) nextRun(ctx context.Context, s containerStatus) (Run, error) 
 		return Run{}, nil
 	case s.gone:
 		f.mark.done = true
-		return Run{}, f.tellGap(ctx, gapUnfinished, "its pod was deleted before all of its log was read")
+		return Run{}, f.tellGap(ctx, gapUnfinished, "its pod was gone before all of its log was read")
 	default:
 		return runs[0], f.begin(ctx, runs[0])
 	}

@@ -22,7 +22,11 @@ func (r *roster) newMember(pod string, key sourceKey, status containerStatus, be
 	if plan.after != nil {
 		f.mark, resumed = plan.after.marks[key]
 	}
-	if begins && !resumed {
+	switch left, cameBack := r.left[key]; {
+	case cameBack:
+		f.mark = left
+		delete(r.left, key)
+	case begins && !resumed:
 		f.mark = firstMark(plan, status)
 	}
 	// A run that comes later is read from its beginning.
@@ -58,7 +62,7 @@ func (r *roster) tellAbsent(present map[sourceKey]bool) {
 	r.tell(Resumed, "the stream goes on behind its cursor")
 	absent := 0
 	for key, m := range r.st.plan.after.marks {
-		if !m.over && !present[key] {
+		if !m.over && !m.done && !present[key] {
 			absent++
 		}
 	}

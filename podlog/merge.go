@@ -74,12 +74,14 @@ func (q *queue) due(first *lane) time.Time {
 	if silent.IsZero() || q.crowded(c) {
 		return time.Time{}
 	}
-	since := time.Unix(0, c.positions[0].nanos)
-	if since.Before(silent) {
-		since = silent
-	}
-	if since.After(c.arrived) {
-		since = c.arrived
+	since := silent
+	if c.live {
+		if written := time.Unix(0, c.positions[0].nanos); written.After(since) {
+			since = written
+		}
+		if since.After(c.arrived) {
+			since = c.arrived
+		}
 	}
 	return since.Add(ReorderWindow)
 }
@@ -111,6 +113,7 @@ func (q *queue) takeLines(b *batchBuilder, l *lane, limit int64, now time.Time) 
 			q.history--
 		}
 		q.removeFirst(l, now)
+		size += c.size
 	}
 	q.shrink(l, size)
 }

@@ -34,6 +34,9 @@ func (f *follower) tellGap(ctx context.Context, reason, message string) error {
 
 func (f *follower) tellEnded(ctx context.Context, run Run, gone bool) error {
 	message := "its pod was deleted"
+	if f.plan.target.Selector != "" {
+		message = "its pod is gone, or matches no longer"
+	}
 	switch {
 	case gone:
 	case run.Running:

@@ -117,10 +117,16 @@ func (q *queue) fits(l *lane, c *chunk) bool {
 // share is what a lane may hold while others are active, so that each can have something to merge. All of them together
 // leave it at what is not crowded.
 func (q *queue) share() int {
-	if q.active <= 1 {
+	sharing := 0
+	for _, l := range q.lanes {
+		if l.active || !l.empty() {
+			sharing++
+		}
+	}
+	if sharing <= 1 {
 		return MaxWaiting
 	}
-	return (MaxWaiting - maxChunkBytes) / q.active
+	return (MaxWaiting - maxChunkBytes) / sharing
 }
 
 // chunkLimit is how many bytes a chunk should have at most.
@@ -177,7 +183,7 @@ func (l *lane) drop(i int) int {
 	c := l.chunks[i]
 	before := l.size
 	l.size -= c.size
-	c.dropped, c.size = len(c.lines), lineOverhead
+	c.dropped, c.size = len(c.lines), chunkOverhead
 	c.lines, c.positions = nil, nil
 	if i > 0 && l.chunks[i-1].dropped > 0 {
 		l.chunks[i-1].dropped += c.dropped
@@ -200,10 +206,11 @@ func (q *queue) shrink(l *lane, n int) {
 
 // removeFirst removes the first chunk of a lane, which the reader has taken.
 func (q *queue) removeFirst(l *lane, now time.Time) {
-	l.mark = l.chunks[0].mark
+	c := l.chunks[0]
+	l.mark = c.mark
 	l.chunks[0] = nil
 	l.chunks = l.chunks[1:]
-	if l.empty() {
+	if l.empty() && c.notice == nil {
 		l.silentSince = now
 	}
 }

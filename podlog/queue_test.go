@@ -50,9 +50,12 @@ func TestSlowReaderOfLiveLines(t *testing.T) {
 				next++
 			}
 		}
-		kept := (lines - dropped) * (1000 + lineOverhead)
-		if kept > MaxWaiting || kept < MaxWaiting-2*maxChunkBytes {
-			t.Errorf("%d lines were kept, which need %d bytes", lines-dropped, kept)
+		kept := lines - dropped
+		if least := kept * (1000 + lineOverhead); least > MaxWaiting {
+			t.Errorf("%d lines were kept, which need %d bytes", kept, least)
+		}
+		if most := kept * (1000 + lineOverhead + chunkOverhead); most < MaxWaiting-2*maxChunkBytes {
+			t.Errorf("only %d lines were kept, which need %d bytes at most", kept, most)
 		}
 		again := podInput()
 		again.After = ptr(st.queue.cursor(st.plan.digest, st.begun()))

@@ -40,9 +40,8 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 			return err
 		case errors.Is(err, ErrGone):
 			return r.finish(ctx, run, true, r.complete && !run.Running)
-		case final && errors.Is(err, ErrNoLog):
-			// A run that could not start has none.
-			return r.finish(ctx, run, false, !r.opened)
+		case final && errors.Is(err, ErrNoLog) && run.NeverStarted:
+			return r.finish(ctx, run, false, true)
 		case final && err == nil:
 			return r.finish(ctx, run, false, r.complete)
 		case err == nil && !f.status.get().running(run.ID):
@@ -56,6 +55,9 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.lane.pod, "container", f.lane.container, "error", err)
 			retry.failures++
 			if final && retry.failures == maxAttempts {
+				if errors.Is(err, ErrNoLog) {
+					return r.finish(ctx, run, false, false)
+				}
 				return r.giveUp(ctx, err)
 			}
 			if retry.failures > 1 {
@@ -90,7 +92,8 @@ func (r *runReader) finish(ctx context.Context, run Run, gone, complete bool) er
 			return err
 		}
 	}
-	r.mark.done = true
+	// What is gone may come back: a selector may match it again.
+	r.mark.done = !gone || complete
 	return r.tellEnded(ctx, run, gone)
 }
 

@@ -20,6 +20,9 @@ type roster struct {
 	jobWait     *time.Timer
 	waitedSince time.Time
 	members     map[sourceKey]*member
+	// left is how far containers had been read that are no longer there. At most maxLeft are remembered, in case that a
+	// selector matches their pod again.
+	left map[sourceKey]mark
 	// lane is that of the stream as a whole.
 	lane *lane
 
@@ -31,15 +34,28 @@ type roster struct {
 	empty string
 }
 
+// maxLeft bounds roster.left.
+const maxLeft = 1000
+
 // member is the roster's end of a follower.
 type member struct {
 	*statusBox
 	lane  *lane
-	ended chan struct{}
+	ended chan struct{} // closed with roster.mu held
+	mark  mark          // how far the follower has come, once it has ended
+}
+
+func (m *member) hasEnded() bool {
+	select {
+	case <-m.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func newRoster(st *Stream) *roster {
-	r := &roster{st: st, first: true, members: map[sourceKey]*member{}, lane: &lane{room: make(chan struct{}, 1)}}
+	r := &roster{st: st, first: true, members: map[sourceKey]*member{}, left: map[sourceKey]mark{}, lane: &lane{room: make(chan struct{}, 1)}}
 	st.queue.add(r.lane)
 	return r
 }
@@ -97,9 +113,10 @@ func (r *roster) update(pods []Pod) error {
 			key := newSourceKey(pod.UID, c.Name)
 			present[key] = true
 			status := containerStatus{Container: c, over: pod.Finished}
-			if m, ok := r.members[key]; ok {
-				m.set(status)
-			} else if f := r.newMember(pod.Name, key, status, begins); f != nil {
+			if r.isFollowed(key, status) {
+				continue
+			}
+			if f := r.newMember(pod.Name, key, status, begins); f != nil {
 				added = append(added, f)
 			}
 		}
@@ -113,6 +130,32 @@ func (r *roster) update(pods []Pod) error {
 		r.tellAbsent(present)
 	}
 	return r.start(added)
+}
+
+// isFollowed tells a container's follower how it stands. It returns false if there is none, or if it has ended because
+// the container was gone.
+func (r *roster) isFollowed(key sourceKey, status containerStatus) bool {
+	m := r.members[key]
+	if m == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.get().gone && m.hasEnded() {
+		r.leave(key, m)
+		return false
+	}
+	m.set(status)
+	return true
+}
+
+// leave takes a member out whose follower has ended.
+func (r *roster) leave(key sourceKey, m *member) {
+	delete(r.members, key)
+	r.st.queue.retire(m.lane)
+	if len(r.left) < maxLeft {
+		r.left[key] = m.mark
+	}
 }
 
 func (r *roster) start(added []*follower) error {
@@ -132,13 +175,22 @@ func (r *roster) start(added []*follower) error {
 
 // follow runs a follower to its end.
 func (r *roster) follow(f *follower, m *member) {
-	if err := f.run(r.st.ctx); err != nil {
-		r.st.fail(err)
+	for again := true; again; {
+		if err := f.run(r.st.ctx); err != nil {
+			r.st.fail(err)
+		}
+		r.st.queue.activate(m.lane, false)
+		r.mu.Lock()
+		s := m.get()
+		// What was gone may have come back while the follower saw to the end of it.
+		again = r.st.plan.follow && !s.gone && !s.over && r.st.ctx.Err() == nil
+		if again {
+			r.mu.Unlock()
+		}
 	}
-	r.st.queue.activate(m.lane, false)
-	close(m.ended)
-	r.mu.Lock()
 	defer r.mu.Unlock()
+	m.mark = f.mark
+	close(m.ended)
 	r.active--
 	r.finishIfComplete()
 }
@@ -146,14 +198,8 @@ func (r *roster) follow(f *follower, m *member) {
 // forgetGone takes containers of deleted pods, whose followers have ended, out of the cursor.
 func (r *roster) forgetGone() {
 	for key, m := range r.members {
-		if !m.get().gone {
-			continue
-		}
-		select {
-		case <-m.ended:
-			delete(r.members, key)
-			r.st.queue.retire(m.lane)
-		default:
+		if m.get().gone && m.hasEnded() {
+			r.leave(key, m)
 		}
 	}
 }

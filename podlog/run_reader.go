@@ -233,7 +233,12 @@ func (r *runReader) flush(ctx context.Context) error {
 	if len(r.writer.lines) > 0 {
 		r.limit = r.queue.chunkLimit()
 		r.moved = false
-		return r.queue.push(ctx, r.lane, r.writer.flush(r.mark))
+		live := r.writer.live
+		err := r.queue.push(ctx, r.lane, r.writer.flush(r.mark))
+		if !live {
+			r.liveFrom = max(r.liveFrom, time.Now().UnixNano())
+		}
+		return err
 	}
 	if r.moved {
 		r.moved = false

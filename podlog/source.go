@@ -74,7 +74,9 @@ type Run struct {
 	Running  bool
 	// ExitCode and Reason are set when it has ended.
 	ExitCode int
-	Reason   string
+	// NeverStarted means that it ended before anything ran, so that it may have no log.
+	NeverStarted bool
+	Reason       string
 }
 
 // LogRequest says which log to open, and from where.

@@ -160,6 +160,11 @@ func finished(p Pod) Pod {
 	return p
 }
 
+func neverStarted(c Container) Container {
+	c.Run.NeverStarted = true
+	return c
+}
+
 func pods(pods ...Pod) Snapshot { return Snapshot{Pods: pods} }
 
 // pass lets d go by on the clock of a synctest bubble.

@@ -85,7 +85,7 @@ func TestRuns(t *testing.T) {
 		},
 		{
 			name:      "ended without a log",
-			snapshots: []Snapshot{pods(finished(pod("web", ended("1", 128, "StartError"))))},
+			snapshots: []Snapshot{pods(finished(pod("web", neverStarted(ended("1", 128, "StartError")))))},
 			log:       []reply{fails(ErrNoLog)},
 			notices:   []string{started, "ENDED web/app: exit code 128 (StartError)"},
 		},
@@ -302,7 +302,7 @@ func TestSelectorFollowsPodsAsTheyComeAndGo(t *testing.T) {
 			t.Errorf("lines: %q", got.lines)
 		}
 		slices.Sort(got.notices)
-		want := []string{"ENDED web/app: its pod was deleted", unread, "STARTED web-2/app: log opened", started,
+		want := []string{"ENDED web/app: its pod is gone, or matches no longer", unread, "STARTED web-2/app: log opened", started,
 			"WAITING stream: no pod matches", "WAITING web-3/app: Pulling"}
 		if !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
