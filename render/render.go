@@ -4,7 +4,10 @@
 // of a pull once for each distinct operation and each state of the pull. What is distinct is told by the document, the
 // operation's name and the variables; of a subscription only those variables count that its results depend on, so that
 // clients which follow different pulls share what is rendered. To make them, gqlgen executes the operation as it always
-// would: nothing here knows the schema's types. Everything else passes through.
+// would: nothing there knows the schema's types. Everything else passes through, but for logs.
+//
+// A batch of log lines goes to one client only, and there are many. What is spared there is what gqlgen does for each
+// field of each line: a plan of what the operation selects writes the same bytes.
 //
 // What is kept is bounded in bytes. All of it can be made again.
 package render
@@ -70,7 +73,7 @@ func (r *Renderer) Operation(ctx context.Context, next graphql.OperationHandler)
 	case ast.Query:
 		return r.query(ctx, next)
 	case ast.Subscription:
-		return r.subscription(ctx, next)
+		return r.subscription(ctx, func(ctx context.Context) graphql.ResponseHandler { return r.logs(ctx, next) })
 	default:
 		return next(ctx)
 	}

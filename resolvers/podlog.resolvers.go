@@ -3,6 +3,7 @@ package resolvers
 import (
 	"context"
 	"pullwatch/podlog"
+	"pullwatch/render"
 )
 
 func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
@@ -10,5 +11,9 @@ func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) 
 	if err != nil {
 		return nil, err
 	}
-	return pump(ctx, logs.Next, logs.Close), nil
+	batches := pump(ctx, logs.Next, logs.Close)
+	if render.TakeLogs(ctx, batches) {
+		return nil, nil
+	}
+	return batches, nil
 }
