@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"pullwatch/cache"
 	"pullwatch/feed"
 	"pullwatch/pull"
@@ -140,7 +142,8 @@ func (b *backend) Failed(context.Context, int) (cache.Result, error) {
 
 func (b *backend) Require(uint64) {}
 
-// resolver returns what answers queries for lists and subscriptions to updates from b, and nothing else.
-func (b *backend) resolver() *resolvers.Resolver {
-	return &resolvers.Resolver{Lists: b, Updates: b.hub}
+// resolver returns what answers queries for lists and subscriptions to updates from b and to logs from memory, and nothing
+// else.
+func (b *backend) resolver(metrics prometheus.Registerer) *resolvers.Resolver {
+	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: streamer(metrics)}
 }

@@ -33,19 +33,21 @@ type cluster struct {
 	client     kubernetes.Interface
 	health     *kube.Health
 	kubeconfig string
+	// kubectl is the program, of the cluster's version where that is the lab.
+	kubectl string
 }
 
 // connect returns the cluster of KUBECONFIG, otherwise the lab's, which it starts unless it runs.
 func connect(ctx context.Context) (*cluster, error) {
-	c := &cluster{kubeconfig: os.Getenv("KUBECONFIG")}
+	c := &cluster{kubeconfig: os.Getenv("KUBECONFIG"), kubectl: "kubectl"}
 	if c.kubeconfig == "" {
-		lab := exec.CommandContext(ctx, "bash", "-c", `e2e/lab/lab up >&2 && eval "$(e2e/lab/lab env)" && echo "$KUBECONFIG"`)
+		lab := exec.CommandContext(ctx, "bash", "-c", `e2e/lab/lab up >&2 && eval "$(e2e/lab/lab env)" && echo "$KUBECONFIG" && command -v kubectl`)
 		lab.Stderr = os.Stderr
 		out, err := lab.Output()
 		if err != nil {
 			return nil, fmt.Errorf("bring up the lab: %w", err)
 		}
-		c.kubeconfig = strings.TrimSpace(string(out))
+		c.kubeconfig, c.kubectl, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
 	if err != nil {
@@ -62,8 +64,8 @@ func connect(ctx context.Context) (*cluster, error) {
 	return c, err
 }
 
-// fill makes n queued pulls in a namespace of their own. The namespace is deleted by remove, after an error too.
-func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove func(), err error) {
+// newNamespace makes a namespace, which is deleted by remove, after an error too.
+func (c *cluster) newNamespace(ctx context.Context) (namespace string, remove func(), err error) {
 	namespaces := c.client.CoreV1().Namespaces()
 	made, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "pullwatch-bench-"}}, metav1.CreateOptions{})
 	if err != nil {
@@ -77,13 +79,21 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 			slog.Error("the namespace of the benchmark stays", "namespace", made.Name, "error", err)
 		}
 	}
+	return made.Name, remove, nil
+}
+
+// fill makes n queued pulls in a namespace of their own. The namespace is deleted by remove, after an error too.
+func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove func(), err error) {
+	if namespace, remove, err = c.newNamespace(ctx); err != nil {
+		return "", remove, err
+	}
 	hub := feed.New("bench")
 	hub.Complete()
 	pulls, err := kube.NewPulls(kube.PullsOptions{
 		Client: c.client, Destination: destination, Known: hub, Tracker: kube.NewTracker(hub, slog.Default()),
 		Health: c.health, Log: slog.Default(),
 		Jobs: kube.JobSettings{
-			Namespace: made.Name, CopierImage: copierImage, Deadline: time.Hour, HistoryTTL: time.Hour, Template: []byte(jobTemplate),
+			Namespace: namespace, CopierImage: copierImage, Deadline: time.Hour, HistoryTTL: time.Hour, Template: []byte(jobTemplate),
 		},
 	})
 	if err != nil {
@@ -105,7 +115,7 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 	if err := group.Wait(); err != nil {
 		return "", remove, fmt.Errorf("start %d pulls: %w", n, err)
 	}
-	return made.Name, remove, nil
+	return namespace, remove, nil
 }
 
 func images(from, to int) []string {

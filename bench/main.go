@@ -1,8 +1,9 @@
 // Command bench measures pullwatch. It is run in the root of the repository, prints what it found and writes it to docs/.
 //
-// One half is how fast the active pulls are listed, on a real Kubernetes and with a real Redis: straight from Kubernetes,
-// from Redis, from memory, and over HTTP through the whole program. The other half is serving GraphQL, from memory: against
+// One part is how fast the active pulls are listed, on a real Kubernetes and with a real Redis: straight from Kubernetes,
+// from Redis, from memory, and over HTTP through the whole program. Another is serving GraphQL, from memory: against
 // gqlgen's own transports with the same schema and resolvers, and against what writes the same bytes and does nothing else.
+// The last is streaming logs: from memory against gqlgen's own transports, and those of real pods against kubectl logs.
 // All that is compared takes turns in one run.
 package main
 
@@ -57,7 +58,8 @@ func command(ctx context.Context, arguments []string) error {
 	flag.StringVar(&b.sizes, "pulls", "100,1000,10000", "numbers of pulls in the part lists")
 	seconds := flag.Int("seconds", 35, "how long to measure lists with each number of pulls; turns of the other parts are in proportion")
 	flag.IntVar(&b.connections, "connections", 15_000, "the most connections to measure with; a process needs as many open files")
-	flag.StringVar(&b.docs, "docs", "docs", "where performance.md is and charts are written, if all parts of lists or of serving are measured; empty for nowhere")
+	flag.StringVar(&b.docs, "docs", "docs", "where performance.md is and charts are written, for logs, for lists, and for serving if all parts of that are measured; empty for nowhere")
+	flag.StringVar(&b.logImage, "log-image", "", "an image of e2e/lab/app.go, for pods that write logs; empty for the lab's")
 	flag.StringVar(&b.profiles, "profiles", "", "directory for CPU profiles of the servers of GraphQL; empty for none, which takes them no time")
 	flag.Parse()
 	b.length = time.Duration(*seconds) * time.Second
@@ -66,8 +68,8 @@ func command(ctx context.Context, arguments []string) error {
 
 // bench is what all measurements share.
 type bench struct {
-	only, sizes, docs, profiles string
-	connections                 int
+	only, sizes, docs, profiles, logImage string
+	connections                           int
 	// length is how long lists are measured with one number of pulls.
 	length time.Duration
 	// dir is a directory for files.
@@ -101,10 +103,14 @@ var servingParts = []servingPart{
 	{"stalled", stalledPart}, {"storm", stormPart},
 }
 
-const listsPart = "lists"
+// The parts that are reported for themselves.
+const (
+	listsPart = "lists"
+	logsPart  = "logs"
+)
 
 func partNames() []string {
-	names := []string{listsPart}
+	names := []string{listsPart, logsPart}
 	for _, p := range servingParts {
 		names = append(names, p.name)
 	}
@@ -130,6 +136,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if slices.Contains(wanted, listsPart) {
 		if err := b.measureLists(ctx); err != nil {
 			return fmt.Errorf("lists: %w", err)
+		}
+	}
+	if slices.Contains(wanted, logsPart) {
+		if err := b.measureLogs(ctx); err != nil {
+			return fmt.Errorf("logs: %w", err)
 		}
 	}
 	return b.measureServing(ctx, wanted)

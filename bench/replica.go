@@ -58,13 +58,20 @@ func redisKeys(namespace string) string { return redisPrefix + ":{" + namespace 
 
 // startReplica starts a server for the pulls in a namespace and waits until it is ready.
 func startReplica(ctx context.Context, program string, c *cluster, redis *process, namespace string) (*process, error) {
+	return startProgram(ctx, program, c, namespace,
+		"--redis-url=redis://"+redis.address, "--redis-prefix="+redisPrefix, "--cluster-name="+namespace)
+}
+
+// startProgram starts a server for a namespace, with arguments of its own, and waits until it is ready.
+func startProgram(ctx context.Context, program string, c *cluster, namespace string, arguments ...string) (*process, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(address, program, "--listen="+address, "--kubeconfig="+c.kubeconfig, "--namespace="+namespace,
-		"--redis-url=redis://"+redis.address, "--redis-prefix="+redisPrefix, "--cluster-name="+namespace,
-		"--copier-image="+copierImage, "--destination="+destination, "--max-parallel=1", "--log-level=warn")
+	p, err := start(address, program, append([]string{
+		"--listen=" + address, "--kubeconfig=" + c.kubeconfig, "--namespace=" + namespace, "--copier-image=" + copierImage,
+		"--destination=" + destination, "--max-parallel=1", "--log-level=warn",
+	}, arguments...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"golang.org/x/sync/errgroup"
 
+	"pullwatch/graph"
 	"pullwatch/httpapi"
 	"pullwatch/render"
 	"pullwatch/resolvers"
@@ -27,6 +28,8 @@ import (
 const (
 	pullwatch = "pullwatch"
 	gqlgen    = "plain gqlgen"
+	// gqlgenByLine sends each line of a log in a message of its own.
+	gqlgenByLine = "plain gqlgen, line by line"
 )
 
 // serveCommand is the argument that makes this program a server of GraphQL. What else it is given is said by serve.
@@ -56,6 +59,8 @@ func serve(ctx context.Context, control, address, kind, pulls, profile string) e
 			return servePullwatch(ctx, listener, b)
 		case gqlgen:
 			return serveGqlgen(ctx, listener, b)
+		case gqlgenByLine:
+			return serveResolvers(ctx, listener, lineByLine{b.resolver(prometheus.NewRegistry())})
 		default:
 			return fmt.Errorf("there is no server %q", kind)
 		}
@@ -66,7 +71,7 @@ func serve(ctx context.Context, control, address, kind, pulls, profile string) e
 // servePullwatch serves as the program does.
 func servePullwatch(ctx context.Context, listener net.Listener, b *backend) error {
 	metrics := prometheus.NewRegistry()
-	schema := resolvers.NewSchema(b.resolver())
+	schema := resolvers.NewSchema(b.resolver(metrics))
 	renderer := render.New(render.Options{
 		Schema: schema, Lists: b, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
 		Metrics: render.NewMetrics(metrics),
@@ -84,7 +89,11 @@ func servePullwatch(ctx context.Context, listener net.Listener, b *backend) erro
 
 // serveGqlgen serves with gqlgen and its own transports: the same schema and resolvers.
 func serveGqlgen(ctx context.Context, listener net.Listener, b *backend) error {
-	server := handler.New(resolvers.NewSchema(b.resolver()))
+	return serveResolvers(ctx, listener, b.resolver(prometheus.NewRegistry()))
+}
+
+func serveResolvers(ctx context.Context, listener net.Listener, root graph.ResolverRoot) error {
+	server := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: root}))
 	server.AddTransport(transport.Websocket{PingPongInterval: 54 * time.Second, MissingPongOk: true})
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(lru.New[*ast.QueryDocument](1000))

@@ -161,6 +161,11 @@ func subscribeMessage(i int, o opening) ([]byte, error) {
 	for k := range ids {
 		ids[k] = pullID((i*o.Apart + k) % max(o.Pulls, 1))
 	}
+	return subscribeTo(subscription, map[string]any{"ids": ids})
+}
+
+// subscribeTo returns the message that starts a subscription.
+func subscribeTo(query string, variables map[string]any) ([]byte, error) {
 	type payload struct {
 		Query     string         `json:"query"`
 		Variables map[string]any `json:"variables"`
@@ -169,7 +174,7 @@ func subscribeMessage(i int, o opening) ([]byte, error) {
 		ID      string  `json:"id"`
 		Type    string  `json:"type"`
 		Payload payload `json:"payload"`
-	}{"1", "subscribe", payload{subscription, map[string]any{"ids": ids}}})
+	}{"1", "subscribe", payload{query, variables}})
 }
 
 // read takes note of the updates of the reader with this index.

@@ -29,7 +29,7 @@ var queuePool = sync.Pool{New: func() any {
 }}
 
 // keptBuffer is the largest buffer that goes back to the pool, so that one large message does not stay for ever.
-const keptBuffer = 64 << 10
+const keptBuffer = 512 << 10
 
 func (q *queued) free() {
 	if cap(q.frames) > keptBuffer {
