@@ -31,12 +31,14 @@ type logNotice struct {
 	Count          *int
 }
 
+const logsQuery = `subscription($input: PodLogsInput!) { podLogs(input: $input) {
+	lines { pod container timestamp message truncatedBytes } notices { kind pod container message count } cursor
+} }`
+
 // podLogs subscribes to logs; input is a PodLogsInput.
 func (s *server) podLogs(t *testing.T, input map[string]any) *subscription[logBatch] {
 	t.Helper()
-	return subscribe[logBatch](t, s, `subscription($input: PodLogsInput!) { podLogs(input: $input) {
-		lines { pod container timestamp message truncatedBytes } notices { kind pod container message count } cursor
-	} }`, map[string]any{"input": input})
+	return subscribe[logBatch](t, s, logsQuery, map[string]any{"input": input})
 }
 
 // transcript is all that a subscription to logs has brought.
@@ -48,10 +50,14 @@ type transcript struct {
 func collect(batches []logBatch) transcript {
 	var l transcript
 	for _, b := range batches {
-		l.lines = append(l.lines, b.Lines...)
-		l.notices = append(l.notices, b.Notices...)
+		l.add(b)
 	}
 	return l
+}
+
+func (l *transcript) add(b logBatch) {
+	l.lines = append(l.lines, b.Lines...)
+	l.notices = append(l.notices, b.Notices...)
 }
 
 // of returns the lines of one container as kubectl logs --timestamps prints them.
@@ -98,12 +104,12 @@ func kubectlLogs(t *testing.T, namespace, pod string, flags ...string) []string 
 	return lines
 }
 
-// checkSame compares two logs line by line.
+// checkSame compares what was delivered of a log with the whole log, line by line.
 func checkSame(t *testing.T, got, want []string) {
 	t.Helper()
 	for i := range max(len(got), len(want)) {
 		if i >= len(got) || i >= len(want) || got[i] != want[i] {
-			t.Errorf("line %d of %d differs from kubectl's, of %d: %.200q, want %.200q", i, len(got), len(want), at(got, i), at(want, i))
+			t.Errorf("line %d of %d differs from the log's, of %d: %.200q, want %.200q", i, len(got), len(want), at(got, i), at(want, i))
 			return
 		}
 	}
@@ -155,7 +161,7 @@ func TestLogsOfPodsThatComeAndGo(t *testing.T) {
 	await := func(pod string) {
 		t.Helper()
 		logs.until(t, "is the end of "+pod, func(b logBatch) bool {
-			all.lines, all.notices = append(all.lines, b.Lines...), append(all.notices, b.Notices...)
+			all.add(b)
 			return slices.ContainsFunc(b.Notices, func(n logNotice) bool { return n.Kind == "ENDED" && n.Pod != nil && *n.Pod == pod })
 		})
 	}
