@@ -4,11 +4,17 @@ package clients_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"pullwatch/graphqlws"
 )
 
 func TestClientsOfNode(t *testing.T) {
@@ -22,6 +28,18 @@ func TestClientsOfNode(t *testing.T) {
 	run(t, ctx, filepath.Join("..", ".."), "go", "build", "-o", binary, ".")
 	run(t, ctx, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	run(t, ctx, dir, "node", "run.mjs", binary)
+
+	rejecting := graphqlws.New(graphqlws.Options{
+		InitFunc: func(context.Context, http.Header, map[string]any) (context.Context, map[string]any, error) {
+			return nil, nil, errors.New("nobody is let in")
+		},
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { rejecting.Do(w, r, nil) }))
+	defer server.Close()
+	run(t, ctx, dir, "node", "rejected.mjs", strings.Replace(server.URL, "http", "ws", 1))
+	if err := rejecting.Drain(ctx, 0); err != nil {
+		t.Error(err)
+	}
 }
 
 // run runs a command in a directory and fails the test if the command fails.
