@@ -32,6 +32,9 @@ type Options struct {
 	// http.Server's WriteTimeout, which is for whole responses.
 	WriteTimeout time.Duration
 
+	// BeginStream, if it is set, is called for each request that becomes a stream, before anything is sent.
+	BeginStream func(*http.Request)
+
 	// Observer is told what happens, for metrics.
 	Observer Observer
 }

@@ -39,7 +39,8 @@ func newTransports(o Options) transports {
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
-			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
+			BeginStream: limitUnsent,
+			MaxStreams:  o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
 			Observer: newRequestMetrics(o.Metrics),
 		}),
 	}

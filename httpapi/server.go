@@ -82,6 +82,16 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
+// connectionKey is that of a request's net.Conn.
+type connectionKey struct{}
+
+// limitUnsent is for streams, whose readers may stop reading. A response as a whole is sent faster without it.
+func limitUnsent(r *http.Request) {
+	if conn, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
+		graphqlws.LimitUnsent(conn)
+	}
+}
+
 // Serve serves on listener, which it closes, until ctx is done. Then it ends subscriptions and gives other requests
 // DrainTimeout to finish.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
@@ -89,8 +99,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:     s.handler,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			graphqlws.LimitUnsent(conn)
-			return ctx
+			return context.WithValue(ctx, connectionKey{}, conn)
 		},
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
