@@ -224,3 +224,46 @@ func TestHistoryOfManyIsMerged(t *testing.T) {
 		})
 	}
 }
+
+// What is written while a long log is read from its beginning comes as fast as the rest of it, and is not dropped before
+// the reader, who is faster than the container, has caught up.
+func TestLinesAreNotDroppedWhileAReaderCatchesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		message := strings.Repeat("x", 1000)
+		begun := time.Now()
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) {
+			r, w := io.Pipe()
+			go func() {
+				for at := begun.Add(-100 * time.Second); ; at = at.Add(5 * time.Millisecond) {
+					if wait := time.Until(at); wait > 0 {
+						pass(wait)
+					}
+					if _, err := fmt.Fprintln(w, at.UTC().Format(time.RFC3339Nano), message); err != nil {
+						return
+					}
+				}
+			}()
+			return r, nil
+		}, pods(pod("web", running("1"))))
+		st := startStream(t, source, podInput())
+		lines := 0
+		for time.Since(begun) < time.Minute {
+			batch, err := st.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, notice := range batch.Notices {
+				if notice.Kind == Dropped {
+					t.Fatalf("%d lines were dropped after %d", *notice.Count, lines)
+				}
+			}
+			lines += len(batch.Lines)
+			pass(time.Duration(len(batch.Lines)) * time.Millisecond)
+		}
+		if lines < 30_000 {
+			t.Errorf("only %d lines came", lines)
+		}
+		st.Close()
+		pass(time.Second) // until the writer has noticed
+	})
+}
