@@ -30,8 +30,7 @@ func (r *runReader) checkEnd(ctx context.Context, previous bool) error {
 	case nanos == p.nanos && sum == p.sum, p.isZero() && stampTime(nanos).Before(r.begins()):
 		r.complete = true
 	case !r.found && nanos <= p.latest():
-		// What came last is not there any more, and nothing has come since.
-		r.complete = false
+		// What came last is not there any more, and nothing has come since: r.complete stays.
 	default:
 		return errCutOff
 	}

@@ -24,7 +24,8 @@ type runReader struct {
 	// broken says why the log is opened again; empty when it is not.
 	broken string
 	// complete means that the last request ended as it should, with whole lines, and came past the last line of those
-	// before it.
+	// before it. A request for the log of a run that has ended which brings nothing, not even that line, leaves it as it
+	// was: the node has removed the log.
 	complete bool
 	// again means that the log had been opened before the last request, and found that this came past the last line then.
 	again, found bool
@@ -90,9 +91,13 @@ func (r *runReader) read(ctx context.Context, follow, previous bool) error {
 		return err
 	}
 	r.again, r.before = r.opened, r.mark.position
+	wasComplete := r.complete
 	r.opened, r.complete, r.rest = true, false, nil
 	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
 		return fmt.Errorf("read log: %w", err)
+	}
+	if !follow && !r.found && r.rest == nil {
+		r.complete = wasComplete
 	}
 	return nil
 }

@@ -17,7 +17,9 @@ const (
 	started   = "STARTED web/app: log opened"
 	completed = "ENDED web/app: exit code 0 (Completed)"
 	resumed   = "RESUMED web/app: the connection to its log broke; it goes on behind the last line"
-	unread    = "GAP web/app: lines may be missing: its log could not be read to the end"
+	// removed is what a node says when a container is no longer there.
+	removed = "unable to retrieve container logs for containerd://1\n"
+	unread  = "GAP web/app: lines may be missing: its log could not be read to the end"
 )
 
 // TestRuns streams one container through what its log and its pod may do.
@@ -139,6 +141,27 @@ func TestRuns(t *testing.T) {
 			log:       []reply{ok(text, at(0, "a")+at(1, "b")[:32])},
 			lines:     []string{"web/app: a", "web/app: b"},
 			notices:   []string{started, unread, "ENDED web/app: its pod was deleted"},
+		},
+		{
+			name:      "the node removes the log at the end",
+			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
+			log:       []reply{ok(text, at(0, "a")), ok(text, removed), ok(text, removed)},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, completed},
+		},
+		{
+			name:      "the node removes the log and the pod goes at the end",
+			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
+			log:       []reply{ok(text, at(0, "a")), ok(text, ""), fails(ErrGone)},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, completed},
+		},
+		{
+			name:      "the node removes a log that broke off",
+			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
+			log:       []reply{ok(broken, at(0, "a")), ok(text, removed), ok(text, removed)},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, resumed, unread, completed},
 		},
 		{
 			name:      "pod deleted while its node is dead",
