@@ -30,7 +30,10 @@ var sizes = []struct {
 	bytes int
 }{{"100KB", 100 << 10}, {"1MB", 1 << 20}}
 
-const benchQuery = `{"operationName":"Active","variables":{"first":100,"namespace":"pullwatch"},"query":"body"}`
+const (
+	benchQuery  = `{"operationName":"Active","variables":{"first":100,"namespace":"pullwatch"},"query":"body"}`
+	benchRepeat = `{"operationName":"Active","variables":{"first":100,"namespace":"pullwatch"},"query":"repeat"}`
+)
 
 // BenchmarkReply compares a kept response with a plain handler that writes the same bytes, over one machine's own
 // network.
@@ -41,26 +44,29 @@ func BenchmarkReply(b *testing.B) {
 		s.body = NewBody(text)
 		transport := New(Options{})
 		for _, handler := range []struct {
-			name string
+			name, query string
 			http.HandlerFunc
 		}{
-			{"plain", func(w http.ResponseWriter, _ *http.Request) {
+			{"plain", benchQuery, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.Header()["Content-Length"] = s.body.plain.length
 				_, _ = w.Write(text)
 			}},
-			{"graphqlhttp", func(w http.ResponseWriter, r *http.Request) { transport.Do(w, r, s) }},
+			{"replied", benchQuery, func(w http.ResponseWriter, r *http.Request) { transport.Do(w, r, s) }},
+			{"repeated", benchRepeat, func(w http.ResponseWriter, r *http.Request) { transport.Do(w, r, s) }},
 		} {
-			b.Run(size.name+"/"+handler.name, func(b *testing.B) { benchmarkServer(b, handler.HandlerFunc, len(text)) })
+			b.Run(size.name+"/"+handler.name, func(b *testing.B) {
+				benchmarkServer(b, handler.HandlerFunc, handler.query, len(text))
+			})
 		}
 	}
 }
 
-func benchmarkServer(b *testing.B, handler http.HandlerFunc, want int) {
+func benchmarkServer(b *testing.B, handler http.HandlerFunc, query string, want int) {
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	// As long as a query that asks for all fields.
-	body := strings.Replace(benchQuery, "{", "{"+strings.Repeat(" ", 500-len(benchQuery)), 1)
+	body := strings.Replace(query, "{", "{"+strings.Repeat(" ", 500-len(query)), 1)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		transport := &http.Transport{DisableCompression: true}
@@ -113,16 +119,21 @@ func (d *discard) WriteHeader(int)             {}
 
 // BenchmarkDo is what this package costs without the network: all but the operation itself.
 func BenchmarkDo(b *testing.B) {
+	b.Run("replied", func(b *testing.B) { benchmarkDo(b, benchQuery) })
+	b.Run("repeated", func(b *testing.B) { benchmarkDo(b, benchRepeat) })
+}
+
+func benchmarkDo(b *testing.B, query string) {
 	s := newScript()
 	s.body = NewBody(rows(100 << 10))
 	transport := New(Options{})
-	body := strings.NewReader(benchQuery)
+	body := strings.NewReader(query)
 	request := httptest.NewRequest(http.MethodPost, "/", nil)
 	request.Header.Set("Content-Type", typeJSON)
 	w := &discard{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
-		body.Reset(benchQuery)
+		body.Reset(query)
 		request.Body = io.NopCloser(body)
 		clear(w.header)
 		transport.Do(w, request, s)

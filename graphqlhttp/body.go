@@ -68,6 +68,7 @@ type operation struct {
 
 	mu     sync.Mutex
 	body   *Body
+	again  func(context.Context) *Body
 	errors gqlerror.List
 }
 
@@ -93,11 +94,11 @@ func Reply(ctx context.Context, b *Body) bool {
 	return true
 }
 
-// reply returns what Reply has been called with, or nil.
-func (o *operation) reply() *Body {
+// reply returns what Reply and Repeat have been called with, or nil.
+func (o *operation) reply() (*Body, func(context.Context) *Body) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.body
+	return o.body, o.again
 }
 
 // validUTF8 returns text, or a corrected copy of it. gqlgen writes strings as they are, and clients take nothing but

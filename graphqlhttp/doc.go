@@ -1,6 +1,7 @@
 // Package graphqlhttp serves GraphQL over HTTP for gqlgen: it is a [graphql.Transport] for queries and mutations by
 // POST, queries by GET that a browser can keep, and subscriptions as server-sent events. What a middleware has as bytes
-// already (see [Reply]) costs little more than writing them.
+// already (see [Reply]) costs little more than writing them, and a request that is the same again (see [Repeat]) is not
+// even parsed.
 //
 //	transport := graphqlhttp.New(graphqlhttp.Options{})
 //	server.AddTransport(transport) // the last one: it answers whatever comes

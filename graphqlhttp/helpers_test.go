@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,8 +25,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type script struct {
 	// updates is what "updates" sends, one response for each value.
 	updates chan string
-	// body is what "body" replies with.
+	// body is what "body" and "repeat" reply with.
 	body *Body
+	// executed counts how often "repeat" is executed; forgotten means that what it gives to Repeat has no answer.
+	executed  atomic.Int64
+	forgotten atomic.Bool
 	// ended has a value for each "updates" and "flood" that has ended.
 	ended chan struct{}
 }
@@ -116,6 +120,16 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 		if !Reply(ctx, s.body) {
 			return graphql.OneShot(data(`{"replied":false}`)), ctx
 		}
+		return graphql.OneShot(&graphql.Response{}), ctx
+	case "repeat":
+		s.executed.Add(1)
+		Reply(ctx, s.body)
+		Repeat(ctx, func(context.Context) *Body {
+			if s.forgotten.Load() {
+				return nil
+			}
+			return s.body
+		})
 		return graphql.OneShot(&graphql.Response{}), ctx
 	case "deferred":
 		n, more := 0, true

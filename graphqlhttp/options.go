@@ -44,6 +44,9 @@ type Observer interface {
 	// Responded is called for each response that is not a stream, with its status and how many bytes its body had on
 	// the wire. A repeated query that had not changed has the status 304.
 	Responded(status, bytes int)
+	// Repeated is called for each request that a function given to [Repeat] has answered, before Responded, with the name
+	// of its operation and how long the answer took to find.
+	Repeated(operation string, took time.Duration)
 	// StreamOpened is called when a stream begins, StreamClosed when nothing of it is left.
 	StreamOpened()
 	StreamClosed()
@@ -53,10 +56,11 @@ type Observer interface {
 
 type noObserver struct{}
 
-func (noObserver) Responded(int, int)      {}
-func (noObserver) StreamOpened()           {}
-func (noObserver) StreamClosed()           {}
-func (noObserver) Sent(int, time.Duration) {}
+func (noObserver) Responded(int, int)             {}
+func (noObserver) Repeated(string, time.Duration) {}
+func (noObserver) StreamOpened()                  {}
+func (noObserver) StreamClosed()                  {}
+func (noObserver) Sent(int, time.Duration)        {}
 
 func (o Options) withDefaults() Options {
 	o.BodyLimit = cmp.Or(o.BodyLimit, 1<<20)

@@ -9,20 +9,34 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// readRequest returns the parameters of a request.
-func (t *Transport) readRequest(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *refusal) {
-	began := graphql.Now()
+// readText returns what the client wrote: the body, or the parameters in the URL. The caller puts it back.
+func (e *exchange) readText() (*buffer, *refusal) {
+	text := takeBuffer()
+	if e.r.Method != http.MethodPost {
+		text.bytes = append(text.bytes, e.r.URL.RawQuery...)
+		return text, nil
+	}
+	if refused := e.readBody(text); refused != nil {
+		text.put()
+		return nil, refused
+	}
+	return text, nil
+}
+
+// parse returns the parameters that a text holds which was read since began.
+func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *refusal) {
 	var p *graphql.RawParams
 	var refused *refusal
-	if r.Method == http.MethodPost {
-		p, refused = readBody(w, r, t.options.BodyLimit)
+	if e.r.Method == http.MethodPost {
+		p, refused = parseBody(text)
 	} else {
-		p, refused = parseURL(r.URL.RawQuery)
+		p, refused = parseURL(string(text))
 	}
 	if refused != nil {
 		return nil, refused
@@ -55,27 +69,27 @@ func unsupported(message string) *refusal {
 	return &refusal{status: http.StatusUnsupportedMediaType, code: codeBadInput, message: message}
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) (*graphql.RawParams, *refusal) {
-	if r.ContentLength > limit {
-		return nil, tooLong(limit)
+// readBody reads the body of a POST request, or returns why it does not.
+func (e *exchange) readBody(text *buffer) *refusal {
+	limit := e.transport.options.BodyLimit
+	if e.r.ContentLength > limit {
+		return tooLong(limit)
 	}
-	text := takeBuffer()
-	defer text.put()
 	body := bytes.NewBuffer(text.bytes)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	_, err := body.ReadFrom(http.MaxBytesReader(e.w, e.r.Body, limit))
 	text.bytes = body.Bytes()
 	if err == nil {
-		return parseBody(text.bytes)
+		return nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLong(limit)
+		return tooLong(limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, &refusal{
+		return &refusal{
 			status: http.StatusRequestTimeout, code: codeTimeout, message: "the request did not arrive in time",
 		}
 	}
-	return nil, badRequest("the request did not arrive as a whole")
+	return badRequest("the request did not arrive as a whole")
 }
 
 func tooLong(limit int64) *refusal {

@@ -250,6 +250,7 @@ type counter struct {
 	statuses               map[int]int
 	bytes, sent            int
 	events, opened, closed int
+	repeated               []string
 }
 
 func (c *counter) Responded(status, bytes int) {
@@ -257,6 +258,12 @@ func (c *counter) Responded(status, bytes int) {
 	defer c.mu.Unlock()
 	c.statuses[status]++
 	c.bytes += bytes
+}
+
+func (c *counter) Repeated(operation string, _ time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.repeated = append(c.repeated, operation)
 }
 
 func (c *counter) StreamOpened() { c.mu.Lock(); c.opened++; c.mu.Unlock() }

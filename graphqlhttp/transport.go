@@ -8,11 +8,14 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/lru"
 )
 
 // A Transport serves GraphQL over HTTP. It can be used by several gqlgen servers, whose streams then share its limits.
 type Transport struct {
 	options Options
+	repeats *lru.Cache[requestKey, repeat]
 
 	mu        sync.Mutex
 	draining  bool
@@ -26,7 +29,10 @@ var _ graphql.Transport = (*Transport)(nil)
 
 // New returns a Transport. It has no goroutines of its own; see [Transport.Drain] for the end of its streams.
 func New(o Options) *Transport {
-	return &Transport{options: o.withDefaults(), streams: map[*stream]struct{}{}, addresses: map[string]int{}}
+	return &Transport{
+		options: o.withDefaults(), repeats: lru.New[requestKey, repeat](maxRepeats),
+		streams: map[*stream]struct{}{}, addresses: map[string]int{},
+	}
 }
 
 // Supports reports true: what this package does not serve it refuses with a GraphQL error. It is therefore to be the
@@ -48,6 +54,9 @@ type exchange struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	accepted  accepted
+	// text is what a request has to say to be answered as this one is, empty for none, and key where it is looked for.
+	text string
+	key  requestKey
 }
 
 // safe reports whether the request is one that changes nothing, and whose answer a browser may keep.
@@ -58,7 +67,17 @@ func (e *exchange) serve() *refusal {
 	if refused := e.checkHeader(); refused != nil {
 		return refused
 	}
-	params, refused := e.transport.readRequest(e.w, e.r)
+	began := graphql.Now()
+	text, refused := e.readText()
+	if refused != nil {
+		return refused
+	}
+	if e.repeated(text.bytes) {
+		text.put()
+		return nil
+	}
+	params, refused := e.parse(text.bytes, began)
+	text.put()
 	if refused != nil {
 		return refused
 	}
@@ -86,7 +105,11 @@ func (e *exchange) serve() *refusal {
 		return e.stream(ctx, o, start)
 	}
 	response := e.execute(ctx, start)
-	if body := o.reply(); body != nil {
+	body, again := o.reply()
+	if again != nil && len(response.Errors) == 0 {
+		e.remember(prepared.Operation.Name, again)
+	}
+	if body != nil {
 		e.answerBody(body)
 	} else {
 		e.answer(response)

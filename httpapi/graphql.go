@@ -26,11 +26,11 @@ type transports struct {
 	requests *graphqlhttp.Transport
 }
 
-func newTransports(o Options) transports {
+func newTransports(o Options, operations *operationMetrics) transports {
 	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
-			CheckOrigin: allowed, Refuse: refuseSocket,
+			CheckOrigin: allowed, Refuse: refuseSocket, ClientAddress: clientAddress,
 			InitTimeout: o.Limits.InitTimeout, WriteTimeout: o.Limits.WriteTimeout,
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
@@ -39,9 +39,9 @@ func newTransports(o Options) transports {
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
-			BeginStream: limitUnsent,
-			MaxStreams:  o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
-			Observer: newRequestMetrics(o.Metrics),
+			BeginStream: limitUnsent, ClientAddress: clientAddress,
+			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
+			Observer: newRequestMetrics(o.Metrics, operations),
 		}),
 	}
 }
@@ -49,6 +49,7 @@ func newTransports(o Options) transports {
 // serve returns the handler of /graphql.
 func (t transports) serve(executor graphql.GraphExecutor) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w = sendWhole(w, r)
 		if t.sockets.Supports(r) {
 			t.sockets.Do(w, r, executor)
 			return

@@ -63,11 +63,15 @@ func (m *operationMetrics) operation(ctx context.Context, next graphql.Operation
 		if response == nil {
 			return nil
 		}
-		m.seconds.WithLabelValues(kind).Observe(time.Since(began).Seconds())
-		outcome := m.told(response.Errors)
-		m.operations.WithLabelValues(kind, m.names.label(operation.Name, outcome == "ok"), outcome).Inc()
+		m.answered(kind, operation.Name, m.told(response.Errors), time.Since(began))
 		return response
 	}
+}
+
+// answered counts a query or mutation that has got its response.
+func (m *operationMetrics) answered(kind, name, outcome string, took time.Duration) {
+	m.seconds.WithLabelValues(kind).Observe(took.Seconds())
+	m.operations.WithLabelValues(kind, m.names.label(name, outcome == "ok"), outcome).Inc()
 }
 
 // refused counts an operation that was not executed. Its name could be anything.

@@ -85,3 +85,21 @@ func TestDeferIsRefused(t *testing.T) {
 		t.Errorf("%+v", answer)
 	}
 }
+
+func TestRepeatedRequestsAreCounted(t *testing.T) {
+	s := serve(t)
+	for range 3 {
+		if answer := s.post(t, "query Same { __typename }", nil); len(answer.Errors) > 0 {
+			t.Errorf("%+v", answer)
+		}
+	}
+	if n := s.counters(t, "pullwatch_graphql_operations_total"); n["query/Same/ok"] != 3 {
+		t.Errorf("operations: %v", n)
+	}
+	if n := s.counters(t, "pullwatch_render_total"); n["response/rendered"] != 1 || n["response/hit"] != 2 {
+		t.Errorf("responses: %v", n)
+	}
+	if n := s.counters(t, "pullwatch_http_responses_total"); n["200"] != 3 {
+		t.Errorf("HTTP: %v", n)
+	}
+}

@@ -1,17 +1,21 @@
 package httpapi
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/vektah/gqlparser/v2/ast"
 
 	"pullwatch/graphqlhttp"
 )
 
 // requestMetrics counts what goes over HTTP: responses and streams of server-sent events. It is a graphqlhttp.Observer.
 type requestMetrics struct {
+	operations    *operationMetrics
 	responses     *prometheus.CounterVec
+	ok            prometheus.Counter // of responses, the most frequent
 	bytes         prometheus.Counter
 	streams       prometheus.Gauge
 	events        prometheus.Counter
@@ -21,8 +25,9 @@ type requestMetrics struct {
 
 var _ graphqlhttp.Observer = (*requestMetrics)(nil)
 
-func newRequestMetrics(r prometheus.Registerer) *requestMetrics {
+func newRequestMetrics(r prometheus.Registerer, operations *operationMetrics) *requestMetrics {
 	m := &requestMetrics{
+		operations: operations,
 		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pullwatch_http_responses_total",
 			Help: "Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already.",
@@ -49,14 +54,23 @@ func newRequestMetrics(r prometheus.Registerer) *requestMetrics {
 			Buckets: writeBuckets,
 		}),
 	}
+	m.ok = m.responses.WithLabelValues(strconv.Itoa(http.StatusOK))
 	r.MustRegister(m.responses, m.bytes, m.streams, m.events, m.streamedBytes, m.writes)
 	return m
 }
 
 // Responded implements graphqlhttp.Observer, as do the following methods.
 func (m *requestMetrics) Responded(status, bytes int) {
-	m.responses.WithLabelValues(strconv.Itoa(status)).Inc()
+	if status == http.StatusOK {
+		m.ok.Inc()
+	} else {
+		m.responses.WithLabelValues(strconv.Itoa(status)).Inc()
+	}
 	m.bytes.Add(float64(bytes))
+}
+
+func (m *requestMetrics) Repeated(operation string, took time.Duration) {
+	m.operations.answered(string(ast.Query), operation, "ok", took)
 }
 
 func (m *requestMetrics) StreamOpened() { m.streams.Inc() }

@@ -14,12 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pullwatch/graphqlws"
+	"pullwatch/resolvers"
 )
 
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
-	// Middleware is around the execution of each operation that may run; nil for none.
+	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
+	// another answered without that: see graphqlhttp.Repeat.
 	Middleware graphql.OperationMiddleware
 	// ActivePulls returns how long the list of active pulls is, about.
 	ActivePulls func() int
@@ -53,8 +55,9 @@ type Server struct {
 
 // New returns a Server that does not listen yet.
 func New(o Options) *Server {
-	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o)}
-	executor := newExecutor(o, newOperationMetrics(o.Metrics))
+	operations := newOperationMetrics(o.Metrics)
+	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o, operations)}
+	executor := newExecutor(o, operations)
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(executor)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
@@ -87,7 +90,10 @@ type connectionKey struct{}
 
 // limitUnsent is for streams, whose readers may stop reading. A response as a whole is sent faster without it.
 func limitUnsent(r *http.Request) {
-	if conn, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
+	switch conn := r.Context().Value(connectionKey{}).(type) {
+	case *wholeConn:
+		graphqlws.LimitUnsent(conn.TCPConn)
+	case net.Conn:
 		graphqlws.LimitUnsent(conn)
 	}
 }
@@ -99,14 +105,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:     s.handler,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		ReadTimeout:    30 * time.Second,
+		WriteTimeout:   time.Minute,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -121,7 +127,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if s.options.CertFile != "" {
 		err = server.ServeTLS(listener, s.options.CertFile, s.options.KeyFile)
 	} else {
-		err = server.Serve(listener)
+		err = server.Serve(wholeListener{listener})
 	}
 	if stop() {
 		return fmt.Errorf("serve HTTP: %w", err)

@@ -1,10 +1,13 @@
 package render_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,6 +24,7 @@ import (
 
 	"pullwatch/cache"
 	"pullwatch/feed"
+	"pullwatch/graphqlhttp"
 	"pullwatch/pull"
 	"pullwatch/render"
 	"pullwatch/resolvers"
@@ -149,17 +153,21 @@ func text(t *testing.T, r *graphql.Response) string {
 		})
 		r = &sorted
 	}
-	b, err := json.Marshal(r)
-	if err != nil {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // keeps data as it is
+	if err := encoder.Encode(r); err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func TestRandomQueriesAreAnsweredAlike(t *testing.T) {
 	p := newPulls()
 	p.Publish(state("pull-1", pull.Pulling))
 	plain, once, _ := newServers(p)
+	requests := &requestCounter{}
+	transport := graphqlhttp.New(graphqlhttp.Options{Observer: requests})
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := &writer{Rand: random, schema: resolvers.NewSchema(&resolvers.Resolver{}).Schema()}
@@ -189,16 +197,45 @@ func TestRandomQueriesAreAnsweredAlike(t *testing.T) {
 			}
 			if len(first.Errors) == 0 {
 				valid++
+				for range 2 {
+					if got := posted(t, transport, once, o); got != text(t, second) {
+						t.Fatalf("seed %d: %s\n%v\ngot  %s\nwant %s", seed, o.document, o.variables, got, text(t, second))
+					}
+				}
 			}
 			if len(first.Data) > 0 && &first.Data[0] == &second.Data[0] {
 				shared++
 			}
 		}
 	}
-	if valid < 250 || shared < 250 {
-		t.Errorf("seed %d: only %d of 1500 queries succeeded, and %d were answered from memory", seed, valid, shared)
+	if valid < 250 || shared < 250 || requests.repeated < 250 {
+		t.Errorf("seed %d: only %d of 1500 queries succeeded, %d were answered from memory, %d without being read", seed, valid,
+			shared, requests.repeated)
 	}
 }
+
+// posted is an operation's answer over HTTP.
+func posted(t *testing.T, transport *graphqlhttp.Transport, s server, o operation) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"query": o.document, "operationName": o.name, "variables": o.variables})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	transport.Do(recorder, request, s.Executor)
+	return recorder.Body.String()
+}
+
+// requestCounter is a graphqlhttp.Observer.
+type requestCounter struct {
+	graphqlhttp.Observer
+	repeated int
+}
+
+func (c *requestCounter) Responded(int, int)             {}
+func (c *requestCounter) Repeated(string, time.Duration) { c.repeated++ }
 
 func TestRandomSubscriptionsGetTheSame(t *testing.T) {
 	p := newPulls()

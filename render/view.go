@@ -75,6 +75,9 @@ type age struct {
 
 // extensions returns those of a response: how old its stale lists are, by the names that they have in it.
 func (v *view) extensions(shown reads) map[string]any {
+	if !v.active.result.Stale && !v.failed.result.Stale {
+		return nil
+	}
 	stale := map[string]age{}
 	for _, list := range []struct {
 		names  []string
@@ -85,9 +88,6 @@ func (v *view) extensions(shown reads) map[string]any {
 				stale[name] = age{list.result.Age.Seconds()}
 			}
 		}
-	}
-	if len(stale) == 0 {
-		return nil
 	}
 	return map[string]any{"stale": stale}
 }
