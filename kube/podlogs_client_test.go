@@ -3,9 +3,11 @@ package kube
 import (
 	"bytes"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -57,5 +59,38 @@ func TestLogsThatAreNotRead(t *testing.T) {
 	// A server buffers a few kilobytes before it waits for the client.
 	if limit := int64(logs * (logWindow + 16<<10)); sent.Load() > limit {
 		t.Errorf("%d bytes have been sent of %d logs that nobody reads", sent.Load(), logs)
+	}
+}
+
+// TestConnectionsOfLogs checks that logs that are followed share a connection, as watches do, and that one that is read
+// to its end has its own, which the next one goes on with.
+func TestConnectionsOfLogs(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "HTTP/%d from %s", r.ProtoMajor, r.RemoteAddr)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	client, err := NewLogClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for _, follow := range []bool{true, false, true, false} {
+		req := podlog.LogRequest{Namespace: "default", Pod: "web", Container: "app", Follow: follow}
+		log, err := NewPodLogs(client).OpenLog(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(log)
+		if err != nil {
+			t.Error(err)
+		}
+		log.Close()
+		seen = append(seen, string(text))
+	}
+	if !strings.HasPrefix(seen[0], "HTTP/2 ") || !strings.HasPrefix(seen[1], "HTTP/1 ") || seen[2] != seen[0] || seen[3] != seen[1] {
+		t.Errorf("%q", seen)
 	}
 }
