@@ -184,7 +184,8 @@ func serve(ctx context.Context, s *serveSettings) error {
 	logs := podlog.New(podlog.Options{
 		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics)),
 		Metrics:    podlog.NewMetrics(metrics),
-		MaxStreams: s.MaxLogStreams, Log: log,
+		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
+		Log: log,
 	})
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{

@@ -48,6 +48,7 @@ type serveSettings struct {
 	MaxSubscriptions      int           `group:"Limits" default:"100" placeholder:"N" help:"How many operations a WebSocket may run at a time. (${default})"`
 	MaxMessage            int           `group:"Limits" default:"65536" placeholder:"BYTES" help:"Longest message that a client may send over a WebSocket. (${default})"`
 	MaxLogStreams         int           `group:"Limits" default:"300" placeholder:"N" help:"How many streams of pod logs there may be; each can hold a megabyte for a reader that is slow. (${default})"`
+	MaxCallerLogStreams   int           `group:"Limits" default:"100" placeholder:"N" help:"How many of them one client address may have; 0 for any number. Behind a proxy all have its address. (${default})"`
 	MaxOperations         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many queries and mutations may be executed at a time. (${default})"`
 	Introspection         bool          `group:"Limits" default:"true" negatable:"" help:"Let clients ask for the schema, as they may by default."`
 
@@ -124,6 +125,7 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 		refuse(value < 1, "%s=%d: must be at least 1", flag, value)
 	}
 	refuse(s.MaxAddressConnections < 0, "--max-address-connections=%d: must be at least 1", s.MaxAddressConnections)
+	refuse(s.MaxCallerLogStreams < 0, "--max-caller-log-streams=%d: must be at least 1, or 0 for any number", s.MaxCallerLogStreams)
 	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
 }
 

@@ -43,6 +43,8 @@ func TestSettingsAreChecked(t *testing.T) {
 		"no operations":              {func(s *serveSettings) { s.MaxOperations = 0 }, "--max-operations"},
 		"messages of no length":      {func(s *serveSettings) { s.MaxMessage = 1 }, "--max-message"},
 		"fewer than no connections":  {func(s *serveSettings) { s.MaxAddressConnections = -1 }, "--max-address-connections"},
+		"fewer logs each than none":  {func(s *serveSettings) { s.MaxCallerLogStreams = -1 }, "--max-caller-log-streams"},
+		"any number of logs each":    {func(s *serveSettings) { s.MaxCallerLogStreams = 0 }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			commands, _, err := parse([]string{"--demo"})

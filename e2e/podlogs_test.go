@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -257,6 +258,7 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 		input      map[string]any
 	}{
 		{"no such pod", "NOT_FOUND", map[string]any{"pod": "nowhere"}},
+		{"no such namespace", "NOT_FOUND", map[string]any{"namespace": "pullwatch-e2e-nowhere", "selector": "app"}},
 		{"no such container", "NOT_FOUND", map[string]any{"pod": "here", "container": "other"}},
 		{"no target", "BAD_INPUT", map[string]any{}},
 		{"two targets", "BAD_INPUT", map[string]any{"pod": "here", "job": "here"}},
@@ -266,8 +268,9 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 		{"long tail", "BAD_INPUT", map[string]any{"pod": "here", "tailLines": 10_001}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.input["namespace"] = namespace
-			batch, err := s.podLogs(t, c.input).next()
+			input := map[string]any{"namespace": namespace}
+			maps.Copy(input, c.input)
+			batch, err := s.podLogs(t, input).next()
 			if codeOf(err) != c.code {
 				t.Errorf("got %+v, %v, want %s", batch, err, c.code)
 			}

@@ -751,7 +751,7 @@ input PodLogsInput {
   after: ID
 }
 
-"Lines and notices, in order."
+"Lines and notices, in order; a batch without either brings a newer cursor when filters let nothing through for long."
 type PodLogBatch {
   "At most 1000 lines or 256 KiB, or what came within 20 ms, whichever is reached first; in order for each container."
   lines: [LogLine!]!
@@ -792,9 +792,9 @@ enum LogNoticeKind {
   WAITING
   "The container has ended; the message holds its exit code and reason."
   ENDED
-  "The connection to the log broke and was taken up again behind the last line."
+  "A log that broke off was opened again and goes on behind its last line; or the stream goes on behind ` + "`" + `after` + "`" + `."
   RESUMED
-  "Lines may be missing between the last line and the next: they had been rotated away."
+  "Lines may be missing; the message says why: they were rotated away, or a log or pod was gone before all was read."
   GAP
   "This reader was too slow: ` + "`" + `count` + "`" + ` of the oldest waiting lines were dropped."
   DROPPED

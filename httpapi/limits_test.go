@@ -1,8 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,7 +13,9 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"pullwatch/podlog"
 	"pullwatch/pull"
+	"pullwatch/usererr"
 )
 
 const follow = "subscription{pullJobUpdated{id}}"
@@ -71,6 +76,53 @@ func TestConnectionsAreLimited(t *testing.T) {
 			}
 		})
 	}
+}
+
+// noPods is a source of logs of no pods, until the cluster goes away.
+type noPods struct {
+	podlog.Source
+	away chan struct{}
+}
+
+func (s noPods) WatchPods(ctx context.Context, _ podlog.Target, deliver func(podlog.Snapshot)) error {
+	deliver(podlog.Snapshot{Empty: "no pod matches"})
+	select {
+	case <-s.away:
+		return usererr.New(usererr.Unavailable, "the cluster is away")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestStreamsOfLogsOfAClientAreLimited checks that they count together over whatever connections they come.
+func TestStreamsOfLogsOfAClientAreLimited(t *testing.T) {
+	const logs = `subscription{podLogs(input:{namespace:"a",selector:"app=b"}){notices{message}}}`
+	s := serve(t)
+	source := noPods{away: make(chan struct{})}
+	s.backend.logs = podlog.New(podlog.Options{
+		Source: source, Metrics: podlog.NewMetrics(s.metrics), MaxCallerStreams: 1, Log: slog.New(slog.DiscardHandler),
+	})
+	expect := func(conn *websocket.Conn, kind, says string) {
+		t.Helper()
+		if m := read(t, conn); m.Type != kind || !strings.Contains(string(m.Payload), says) {
+			t.Fatalf("%s %s, not %s %q", m.Type, m.Payload, kind, says)
+		}
+	}
+	first := s.subscribe(t, logs)
+	expect(first, "next", "no pod matches")
+	expect(s.subscribe(t, logs), "error", "LIMIT_EXCEEDED")
+	body, err := json.Marshal(map[string]string{"query": logs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := io.ReadAll(s.request(t, http.MethodPost, "/graphql", string(body),
+		map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream"}).Body)
+	if err != nil || !strings.Contains(string(events), "LIMIT_EXCEEDED") {
+		t.Errorf("server-sent events: %s %v", events, err)
+	}
+	source.away <- struct{}{}
+	expect(first, "error", "UNAVAILABLE")
+	expect(s.subscribe(t, logs), "next", "no pod matches")
 }
 
 // closedWith returns the code that a WebSocket was closed with.

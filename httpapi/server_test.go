@@ -36,6 +36,7 @@ type backend struct {
 	*feed.Hub
 	active func() ([]*pull.Job, error)
 	reads  atomic.Uint64
+	logs   *podlog.Streamer // nil when there are none
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
@@ -54,7 +55,10 @@ func (b *backend) Retry(ctx context.Context, id string) (*pull.Job, error) { ret
 func (b *backend) Start(_ context.Context, images []string, _ *string) ([]*pull.StartResult, error) {
 	return []*pull.StartResult{{Image: images[0], Error: usererr.New(usererr.BadInput, "no")}}, nil
 }
-func (b *backend) Stream(context.Context, podlog.Input) (*podlog.Stream, error) {
+func (b *backend) Stream(ctx context.Context, in podlog.Input) (*podlog.Stream, error) {
+	if b.logs != nil {
+		return b.logs.Stream(ctx, in)
+	}
 	return nil, usererr.New(usererr.NotFound, "there is no such pod")
 }
 

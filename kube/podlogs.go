@@ -16,9 +16,9 @@ import (
 )
 
 // PodLogs reads the logs of any pod that the client may read; it is the podlog.Source of a cluster. In a stream's
-// namespace it needs list and watch for pods (and for jobs, when a Job is asked for), and get for pods/log. Its client
-// must have no timeout of its own, which would cut logs short, and be allowed some 50 requests at once; NewLogClient makes
-// one.
+// namespace it needs list and watch for pods (and for jobs, when a Job is asked for), and get for pods/log. Where it may
+// list in namespaces that do not exist, get for namespaces lets it tell callers so. Its client must have no timeout of its
+// own, which would cut logs short, and be allowed some 50 requests at once; NewLogClient makes one.
 type PodLogs struct {
 	client kubernetes.Interface
 }
@@ -77,7 +77,8 @@ func (b *logBody) Close() error {
 func openLogError(err, cause error, namespace string) error {
 	switch {
 	case apierrors.IsForbidden(err):
-		return forbidden(err, "get", "pods/log", namespace)
+		return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to get pods/log in namespace %s: %s", namespace,
+			needsBinding)
 	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err):
 		return fmt.Errorf("%w: %w", podlog.ErrGone, err)
 	case apierrors.IsBadRequest(err):
@@ -89,7 +90,12 @@ func openLogError(err, cause error, namespace string) error {
 	}
 }
 
-func forbidden(err error, verb, resource, namespace string) error {
-	return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to %s %s in namespace %s: its service account "+
-		"needs a Role there that allows it", verb, resource, namespace)
+// needsBinding says what lets pullwatch read the logs of a namespace; the manifests have the ClusterRole.
+const needsBinding = "its service account needs a RoleBinding there, to the ClusterRole pullwatch-podlogs or one that " +
+	"allows as much"
+
+// forbiddenToWatch is the error of who may not list a resource in a namespace, whether that exists or not.
+func forbiddenToWatch(err error, resource, namespace string) error {
+	return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to list and watch %s in namespace %s: either there "+
+		"is no such namespace, or %s", resource, namespace, needsBinding)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type logAPI struct {
 	refuse func(w http.ResponseWriter, r *http.Request) bool
 	// log answers requests for logs.
 	log http.HandlerFunc
+	// namespace answers requests for a namespace; by default each one exists.
+	namespace http.HandlerFunc
 
 	mu      sync.Mutex
 	history []change
@@ -53,7 +56,7 @@ func newLogAPI(t *testing.T) *logAPI {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
 	// Version 0 would stand for any version, so something has happened already.
-	api := &logAPI{changed: make(chan struct{}), history: []change{{}}}
+	api := &logAPI{changed: make(chan struct{}), history: []change{{}}, namespace: anyNamespace}
 	api.server = httptest.NewServer(api)
 	transport := &http.Transport{}
 	client, err := kubernetes.NewForConfigAndClient(&rest.Config{Host: api.server.URL, QPS: -1},
@@ -143,6 +146,8 @@ func (a *logAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case kind == "log":
 		w.Header().Set("Content-Type", "text/plain")
 		a.log(w, r)
+	case parts[len(parts)-2] == "namespaces":
+		a.namespace(w, r)
 	case r.URL.Query().Get("watch") == "" || r.URL.Query().Get("watch") == "false":
 		a.serveList(w, r, kind)
 	default:
@@ -219,6 +224,13 @@ func (a *logAPI) serveWatch(w http.ResponseWriter, r *http.Request, kind string)
 			return
 		}
 	}
+}
+
+// anyNamespace answers that the namespace exists.
+func anyNamespace(w http.ResponseWriter, r *http.Request) {
+	json.NewEncoder(w).Encode(corev1.Namespace{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: path.Base(r.URL.Path)},
+	})
 }
 
 func newStatus(code int, reason metav1.StatusReason, message string) metav1.Status {

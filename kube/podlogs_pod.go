@@ -61,6 +61,7 @@ func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bo
 	case state.Running != nil:
 		c.Run = podlog.Run{
 			ID: runID(status.ContainerID, status.Name, current), Running: !podFinished, Restarts: int(current),
+			Started: state.Running.StartedAt.Time,
 		}
 	case state.Terminated != nil:
 		c.Run = endedRun(state.Terminated, status.Name, current)
@@ -74,6 +75,7 @@ func endedRun(t *corev1.ContainerStateTerminated, container string, restarts int
 	return podlog.Run{
 		ID: runID(t.ContainerID, container, restarts), ExitCode: int(t.ExitCode), Reason: t.Reason, Restarts: int(restarts),
 		NeverStarted: t.StartedAt.Unix() <= 0, // zero, or what the runtime writes for zero
+		Started:      t.StartedAt.Time,
 	}
 }
 

@@ -3,8 +3,10 @@ package kube
 import (
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/podlog"
 )
@@ -16,7 +18,9 @@ func TestLogPodContainers(t *testing.T) {
 	restarted := runningState("2")
 	restarted.RestartCount = 1
 	restarted.LastTerminationState = crashed.State
-	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error"}
+	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: time.Unix(1, 0)}
+	now := runningState("1")
+	now.State.Running.StartedAt = metav1.Unix(2, 0)
 	for _, test := range []struct {
 		name   string
 		phase  corev1.PodPhase
@@ -27,7 +31,8 @@ func TestLogPodContainers(t *testing.T) {
 		{"waiting", corev1.PodPending, waitingState("ErrImagePull", ""), podlog.Container{Waiting: "ErrImagePull"}},
 		{"waiting with message", corev1.PodPending, waitingState("ErrImagePull", "not found"),
 			podlog.Container{Waiting: "ErrImagePull: not found"}},
-		{"running", corev1.PodRunning, runningState("1"), podlog.Container{Run: podlog.Run{ID: "1", Running: true}}},
+		{"running", corev1.PodRunning, now,
+			podlog.Container{Run: podlog.Run{ID: "1", Running: true, Started: time.Unix(2, 0)}}},
 		{"pod failed while its node is away", corev1.PodFailed, runningState("1"), podlog.Container{Run: podlog.Run{ID: "1"}}},
 		{"ended", corev1.PodRunning, crashed, podlog.Container{Run: first}},
 		{"ended without an ID", corev1.PodFailed, endedState("", 128, "StartError"),

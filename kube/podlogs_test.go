@@ -138,6 +138,7 @@ func TestPodLogsOfAPod(t *testing.T) {
 	close(release)
 	r.await("ENDED web: exit code 1 (Error)")
 	second := endedState("2", 0, "Completed")
+	second.State.Terminated.StartedAt = metav1.NewTime(logStart.Add(3 * time.Second))
 	second.RestartCount = 1
 	second.LastTerminationState = restarted.LastTerminationState
 	api.put(logTestPod("web", corev1.PodSucceeded, second))
@@ -239,9 +240,9 @@ func TestPodLogsErrors(t *testing.T) {
 	}{
 		{"no such pod", nil, podlog.Input{Pod: new("db")}, usererr.NotFound, "no pod db in namespace default"},
 		{"bad selector", nil, podlog.Input{Selector: new("a in")}, usererr.BadInput, "selector"},
-		{"pods forbidden", forbid("/pods"), podlog.Input{Pod: new("web")}, usererr.Forbidden, "list and watch pods in namespace default"},
+		{"pods forbidden", forbid("/pods"), podlog.Input{Pod: new("web")}, usererr.Forbidden, "pods in namespace default: either there is no such namespace, or"},
 		{"jobs forbidden", forbid("/jobs"), podlog.Input{Job: new("copy")}, usererr.Forbidden, "list and watch jobs"},
-		{"logs forbidden", forbid("/log"), podlog.Input{Pod: new("web")}, usererr.Forbidden, "get pods/log in namespace default"},
+		{"logs forbidden", forbid("/log"), podlog.Input{Pod: new("web")}, usererr.Forbidden, "get pods/log in namespace default: its service account needs a RoleBinding there"},
 		{"server away", func(w http.ResponseWriter, _ *http.Request) bool {
 			writeStatus(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "no")
 			return true

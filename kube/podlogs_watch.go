@@ -44,6 +44,9 @@ func (p *PodLogs) WatchPods(ctx context.Context, target podlog.Target, deliver f
 	if err := pods.start(ctx); err != nil {
 		return w.startError(ctx, err, "pods")
 	}
+	if err := w.requireNamespace(ctx); err != nil {
+		return err
+	}
 	w.publish(func() { w.ready = true })
 
 	group, ctx := errgroup.WithContext(ctx)
@@ -68,6 +71,9 @@ type targetWatch struct {
 	job   targetJob
 	// jobSettled means that the Job is over and pods are as new as that.
 	jobSettled bool
+	// away means that the last request for pods failed; recoveries counts how often one succeeded after that.
+	away       bool
+	recoveries int
 }
 
 type targetPod struct {
@@ -104,7 +110,7 @@ func (w *targetWatch) snapshot() podlog.Snapshot {
 	slices.SortFunc(found, func(a, b targetPod) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Name, b.Name))
 	})
-	s := podlog.Snapshot{Final: w.jobSettled}
+	s := podlog.Snapshot{Final: w.jobSettled, Recoveries: w.recoveries}
 	for _, pod := range found {
 		s.Pods = append(s.Pods, pod.Pod)
 	}
@@ -146,7 +152,7 @@ func (w *targetWatch) podWatch() (*listWatch, error) {
 	}
 	return &listWatch{
 		list:    w.listPods,
-		open:    w.client.CoreV1().Pods(w.target.Namespace).Watch,
+		open:    w.openPods,
 		apply:   w.applyPod,
 		relist:  w.relistPods,
 		options: options,
@@ -159,6 +165,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	w.mu.Unlock()
 	options.Limit = maxTargetPods
 	list, err := w.client.CoreV1().Pods(w.target.Namespace).List(ctx, options)
+	w.answered(err)
 	if err != nil {
 		return "", err
 	}
@@ -174,6 +181,23 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 		w.jobSettled = jobOver
 	})
 	return list.ResourceVersion, nil
+}
+
+func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	watcher, err := w.client.CoreV1().Pods(w.target.Namespace).Watch(ctx, options)
+	w.answered(err)
+	return watcher, err
+}
+
+// answered takes in how a request for pods went, and publishes a recovery.
+func (w *targetWatch) answered(err error) {
+	w.mu.Lock()
+	recovered := w.away && err == nil
+	w.away = err != nil
+	w.mu.Unlock()
+	if recovered {
+		w.publish(func() { w.recoveries++ })
+	}
 }
 
 func (w *targetWatch) applyPod(event watch.Event) {
@@ -267,7 +291,7 @@ func (w *targetWatch) startError(ctx context.Context, err error, resource string
 
 func (w *targetWatch) watchError(err error, resource string) error {
 	if apierrors.IsForbidden(err) {
-		return forbidden(err, "list and watch", resource, w.target.Namespace)
+		return forbiddenToWatch(err, resource, w.target.Namespace)
 	}
 	return err
 }

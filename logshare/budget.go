@@ -34,6 +34,13 @@ func (b *budget) admit() bool {
 	return true
 }
 
+// spare reports whether there is room for rings that nobody reads: they leave half of it to others.
+func (b *budget) spare() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.upstreams >= maxUpstreams/2
+}
+
 // extend grants one more block to a ring that has its minBlocks.
 func (b *budget) extend() bool {
 	b.mu.Lock()

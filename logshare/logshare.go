@@ -1,6 +1,6 @@
-// Package logshare lets many streams of pod logs share what they ask a cluster for. It wraps a podlog.Source and is one:
-// all who watch the same pods share one watch, and those who follow the same run of a container share one request for
-// its log. What each of them gets is what a request of its own would have brought.
+// Package logshare lets many streams of pod logs share what they ask a cluster for. It wraps a podlog.Source and is
+// one: all who watch the same pods share one watch, and those who want the log of the same run of a container share one
+// request for it. What each of them gets is what a request of its own would have brought.
 //
 // An upstream is a request for the log of a run, read into a ring of its most recent lines by a goroutine, its pump. A
 // reader whose request begins within the ring reads from there. For any other, the run gets another upstream beside the
@@ -8,6 +8,11 @@
 // upstream that has lost its last reader is closed. The fastest reader of an upstream sets its pace, so that a single
 // slow reader holds the cluster back as it would without sharing, and a reader that is slower than others fails once the
 // ring has moved past it.
+//
+// All who have followed a run ask for its log again when it has ended, to learn whether they had all of it. An answer
+// that they may have read before would not tell them. So they join a request that has not come to its end yet, or are
+// served from what one has brought that has: not before a request that was made after that end has come to the same
+// last line. That makes two requests for all of them together, or a few when the answers differ.
 //
 // Lines are told apart by their timestamps, which are expected to rise. Where a clock steps back, readers still get
 // every line that their upstream brings. Only lines that a cluster leaves out, because they are dated before the Since
@@ -23,7 +28,9 @@ import (
 	"pullwatch/podlog"
 )
 
-// Source shares what it asks another podlog.Source for. Nothing of it is left when all who use it have left.
+// Source shares what it asks another podlog.Source for. When all who use it have left, no request is open and nothing
+// runs. Of what was read, only logs of runs that have ended are kept then, within the bounds of the memory for all logs
+// and until two seconds after their ends.
 type Source struct {
 	source  podlog.Source
 	metrics *Metrics
@@ -47,11 +54,11 @@ func New(source podlog.Source, metrics *Metrics) *Source {
 	}
 }
 
-// OpenLog implements podlog.Source. It shares requests that follow a known run; for them Since is cut to the second, and
-// where Tail begins is counted at a moment up to a second ago. A shared log fails with an error that may pass when its
-// reader was too slow for it.
+// OpenLog implements podlog.Source. It shares requests that follow a known run or are for one that has ended. For them
+// Since is cut to the second, and where Tail begins in a log that grows is counted at a moment up to a second ago. A
+// shared log fails with an error that may pass when its reader was too slow for it.
 func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
-	if !req.Follow || req.Previous || req.Run == "" {
+	if req.Run == "" || req.Follow == req.Ended || req.Follow && req.Previous {
 		return s.openAlone(ctx, req)
 	}
 	req.Since = req.Since.Truncate(time.Second)

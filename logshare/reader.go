@@ -92,7 +92,8 @@ func (r *reader) Read(p []byte) (int, error) {
 // changeUpstream moves r to an earlier upstream that holds what it wants next. It returns the one that it has left when
 // nobody reads that any more; the caller closes it.
 func (r *reader) changeUpstream() (left *upstream) {
-	if r.closed || r.upstream.err != nil {
+	if r.closed || r.upstream.err != nil || r.upstream.request.Ended {
+		// A request for a log that does not grow ends by itself, and the one before it may hang.
 		return nil
 	}
 	for _, u := range r.run.upstreams {
@@ -195,10 +196,10 @@ func (r *reader) Close() error {
 		return nil
 	}
 	r.closed = true
-	last := r.upstream.detach(r)
+	unused := r.upstream.detach(r)
 	r.run.wake()
 	r.run.mu.Unlock()
-	if last {
+	if unused {
 		r.upstream.close()
 	}
 	source := r.run.source

@@ -6,16 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/podlog"
 )
@@ -35,62 +31,6 @@ func wantRequests(t *testing.T, c *cluster, opened, open int) {
 	synctest.Wait()
 	if gotOpened, gotOpen := c.counts(); gotOpened != opened || gotOpen != open {
 		t.Fatalf("%d requests, of which %d are open; want %d and %d", gotOpened, gotOpen, opened, open)
-	}
-}
-
-// TestViewersOfOneContainer checks what a hundred streams of one container cost the cluster.
-func TestViewersOfOneContainer(t *testing.T) {
-	const viewers, written = 100, 50
-	for _, tail := range []int{0, 10, 1000} {
-		t.Run(fmt.Sprint("tail ", tail), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := newCluster()
-				c.write(lines(0, 300, time.Second)...)
-				running := podlog.Container{Name: "app", Run: podlog.Run{ID: "1", Running: true}}
-				c.show(podlog.Snapshot{Pods: []podlog.Pod{{Name: "web", UID: "1", Containers: []podlog.Container{running}}}})
-				streamer := podlog.New(podlog.Options{
-					Source: newTestSource(c), Metrics: podlog.NewMetrics(prometheus.NewRegistry()),
-					Log: slog.New(slog.DiscardHandler),
-				})
-
-				var views sync.WaitGroup
-				for i := range viewers {
-					views.Go(func() {
-						time.Sleep(time.Duration(i) * 9 * time.Millisecond)
-						in := podlog.Input{Namespace: "default", Pod: &target.Pod, TailLines: &tail, Follow: true}
-						stream, err := streamer.Stream(t.Context(), in)
-						if err != nil {
-							t.Error(err)
-							return
-						}
-						defer stream.Close()
-						got := 0
-						for got < min(tail, 300)+written {
-							batch, err := stream.Next(t.Context())
-							if err != nil {
-								t.Error(err)
-								return
-							}
-							got += len(batch.Lines)
-						}
-						if got != min(tail, 300)+written {
-							t.Errorf("%d lines", got)
-						}
-					})
-				}
-				time.Sleep(time.Minute)
-				wantRequests(t, c, 1, 1)
-				for range written {
-					time.Sleep(100 * time.Millisecond)
-					c.write(lines(300, 1, 0)...)
-				}
-				views.Wait()
-				wantRequests(t, c, 1, 0)
-				if watched, watching := c.watches(); watched != 1 || watching != 0 {
-					t.Errorf("%d watches, %d go on", watched, watching)
-				}
-			})
-		})
 	}
 }
 
@@ -340,59 +280,4 @@ func TestLinesThatAreLeftOut(t *testing.T) {
 		req := since(time.Now().Add(-time.Minute))
 		wantBytes(t, openLog(t, s, req), c.truth(req, 10))
 	})
-}
-
-// TestMetrics checks that what is counted as open is gone when all have left.
-func TestMetrics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		registry := prometheus.NewRegistry()
-		c := newCluster()
-		c.write(lines(0, 100, time.Second)...)
-		s := New(c, NewMetrics(registry))
-		ctx, cancel := context.WithCancel(t.Context())
-		var watching sync.WaitGroup
-		for range 3 {
-			watching.Go(func() { s.WatchPods(ctx, target, func(podlog.Snapshot) {}) })
-		}
-		logs := []io.ReadCloser{openLog(t, s, tailed(10)), openLog(t, s, tailed(10)), openLog(t, s, request())}
-		synctest.Wait()
-		want := map[string]float64{
-			"pullwatch_log_watches": 1, "pullwatch_log_upstreams shared": 1, "pullwatch_log_upstreams private": 1,
-			"pullwatch_log_readers": 3, "pullwatch_log_ring_bytes": 2 * blockSize, "pullwatch_log_overruns_total": 0,
-			"pullwatch_log_requests_saved_total watch": 2, "pullwatch_log_requests_saved_total log": 1,
-		}
-		if got := gather(t, registry); !maps.Equal(got, want) {
-			t.Errorf("got %v, want %v", got, want)
-		}
-		for _, log := range logs {
-			log.Close()
-		}
-		cancel()
-		watching.Wait()
-		for name, value := range gather(t, registry) {
-			if !strings.Contains(name, "_total") && value != 0 {
-				t.Errorf("%s is %v after all have left", name, value)
-			}
-		}
-	})
-}
-
-// gather returns the values of all metrics by their names and kinds.
-func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
-	t.Helper()
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := map[string]float64{}
-	for _, family := range families {
-		for _, metric := range family.Metric {
-			name := family.GetName()
-			for _, label := range metric.Label {
-				name += " " + label.GetValue()
-			}
-			values[name] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
-		}
-	}
-	return values
 }

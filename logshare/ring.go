@@ -31,7 +31,8 @@ type ring struct {
 	count int
 	// granted is how many blocks the budget has granted.
 	granted int
-	// before is the latest timestamp that a line before the ring may have, or noTime when there is none.
+	// before is the latest timestamp that a line before the ring may have: noTime when there is no line before it,
+	// anyTime when that is not known.
 	before int64
 	scan   scanner
 	// bytes counts those of the blocks of all rings.
@@ -79,6 +80,9 @@ func (r *ring) evict() {
 	r.bytes.Sub(blockSize)
 	gone := r.lineAt(r.start)
 	for _, l := range r.lines[:gone] {
+		if l.time == noTime {
+			r.before = anyTime
+		}
 		r.before = max(r.before, l.time)
 	}
 	r.lines = r.lines[gone:]
@@ -90,7 +94,7 @@ func (r *ring) add(n int) {
 	r.lines = r.scan.scan(r.piece(r.head, r.head+int64(n)), r.lines)
 	r.head += int64(n)
 	r.count += len(r.lines) - known
-	if r.before == anyTime && len(r.lines) > 0 {
+	if r.before == anyTime && known == 0 && r.start == 0 && len(r.lines) > 0 && r.lines[0].time != noTime {
 		r.before = r.lines[0].time
 	}
 }
@@ -107,6 +111,23 @@ func (r *ring) dated() int64 {
 		return r.head
 	}
 	return r.scan.lineStart
+}
+
+// lastTimed returns where the last line begins, provided that it has a timestamp and that the ring holds all of it. It
+// is called after finish.
+func (r *ring) lastTimed() (start int64, ok bool) {
+	if len(r.lines) == 0 || r.scan.ordered == unordered {
+		return 0, false
+	}
+	last := r.lines[len(r.lines)-1]
+	return last.start, last.time != noTime
+}
+
+// sameEnd reports whether two rings end with the same line. It is called after finish.
+func sameEnd(a, b *ring) bool {
+	atA, okA := a.lastTimed()
+	atB, okB := b.lastTimed()
+	return okA && okB && a.head-atA == b.head-atB && sameBytes(a, atA, b, atB, a.head-atA)
 }
 
 // lineAt returns the index of the first line that begins at position or later.

@@ -28,6 +28,9 @@ type schedule struct {
 	stepsBack bool
 	// longest is the length of the longest lines.
 	longest int
+	// lines is how many lines were written, and back how far the clock was set back.
+	lines   int
+	back    time.Duration
 	readers sync.WaitGroup
 }
 
@@ -63,29 +66,16 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 }
 
 func (s *schedule) run() {
-	lines := 0
-	var back time.Duration
 	for range 60 {
 		switch s.random.IntN(4) {
 		case 0, 1:
-			for range s.random.IntN(30) {
-				lines++
-				stamp := time.Now().Add(-back).Truncate(s.precision)
-				length := s.random.IntN(40)
-				if s.random.IntN(20) == 0 {
-					length = s.random.IntN(s.longest)
-				}
-				s.cluster.write(record{time: stamp, text: fmt.Sprint(lines, strings.Repeat("x", length))})
-				if s.random.IntN(3) == 0 {
-					time.Sleep(time.Duration(s.random.IntN(1e7)))
-				}
-			}
+			s.write(s.random.IntN(30))
 		case 2:
 			s.addReader()
 		default:
 			time.Sleep(time.Duration(s.random.IntN(2e9)))
 			if s.stepsBack && s.random.IntN(4) == 0 {
-				back += time.Duration(s.random.IntN(5e9))
+				s.back += time.Duration(s.random.IntN(5e9))
 			}
 		}
 	}
@@ -97,16 +87,36 @@ func (s *schedule) run() {
 	}
 }
 
+// write appends n lines to the log.
+func (s *schedule) write(n int) {
+	for range n {
+		s.lines++
+		stamp := time.Now().Add(-s.back).Truncate(s.precision)
+		length := s.random.IntN(40)
+		if s.random.IntN(20) == 0 {
+			length = s.random.IntN(s.longest)
+		}
+		s.cluster.write(record{time: stamp, text: fmt.Sprint(s.lines, strings.Repeat("x", length))})
+		if s.random.IntN(3) == 0 {
+			time.Sleep(time.Duration(s.random.IntN(1e7)))
+		}
+	}
+}
+
 // addReader lets a reader come.
 func (s *schedule) addReader() {
-	req := s.request()
+	s.readers.Go(s.newReader(s.request()).run)
+}
+
+// newReader returns a reader with habits of its own.
+func (s *schedule) newReader(req podlog.LogRequest) *scheduledReader {
 	r := &scheduledReader{schedule: s, req: req, random: rand.New(rand.NewPCG(s.random.Uint64(), 3))}
 	if s.random.IntN(3) == 0 {
 		r.leavesAt = 1 + s.random.IntN(20_000)
 	}
 	r.pause = time.Duration(s.random.IntN(3)) * 50 * time.Millisecond
 	r.piece = 1 + s.random.IntN(40_000)
-	s.readers.Go(r.run)
+	return r
 }
 
 func (s *schedule) request() podlog.LogRequest {

@@ -1,13 +1,11 @@
 package logshare
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,13 +19,15 @@ type record struct {
 	time    time.Time
 	text    string
 	partial bool
+	// bare means that it has no timestamp.
+	bare bool
 }
 
 const partLength = 16 << 10
 
 // appendTo appends what a kubelet sends of a record to what it has sent so far.
 func (r record) appendTo(sent []byte, startsLine bool) []byte {
-	if startsLine {
+	if startsLine && !r.bare {
 		sent = append(r.time.UTC().AppendFormat(sent, "2006-01-02T15:04:05.000000000Z07:00"), ' ')
 	}
 	sent = append(sent, r.text...)
@@ -43,6 +43,8 @@ type cluster struct {
 	random *rand.Rand
 	// refuse, if it is set, is the error that requests for the log get.
 	refuse error
+	// answer, if it is set, is asked how to answer a request. It may sleep.
+	answer func(podlog.LogRequest) answer
 
 	mu      sync.Mutex
 	records []record
@@ -65,6 +67,16 @@ type cluster struct {
 	watched, watching int
 }
 
+// answer is how a request is answered; the zero answer is as it should be.
+type answer struct {
+	// cut, if it is not 0, is after how many lines of the log the answer ends with err, or if that is nil as though it
+	// were whole.
+	cut int
+	err error
+	// hangs means that nothing more comes instead of the end.
+	hangs bool
+}
+
 func newCluster() *cluster {
 	return &cluster{changed: make(chan struct{}), logs: map[*clusterLog]error{}}
 }
@@ -75,7 +87,7 @@ func (c *cluster) write(records ...record) {
 	defer c.mu.Unlock()
 	for _, r := range records {
 		for len(r.text) > partLength {
-			c.records = append(c.records, record{r.time, r.text[:partLength], true})
+			c.records = append(c.records, record{time: r.time, text: r.text[:partLength], partial: true})
 			r.text = r.text[partLength:]
 		}
 		c.records = append(c.records, r)
@@ -159,13 +171,17 @@ func (c *cluster) WatchPods(ctx context.Context, _ podlog.Target, deliver func(p
 }
 
 func (c *cluster) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+	var answer answer
+	if c.answer != nil {
+		answer = c.answer(req)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.opened++
 	if c.refuse != nil {
 		return nil, c.refuse
 	}
-	l := &clusterLog{ctx: ctx, cluster: c, since: req.Since, follow: req.Follow}
+	l := &clusterLog{ctx: ctx, cluster: c, since: req.Since, follow: req.Follow, answer: answer}
 	if req.Tail != nil {
 		l.at = max(len(c.records)-*req.Tail, 0)
 	}
@@ -212,6 +228,7 @@ type clusterLog struct {
 	cluster *cluster
 	since   time.Time
 	follow  bool
+	answer  answer
 	// at is the number of the record that follows pending.
 	at         int
 	insideLine bool
@@ -226,7 +243,11 @@ func (l *clusterLog) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		c.mu.Lock()
-		for l.at < len(c.records) && len(l.pending) < len(p) {
+		last := len(c.records)
+		if l.answer.cut > 0 {
+			last = min(last, l.answer.cut)
+		}
+		for l.at < last && len(l.pending) < len(p) {
 			if r := c.records[l.at]; !r.time.Before(l.since) {
 				l.pending = r.appendTo(l.pending, !l.insideLine)
 				l.insideLine = r.partial
@@ -237,6 +258,14 @@ func (l *clusterLog) Read(p []byte) (int, error) {
 		end := c.ended
 		if !l.follow {
 			end = io.EOF
+		}
+		if l.at >= last {
+			switch {
+			case l.answer.hangs:
+				end = nil
+			case l.answer.err != nil:
+				end = l.answer.err
+			}
 		}
 		if l.at == len(c.records) && end != nil && !l.rested {
 			l.rested = true
@@ -275,41 +304,3 @@ func (l *clusterLog) Close() error {
 }
 
 func newTestSource(c podlog.Source) *Source { return New(c, NewMetrics(prometheus.NewRegistry())) }
-
-// request follows the log of the cluster's container.
-func request() podlog.LogRequest {
-	return podlog.LogRequest{Namespace: "default", Pod: "web", Container: "app", Run: "1", Follow: true}
-}
-
-func tailed(n int) podlog.LogRequest {
-	req := request()
-	req.Tail = &n
-	return req
-}
-
-func since(t time.Time) podlog.LogRequest {
-	req := request()
-	req.Since = t
-	return req
-}
-
-// openLog opens a log that is closed with the test.
-func openLog(t *testing.T, s podlog.Source, req podlog.LogRequest) io.ReadCloser {
-	t.Helper()
-	log, err := s.OpenLog(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { log.Close() })
-	return log
-}
-
-// wantBytes reads as much as want has and compares.
-func wantBytes(t *testing.T, log io.Reader, want []byte) {
-	t.Helper()
-	got := make([]byte, len(want))
-	n, err := io.ReadFull(log, got)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Fatalf("got %q, %v; want %q", got[:n], err, want)
-	}
-}

@@ -2,6 +2,8 @@ package logshare
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -14,7 +16,9 @@ type upstream struct {
 	run       *run
 	request   podlog.LogRequest
 	beginning beginning
-	cancel    context.CancelFunc
+	// asked is when the request was made.
+	asked  time.Time
+	cancel context.CancelFunc
 	// done is closed when the pump has ended.
 	done chan struct{}
 
@@ -22,11 +26,14 @@ type upstream struct {
 	ring
 	// opened is when the log was open, zero before.
 	opened time.Time
-	// waiting is since when the pump has waited for more, zero while it does not.
+	// waiting is since when the pump has waited for the cluster, zero while it does not.
 	waiting time.Time
-	// err is why the upstream has ended: io.EOF, or what made it fail.
-	err     error
-	readers map[*reader]struct{}
+	// err is why the upstream has ended, at the time ended: io.EOF, or what made it fail.
+	err   error
+	ended time.Time
+	// confirmed means that another request has found the same end.
+	confirmed bool
+	readers   map[*reader]struct{}
 	// fastest is the furthest position that a reader has come to.
 	fastest int64
 	// demand is signaled when a reader moves or leaves.
@@ -35,17 +42,22 @@ type upstream struct {
 	waited time.Duration
 }
 
+// newUpstream makes the request. The upstream uses its run until it is closed. The caller holds run.mu.
 func newUpstream(run *run, req podlog.LogRequest) *upstream {
 	b := newBeginning(req)
+	now := time.Now()
 	u := &upstream{
 		run:       run,
 		request:   req,
 		beginning: b,
+		asked:     now,
+		waiting:   now,
 		done:      make(chan struct{}),
 		ring:      newRing(b.before(), run.source.metrics.ringBytes),
 		readers:   map[*reader]struct{}{},
 		demand:    sync.Cond{L: &run.mu},
 	}
+	run.source.use(run)
 	// An upstream outlives the one who opens it, and ends with the last of its readers.
 	ctx, cancel := context.WithCancel(context.Background())
 	u.cancel = cancel
@@ -63,7 +75,7 @@ func (u *upstream) pump(ctx context.Context) {
 	}
 	defer log.Close()
 	u.run.mu.Lock()
-	u.opened = time.Now()
+	u.opened, u.waiting = time.Now(), time.Time{}
 	u.run.wake()
 	u.run.mu.Unlock()
 	for {
@@ -149,14 +161,26 @@ func (u *upstream) took(n int) {
 	u.run.wake()
 }
 
-// end lets those who read know the end, and keeps those who come later away.
+// end lets those who read know the end, and keeps those who come later away, but for what the run keeps.
 func (u *upstream) end(err error) {
 	u.run.mu.Lock()
-	defer u.run.mu.Unlock()
 	u.finish()
-	u.err = err
+	u.err, u.ended = err, time.Now()
 	u.run.remove(u)
+	var unused *upstream
+	if u.request.Ended && errors.Is(err, io.EOF) {
+		unused = u.run.keep(u)
+	}
 	u.run.wake()
+	u.run.mu.Unlock()
+	if unused != nil {
+		unused.close()
+	}
+}
+
+// silent reports whether the cluster has brought nothing for a while, although the pump waits for it.
+func (u *upstream) silent(now time.Time) bool {
+	return !u.waiting.IsZero() && now.Sub(u.waiting) >= recently
 }
 
 // attach adds a reader.
@@ -168,16 +192,19 @@ func (u *upstream) moved(position int64) {
 	u.demand.Signal()
 }
 
-// detach takes a reader away. It reports whether that was the last one, who calls close.
-func (u *upstream) detach(r *reader) (last bool) {
+// detach takes a reader away. It reports whether nobody uses u any more; the caller closes it then.
+func (u *upstream) detach(r *reader) (unused bool) {
 	delete(u.readers, r)
 	u.demand.Signal()
-	if len(u.readers) > 0 {
+	if u.used() {
 		return false
 	}
 	u.run.remove(u)
 	return true
 }
+
+// used reports whether u has readers, or is kept for those who may come.
+func (u *upstream) used() bool { return len(u.readers) > 0 || u.run.kept == u }
 
 // close ends the pump. It must not be called with run.mu held.
 func (u *upstream) close() {
@@ -185,4 +212,5 @@ func (u *upstream) close() {
 	<-u.done
 	u.run.source.budget.release(u.granted)
 	u.bytes.Sub(float64(len(u.blocks) * blockSize))
+	u.run.source.leave(u.run)
 }

@@ -83,14 +83,17 @@ func (b *batchBuilder) arrived(c *chunk) {
 func (st *Stream) next(ctx context.Context) (*Batch, error) {
 	b := &batchBuilder{}
 	for {
-		again := st.queue.take(b)
+		again, now := st.queue.take(b), time.Now()
+		cursorDue := st.queue.cursorDue()
 		switch {
-		case b.ready(time.Now()):
+		case b.ready(now):
 			return st.pack(b), nil
 		case b.ended:
 			return nil, io.EOF
+		case b.size() == 0 && !cursorDue.IsZero() && !now.Before(cursorDue):
+			return st.pack(b), nil
 		}
-		if err := st.queue.await(ctx, earlier(again, b.deadline)); err != nil {
+		if err := st.queue.await(ctx, earlier(earlier(again, b.deadline), cursorDue)); err != nil {
 			if b.size() > 0 {
 				return st.pack(b), nil
 			}

@@ -118,11 +118,14 @@ type reading struct {
 	// parts holds the containers whose last line was a part, which a gap must follow.
 	parts   map[string]bool
 	dropped map[string]int
-	absent  bool
+	// owed holds the containers of which it is to be told that runs were missed.
+	owed   map[string]bool
+	absent bool
 }
 
 func (r reading) clone() reading {
 	r.next, r.gaps, r.parts, r.dropped = clone(r.next), clone(r.gaps), clone(r.parts), clone(r.dropped)
+	r.owed = clone(r.owed)
 	return r
 }
 
@@ -143,6 +146,8 @@ func (r *reading) take(w *world, batch *Batch) error {
 		switch {
 		case n.Kind == Gap && n.Pod == nil:
 			r.absent = true
+		case n.Kind == Gap && r.owed[*n.Pod+"/"+*n.Container]:
+			delete(r.owed, *n.Pod+"/"+*n.Container)
 		case n.Kind == Gap:
 			r.gaps[*n.Pod+"/"+*n.Container] = true
 		case n.Kind == Dropped:
@@ -151,6 +156,10 @@ func (r *reading) take(w *world, batch *Batch) error {
 	}
 	for _, got := range batch.Lines {
 		name := got.Pod + "/" + got.Container
+		if got.Message == strings.TrimSpace(removed) {
+			r.gaps[name] = true
+			continue
+		}
 		i, err := r.number(truth[name], got)
 		if err != nil {
 			return err
@@ -197,7 +206,11 @@ func (r *reading) reach(c *worldContainer, name string, i int) error {
 		return fmt.Errorf("%s: line %d comes again; %d was next", name, i, r.next[name])
 	}
 	missing -= r.dropped[name]
-	if missing != 0 && (missing < 0 || !r.gaps[name] && missing > c.unseen(r.next[name])) {
+	untold := missing != 0 && (missing < 0 || !r.gaps[name] && missing > c.unseen(r.next[name]))
+	switch {
+	case untold && c.skipsRuns(r.next[name], i, r.dropped[name]):
+		r.owed[name] = true
+	case untold:
 		return fmt.Errorf("%s: line %d follows; %d was next, and %d were told to be dropped", name, i, r.next[name], r.dropped[name])
 	}
 	delete(r.gaps, name)
@@ -211,12 +224,15 @@ func (r *reading) checkEnd(w *world) error {
 		if c.pod.deleted && r.absent {
 			continue
 		}
-		if c.pod.deleted && r.next[name] == r.first[name] && !r.gaps[name] {
-			// It may have been gone before the reader came, or have come and gone while the reader was away.
+		if c.pod.deleted && c.beginsRun(r.next[name]) && !r.gaps[name] && !r.owed[name] {
+			// It may have been gone before the reader came, or the run may have come and gone while the reader was away.
 			continue
 		}
 		if err := r.reach(c, name, c.lines); err != nil {
 			return fmt.Errorf("at the end: %w", err)
+		}
+		if r.owed[name] {
+			return fmt.Errorf("%s: it was not told that runs were missed", name)
 		}
 	}
 	return nil
@@ -236,9 +252,10 @@ func TestThousandsOfStreamsThatLeave(t *testing.T) {
 		}()
 		streamer := newTestStreamer(w)
 		random := rand.New(rand.NewPCG(1, 2))
-		for range 2000 {
+		for i := range 2000 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(2000))*time.Millisecond)
-			st, err := streamer.Stream(ctx, Input{Namespace: "default", Job: ptr("copy"), Follow: true})
+			in := Input{Namespace: "default", Job: ptr("copy"), Follow: true, Caller: strconv.Itoa(i % 10)}
+			st, err := streamer.Stream(ctx, in)
 			if err != nil {
 				cancel()
 				continue
@@ -250,8 +267,8 @@ func TestThousandsOfStreamsThatLeave(t *testing.T) {
 			cancel()
 		}
 		<-done
-		if n := streamer.open.Load(); n != 0 {
-			t.Errorf("%d streams are counted as open", n)
+		if streamer.open != 0 || len(streamer.callers) != 0 {
+			t.Errorf("%d streams, %v of callers, are counted as open", streamer.open, streamer.callers)
 		}
 	})
 }

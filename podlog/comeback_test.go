@@ -53,3 +53,78 @@ func TestPodThatMatchesAgainGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// TestPodThatMatchesAgainBeforeItsFollowerHasEnded lets a pod come back while its follower, who has seen that it is gone,
+// cannot tell the reader yet.
+func TestPodThatMatchesAgainBeforeItsFollowerHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int32
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) {
+			if opened.Add(1) == 1 {
+				return hanging(at(0, "a")), nil
+			}
+			return hanging(at(0, "a") + at(2000, "b")), nil
+		}, pods(pod("web", running("1"))))
+		st := startStream(t, source, Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
+		synctest.Wait()
+		fillQueue(st.queue)
+		source.snapshots <- pods()
+		pass(time.Minute)
+		source.snapshots <- pods(pod("web", running("1")))
+		synctest.Wait()
+		var got events
+		for len(got.lines) < 2 {
+			batch, err := st.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.add(batch)
+		}
+		if want := []string{"web/app: a", "web/app: b"}; !slices.Equal(got.lines, want) {
+			t.Errorf("got %q, want %q", got.lines, want)
+		}
+		ended := "ENDED web/app: its pod is gone, or matches no longer"
+		if want := []string{started, "WAITING stream: full", unread, ended}; !slices.Equal(got.notices, want) {
+			t.Errorf("notices: %q", got.notices)
+		}
+	})
+}
+
+// TestDeletedPodIsAskedForOnce checks that a follower who hears from a request that its pod is gone does not ask again as
+// long as the watch says nothing.
+func TestDeletedPodIsAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int32
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) {
+			opened.Add(1)
+			return nil, ErrGone
+		}, pods(pod("web", running("1"))))
+		st := startStream(t, source, Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
+		pass(time.Minute)
+		if n := opened.Load(); n != 1 {
+			t.Errorf("it was asked for %d times", n)
+		}
+		source.snapshots <- pods()
+		pass(time.Minute)
+		batch, err := next(t, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got events
+		got.add(batch)
+		if want := []string{started, unread, "ENDED web/app: its pod is gone, or matches no longer"}; !slices.Equal(got.notices, want) {
+			t.Errorf("notices: %q", got.notices)
+		}
+	})
+}
+
+// fillQueue leaves no room in a queue until the reader has taken something.
+func fillQueue(q *queue) {
+	l := &lane{room: make(chan struct{}, 1)}
+	q.add(l)
+	c := newNotice(Notice{Kind: Waiting, Message: "full"}, mark{})
+	q.mu.Lock()
+	c.size = MaxWaiting - q.size
+	q.mu.Unlock()
+	q.tryPush(l, c)
+}

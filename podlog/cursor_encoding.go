@@ -32,14 +32,6 @@ const (
 	allFlags = 1<<iota - 1
 )
 
-func (c *cursor) encode() string {
-	e := newCursorEncoder(c.target, c.begun, len(c.marks))
-	for key, m := range c.marks {
-		e.add(key, m)
-	}
-	return e.String()
-}
-
 // cursorEncoder writes a cursor.
 type cursorEncoder struct {
 	buf   []byte

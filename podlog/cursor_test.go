@@ -20,6 +20,14 @@ func marksOf(t *testing.T, cursor string) map[sourceKey]mark {
 	return c.marks
 }
 
+func (c *cursor) encode() string {
+	e := newCursorEncoder(c.target, c.begun, len(c.marks))
+	for key, m := range c.marks {
+		e.add(key, m)
+	}
+	return e.String()
+}
+
 var exampleCursor = cursor{
 	target: 5,
 	begun:  start,

@@ -13,12 +13,12 @@ var errCutOff = errors.New("log was cut off")
 // checkEnd looks whether a log of a run that has ended was read to its end. When a node breaks off, the API server may
 // end the response as though it were whole. The last line of the log tells. checkEnd sets r.complete, and returns an
 // error when there is more to be read.
-func (r *runReader) checkEnd(ctx context.Context, previous bool) error {
+func (r *runReader) checkEnd(ctx context.Context, req LogRequest) error {
 	nothingNew := r.found && r.rest == nil && r.mark.position == r.before
 	if r.again && nothingNew {
 		return nil
 	}
-	nanos, sum, err := r.lastLine(ctx, previous)
+	nanos, sum, err := r.lastLine(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -38,18 +38,12 @@ func (r *runReader) checkEnd(ctx context.Context, previous bool) error {
 }
 
 // lastLine returns the timestamp and the checksum of the log's last line; zeros when there is none.
-func (r *runReader) lastLine(ctx context.Context, previous bool) (nanos int64, sum uint32, err error) {
+func (r *runReader) lastLine(ctx context.Context, req LogRequest) (nanos int64, sum uint32, err error) {
 	one := 1
+	req.Tail = &one
 	ctx, cancel := context.WithTimeout(ctx, stallLimit)
 	defer cancel()
-	log, err := r.source.OpenLog(ctx, LogRequest{
-		Namespace: r.plan.target.Namespace,
-		Pod:       r.lane.pod,
-		Container: r.lane.container,
-		Run:       r.id,
-		Previous:  previous,
-		Tail:      &one,
-	})
+	log, err := r.source.OpenLog(ctx, req)
 	if err != nil {
 		return 0, 0, fmt.Errorf("open end of log: %w", err)
 	}

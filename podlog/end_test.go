@@ -2,6 +2,7 @@ package podlog
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,4 +49,20 @@ func TestNothingAskedForIsThere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLongLastLine reads a log whose last line its node has stored in parts: asked for the last line, it gives the last
+// part.
+func TestLongLastLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := strings.Repeat("x", 40<<10)
+		source := newFakeSource(func(req LogRequest) (io.ReadCloser, error) {
+			if req.Tail != nil {
+				return text(at(3, long[:8<<10])), nil
+			}
+			return text(at(0, "a") + at(1, long)), nil
+		}, pods(finished(pod("web", ended("1", 0, "Completed")))))
+		wantEvents(t, startStream(t, source, podInput()), []string{"web/app: a", "web/app: " + long},
+			[]string{started, completed})
+	})
 }

@@ -2,7 +2,6 @@ package podlog
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -19,6 +18,8 @@ type follower struct {
 	status  *statusBox
 	// mark is how far the container has been read. When it names a run that is not done, that comes first.
 	mark mark
+	// unsettled is a mark of which it cannot be found out whether it names the right run.
+	unsettled mark
 	// tail is set for the run that there was when the stream began.
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.
@@ -31,13 +32,16 @@ type follower struct {
 // returns an error that ends the stream, or ctx's.
 func (f *follower) run(ctx context.Context) error {
 	for {
-		s := f.status.get()
+		s, err := f.settle(ctx)
+		if err != nil {
+			return err
+		}
 		run, err := f.nextRun(ctx, s)
 		if err != nil {
 			return err
 		}
 		if run.ID != "" {
-			if err := f.readRun(ctx, run); err != nil || !f.mark.done {
+			if err := f.readRun(ctx, run); err != nil || !f.mark.done && f.mark.run == newRunKey(run.ID) {
 				return err
 			}
 			continue
@@ -104,7 +108,7 @@ func (f *follower) begin(ctx context.Context, run Run) error {
 	}
 	f.mark = mark{run: newRunKey(run.ID), restarts: run.Restarts}
 	if missed := run.Restarts - expected; missed > 0 {
-		return f.tellGap(ctx, gapRuns, fmt.Sprintf("it was restarted %d times before its log could be read", missed))
+		return f.tellMissedRuns(ctx, missed)
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 // plan is a validated Input.
 type plan struct {
 	target Target
+	// caller is who the stream counts for.
+	caller string
 	// container is empty for all.
 	container        string
 	tail             *int
@@ -27,6 +29,7 @@ type plan struct {
 func newPlan(in Input) (*plan, error) {
 	p := &plan{
 		target:   Target{Namespace: in.Namespace},
+		caller:   in.Caller,
 		follow:   in.Follow && !in.Previous,
 		previous: in.Previous,
 		tail:     in.TailLines,

@@ -122,6 +122,7 @@ func (q *queue) takeLines(b *batchBuilder, l *lane, limit int64, now time.Time) 
 func (q *queue) cursor(target uint64, begun time.Time) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.passedSince = time.Time{}
 	e := newCursorEncoder(target, begun, len(q.lanes))
 	for _, l := range q.lanes {
 		if l.container != "" {

@@ -12,16 +12,22 @@ type Metrics struct {
 	lines, bytes, droppedLines prometheus.Counter
 	delay, jobWaits            prometheus.Observer
 	jobTimeouts                prometheus.Counter
-	reopened, gaps             *prometheus.CounterVec
+	reopened, gaps, refused    *prometheus.CounterVec
 }
+
+// What a stream that is refused is over.
+const (
+	limitCaller = "caller"
+	limitTotal  = "total"
+)
 
 // NewMetrics returns Metrics that are registered with r.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help})
 	}
-	counters := func(name, help string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help}, []string{"reason"})
+	counters := func(name, label, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help}, []string{label})
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "pullwatch_podlog_" + name, Help: help})
@@ -46,12 +52,15 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		streams: streams, logs: logs, lines: lines, bytes: bytes, droppedLines: dropped, delay: delay, jobWaits: waits,
 		jobTimeouts: timeouts,
-		reopened: counters("reopens_total", "Logs that were opened again, by reason: end (it ended while its container ran), "+
-			"error (the connection broke or was refused)."),
-		gaps: counters("gaps_total", "Gaps that were told, by reason: rotated (the last line was not there any more), runs "+
-			"(a container restarted unread), unfinished (a log could not be read to its end), pods (pods went unread)."),
+		reopened: counters("reopens_total", "reason", "Logs that were opened again, by reason: end (it ended while its "+
+			"container ran), error (the connection broke or was refused)."),
+		gaps: counters("gaps_total", "reason", "Gaps that were told, by reason: rotated (the last line was not there any "+
+			"more), runs (a container restarted unread), unfinished (a log could not be read to its end), pods (pods went "+
+			"unread)."),
+		refused: counters("refused_total", "limit", "Streams that were refused, by the limit that they would have exceeded: "+
+			"caller (one caller's streams), total (all streams)."),
 	}
-	r.MustRegister(streams, logs, lines, bytes, dropped, delay, waits, timeouts, m.reopened, m.gaps)
+	r.MustRegister(streams, logs, lines, bytes, dropped, delay, waits, timeouts, m.reopened, m.gaps, m.refused)
 	return m
 }
 
@@ -68,3 +77,5 @@ func (m *Metrics) delivered(b *batchBuilder) {
 func (m *Metrics) reopen(reason string) { m.reopened.WithLabelValues(reason).Inc() }
 
 func (m *Metrics) gap(reason string) { m.gaps.WithLabelValues(reason).Inc() }
+
+func (m *Metrics) refuse(limit string) { m.refused.WithLabelValues(limit).Inc() }

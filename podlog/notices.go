@@ -32,6 +32,10 @@ func (f *follower) tellGap(ctx context.Context, reason, message string) error {
 	return f.notify(ctx, Gap, "lines may be missing: "+message)
 }
 
+func (f *follower) tellMissedRuns(ctx context.Context, runs int) error {
+	return f.tellGap(ctx, gapRuns, fmt.Sprintf("it was restarted %d times before its log could be read", runs))
+}
+
 func (f *follower) tellEnded(ctx context.Context, run Run, gone bool) error {
 	message := "its pod was deleted"
 	if f.plan.target.Selector != "" {

@@ -10,6 +10,10 @@
 //
 // Each batch has a cursor, which holds the position of the last line of every container; it says what was read, not what
 // is to be read, and so goes on anywhere. Whatever could not be read, or may not have been, is told as a notice.
+//
+// A cluster gives the log of a container's current run, which may be a later one than that which its status shows yet.
+// When the status shows the later run too, a follower that finds its last line there goes on in that log. What it has
+// delivered is not repeated; of the run before, whose lines would come too late by then, a GAP is told.
 package podlog
 
 import "time"
@@ -33,6 +37,8 @@ const (
 	MaxWaiting = 1 << 20
 	// ReorderWindow is how long a line waits for earlier ones of other containers.
 	ReorderWindow = 250 * time.Millisecond
+	// CursorInterval is how long lines may be passed over by filters before a Batch without lines brings a newer cursor.
+	CursorInterval = 10 * time.Second
 	// JobWait is how long a stream waits for a Job's first pod.
 	JobWait = 60 * time.Second
 )
@@ -60,11 +66,15 @@ type Input struct {
 	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container and
 	// Previous: the stream goes on right behind that batch. TailLines and Since then say where that one had begun.
 	After *string
+	// Caller is who asks, as Options.MaxCallerStreams counts them, such as a client's address. An empty one counts for
+	// Options.MaxStreams only.
+	Caller string
 }
 
 // Batch is what is delivered at once. The lines of one container are in the order in which they were written; lines of
 // several containers are in the order of their timestamps as far as ReorderWindow allows. GAP and DROPPED stand before
-// all lines of their container in the batch. Neither slice is nil.
+// all lines of their container in the batch. Neither slice is nil. Both are empty when only the Cursor is newer, because
+// the filters have let nothing through for CursorInterval.
 type Batch struct {
 	Lines   []Line
 	Notices []Notice
@@ -75,8 +85,8 @@ type Batch struct {
 // Line is one line of a container's log.
 type Line struct {
 	Pod, Container string
-	// Timestamp is when the container runtime read the line, in UTC; that of the line before, or zero, when the
-	// line came without one.
+	// Timestamp is when the container runtime read the line, in UTC. When the line came without it, it is that of the line
+	// before, or if none had any, when the line was read from the log. It is never zero.
 	Timestamp time.Time
 	// Message is valid UTF-8 without its line end, at most MaxMessage bytes.
 	Message string
@@ -105,7 +115,8 @@ const (
 	Waiting NoticeKind = "WAITING"
 	// Ended comes after the last line of a run that has ended.
 	Ended NoticeKind = "ENDED"
-	// Resumed says that a log whose connection broke goes on behind its last line, or a stream behind Input.After.
+	// Resumed says that a log which broke off was opened again and goes on behind its last line, or a stream behind
+	// Input.After.
 	Resumed NoticeKind = "RESUMED"
 	// Gap says that lines may be missing from here on, and why.
 	Gap NoticeKind = "GAP"

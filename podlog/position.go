@@ -1,6 +1,9 @@
 package podlog
 
-import "hash/crc32"
+import (
+	"hash/crc32"
+	"time"
+)
 
 // position names the last line that was read of a run's log. The zero position stands before the first line.
 type position struct {
@@ -21,6 +24,14 @@ func (p position) isZero() bool { return p.count == 0 }
 
 // latest is the latest timestamp up to p.
 func (p position) latest() int64 { return p.nanos + p.ahead }
+
+// second is the moment, cut to the second, from which on a log must be read to find p again; zero for its beginning.
+func (p position) second() time.Time {
+	if p.nanos == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, p.nanos).Truncate(time.Second)
+}
 
 // advance moves p to the next line.
 func (p *position) advance(nanos int64, sum uint32) {

@@ -21,7 +21,10 @@ type queue struct {
 	size   int
 	// history counts the chunks of lines that are not live.
 	history int
-	closed  bool
+	// passedSince is since when a container's mark has moved over lines of which the reader has no cursor; zero when
+	// there are none.
+	passedSince time.Time
+	closed      bool
 }
 
 func newQueue(m *Metrics) *queue { return &queue{metrics: m, changed: make(chan struct{}, 1)} }
@@ -140,11 +143,26 @@ func (q *queue) chunkLimit() int {
 func (q *queue) pass(l *lane, m mark) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if l.empty() {
-		l.mark = m
-	} else {
+	if !l.empty() {
 		l.chunks[len(l.chunks)-1].mark = m
+		return
 	}
+	if q.passedSince.IsZero() && l.mark.position != m.position {
+		q.passedSince = time.Now()
+		q.signal()
+	}
+	l.mark = m
+}
+
+// cursorDue returns when the reader is to have a new cursor though nothing was handed over; zero when the one that it
+// has will do.
+func (q *queue) cursorDue() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.passedSince.IsZero() {
+		return time.Time{}
+	}
+	return q.passedSince.Add(CursorInterval)
 }
 
 // dropOldest takes lines out, all of which are live, until n bytes have room.

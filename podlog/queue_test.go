@@ -181,50 +181,6 @@ func TestOneContainerIsNotHeldBack(t *testing.T) {
 	})
 }
 
-// TestHistoryOfManyIsMerged reads the logs of several containers, each written by turns.
-func TestHistoryOfManyIsMerged(t *testing.T) {
-	for _, containers := range []int{2, 7, 30} {
-		synctest.Test(t, func(t *testing.T) {
-			logs := map[string][]string{}
-			p := pod("web")
-			for i := range containers {
-				name := fmt.Sprint("c", i)
-				p.Containers = append(p.Containers, Container{Name: name, Run: Run{ID: name}})
-			}
-			const lines = 20_000
-			for i := range lines {
-				name := fmt.Sprint("c", (i*i/3)%containers)
-				logs[name] = append(logs[name], at(i, strings.Repeat("x", 200)))
-			}
-			source := newFakeSource(func(req LogRequest) (io.ReadCloser, error) {
-				return logFrom(logs[req.Container])(req)
-			}, pods(finished(p)))
-			st := startStream(t, source, podInput())
-			var last time.Time
-			n := 0
-			for {
-				batch, err := st.Next(t.Context())
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, line := range batch.Lines {
-					if line.Timestamp.Before(last) {
-						t.Fatalf("%d containers: line of %v after one of %v", containers, line.Timestamp, last)
-					}
-					last = line.Timestamp
-					n++
-				}
-			}
-			if n != lines {
-				t.Errorf("got %d lines, want %d", n, lines)
-			}
-		})
-	}
-}
-
 // What is written while a long log is read from its beginning comes as fast as the rest of it, and is not dropped before
 // the reader, who is faster than the container, has caught up.
 func TestLinesAreNotDroppedWhileAReaderCatchesUp(t *testing.T) {

@@ -8,7 +8,8 @@ import (
 )
 
 // readRun streams the log of one run to its end. The end of the file is the end of the log only when the run had ended
-// before the log was opened; otherwise the connection may have broken, and the log is opened once more.
+// before the log was opened; otherwise the connection may have broken, and the log is opened once more. readRun also
+// returns when the mark has been moved to another run.
 func (f *follower) readRun(ctx context.Context, run Run) error {
 	f.queue.activate(f.lane, true)
 	f.told = ""
@@ -20,18 +21,22 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 	}
 	retry := retry{backoff: minBackoff}
 	for {
-		s := f.status.get()
-		now, asPrevious, ok := s.find(run.ID)
+		s, err := f.settle(ctx)
+		if err != nil || f.mark.run != newRunKey(run.ID) {
+			return err
+		}
+		r.complete = r.complete && len(f.laterRuns(s)) == 0
+		now, _, ok := s.find(run.ID)
 		if !ok {
 			return r.finish(ctx, run, s.gone, r.complete && s.hadEnded(run.ID))
 		}
 		run = now
-		previous := asPrevious || f.plan.previous
-		final := !f.plan.follow || previous || !s.running(run.ID)
+		req := r.request(s)
+		final := !req.Follow
 		before := f.mark.position
-		err := r.read(ctx, !final, previous)
-		if final && err == nil && (r.plan.follow || !run.Running) {
-			err = r.checkEnd(ctx, previous)
+		err = r.read(ctx, req)
+		if final && err == nil && req.Ended {
+			err = r.checkEnd(ctx, req)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -39,7 +44,10 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 		case isUserError(err):
 			return err
 		case errors.Is(err, ErrGone):
-			return r.finish(ctx, run, true, r.complete && !run.Running)
+			if err := r.finish(ctx, run, true, r.complete && !run.Running); err != nil || f.mark.done || s.over {
+				return err
+			}
+			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
 		case final && err == nil:
@@ -73,7 +81,29 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 		if err := f.status.await(ctx, wait); err != nil {
 			return err
 		}
+		if err := f.awaitTurn(ctx, &retry, s.recoveries); err != nil {
+			return err
+		}
 	}
+}
+
+// awaitTurn waits, when the cluster has recovered since, until it is this follower's turn to try again.
+func (f *follower) awaitTurn(ctx context.Context, retry *retry, recoveries int) error {
+	if f.status.get().recoveries == recoveries {
+		return nil
+	}
+	return f.status.await(ctx, retry.recovered())
+}
+
+// awaitNews waits until more is known of a container than that its pod is gone, which the watch has not shown yet.
+func (f *follower) awaitNews(ctx context.Context, s containerStatus) error {
+	f.queue.activate(f.lane, false)
+	for f.plan.follow && f.status.get() == s {
+		if err := f.status.await(ctx, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish hands over what was left of the last line and tells that the run has ended, unless it still goes on. complete

@@ -17,17 +17,24 @@ type tail struct {
 	resumed bool
 }
 
-// request returns where to open the log: behind the last line if there was one, otherwise as the caller asked for it.
-func (r *runReader) request(ctx context.Context, guard *stallGuard, follow, previous bool) (LogRequest, error) {
-	req := LogRequest{
+// request returns a request for the whole log of the run as it stands at a moment.
+func (r *runReader) request(s containerStatus) LogRequest {
+	_, asPrevious, _ := s.find(r.id)
+	running := s.running(r.id)
+	return LogRequest{
 		Namespace: r.plan.target.Namespace,
 		Pod:       r.lane.pod,
 		Container: r.lane.container,
 		Run:       r.id,
-		Follow:    follow,
-		Previous:  previous,
-		Since:     r.since,
+		Follow:    r.plan.follow && running,
+		Previous:  r.plan.previous || asPrevious,
+		Ended:     !running,
 	}
+}
+
+// locate sets where req opens the log: behind the last line if there was one, otherwise as the caller asked for it.
+func (r *runReader) locate(ctx context.Context, guard *stallGuard, req LogRequest) (LogRequest, error) {
+	req.Since = r.since
 	if r.mark.position.isZero() && r.tail != nil {
 		if !r.opened && !r.tail.resumed {
 			req.Tail = &r.tail.lines
@@ -38,10 +45,8 @@ func (r *runReader) request(ctx context.Context, guard *stallGuard, follow, prev
 		}
 		req.Since = r.since
 	}
-	if nanos := r.mark.position.nanos; nanos != 0 {
-		if second := time.Unix(0, nanos).Truncate(time.Second); second.After(req.Since) {
-			req.Since = second
-		}
+	if second := r.mark.position.second(); second.After(req.Since) {
+		req.Since = second
 	}
 	return req, nil
 }
@@ -62,7 +67,7 @@ func (r *runReader) skipToTail(ctx context.Context, guard *stallGuard, req LogRe
 		return nil
 	}
 	req.Follow = false
-	log, err := r.source.OpenLog(ctx, req)
+	log, err := guard.open(ctx, r.source, req)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}

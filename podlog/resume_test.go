@@ -30,6 +30,11 @@ func logFrom(lines []string) func(LogRequest) (io.ReadCloser, error) {
 	}
 }
 
+// logOf is logFrom for the text of a log.
+func logOf(log string) func(LogRequest) (io.ReadCloser, error) {
+	return logFrom(slices.Collect(strings.Lines(log)))
+}
+
 // TestResumeBehindEveryBatch reads a log, and for each of its batches reads the rest again in another stream.
 func TestResumeBehindEveryBatch(t *testing.T) {
 	var log []string
@@ -257,6 +262,39 @@ func TestResumeMovesOverFilteredLines(t *testing.T) {
 		m := marksOf(t, batch.Cursor)[newSourceKey("uid-web", "app")]
 		if want := start.Add(5 * time.Second).UnixNano(); m.position.nanos != want {
 			t.Errorf("the cursor stands at %v", stampTime(m.position.nanos))
+		}
+	})
+}
+
+// TestFilteredLinesMoveTheCursor checks that a stream whose filters let nothing through still gives newer cursors, and none
+// when there is nothing newer.
+func TestFilteredLinesMoveTheCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := podInput()
+		in.Include = ptr("a")
+		r, w := io.Pipe()
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) { return r, nil }, pods(pod("web", running("1"))))
+		st := startStream(t, source, in)
+		if _, err := next(t, st); err != nil { // STARTED
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			io.WriteString(w, at(1000*i, "b"))
+			io.WriteString(w, at(1000*i+1, "c"))
+			begun := time.Now()
+			batch, err := st.Next(t.Context())
+			if err != nil || len(batch.Lines)+len(batch.Notices) != 0 || time.Since(begun) != CursorInterval {
+				t.Fatalf("got %v, %v after %v", batch, err, time.Since(begun))
+			}
+			m := marksOf(t, batch.Cursor)[newSourceKey("uid-web", "app")]
+			if want := start.Add(time.Duration(1000*i+1) * time.Millisecond).UnixNano(); m.position.nanos != want {
+				t.Errorf("the cursor stands at %v", stampTime(m.position.nanos))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if batch, err := st.Next(ctx); err == nil {
+				t.Errorf("got %v when nothing had come", batch)
+			}
 		}
 	})
 }

@@ -80,7 +80,7 @@ func (r *roster) reconcile(s Snapshot) {
 		r.st.fail(err)
 		return
 	}
-	if err := r.update(s.Pods); err != nil {
+	if err := r.update(s); err != nil {
 		r.st.fail(err)
 		return
 	}
@@ -101,18 +101,18 @@ func (r *roster) onePod(pods []Pod) []Pod {
 }
 
 // update tells the followers what has changed, and starts one for each container that is new.
-func (r *roster) update(pods []Pod) error {
-	begins := r.st.begin(len(pods) > 0)
+func (r *roster) update(s Snapshot) error {
+	begins := r.st.begin(len(s.Pods) > 0)
 	present := map[sourceKey]bool{}
 	var added []*follower
-	for _, pod := range pods {
+	for _, pod := range s.Pods {
 		for _, c := range pod.Containers {
 			if !r.st.plan.wants(c.Name) {
 				continue
 			}
 			key := newSourceKey(pod.UID, c.Name)
 			present[key] = true
-			status := containerStatus{Container: c, over: pod.Finished}
+			status := containerStatus{Container: c, over: pod.Finished, recoveries: s.Recoveries}
 			if r.isFollowed(key, status) {
 				continue
 			}
@@ -123,7 +123,9 @@ func (r *roster) update(pods []Pod) error {
 	}
 	for key, m := range r.members {
 		if !present[key] {
-			m.set(containerStatus{Container: m.get().Container, over: true, gone: true})
+			status := m.get()
+			status.over, status.gone = true, true
+			m.set(status)
 		}
 	}
 	if r.first {

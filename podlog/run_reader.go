@@ -23,9 +23,12 @@ type runReader struct {
 	opened bool
 	// broken says why the log is opened again; empty when it is not.
 	broken string
+	// resumes means that it must be told that the log goes on.
+	resumes bool
 	// complete means that the last request ended as it should, with whole lines, and came past the last line of those
 	// before it. A request for the log of a run that has ended which brings nothing, not even that line, leaves it as it
-	// was: the node has removed the log.
+	// was: the node has removed the log. The request before had come to its end, at most endGrace before it was known that
+	// the run had ended, so that this is taken for the run's end.
 	complete bool
 	// again means that the log had been opened before the last request, and found that this came past the last line then.
 	again, found bool
@@ -63,31 +66,31 @@ func newRunReader(f *follower, run Run) *runReader {
 }
 
 // read opens the log once and hands over what is new in it. It returns nil when the log ended as it should.
-func (r *runReader) read(ctx context.Context, follow, previous bool) error {
+func (r *runReader) read(ctx context.Context, req LogRequest) error {
 	logCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	guard := newStallGuard(cancel)
 	defer r.status.watchStall(guard, r.id)()
-	if !follow {
+	if !req.Follow {
 		guard.expectEnd()
 	}
 
-	req, err := r.request(logCtx, guard, follow, previous)
+	req, err := r.locate(logCtx, guard, req)
 	if err != nil {
 		return err
 	}
 	r.liveFrom = time.Now().UnixNano()
-	if !follow {
+	if !req.Follow {
 		r.liveFrom = math.MaxInt64
 	}
-	log, err := r.source.OpenLog(logCtx, req)
+	log, err := guard.open(logCtx, r.source, req)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
 	defer log.Close()
 	r.metrics.logs.Inc()
 	defer r.metrics.logs.Dec()
-	if err := r.tellResumed(ctx, follow); err != nil {
+	if err := r.resume(ctx, req.Follow); err != nil {
 		return err
 	}
 	r.again, r.before = r.opened, r.mark.position
@@ -96,7 +99,7 @@ func (r *runReader) read(ctx context.Context, follow, previous bool) error {
 	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if !follow && !r.found && r.rest == nil {
+	if !req.Follow && !r.found && r.rest == nil {
 		r.complete = wasComplete
 	}
 	return nil
@@ -114,17 +117,31 @@ func (r *runReader) breakOff(err error) {
 	}
 }
 
-// tellResumed tells that a log that had broken off is open again. A log that came to its end is read once more when its
-// run has ended; that is no news.
-func (r *runReader) tellResumed(ctx context.Context, follow bool) error {
+// resume is called when a log that had broken off is open again. One that is followed goes on, even if it is silent. Of
+// one that has ended that is told with the first line that is new: it may have been read to its end before. A log that
+// came to its end is read once more when its run has ended; that is no news.
+func (r *runReader) resume(ctx context.Context, follow bool) error {
 	broken := r.broken
 	r.broken = ""
 	if broken == "" || broken == reopenEnd && !follow {
 		return nil
 	}
-	r.told = ""
+	r.resumes = true
 	r.metrics.reopen(broken)
-	return r.notify(ctx, Resumed, "the connection to its log broke; it goes on behind the last line")
+	if !follow {
+		return nil
+	}
+	return r.tellResumed(ctx)
+}
+
+// tellResumed tells that the log goes on, if that is to be told.
+func (r *runReader) tellResumed(ctx context.Context) error {
+	if !r.resumes {
+		return nil
+	}
+	r.resumes = false
+	r.told = ""
+	return r.notify(ctx, Resumed, "its log was opened again and goes on behind the last line")
 }
 
 // copy hands over the lines of an open log that have not been read before. tailed means that the log may begin within
@@ -152,6 +169,9 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		isNew, lost := search.isNew(nanos, sum)
 		if !isNew {
 			continue
+		}
+		if err := r.tellResumed(ctx); err != nil {
+			return err
 		}
 		if lost {
 			if err := r.tellLost(ctx); err != nil {
@@ -210,7 +230,10 @@ func (r *runReader) add(nanos int64, message []byte, dropped int) {
 		nanos = r.mark.position.nanos
 	}
 	timestamp := stampTime(nanos)
-	if nanos != 0 && timestamp.Before(r.since) {
+	switch {
+	case nanos == 0:
+		timestamp = time.Now().UTC()
+	case timestamp.Before(r.since):
 		return
 	}
 	line := Line{Pod: r.lane.pod, Container: r.lane.container, Timestamp: timestamp, TruncatedBytes: dropped}
@@ -225,6 +248,9 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	r.rest = nil
 	if rest == nil || !complete && !goesOn && (rest.nanos == 0 || !r.found) {
 		return nil
+	}
+	if err := r.tellResumed(ctx); err != nil {
+		return err
 	}
 	if !goesOn {
 		r.advance(rest.nanos, checksum(rest.message))

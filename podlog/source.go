@@ -10,7 +10,7 @@ import (
 // Source is where pods and their logs come from. Its errors that are a usererr.Error end the stream and reach the
 // caller.
 type Source interface {
-	// WatchPods calls deliver with what the target has now, and again after each change, never twice at a time. It
+	// WatchPods calls deliver with what the target has now, and again after each change and recovery, never twice at a time. It
 	// outlives broken connections and returns when ctx ends, with ctx's error, or when it cannot go on: at the start
 	// also because the cluster is out of reach (UNAVAILABLE) or the target is invalid (BAD_INPUT). It never calls
 	// deliver after it has returned. Waiting for a cluster that does not answer is bounded at the start.
@@ -43,6 +43,9 @@ type Snapshot struct {
 	Final bool
 	// Empty says, for people, why Pods is empty.
 	Empty string
+	// Recoveries counts how often the cluster has answered again after it had not: what failed before is worth another
+	// attempt then.
+	Recoveries int
 }
 
 // Pod is one pod and its containers: init containers first, ephemeral ones last.
@@ -71,7 +74,9 @@ type Run struct {
 	ID string
 	// Restarts is how many runs of the container came before.
 	Restarts int
-	Running  bool
+	// Started is when it was started, cut to the second or finer; zero when that is not known.
+	Started time.Time
+	Running bool
 	// ExitCode and Reason are set when it has ended.
 	ExitCode int
 	// NeverStarted means that it ended before anything ran, so that it may have no log.
@@ -86,6 +91,8 @@ type LogRequest struct {
 	// whichever that is by then; a source that shares logs knows by it which requests want the same one.
 	Run              string
 	Follow, Previous bool
+	// Ended means that the run has ended: its log will not grow.
+	Ended bool
 	// Tail is how many last lines to begin with; nil means all.
 	Tail *int
 	// Since leaves out earlier lines, when it is not zero. A source may cut it to the second.

@@ -1,6 +1,7 @@
 package podlog
 
 import (
+	"context"
 	"io"
 	"sync"
 	"time"
@@ -19,11 +20,18 @@ type stallGuard struct {
 	waiting bool
 }
 
-// newStallGuard returns a guard for a request that is being opened. The caller calls stop when the request is over.
+// newStallGuard returns a guard that is not waiting yet. The caller calls stop when the request is over.
 func newStallGuard(cancel func()) *stallGuard {
-	g := &stallGuard{timer: time.AfterFunc(stallLimit, cancel), waiting: true}
+	g := &stallGuard{timer: time.AfterFunc(stallLimit, cancel)}
 	g.timer.Stop()
 	return g
+}
+
+// open opens a log. Until it is read, the guard does not wait: what is told before may wait for a slow reader.
+func (g *stallGuard) open(ctx context.Context, source Source, req LogRequest) (io.ReadCloser, error) {
+	g.setWaiting(true)
+	defer g.setWaiting(false)
+	return source.OpenLog(ctx, req)
 }
 
 // expectEnd tells the guard that the log has an end.

@@ -13,6 +13,8 @@ type containerStatus struct {
 	over bool
 	// gone means that its pod does not exist any more, or not for this stream.
 	gone bool
+	// recoveries is Snapshot.Recoveries.
+	recoveries int
 }
 
 // find returns the run of that id as it stands now, and whether it takes a request for the previous run to read it.

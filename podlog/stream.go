@@ -45,7 +45,7 @@ func newStream(ctx context.Context, plan *plan, s *Streamer) *Stream {
 		ctx:       ctx,
 		cancel:    cancel,
 		stopWatch: stopWatch,
-		closed:    s.closed,
+		closed:    func() { s.release(plan.caller) },
 		started:   make(chan struct{}),
 		done:      make(chan struct{}),
 	}
@@ -56,7 +56,7 @@ func newStream(ctx context.Context, plan *plan, s *Streamer) *Stream {
 	return st
 }
 
-// Next returns the next batch, which has at least one line or notice. At the end of the stream it returns io.EOF, or
+// Next returns the next batch. At the end of the stream it returns io.EOF, or
 // why the stream cannot go on: a usererr.Error, or the error of the context that the stream was started with. When ctx
 // ends first, it returns ctx's error and nothing is lost.
 func (st *Stream) Next(ctx context.Context) (*Batch, error) {

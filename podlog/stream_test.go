@@ -16,7 +16,7 @@ import (
 const (
 	started   = "STARTED web/app: log opened"
 	completed = "ENDED web/app: exit code 0 (Completed)"
-	resumed   = "RESUMED web/app: the connection to its log broke; it goes on behind the last line"
+	resumed   = "RESUMED web/app: its log was opened again and goes on behind the last line"
 	// removed is what a node says when a container is no longer there.
 	removed = "unable to retrieve container logs for containerd://1\n"
 	unread  = "GAP web/app: lines may be missing: its log could not be read to the end"
@@ -92,6 +92,25 @@ func TestRuns(t *testing.T) {
 			notices:   []string{started, "ENDED web/app: exit code 128 (StartError)"},
 		},
 		{
+			name: "a run that never started has no log",
+			snapshots: []Snapshot{
+				pods(pod("web", Container{Name: "app", Waiting: "ContainerCreating"})),
+				pods(finished(pod("web", Container{Name: "app", Run: Run{ID: "2", Restarts: 1, Reason: "Completed"},
+					Previous: Run{ID: "1", ExitCode: 128, Reason: "StartError", NeverStarted: true}}))),
+			},
+			log:   []reply{fails(ErrNoLog), ok(text, at(0, "a"))},
+			lines: []string{"web/app: a"},
+			notices: []string{
+				"WAITING web/app: ContainerCreating", started, "ENDED web/app: exit code 128 (StartError)", started, completed,
+			},
+		},
+		{
+			name:      "ended, and its log is gone",
+			snapshots: []Snapshot{pods(finished(pod("web", ended("1", 0, "Completed"))))},
+			log:       []reply{fails(ErrNoLog)},
+			notices:   []string{started, "WAITING web/app: its log cannot be read now; trying again", unread, completed},
+		},
+		{
 			name: "waits for its image",
 			snapshots: []Snapshot{
 				pods(pod("web", Container{Name: "app", Waiting: "ContainerCreating"})),
@@ -161,7 +180,7 @@ func TestRuns(t *testing.T) {
 			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log:       []reply{ok(broken, at(0, "a")), ok(text, removed), ok(text, removed)},
 			lines:     []string{"web/app: a"},
-			notices:   []string{started, resumed, unread, completed},
+			notices:   []string{started, unread, completed},
 		},
 		{
 			name:      "pod deleted while its node is dead",

@@ -3,7 +3,7 @@ package podlog
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
+	"sync"
 
 	"pullwatch/usererr"
 )
@@ -14,6 +14,8 @@ type Options struct {
 	Metrics *Metrics
 	// MaxStreams is how many streams may be open at a time; 0 means any number.
 	MaxStreams int
+	// MaxCallerStreams is how many of them may be of one Input.Caller; 0 means any number.
+	MaxCallerStreams int
 	// Log is told, at debug level, what callers need not know.
 	Log *slog.Logger
 }
@@ -21,11 +23,15 @@ type Options struct {
 // Streamer starts streams of logs.
 type Streamer struct {
 	Options
-	open atomic.Int64
+
+	mu   sync.Mutex
+	open int
+	// callers says how many of the open streams are of which Input.Caller.
+	callers map[string]int
 }
 
-// New returns a Streamer. All of o but MaxStreams must be set.
-func New(o Options) *Streamer { return &Streamer{Options: o} }
+// New returns a Streamer. All of o but MaxStreams and MaxCallerStreams must be set.
+func New(o Options) *Streamer { return &Streamer{Options: o, callers: map[string]int{}} }
 
 // Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
 // (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does;
@@ -35,12 +41,9 @@ func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := s.open.Add(1); s.MaxStreams > 0 && n > int64(s.MaxStreams) {
-		s.open.Add(-1)
-		return nil, usererr.New(usererr.LimitExceeded, "%d streams of logs are open, as many as this server allows: close "+
-			"one, or try again later", s.MaxStreams)
+	if err := s.admit(plan.caller); err != nil {
+		return nil, err
 	}
-	s.Metrics.streams.Inc()
 	st := newStream(ctx, plan, s)
 	select {
 	case <-st.started:
@@ -54,8 +57,38 @@ func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
 	}
 }
 
-// closed is called when a stream has ended.
-func (s *Streamer) closed() {
-	s.open.Add(-1)
+// admit counts a stream, or returns why there may not be another. The caller's own limit comes first, as that one is in
+// the caller's hands.
+func (s *Streamer) admit(caller string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch n := s.callers[caller]; {
+	case s.MaxCallerStreams > 0 && n >= s.MaxCallerStreams:
+		s.Metrics.refuse(limitCaller)
+		return usererr.New(usererr.LimitExceeded, "%d streams of logs are open for this caller, as many as one may have: "+
+			"close one, or follow several pods in one stream, by job or selector", n)
+	case s.MaxStreams > 0 && s.open >= s.MaxStreams:
+		s.Metrics.refuse(limitTotal)
+		return usererr.New(usererr.LimitExceeded, "%d streams of logs are open, as many as this server allows: close "+
+			"one, or try again later", s.open)
+	}
+	s.open++
+	if caller != "" {
+		s.callers[caller]++
+	}
+	s.Metrics.streams.Inc()
+	return nil
+}
+
+// release undoes admit when a stream has ended.
+func (s *Streamer) release(caller string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if caller != "" {
+		if s.callers[caller]--; s.callers[caller] == 0 {
+			delete(s.callers, caller)
+		}
+	}
 	s.Metrics.streams.Dec()
 }

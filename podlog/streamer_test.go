@@ -1,7 +1,9 @@
 package podlog
 
 import (
+	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +43,72 @@ func TestTooManyStreams(t *testing.T) {
 		}
 		st.Close()
 	})
+}
+
+// emptySource has no pods.
+type emptySource struct{ Source }
+
+func (emptySource) WatchPods(ctx context.Context, _ Target, deliver func(Snapshot)) error {
+	deliver(Snapshot{Empty: "no pod matches"})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestTooManyStreamsOfACaller(t *testing.T) {
+	streamer := newTestStreamer(emptySource{})
+	streamer.MaxStreams, streamer.MaxCallerStreams = 5, 2
+	input := func(caller string) Input {
+		return Input{Namespace: "default", Selector: ptr("app=web"), Follow: true, Caller: caller}
+	}
+	opens := func(caller string) *Stream {
+		t.Helper()
+		st, err := streamer.Stream(t.Context(), input(caller))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	fails := func(ctx context.Context, in Input, says string) {
+		t.Helper()
+		if st, err := streamer.Stream(ctx, in); err == nil {
+			st.Close()
+			t.Errorf("a stream was opened, not refused with %q", says)
+		} else if !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, not %q", err, says)
+		}
+	}
+	const ofCaller, ofServer = "2 streams of logs are open for this caller", "as many as this server allows"
+
+	first := opens("a")
+	defer opens("a").Close()
+	fails(t.Context(), input("a"), ofCaller)
+	defer opens("b").Close()
+	// Who is not known has no limit of their own.
+	unknown := []*Stream{opens(""), opens("")}
+	fails(t.Context(), input("a"), ofCaller)
+	fails(t.Context(), input("b"), ofServer)
+	for limit, want := range map[string]float64{limitCaller: 2, limitTotal: 1} {
+		if got := testutil.ToFloat64(streamer.Metrics.refused.WithLabelValues(limit)); got != want {
+			t.Errorf("%v streams are counted as refused by the limit %q, not %v", got, limit, want)
+		}
+	}
+
+	first.Close()
+	first.Close()
+	for _, st := range unknown {
+		st.Close()
+	}
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	pod := input("a")
+	pod.Selector, pod.Pod = nil, ptr("web")
+	for range 3 {
+		fails(t.Context(), pod, "no pod web")
+		fails(t.Context(), Input{Caller: "a"}, "namespace")
+		fails(left, input("a"), context.Canceled.Error())
+	}
+	defer opens("a").Close()
+	fails(t.Context(), input("a"), ofCaller)
 }
 
 func TestMetrics(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 )
@@ -24,6 +23,8 @@ type world struct {
 	// changed is closed and made anew with every change.
 	changed chan struct{}
 	now     int64
+	// lag is by how much the status of pods is behind.
+	lag time.Duration
 }
 
 type worldPod struct {
@@ -51,7 +52,11 @@ type worldRun struct {
 	// first is the first line that has not been rotated away.
 	first int
 	// opened means that the log was asked for.
-	opened bool
+	opened  bool
+	started time.Time
+	// removed means that the node has removed the log, which happens to runs that have ended. It does not happen when
+	// endedEarly is set: a request that followed the log came to an end while the run went on.
+	removed, endedEarly bool
 }
 
 type worldLine struct {
@@ -61,6 +66,7 @@ type worldLine struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
+	w.lag = time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond
 	w.addPod()
 	return w
 }
@@ -86,10 +92,17 @@ func (c *worldContainer) last() *worldRun {
 	return c.runs[len(c.runs)-1]
 }
 
-func (c *worldContainer) start() {
+func (w *world) start(c *worldContainer) {
+	w.tick()
 	id := fmt.Sprintf("%s-%s-%d", c.pod.name, c.name, len(c.runs))
-	c.runs = append(c.runs, &worldRun{id: id, restarts: len(c.runs), running: true})
+	c.runs = append(c.runs, &worldRun{id: id, restarts: len(c.runs), running: true, started: time.Unix(0, w.now).Truncate(time.Second)})
 	c.crashed = false
+}
+
+// mayStart reports whether a container that does not run may: after its first restart it has to wait, unless its status
+// shows all at once.
+func (w *world) mayStart(c *worldContainer) bool {
+	return len(c.runs) < 2 || w.lag == 0 || time.Since(c.last().started) > 10*time.Second
 }
 
 // write appends lines to the log of the run that goes on.
@@ -163,14 +176,25 @@ func (w *world) step() {
 				c.last().running = false
 			}
 		}
+	case !running && w.mayStart(c):
+		w.start(c)
+		if w.lag > 0 && len(c.runs) == 1 && w.random.IntN(2) == 0 {
+			// It is restarted before anybody knows of it.
+			w.write(c)
+			c.last().running = false
+			w.start(c)
+			w.write(c)
+		}
 	case !running:
-		c.start()
 	case n < 18:
 		c.last().running = false
 		c.crashed = w.random.IntN(2) == 0
-		if w.random.IntN(4) == 0 {
+		if w.lag > 0 && w.mayStart(c) {
+			w.start(c)
+		}
+		if w.lag == 0 && w.random.IntN(4) == 0 {
 			// It comes and goes unseen.
-			c.start()
+			w.start(c)
 			w.write(c)
 			c.last().running = false
 		}
@@ -225,9 +249,9 @@ func (c *worldContainer) state() Container {
 		state.Waiting = "ContainerCreating"
 		return state
 	}
-	state.Run = Run{ID: run.id, Restarts: run.restarts, Running: run.running}
+	state.Run = Run{ID: run.id, Restarts: run.restarts, Started: run.started, Running: run.running}
 	if previous != nil {
-		state.Previous = Run{ID: previous.id, Restarts: previous.restarts}
+		state.Previous = Run{ID: previous.id, Restarts: previous.restarts, Started: previous.started}
 	}
 	if c.crashed {
 		state.Waiting = "CrashLoopBackOff"
@@ -248,10 +272,15 @@ func (c *worldContainer) readable() (run, previous *worldRun) {
 }
 
 func (w *world) WatchPods(ctx context.Context, _ Target, deliver func(Snapshot)) error {
-	for {
+	for lag := time.Duration(0); ; lag = w.lag {
 		w.mu.Lock()
 		snapshot, changed := w.snapshot(), w.changed
 		w.mu.Unlock()
+		select {
+		case <-time.After(lag):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		deliver(snapshot)
 		select {
 		case <-changed:
@@ -259,54 +288,4 @@ func (w *world) WatchPods(ctx context.Context, _ Target, deliver func(Snapshot))
 			return ctx.Err()
 		}
 	}
-}
-
-// containers returns the lines that were written, by container.
-func (w *world) containers() map[string]*worldContainer {
-	all := map[string]*worldContainer{}
-	for _, p := range w.pods {
-		for _, c := range p.containers {
-			all[p.name+"/"+c.name] = c
-		}
-	}
-	return all
-}
-
-// firstLines returns the number of the line that a stream which starts now begins with, for each container: the first
-// one of the last run.
-func (w *world) firstLines() map[string]int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	first := map[string]int{}
-	for name, c := range w.containers() {
-		if run := c.last(); run != nil {
-			first[name] = c.lines - len(run.lines)
-		}
-	}
-	return first
-}
-
-// unseen returns how many lines from the beginning of a run on may have been rotated away before anybody could have
-// seen them, when the line with that number is the first one of its run.
-func (c *worldContainer) unseen(i int) int {
-	for _, run := range c.runs {
-		if i == 0 && len(run.lines) > 0 {
-			return run.first
-		}
-		i -= len(run.lines)
-	}
-	return 0
-}
-
-// line returns the container's line with that number as it should be delivered.
-func (c *worldContainer) line(i int) (Line, bool) {
-	for _, run := range c.runs {
-		if i < len(run.lines) {
-			nanos, message := new(stampReader).split(bytes.TrimSuffix(run.lines[i].raw, []byte("\n")))
-			text := strings.ReplaceAll(string(message), "\xff", "\uFFFD")
-			return Line{Pod: c.pod.name, Container: c.name, Timestamp: stampTime(nanos), Message: text}, true
-		}
-		i -= len(run.lines)
-	}
-	return Line{}, false
 }

@@ -32,11 +32,15 @@ func (w *world) OpenLog(ctx context.Context, req LogRequest) (io.ReadCloser, err
 	if run == nil {
 		return nil, ErrNoLog
 	}
-	if run.id != req.Run {
-		// Its clients hear of restarts before their next request.
+	if run.id != req.Run && !req.Follow {
+		// Of a run that has ended its clients hear before the next one starts.
 		return nil, errors.New("container was restarted")
 	}
 	run.opened = true
+	run.removed = run.removed || !run.running && !run.endedEarly && w.random.IntN(20) == 0
+	if run.removed {
+		return text(removed[:len(removed)-w.random.IntN(2)]), nil
+	}
 	l := &worldLog{w: w, ctx: ctx, run: run, follow: req.Follow, since: req.Since.Truncate(time.Second).UnixNano(),
 		next: run.first, generation: w.generation, fault: -1}
 	if req.Since.IsZero() {
@@ -106,6 +110,7 @@ func (l *worldLog) read(p []byte) (n int, err error, wait bool) {
 		}
 		switch l.faultKind {
 		case 0:
+			l.run.endedEarly = l.run.endedEarly || l.follow && l.run.running
 			return 0, io.EOF, false
 		case 1:
 			return 0, errReset, false

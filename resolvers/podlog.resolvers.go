@@ -7,6 +7,7 @@ import (
 )
 
 func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
+	input.Caller = Caller(ctx)
 	logs, err := r.Logs.Stream(ctx, input)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,44 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/usererr"
+)
+
+// namespaceTimeout bounds how long a stream's start waits to learn whether its namespace exists.
+const namespaceTimeout = 2 * time.Second
+
+// requireNamespace returns NOT_FOUND when nothing was found because the namespace does not exist, of which lists say
+// nothing. Where pullwatch may not ask, or gets no answer, the stream goes on.
+func (w *targetWatch) requireNamespace(ctx context.Context) error {
+	w.mu.Lock()
+	found := len(w.pods) > 0 || w.job.uid != ""
+	w.mu.Unlock()
+	if found {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
+	defer cancel()
+	name := w.target.Namespace
+	if _, err := w.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); isMissing(err, name) {
+		return usererr.New(usererr.NotFound, "there is no namespace %s", name)
+	}
+	return nil
+}
+
+// isMissing reports whether err says that the namespace does not exist. A 404 may also come from what does not serve
+// namespaces at all, such as a proxy.
+func isMissing(err error, namespace string) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {
+		return false
+	}
+	details := status.ErrStatus.Details
+	return details != nil && details.Kind == "namespaces" && details.Name == namespace
+}

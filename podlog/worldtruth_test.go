@@ -1,0 +1,81 @@
+package podlog
+
+import (
+	"bytes"
+	"strings"
+)
+
+// containers returns the lines that were written, by container.
+func (w *world) containers() map[string]*worldContainer {
+	all := map[string]*worldContainer{}
+	for _, p := range w.pods {
+		for _, c := range p.containers {
+			all[p.name+"/"+c.name] = c
+		}
+	}
+	return all
+}
+
+// firstLines returns the number of the line that a stream which starts now begins with, for each container: the first
+// one of the last run.
+func (w *world) firstLines() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := map[string]int{}
+	for name, c := range w.containers() {
+		if run := c.last(); run != nil {
+			first[name] = c.lines - len(run.lines)
+		}
+	}
+	return first
+}
+
+// unseen returns how many lines from the beginning of a run on may have been rotated away before anybody could have
+// seen them, when the line with that number is the first one of its run.
+func (c *worldContainer) unseen(i int) int {
+	for _, run := range c.runs {
+		if i == 0 && len(run.lines) > 0 {
+			return run.first
+		}
+		i -= len(run.lines)
+	}
+	return 0
+}
+
+// beginsRun reports whether the line with that number is the first one of its run, or would be that of the next.
+func (c *worldContainer) beginsRun(i int) bool {
+	begin := 0
+	for _, run := range c.runs {
+		if i == begin {
+			return true
+		}
+		begin += len(run.lines)
+	}
+	return i == begin
+}
+
+// skipsRuns reports whether a reader who goes on with line i instead of line next, but for so many that were dropped, has
+// left out the rest of at least one run, and of the next only what may be unseen.
+func (c *worldContainer) skipsRuns(next, i, dropped int) bool {
+	begin := 0
+	for _, run := range c.runs {
+		if i < begin+len(run.lines) {
+			return next <= begin && i-begin <= dropped+run.first
+		}
+		begin += len(run.lines)
+	}
+	return false
+}
+
+// line returns the container's line with that number as it should be delivered.
+func (c *worldContainer) line(i int) (Line, bool) {
+	for _, run := range c.runs {
+		if i < len(run.lines) {
+			nanos, message := new(stampReader).split(bytes.TrimSuffix(run.lines[i].raw, []byte("\n")))
+			text := strings.ReplaceAll(string(message), "\xff", "\uFFFD")
+			return Line{Pod: c.pod.name, Container: c.name, Timestamp: stampTime(nanos), Message: text}, true
+		}
+		i -= len(run.lines)
+	}
+	return Line{}, false
+}
