@@ -25,20 +25,10 @@ func (l *logPods) finished(ctx context.Context, f *logFigures, length time.Durat
 		if err != nil {
 			return err
 		}
-		var kubectlCPU time.Duration
 		results, err := compare(ctx, &candidate{
 			name: pullwatch, length: length, cpu: []meter{ownCPU, l.server.cpu},
 			turn: finishedLogs(l.server.address, l.namespace, pod, log.lines),
-		}, &candidate{
-			name: viaKubectl, length: length,
-			cpu: []meter{func(context.Context) (time.Duration, bool) { return kubectlCPU, true }},
-			turn: oneAfterTheOther(func(ctx context.Context) error {
-				command := l.kubectl(ctx, pod)
-				err := command.Run()
-				kubectlCPU += command.ProcessState.UserTime() + command.ProcessState.SystemTime()
-				return err
-			}),
-		})
+		}, l.byKubectl(viaKubectl, length, pod), l.byKubectl(viaKubectl+" --timestamps", length, pod, "--timestamps"))
 		if err != nil {
 			return err
 		}
@@ -47,8 +37,10 @@ func (l *logPods) finished(ctx context.Context, f *logFigures, length time.Durat
 			f.speed(name, r, log.lines)
 		}
 		ours, kubectl := results[0], results[1]
-		f.add(name+": lines a second", "at least 95% of kubectl's", percent(ours.rateTo(kubectl)),
-			digits(kubectl.perSecond()*float64(log.lines))+" lines a second", ours.rateTo(kubectl) >= .95)
+		for _, other := range results[1:] {
+			f.add(name+": lines a second", "at least 95% of "+other.name, percent(ours.rateTo(other)),
+				digits(other.perSecond()*float64(log.lines))+" lines a second", ours.rateTo(other) >= .95)
+		}
 		if log.size == 200 {
 			cpu := func(r *result) string { return digits(perAnswer(r)) + " s" }
 			f.add("CPU for all of that, client and server", "at most 2.1 s, as stern", cpu(ours), cpu(kubectl)+" kubectl",
@@ -56,6 +48,21 @@ func (l *logPods) finished(ctx context.Context, f *logFigures, length time.Durat
 		}
 	}
 	return nil
+}
+
+// byKubectl reads the log of a pod with kubectl.
+func (l *logPods) byKubectl(name string, length time.Duration, pod string, flags ...string) *candidate {
+	var used time.Duration
+	return &candidate{
+		name: name, length: length,
+		cpu: []meter{func(context.Context) (time.Duration, bool) { return used, true }},
+		turn: oneAfterTheOther(func(ctx context.Context) error {
+			command := l.kubectl(ctx, pod, flags...)
+			err := command.Run()
+			used += command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+			return err
+		}),
+	}
 }
 
 // delays compares how long lines take from a container to its readers.

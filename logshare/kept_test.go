@@ -93,22 +93,24 @@ func TestEndsThatAreNotConfirmed(t *testing.T) {
 				if test.text != "" {
 					c.write(record{text: test.text, bare: true})
 				}
+				s := newTestSource(c)
+				alone := openLog(t, s, endedWhole())
 				answers := []answer{test.first, test.second, {}}
 				c.answer = func(podlog.LogRequest) answer {
 					next := answers[0]
 					answers = answers[1:]
 					return next
 				}
-				s := newTestSource(c)
 				for i := range 3 {
-					log := openLog(t, s, ended())
+					log := openLog(t, s, endedWhole())
 					got, _ := io.ReadAll(log)
 					log.Close()
-					if want := c.truth(ended(), 0); i == 2 && !bytes.Equal(got, want) {
+					if want := c.truth(endedWhole(), 0); i == 2 && !bytes.Equal(got, want) {
 						t.Errorf("got %s, want %s", got, want)
 					}
-					wantRequests(t, c, i+1, 0)
+					wantRequests(t, c, i+2, 1)
 				}
+				alone.Close()
 				wantNothingKept(t, s)
 			})
 		})
@@ -264,6 +266,41 @@ func TestEndAfterTheLastReader(t *testing.T) {
 		if len(s.runs) != 0 {
 			t.Errorf("%d runs are kept", len(s.runs))
 		}
+		wantNothingKept(t, s)
+	})
+}
+
+// TestWholeLogIsReadAlone checks that who reads a whole log while nobody else does has a request for itself, and that
+// those who come meanwhile share one.
+func TestWholeLogIsReadAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.write(lines(0, 100, time.Second)...)
+		truth := c.truth(endedWhole(), 0)
+		s := newTestSource(c)
+		c.answer = func(podlog.LogRequest) answer {
+			time.Sleep(10 * time.Millisecond)
+			return answer{}
+		}
+		var reads sync.WaitGroup
+		for range 5 {
+			reads.Go(func() {
+				log, err := s.OpenLog(t.Context(), endedWhole())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer log.Close()
+				if got, err := io.ReadAll(log); err != nil || !bytes.Equal(got, truth) {
+					t.Errorf("got %s, %v", got, err)
+				}
+			})
+		}
+		reads.Wait()
+		wantNothingKept(t, s)
+		wantRequests(t, c, 2, 0)
+		openLog(t, s, endedWhole()).Close()
+		wantRequests(t, c, 3, 0)
 		wantNothingKept(t, s)
 	})
 }

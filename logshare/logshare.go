@@ -14,6 +14,9 @@
 // served from what one has brought that has: not before a request that was made after that end has come to the same
 // last line. That makes two requests for all of them together, or a few when the answers differ.
 //
+// Who reads the whole log of a run that has ended, while nobody else does, has a request for itself: that is faster by
+// what a ring costs. Those who come meanwhile share another.
+//
 // Lines are told apart by their timestamps, which are expected to rise. Where a clock steps back, readers still get
 // every line that their upstream brings. Only lines that a cluster leaves out, because they are dated before the Since
 // of the request that is shared, are lost to readers that asked for earlier ones.
@@ -59,14 +62,16 @@ func New(source podlog.Source, metrics *Metrics) *Source {
 // shared log fails with an error that may pass when its reader was too slow for it.
 func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
 	if req.Run == "" || req.Follow == req.Ended || req.Follow && req.Previous {
-		return s.openAlone(ctx, req)
+		return s.openAlone(ctx, req, func() {})
 	}
 	req.Since = req.Since.Truncate(time.Second)
-	run := s.enter(req)
+	run, first := s.enter(req)
+	if first && isWhole(req) {
+		return s.openAlone(ctx, req, func() { s.leave(run) })
+	}
 	r := run.read(ctx, req)
 	if r == nil {
-		s.leave(run)
-		return s.openAlone(ctx, req)
+		return s.openAlone(ctx, req, func() { s.leave(run) })
 	}
 	if err := r.awaitOpen(); err != nil {
 		r.Close()
@@ -75,15 +80,22 @@ func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadClo
 	return r, nil
 }
 
-// openAlone passes a request through.
-func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+// isWhole reports whether a request is for all of the log of a run that has ended.
+func isWhole(req podlog.LogRequest) bool { return req.Ended && req.Tail == nil && req.Since.IsZero() }
+
+// openAlone passes a request through. It has closed called when the log is closed, or cannot be opened.
+func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest, closed func()) (io.ReadCloser, error) {
 	s.metrics.private.Inc()
+	end := sync.OnceFunc(func() {
+		s.metrics.private.Dec()
+		closed()
+	})
 	log, err := s.source.OpenLog(ctx, req)
 	if err != nil {
-		s.metrics.private.Dec()
+		end()
 		return nil, err
 	}
-	return &privateLog{ReadCloser: log, closed: sync.OnceFunc(s.metrics.private.Dec)}, nil
+	return &privateLog{ReadCloser: log, closed: end}, nil
 }
 
 // privateLog is a log that one reader has for itself.

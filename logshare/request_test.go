@@ -15,20 +15,24 @@ func request() podlog.LogRequest {
 }
 
 // ended asks for the log of the cluster's container when that has ended.
-func ended() podlog.LogRequest {
+// endedWhole asks for all of the log of a run that has ended.
+func endedWhole() podlog.LogRequest {
 	req := request()
 	req.Follow, req.Ended = false, true
 	return req
 }
 
+// ended asks for all, too, as one who has read a part before.
+func ended() podlog.LogRequest { return endedSince(time.Unix(1, 0)) }
+
 func endedTail(n int) podlog.LogRequest {
-	req := ended()
+	req := endedWhole()
 	req.Tail = &n
 	return req
 }
 
 func endedSince(t time.Time) podlog.LogRequest {
-	req := ended()
+	req := endedWhole()
 	req.Since = t
 	return req
 }

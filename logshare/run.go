@@ -36,8 +36,8 @@ type run struct {
 	changed chan struct{}
 }
 
-// enter returns the run of a request, which the caller leaves.
-func (s *Source) enter(req podlog.LogRequest) *run {
+// enter returns the run of a request, which the caller leaves, and whether it had no users before.
+func (s *Source) enter(req podlog.LogRequest) (_ *run, first bool) {
 	key := runKey{
 		namespace: req.Namespace, pod: req.Pod, container: req.Container, run: req.Run,
 		follow: req.Follow, previous: req.Previous,
@@ -50,7 +50,7 @@ func (s *Source) enter(req podlog.LogRequest) *run {
 		s.runs[key] = r
 	}
 	r.users++
-	return r
+	return r, r.users == 1
 }
 
 // use makes r have one more user, who leaves it. The caller is a user already.
