@@ -13,12 +13,11 @@ import (
 // Pods write a thousand lines a second while the API server cannot be reached, the kubelet is restarted and one of two
 // replicas is killed. What each client has got in the end is what the node's files hold.
 func TestLogsThroughFailures(t *testing.T) {
-	const lines, outage = 50_000, 20 * time.Second
+	const lines, outage = 100_000, 20 * time.Second
 	needLab(t)
 	namespace := newNamespace(t)
-	api := newAPIProxy(t)
-	first := startServer(t, namespace, "--kubeconfig="+api.kubeconfig(t))
-	second := startServer(t, namespace, "--kubeconfig="+api.kubeconfig(t))
+	first := startServer(t, namespace)
+	second := startServer(t, namespace)
 	pods := createTalkers(t, namespace, "talker", 3, program("main", "log", fmt.Sprint(lines), "1", "60"))
 
 	pod := func(i int) map[string]any { return map[string]any{"namespace": namespace, "pod": pods[i].Name} }
@@ -41,9 +40,9 @@ func TestLogsThroughFailures(t *testing.T) {
 	}
 
 	awaitAll("every client has lines", func(_ *logReader, l transcript) bool { return len(l.lines) > 0 })
-	api.cut()
+	stopAPIServer(t)
 	pause(t, outage)
-	api.restore(t)
+	startAPIServer(t)
 	restored := time.Now()
 	awaitAll("every log is open again", resumed(1))
 	figures.add(t, "API server back, after 20 s, until 5 clients have lines again", "%.1f s", time.Since(restored).Seconds())

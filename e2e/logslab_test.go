@@ -41,6 +41,18 @@ func restartKubelet(t *testing.T, config ...string) {
 	lab(t, []string{"start"}, "KUBELET_CONFIG="+strings.Join(config, "\n"))
 }
 
+// stopAPIServer stops the API server, which startAPIServer or the end of the test starts again.
+func stopAPIServer(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() { startAPIServer(t) })
+	lab(t, []string{"stop", "apiserver"})
+}
+
+func startAPIServer(t *testing.T) {
+	t.Helper()
+	lab(t, []string{"start"})
+}
+
 // configureKubelet restarts the kubelet with more lines in its configuration, and without them after the test.
 func configureKubelet(t *testing.T, config ...string) {
 	t.Helper()

@@ -58,7 +58,7 @@ func (p *PodLogs) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCl
 	if err != nil {
 		cause := context.Cause(ctx)
 		cancel(nil)
-		return nil, openLogError(err, cause, req.Namespace)
+		return nil, openLogError(err, cause, req.Namespace, req.Pod)
 	}
 	return &logBody{ReadCloser: body, cancel: cancel}, nil
 }
@@ -74,13 +74,15 @@ func (b *logBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-func openLogError(err, cause error, namespace string) error {
+func openLogError(err, cause error, namespace, pod string) error {
 	switch {
 	case apierrors.IsForbidden(err):
 		return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to get pods/log in namespace %s: %s", namespace,
 			needsBinding)
-	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err):
+	case isMissing(err, "pods", pod):
 		return fmt.Errorf("%w: %w", podlog.ErrGone, err)
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%w: %w", podlog.ErrUnknown, err)
 	case apierrors.IsBadRequest(err):
 		return fmt.Errorf("%w: %w", podlog.ErrNoLog, err)
 	case cause != nil:

@@ -26,19 +26,19 @@ func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
 	defer cancel()
 	name := w.target.Namespace
-	if _, err := w.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); isMissing(err, name) {
+	if _, err := w.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); isMissing(err, "namespaces", name) {
 		return usererr.New(usererr.NotFound, "there is no namespace %s", name)
 	}
 	return nil
 }
 
-// isMissing reports whether err says that the namespace does not exist. A 404 may also come from what does not serve
-// namespaces at all, such as a proxy.
-func isMissing(err error, namespace string) bool {
+// isMissing reports whether err says that there is no object of that name. A 404 may also come from what does not serve
+// such objects at all, such as a proxy, or from another that does not know this one.
+func isMissing(err error, resource, name string) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {
 		return false
 	}
 	details := status.ErrStatus.Details
-	return details != nil && details.Kind == "namespaces" && details.Name == namespace
+	return details != nil && details.Kind == resource && details.Name == name
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -268,21 +270,35 @@ func TestPodLogsErrors(t *testing.T) {
 }
 
 func TestOpenLogErrors(t *testing.T) {
-	for code, want := range map[int]error{http.StatusNotFound: podlog.ErrGone, http.StatusBadRequest: podlog.ErrNoLog} {
-		api := newLogAPI(t)
-		api.log = func(w http.ResponseWriter, r *http.Request) {
-			reason := map[int]metav1.StatusReason{404: metav1.StatusReasonNotFound, 400: metav1.StatusReasonBadRequest}[code]
-			writeStatus(w, code, reason, "container is waiting to start")
-		}
-		_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
-		if !errors.Is(err, want) {
-			t.Errorf("%d: got %v", code, err)
-		}
+	missing := func(resource string) error {
+		return apierrors.NewGenericServerResponse(http.StatusNotFound, "get", corev1.Resource(resource), "web", "", 0, false)
+	}
+	for name, test := range map[string]struct{ answer, want error }{
+		"pod is gone": {apierrors.NewNotFound(corev1.Resource("pods"), "web"), podlog.ErrGone},
+		// It has just started, and the API server hands on its 404.
+		"node does not know the pod": {missing("pods/log"), podlog.ErrUnknown},
+		"container waits":            {apierrors.NewBadRequest("container is waiting to start"), podlog.ErrNoLog},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newLogAPI(t)
+			api.log = func(w http.ResponseWriter, _ *http.Request) {
+				answer, _ := errors.AsType[*apierrors.StatusError](test.answer)
+				status := answer.ErrStatus
+				status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(int(status.Code))
+				json.NewEncoder(w).Encode(status)
+			}
+			_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
+			if !errors.Is(err, test.want) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
-// A kubelet that has just started knows no pods, and the API server hands on its 404.
-func TestNotFoundByTheKubeletIsNotTheEnd(t *testing.T) {
+// A proxy's 404 says nothing of the pod.
+func TestNotFoundByAProxyIsNotTheEnd(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }
 	_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})

@@ -58,7 +58,7 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 		if f.mark.position != before {
 			retry.reset()
 		}
-		r.breakOff(err)
+		r.breakOff(err, final)
 		if err != nil {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.lane.pod, "container", f.lane.container, "error", err)
 			retry.failures++

@@ -105,9 +105,10 @@ func (r *runReader) read(ctx context.Context, req LogRequest) error {
 	return nil
 }
 
-// breakOff notes that the log must be opened again.
-func (r *runReader) breakOff(err error) {
-	r.complete = r.complete && err == nil
+// breakOff notes that the log must be opened again. final says that its run had ended. A node that does not know the pod
+// any more then takes nothing from what was read before.
+func (r *runReader) breakOff(err error, final bool) {
+	r.complete = r.complete && (err == nil || final && errors.Is(err, ErrUnknown))
 	switch {
 	case !r.opened, errors.Is(err, errLost):
 	case err != nil:

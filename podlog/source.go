@@ -27,6 +27,9 @@ var (
 	ErrNoLog = errors.New("container has no log")
 	// ErrGone means that the pod does not exist any more.
 	ErrGone = errors.New("pod is gone")
+	// ErrUnknown means that the pod's node does not know it: the node has just started, or has removed the pod, which
+	// the watch is about to show. It may pass.
+	ErrUnknown = errors.New("pod is unknown to its node")
 )
 
 // Target says which pods to watch: one pod, a Job's, or those that a label selector matches. Exactly one of Pod, Job

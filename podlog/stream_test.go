@@ -176,6 +176,22 @@ func TestRuns(t *testing.T) {
 			notices:   []string{started, completed},
 		},
 		{
+			name:      "the node removes the pod before it is gone",
+			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed")))), pods()},
+			log:       []reply{ok(text, at(0, "a")), fails(ErrUnknown)},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, "ENDED web/app: its pod was deleted"},
+		},
+		{
+			name:      "the node has just started",
+			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
+			log: []reply{
+				ok(broken, at(0, "a")), fails(ErrUnknown), fails(ErrUnknown), ok(text, at(0, "a")+at(1, "b")), ok(text, at(1, "b")),
+			},
+			lines:   []string{"web/app: a", "web/app: b"},
+			notices: []string{started, "WAITING web/app: its log cannot be read now; trying again", resumed, completed},
+		},
+		{
 			name:      "the node removes a log that broke off",
 			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log:       []reply{ok(broken, at(0, "a")), ok(text, removed), ok(text, removed)},
