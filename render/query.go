@@ -88,18 +88,26 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q
 	}
 	if extensions == nil {
 		graphqlhttp.Reply(ctx, shown.body)
-		graphqlhttp.Repeat(ctx, func(ctx context.Context) *graphqlhttp.Body { return r.known(ctx, q) })
+		graphqlhttp.Repeat(ctx, func(context.Context) *graphqlhttp.Body { return r.known(q) })
 	}
 	return extended(shown.response, extensions)
 }
 
-// known returns the answer to a question if it is there, and holds as it is.
-func (r *Renderer) known(ctx context.Context, q question) *graphqlhttp.Body {
+// atOnce is the context of reads that do not wait: it has ended.
+var atOnce = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// known returns the answer to a question if it is there at once, and holds as it is. A query that has to wait for the
+// lists is executed, within the limits for that.
+func (r *Renderer) known(q question) *graphqlhttp.Body {
 	a, ok := r.responses.Get(q)
 	if !ok {
 		return nil
 	}
-	v := look(ctx, r.options.Lists, a.reads)
+	v := look(atOnce, r.options.Lists, a.reads)
 	if v == nil || v.extensions(a.reads) != nil {
 		return nil
 	}

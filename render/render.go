@@ -31,7 +31,7 @@ const (
 	maxForms = 8 << 20
 )
 
-// Lists is what list queries read.
+// Lists is what list queries read. What takes no waiting is returned even if ctx has ended.
 type Lists interface {
 	Active(context.Context) (cache.Result, error)
 	Failed(ctx context.Context, limit int) (cache.Result, error)

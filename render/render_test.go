@@ -39,6 +39,7 @@ type pulls struct {
 	resolvers.Pulls
 	active, failed cache.Result
 	err            error
+	waits          bool // before it answers
 	reads          atomic.Int64
 }
 
@@ -49,8 +50,11 @@ func newPulls() *pulls {
 	return p
 }
 
-func (p *pulls) Active(context.Context) (cache.Result, error) {
+func (p *pulls) Active(ctx context.Context) (cache.Result, error) {
 	p.reads.Add(1)
+	if p.waits {
+		return p.active, ctx.Err()
+	}
 	return p.active, p.err
 }
 
@@ -211,6 +215,22 @@ func TestRandomQueriesAreAnsweredAlike(t *testing.T) {
 	if valid < 250 || shared < 250 || requests.repeated < 250 {
 		t.Errorf("seed %d: only %d of 1500 queries succeeded, %d were answered from memory, %d without being read", seed, valid,
 			shared, requests.repeated)
+	}
+}
+
+// TestQueryThatHasToWaitIsExecuted checks that it waits where the server counts what it executes.
+func TestQueryThatHasToWaitIsExecuted(t *testing.T) {
+	p := newPulls()
+	_, once, _ := newServers(p)
+	requests := &requestCounter{}
+	transport := graphqlhttp.New(graphqlhttp.Options{Observer: requests})
+	query := operation{document: "{ activePulls { id } }"}
+	var answers []string
+	for _, p.waits = range []bool{false, false, true, false} {
+		answers = append(answers, posted(t, transport, once, query))
+	}
+	if len(slices.Compact(answers)) != 1 || requests.repeated != 2 {
+		t.Errorf("%q, of which %d were not executed", answers, requests.repeated)
 	}
 }
 
