@@ -8,8 +8,8 @@ import (
 )
 
 // net/http sends a response that is longer than its buffer of 4 KiB in two pieces: what the buffer takes, header and all,
-// and the rest. Each costs the server and the client a system call, and the network a packet; for a response of some
-// ten KiB that is a quarter of what it takes in all. Here both leave with one call.
+// and the rest. Each costs the server and the client a system call, and the network a packet. Here both leave with one
+// call.
 
 // wholeListener accepts connections that can do so.
 type wholeListener struct{ net.Listener }

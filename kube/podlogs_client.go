@@ -71,7 +71,7 @@ func newLogTransport(config *rest.Config) (*http.Transport, error) {
 
 // logTransport sends what lasts, and says little most of the time, over connections that such requests share by HTTP/2.
 // A log that is read to its end comes as fast as it can, and gets a connection for itself meanwhile: without HTTP/2's
-// frames and windows a log of long lines takes a fifth less CPU.
+// frames and windows a log of long lines takes a sixth less CPU, here and in the API server.
 type logTransport struct{ shared, own http.RoundTripper }
 
 func (t logTransport) RoundTrip(r *http.Request) (*http.Response, error) {
