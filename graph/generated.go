@@ -786,9 +786,9 @@ type LogNotice {
 
 "The kinds of notice."
 enum LogNoticeKind {
-  "A container's log is open."
+  "The lines of a run of the container follow."
   STARTED
-  "The container has no log yet: the message says what it waits for (e.g. ImagePullBackOff: …)."
+  "There is no log yet, or none that can be read now: the message says why (e.g. ImagePullBackOff: …)."
   WAITING
   "The container has ended; the message holds its exit code and reason."
   ENDED

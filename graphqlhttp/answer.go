@@ -60,6 +60,9 @@ func (e *exchange) refuse(refused *refusal) {
 	if refused.allow != "" {
 		header.Set("Allow", refused.allow)
 	}
+	if refused.status == http.StatusRequestEntityTooLarge {
+		header.Set("Connection", "close") // what is left of the body is not read
+	}
 	if refused.status == http.StatusServiceUnavailable || refused.status == http.StatusTooManyRequests {
 		header.Set("Retry-After", "5")
 	}

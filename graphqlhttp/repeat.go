@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/99designs/gqlgen/graphql"
 	"github.com/cespare/xxhash/v2"
 )
 
@@ -35,7 +36,8 @@ type repeat struct {
 // none, nor for long requests.
 //
 // again is called with the context of the other request, by any number of goroutines at a time, and must not block. It
-// returns nil for a request that is to be executed as all others are.
+// returns nil for a request that is to be executed as all others are. It may hold the document and what else the request
+// says; of that much memory 8 MiB are kept.
 func Repeat(ctx context.Context, again func(context.Context) *Body) {
 	if o := operationOf(ctx); o != nil {
 		o.mu.Lock()
@@ -67,11 +69,11 @@ func (e *exchange) repeated(text []byte) bool {
 }
 
 // remember keeps what Repeat has been called with for the request.
-func (e *exchange) remember(operation string, again func(context.Context) *Body) {
+func (e *exchange) remember(o *graphql.OperationContext, again func(context.Context) *Body) {
 	if e.text == "" {
 		return
 	}
-	// What again holds is taken to be as long as the request.
+	// again may hold what the request says, and the document, which a persisted query only names.
 	const fixed = 500
-	e.transport.repeats.Add(e.key, repeat{e.text, operation, again}, fixed+2*len(e.text))
+	e.transport.repeats.Add(e.key, repeat{e.text, o.Operation.Name, again}, fixed+2*len(e.text)+len(o.RawQuery))
 }

@@ -107,7 +107,7 @@ func (e *exchange) serve() *refusal {
 	response := e.execute(ctx, start)
 	body, again := o.reply()
 	if again != nil && len(response.Errors) == 0 {
-		e.remember(prepared.Operation.Name, again)
+		e.remember(prepared, again)
 	}
 	if body != nil {
 		e.answerBody(body)

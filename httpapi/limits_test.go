@@ -171,3 +171,23 @@ func TestClientsThatDoNotAnswerPingsAreClosed(t *testing.T) {
 		}
 	}
 }
+
+// TestTooLongBodyIsRefusedAtOnce sends a body without a length, and then waits for the answer.
+func TestTooLongBodyIsRefusedAtOnce(t *testing.T) {
+	body, send := io.Pipe()
+	defer send.Close()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, serve(t).url+"/graphql", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	go send.Write(make([]byte, maxBody+1000))
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusRequestEntityTooLarge || !answer.Close {
+		t.Errorf("%s, close: %v", answer.Status, answer.Close)
+	}
+}

@@ -2,9 +2,11 @@ package kube
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -28,6 +30,7 @@ func NewLogClient(config *rest.Config) (kubernetes.Interface, error) {
 		return nil, err
 	}
 	own := shared.Clone()
+	own.MaxIdleConnsPerHost = maxOwnConnections
 	if own.TLSClientConfig != nil {
 		own.TLSClientConfig.NextProtos = []string{"http/1.1"}
 	}
@@ -39,8 +42,9 @@ func NewLogClient(config *rest.Config) (kubernetes.Interface, error) {
 		}
 		return conn, err
 	}
-	transport, err := rest.HTTPWrappersForConfig(config, logTransport{
+	transport, err := rest.HTTPWrappersForConfig(config, &logTransport{
 		shared: utilnet.SetTransportDefaults(shared), own: utilnet.SetTransportDefaults(own),
+		taken: make(chan struct{}, maxOwnConnections),
 	})
 	if err != nil {
 		return nil, err
@@ -69,14 +73,44 @@ func newLogTransport(config *rest.Config) (*http.Transport, error) {
 	}, nil
 }
 
+// maxOwnConnections is how many logs may have connections for themselves.
+const maxOwnConnections = 50
+
 // logTransport sends what lasts, and says little most of the time, over connections that such requests share by HTTP/2.
 // A log that is read to its end comes as fast as it can, and gets a connection for itself meanwhile: without HTTP/2's
 // frames and windows a log of long lines takes a sixth less CPU, here and in the API server.
-type logTransport struct{ shared, own http.RoundTripper }
+type logTransport struct {
+	shared, own http.RoundTripper
+	// taken holds a value for each log that has a connection for itself.
+	taken chan struct{}
+}
 
-func (t logTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(r.URL.Path, "/log") && !r.URL.Query().Has("follow") {
-		return t.own.RoundTrip(r)
+func (t *logTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.URL.Path, "/log") || r.URL.Query().Has("follow") {
+		return t.shared.RoundTrip(r)
 	}
-	return t.shared.RoundTrip(r)
+	select {
+	case t.taken <- struct{}{}:
+	default:
+		return t.shared.RoundTrip(r)
+	}
+	release := sync.OnceFunc(func() { <-t.taken })
+	response, err := t.own.RoundTrip(r)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	response.Body = &ownBody{response.Body, release}
+	return response, nil
+}
+
+// ownBody is the body of a response that has a connection for itself.
+type ownBody struct {
+	io.ReadCloser
+	release func()
+}
+
+func (b *ownBody) Close() error {
+	defer b.release()
+	return b.ReadCloser.Close()
 }

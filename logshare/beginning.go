@@ -1,6 +1,7 @@
 package logshare
 
 import (
+	"math"
 	"time"
 
 	"pullwatch/podlog"
@@ -28,6 +29,11 @@ func newBeginning(req podlog.LogRequest) beginning {
 		b.since = req.Since.UnixNano()
 	}
 	return b
+}
+
+// representable reports whether nanoseconds since 1970 can tell t.
+func representable(t time.Time) bool {
+	return t.Unix() > math.MinInt64/int64(time.Second) && t.Unix() < math.MaxInt64/int64(time.Second)
 }
 
 // before is the latest timestamp that a line may have which a request from b leaves out; anyTime as long as that is not

@@ -3,6 +3,8 @@ package logshare
 import (
 	"bytes"
 	"math"
+
+	"pullwatch/logstamp"
 )
 
 // line is where a line of an upstream begins, in bytes from the upstream's beginning, and its timestamp in nanoseconds
@@ -11,7 +13,7 @@ type line struct{ start, time int64 }
 
 // scanner finds the lines in what an upstream brings piece by piece, and their timestamps.
 type scanner struct {
-	stamps stampParser
+	stamps logstamp.Parser
 	// offset is where the next piece begins.
 	offset int64
 	// lineStart is where the present line begins. While its timestamp has not come in full, prefix holds what has.
@@ -34,7 +36,7 @@ const unordered = math.MaxInt64
 const maxWholeLine = 8 << 10
 
 func newScanner() scanner {
-	return scanner{prefix: make([]byte, 0, stampLimit), last: line{time: noTime}}
+	return scanner{prefix: make([]byte, 0, logstamp.MaxLength), last: line{time: noTime}}
 }
 
 // scan appends the lines to found whose timestamps piece completes.
@@ -63,18 +65,15 @@ func (s *scanner) scan(piece []byte, found []line) []line {
 
 // stamp reads the timestamp of the present line, of which piece is the beginning or, when there is a prefix, more.
 func (s *scanner) stamp(piece []byte, found []line) []line {
-	if len(s.prefix) == 0 {
-		if nanos, ok := s.stamps.parseFixed(piece); ok {
-			return s.add(nanos, true, found)
+	if len(s.prefix) > 0 || len(piece) < logstamp.MaxLength {
+		s.prefix = append(s.prefix, piece[:min(len(piece), logstamp.MaxLength-len(s.prefix))]...)
+		if len(s.prefix) < logstamp.MaxLength && !bytes.ContainsAny(s.prefix, " \n") {
+			return found
 		}
+		piece = s.prefix
 	}
-	s.prefix = append(s.prefix, piece[:min(len(piece), stampLimit-len(s.prefix))]...)
-	end := bytes.IndexAny(s.prefix, " \n")
-	if end < 0 && len(s.prefix) < stampLimit {
-		return found
-	}
-	nanos, ok := s.stamps.parse(s.prefix[:max(end, 0)])
-	return s.add(nanos, ok, found)
+	nanos, _ := s.stamps.Cut(piece)
+	return s.add(nanos, nanos != 0, found)
 }
 
 // finish is called at the end of the upstream: what has come of a timestamp is all that there is.

@@ -6,33 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
-
-func FuzzStamp(f *testing.F) {
-	f.Add("2026-01-02T03:04:05.000000000Z message")
-	f.Add("2026-01-02T03:04:05.123456789+07:30 message")
-	f.Add("2024-02-30T03:04:05.123456789-07:00 message")
-	f.Add("2026-01-02T24:04:05.123456789Z message")
-	f.Add("2026-01-02T03:04:05.1Z ")
-	f.Add("9999-01-02T03:04:05.123456789Z message")
-	f.Add("message")
-	f.Fuzz(func(t *testing.T, line string) {
-		var p stampParser
-		got, ok := p.parse([]byte(line))
-		prefix, _, found := strings.Cut(line, " ")
-		want, err := time.Parse(time.RFC3339, prefix)
-		if valid := err == nil && representable(want); ok != valid && (ok || found && len(prefix) < stampLimit) {
-			t.Fatalf("%q: accepted: %v, want %v", line, ok, valid)
-		}
-		if ok && got != want.UnixNano() {
-			t.Errorf("%q: got %v, want %v", line, time.Unix(0, got).UTC(), want)
-		}
-		if again, _ := p.parse([]byte(line)); ok && again != got {
-			t.Errorf("%q: %d after %d", line, again, got)
-		}
-	})
-}
 
 // FuzzScanner checks that it does not matter in which pieces a log comes.
 func FuzzScanner(f *testing.F) {

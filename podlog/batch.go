@@ -93,6 +93,9 @@ func (st *Stream) next(ctx context.Context) (*Batch, error) {
 		case b.size() == 0 && !cursorDue.IsZero() && !now.Before(cursorDue):
 			return st.pack(b), nil
 		}
+		if b.size() > 0 {
+			cursorDue = time.Time{} // the batch brings one
+		}
 		if err := st.queue.await(ctx, earlier(earlier(again, b.deadline), cursorDue)); err != nil {
 			if b.size() > 0 {
 				return st.pack(b), nil

@@ -225,3 +225,26 @@ func benchmarkStream(b *testing.B, containers int) {
 	}
 	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "lines/s")
 }
+
+// TestCursorIsDueWithALine checks that a batch goes out in time when a cursor has been due before its line came.
+func TestCursorIsDueWithALine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, write := io.Pipe()
+		source := newFakeSource(func(LogRequest) (io.ReadCloser, error) { return log, nil }, pods(pod("web", running("1"))))
+		in := podInput()
+		in.Include = ptr("keep")
+		st := startStream(t, source, in)
+		if batch, err := st.Next(t.Context()); err != nil || len(batch.Notices) != 1 {
+			t.Fatalf("got %+v, %v", batch, err)
+		}
+		for _, line := range []string{"skip", "keep"} {
+			if _, err := io.WriteString(write, at(0, line)); err != nil {
+				t.Fatal(err)
+			}
+			pass(CursorInterval + time.Second) // the reader is slow
+		}
+		if batch, err := st.Next(t.Context()); err != nil || len(batch.Lines) != 1 {
+			t.Errorf("got %+v, %v", batch, err)
+		}
+	})
+}

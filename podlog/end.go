@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"pullwatch/logstamp"
 )
 
 // errCutOff means that a log ended before its end.
@@ -48,11 +50,11 @@ func (r *runReader) lastLine(ctx context.Context, req LogRequest) (nanos int64, 
 		return 0, 0, fmt.Errorf("open end of log: %w", err)
 	}
 	defer log.Close()
-	var stamps stampReader
+	var stamps logstamp.Parser
 	for lines := newLineReader(log); ; {
 		line, _, err := lines.next()
 		if len(line) > 0 {
-			stamp, message := stamps.split(line)
+			stamp, message := stamps.Cut(line)
 			nanos, sum = stamp, checksum(message)
 		}
 		if errors.Is(err, io.EOF) {

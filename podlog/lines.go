@@ -6,15 +6,15 @@ import (
 	"errors"
 	"io"
 	"unicode/utf8"
+
+	"pullwatch/logstamp"
 )
 
 const (
 	readBuffer = 16 << 10
-	// maxPrefix is longer than any timestamp and the space behind it.
-	maxPrefix = 64
-	// maxLine is what is kept of a line: room for the prefix, the message, a character that the cut must not split,
+	// maxLine is what is kept of a line: room for the timestamp, the message, a character that the cut must not split,
 	// and a line end.
-	maxLine = maxPrefix + MaxMessage + utf8.UTFMax + len("\r\n")
+	maxLine = logstamp.MaxLength + MaxMessage + utf8.UTFMax + len("\r\n")
 )
 
 // lineReader splits a log into lines, each in bounded memory however long it is.

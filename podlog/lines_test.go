@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
+
+	"pullwatch/logstamp"
 )
 
 func TestLineReader(t *testing.T) {
@@ -108,7 +110,7 @@ func FuzzLines(f *testing.F) {
 			if len(line)+dropped != len(full) && len(full) <= maxLine || !bytes.HasPrefix(full, line) {
 				t.Fatalf("line %d: got %d bytes and %d dropped of %d", i, len(line), dropped, len(full))
 			}
-			_, message := new(stampReader).split(line)
+			_, message := new(logstamp.Parser).Cut(line)
 			text, taken := appendMessage(nil, message)
 			if !utf8.Valid(text) || len(text) > MaxMessage || taken > len(message) {
 				t.Fatalf("line %d: bad message of %d bytes, %d taken of %d", i, len(text), taken, len(message))

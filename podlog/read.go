@@ -63,6 +63,9 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.lane.pod, "container", f.lane.container, "error", err)
 			retry.failures++
 			if final && retry.failures == maxAttempts {
+				if r.complete {
+					return r.finish(ctx, run, false, true)
+				}
 				if errors.Is(err, ErrNoLog) {
 					return r.finish(ctx, run, false, false)
 				}
@@ -98,7 +101,11 @@ func (f *follower) awaitTurn(ctx context.Context, retry *retry, recoveries int) 
 // awaitNews waits until more is known of a container than that its pod is gone, which the watch has not shown yet.
 func (f *follower) awaitNews(ctx context.Context, s containerStatus) error {
 	f.queue.activate(f.lane, false)
-	for f.plan.follow && f.status.get() == s {
+	for f.plan.follow {
+		now := f.status.get()
+		if now.recoveries = s.recoveries; now != s {
+			return nil
+		}
 		if err := f.status.await(ctx, 0); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"pullwatch/logstamp"
 )
 
 // tail is Input.TailLines on its way to a follower.
@@ -85,14 +87,14 @@ func locateTail(log io.Reader, t tail) (position, error) {
 	// last holds the positions of the last lines and of the one before them, the oldest at next once it is full.
 	last, next := make([]position, 0, t.lines+1), 0
 	var at position
-	var stamps stampReader
+	var stamps logstamp.Parser
 	begun := t.begun.UnixNano()
 	for lines := newLineReader(log); ; {
 		line, _, err := lines.next()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return position{}, err
 		}
-		nanos, message := stamps.split(line)
+		nanos, message := stamps.Cut(line)
 		switch {
 		case err == nil && nanos == 0 && at.nanos != 0:
 			continue

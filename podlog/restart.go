@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"pullwatch/logstamp"
 )
 
 // settle returns the container's status once it is known that the last line was written by the run that the mark names.
@@ -86,7 +88,7 @@ func (f *follower) wrote(ctx context.Context, s containerStatus, run Run) (bool,
 	}
 	defer log.Close()
 	search := newSearch(f.mark.position)
-	var stamps stampReader
+	var stamps logstamp.Parser
 	for lines := newLineReader(log); ; {
 		line, _, err := lines.next()
 		switch {
@@ -95,7 +97,7 @@ func (f *follower) wrote(ctx context.Context, s containerStatus, run Run) (bool,
 		case err != nil:
 			return false, err
 		}
-		nanos, message := stamps.split(line)
+		nanos, message := stamps.Cut(line)
 		isNew, _ := search.isNew(nanos, checksum(message))
 		if isNew || search.over {
 			certain := time.Unix(0, f.mark.position.nanos).Sub(run.Started) >= time.Second

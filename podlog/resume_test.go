@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pullwatch/logstamp"
 	"pullwatch/usererr"
 )
 
@@ -22,7 +23,7 @@ func logFrom(lines []string) func(LogRequest) (io.ReadCloser, error) {
 		}
 		var log strings.Builder
 		for _, line := range from {
-			if nanos, _ := new(stampReader).split([]byte(line)); nanos == 0 || !stampTime(nanos).Before(req.Since) {
+			if nanos, _ := new(logstamp.Parser).Cut([]byte(line)); nanos == 0 || !stampTime(nanos).Before(req.Since) {
 				log.WriteString(line)
 			}
 		}
@@ -59,7 +60,7 @@ func TestResumeBehindEveryBatch(t *testing.T) {
 				test.in(&in)
 				var want []string
 				for _, line := range test.want {
-					_, message := new(stampReader).split([]byte(line))
+					_, message := new(logstamp.Parser).Cut([]byte(line))
 					want = append(want, "web/app: "+strings.TrimSpace(string(message)))
 				}
 				st := startStream(t, source(), in)

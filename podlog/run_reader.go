@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"pullwatch/logstamp"
 )
 
 // Reasons for opening a log again, as metrics count them.
@@ -150,7 +152,7 @@ func (r *runReader) tellResumed(ctx context.Context) error {
 func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool) error {
 	flush := func() error { return r.flush(ctx) }
 	lines := newLineReader(&guardedReader{log: log, guard: guard, flush: flush})
-	var stamps stampReader
+	var stamps logstamp.Parser
 	search := newSearch(r.mark.position)
 	r.mark.position.cut = r.mark.position.cut || tailed && r.mark.position.isZero()
 	r.limit = r.queue.chunkLimit()
@@ -159,7 +161,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		if err != nil && len(line) == 0 {
 			return r.end(ctx, search.over, err)
 		}
-		nanos, message := stamps.split(line)
+		nanos, message := stamps.Cut(line)
 		if err != nil {
 			if search.passes(nanos) {
 				r.rest = &restLine{nanos: nanos, message: message, dropped: dropped}

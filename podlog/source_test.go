@@ -167,6 +167,9 @@ func neverStarted(c Container) Container {
 
 func pods(pods ...Pod) Snapshot { return Snapshot{Pods: pods} }
 
+// recovered is a snapshot of a source that has come into contact again n times.
+func recovered(n int, pods ...Pod) Snapshot { return Snapshot{Pods: pods, Recoveries: n} }
+
 // pass lets d go by on the clock of a synctest bubble.
 func pass(d time.Duration) { <-time.After(d) }
 

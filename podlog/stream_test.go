@@ -183,6 +183,25 @@ func TestRuns(t *testing.T) {
 			notices:   []string{started, "ENDED web/app: its pod was deleted"},
 		},
 		{
+			name:      "the node does not know the pod again",
+			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
+			log: []reply{
+				ok(text, at(0, "a")), fails(ErrUnknown), fails(ErrUnknown), fails(ErrUnknown), fails(ErrUnknown), fails(ErrUnknown),
+				fails(ErrUnknown),
+			},
+			lines:   []string{"web/app: a"},
+			notices: []string{started, "WAITING web/app: its log cannot be read now; trying again", completed},
+		},
+		{
+			name: "recoveries before it is known that the pod is gone",
+			snapshots: []Snapshot{
+				pods(pod("web", running("1"))), recovered(1, pod("web", running("1"))), recovered(2, pod("web", running("1"))), pods(),
+			},
+			log:     []reply{ok(broken, at(0, "a")), fails(ErrGone)},
+			lines:   []string{"web/app: a"},
+			notices: []string{started, unread, "ENDED web/app: its pod was deleted"},
+		},
+		{
 			name:      "the node has just started",
 			snapshots: []Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log: []reply{

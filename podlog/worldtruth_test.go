@@ -3,6 +3,8 @@ package podlog
 import (
 	"bytes"
 	"strings"
+
+	"pullwatch/logstamp"
 )
 
 // containers returns the lines that were written, by container.
@@ -71,7 +73,7 @@ func (c *worldContainer) skipsRuns(next, i, dropped int) bool {
 func (c *worldContainer) line(i int) (Line, bool) {
 	for _, run := range c.runs {
 		if i < len(run.lines) {
-			nanos, message := new(stampReader).split(bytes.TrimSuffix(run.lines[i].raw, []byte("\n")))
+			nanos, message := new(logstamp.Parser).Cut(bytes.TrimSuffix(run.lines[i].raw, []byte("\n")))
 			text := strings.ReplaceAll(string(message), "\xff", "\uFFFD")
 			return Line{Pod: c.pod.name, Container: c.name, Timestamp: stampTime(nanos), Message: text}, true
 		}
