@@ -17,6 +17,8 @@ import (
 
 var (
 	chaosSeeds = flag.Int("chaos.seeds", 25, "how many random schedules of faults to try")
+	// With statuses that lag, about one schedule in a thousand has a line twice or not at all after a restart.
+	chaosLag   = flag.Bool("chaos.lag", false, "let the status of pods lag behind")
 	chaosFirst = flag.Uint64("chaos.first", 0, "the first seed")
 )
 

@@ -32,7 +32,8 @@ func (r *runReader) checkEnd(ctx context.Context, req LogRequest) error {
 	case nanos == p.nanos && sum == p.sum, p.isZero() && stampTime(nanos).Before(r.begins()):
 		r.complete = true
 	case !r.found && nanos <= p.latest():
-		// What came last is not there any more, and nothing has come since: r.complete stays.
+		// What came last is not there any more, and nothing has come since. r.complete stays where there is no log.
+		r.complete = r.complete && nanos == 0
 	default:
 		return errCutOff
 	}
@@ -58,6 +59,9 @@ func (r *runReader) lastLine(ctx context.Context, req LogRequest) (nanos int64, 
 			nanos, sum = stamp, checksum(message)
 		}
 		if errors.Is(err, io.EOF) {
+			if isCutStamp(line) {
+				return 0, 0, errCutOff
+			}
 			return nanos, sum, nil
 		}
 		if err != nil {

@@ -34,6 +34,9 @@ type runReader struct {
 	complete bool
 	// again means that the log had been opened before the last request, and found that this came past the last line then.
 	again, found bool
+	// dated means that the last request brought a line with a timestamp, or the beginning of one: it is from the log, and
+	// not what a node says in its place.
+	dated bool
 	// before is how far the log was read before the last request.
 	before position
 	// moved means that lines were read that the lane does not know of.
@@ -97,11 +100,11 @@ func (r *runReader) read(ctx context.Context, req LogRequest) error {
 	}
 	r.again, r.before = r.opened, r.mark.position
 	wasComplete := r.complete
-	r.opened, r.complete, r.rest = true, false, nil
+	r.opened, r.complete, r.dated, r.rest = true, false, false, nil
 	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if !req.Follow && !r.found && r.rest == nil {
+	if !req.Follow && !r.dated {
 		r.complete = wasComplete
 	}
 	return nil
@@ -162,6 +165,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			return r.end(ctx, search.over, err)
 		}
 		nanos, message := stamps.Cut(line)
+		r.dated = r.dated || nanos != 0 || err != nil && isCutStamp(line)
 		if err != nil {
 			if search.passes(nanos) {
 				r.rest = &restLine{nanos: nanos, message: message, dropped: dropped}

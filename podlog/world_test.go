@@ -66,7 +66,9 @@ type worldLine struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
-	w.lag = time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond
+	if lag := time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond; *chaosLag {
+		w.lag = lag
+	}
 	w.addPod()
 	return w
 }
