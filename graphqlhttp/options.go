@@ -3,7 +3,6 @@ package graphqlhttp
 import (
 	"cmp"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -17,9 +16,8 @@ type Options struct {
 	// CheckOrigin reports whether the page that a request comes from may open a stream. By default only pages of the
 	// request's own host may, and what is no page.
 	CheckOrigin func(*http.Request) bool
-	// ClientAddress returns the address that a stream counts for in MaxStreamsPerAddress. By default that is the
-	// address at the other end of the connection, or the first 64 bits of it with IPv6; behind a proxy that is the
-	// proxy's.
+	// ClientAddress returns the address that a stream counts for in MaxStreamsPerAddress. By default all count for the
+	// same.
 	ClientAddress func(*http.Request) string
 	// MaxStreams is how many streams there may be: 20,000 by default.
 	MaxStreams int
@@ -72,7 +70,7 @@ func (o Options) withDefaults() Options {
 		o.CheckOrigin = sameHost
 	}
 	if o.ClientAddress == nil {
-		o.ClientAddress = clientAddress
+		o.ClientAddress = func(*http.Request) string { return "" }
 	}
 	if o.Observer == nil {
 		o.Observer = noObserver{}
@@ -88,18 +86,4 @@ func sameHost(r *http.Request) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && strings.EqualFold(u.Host, r.Host)
-}
-
-// clientAddress is the default of Options.ClientAddress.
-func clientAddress(r *http.Request) string {
-	remote, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	address := remote.Addr().Unmap().WithZone("")
-	if address.Is4() {
-		return address.String()
-	}
-	// A client with IPv6 has a whole network of at least this size.
-	return netip.PrefixFrom(address, 64).Masked().String()
 }

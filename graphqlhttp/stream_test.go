@@ -165,17 +165,6 @@ func TestStreamLimits(t *testing.T) {
 	s.open(t)
 }
 
-func TestClientAddress(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.1:1234": "192.0.2.1", "[::ffff:192.0.2.1]:1234": "192.0.2.1",
-		"[2001:db8:1:2:3::4%eth0]:1234": "2001:db8:1:2::/64", "@": "@",
-	} {
-		if got := clientAddress(&http.Request{RemoteAddr: remote}); got != want {
-			t.Errorf("%s: %s", remote, got)
-		}
-	}
-}
-
 func TestStreamsOverHTTP2(t *testing.T) {
 	s := serveBy(t, Options{}, func(s *httptest.Server) {
 		s.EnableHTTP2 = true

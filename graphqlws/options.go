@@ -17,8 +17,7 @@ type Options struct {
 	CheckOrigin func(*http.Request) bool
 	// Refuse answers a request that gets no WebSocket. By default the answer is a GraphQL error in JSON.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason error)
-	// ClientAddress returns the address that a request counts for in MaxPerAddress. By default that is the address at
-	// the other end of the connection, or the first 64 bits of it with IPv6; behind a proxy that is the proxy's.
+	// ClientAddress returns the address that a request counts for in MaxPerAddress. By default all count for the same.
 	ClientAddress func(*http.Request) string
 
 	// InitFunc decides on a connection_init. By default every client is accepted.
@@ -115,7 +114,7 @@ func (o Options) withDefaults() Options {
 		o.Refuse = refuse
 	}
 	if o.ClientAddress == nil {
-		o.ClientAddress = clientAddress
+		o.ClientAddress = func(*http.Request) string { return "" }
 	}
 	if o.Observer == nil {
 		o.Observer = noObserver{}

@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -206,22 +204,4 @@ func refuse(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 	w.WriteHeader(status)
 	// A client that is gone needs no answer.
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": gqlerror.List{{Message: reason.Error()}}})
-}
-
-// clientAddress is the default of Options.ClientAddress.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil || address.Unmap().Is4() {
-		return host
-	}
-	// A client with IPv6 has a whole network of at least this size.
-	network, err := address.WithZone("").Prefix(64)
-	if err != nil {
-		return host
-	}
-	return network.String()
 }
