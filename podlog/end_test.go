@@ -33,6 +33,69 @@ func TestLogThatIsCutOff(t *testing.T) {
 	}
 }
 
+// TestEndThatLooksLikeNone reads logs whose answers end as though nothing were left to be read.
+func TestEndThatLooksLikeNone(t *testing.T) {
+	const rotated = "GAP web/app: lines may be missing: the last line was rotated away, and perhaps others behind it"
+	whole := at(0, "a") + at(1, "b")
+	follow := pods(pod("web", running("1")))
+	over := pods(finished(pod("web", ended("1", 0, "Completed"))))
+	for _, test := range []struct {
+		name      string
+		snapshots []Snapshot
+		// reads are the answers in turn, and tails those to the questions for the last line.
+		reads, tails []reply
+		lines        []string
+		notices      []string
+	}{
+		{
+			name:      "cut off in the first timestamp, twice",
+			snapshots: []Snapshot{follow, over},
+			reads:     []reply{ok(text, at(0, "a")), ok(text, whole[:10]), ok(text, whole)},
+			tails:     []reply{ok(text, whole[:12]), ok(text, at(1, "b"))},
+			lines:     []string{"web/app: a", "web/app: b"},
+			notices:   []string{started, resumed, completed},
+		},
+		{
+			name:      "broken, then cut off at the same line",
+			snapshots: []Snapshot{over},
+			reads:     []reply{ok(broken, at(0, "a")), ok(text, at(0, "a")), ok(text, whole)},
+			tails:     []reply{ok(text, at(1, "b"))},
+			lines:     []string{"web/app: a", "web/app: b"},
+			notices:   []string{started, "WAITING web/app: its log cannot be read now; trying again", resumed, completed},
+		},
+		{
+			name:      "rotated before a last line that has no end",
+			snapshots: []Snapshot{follow, over},
+			reads:     []reply{ok(text, at(0, "a")), ok(text, strings.TrimSuffix(at(2, "c"), "\n"))},
+			tails:     []reply{ok(text, strings.TrimSuffix(at(2, "c"), "\n"))},
+			lines:     []string{"web/app: a", "web/app: c"},
+			notices:   []string{started, rotated, completed},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				reads := replies(map[string][]reply{"web/app": test.reads})
+				tails := replies(map[string][]reply{"web/app": test.tails})
+				source := newFakeSource(func(req LogRequest) (io.ReadCloser, error) {
+					if req.Tail == nil {
+						return reads(req)
+					}
+					req.Tail = nil
+					return tails(req)
+				}, test.snapshots[0])
+				st := startStream(t, source, podInput())
+				go func() {
+					for _, snapshot := range test.snapshots[1:] {
+						synctest.Wait()
+						source.snapshots <- snapshot
+					}
+				}()
+				wantEvents(t, st, test.lines, test.notices)
+			})
+		})
+	}
+}
+
 // TestNothingAskedForIsThere checks that a finished log whose lines all lie before what is asked for is not taken for one
 // that was cut off.
 func TestNothingAskedForIsThere(t *testing.T) {

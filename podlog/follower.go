@@ -18,8 +18,6 @@ type follower struct {
 	status  *statusBox
 	// mark is how far the container has been read. When it names a run that is not done, that comes first.
 	mark mark
-	// unsettled is a mark of which it cannot be found out whether it names the right run.
-	unsettled mark
 	// tail is set for the run that there was when the stream began.
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.

@@ -18,6 +18,8 @@ func (f *follower) notify(ctx context.Context, kind NoticeKind, message string) 
 	return f.queue.push(ctx, f.lane, newNotice(notice, f.mark))
 }
 
+const tryingAgain = "its log cannot be read now; trying again"
+
 // tellWaiting sends a WAITING notice, unless the last one gave the same reason.
 func (f *follower) tellWaiting(ctx context.Context, reason string) error {
 	if reason == f.told {

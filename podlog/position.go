@@ -33,6 +33,11 @@ func (p position) second() time.Time {
 	return time.Unix(0, p.nanos).Truncate(time.Second)
 }
 
+// isAfter reports whether p is certainly not before a moment that may be known to the second only.
+func (p position) isAfter(moment time.Time) bool {
+	return time.Unix(0, p.nanos).Sub(moment) >= time.Second
+}
+
 // advance moves p to the next line.
 func (p *position) advance(nanos int64, sum uint32) {
 	latest := p.latest()

@@ -50,9 +50,19 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
+		case final && err == nil && !r.dated && f.plan.follow:
+			ok, err := r.ownsNothing(ctx, req.Previous)
+			switch {
+			case err != nil:
+				return err
+			case ok:
+				return r.finish(ctx, run, false, r.complete)
+			default:
+				continue
+			}
 		case final && err == nil:
 			return r.finish(ctx, run, false, r.complete)
-		case err == nil && !f.status.get().running(run.ID):
+		case errors.Is(err, errOtherRun), err == nil && !f.status.get().running(run.ID):
 			continue
 		}
 		if f.mark.position != before {
@@ -72,7 +82,7 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 				return r.giveUp(ctx, err)
 			}
 			if retry.failures > 1 {
-				if err := f.tellWaiting(ctx, "its log cannot be read now; trying again"); err != nil {
+				if err := f.tellWaiting(ctx, tryingAgain); err != nil {
 					return err
 				}
 			}
@@ -86,6 +96,28 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 		}
 		if err := f.awaitTurn(ctx, &retry, s.recoveries); err != nil {
 			return err
+		}
+	}
+}
+
+// ownsNothing reports, when the log that was given for a run is empty, whether that is certainly its own log, and not
+// that of the next one: the run must still be where it was, as the current run or as the previous one, when its status
+// has had the time to follow.
+func (r *runReader) ownsNothing(ctx context.Context, previous bool) (bool, error) {
+	waiting, cancel := context.WithTimeout(ctx, endGrace)
+	defer cancel()
+	for {
+		s := r.status.get()
+		_, asPrevious, ok := s.find(r.id)
+		r.complete = r.complete && (ok || s.gone)
+		switch {
+		case !ok || asPrevious != previous:
+			return false, nil
+		case s.over:
+			return true, nil
+		}
+		if err := r.status.await(waiting, 0); err != nil {
+			return true, ctx.Err()
 		}
 	}
 }

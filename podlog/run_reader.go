@@ -32,8 +32,9 @@ type runReader struct {
 	// was: the node has removed the log. The request before had come to its end, at most endGrace before it was known that
 	// the run had ended, so that this is taken for the run's end.
 	complete bool
-	// again means that the log had been opened before the last request, and found that this came past the last line then.
-	again, found bool
+	// ended means that the last request came to an end without an error, and again that the one before it did, too. found
+	// means that the last request came past the last line of those before it.
+	ended, again, found bool
 	// dated means that the last request brought a line with a timestamp, or the beginning of one: it is from the log, and
 	// not what a node says in its place.
 	dated bool
@@ -98,12 +99,13 @@ func (r *runReader) read(ctx context.Context, req LogRequest) error {
 	if err := r.resume(ctx, req.Follow); err != nil {
 		return err
 	}
-	r.again, r.before = r.opened, r.mark.position
+	r.again, r.before = r.ended, r.mark.position
 	wasComplete := r.complete
-	r.opened, r.complete, r.dated, r.rest = true, false, false, nil
+	r.opened, r.ended, r.complete, r.dated, r.rest = true, false, false, false, nil
 	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
+	r.ended = true
 	if !req.Follow && !r.dated {
 		r.complete = wasComplete
 	}
@@ -153,7 +155,12 @@ func (r *runReader) tellResumed(ctx context.Context) error {
 // copy hands over the lines of an open log that have not been read before. tailed means that the log may begin within
 // lines of the same timestamp.
 func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool) error {
-	flush := func() error { return r.flush(ctx) }
+	flush := func() error {
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
+		return r.checkRun()
+	}
 	lines := newLineReader(&guardedReader{log: log, guard: guard, flush: flush})
 	var stamps logstamp.Parser
 	search := newSearch(r.mark.position)
@@ -200,13 +207,15 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 // errLost means that the last line was not found.
 var errLost = errors.New("last line is not in the log")
 
+const rotatedAway = "the last line was rotated away, and perhaps others behind it"
+
 // tellLost is called when the last line is not in the log any more. The first time that may be because the container was
 // restarted, which the API server does not know yet: then it is the log of another run.
 func (r *runReader) tellLost(ctx context.Context) error {
 	if r.lost = !r.lost; r.lost {
 		return errLost
 	}
-	return r.tellGap(ctx, gapRotated, "the last line was rotated away, and perhaps others behind it")
+	return r.tellGap(ctx, gapRotated, rotatedAway)
 }
 
 // end is called at the end of a log. found says whether it came past what had been read before.
@@ -249,15 +258,23 @@ func (r *runReader) add(nanos int64, message []byte, dropped int) {
 
 // addRest hands over what was left of the last line. While the run goes on it may be the beginning of a line, which
 // another stream will read as a whole. When the log is not complete, it may not even be a whole timestamp, or
-// not follow the last line.
+// not follow the last line, or be of a later run.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	rest := r.rest
 	r.rest = nil
-	if rest == nil || !complete && !goesOn && (rest.nanos == 0 || !r.found) {
+	if rest == nil {
+		return nil
+	}
+	if !complete && !goesOn && (rest.nanos == 0 || !r.found || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
 		return nil
 	}
 	if err := r.tellResumed(ctx); err != nil {
 		return err
+	}
+	if !r.found {
+		if err := r.tellGap(ctx, gapRotated, rotatedAway); err != nil {
+			return err
+		}
 	}
 	if !goesOn {
 		r.advance(rest.nanos, checksum(rest.message))

@@ -13,6 +13,7 @@ import (
 // keeps what was written, which is the truth.
 type world struct {
 	mu     sync.Mutex
+	seed   uint64
 	random *rand.Rand
 	pods   []*worldPod
 	final  bool
@@ -42,6 +43,9 @@ type worldContainer struct {
 	lines int
 	// crashed means that the last run has ended and the next one is not there yet.
 	crashed bool
+	// random is for what requests for the container's log meet. It is its own, so that the seed alone decides what happens,
+	// in whatever order those for different containers come.
+	random *rand.Rand
 }
 
 type worldRun struct {
@@ -54,6 +58,7 @@ type worldRun struct {
 	// opened means that the log was asked for.
 	opened  bool
 	started time.Time
+	ended   time.Time
 	// removed means that the node has removed the log, which happens to runs that have ended. It does not happen when
 	// endedEarly is set: a request that followed the log came to an end while the run went on.
 	removed, endedEarly bool
@@ -65,10 +70,8 @@ type worldLine struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
-	if lag := time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond; *chaosLag {
-		w.lag = lag
-	}
+	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
+	w.lag = time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond
 	w.addPod()
 	return w
 }
@@ -82,7 +85,8 @@ func (w *world) wake() {
 func (w *world) addPod() {
 	p := &worldPod{name: fmt.Sprintf("pod-%d", len(w.pods))}
 	for i := range 1 + w.random.IntN(2) {
-		p.containers = append(p.containers, &worldContainer{pod: p, name: fmt.Sprintf("c%d", i)})
+		p.containers = append(p.containers, &worldContainer{pod: p, name: fmt.Sprintf("c%d", i),
+			random: rand.New(rand.NewPCG(w.seed, uint64(1000+10*len(w.pods)+i)))})
 	}
 	w.pods = append(w.pods, p)
 }
@@ -97,14 +101,21 @@ func (c *worldContainer) last() *worldRun {
 func (w *world) start(c *worldContainer) {
 	w.tick()
 	id := fmt.Sprintf("%s-%s-%d", c.pod.name, c.name, len(c.runs))
-	c.runs = append(c.runs, &worldRun{id: id, restarts: len(c.runs), running: true, started: time.Unix(0, w.now).Truncate(time.Second)})
+	// The start is noted a little after the run may have written its first line.
+	started := time.Unix(0, w.now).Add(time.Duration(w.random.IntN(5)) * time.Millisecond).Truncate(time.Second)
+	c.runs = append(c.runs, &worldRun{id: id, restarts: len(c.runs), running: true, started: started})
 	c.crashed = false
 }
 
 // mayStart reports whether a container that does not run may: after its first restart it has to wait, unless its status
 // shows all at once.
 func (w *world) mayStart(c *worldContainer) bool {
-	return len(c.runs) < 2 || w.lag == 0 || time.Since(c.last().started) > 10*time.Second
+	return len(c.runs) < 2 || w.lag == 0 || time.Since(c.last().ended) > 10*time.Second
+}
+
+// stop ends the run that goes on.
+func (c *worldContainer) stop() {
+	c.last().running, c.last().ended = false, time.Now()
 }
 
 // write appends lines to the log of the run that goes on.
@@ -183,22 +194,22 @@ func (w *world) step() {
 		if w.lag > 0 && len(c.runs) == 1 && w.random.IntN(2) == 0 {
 			// It is restarted before anybody knows of it.
 			w.write(c)
-			c.last().running = false
+			c.stop()
 			w.start(c)
 			w.write(c)
 		}
 	case !running:
 	case n < 18:
-		c.last().running = false
+		c.stop()
 		c.crashed = w.random.IntN(2) == 0
-		if w.lag > 0 && w.mayStart(c) {
+		if w.lag > 0 && w.mayStart(c) && w.random.IntN(2) == 0 {
 			w.start(c)
 		}
 		if w.lag == 0 && w.random.IntN(4) == 0 {
 			// It comes and goes unseen.
 			w.start(c)
 			w.write(c)
-			c.last().running = false
+			c.stop()
 		}
 	case n < 20 && c.last().opened:
 		c.last().first += w.random.IntN(len(c.last().lines) - c.last().first + 1)

@@ -32,14 +32,10 @@ func (w *world) OpenLog(ctx context.Context, req LogRequest) (io.ReadCloser, err
 	if run == nil {
 		return nil, ErrNoLog
 	}
-	if run.id != req.Run && !req.Follow {
-		// Of a run that has ended its clients hear before the next one starts.
-		return nil, errors.New("container was restarted")
-	}
 	run.opened = true
-	run.removed = run.removed || !run.running && !run.endedEarly && w.random.IntN(20) == 0
+	run.removed = run.removed || !run.running && !run.endedEarly && container.random.IntN(20) == 0
 	if run.removed {
-		return text(removed[:len(removed)-w.random.IntN(2)]), nil
+		return text(removed[:len(removed)-container.random.IntN(2)]), nil
 	}
 	l := &worldLog{w: w, ctx: ctx, run: run, follow: req.Follow, since: req.Since.Truncate(time.Second).UnixNano(),
 		next: run.first, generation: w.generation, fault: -1}
@@ -49,8 +45,8 @@ func (w *world) OpenLog(ctx context.Context, req LogRequest) (io.ReadCloser, err
 	if req.Tail != nil {
 		l.next = max(l.next, len(run.lines)-*req.Tail)
 	}
-	if w.faults && w.random.IntN(2) == 0 {
-		l.fault, l.faultKind = 1+w.random.IntN(1<<(4+w.random.IntN(14))), w.random.IntN(4)
+	if w.faults && container.random.IntN(2) == 0 {
+		l.fault, l.faultKind = 1+container.random.IntN(1<<(4+container.random.IntN(14))), container.random.IntN(4)
 	}
 	return l, nil
 }

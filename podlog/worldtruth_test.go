@@ -32,16 +32,17 @@ func (w *world) firstLines() map[string]int {
 	return first
 }
 
-// unseen returns how many lines from the beginning of a run on may have been rotated away before anybody could have
-// seen them, when the line with that number is the first one of its run.
-func (c *worldContainer) unseen(i int) int {
+// unseen returns how many lines from the beginning of runs on may have been rotated away before anybody could have seen
+// them, of the runs that begin with the line that is next, or behind lines that were dropped from there on.
+func (c *worldContainer) unseen(next, dropped int) int {
+	unseen, begin := 0, 0
 	for _, run := range c.runs {
-		if i == 0 && len(run.lines) > 0 {
-			return run.first
+		if next <= begin && begin-next <= dropped+unseen {
+			unseen += run.first
 		}
-		i -= len(run.lines)
+		begin += len(run.lines)
 	}
-	return 0
+	return unseen
 }
 
 // beginsRun reports whether the line with that number is the first one of its run, or would be that of the next.
