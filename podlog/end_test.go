@@ -84,12 +84,7 @@ func TestEndThatLooksLikeNone(t *testing.T) {
 					return tails(req)
 				}, test.snapshots[0])
 				st := startStream(t, source, podInput())
-				go func() {
-					for _, snapshot := range test.snapshots[1:] {
-						synctest.Wait()
-						source.snapshots <- snapshot
-					}
-				}()
+				go source.deliverInTurn(test.snapshots[1:])
 				wantEvents(t, st, test.lines, test.notices)
 			})
 		})

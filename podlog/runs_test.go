@@ -229,12 +229,7 @@ func TestRuns(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				source := newFakeSource(replies(map[string][]reply{"web/app": test.log}), test.snapshots[0])
 				st := startStream(t, source, podInput())
-				go func() {
-					for _, snapshot := range test.snapshots[1:] {
-						synctest.Wait()
-						source.snapshots <- snapshot
-					}
-				}()
+				go source.deliverInTurn(test.snapshots[1:])
 				wantEvents(t, st, test.lines, test.notices)
 			})
 		})

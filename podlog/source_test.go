@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,14 @@ func (s *fakeSource) WatchPods(ctx context.Context, _ Target, deliver func(Snaps
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// deliverInTurn delivers snapshots in a synctest bubble, each when nothing else is left to be done.
+func (s *fakeSource) deliverInTurn(snapshots []Snapshot) {
+	for _, snapshot := range snapshots {
+		synctest.Wait()
+		s.snapshots <- snapshot
 	}
 }
 
