@@ -51,6 +51,19 @@ func TestLogOfALaterRun(t *testing.T) {
 			lines:    []string{"web/app: a", "web/app: b", "web/app: z"},
 			notices:  []string{started, missed, "ENDED web/app: exit code 1 (Error)", started, completed},
 		},
+		{
+			name: "its line is younger than its start, and stands in what is given for the first",
+			states: []Container{
+				running("1"), restarts(first, going, ""),
+				{Name: "app", Run: third, Previous: second},
+			},
+			pause:    time.Second,
+			followed: ok(broken, at(5000, "a")),
+			current:  []string{at(5000, "a"), "", at(20_100, "z")},
+			previous: []string{"", at(5000, "a") + at(5100, "b"), at(5000, "a") + at(5100, "b")},
+			lines:    []string{"web/app: a", "web/app: b", "web/app: z"},
+			notices:  []string{started, missed, resumed, "ENDED web/app: exit code 1 (Error)", started, completed},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
