@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"pullwatch/breaker"
+	"pullwatch/budget"
 	"pullwatch/cache"
 	"pullwatch/demo"
 	"pullwatch/feed"
@@ -35,6 +37,7 @@ import (
 	"pullwatch/redisclient"
 	"pullwatch/render"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 	"pullwatch/web"
 )
 
@@ -127,7 +130,16 @@ func serve(ctx context.Context, s *serveSettings) error {
 		return err
 	}
 
+	limitMemory()
+	memory, err := s.memoryBudget()
+	if err != nil {
+		return fmt.Errorf("--memory-budget: %w", err)
+	}
 	metrics := prometheus.NewRegistry()
+	// A quarter of the memory is for what is kept.
+	clients := budget.New(int64(memory/4*3), metrics)
+	// Half of the processors are for what takes long, so that the others answer everybody at once.
+	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	replica := strings.ToLower(rand.Text()[:8])
 	name := identity(replica)
@@ -189,6 +201,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	})
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{
+		MaxKept: kept(memory, 16, 64<<20), Turns: long,
 		Schema: schema, Lists: lists, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})
@@ -203,6 +216,9 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
 		Limits:         s.limits(),
+		Memory:         clients,
+		Turns:          long,
+		KnownDocuments: kept(memory, 16, 32<<20),
 		Metrics:        metrics,
 		CertFile:       s.TLSCert, KeyFile: s.TLSKey,
 		DrainTimeout: s.DrainTimeout,

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"time"
@@ -18,10 +19,12 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"golang.org/x/sync/errgroup"
 
+	"pullwatch/budget"
 	"pullwatch/graph"
 	"pullwatch/httpapi"
 	"pullwatch/render"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 )
 
 // The servers of GraphQL that are compared.
@@ -72,7 +75,9 @@ func serve(ctx context.Context, control, address, kind, pulls, profile string) e
 func servePullwatch(ctx context.Context, listener net.Listener, b *backend) error {
 	metrics := prometheus.NewRegistry()
 	schema := resolvers.NewSchema(b.resolver(metrics))
+	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	renderer := render.New(render.Options{
+		MaxKept: 64 << 20, Turns: long,
 		Schema: schema, Lists: b, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})
@@ -83,6 +88,7 @@ func servePullwatch(ctx context.Context, listener net.Listener, b *backend) erro
 			PingInterval: 54 * time.Second, PongWait: time.Minute, WriteTimeout: 10 * time.Second, InitTimeout: 10 * time.Second,
 			MaxConnections: 20_000, MaxSubscriptions: 100, MaxMessage: 64 << 10, MaxOperations: 1000, Introspection: true,
 		},
+		Memory: budget.New(1<<30, metrics), Turns: long, KnownDocuments: 32 << 20,
 		Metrics: metrics, Log: slog.Default(),
 	}).Serve(ctx, listener)
 }

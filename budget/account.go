@@ -13,23 +13,19 @@ type Account struct {
 	taken     [kinds]int64 // from the budget
 }
 
+// Client returns who the Account takes for; empty for a nil one.
+func (a *Account) Client() string {
+	if a == nil {
+		return ""
+	}
+	return a.client
+}
+
 // Take takes so many bytes more, or returns [ErrFull] or [ErrShare], and takes nothing.
 func (a *Account) Take(kind Kind, bytes int) error {
 	missing := a.missing(bytes)
 	if missing > 0 {
 		if err := a.budget.take(a.client, kind, missing); err != nil {
-			return err
-		}
-	}
-	a.took(kind, bytes, missing)
-	return nil
-}
-
-// Wait is Take for who can wait: it returns an error only when ctx is done before the bytes fit.
-func (a *Account) Wait(ctx context.Context, kind Kind, bytes int) error {
-	missing := a.missing(bytes)
-	if missing > 0 {
-		if err := a.budget.wait(ctx, a.client, kind, missing); err != nil {
 			return err
 		}
 	}

@@ -100,8 +100,7 @@ func New(total int64, r prometheus.Registerer) *Budget {
 	return b
 }
 
-// Open returns an Account that takes for a client. An empty name is for what clients share, which has no share of its
-// own to keep to.
+// Open returns an Account that takes for a client, named as Take has it.
 //
 // allowance is how many bytes of it somebody else has taken already, for the connection for instance: only what goes
 // beyond it is taken. The caller closes the Account.
@@ -109,7 +108,33 @@ func (b *Budget) Open(client string, allowance int) *Account {
 	return &Account{budget: b, client: client, allowance: int64(allowance)}
 }
 
-// take takes at once or not at all.
+// Take takes so many bytes for a client at once, or returns [ErrFull] or [ErrShare]. An empty name is for what clients
+// share, which has no share of its own to keep to. The caller gives the bytes back; who has several kinds of them is
+// better off with an [Account].
+func (b *Budget) Take(name string, kind Kind, bytes int) error {
+	if b == nil {
+		return nil
+	}
+	return b.take(name, kind, int64(bytes))
+}
+
+// Wait is Take for who can wait: it returns an error only when ctx is done before the bytes fit. Those of one client
+// come in the order in which they began to wait.
+func (b *Budget) Wait(ctx context.Context, name string, kind Kind, bytes int) error {
+	if b == nil {
+		return nil
+	}
+	return b.wait(ctx, name, kind, int64(bytes))
+}
+
+// Give gives back what Take or Wait has taken, or a part of it.
+func (b *Budget) Give(name string, kind Kind, bytes int) {
+	if b == nil {
+		return
+	}
+	b.give(name, kind, int64(bytes))
+}
+
 func (b *Budget) take(name string, kind Kind, bytes int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,8 +149,6 @@ func (b *Budget) take(name string, kind Kind, bytes int64) error {
 	return nil
 }
 
-// wait takes as soon as it fits, and in the order in which the client's waiters came. When ctx is done first, it
-// returns why it has not fitted.
 func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) error {
 	b.mu.Lock()
 	c := b.client(name)
@@ -174,7 +197,6 @@ func (b *Budget) abandon(c *client, w *waiter) error {
 	return nil
 }
 
-// give takes back.
 func (b *Budget) give(name string, kind Kind, bytes int64) {
 	b.gauges[kind].Sub(float64(bytes))
 	b.mu.Lock()

@@ -93,12 +93,11 @@ func TestWaiterGetsItAsSoonAsItFits(t *testing.T) {
 		var waiting sync.WaitGroup
 		for _, name := range []string{"first", "second"} {
 			waiting.Go(func() {
-				a := b.Open("a", 0)
-				if err := a.Wait(t.Context(), Requests, 300); err != nil {
+				if err := b.Wait(t.Context(), "a", Requests, 300); err != nil {
 					t.Error(err)
 				}
 				got <- name
-				a.Close()
+				b.Give("a", Requests, 300)
 			})
 			synctest.Wait()
 		}
@@ -124,7 +123,7 @@ func TestWaiterIsToldWhyWhenItsTimeIsOver(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		began := time.Now()
-		if err := b.Open("a", 0).Wait(ctx, Requests, 100); !errors.Is(err, ErrShare) || time.Since(began) != 5*time.Second {
+		if err := b.Wait(ctx, "a", Requests, 100); !errors.Is(err, ErrShare) || time.Since(began) != 5*time.Second {
 			t.Errorf("%v after %v, want %v after 5s", err, time.Since(began), ErrShare)
 		}
 		holder.Close()
@@ -145,6 +144,10 @@ func TestWithoutABudgetNothingIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 	From(t.Context()).Close()
+	if err := errors.Join(b.Take("a", Logs, 1<<40), b.Wait(t.Context(), "a", Logs, 1<<40)); err != nil {
+		t.Error(err)
+	}
+	b.Give("a", Logs, 1<<40)
 }
 
 func TestNeverMoreThanAllIsTakenWhoeverComesAndGoes(t *testing.T) {
@@ -153,17 +156,21 @@ func TestNeverMoreThanAllIsTakenWhoeverComesAndGoes(t *testing.T) {
 	for i := range 16 {
 		working.Go(func() {
 			for range 300 {
-				a := b.Open(string(rune('a'+i%5)), 0)
+				name, kind, bytes := string(rune('a'+i%5)), Kind(i%int(kinds)), rand.IntN(4000)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(1000))*time.Microsecond)
-				_ = a.Wait(ctx, Kind(i%int(kinds)), rand.IntN(4000))
+				err := b.Wait(ctx, name, kind, bytes)
 				cancel()
+				a := b.Open(name, 0)
 				b.mu.Lock()
 				if b.used > b.total {
 					t.Errorf("%d of %d bytes are taken", b.used, b.total)
 				}
 				b.mu.Unlock()
-				_ = a.Take(Logs, rand.IntN(500))
+				_ = a.Take(Logs, rand.IntN(500)) // refused or not
 				a.Close()
+				if err == nil {
+					b.Give(name, kind, bytes)
+				}
 			}
 		})
 	}

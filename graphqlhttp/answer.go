@@ -7,6 +7,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/budget"
 )
 
 // Values of headers, made once for all responses.
@@ -19,6 +21,7 @@ var (
 	// A browser keeps the answer to a query, and asks each time whether it still holds.
 	revalidate = []string{"private, no-cache"}
 	neverKeep  = []string{"no-store"}
+	retryAfter = []string{"5"} // seconds
 )
 
 // answer sends a response of gqlgen's.
@@ -30,7 +33,11 @@ func (e *exchange) answer(response *graphql.Response) {
 		e.answerBody(NewBody(text.bytes))
 		return
 	}
-	e.w.Header()["Cache-Control"] = neverKeep
+	header := e.w.Header()
+	header["Cache-Control"] = neverKeep
+	if code(response.Errors[0]) == codeUnavailable {
+		header["Retry-After"] = retryAfter
+	}
 	e.send(statusOf(response, e.accepted.single), NewBody(text.bytes))
 }
 
@@ -60,13 +67,13 @@ func (e *exchange) refuse(refused *refusal) {
 	if refused.allow != "" {
 		header.Set("Allow", refused.allow)
 	}
-	if refused.status == http.StatusRequestEntityTooLarge {
-		header.Set("Connection", "close") // what is left of the body is not read
+	if refused.unread {
+		header.Set("Connection", "close")
 	}
 	if refused.status == http.StatusServiceUnavailable || refused.status == http.StatusTooManyRequests {
-		header.Set("Retry-After", "5")
+		header["Retry-After"] = retryAfter
 	}
-	e.send(refused.status, NewBody(appendResponse(nil, refused.response())))
+	e.write(refused.status, NewBody(appendResponse(nil, refused.response())).plain)
 }
 
 // vary names what in a request's header the answer depends on.
@@ -79,6 +86,17 @@ func (e *exchange) send(status int, b *Body) {
 		text = b.gzip()
 		header["Content-Encoding"] = contentGzip
 	}
+	// A client that does not read keeps the response here until the connection's time is over.
+	if err := e.memory.Set(budget.Responses, len(text.bytes)); err != nil {
+		clear(header)
+		e.refuse(noMemory(err))
+		return
+	}
+	e.write(status, text)
+}
+
+func (e *exchange) write(status int, text encoded) {
+	header := e.w.Header()
 	single := e.accepted.single
 	if single == "" {
 		single = typeJSON

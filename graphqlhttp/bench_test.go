@@ -95,7 +95,7 @@ func BenchmarkParseBody(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, refused := parseBody(body); refused != nil {
+		if _, refused := parseBody(body, nil); refused != nil {
 			b.Fatal(refused.message)
 		}
 	}

@@ -34,12 +34,33 @@ func compress(text []byte) []byte {
 }
 
 // buffer is memory for one request or response, which is used again for another.
-type buffer struct{ bytes []byte }
+type buffer struct {
+	bytes []byte
+	// counted is how many bytes of it were taken from the budget.
+	counted int
+}
 
 // largestKept is the capacity up to which a buffer is kept.
 const largestKept = 4 << 20
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
+
+// requestBuffers are for requests, which are short mostly. A large one that was kept would be memory that nobody counts
+// while the next one comes in.
+var requestBuffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, shortRequest)} }}
+
+// shortRequest is how long requests are that need no memory of their own.
+const shortRequest = 4 << 10
+
+func takeRequest() *buffer { return requestBuffers.Get().(*buffer) }
+
+// putRequest is put for what takeRequest has returned.
+func (b *buffer) putRequest() {
+	if cap(b.bytes) == shortRequest {
+		b.bytes = b.bytes[:0]
+		requestBuffers.Put(b)
+	}
+}
 
 func takeBuffer() *buffer { return buffers.Get().(*buffer) }
 

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"pullwatch/budget"
 )
 
 // Options say how a [Transport] behaves. The zero value of each field means its default.
@@ -29,6 +31,10 @@ type Options struct {
 	// WriteTimeout is how long a stream's reader may take to accept one event: 10 s by default. It replaces the
 	// http.Server's WriteTimeout, which is for whole responses.
 	WriteTimeout time.Duration
+
+	// Memory returns the account that counts what a request takes: its body, what its JSON becomes, its response until
+	// it is written. The Transport closes it. What does not fit is refused with 503. By default nothing counts.
+	Memory func(*http.Request) *budget.Account
 
 	// BeginStream, if it is set, is called for each request that becomes a stream, before anything is sent.
 	BeginStream func(*http.Request)
@@ -71,6 +77,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ClientAddress == nil {
 		o.ClientAddress = func(*http.Request) string { return "" }
+	}
+	if o.Memory == nil {
+		o.Memory = func(*http.Request) *budget.Account { return nil }
 	}
 	if o.Observer == nil {
 		o.Observer = noObserver{}

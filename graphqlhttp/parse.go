@@ -2,102 +2,77 @@ package graphqlhttp
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"pullwatch/budget"
+	"pullwatch/jsonreader"
 )
 
-// parseBody reads the parameters of a POST request.
-func parseBody(text []byte) (*graphql.RawParams, *refusal) {
+// parseBody reads the parameters of a POST request. What they take is taken from memory.
+func parseBody(text []byte, memory *budget.Account) (*graphql.RawParams, *refusal) {
 	if !utf8.Valid(text) {
 		return nil, badRequest("the request is not UTF-8")
 	}
-	r := &reader{text: text}
-	if r.next() != '{' {
-		return nil, refuseText(text)
+	r := jsonreader.New(text, memory)
+	p, _, err := r.Params()
+	if err == nil && !r.End() {
+		err = r.Err()
 	}
-	p := &graphql.RawParams{}
-	var seen [4]bool
-	for more := r.enter('}'); more; more = r.more('}') {
-		name := r.name()
-		var is int
-		var ok bool
-		want := "a string"
-		switch name {
-		case "query":
-			is, ok = 0, r.readString(&p.Query)
-		case "operationName":
-			is, ok = 1, r.readString(&p.OperationName)
-		case "variables":
-			is, ok, want = 2, r.readObject(&p.Variables), "an object"
-		case "extensions":
-			is, ok, want = 3, r.readObject(&p.Extensions), "an object"
-		default:
-			r.value()
-			continue
-		}
-		if !ok {
-			if json.Valid(text) {
-				return nil, badRequest(fmt.Sprintf("%q is not %s", name, want))
-			}
-			return nil, refuseText(text)
-		}
-		if seen[is] {
-			return nil, badRequest(fmt.Sprintf("the request has %q more than once", name))
-		}
-		seen[is] = true
-	}
-	if r.next() != 0 || r.at < len(text) || r.bad {
-		return nil, refuseText(text)
+	if err != nil {
+		return nil, refuseText(text, err)
 	}
 	return p, nil
 }
 
-// refuseText refuses what is not a JSON object.
-func refuseText(text []byte) *refusal {
+// refuseText refuses a text that could not be read because of err.
+func refuseText(text []byte, err error) *refusal {
+	if refused := refuseJSON(err); refused != nil {
+		return refused
+	}
 	var value json.RawMessage
-	err := json.Unmarshal(text, &value)
-	syntax, isSyntax := errors.AsType[*json.SyntaxError](err)
+	syntax, isSyntax := errors.AsType[*json.SyntaxError](json.Unmarshal(text, &value))
+	member, isMember := errors.AsType[*jsonreader.MemberError](err)
 	switch {
 	case len(bytes.TrimSpace(text)) == 0:
 		return badRequest("the request has no body")
 	case isSyntax:
 		return badRequest(fmt.Sprintf("the request is not JSON: %s (at byte %d)", syntax, syntax.Offset))
+	case isMember:
+		return badRequest(member.Error())
 	case bytes.HasPrefix(value, []byte("[")):
 		return badRequest("this server takes one operation in each request, not a batch of them")
 	}
 	return badRequest("the request is not a JSON object")
 }
 
-// readString reads a string, or null as if the parameter were not there.
-func (r *reader) readString(to *string) bool {
-	switch r.next() {
-	case '"':
-		*to = r.string()
-		return true
-	case 'n':
-		return string(r.literal()) == "null"
+// refuseJSON refuses what would become too much in memory; nil for other errors.
+func refuseJSON(err error) *refusal {
+	if limit, ok := errors.AsType[*jsonreader.LimitError](err); ok {
+		return &refusal{status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, message: limit.Error()}
 	}
-	return false
+	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
+		return noMemory(err)
+	}
+	return nil
 }
 
-// readObject reads an object, or null as if the parameter were not there.
-func (r *reader) readObject(to *map[string]any) bool {
-	switch r.next() {
-	case '{':
-		*to = r.object()
-		return true
-	case 'n':
-		return string(r.literal()) == "null"
-	}
-	return false
+// noMemory refuses what the budget has no room for.
+func noMemory(err error) *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, code: codeUnavailable, message: err.Error()}
 }
 
-// parseObject reads text that is a JSON object, or null.
-func parseObject(text string, to *map[string]any) bool {
-	r := &reader{text: []byte(text)}
-	return r.readObject(to) && !r.bad && r.next() == 0 && r.at == len(text)
+// parseObject reads text that is a JSON object, or null. The error is what is wrong with it.
+func parseObject(text string, to *map[string]any, memory *budget.Account) error {
+	r := jsonreader.New([]byte(text), memory)
+	if !r.ReadObject(to) || !r.End() {
+		return cmp.Or(r.Err(), jsonreader.ErrSyntax)
+	}
+	return nil
 }

@@ -25,6 +25,8 @@ type refusal struct {
 	message string
 	// allow is the value of the Allow header, if it has one.
 	allow string
+	// unread means that the rest of the request is not read, so that the connection has no other request.
+	unread bool
 }
 
 func badRequest(message string) *refusal {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/cespare/xxhash/v2"
+
+	"pullwatch/budget"
 )
 
 const (
@@ -55,7 +57,9 @@ func (e *exchange) repeated(text []byte) bool {
 	e.key = requestKey{posted: e.r.Method == http.MethodPost, sum: xxhash.Sum64(text)}
 	known, _ := e.transport.repeats.Get(e.key)
 	if known.again == nil || known.text != string(text) {
-		e.text = string(text)
+		if e.memory.Take(budget.Requests, len(text)) == nil {
+			e.text = string(text)
+		}
 		return false
 	}
 	body := known.again(e.r.Context())

@@ -1,9 +1,9 @@
 package graphqlhttp
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -13,17 +13,19 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"pullwatch/budget"
 )
 
 // readText returns what the client wrote: the body, or the parameters in the URL. The caller puts it back.
 func (e *exchange) readText() (*buffer, *refusal) {
-	text := takeBuffer()
+	text := takeRequest()
 	if e.r.Method != http.MethodPost {
 		text.bytes = append(text.bytes, e.r.URL.RawQuery...)
 		return text, nil
 	}
 	if refused := e.readBody(text); refused != nil {
-		text.put()
+		text.putRequest()
 		return nil, refused
 	}
 	return text, nil
@@ -34,9 +36,9 @@ func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *ref
 	var p *graphql.RawParams
 	var refused *refusal
 	if e.r.Method == http.MethodPost {
-		p, refused = parseBody(text)
+		p, refused = parseBody(text, e.memory)
 	} else {
-		p, refused = parseURL(string(text))
+		p, refused = parseURL(string(text), e.memory)
 	}
 	if refused != nil {
 		return nil, refused
@@ -75,11 +77,13 @@ func (e *exchange) readBody(text *buffer) *refusal {
 	if e.r.ContentLength > limit {
 		return tooLong(limit)
 	}
-	body := bytes.NewBuffer(text.bytes)
-	_, err := body.ReadFrom(http.MaxBytesReader(e.w, e.r.Body, limit))
-	text.bytes = body.Bytes()
+	err := e.receive(text, http.MaxBytesReader(e.w, e.r.Body, limit))
 	if err == nil {
 		return nil
+	}
+	if refused := refuseJSON(err); refused != nil {
+		refused.unread = true
+		return refused
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLong(limit)
@@ -92,15 +96,40 @@ func (e *exchange) readBody(text *buffer) *refusal {
 	return badRequest("the request did not arrive as a whole")
 }
 
+// receive reads all of body, whose memory it takes from the budget before it comes: at once if the client has told how
+// long the body is.
+func (e *exchange) receive(text *buffer, body io.Reader) error {
+	for {
+		if len(text.bytes) == cap(text.bytes) {
+			// One byte more shows the end.
+			longer := max(2*cap(text.bytes), int(e.r.ContentLength)+1)
+			if err := e.memory.Take(budget.Requests, longer); err != nil {
+				return err
+			}
+			longerText := append(make([]byte, 0, longer), text.bytes...)
+			e.memory.Give(budget.Requests, text.counted)
+			text.bytes, text.counted = longerText, longer
+		}
+		n, err := body.Read(text.bytes[len(text.bytes):cap(text.bytes)])
+		text.bytes = text.bytes[:len(text.bytes)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
 func tooLong(limit int64) *refusal {
 	return &refusal{
-		status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded,
+		status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, unread: true,
 		message: fmt.Sprintf("the request is too long; it may have %d bytes", limit),
 	}
 }
 
 // parseURL reads the parameters of a GET request.
-func parseURL(query string) (*graphql.RawParams, *refusal) {
+func parseURL(query string, memory *budget.Account) (*graphql.RawParams, *refusal) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, badRequest("the URL's parameters are not well-formed: " + strings.ToValidUTF8(err.Error(), "\uFFFD"))
@@ -126,7 +155,10 @@ func parseURL(query string) (*graphql.RawParams, *refusal) {
 			*parameter.text = of[0]
 			continue
 		}
-		if !parseObject(of[0], parameter.object) {
+		if err := parseObject(of[0], parameter.object, memory); err != nil {
+			if refused := refuseJSON(err); refused != nil {
+				return nil, refused
+			}
 			return nil, badRequest(fmt.Sprintf("%q is not a JSON object", parameter.name))
 		}
 	}

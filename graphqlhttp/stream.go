@@ -9,6 +9,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/budget"
 )
 
 // AddSubscriptionError makes a stream end with an event that carries err, once the subscription's channel is closed;
@@ -56,6 +58,9 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 			status: http.StatusForbidden, code: codeForbidden, message: "pages of other origins may not open streams here",
 		}
 	}
+	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {
+		return noMemory(err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &stream{exchange: e, controller: http.NewResponseController(e.w), cancel: cancel}
@@ -70,6 +75,9 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 	s.end()
 	return nil
 }
+
+// streamMemory is what a stream takes besides its connection, in bytes: the goroutines that wait for its results.
+const streamMemory = 16 << 10
 
 // originAllowed reports whether the page that the request comes from, if any, may open a stream. A browser names a
 // page's origin in the requests whose answer the page can read; of others it tells only where they come from.
@@ -135,6 +143,9 @@ func (s *stream) send(response *graphql.Response) bool {
 	text.bytes = appendResponse(append(text.bytes, prefix...), response)
 	replaceLineEnds(text.bytes[len(prefix):])
 	text.bytes = append(text.bytes, "\n\n"...)
+	if s.exchange.memory.Set(budget.Responses, len(text.bytes)) != nil {
+		return false // without complete: the client is to come back
+	}
 	return s.sendEvent(validUTF8(text.bytes))
 }
 

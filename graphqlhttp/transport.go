@@ -9,6 +9,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"pullwatch/budget"
 	"pullwatch/lru"
 )
 
@@ -41,7 +42,8 @@ func (t *Transport) Supports(*http.Request) bool { return true }
 
 // Do answers the request, and returns when it has been answered.
 func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.GraphExecutor) {
-	e := &exchange{transport: t, executor: executor, w: w, r: r}
+	e := &exchange{transport: t, executor: executor, w: w, r: r, memory: t.options.Memory(r)}
+	defer e.memory.Close()
 	if refused := e.serve(); refused != nil {
 		e.refuse(refused)
 	}
@@ -54,6 +56,8 @@ type exchange struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	accepted  accepted
+	// memory counts what the request takes, until it has been answered.
+	memory *budget.Account
 	// text is what a request has to say to be answered as this one is, empty for none, and key where it is looked for.
 	text string
 	key  requestKey
@@ -73,16 +77,17 @@ func (e *exchange) serve() *refusal {
 		return refused
 	}
 	if e.repeated(text.bytes) {
-		text.put()
+		text.putRequest()
 		return nil
 	}
 	params, refused := e.parse(text.bytes, began)
-	text.put()
+	e.memory.Give(budget.Requests, text.counted)
+	text.putRequest()
 	if refused != nil {
 		return refused
 	}
 	o := &operation{}
-	ctx := context.WithValue(graphql.StartOperationTrace(e.r.Context()), operationKey{}, o)
+	ctx := context.WithValue(graphql.StartOperationTrace(budget.With(e.r.Context(), e.memory)), operationKey{}, o)
 	prepared, failed := e.prepare(ctx, params)
 	if failed != nil {
 		if e.accepted.eventsFirst {

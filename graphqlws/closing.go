@@ -94,6 +94,9 @@ func (c *connection) end(cause *CloseError) {
 	}
 	c.operations = nil
 	c.tellSpace()
+	if c.giveUp != nil {
+		c.giveUp()
+	}
 	c.transport.schedule.set(&c.alarm, c.transport.schedule.now()+c.transport.options.CloseTimeout)
 }
 

@@ -1,7 +1,6 @@
 package graphqlws
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +16,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/jsonreader"
 )
 
 // connection is one WebSocket. serve reads from it; whoever has something to send writes to it.
@@ -54,6 +55,9 @@ type connection struct {
 	parked  list          // the subscriptions that wait until the peer keeps up
 	flushed chan struct{} // closed when nothing is written any more; nil while nobody waits for that
 	waiting int           // how many bytes are queued and being written, while stalled
+	held    int           // how many bytes are taken from the budget for that
+	// giveUp ends the wait for memory for a message; nil while there is none.
+	giveUp context.CancelFunc
 
 	// initialised is true once connection_init has come. It has been acknowledged when the next message is read, or the
 	// connection is ending.
@@ -129,12 +133,17 @@ func (c *connection) isEnding() bool {
 	return c.ending
 }
 
-// messagePool keeps the buffers that messages are read into.
-var messagePool = sync.Pool{New: func() any { return &bytes.Buffer{} }}
-
 // receive reads one message and does what it asks for. A [CloseError] is what the client did wrong.
 func (c *connection) receive(kind int, reader io.Reader) error {
-	m, err := c.readMessage(kind, reader)
+	if kind != websocket.TextMessage {
+		return badRequest("the message is binary; send JSON as text")
+	}
+	text := takeIncoming()
+	defer c.putIncoming(text)
+	if err := c.readMessage(text, reader); err != nil {
+		return err
+	}
+	m, err := parseMessage(text.bytes)
 	if err != nil {
 		return err
 	}
@@ -149,29 +158,6 @@ func (c *connection) receive(kind int, reader io.Reader) error {
 		c.complete(m.id)
 	}
 	return nil
-}
-
-func (c *connection) readMessage(kind int, reader io.Reader) (message, error) {
-	if kind != websocket.TextMessage {
-		return message{}, badRequest("the message is binary; send JSON as text")
-	}
-	text := messagePool.Get().(*bytes.Buffer)
-	defer func() {
-		if text.Cap() <= keptBuffer {
-			text.Reset()
-			messagePool.Put(text)
-		}
-	}()
-	limit := c.transport.options.MessageLimit
-	if _, err := text.ReadFrom(io.LimitReader(reader, int64(limit)+1)); err != nil {
-		return message{}, err
-	}
-	if text.Len() > limit {
-		reason := fmt.Sprintf("the message is longer than %d bytes", limit)
-		return message{}, &CloseError{websocket.CloseMessageTooBig, reason}
-	}
-	c.transport.options.Observer.Received(text.Len())
-	return parseMessage(text.Bytes())
 }
 
 // init answers connection_init.
@@ -200,9 +186,14 @@ func (c *connection) decide(payload json.RawMessage) (acknowledgement []byte, er
 	if c.transport.options.InitFunc == nil {
 		return nil, nil
 	}
-	values, ok := readMap(payload)
-	if !ok {
-		return nil, badRequest("the payload of connection_init is not an object")
+	memory := c.transport.options.Memory.Open(c.address, 0)
+	defer memory.Close() // what is to be kept is small
+	var values map[string]any
+	if payload != nil {
+		read := jsonreader.New(payload, memory)
+		if values = read.Object(); read.Err() != nil {
+			return nil, &CloseError{websocket.CloseTryAgainLater, read.Err().Error()}
+		}
 	}
 	ctx, cancel := context.WithTimeout(c.values, c.transport.options.InitTimeout)
 	defer cancel()

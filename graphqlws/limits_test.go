@@ -155,7 +155,7 @@ func FuzzParseMessage(f *testing.F) {
 			if m.id == "" {
 				t.Fatal("an empty id")
 			}
-			if p, err := parseSubscribe(m.payload); (p == nil) == (err == nil) {
+			if p, err := parseSubscribe(m.payload, nil); (p == nil) == (err == nil) {
 				t.Fatal("neither parameters nor an error, or both")
 			}
 		}

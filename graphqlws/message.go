@@ -1,12 +1,15 @@
 package graphqlws
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/budget"
+	"pullwatch/jsonreader"
 )
 
 // Types of messages that a client sends.
@@ -26,25 +29,25 @@ type message struct {
 	payload json.RawMessage
 }
 
-// parseMessage reads one message and checks all that can be checked without knowing the connection. Objects are read as
-// maps, because encoding/json would take the names of a struct's fields in any case.
+// parseMessage reads one message and checks all that can be checked without knowing the connection. The message's payload
+// is a part of text.
 func parseMessage(text []byte) (message, error) {
 	if !utf8.Valid(text) {
 		return message{}, &CloseError{websocket.CloseInvalidFramePayloadData, "the message is not UTF-8"}
 	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
-		return message{}, badRequest("the message is not a JSON object")
+	fields, err := parseFields(text)
+	if err != nil {
+		return message{}, err
 	}
 	m := message{}
-	kind, ok := readString(fields["type"])
+	kind, ok := readString(fields.kind)
 	if !ok {
 		return message{}, badRequest(`the message has no "type", or one that is not a string`)
 	}
 	m.kind = kind
 	switch kind {
 	case typeSubscribe, typeComplete:
-		if m.id, ok = readString(fields["id"]); !ok || m.id == "" {
+		if m.id, ok = readString(fields.id); !ok || m.id == "" {
 			return message{}, badRequest(`%s needs an "id": a string that is not empty`, kind)
 		}
 	case typeInit, typePing, typePong:
@@ -52,36 +55,56 @@ func parseMessage(text []byte) (message, error) {
 		return message{}, badRequest("a client sends no messages of type %q", truncate(kind, 50))
 	}
 	if kind != typeComplete {
-		if m.payload, ok = readObject(fields["payload"]); !ok {
+		if m.payload, ok = readObject(fields.payload); !ok {
 			return message{}, badRequest("the payload of %s is not an object", kind)
 		}
 	}
 	return m, nil
 }
 
-// parseSubscribe reads the payload of a subscribe message.
-func parseSubscribe(payload json.RawMessage) (*graphql.RawParams, error) {
-	var fields map[string]json.RawMessage
-	if payload == nil || json.Unmarshal(payload, &fields) != nil {
-		return nil, badRequest("subscribe needs a payload")
+// fields are those of a message, as they are written; nil if they are missing.
+type fields struct{ kind, id, payload json.RawMessage }
+
+func parseFields(text []byte) (f fields, err error) {
+	r := jsonreader.New(text, nil)
+	if r.Next() != '{' {
+		return fields{}, badRequest("the message is not a JSON object")
 	}
-	p := &graphql.RawParams{}
-	var ok bool
-	if p.Query, ok = readString(fields["query"]); !ok {
-		return nil, badRequest(`the payload of subscribe needs a "query": a string`)
-	}
-	if name := fields["operationName"]; !isAbsent(name) {
-		if p.OperationName, ok = readString(name); !ok {
-			return nil, badRequest(`"operationName" is not a string`)
+	for more := r.Enter('}'); more; more = r.More('}') {
+		switch name := r.Name(); name {
+		case "type":
+			f.kind = r.Skip()
+		case "id":
+			f.id = r.Skip()
+		case "payload":
+			f.payload = r.Skip()
+		default:
+			r.Skip()
 		}
 	}
-	if p.Variables, ok = readMap(fields["variables"]); !ok {
-		return nil, badRequest(`"variables" is not an object`)
+	if r.End() {
+		return f, nil
 	}
-	if p.Extensions, ok = readMap(fields["extensions"]); !ok {
-		return nil, badRequest(`"extensions" is not an object`)
+	if limit, ok := errors.AsType[*jsonreader.LimitError](r.Err()); ok {
+		return fields{}, badRequest("%v", limit)
 	}
-	return p, nil
+	return fields{}, badRequest("the message is not a JSON object")
+}
+
+// parseSubscribe reads the payload of a subscribe message. What it becomes is taken from memory. An error that is no
+// [CloseError] refuses the operation only.
+func parseSubscribe(payload json.RawMessage, memory *budget.Account) (*graphql.RawParams, error) {
+	if payload == nil {
+		return nil, badRequest("subscribe needs a payload")
+	}
+	p, hasQuery, err := jsonreader.New(payload, memory).Params()
+	if member, ok := errors.AsType[*jsonreader.MemberError](err); ok {
+		return nil, badRequest("%v", member)
+	}
+	if err == nil && !hasQuery {
+		return nil, badRequest(`the payload of subscribe needs a "query": a string`)
+	}
+	return p, err
 }
 
 // isAbsent reports whether a field is missing or null; the protocol makes no difference.
@@ -101,17 +124,4 @@ func readObject(value json.RawMessage) (json.RawMessage, bool) {
 		return nil, true
 	}
 	return value, value[0] == '{'
-}
-
-// readMap returns an object's values, or nil if it is absent. Numbers are json.Number, as gqlgen expects, so that long
-// ones keep all their digits.
-func readMap(value json.RawMessage) (map[string]any, bool) {
-	value, ok := readObject(value)
-	if !ok || value == nil {
-		return nil, ok
-	}
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.UseNumber()
-	var values map[string]any
-	return values, decoder.Decode(&values) == nil
 }

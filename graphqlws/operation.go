@@ -3,6 +3,7 @@ package graphqlws
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/budget"
 )
 
 // operation is a query, a mutation or a subscription that runs on a connection.
@@ -19,6 +22,8 @@ type operation struct {
 	id         string // as JSON
 	// query keeps the text of the query shared with all operations of the same text.
 	query unique.Handle[string]
+	// memory counts what the operation takes; nil once it has a Source.
+	memory *budget.Account
 
 	// The following are guarded by connection.mu.
 
@@ -58,31 +63,42 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	if !c.initialised { // which changes in this goroutine only
 		return &CloseError{CloseUnauthorized, "Unauthorized: subscribe came before connection_ack"}
 	}
-	params, err := parseSubscribe(payload)
-	if err != nil {
+	o := &operation{connection: c, id: quote(id)}
+	params, err := o.read(payload)
+	accepted := false
+	defer func() {
+		if !accepted {
+			o.giveMemory()
+		}
+	}()
+	if _, refused := errors.AsType[*CloseError](err); refused {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	quoted := quote(id)
-	if c.find(quoted) >= 0 {
+	if c.find(o.id) >= 0 {
 		return &CloseError{CloseSubscriberAlreadyExists, fmt.Sprintf("Subscriber for %s already exists", id)}
 	}
 	if c.ending {
 		return nil
 	}
+	if err != nil {
+		c.refuse(o.id, err)
+		return nil
+	}
 	// Those that the client has completed do not count, though they may take a moment to end; but a client that starts
 	// and completes on and on must not pile them up.
 	if limit := c.transport.options.MaxSubscriptions; len(c.operations) >= limit || c.running >= 2*limit {
-		c.refuse(quoted, limit)
+		c.refuse(o.id, fmt.Errorf("this connection runs %d operations already; complete one first", limit))
 		return nil
 	}
-	o := &operation{connection: c, id: quoted, query: unique.Make(params.Query)}
+	accepted = true
+	o.query = unique.Make(params.Query)
 	params.Query = o.query.Value()
 	read.End = graphql.Now()
 	params.ReadTime = read
 	var ctx context.Context
-	ctx, o.cancel = context.WithCancel(c.values)
+	ctx, o.cancel = context.WithCancel(budget.With(c.values, o.memory))
 	c.operations = append(c.operations, o)
 	c.running++
 	c.transport.options.Observer.OperationStarted()
@@ -90,12 +106,38 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	return nil
 }
 
-// refuse answers a subscribe that is one too many. c.mu is held.
-func (c *connection) refuse(id string, limit int) {
-	payload, err := json.Marshal(gqlerror.List{{
-		Message:    fmt.Sprintf("this connection runs %d operations already; complete one first", limit),
-		Extensions: map[string]any{"code": "LIMIT_EXCEEDED"},
-	}})
+// What an operation takes by itself, in bytes: while it starts or runs in a goroutine, and when it has a Source. The first
+// includes operationAllowance for its variables and its results.
+const (
+	operationMemory    = 8 << 10
+	operationAllowance = 4 << 10
+	sourceMemory       = 4 << 10
+)
+
+// read takes memory for the operation and reads the payload of its subscribe message. An error that is no [CloseError]
+// refuses the operation only.
+func (o *operation) read(payload json.RawMessage) (*graphql.RawParams, error) {
+	memory := o.connection.transport.options.Memory
+	if err := memory.Take(o.connection.address, budget.Operations, operationMemory); err != nil {
+		return nil, err
+	}
+	o.memory = memory.Open(o.connection.address, operationAllowance)
+	return parseSubscribe(payload, o.memory)
+}
+
+// giveMemory gives back all that an operation has taken that has no Source.
+func (o *operation) giveMemory() {
+	if o.memory == nil {
+		return
+	}
+	o.memory.Close()
+	o.memory = nil
+	o.connection.transport.options.Memory.Give(o.connection.address, budget.Operations, operationMemory)
+}
+
+// refuse answers a subscribe for which there is no room because of err. c.mu is held.
+func (c *connection) refuse(id string, reason error) {
+	payload, err := json.Marshal(gqlerror.List{refusal(reason)})
 	if err != nil {
 		panic(err)
 	}
@@ -105,6 +147,15 @@ func (c *connection) refuse(id string, limit int) {
 	}
 	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, "error", id, payload) })
 	c.flush()
+}
+
+// refusal is what the client is told when there is no room because of err.
+func refusal(err error) *gqlerror.Error {
+	code := "LIMIT_EXCEEDED"
+	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
+		code = "UNAVAILABLE"
+	}
+	return &gqlerror.Error{Message: err.Error(), Extensions: map[string]any{"code": code}}
 }
 
 // quote returns id as JSON.
@@ -131,6 +182,7 @@ func (o *operation) run(ctx context.Context, params *graphql.RawParams) {
 		}
 	}
 	o.finish(ctx, errs)
+	o.giveMemory()
 	o.connection.transport.options.Observer.OperationEnded()
 }
 
@@ -192,6 +244,9 @@ func (o *operation) sendNext(ctx context.Context, r *graphql.Response) (_ gqlerr
 	rest, errs := encodeRest(r)
 	if errs != nil {
 		return errs, false
+	}
+	if err := o.memory.Set(budget.Responses, len(r.Data)); err != nil {
+		return gqlerror.List{refusal(err)}, false
 	}
 	c := o.connection
 	c.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/budget"
 )
 
 // Options say how a [Transport] behaves. The zero value of each field means its default.
@@ -47,6 +49,10 @@ type Options struct {
 	MaxConnections int
 	// MaxPerAddress is how many connections one client address may have: MaxConnections by default.
 	MaxPerAddress int
+
+	// Memory is what connections, messages, operations and what peers do not take are taken from, for the ClientAddress.
+	// Without it nothing is refused for want of memory.
+	Memory *budget.Budget
 
 	// Observer is told what happens, for metrics.
 	Observer Observer

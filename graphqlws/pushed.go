@@ -10,6 +10,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/budget"
 )
 
 // pushed is a subscription with a [Source]. It takes turns, one at a time, in which a worker of the [runner] sends
@@ -37,6 +39,9 @@ const (
 func (o *operation) push(ctx context.Context, s Source, errs gqlerror.List) {
 	c, p := o.connection, &pushed{operation: o, source: s, runner: &o.connection.transport.runner}
 	p.state.Store(running)
+	o.memory.Close()
+	o.memory = nil
+	c.transport.options.Memory.Give(c.address, budget.Operations, operationMemory-sourceMemory)
 	c.mu.Lock()
 	o.pushed = p
 	stopped := o.stopped
@@ -68,6 +73,7 @@ func (p *pushed) close() {
 	p.state.Store(ended)
 	c := p.operation.connection
 	defer c.transport.options.Observer.OperationEnded()
+	defer c.transport.options.Memory.Give(c.address, budget.Operations, sourceMemory)
 	var errs gqlerror.List // which nobody is left to be told
 	defer p.operation.recover(c.values, &errs)
 	p.source.Close()

@@ -50,6 +50,7 @@ func (c *connection) enqueue(opcode byte, body func([]byte) []byte) int {
 	added := len(c.queue.frames) - before
 	if c.stalled {
 		c.tellWaiting(0, added)
+		c.holdWaiting()
 	}
 	return added
 }

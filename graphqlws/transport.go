@@ -13,6 +13,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/budget"
 )
 
 // A Transport serves WebSockets. It can be used by several gqlgen servers, whose connections then share its limits.
@@ -120,13 +122,21 @@ func (t *Transport) admit(address string) (status int, err error) {
 	case t.addresses[address] >= t.options.MaxPerAddress:
 		return http.StatusTooManyRequests, errTooManyOfAddress
 	}
+	if err := t.options.Memory.Take(address, budget.Connections, connectionMemory); err != nil {
+		return http.StatusServiceUnavailable, err
+	}
 	t.admitted++
 	t.addresses[address]++
 	t.serving.Add(1)
 	return 0, nil
 }
 
+// connectionMemory is what a connection takes by itself, in bytes: as much again as is measured of one with a subscription,
+// for the kernel's part.
+const connectionMemory = 12 << 10
+
 func (t *Transport) release(address string) {
+	t.options.Memory.Give(address, budget.Connections, connectionMemory)
 	t.mu.Lock()
 	t.admitted--
 	if t.addresses[address]--; t.addresses[address] == 0 {

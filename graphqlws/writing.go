@@ -6,7 +6,12 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/budget"
 )
+
+// unsentLimit is how many bytes the kernel takes beyond what the peer's receive window has room for.
+const unsentLimit = 64 << 10
 
 // flushShare is how much flush writes by itself before it leaves the rest to a goroutine, so that whoever calls it is
 // not kept busy with what others go on to queue.
@@ -71,6 +76,8 @@ func (c *connection) endWriting() {
 	if c.stalled {
 		c.stalled = false
 		c.tellWaiting(-1, -c.waiting)
+		c.transport.options.Memory.Give(c.address, budget.Responses, c.held)
+		c.held = 0
 	}
 	c.unpark()
 	if c.flushed != nil && c.queue == nil {
@@ -87,6 +94,7 @@ func (c *connection) writeLater(q *queued) {
 		waiting += len(c.queue.frames)
 	}
 	c.tellWaiting(1, waiting)
+	c.holdWaiting()
 	c.goroutines.Go(func() {
 		for q != nil {
 			q = c.writeAll(q)
@@ -113,6 +121,27 @@ func (c *connection) writeAll(q *queued) *queued {
 func (c *connection) tellWaiting(connections, bytes int) {
 	c.waiting += bytes
 	c.transport.options.Observer.Waiting(connections, bytes)
+}
+
+// waitingLump is how many bytes are taken from the budget at a time for a peer that does not read.
+const waitingLump = 16 << 10
+
+// holdWaiting takes from the budget what waits for the peer, and what the kernel holds for it by then. Without room for
+// that the connection ends. c.mu is held.
+func (c *connection) holdWaiting() {
+	wanted, lump := c.waiting, 0
+	if c.raw != nil { // otherwise whatever is written counts as waiting, for a moment
+		wanted, lump = wanted+unsentLimit, waitingLump
+	}
+	if wanted <= c.held {
+		return
+	}
+	more := max(wanted-c.held, lump)
+	if err := c.transport.options.Memory.Take(c.address, budget.Responses, more); err != nil {
+		c.abort(&CloseError{websocket.CloseAbnormalClosure, fmt.Sprintf("the peer does not take what is sent to it: %v", err)})
+		return
+	}
+	c.held += more
 }
 
 // writeChunk is how much a peer has to take within WriteTimeout.

@@ -29,13 +29,7 @@ const (
 	maxComparisons = 50_000
 )
 
-// checkDocument returns what is wrong with a document that has only been parsed: limits that it exceeds, fragments that
-// spread themselves, an introspection that is not allowed. Its time is linear in the document's length and maxNodes.
-func checkDocument(document *ast.QueryDocument, introspection bool) gqlerror.List {
-	return newDocumentCheck(document).check(document, introspection)
-}
-
-// documentCheck is what checkDocument knows.
+// documentCheck is what check knows.
 type documentCheck struct {
 	fragments map[string]*fragment
 	// cycle is the name of a fragment that spreads itself, if any does.
@@ -55,6 +49,8 @@ func newDocumentCheck(document *ast.QueryDocument) *documentCheck {
 	return c
 }
 
+// check returns what is wrong with a document that has only been parsed: limits that it exceeds, fragments that spread
+// themselves, an introspection that is not allowed. Its time is linear in the document's length and maxNodes.
 func (c *documentCheck) check(document *ast.QueryDocument, introspection bool) gqlerror.List {
 	var all extent
 	rootFields := 0 // of the operation that has the most

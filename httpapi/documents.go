@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"runtime"
-	"sync/atomic"
 
 	"github.com/99designs/gqlgen/complexity"
 	"github.com/99designs/gqlgen/graphql"
@@ -14,24 +12,26 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 	"golang.org/x/sync/singleflight"
 
+	"pullwatch/budget"
 	"pullwatch/lru"
+	"pullwatch/render"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
 const (
-	// knownDocuments bounds the documents that need not be parsed again, in bytes as bytesPerByte estimates them.
-	knownDocuments = 32 << 20
-	// bytesPerByte is what a parsed document takes for each byte of its text at most; most take a quarter of that.
-	bytesPerByte = 128
-	// maxWaiting bounds the documents that wait to be parsed, in bytes: a second's work at the very least.
-	maxWaiting = 100 * maxDocument
+	// bytesPerNode is what a parsed document takes in memory for each of its nodes, as documentCheck looks at them: 54 to
+	// 143 were measured.
+	bytesPerNode = 160
+	// parsingPerByte is what is taken for each byte of a document that waits to be parsed, or is being parsed.
+	parsingPerByte = 20
 	// maxErrors is how many mistakes of a document are told: each can cost as much as the document is long.
 	maxErrors = 20
 )
 
-// documents parses and validates what clients send, and knows those that it has seen. Those that it has not seen are
-// parsed by half of the processors at most, so that a flood of them slows down nobody else.
+// documents parses and validates what clients send, and knows those that it has seen. Clients take turns with those that
+// it has not seen, so that a flood of them slows down nobody else.
 type documents struct {
 	schema        graphql.ExecutableSchema
 	introspection bool
@@ -39,8 +39,7 @@ type documents struct {
 	known         *lru.Cache[string, *document]
 	// unknown holds the documents that are being parsed, by their text.
 	unknown singleflight.Group
-	parsing chan struct{}
-	waiting atomic.Int64 // bytes
+	turns   *turns.Turns
 }
 
 // document is one that is valid and within all limits.
@@ -48,26 +47,46 @@ type document struct {
 	*ast.QueryDocument
 	// complexities are those of the operations that have no variables: they are the same each time.
 	complexities map[*ast.OperationDefinition]int
+	// introspections are what introspection adds to that.
+	introspections map[*ast.OperationDefinition]int
+	// size is about what it takes in memory, in bytes.
+	size int
 }
 
-func newDocuments(schema graphql.ExecutableSchema, introspection bool, activePulls func() int) *documents {
+func newDocuments(o Options) *documents {
 	return &documents{
-		schema: schema, introspection: introspection, activePulls: activePulls,
-		known:   lru.New[string, *document](knownDocuments),
-		parsing: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		schema: o.Schema, introspection: o.Limits.Introspection, activePulls: o.ActivePulls,
+		known: lru.New[string, *document](o.KnownDocuments), turns: o.Turns,
 	}
 }
 
-// find returns the document of a text.
-func (d *documents) find(text string) (*document, gqlerror.List) {
+// find returns the document of a text. memory counts it until the operation has ended: the document may be forgotten
+// before that.
+func (d *documents) find(ctx context.Context, text string, memory *budget.Account) (*document, gqlerror.List) {
+	found, errs := d.look(ctx, text, memory)
+	if errs != nil {
+		return nil, errs
+	}
+	if err := memory.Set(budget.Documents, found.size); err != nil {
+		return nil, gqlerror.List{gqlerror.Wrap(err)}
+	}
+	return found, nil
+}
+
+func (d *documents) look(ctx context.Context, text string, memory *budget.Account) (*document, gqlerror.List) {
 	if known, ok := d.known.Get(text); ok {
 		return known, nil
 	}
 	if len(text) > maxDocument {
 		return nil, exceeded("the document has %d bytes; it may have %d", len(text), maxDocument)
 	}
+	if err := memory.Take(budget.Documents, parsingPerByte*len(text)); err != nil {
+		return nil, gqlerror.List{gqlerror.Wrap(err)}
+	}
+	// Others may wait for the same document, whatever becomes of the one who came first.
+	ctx = context.WithoutCancel(ctx)
 	found, err, _ := d.unknown.Do(text, func() (any, error) {
-		learned, errs := d.learn(text)
+		learned, errs := d.learn(ctx, text)
 		if errs != nil {
 			return nil, errs
 		}
@@ -89,26 +108,28 @@ func copies(errs gqlerror.List) gqlerror.List {
 }
 
 // learn makes a document of a text that is not known, and keeps it.
-func (d *documents) learn(text string) (*document, gqlerror.List) {
-	size := int64(len(text))
-	defer d.waiting.Add(-size)
-	if d.waiting.Add(size) > maxWaiting {
-		return nil, refusal(usererr.Unavailable,
-			"too many documents that the server does not know wait to be parsed; try again in a moment")
+func (d *documents) learn(ctx context.Context, text string) (*document, gqlerror.List) {
+	end, err := d.turns.Take(ctx, resolvers.Caller(ctx))
+	if err != nil {
+		return nil, gqlerror.List{gqlerror.Wrap(err)}
 	}
-	d.parsing <- struct{}{}
-	defer func() { <-d.parsing }()
-	parsed, errs := d.parse(text)
+	defer end()
+	parsed, nodes, errs := d.parse(text)
 	if errs != nil {
 		return nil, errs
 	}
-	learned := &document{parsed, map[*ast.OperationDefinition]int{}}
+	learned := &document{
+		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerNode*nodes + len(text),
+	}
 	for _, operation := range parsed.Operations {
+		if cost := resolvers.IntrospectionComplexity(d.schema.Schema(), operation.SelectionSet); cost > 0 {
+			learned.introspections[operation] = cost
+		}
 		if len(operation.VariableDefinitions) == 0 {
 			learned.complexities[operation] = complexity.Calculate(context.Background(), d.schema, operation, nil)
 		}
 	}
-	d.known.Add(text, learned, bytesPerByte*len(text))
+	d.known.Add(text, learned, learned.size)
 	return learned, nil
 }
 
@@ -118,26 +139,30 @@ func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphq
 	if !known {
 		sum = complexity.Calculate(ctx, d.schema, o.Operation, o.Variables)
 	}
-	if cost, allowed := resolvers.Complexity(sum, d.activePulls()); cost > allowed {
+	cost, allowed := resolvers.Complexity(sum+of.introspections[o.Operation], d.activePulls())
+	if cost > allowed {
 		return exceeded("the operation has a complexity of %d; it may have %d: ask for fewer fields, or for a list fewer times", cost, allowed)
 	}
+	o.Stats.SetExtension(render.StatCost, render.Cost{Complexity: cost, Document: of.size})
 	return nil
 }
 
-func (d *documents) parse(text string) (*ast.QueryDocument, gqlerror.List) {
+// parse also returns how many nodes the document has.
+func (d *documents) parse(text string) (_ *ast.QueryDocument, nodes int, _ gqlerror.List) {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, maxTokens)
 	if err != nil {
 		err := gqlerror.WrapIfUnwrapped(err)
 		if len(err.Locations) == 0 { // the parser says of all other mistakes where they are
-			return nil, exceeded("the document has more than %d tokens", maxTokens)
+			return nil, 0, exceeded("the document has more than %d tokens", maxTokens)
 		}
-		return nil, gqlerror.List{err}
+		return nil, 0, gqlerror.List{err}
 	}
 	if len(parsed.Operations) == 0 {
-		return nil, refusal(usererr.BadInput, "the document has no operation")
+		return nil, 0, refusal(usererr.BadInput, "the document has no operation")
 	}
-	if errs := checkDocument(parsed, d.introspection); errs != nil {
-		return nil, errs
+	check := newDocumentCheck(parsed)
+	if errs := check.check(parsed, d.introspection); errs != nil {
+		return nil, 0, errs
 	}
 	errs := validator.ValidateWithRules(d.schema.Schema(), parsed, rules.NewDefaultRules())
 	for i, err := range errs {
@@ -146,9 +171,9 @@ func (d *documents) parse(text string) (*ast.QueryDocument, gqlerror.List) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, errs[:min(len(errs), maxErrors)]
+		return nil, 0, errs[:min(len(errs), maxErrors)]
 	}
-	return parsed, nil
+	return parsed, check.steps, nil
 }
 
 // refusal returns an error for the caller as gqlgen passes it to the presenter of errors.

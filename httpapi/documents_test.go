@@ -1,16 +1,20 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
 
+	"pullwatch/budget"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -71,13 +75,18 @@ var refused = map[string]struct{ document, limit string }{
 	"fragments in each other":        {"{activePulls{...f}}fragment f on PullJob{...g}fragment g on PullJob{...f}", "spreads itself"},
 }
 
-func noPulls() int { return 0 }
+func newTestDocuments() *documents {
+	return newDocuments(Options{
+		Schema: theSchema(), Limits: Limits{Introspection: true}, ActivePulls: func() int { return 0 },
+		KnownDocuments: 32 << 20, Turns: turns.New(1),
+	})
+}
 
 func TestDocumentsAreLimited(t *testing.T) {
 	for name, c := range refused {
 		t.Run(name, func(t *testing.T) {
-			d := newDocuments(theSchema(), true, noPulls)
-			_, errs := d.find(c.document)
+			d := newTestDocuments()
+			_, errs := d.find(t.Context(), c.document, nil)
 			if len(errs) != 1 || !strings.Contains(errs[0].Message, c.limit) {
 				t.Fatalf("%.300v; want %s", errs, c.limit)
 			}
@@ -137,7 +146,7 @@ func unknownFields(n int) string {
 // The time that validation takes is bounded through what it is given.
 func TestWorstDocumentsAreWithinLimits(t *testing.T) {
 	for name, text := range worst() {
-		if _, errs := newDocuments(theSchema(), true, noPulls).find(text); len(errs) > maxErrors {
+		if _, errs := newTestDocuments().find(context.Background(), text, nil); len(errs) > maxErrors {
 			t.Errorf("%s: %d errors", name, len(errs))
 		} else if errs != nil && usererr.CodeOf(errs[0]) == usererr.LimitExceeded {
 			t.Errorf("%s: %v", name, errs)
@@ -146,21 +155,33 @@ func TestWorstDocumentsAreWithinLimits(t *testing.T) {
 }
 
 func TestFloodOfUnknownDocumentsIsRefused(t *testing.T) {
-	d := newDocuments(theSchema(), true, noPulls)
+	d := newTestDocuments()
+	memory := budget.New(400<<10, prometheus.NewRegistry())
 	const known, unknown = "{activePulls{id}}", "{failedPulls{id}}"
-	if _, errs := d.find(known); errs != nil {
+	if _, errs := d.find(t.Context(), known, memory.Open("flood", 0)); errs != nil {
 		t.Fatal(errs)
 	}
-	d.waiting.Store(maxWaiting)
-	if _, errs := d.find(known); errs != nil {
+	flood := memory.Open("flood", 0)
+	if err := flood.Take(budget.Documents, 190<<10); err != nil {
+		t.Fatal(err)
+	}
+	long := "{activePulls{" + strings.Repeat("id ", 200) + "}}"
+	if _, errs := d.find(t.Context(), long, memory.Open("flood", 0)); len(errs) != 1 || usererr.CodeOf(errs[0]) != usererr.Unavailable {
+		t.Errorf("an unknown document of the client who floods: %v", errs)
+	}
+	if _, errs := d.find(t.Context(), known, memory.Open("other", 0)); errs != nil {
 		t.Errorf("a known document: %v", errs)
 	}
-	if _, errs := d.find(unknown); len(errs) != 1 || usererr.CodeOf(errs[0]) != usererr.Unavailable {
-		t.Errorf("an unknown document: %v", errs)
+	if _, errs := d.find(t.Context(), unknown, memory.Open("other", 0)); errs != nil {
+		t.Errorf("an unknown document of another client: %v", errs)
 	}
-	d.waiting.Store(maxWaiting - int64(len(unknown)))
-	if _, errs := d.find(unknown); errs != nil {
+	flood.Close()
+	again := memory.Open("flood", 0)
+	if _, errs := d.find(t.Context(), long, again); errs != nil {
 		t.Errorf("an unknown document, later: %v", errs)
+	}
+	if held := again.Held(budget.Documents); held < len(long) {
+		t.Errorf("%d bytes are taken for a document of %d bytes that is in use", held, len(long))
 	}
 }
 
@@ -168,7 +189,7 @@ func BenchmarkWorstDocuments(b *testing.B) {
 	for name, text := range worst() {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				newDocuments(theSchema(), true, noPulls).find(text)
+				newTestDocuments().find(context.Background(), text, nil)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"pullwatch/budget"
 	"pullwatch/resolvers"
 	"pullwatch/usererr"
 )
@@ -25,7 +26,7 @@ type executor struct {
 func newExecutor(o Options, metrics *operationMetrics) *executor {
 	e := &executor{
 		Executor:  gqlgen.New(o.Schema),
-		documents: newDocuments(o.Schema, o.Limits.Introspection, o.ActivePulls),
+		documents: newDocuments(o),
 		persisted: newPersistedQueries(),
 		metrics:   metrics,
 	}
@@ -57,7 +58,7 @@ func (e *executor) prepare(ctx context.Context, params *graphql.RawParams) (*gra
 	if errs != nil {
 		return nil, errs
 	}
-	found, errs := e.documents.find(params.Query)
+	found, errs := e.documents.find(ctx, params.Query, budget.From(ctx))
 	if errs != nil {
 		return nil, errs
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"pullwatch/budget"
 	"pullwatch/graphqlhttp"
 	"pullwatch/graphqlws"
 	"pullwatch/usererr"
@@ -35,15 +36,26 @@ func newTransports(o Options, operations *operationMetrics) transports {
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
 			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
+			Memory:   o.Memory,
 			Observer: newSocketMetrics(o.Metrics),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
 			BeginStream: limitUnsent, ClientAddress: clientAddress,
+			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
 			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
 			Observer: newRequestMetrics(o.Metrics, operations),
 		}),
 	}
+}
+
+// requestMemory returns the account of a request. What the connection has taken includes what a usual request needs,
+// unless there are several at a time.
+func requestMemory(memory *budget.Budget, r *http.Request) *budget.Account {
+	if r.ProtoMajor > 1 {
+		return memory.Open(clientAddress(r), 0)
+	}
+	return memory.Open(clientAddress(r), requestAllowance)
 }
 
 // serve returns the handler of /graphql.

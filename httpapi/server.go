@@ -13,8 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"pullwatch/budget"
 	"pullwatch/graphqlws"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 )
 
 // Options say what is served and how.
@@ -36,6 +38,12 @@ type Options struct {
 	AllowedOrigins []string
 	// Limits have no defaults here.
 	Limits Limits
+	// Memory is what all that clients cause is taken from; nil for no bound.
+	Memory *budget.Budget
+	// Turns are those of work that takes long.
+	Turns *turns.Turns
+	// KnownDocuments bounds the documents that need not be parsed again, in bytes.
+	KnownDocuments int
 	// Metrics is served at /metrics, and the package's own metrics are registered with it.
 	Metrics *prometheus.Registry
 	// CertFile and KeyFile are in PEM; with both empty it is plain HTTP that is served.
@@ -68,6 +76,7 @@ func New(o Options) *Server {
 	if o.Loopback {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
+	s.handler = countRequests(s.handler)
 	return s
 }
 
@@ -85,15 +94,9 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// connectionKey is that of a request's net.Conn.
-type connectionKey struct{}
-
 // limitUnsent is for streams, whose readers may stop reading. A response as a whole is sent faster without it.
 func limitUnsent(r *http.Request) {
-	switch conn := r.Context().Value(connectionKey{}).(type) {
-	case *wholeConn:
-		graphqlws.LimitUnsent(conn.TCPConn)
-	case net.Conn:
+	if conn := clientConnOf(r); conn != nil {
 		graphqlws.LimitUnsent(conn)
 	}
 }
@@ -108,11 +111,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
-		ReadTimeout:    30 * time.Second,
-		WriteTimeout:   time.Minute,
-		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		// Each of them has what a connection has.
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
+		ErrorLog: slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
@@ -125,9 +131,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	})
 	var err error
 	if s.options.CertFile != "" {
-		err = server.ServeTLS(listener, s.options.CertFile, s.options.KeyFile)
+		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
 	} else {
-		err = server.Serve(wholeListener{listener})
+		err = server.Serve(newClientListener(listener, s.options.Memory, false))
 	}
 	if stop() {
 		return fmt.Errorf("serve HTTP: %w", err)

@@ -26,6 +26,7 @@ import (
 	"pullwatch/pull"
 	"pullwatch/render"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -90,11 +91,12 @@ func serveWithin(t *testing.T, limits Limits) *served {
 	s.metrics = prometheus.NewRegistry()
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
 	renderer := render.New(render.Options{
+		MaxKept: 64 << 20, Turns: turns.New(1),
 		Schema: schema, Lists: b, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Schema: schema, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
+		Limits: limits, Turns: turns.New(1), KnownDocuments: 32 << 20, Schema: schema, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.NotFoundHandler(), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
 		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),

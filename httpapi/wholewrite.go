@@ -11,20 +11,8 @@ import (
 // and the rest. Each costs the server and the client a system call, and the network a packet. Here both leave with one
 // call.
 
-// wholeListener accepts connections that can do so.
-type wholeListener struct{ net.Listener }
-
-func (l wholeListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if socket, ok := conn.(*net.TCPConn); ok {
-		return &wholeConn{TCPConn: socket}, nil
-	}
-	return conn, err
-}
-
-// wholeConn is a connection that can hold back the beginning of a response. It belongs to the goroutine that serves it.
-type wholeConn struct {
-	*net.TCPConn
+// wholeWrite holds back the beginning of a response.
+type wholeWrite struct {
 	holds bool
 	// held is what is held back; nil when nothing is.
 	held *[]byte
@@ -38,7 +26,7 @@ const maxHeld = 4 << 10
 
 var heldBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, maxHeld)) }}
 
-func (c *wholeConn) Write(p []byte) (int, error) {
+func (c *clientConn) Write(p []byte) (int, error) {
 	switch {
 	case c.held != nil:
 		return c.writeHeldAnd(p)
@@ -50,7 +38,7 @@ func (c *wholeConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *wholeConn) writeHeldAnd(p []byte) (int, error) {
+func (c *clientConn) writeHeldAnd(p []byte) (int, error) {
 	held := c.held
 	c.held = nil
 	defer heldBuffers.Put(held)
@@ -61,15 +49,15 @@ func (c *wholeConn) writeHeldAnd(p []byte) (int, error) {
 	return max(0, int(n)-len(*held)), err
 }
 
-// wholeWriter is a ResponseWriter on a wholeConn.
+// wholeWriter is a ResponseWriter on a clientConn.
 type wholeWriter struct {
 	http.ResponseWriter
-	conn *wholeConn
+	conn *clientConn
 }
 
-// sendWhole returns w, or if it is on a wholeConn, one whose responses leave in one piece.
+// sendWhole returns w, or if it is on a clientConn that is not encrypted, one whose responses leave in one piece.
 func sendWhole(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
-	conn, ok := r.Context().Value(connectionKey{}).(*wholeConn)
+	conn, ok := r.Context().Value(connectionKey{}).(*clientConn)
 	if !ok {
 		return w
 	}
@@ -85,11 +73,12 @@ func (w *wholeWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Hijack implements http.Hijacker. Who takes the connection over has no use for the wholeConn.
+// Hijack implements http.Hijacker. Who takes the connection over counts its memory, and has no use for the clientConn.
 func (w *wholeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffers, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if whole, ok := conn.(*wholeConn); ok {
-		conn = whole.TCPConn
+	if c, ok := conn.(*clientConn); ok {
+		c.giveMemory()
+		conn = c.TCPConn
 	}
 	return conn, buffers, err
 }

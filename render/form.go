@@ -16,6 +16,7 @@ type form struct {
 	number        uint64 // which no other form has, nor will have
 	operation     *graphql.OperationContext
 	subscriptions int // guarded by updates.mu
+	size          int // what it takes in memory, in bytes
 }
 
 // identity tells forms apart.
@@ -30,12 +31,14 @@ func formOf(o *graphql.OperationContext) (*form, error) {
 			variables[name] = value
 		}
 	}
+	const fixed = 500
 	text, err := json.Marshal(variables)
 	if err != nil {
 		return nil, fmt.Errorf("encode variables: %w", err)
 	}
 	return &form{
 		identity: identity{o.RawQuery, o.OperationName, string(text)},
+		size:     fixed + costOf(o).Document + len(o.RawQuery) + 2*len(text),
 		operation: &graphql.OperationContext{
 			RawQuery: o.RawQuery, OperationName: o.OperationName, Doc: o.Doc, Operation: o.Operation, Variables: variables,
 			RecoverFunc: o.RecoverFunc, ResolverMiddleware: o.ResolverMiddleware,

@@ -65,7 +65,11 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q
 	ctx = context.WithValue(ctx, viewKey{}, v)
 	extensions := v.extensions(a.reads)
 	g, ok := v.generation()
-	if !ok || !a.reads.alone {
+	if !a.reads.alone { // it may wait
+		r.options.Metrics.passed.Inc()
+		return extended(next(ctx)(ctx), extensions)
+	}
+	if !ok {
 		return r.pass(ctx, next, extensions)
 	}
 	shown, known := a.rendering(g)
@@ -126,7 +130,11 @@ func (r *Renderer) known(q question) *graphqlhttp.Body {
 // pass executes a query for one client.
 func (r *Renderer) pass(ctx context.Context, next graphql.OperationHandler, extensions map[string]any) *graphql.Response {
 	r.options.Metrics.passed.Inc()
-	return extended(next(ctx)(ctx), extensions)
+	response, err := r.run(ctx, next)
+	if err != nil {
+		return r.refused(ctx, err)
+	}
+	return extended(response, extensions)
 }
 
 // extended returns a response with extensions, if there are any; it does not change the response that it is given.
@@ -174,15 +182,18 @@ func (a *answer) made(g generation) *rendering {
 func (r *Renderer) render(
 	ctx context.Context, next graphql.OperationHandler, q question, a *answer, shown *rendering,
 ) (response *graphql.Response) {
+	var refused error
 	defer func() {
-		if shown.response == nil && (response == nil || ctx.Err() != nil) {
+		if shown.response == nil && (response == nil || refused != nil || ctx.Err() != nil) {
 			a.forget(shown)
 		}
 		close(shown.done)
 	}()
 	r.options.Metrics.responses.rendered.Inc()
 	began := time.Now()
-	response = next(ctx)(ctx)
+	if response, refused = r.run(ctx, next); refused != nil {
+		return r.refused(ctx, refused)
+	}
 	r.options.Metrics.responses.seconds.Observe(time.Since(began).Seconds())
 	if response == nil || len(response.Errors) > 0 || len(response.Extensions) > 0 || !utf8.Valid(response.Data) {
 		return response

@@ -20,15 +20,7 @@ import (
 
 	"pullwatch/cache"
 	"pullwatch/lru"
-)
-
-// How many bytes of responses and of updates are kept.
-const (
-	maxResponses = 64 << 20
-	maxUpdates   = 64 << 20
-	// maxForms bounds the texts of the documents that subscriptions have at a time, without repetition. Parsed, they take
-	// about thirty times as much.
-	maxForms = 8 << 20
+	"pullwatch/turns"
 )
 
 // Lists is what list queries read. What takes no waiting is returned even if ctx has ended.
@@ -39,6 +31,11 @@ type Lists interface {
 
 // Options are what a Renderer works with. All are required.
 type Options struct {
+	// MaxKept is how many bytes of responses are kept, and how many of updates. Subscriptions to updates may have
+	// different documents of as many bytes in memory at a time.
+	MaxKept int
+	// Turns are those of queries that take long.
+	Turns *turns.Turns
 	// Schema executes the operations. Its resolvers read lists through Pinned and open subscriptions to updates with
 	// Updates.
 	Schema graphql.ExecutableSchema
@@ -59,10 +56,10 @@ type Renderer struct {
 
 // New returns a Renderer that has rendered nothing yet.
 func New(o Options) *Renderer {
-	r := &Renderer{options: o, responses: lru.New[question, *answer](maxResponses)}
-	r.updates.kept = lru.New[place, *update](maxUpdates)
+	r := &Renderer{options: o, responses: lru.New[question, *answer](o.MaxKept)}
+	r.updates.kept = lru.New[place, *update](o.MaxKept)
 	r.updates.forms = map[identity]*form{}
-	r.updates.room = maxForms
+	r.updates.room = o.MaxKept
 	o.Metrics.observe(r)
 	return r
 }

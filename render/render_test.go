@@ -28,6 +28,7 @@ import (
 	"pullwatch/pull"
 	"pullwatch/render"
 	"pullwatch/resolvers"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -105,6 +106,7 @@ func newServers(p *pulls) (plain, once server, metrics *prometheus.Registry) {
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: p, Pulls: p, Updates: p})
 	metrics = prometheus.NewRegistry()
 	renderer := render.New(render.Options{
+		MaxKept: 8 << 20, Turns: turns.New(1),
 		Schema: schema, Lists: p, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})

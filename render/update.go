@@ -46,11 +46,11 @@ func (u *updates) join(f *form) (*form, error) {
 		shared.subscriptions++
 		return shared, nil
 	}
-	if len(f.identity.document) > u.room {
+	if f.size > u.room {
 		return nil, usererr.New(usererr.LimitExceeded, "the subscriptions that are open have too many different documents; "+
 			"give what differs, such as ids, as variables")
 	}
-	u.room -= len(f.identity.document)
+	u.room -= f.size
 	u.last++
 	f.number, f.subscriptions = u.last, 1
 	u.forms[f.identity] = f
@@ -63,7 +63,7 @@ func (u *updates) leave(f *form) {
 	defer u.mu.Unlock()
 	if f.subscriptions--; f.subscriptions == 0 {
 		delete(u.forms, f.identity)
-		u.room += len(f.identity.document)
+		u.room += f.size
 	}
 }
 
