@@ -167,7 +167,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	tracker := kube.NewTracker(shared, log)
 	watch = kube.NewWatch(client, s.Namespace, tracker, log)
 	pulls, err := kube.NewPulls(kube.PullsOptions{
-		Client: client, Destination: destination, Known: shared, Tracker: tracker, Health: health, Log: log,
+		Client: client, Destination: destination, MaxQueued: s.MaxQueuedPulls, Known: shared, Tracker: tracker, Health: health, Log: log,
 		Jobs: kube.JobSettings{
 			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
 			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,
@@ -187,6 +187,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	})
 	kube.RegisterMetrics(metrics, watch, leader)
 	health.Register(metrics)
+	pulls.Register(metrics)
 	lists := cache.NewLists(cache.Options{
 		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream},
 		Redis: commands, Keys: s.keys(), Leads: leader.Leads,

@@ -65,6 +65,7 @@ type serveSettings struct {
 	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror."`
 	CopierImage      string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
 	MaxParallel      int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
+	MaxQueuedPulls   int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
 	RegistrySecret   string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
 	InsecureRegistry []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry to speak plain HTTP to. Repeatable."`
 	JobTemplate      string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, host network."`
@@ -97,6 +98,9 @@ func (s *serveSettings) Validate() error {
 	refuse(!s.Demo && s.CopierImage == "", "--copier-image: give the image that holds this program, which pulls run; or try it with --demo")
 	refuse(s.DemoPulls < 1 || s.DemoPulls > 100_000, "--demo-pulls=%d: must be 1 to 100000", s.DemoPulls)
 	refuse(s.MaxParallel < 1, "--max-parallel=%d: must be at least 1", s.MaxParallel)
+	refuse(s.MaxQueuedPulls < 1, "--max-queued-pulls=%d: must be at least 1", s.MaxQueuedPulls)
+	refuse(s.Demo && s.DemoPulls > s.MaxParallel+s.MaxQueuedPulls,
+		"--demo-pulls=%d: --max-parallel=%d and --max-queued-pulls=%d allow fewer", s.DemoPulls, s.MaxParallel, s.MaxQueuedPulls)
 	refuse(s.PullDeadline < time.Second, "--pull-deadline=%s: must be at least 1s", s.PullDeadline)
 	refuse(s.HistoryTTL < 0 || s.HistoryTTL > 10*365*24*time.Hour, "--history-ttl=%s: must be 0s to ten years", s.HistoryTTL)
 	if _, err := s.destination(); err != nil {

@@ -21,6 +21,8 @@ func TestSettingsAreChecked(t *testing.T) {
 		"no copier image":            {func(s *serveSettings) { s.Demo = false }, "--copier-image"},
 		"demo on a cluster":          {func(s *serveSettings) { s.Kubeconfig = "x" }, "exclude each other"},
 		"nothing in parallel":        {func(s *serveSettings) { s.MaxParallel = 0 }, "--max-parallel"},
+		"no queue":                   {func(s *serveSettings) { s.MaxQueuedPulls = 0 }, "--max-queued-pulls"},
+		"demo of more than may wait": {func(s *serveSettings) { s.DemoPulls = 2011 }, "--max-queued-pulls"},
 		"deadline below a second":    {func(s *serveSettings) { s.PullDeadline = time.Millisecond }, "--pull-deadline"},
 		"drain longer than SIGTERM":  {func(s *serveSettings) { s.DrainTimeout = time.Minute }, "--drain-timeout"},
 		"no pulls in the demo":       {func(s *serveSettings) { s.DemoPulls = 0 }, "--demo-pulls"},

@@ -10,6 +10,7 @@ package feed
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -34,7 +35,9 @@ type Hub struct {
 	gone   []string // the retired pulls, oldest first
 	// running holds the pulls that have not ended, by what they copy.
 	running map[route]*known
-	all     map[*Subscription]struct{} // the subscriptions to all pulls
+	// queued holds the pulls that wait in the queue and are not gone.
+	queued map[*known]struct{}
+	all    map[*Subscription]struct{} // the subscriptions to all pulls
 
 	subscriptions int    // all of them
 	conflated     uint64 // states that a newer one took the place of before a subscription had them
@@ -78,7 +81,7 @@ func routeOf(j *pull.Job) route {
 // the revisions that clients see.
 func New(replica string) *Hub {
 	return &Hub{
-		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, filled: make(chan struct{}),
+		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, queued: map[*known]struct{}{}, filled: make(chan struct{}),
 		all: map[*Subscription]struct{}{},
 	}
 }
@@ -119,6 +122,11 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	} else if h.running[r] == s {
 		delete(h.running, r)
 	}
+	if job.Phase == pull.Queued {
+		h.queued[s] = struct{}{}
+	} else {
+		delete(h.queued, s)
+	}
 	h.log = append(h.log, entry{h.seq, s})
 	if len(h.log) > 2*len(h.latest)+64 {
 		h.compact()
@@ -158,6 +166,7 @@ func (h *Hub) retire(id string) {
 		return
 	}
 	s.gone = true
+	delete(h.queued, s)
 	if r := routeOf(s.job); h.running[r] == s {
 		delete(h.running, r)
 	}
@@ -229,6 +238,20 @@ func (h *Hub) ActiveCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.running)
+}
+
+// Queued returns how many pulls wait in the queue: the known ones that do, and those among starting that are not known
+// yet.
+func (h *Hub) Queued(starting iter.Seq[string]) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := len(h.queued)
+	for id := range starting {
+		if h.latest[id] == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // Failed returns the failed pulls whose Jobs exist, the latest first.

@@ -62,16 +62,14 @@ func (census) Describe(descriptions chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c census) Collect(metrics chan<- prometheus.Metric) {
-	counts := map[string]int{"active": 0, "queued": 0, "failed": 0, "succeeded": 0}
+	counts := map[string]int{"active": 0, "failed": 0, "succeeded": 0}
 	c.hub.mu.Lock()
+	counts["queued"] = len(c.hub.queued)
 	for _, k := range c.hub.latest {
 		switch {
 		case k.gone:
 		case !k.job.Phase.Final():
 			counts["active"]++
-			if k.job.Phase == pull.Queued {
-				counts["queued"]++
-			}
 		case k.job.Phase == pull.Failed:
 			counts["failed"]++
 		case k.job.Phase == pull.Succeeded:

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ type Known interface {
 	Latest(id string) *pull.Job
 	// Running returns the pull of an image to a destination, by their full names, that has not ended; nil for none.
 	Running(image, destination string) *pull.Job
+	// Queued returns how many pulls wait in the queue: the known ones that do, and those among starting that are not known
+	// yet.
+	Queued(starting iter.Seq[string]) int
 	// Flush returns when what was published before is what this replica knows, or cannot be within a moment.
 	Flush(ctx context.Context)
 	// AwaitFilled waits until the pulls in the cluster are known. The error is a usererr.Unavailable: they are not
@@ -45,6 +49,7 @@ type Pulls struct {
 	known       Known
 	tracker     *Tracker
 	health      *Health
+	entrance    *entrance
 	log         *slog.Logger
 
 	mu sync.Mutex
@@ -60,6 +65,8 @@ type PullsOptions struct {
 	// Destination is where images are copied to unless a caller names another place, as pull.ParseDestination returned it;
 	// empty for none.
 	Destination string
+	// MaxQueued is how many pulls may wait in the queue, at least 1. A pull is refused when it would be one more.
+	MaxQueued int
 	// Known is told what is done while this replica does not watch, Tracker while it does.
 	Known   Known
 	Tracker *Tracker
@@ -77,7 +84,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		missing: newRecent[string, time.Time](maxMissing),
+		entrance: newEntrance(o.MaxQueued, o.Known), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
@@ -126,10 +133,12 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string) ([]*pu
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	starts := &starts{entrance: p.entrance}
+	defer starts.end()
 	// One after the other, so that the leader sees them in the order in which they are to start.
 	results := make([]*pull.StartResult, len(images))
 	for i, image := range images {
-		results[i] = p.startOne(ctx, image, to)
+		results[i] = p.startOne(ctx, image, to, starts)
 	}
 	p.known.Flush(ctx)
 	for _, result := range results {
@@ -140,13 +149,13 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string) ([]*pu
 	return results, nil
 }
 
-func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.StartResult {
+func (p *Pulls) startOne(ctx context.Context, given, destination string, starts *starts) *pull.StartResult {
 	result := &pull.StartResult{Image: given}
 	image, err := pull.ParseImage(given)
 	if err == nil {
 		var at pull.ImageReference
 		if at, err = image.At(destination); err == nil {
-			result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at})
+			result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, starts)
 		}
 	}
 	if err != nil {
@@ -159,8 +168,9 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string) *pull.S
 }
 
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
-// start the same pull at the same moment choose the same name, and all but one find that it exists.
-func (p *Pulls) start(ctx context.Context, r request) (state *pull.Job, joined bool, err error) {
+// start the same pull at the same moment choose the same name, and all but one find that it exists. What is made is
+// added to starts, which end when it is known.
+func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.Job, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if running := p.known.Running(r.image.Name, r.destination.Name); running != nil {
@@ -173,22 +183,27 @@ func (p *Pulls) start(ctx context.Context, r request) (state *pull.Job, joined b
 	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
 	const perDay = 1000
 	for n := now.Unix() / int64(24*60*60) * perDay; ; n++ {
-		known := p.known.Latest(jobName(r, n))
+		name := jobName(r, n)
+		known := p.known.Latest(name)
 		if known != nil && known.Phase.Final() {
 			continue
 		}
 		// Another replica may have made it since Running was asked.
 		if known == nil {
+			if err := starts.enter(name); err != nil {
+				return nil, false, err
+			}
 			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
-			switch {
-			case err == nil:
+			if err == nil {
 				state, err := p.tell(job)
 				return state, false, err
-			case !apierrors.IsAlreadyExists(err):
+			}
+			starts.withdraw()
+			if !apierrors.IsAlreadyExists(err) {
 				return nil, false, err
 			}
 		}
-		state, err := p.join(ctx, jobName(r, n))
+		state, err := p.join(ctx, name)
 		if err != nil || state != nil {
 			return state, state != nil, err
 		}
@@ -239,7 +254,9 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	if condition(job, batchv1.JobFailed) == nil {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
-	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id})
+	starts := &starts{entrance: p.entrance}
+	defer starts.end()
+	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func classify(err error) *failure {
 	case ok:
 		v := judge(blamed)
 		return &failure{reason: v.reason, permanent: v.permanent, again: v.again,
-			message: pull.Truncate(fmt.Sprintf("The %s %s: %s", blamed.side.name(), v.says, said(blamed.err)),
+			message: pull.Truncate(fmt.Sprintf("The %s %s: %s", blamed.side.name(), v.says, blamed.side.said(blamed.err)),
 				pull.MaxFailureMessage)}
 	case errors.Is(err, context.Canceled):
 		return &failure{reason: pull.Unknown,
@@ -89,6 +89,8 @@ func judge(e *sideError) verdict {
 		return verdict{reason: pull.Network, says: "cannot be reached"}
 	case isA[*plainHTTPError](err):
 		return verdict{reason: pull.TLS, permanent: true, says: "cannot be spoken to securely"}
+	case isA[*tokenError](err):
+		return verdict{reason: pull.Invalid, permanent: true, again: true, says: "gives no access"}
 	case isA[*url.Error](err), isA[*readError](err), isA[net.Error](err), errors.Is(err, io.ErrUnexpectedEOF):
 		return verdict{reason: pull.Network, says: "broke off the connection"}
 	default:
@@ -155,12 +157,17 @@ func outOfSpace(answer *transport.Error) bool {
 }
 
 // said returns the innermost words of an error, on one line: request URLs are left out, which repeat what the message
-// says already and may hold signatures.
-func said(err error) string {
+// says already and may hold signatures. Of a host that is not the registry there is only the status, and its name is
+// said.
+func (s side) said(err error) string {
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		bare := *answer
 		bare.Request = nil
-		return oneLine(bare.Error())
+		words := oneLine(bare.Error())
+		if answer.Request != nil && !strings.EqualFold(familiar(answer.Request.URL.Host), s.registry) {
+			words += " from " + answer.Request.URL.Host
+		}
+		return words
 	}
 	if broken, ok := errors.AsType[*url.Error](err); ok {
 		err = broken.Err

@@ -28,9 +28,10 @@ type copier struct {
 	destination target
 	// sourceSide and destinationSide are what errors are blamed on.
 	sourceSide, destinationSide side
-	puller                      *remote.Puller
-	pusher                      *remote.Pusher
-	meter                       *meter
+	// puller reads the source; checker asks the destination what it has.
+	puller, checker *remote.Puller
+	pusher          *remote.Pusher
+	meter           *meter
 }
 
 // copyImage copies as opts say, speaking through base, whose connections it closes in the end. The outcome's byte
@@ -45,11 +46,10 @@ func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *m
 	if err != nil {
 		return pull.Outcome{}, err
 	}
-	puller, pusher, err := clients(newGuard(base, opts.InsecureRegistries))
-	if err != nil {
+	c := &copier{source: source, destination: destination, meter: meter}
+	if err := c.connect(base, opts.InsecureRegistries); err != nil {
 		return pull.Outcome{}, fmt.Errorf("set up registry clients: %w", err)
 	}
-	c := &copier{source: source, destination: destination, puller: puller, pusher: pusher, meter: meter}
 	if c.sourceSide, err = newSide("source", source.Name(), source.Context()); err != nil {
 		return pull.Outcome{}, err
 	}
@@ -71,10 +71,24 @@ func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *m
 	return outcome, err
 }
 
-// clients returns the two ends of the copy. Their own retries are turned off: they sleep through a cancellation, and
-// neither a person nor Retry-After has a say in them.
-func clients(rt http.RoundTripper) (*remote.Puller, *remote.Pusher, error) {
-	options := []remote.Option{
+// connect makes the clients of both registries.
+func (c *copier) connect(base http.RoundTripper, insecure []string) (err error) {
+	from := clientOptions(newGuard(base, c.source.Context().RegistryStr(), insecure))
+	to := clientOptions(newGuard(base, c.destination.repository.RegistryStr(), insecure))
+	if c.puller, err = remote.NewPuller(from...); err != nil {
+		return err
+	}
+	if c.checker, err = remote.NewPuller(to...); err != nil {
+		return err
+	}
+	c.pusher, err = remote.NewPusher(to...)
+	return err
+}
+
+// clientOptions turn the clients' own retries off: they sleep through a cancellation, and neither a person nor
+// Retry-After has a say in them.
+func clientOptions(rt http.RoundTripper) []remote.Option {
+	return []remote.Option{
 		remote.WithTransport(rt),
 		remote.WithAuthFromKeychain(authn.DefaultKeychain),
 		remote.WithUserAgent("pullwatch"),
@@ -83,12 +97,6 @@ func clients(rt http.RoundTripper) (*remote.Puller, *remote.Pusher, error) {
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 	}
-	puller, err := remote.NewPuller(options...)
-	if err != nil {
-		return nil, nil, err
-	}
-	pusher, err := remote.NewPusher(options...)
-	return puller, pusher, err
 }
 
 func (c *copier) run(ctx context.Context) (v1.Hash, error) {
@@ -199,7 +207,7 @@ func (c *copier) put(ctx context.Context, ref name.Reference, m *manifest) error
 // has reports whether the destination shows the manifest as ref.
 func (c *copier) has(ctx context.Context, ref name.Reference, m *manifest) (there bool, err error) {
 	err = c.retry(ctx, "check of "+ref.Identifier(), func() error {
-		desc, err := c.puller.Head(ctx, ref)
+		desc, err := c.checker.Head(ctx, ref)
 		if answer, ok := errors.AsType[*transport.Error](err); ok && !answer.Temporary() {
 			// Registries say "not there" in many ways, and may refuse to tell: only writing shows what is allowed.
 			return nil
@@ -214,7 +222,7 @@ func (c *copier) has(ctx context.Context, ref name.Reference, m *manifest) (ther
 func (c *copier) verify(ctx context.Context, ref name.Reference, root *manifest) (v1.Hash, error) {
 	var there v1.Hash
 	err := c.retry(ctx, "verification of "+ref.Identifier(), func() error {
-		desc, err := c.puller.Head(ctx, ref)
+		desc, err := c.checker.Head(ctx, ref)
 		if err != nil {
 			return c.fromDestination(err)
 		}

@@ -59,7 +59,6 @@ func TestLastingFaults(t *testing.T) {
 	said := func(code, message string) string {
 		return fmt.Sprintf(`{"errors":[{"code":%q,"message":%q}]}`, code, message)
 	}
-	const forEver = 1 << 20
 	for _, test := range []struct {
 		name   string
 		fault  func(*lab)

@@ -32,16 +32,18 @@ func newHTTPTransport() *http.Transport {
 	}
 }
 
-// guard is the transport under all that is sent to registries and where they redirect to. It refuses plain HTTP, which
-// the registry library falls back to by itself for local and private addresses; ends requests that hang; bounds
-// manifests; and keeps Retry-After.
+// guard is the transport under all that is sent to one registry and where that has it sent. It refuses plain HTTP,
+// which the registry library falls back to by itself for local and private addresses; ends requests that hang; bounds
+// manifests; keeps Retry-After; and silences other hosts.
 type guard struct {
-	base  http.RoundTripper
-	plain map[string]bool
+	base http.RoundTripper
+	// registry is the registry's host, with the port if one is given, as requests have it.
+	registry string
+	plain    map[string]bool
 }
 
-func newGuard(base http.RoundTripper, insecure []string) *guard {
-	g := &guard{base: base, plain: make(map[string]bool, len(insecure))}
+func newGuard(base http.RoundTripper, registry string, insecure []string) *guard {
+	g := &guard{base: base, registry: registry, plain: make(map[string]bool, len(insecure))}
 	for _, host := range insecure {
 		g.plain[strings.ToLower(host)] = true
 	}
@@ -63,23 +65,24 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, &plainHTTPError{req.URL.Host}
 	}
+	elsewhere := g.elsewhere(req)
 	resp, err := watchedRoundTrip(g.base, req)
+	if err != nil && elsewhere {
+		err = quiet(req.URL.Host, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if asksForManifest(req) {
+	if elsewhere {
+		if err := g.silence(req, resp); err != nil {
+			return nil, err
+		}
+	}
+	if asksForManifest(firstOf(req)) { // only its path is the registry's
 		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxManifest}
 	}
 	withRetryAfter(resp)
 	return resp, nil
-}
-
-// asksForManifest looks at the first of a chain of redirected requests: only its path is the registry's.
-func asksForManifest(req *http.Request) bool {
-	for req.Response != nil && req.Response.Request != nil {
-		req = req.Response.Request
-	}
-	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/manifests/")
 }
 
 // boundedBody fails, rather than ends, behind its bound.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,7 +25,8 @@ var (
 	errTooLarge   = fmt.Errorf("manifests that are larger than %s, or %s together", pull.FormatBytes(maxManifest), pull.FormatBytes(maxTree))
 )
 
-// unsupportedError is what parseManifest returns for a manifest that it cannot know the blobs of.
+// unsupportedError is what parseManifest returns for a manifest that it cannot know the blobs of. The media type is the
+// one that the registry serves it as.
 type unsupportedError struct {
 	digest    v1.Hash
 	mediaType types.MediaType
@@ -34,7 +36,7 @@ func (e *unsupportedError) Error() string {
 	if e.mediaType.IsSchema1() {
 		return fmt.Sprintf("%s is in Docker's old format (schema 1), which registries no longer take", e.digest)
 	}
-	return fmt.Sprintf("%s is neither an image nor an index, but %q", e.digest, e.mediaType)
+	return fmt.Sprintf("%s is neither an image nor an index; it is served as %q", e.digest, e.mediaType)
 }
 
 // manifest is the manifest of an image or an index, byte by byte as the source has it.
@@ -179,14 +181,16 @@ func (c *copier) readManifest(ctx context.Context, ref name.Reference) (*manifes
 	return m, err
 }
 
-func parseManifest(digest v1.Hash, mediaType types.MediaType, raw []byte) (*manifest, error) {
+// parseManifest quotes no word of a manifest in its errors: a registry can redirect to what nobody may read.
+func parseManifest(digest v1.Hash, served types.MediaType, raw []byte) (*manifest, error) {
+	mediaType := served
 	if !mediaType.IsIndex() && !mediaType.IsImage() {
 		// Some registries serve manifests as plain JSON; what the manifest says of itself counts then.
 		var self struct {
 			MediaType types.MediaType `json:"mediaType"`
 		}
 		if err := json.Unmarshal(raw, &self); err != nil {
-			return nil, fmt.Errorf("manifest %s: %w", digest, err)
+			return nil, malformed("manifest", digest, err)
 		}
 		if !mediaType.IsSchema1() && self.MediaType != "" {
 			mediaType = self.MediaType
@@ -197,7 +201,7 @@ func parseManifest(digest v1.Hash, mediaType types.MediaType, raw []byte) (*mani
 	case mediaType.IsIndex():
 		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
 		if err != nil {
-			return nil, fmt.Errorf("index %s: %w", digest, err)
+			return nil, malformed("index", digest, err)
 		}
 		if len(index.Manifests) == 0 {
 			return nil, errNoPlatform
@@ -215,13 +219,25 @@ func parseManifest(digest v1.Hash, mediaType types.MediaType, raw []byte) (*mani
 	case mediaType.IsImage():
 		image, err := v1.ParseManifest(bytes.NewReader(raw))
 		if err != nil {
-			return nil, fmt.Errorf("manifest %s: %w", digest, err)
+			return nil, malformed("manifest", digest, err)
 		}
 		m.leaves = append(image.Layers, image.Config)
 	case mediaType.IsSchema1():
 		return nil, &unsupportedError{digest, types.DockerManifestSchema1}
 	default:
-		return nil, &unsupportedError{digest, mediaType}
+		return nil, &unsupportedError{digest, served}
 	}
 	return m, nil
+}
+
+// malformed returns an error for a manifest that cannot be decoded: that of the decoder only where it quotes nothing.
+func malformed(what string, digest v1.Hash, err error) error {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%s %s: %w", what, digest, err)
+	case isA[*json.SyntaxError](err):
+		return fmt.Errorf("%s %s is not JSON", what, digest)
+	default:
+		return fmt.Errorf("%s %s is JSON, but none that makes up an image", what, digest)
+	}
 }

@@ -1,0 +1,84 @@
+package kube
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pullwatch/usererr"
+)
+
+// entrance lets pulls into the queue while fewer than limit wait in it.
+type entrance struct {
+	limit   int
+	known   Known
+	refused atomic.Int64
+
+	mu sync.Mutex
+	// starting holds the pulls that were let in and may not be known yet, and how many calls start each.
+	starting map[string]int
+}
+
+func newEntrance(limit int, known Known) *entrance {
+	return &entrance{limit: limit, known: known, starting: map[string]int{}}
+}
+
+// enter counts a pull among those that wait, or returns why there may not be another. A pull that another call is
+// starting, or has just started, has its place already. What has entered leaves with leave.
+func (e *entrance) enter(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.starting[id] == 0 && e.known.Latest(id) == nil {
+		if n := e.known.Queued(maps.Keys(e.starting)); n >= e.limit {
+			e.refused.Add(1)
+			return usererr.New(usererr.LimitExceeded, "%d pulls wait in the queue, and this server allows %d: "+
+				"try again when some have started, or cancel some", n, e.limit)
+		}
+	}
+	e.starting[id]++
+	return nil
+}
+
+// leave ends what enter began: the pull is known by now, or was not made.
+func (e *entrance) leave(ids ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		if e.starting[id]--; e.starting[id] == 0 {
+			delete(e.starting, id)
+		}
+	}
+}
+
+// starts are the pulls of one call that have entered the queue. They leave together, when all of them are known.
+type starts struct {
+	entrance *entrance
+	ids      []string
+}
+
+func (s *starts) enter(id string) error {
+	if err := s.entrance.enter(id); err != nil {
+		return err
+	}
+	s.ids = append(s.ids, id)
+	return nil
+}
+
+// withdraw ends the last enter: no Job was made.
+func (s *starts) withdraw() {
+	last := len(s.ids) - 1
+	s.entrance.leave(s.ids[last])
+	s.ids = s.ids[:last]
+}
+
+func (s *starts) end() { s.entrance.leave(s.ids...) }
+
+// Register registers with r how many starts of pulls were refused.
+func (p *Pulls) Register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "pullwatch_pulls_refused_total",
+		Help: "Pulls that were not started because as many waited in the queue as may.",
+	}, func() float64 { return float64(p.entrance.refused.Load()) }))
+}
