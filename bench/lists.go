@@ -34,7 +34,7 @@ func compareLists(ctx context.Context, c *cluster, server *process, namespace st
 	client := redisclient.New(settings, slog.Default(), prometheus.NewRegistry())
 	defer client.Close()
 	reader := c.reader(namespace)
-	connected := func() *observed { return observe(reader, client.Commands(), redisKeys(namespace)) }
+	connected := func() *observed { return observe(reader, client.Commands(), redisclient.Keys(redisPrefix, namespace)) }
 
 	expect := func(r cache.Result, err error) error {
 		if err == nil && (r.Stale || len(r.Jobs) != n) {
