@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// startLimit bounds how long a process may take until it is of use, as all that takes moments, and stopLimit until it
-	// has ended.
+	// startLimit bounds how long a process may take until it is of use, and whatever else takes moments; stopLimit bounds
+	// how long it may take to end.
 	startLimit = time.Minute
 	stopLimit  = 20 * time.Second
 )
