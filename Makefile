@@ -1,11 +1,11 @@
 # make without a goal lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run build image test lint generate bench e2e
+.PHONY: help run build image test lint generate bench bench-short e2e
 
 TOOL := go tool -modfile=tools/go.mod
 
 help: ## list the goals
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## serve with the embedded demo cluster on http://127.0.0.1:8080
 	go run . --demo $(ARGS)
@@ -34,6 +34,9 @@ generate: ## make the generated files anew
 
 bench: ## measure lists, on the cluster that e2e would use, and serving GraphQL; write docs/performance.md
 	go run ./bench $(ARGS)
+
+bench-short: ## run all of bench for moments, to see that it works: the figures mean nothing and are not written
+	go run ./bench -rounds 1 -seconds 1 -pulls 20 -connections 50 -lines 2000 -docs= $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
 	cd e2e && go test -p 1 -count=1 -timeout 45m -v ./...

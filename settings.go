@@ -224,10 +224,9 @@ func (s *serveSettings) redis() (*redisclient.Settings, error) {
 	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a secret made from a file may end with a line break
 }
 
-// keys begins the names of all keys in Redis. The braces make a Redis Cluster keep them together; the number is that of
-// their form.
+// keys begins the names of all keys in Redis.
 func (s *serveSettings) keys() string {
-	return fmt.Sprintf("%s:{%s}:v2:", s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
+	return redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
 }
 
 func (s *serveSettings) level() slog.Level {

@@ -99,23 +99,24 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 	if err != nil {
 		return "", remove, err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(8) // more at once do not make the API server faster
-	for from := 0; from < n; from += pull.MaxStart {
-		group.Go(func() error {
-			results, err := pulls.Start(ctx, images(from, min(from+pull.MaxStart, n)), nil)
-			for _, result := range results {
-				if result.Error != nil {
-					err = errors.Join(err, result.Error)
+	const each = 50 * time.Millisecond // more than a pull takes
+	err = within(ctx, startLimit+time.Duration(n)*each, fmt.Sprintf("start %d pulls", n), func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(8) // more at once do not make the API server faster
+		for from := 0; from < n; from += pull.MaxStart {
+			group.Go(func() error {
+				results, err := pulls.Start(ctx, images(from, min(from+pull.MaxStart, n)), nil)
+				for _, result := range results {
+					if result.Error != nil {
+						err = errors.Join(err, result.Error)
+					}
 				}
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return "", remove, fmt.Errorf("start %d pulls: %w", n, err)
-	}
-	return namespace, remove, nil
+				return err
+			})
+		}
+		return group.Wait()
+	})
+	return namespace, remove, err
 }
 
 func images(from, to int) []string {

@@ -94,7 +94,7 @@ func (c *contender) usage(ctx context.Context) (used, error) {
 func (c *contender) updates(u updating) turn {
 	return func(ctx context.Context, until time.Time, took func(time.Duration)) error {
 		u := u
-		u.For = time.Until(until)
+		u.For, u.AtLeast = time.Until(until), max(u.AtLeast, 1)
 		all, err := tell[[]time.Duration](ctx, c.clients.address, "/updates", u)
 		for _, d := range all {
 			took(d)

@@ -30,7 +30,7 @@ func dashboardsPart(ctx context.Context, b *bench) (*findings, error) {
 			},
 		})
 	}
-	results, err := compare(ctx, candidates...)
+	results, err := b.compare(ctx, candidates...)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func stormPart(ctx context.Context, b *bench) (*findings, error) {
 			},
 		})
 	}
-	results, err := compare(ctx, candidates...)
+	results, err := b.compare(ctx, candidates...)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (b *bench) compareUpdates(
 		}
 		defer c.close()
 	}
-	return compare(ctx, candidates...)
+	return b.compare(ctx, candidates...)
 }
 
 // perAnswer returns the CPU seconds of an answer.

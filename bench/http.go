@@ -39,7 +39,7 @@ const (
 // compareHTTP measures activePulls through a whole server, and the same bytes written by a plain handler. It leaves out
 // the polling when the server cannot answer that often; otherwise it returns, too, which part of the polled lists the
 // server had without going to Kubernetes.
-func compareHTTP(ctx context.Context, server *process, dir string, n int, length time.Duration) (results []*result, hits float64, err error) {
+func compareHTTP(ctx context.Context, server *process, dir string, n int, p pace) (results []*result, hits float64, err error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	load := &load{client: &http.Client{Transport: transport, Timeout: startLimit}}
@@ -59,9 +59,9 @@ func compareHTTP(ctx context.Context, server *process, dir string, n int, length
 		return nil, 0, err
 	}
 	defer plain.close()
-	results, err = compare(ctx,
-		&candidate{name: httpCalls, length: length, cpu: []meter{server.cpu}, turn: load.calls(server)},
-		&candidate{name: httpCallsPlain, length: length, cpu: []meter{plain.cpu}, turn: load.calls(plain)},
+	results, err = p.compare(ctx,
+		&candidate{name: httpCalls, length: p.turn(), cpu: []meter{server.cpu}, turn: load.calls(server)},
+		&candidate{name: httpCallsPlain, length: p.turn(), cpu: []meter{plain.cpu}, turn: load.calls(plain)},
 	)
 	if err != nil || results[0].perSecond() < clients/interval.Seconds() {
 		return results, 0, err // polled faster than it can answer, only the queue would be measured
@@ -70,9 +70,10 @@ func compareHTTP(ctx context.Context, server *process, dir string, n int, length
 	if err != nil {
 		return nil, 0, err
 	}
-	polled, err := compare(ctx,
-		&candidate{name: httpPolling, length: 3 * length, cpu: []meter{server.cpu}, turn: load.polls(server)},
-		&candidate{name: httpPollingPlain, length: 3 * length, cpu: []meter{plain.cpu}, turn: load.polls(plain)},
+	length := max(3*p.turn(), interval) // for each of them to ask
+	polled, err := p.compare(ctx,
+		&candidate{name: httpPolling, length: length, cpu: []meter{server.cpu}, turn: load.polls(server)},
+		&candidate{name: httpPollingPlain, length: length, cpu: []meter{plain.cpu}, turn: load.polls(plain)},
 	)
 	if err != nil {
 		return nil, 0, err

@@ -26,7 +26,7 @@ const (
 
 // compareLists measures one reader that gets the active pulls in each of the ways. A replica leads, and so keeps the
 // lists in Redis.
-func compareLists(ctx context.Context, c *cluster, server *process, namespace string, n int, length time.Duration) ([]*result, error) {
+func compareLists(ctx context.Context, c *cluster, server *process, namespace string, n int, p pace) ([]*result, error) {
 	settings, err := redisclient.Parse("redis://" + server.address)
 	if err != nil {
 		return nil, err
@@ -34,13 +34,18 @@ func compareLists(ctx context.Context, c *cluster, server *process, namespace st
 	client := redisclient.New(settings, slog.Default(), prometheus.NewRegistry())
 	defer client.Close()
 	reader := c.reader(namespace)
-	connected := func() *observed { return observe(reader, client.Commands(), redisKeys(namespace)) }
+	connected := func() *observed {
+		return observe(source{reader}, client.Commands(), redisclient.Keys(redisPrefix, namespace))
+	}
 
 	expect := func(r cache.Result, err error) error {
 		if err == nil && (r.Stale || len(r.Jobs) != n) {
 			err = fmt.Errorf("%d pulls were listed, expected %d", len(r.Jobs), n)
 		}
 		return err
+	}
+	if err := awaitLists(ctx, connected, expect); err != nil {
+		return nil, err
 	}
 	fresh, memory := connected(), cache.NewLists(connected().options)
 	expiring := connected()
@@ -49,21 +54,32 @@ func compareLists(ctx context.Context, c *cluster, server *process, namespace st
 		return nil, err
 	}
 	cpu := []meter{server.cpu, ownCPU}
-	results, err := compare(ctx,
-		&candidate{name: fromKubernetes, length: 2 * length, cpu: []meter{c.cpu, ownCPU},
+	results, err := p.compare(ctx,
+		&candidate{name: fromKubernetes, length: 2 * p.turn(), cpu: []meter{c.cpu, ownCPU},
 			turn: oneAfterTheOther(func(ctx context.Context) error {
 				active, _, _, err := reader.Load(ctx)
 				return expect(cache.Result{Jobs: active}, err)
 			})},
-		&candidate{name: fromRedisNew, length: length, cpu: cpu,
+		&candidate{name: fromRedisNew, length: p.turn(), cpu: cpu,
 			turn: oneAfterTheOther(func(ctx context.Context) error {
 				return expect(cache.NewLists(fresh.options).Active(ctx))
 			})},
-		&candidate{name: fromRedisSame, length: length, cpu: cpu, turn: expiringTurn},
-		&candidate{name: fromMemory, length: length / 2, cpu: cpu,
+		&candidate{name: fromRedisSame, length: p.turn(), cpu: cpu, turn: expiringTurn},
+		&candidate{name: fromMemory, length: p.turn() / 2, cpu: cpu,
 			turn: oneAfterTheOther(func(ctx context.Context) error { return expect(memory.Active(ctx)) })},
 	)
 	return results, errors.Join(err, fresh.checkRedis(), expiring.checkRedis())
+}
+
+// awaitLists waits until a reader finds the lists in Redis. Readers that do not would load them one by one, each after it has
+// waited for the one before.
+func awaitLists(ctx context.Context, connected func() *observed, expect func(cache.Result, error) error) error {
+	what := "a reader finds the lists in Redis, where their keys begin with " + connected().options.Keys
+	return await(ctx, what, func(ctx context.Context) error {
+		reader := connected()
+		err := expect(cache.NewLists(reader.options).Active(ctx))
+		return errors.Join(err, reader.checkRedis())
+	})
 }
 
 // observed is what lists that read from Redis are made with, and counts where they have read from. Nothing runs them:
@@ -73,10 +89,10 @@ type observed struct {
 	reads   *prometheus.Registry
 }
 
-func observe(reader *kube.Reader, client redis.UniversalClient, keys string) *observed {
+func observe(kubernetes cache.Source, client redis.UniversalClient, keys string) *observed {
 	registry := prometheus.NewRegistry()
 	return &observed{reads: registry, options: cache.Options{
-		Source: source{reader}, Local: stranger{}, Redis: client, Keys: keys,
+		Source: kubernetes, Local: stranger{}, Redis: client, Keys: keys,
 		Kubernetes: breaker.New("kubernetes", breaker.Judge, slog.Default(), registry),
 		Metrics:    cache.NewMetrics(registry), Log: slog.Default(),
 	}}
@@ -87,11 +103,17 @@ func observe(reader *kube.Reader, client redis.UniversalClient, keys string) *ob
 func (o *observed) oneByOne(ctx context.Context, n int, expect func(cache.Result, error) error) (turn, error) {
 	const inMemory = 100_000 // pulls, in all replicas together
 	replicas := make([]*cache.Lists, min(max(inMemory/n, 10), 200))
-	for i := range replicas {
-		replicas[i] = cache.NewLists(o.options)
-		if err := replicas[i].Warm(ctx); err != nil {
-			return nil, err
+	err := within(ctx, startLimit, fmt.Sprintf("%d replicas read the lists", len(replicas)), func(ctx context.Context) error {
+		for i := range replicas {
+			replicas[i] = cache.NewLists(o.options)
+			if err := replicas[i].Warm(ctx); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return func(ctx context.Context, _ time.Time, took func(time.Duration)) error {
 		for _, replica := range replicas {

@@ -69,11 +69,11 @@ func (b *listsBench) measure(ctx context.Context, n int) (*figures, error) {
 	defer follower.close()
 	f := &figures{pulls: n}
 	tell("measuring lists")
-	if f.lists, err = compareLists(ctx, b.cluster, b.redis, namespace, n, b.turn()); err != nil {
+	if f.lists, err = compareLists(ctx, b.cluster, b.redis, namespace, n, b.pace); err != nil {
 		return nil, err
 	}
 	tell("measuring HTTP")
-	if f.http, f.hits, err = compareHTTP(ctx, follower, b.dir, n, b.turn()); err != nil {
+	if f.http, f.hits, err = compareHTTP(ctx, follower, b.dir, n, b.pace); err != nil {
 		return nil, err
 	}
 	tell("done")

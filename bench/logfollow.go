@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,17 +19,17 @@ import (
 // viaKubectl is the other way to read the logs of pods.
 const viaKubectl = "kubectl logs"
 
-// finished compares how fast the finished logs of pods are read, in turns of a length.
-func (l *logPods) finished(ctx context.Context, f *logFigures, length time.Duration) error {
-	for _, log := range []struct{ lines, size int }{{200_000, 200}, {20_000, 4000}} {
+// finished compares how fast the finished logs of pods are read. They have so many lines, or a tenth where lines are long.
+func (l *logPods) finished(ctx context.Context, f *logFigures, p pace, lines int) error {
+	for _, log := range []struct{ lines, size int }{{lines, 200}, {lines / 10, 4000}} {
 		pod, err := l.runWhole(ctx, "size-"+strconv.Itoa(log.size), log.lines, log.size)
 		if err != nil {
 			return err
 		}
-		results, err := compare(ctx, &candidate{
-			name: pullwatch, length: length, cpu: []meter{ownCPU, l.server.cpu},
+		results, err := p.compare(ctx, &candidate{
+			name: pullwatch, length: p.turn(), cpu: []meter{ownCPU, l.server.cpu},
 			turn: finishedLogs(l.server.address, l.namespace, pod, log.lines),
-		}, l.byKubectl(viaKubectl, length, pod), l.byKubectl(viaKubectl+" --timestamps", length, pod, "--timestamps"))
+		}, l.byKubectl(viaKubectl, p.turn(), pod), l.byKubectl(viaKubectl+" --timestamps", p.turn(), pod, "--timestamps"))
 		if err != nil {
 			return err
 		}
@@ -65,37 +66,49 @@ func (l *logPods) byKubectl(name string, length time.Duration, pod string, flags
 	}
 }
 
-// delays compares how long lines take from a container to its readers.
-func (l *logPods) delays(ctx context.Context, f *logFigures) error {
-	const pod, length = "slow", 10 * time.Second
+// delays compares how long lines take from a container to its readers, who follow it for a length, and until each has a line.
+func (l *logPods) delays(ctx context.Context, f *logFigures, length time.Duration) error {
+	const pod = "slow"
 	if err := l.run(ctx, pod, forEver, 2, 200); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, length)
-	defer cancel()
+	var mu sync.Mutex // guards both
 	var ours, kubectl []time.Duration
-	// What was written before somebody asked has waited for that.
-	from := time.Now().Add(time.Second)
-	into := func(delays *[]time.Duration) func(time.Time) {
-		return func(written time.Time) {
-			if written.After(from) {
-				*delays = append(*delays, time.Since(written))
+	err := within(ctx, length+startLimit, "follow pod "+pod, func(ctx context.Context) error {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		began := time.Now()
+		into := func(delays *[]time.Duration) func(time.Time) {
+			return func(written time.Time) {
+				mu.Lock()
+				defer mu.Unlock()
+				// What was written before somebody asked has waited for that.
+				if written.After(began.Add(length / 10)) {
+					*delays = append(*delays, time.Since(written))
+				}
+				if time.Since(began) > length && len(ours) > 0 && len(kubectl) > 0 {
+					stop()
+				}
 			}
 		}
-	}
-	r, err := readLog(ctx, l.server.address, map[string]any{"namespace": l.namespace, "pod": pod, "tailLines": 0})
+		r, err := readLog(ctx, l.server.address, map[string]any{"namespace": l.namespace, "pod": pod, "tailLines": 0})
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error { return r.follow(ctx, into(&ours)) })
+		group.Go(func() error { return l.followWithKubectl(ctx, pod, into(&kubectl)) })
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		if len(ours) == 0 || len(kubectl) == 0 {
+			return errors.New("no lines have come")
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	defer r.close()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return r.follow(ctx, into(&ours)) })
-	group.Go(func() error { return l.followWithKubectl(ctx, pod, into(&kubectl)) })
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if len(ours) == 0 || len(kubectl) == 0 {
-		return errors.New("no lines have come")
 	}
 	slices.Sort(ours)
 	slices.Sort(kubectl)
@@ -130,9 +143,9 @@ func (l *logPods) followWithKubectl(ctx context.Context, pod string, came func(w
 	return nil
 }
 
-// memory measures what the whole server takes at most while clients follow pods that write much.
-func (l *logPods) memory(ctx context.Context, f *logFigures) error {
-	const clients, size, length = 5, 5600, 15 * time.Second
+// memory measures what the whole server takes at most while clients follow pods that write much, for a length.
+func (l *logPods) memory(ctx context.Context, f *logFigures, length time.Duration) error {
+	const clients, size = 5, 5600
 	pods := make([]string, clients)
 	starting, startCtx := errgroup.WithContext(ctx)
 	for i := range pods {
@@ -142,19 +155,23 @@ func (l *logPods) memory(ctx context.Context, f *logFigures) error {
 	if err := starting.Wait(); err != nil {
 		return err
 	}
+	readers := make([]*logReader, clients)
+	for i, pod := range pods {
+		r, err := readLog(ctx, l.server.address, map[string]any{"namespace": l.namespace, "pod": pod, "tailLines": 0})
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		readers[i] = r
+	}
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	began := time.Now()
 	var lines atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
-	for _, pod := range pods {
+	for _, r := range readers {
 		group.Go(func() error {
-			r, err := readLog(ctx, l.server.address, map[string]any{"namespace": l.namespace, "pod": pod, "tailLines": 0})
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			err = r.follow(ctx, nil)
+			err := r.follow(ctx, nil)
 			lines.Add(int64(r.lines))
 			return err
 		})

@@ -53,15 +53,15 @@ func (b *bench) measureLogs(ctx context.Context) error {
 	}
 	defer l.close()
 	tell("finished logs of pods")
-	if err := l.finished(ctx, f, b.turn()); err != nil {
+	if err := l.finished(ctx, f, b.pace, b.podLines); err != nil {
 		return err
 	}
 	tell("following a pod")
-	if err := l.delays(ctx, f); err != nil {
+	if err := l.delays(ctx, f, b.length*2/7); err != nil {
 		return err
 	}
 	tell("following pods that write as fast as they can")
-	if err := l.memory(ctx, f); err != nil {
+	if err := l.memory(ctx, f, b.length*3/7); err != nil {
 		return err
 	}
 	return b.report(logsPart, where()+", Kubernetes "+c.version()+".", []*table{f.goals, f.speeds})
@@ -80,7 +80,7 @@ func (b *bench) logsFromMemory(ctx context.Context, f *logFigures) error {
 			name: name, length: b.turn(), cpu: []meter{c.server.cpu}, turn: finishedLogs(c.address, "bench", "bench", logLines),
 		})
 	}
-	results, err := compare(ctx, candidates...)
+	results, err := b.compare(ctx, candidates...)
 	if err != nil {
 		return err
 	}

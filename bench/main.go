@@ -56,8 +56,10 @@ func command(ctx context.Context, arguments []string) error {
 	b := &bench{}
 	flag.StringVar(&b.only, "only", "", "which parts to measure, separated by commas: "+strings.Join(partNames(), ", ")+"; empty for all")
 	flag.StringVar(&b.sizes, "pulls", "100,1000,10000", "numbers of pulls in the part lists")
-	seconds := flag.Int("seconds", 35, "how long to measure lists with each number of pulls; turns of the other parts are in proportion")
+	flag.IntVar(&b.rounds, "rounds", 5, "how often all that is compared takes turns")
+	seconds := flag.Int("seconds", 35, "how long to measure lists with each number of pulls, in all rounds; turns of the other parts are in proportion")
 	flag.IntVar(&b.connections, "connections", 15_000, "the most connections to measure with; a process needs as many open files")
+	flag.IntVar(&b.podLines, "lines", 200_000, "how many lines the finished logs of pods have, or a tenth where lines are long")
 	flag.StringVar(&b.docs, "docs", "docs", "where performance.md is and charts are written, for logs, for lists, and for serving if all parts of that are measured; empty for nowhere")
 	flag.StringVar(&b.logImage, "log-image", "", "an image of e2e/lab/app.go, for pods that write logs; empty for the lab's")
 	flag.StringVar(&b.profiles, "profiles", "", "directory for CPU profiles of the servers of GraphQL; empty for none, which takes them no time")
@@ -69,19 +71,14 @@ func command(ctx context.Context, arguments []string) error {
 // bench is what all measurements share.
 type bench struct {
 	only, sizes, docs, profiles, logImage string
-	connections                           int
-	// length is how long lists are measured with one number of pulls.
-	length time.Duration
+	connections, podLines                 int
+	pace
 	// dir is a directory for files.
 	dir string
 	// part is the name of the part that is being measured, profiled how many profiles there are.
 	part     string
 	profiled int
 }
-
-// turn returns how long a turn is: a round of lists with one number of pulls has nearly four turns of lists and eight of
-// HTTP.
-func (b *bench) turn() time.Duration { return b.length / (12 * rounds) }
 
 // upTo returns those of some numbers of connections that there may be, at least one.
 func (b *bench) upTo(sizes ...int) []int {
@@ -127,6 +124,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 	for _, name := range wanted {
 		if !slices.Contains(partNames(), name) {
 			return fmt.Errorf("-only=%s: there is no part %q", b.only, name)
+		}
+	}
+	for flag, value := range map[string]int{"rounds": b.rounds, "connections": b.connections, "lines": b.podLines / 10} {
+		if value < 1 {
+			return fmt.Errorf("-%s: there would be nothing to measure", flag)
 		}
 	}
 	if b.dir, err = os.MkdirTemp("", "pullwatch-bench-"); err != nil {

@@ -8,14 +8,23 @@ import (
 	"time"
 )
 
-// rounds is how often the candidates take turns, so that whatever else the machine does falls on all of them alike.
-const rounds = 5
+// pace is how thoroughly all is measured.
+type pace struct {
+	// rounds is how often the candidates take turns, so that whatever else the machine does falls on all of them alike.
+	rounds int
+	// length is how long lists are measured with one number of pulls.
+	length time.Duration
+}
+
+// turn returns how long a turn is: a round of lists with one number of pulls has nearly four turns of lists and eight of
+// HTTP.
+func (p pace) turn() time.Duration { return p.length / time.Duration(12*p.rounds) }
 
 // keptPerTurn bounds the samples that a candidate keeps of one turn. What is faster is counted beyond that.
 const keptPerTurn = 100_000
 
-// turn asks again and again until the time is over, or until it can ask no more for now. It tells took how long each
-// answer took, one at a time. An answer that was asked for in time is waited for.
+// turn asks again and again until the time is over, or until it can ask no more for now, but at least once. It tells took how
+// long each answer took, one at a time. An answer that was asked for in time is waited for.
 type turn func(ctx context.Context, until time.Time, took func(time.Duration)) error
 
 // candidate is one way to answer.
@@ -45,12 +54,12 @@ type result struct {
 }
 
 // compare gives each candidate its turn in each round.
-func compare(ctx context.Context, candidates ...*candidate) ([]*result, error) {
+func (p pace) compare(ctx context.Context, candidates ...*candidate) ([]*result, error) {
 	results := make([]*result, len(candidates))
 	for i, c := range candidates {
 		results[i] = &result{name: c.name}
 	}
-	for range rounds {
+	for range p.rounds {
 		for i, c := range candidates {
 			if err := results[i].add(ctx, c); err != nil {
 				return nil, err
@@ -71,12 +80,14 @@ func (r *result) add(ctx context.Context, c *candidate) error {
 	runtime.GC() // nobody pays for what the one before has left behind
 	before, known := total(ctx, c.cpu)
 	began := time.Now()
-	err := c.turn(ctx, began.Add(c.length), func(d time.Duration) {
-		r.answers++
-		if kept < keptPerTurn {
-			r.samples = append(r.samples, d)
-			kept++
-		}
+	err := within(ctx, c.length+startLimit, c.name, func(ctx context.Context) error {
+		return c.turn(ctx, began.Add(c.length), func(d time.Duration) {
+			r.answers++
+			if kept < keptPerTurn {
+				r.samples = append(r.samples, d)
+				kept++
+			}
+		})
 	})
 	took := time.Since(began)
 	r.busy += took
@@ -143,14 +154,16 @@ func (r *result) cpuEach() (time.Duration, bool) {
 // oneAfterTheOther is a turn of one caller that asks again as soon as it has an answer.
 func oneAfterTheOther(ask func(context.Context) error) turn {
 	return func(ctx context.Context, until time.Time, took func(time.Duration)) error {
-		for began := time.Now(); began.Before(until); {
+		for began := time.Now(); ; {
 			if err := ask(ctx); err != nil {
 				return err
 			}
 			now := time.Now()
 			took(now.Sub(began))
+			if !now.Before(until) {
+				return nil
+			}
 			began = now
 		}
-		return nil
 	}
 }

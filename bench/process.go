@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// startLimit bounds how long a process may take until it is of use, and stopLimit until it has ended.
+	// startLimit bounds how long a process may take until it is of use, and whatever else takes moments; stopLimit bounds
+	// how long it may take to end.
 	startLimit = time.Minute
 	stopLimit  = 20 * time.Second
 )
@@ -121,21 +122,39 @@ func parseMetrics(text []byte) map[string]float64 {
 
 // await returns when condition holds, which is asked for again and again: it is another process that brings it about.
 func await(ctx context.Context, what string, condition func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	return within(ctx, startLimit, "wait until "+what, func(ctx context.Context) (last error) {
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			err := condition(ctx)
+			if err == nil {
+				return nil
+			}
+			if last == nil || ctx.Err() == nil {
+				last = err // and not that the time was over: that says less
+			}
+			select {
+			case <-ctx.Done():
+				return last
+			case <-ticker.C:
+			}
+		}
+	})
+}
+
+// within does work, which must not take longer than limit. Its error says what was waited for.
+func within(ctx context.Context, limit time.Duration, what string, work func(context.Context) error) error {
+	late := fmt.Errorf("it takes longer than %s", limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait until %s: %w", what, err)
-		case <-ticker.C:
-		}
+	err := work(ctx)
+	if err == nil {
+		return nil
 	}
+	if context.Cause(ctx) == late {
+		err = fmt.Errorf("%w: %w", late, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // freeAddress returns an address of this machine that nobody listens on at the moment.

@@ -94,7 +94,7 @@ func (b *bench) compareQueries(ctx context.Context, n int) (results []*result, s
 		}
 		candidates = append(candidates, contestant(gqlgen, plain.server, plain.address))
 	}
-	results, err = compare(ctx, candidates...)
+	results, err = b.compare(ctx, candidates...)
 	return results, len(answer), err
 }
 

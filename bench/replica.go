@@ -53,9 +53,6 @@ func buildProgram(ctx context.Context, output string) error {
 
 const redisPrefix = "pullwatch"
 
-// redisKeys begins the names of the keys that the replicas for a namespace use.
-func redisKeys(namespace string) string { return redisPrefix + ":{" + namespace + "}:v1:" }
-
 // startReplica starts a server for the pulls in a namespace and waits until it is ready.
 func startReplica(ctx context.Context, program string, c *cluster, redis *process, namespace string) (*process, error) {
 	return startProgram(ctx, program, c, namespace,

@@ -47,7 +47,7 @@ func stalledPart(ctx context.Context, b *bench) (*findings, error) {
 			})
 		}
 	}
-	results, err := compare(ctx, candidates...)
+	results, err := b.compare(ctx, candidates...)
 	if err != nil {
 		return nil, err
 	}
