@@ -29,6 +29,7 @@ import (
 	"pullwatch/feed"
 	"pullwatch/httpapi"
 	"pullwatch/kube"
+	"pullwatch/loglimit"
 	"pullwatch/logshare"
 	"pullwatch/mirror"
 	"pullwatch/podlog"
@@ -70,12 +71,14 @@ func main() {
 
 // serve runs the server until ctx is done.
 func serve(ctx context.Context, s *serveSettings) error {
-	log := s.newLogger(s.level())
+	lines := s.newLogHandler()
+	limited := loglimit.New(lines)
+	log := slog.New(limited)
 	slog.SetDefault(log)
 	// client-go tells of every attempt while something is away, and as errors of what is none. What matters is told here.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	if s.level() == slog.LevelDebug {
-		klog.SetSlogLogger(log)
+		klog.SetSlogLogger(slog.New(lines)) // all of it, as all else that is for debugging
 	}
 
 	// What requests need goes on until the last of them has been answered.
@@ -129,6 +132,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	limited.Register(metrics)
 	replica := strings.ToLower(rand.Text()[:8])
 	name := identity(replica)
 	hub := feed.New(replica)
