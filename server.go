@@ -191,15 +191,17 @@ func serve(ctx context.Context, s *serveSettings) error {
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
 		Log: log,
 	})
+	failures := resolvers.NewErrors(log, metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{
-		Schema: schema, Lists: lists, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Schema: schema, Lists: lists, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})
 
 	var ready readiness
 	server := httpapi.New(httpapi.Options{
 		Schema:         schema,
+		Errors:         failures,
 		Middleware:     renderer.Operation,
 		ActivePulls:    hub.ActiveCount,
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),

@@ -20,6 +20,8 @@ import (
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
+	// Errors presents all errors, those of Middleware, too.
+	Errors *resolvers.Errors
 	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
 	// another answered without that: see graphqlhttp.Repeat.
 	Middleware graphql.OperationMiddleware
