@@ -70,6 +70,7 @@ func New(o Options) *Server {
 	if o.Loopback {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
+	s.handler = logPanics(s.handler, o.Log)
 	return s
 }
 
@@ -114,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:   time.Minute,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		ErrorLog:       newErrorLog(s.options.Log),
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
