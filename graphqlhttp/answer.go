@@ -66,6 +66,7 @@ func (e *exchange) refuse(refused *refusal) {
 	if refused.status == http.StatusServiceUnavailable || refused.status == http.StatusTooManyRequests {
 		header.Set("Retry-After", "5")
 	}
+	e.transport.options.Observer.Refused(refused.code)
 	e.send(refused.status, NewBody(appendResponse(nil, refused.response())))
 }
 

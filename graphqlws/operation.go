@@ -92,9 +92,11 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 
 // refuse answers a subscribe that is one too many. c.mu is held.
 func (c *connection) refuse(id string, limit int) {
+	const code = "LIMIT_EXCEEDED"
+	c.transport.options.Observer.OperationRefused(code)
 	payload, err := json.Marshal(gqlerror.List{{
 		Message:    fmt.Sprintf("this connection runs %d operations already; complete one first", limit),
-		Extensions: map[string]any{"code": "LIMIT_EXCEEDED"},
+		Extensions: map[string]any{"code": code},
 	}})
 	if err != nil {
 		panic(err)

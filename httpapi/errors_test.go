@@ -78,6 +78,31 @@ func TestCallersMistakesAreCountedAndNotLogged(t *testing.T) {
 	}
 }
 
+func TestErrorsOfTheTransportsAreCounted(t *testing.T) {
+	limits := testLimits
+	limits.MaxSubscriptions = 1
+	s := serveWithin(t, limits)
+	answer, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader("{"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decode(t, answer)
+	s.post(t, "{nope}", nil)
+	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	conn := s.subscribe(t, "subscription{pullJobUpdated{id}}")
+	read(t, conn)
+	second := message{ID: "2", Type: "subscribe", Payload: json.RawMessage(`{"query":"{activePulls{id}}"}`)}
+	if err := conn.WriteJSON(second); err != nil {
+		t.Fatal(err)
+	}
+	if m := read(t, conn); m.Type != "error" {
+		t.Fatalf("%+v", m)
+	}
+	if n := s.counters(t, "pullwatch_graphql_errors_total"); len(n) != 2 || n["BAD_INPUT"] != 2 || n["LIMIT_EXCEEDED"] != 1 {
+		t.Errorf("%v", n)
+	}
+}
+
 func TestFailuresAreLoggedOnceForAnOperation(t *testing.T) {
 	const fields = 1000
 	var bad []*pull.Job

@@ -35,13 +35,13 @@ func newTransports(o Options, operations *operationMetrics) transports {
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
 			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
-			Observer: newSocketMetrics(o.Metrics),
+			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
 			BeginStream: limitUnsent, ClientAddress: clientAddress,
 			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
-			Observer: newRequestMetrics(o.Metrics, operations),
+			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
 		}),
 	}
 }
