@@ -31,6 +31,7 @@ import (
 	"pullwatch/feed"
 	"pullwatch/httpapi"
 	"pullwatch/kube"
+	"pullwatch/loglimit"
 	"pullwatch/logshare"
 	"pullwatch/mirror"
 	"pullwatch/podlog"
@@ -73,12 +74,14 @@ func main() {
 
 // serve runs the server until ctx is done.
 func serve(ctx context.Context, s *serveSettings) error {
-	log := s.newLogger(s.level())
+	lines := s.newLogHandler()
+	limited := loglimit.New(lines)
+	log := slog.New(limited)
 	slog.SetDefault(log)
 	// client-go tells of every attempt while something is away, and as errors of what is none. What matters is told here.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	if s.level() == slog.LevelDebug {
-		klog.SetSlogLogger(log)
+		klog.SetSlogLogger(slog.New(lines)) // all of it, as all else that is for debugging
 	}
 
 	// What requests need goes on until the last of them has been answered.
@@ -141,6 +144,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	// Half of the processors are for what takes long, so that the others answer everybody at once.
 	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	limited.Register(metrics)
 	replica := strings.ToLower(rand.Text()[:8])
 	name := identity(replica)
 	hub := feed.New(replica)
@@ -200,16 +204,18 @@ func serve(ctx context.Context, s *serveSettings) error {
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
 		Log: log,
 	})
+	failures := resolvers.NewErrors(log, metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{
 		MaxKept: kept(memory, 16, 64<<20), Turns: long,
-		Schema: schema, Lists: lists, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Schema: schema, Lists: lists, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})
 
 	var ready readiness
 	server := httpapi.New(httpapi.Options{
 		Schema:         schema,
+		Errors:         failures,
 		Middleware:     renderer.Operation,
 		ActivePulls:    hub.ActiveCount,
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),

@@ -237,12 +237,12 @@ func (s *serveSettings) level() slog.Level {
 	return level
 }
 
-func (s *serveSettings) newLogger(level slog.Level) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+func (s *serveSettings) newLogHandler() slog.Handler {
+	options := &slog.HandlerOptions{Level: s.level()}
 	if s.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.NewJSONHandler(os.Stderr, options)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.NewTextHandler(os.Stderr, options)
 }
 
 // announce logs where the server can be reached, and what it is not.

@@ -74,15 +74,16 @@ func serve(ctx context.Context, control, address, kind, pulls, profile string) e
 // servePullwatch serves as the program does.
 func servePullwatch(ctx context.Context, listener net.Listener, b *backend) error {
 	metrics := prometheus.NewRegistry()
+	failures := resolvers.NewErrors(slog.Default(), metrics)
 	schema := resolvers.NewSchema(b.resolver(metrics))
 	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	renderer := render.New(render.Options{
 		MaxKept: 64 << 20, Turns: long,
-		Schema: schema, Lists: b, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})
 	return httpapi.New(httpapi.Options{
-		Schema: schema, Middleware: renderer.Operation, ActivePulls: b.hub.ActiveCount,
+		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.hub.ActiveCount,
 		Page: http.NotFoundHandler(), Ready: func() error { return nil }, Loopback: true,
 		Limits: httpapi.Limits{ // the program's defaults, but that any number of connections comes from one address
 			PingInterval: 54 * time.Second, PongWait: time.Minute, WriteTimeout: 10 * time.Second, InitTimeout: 10 * time.Second,
@@ -103,8 +104,9 @@ func serveResolvers(ctx context.Context, listener net.Listener, root graph.Resol
 	server.AddTransport(transport.Websocket{PingPongInterval: 54 * time.Second, MissingPongOk: true})
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(lru.New[*ast.QueryDocument](1000))
-	server.SetErrorPresenter(resolvers.PresentError)
-	server.SetRecoverFunc(resolvers.Recover)
+	failures := resolvers.NewErrors(slog.Default(), prometheus.NewRegistry())
+	server.SetErrorPresenter(failures.Present)
+	server.SetRecoverFunc(failures.Recover)
 	return serveUntil(ctx, listener, server)
 }
 

@@ -73,6 +73,7 @@ func (e *exchange) refuse(refused *refusal) {
 	if refused.status == http.StatusServiceUnavailable || refused.status == http.StatusTooManyRequests {
 		header["Retry-After"] = retryAfter
 	}
+	e.transport.options.Observer.Refused(refused.code)
 	e.write(refused.status, NewBody(appendResponse(nil, refused.response())).plain)
 }
 

@@ -48,6 +48,9 @@ type Observer interface {
 	// Responded is called for each response that is not a stream, with its status and how many bytes its body had on
 	// the wire. A repeated query that had not changed has the status 304.
 	Responded(status, bytes int)
+	// Refused is called for each request that is answered with an error of this package's own, before Responded, with what
+	// is in the error's extensions.code.
+	Refused(code string)
 	// Repeated is called for each request that a function given to [Repeat] has answered, before Responded, with the name
 	// of its operation and how long the answer took to find.
 	Repeated(operation string, took time.Duration)
@@ -61,6 +64,7 @@ type Observer interface {
 type noObserver struct{}
 
 func (noObserver) Responded(int, int)             {}
+func (noObserver) Refused(string)                 {}
 func (noObserver) Repeated(string, time.Duration) {}
 func (noObserver) StreamOpened()                  {}
 func (noObserver) StreamClosed()                  {}

@@ -255,8 +255,9 @@ func (c *counter) Repeated(operation string, _ time.Duration) {
 	c.repeated = append(c.repeated, operation)
 }
 
-func (c *counter) StreamOpened() { c.mu.Lock(); c.opened++; c.mu.Unlock() }
-func (c *counter) StreamClosed() { c.mu.Lock(); c.closed++; c.mu.Unlock() }
+func (c *counter) Refused(string) {}
+func (c *counter) StreamOpened()  { c.mu.Lock(); c.opened++; c.mu.Unlock() }
+func (c *counter) StreamClosed()  { c.mu.Lock(); c.closed++; c.mu.Unlock() }
 func (c *counter) Sent(bytes int, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -258,6 +258,7 @@ func (c *counters) ConnectionClosed(code int, reason string) {
 	defer c.mu.Unlock()
 	c.closed = append(c.closed, CloseError{code, reason})
 }
+func (c *counters) OperationRefused(string)               {}
 func (c *counters) OperationStarted()                     { c.add(&c.started, 1) }
 func (c *counters) OperationEnded()                       { c.add(&c.ended, 1) }
 func (c *counters) Received(int)                          { c.add(&c.received, 1) }

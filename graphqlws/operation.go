@@ -137,7 +137,9 @@ func (o *operation) giveMemory() {
 
 // refuse answers a subscribe for which there is no room because of err. c.mu is held.
 func (c *connection) refuse(id string, reason error) {
-	payload, err := json.Marshal(gqlerror.List{refusal(reason)})
+	refused, code := refusal(reason)
+	c.transport.options.Observer.OperationRefused(code)
+	payload, err := json.Marshal(gqlerror.List{refused})
 	if err != nil {
 		panic(err)
 	}
@@ -149,13 +151,13 @@ func (c *connection) refuse(id string, reason error) {
 	c.flush()
 }
 
-// refusal is what the client is told when there is no room because of err.
-func refusal(err error) *gqlerror.Error {
-	code := "LIMIT_EXCEEDED"
+// refusal is what the client is told when there is no room because of err, and its code.
+func refusal(err error) (refused *gqlerror.Error, code string) {
+	code = "LIMIT_EXCEEDED"
 	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
 		code = "UNAVAILABLE"
 	}
-	return &gqlerror.Error{Message: err.Error(), Extensions: map[string]any{"code": code}}
+	return &gqlerror.Error{Message: err.Error(), Extensions: map[string]any{"code": code}}, code
 }
 
 // quote returns id as JSON.
@@ -246,7 +248,8 @@ func (o *operation) sendNext(ctx context.Context, r *graphql.Response) (_ gqlerr
 		return errs, false
 	}
 	if err := o.memory.Set(budget.Responses, len(r.Data)); err != nil {
-		return gqlerror.List{refusal(err)}, false
+		refused, _ := refusal(err)
+		return gqlerror.List{refused}, false
 	}
 	c := o.connection
 	c.mu.Lock()

@@ -83,6 +83,9 @@ type Observer interface {
 	// operation is left.
 	OperationStarted()
 	OperationEnded()
+	// OperationRefused is called for each subscribe message that is answered with an error of this package's own, with
+	// what is in the error's extensions.code.
+	OperationRefused(code string)
 	// Received is called for each message of a client.
 	Received(bytes int)
 	// Sent is called after each write, with all that had been queued for the connection by then and how long the
@@ -101,6 +104,7 @@ func (noObserver) ConnectionRefused(int)        {}
 func (noObserver) ConnectionClosed(int, string) {}
 func (noObserver) OperationStarted()            {}
 func (noObserver) OperationEnded()              {}
+func (noObserver) OperationRefused(string)      {}
 func (noObserver) Received(int)                 {}
 func (noObserver) Sent(int, int, time.Duration) {}
 func (noObserver) Waiting(int, int)             {}

@@ -11,7 +11,6 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/budget"
-	"pullwatch/resolvers"
 	"pullwatch/usererr"
 )
 
@@ -31,11 +30,12 @@ func newExecutor(o Options, metrics *operationMetrics) *executor {
 		metrics:   metrics,
 	}
 	e.SetQueryCache(foundDocument{})
-	e.SetErrorPresenter(resolvers.PresentError)
-	e.SetRecoverFunc(resolvers.Recover)
+	e.SetErrorPresenter(o.Errors.Present)
+	e.SetRecoverFunc(o.Errors.Recover)
 	e.Use(extension.Introspection{}) // documents refuses it where it is switched off
 	e.AroundOperations(metrics.operation)
-	e.AroundOperations((&running{limit: int64(o.Limits.MaxOperations)}).admit)
+	e.AroundOperations((&running{limit: int64(o.Limits.MaxOperations), present: o.Errors.Present}).admit)
+	e.AroundOperations(o.Errors.Operation)
 	if o.Middleware != nil {
 		e.AroundOperations(o.Middleware)
 	}
@@ -104,8 +104,9 @@ func checkSubscription(o *graphql.OperationContext) gqlerror.List {
 
 // running counts the queries and mutations that are being executed.
 type running struct {
-	limit int64
-	now   atomic.Int64
+	limit   int64
+	present graphql.ErrorPresenterFunc
+	now     atomic.Int64
 }
 
 // admit is an operation middleware. It refuses what is too much at once, because what waits here holds memory, too.
@@ -126,6 +127,6 @@ func (r *running) admit(ctx context.Context, next graphql.OperationHandler) grap
 		}
 		refused = true
 		err := usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
-		return &graphql.Response{Errors: gqlerror.List{resolvers.PresentError(ctx, err)}}
+		return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}
 	}
 }

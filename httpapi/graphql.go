@@ -37,14 +37,14 @@ func newTransports(o Options, operations *operationMetrics) transports {
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
 			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
 			Memory:   o.Memory,
-			Observer: newSocketMetrics(o.Metrics),
+			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
 			BeginStream: limitUnsent, ClientAddress: clientAddress,
 			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
 			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
-			Observer: newRequestMetrics(o.Metrics, operations),
+			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
 		}),
 	}
 }

@@ -17,7 +17,6 @@ import (
 type operationMetrics struct {
 	operations *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
-	errors     *prometheus.CounterVec
 	names      operationNames
 }
 
@@ -32,12 +31,8 @@ func newOperationMetrics(r prometheus.Registerer) *operationMetrics {
 			Help:    "Time to execute a query or mutation, by kind of operation.",
 			Buckets: []float64{.0005, .001, .005, .01, .05, .1, .5, 1, 5, 15},
 		}, []string{"operation"}),
-		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pullwatch_graphql_errors_total",
-			Help: "Errors that clients were told, by code (the ErrorCode of the schema).",
-		}, []string{"code"}),
 	}
-	r.MustRegister(m.operations, m.seconds, m.errors)
+	r.MustRegister(m.operations, m.seconds)
 	return m
 }
 
@@ -47,14 +42,7 @@ func (m *operationMetrics) operation(ctx context.Context, next graphql.Operation
 	kind := string(operation.Operation)
 	if operation.Operation == ast.Subscription {
 		m.operations.WithLabelValues(kind, m.names.label(operation.Name, true), "started").Inc()
-		respond := next(ctx)
-		return func(ctx context.Context) *graphql.Response {
-			response := respond(ctx)
-			if response != nil {
-				m.told(response.Errors)
-			}
-			return response
-		}
+		return next(ctx)
 	}
 	began := time.Now()
 	respond := next(ctx)
@@ -63,7 +51,7 @@ func (m *operationMetrics) operation(ctx context.Context, next graphql.Operation
 		if response == nil {
 			return nil
 		}
-		m.answered(kind, operation.Name, m.told(response.Errors), time.Since(began))
+		m.answered(kind, operation.Name, outcome(response.Errors), time.Since(began))
 		return response
 	}
 }
@@ -76,25 +64,19 @@ func (m *operationMetrics) answered(kind, name, outcome string, took time.Durati
 
 // refused counts an operation that was not executed. Its name could be anything.
 func (m *operationMetrics) refused(errs gqlerror.List) {
-	m.operations.WithLabelValues("refused", "", m.told(errs)).Inc()
+	m.operations.WithLabelValues("refused", "", outcome(errs)).Inc()
 }
 
-// told counts errors and returns the outcome of the operation that had them.
-func (m *operationMetrics) told(errs gqlerror.List) (outcome string) {
-	for _, err := range errs {
-		code, ok := err.Extensions["code"].(usererr.Code)
-		if !ok {
-			code = usererr.Internal
-		}
-		m.errors.WithLabelValues(string(code)).Inc()
-		if outcome == "" {
-			outcome = string(code)
-		}
-	}
-	if outcome == "" {
+// outcome returns the code of the first of an operation's errors, ok when there are none.
+func outcome(errs gqlerror.List) string {
+	if len(errs) == 0 {
 		return "ok"
 	}
-	return outcome
+	code, ok := errs[0].Extensions["code"].(usererr.Code)
+	if !ok {
+		code = usererr.Internal
+	}
+	return string(code)
 }
 
 // Clients choose the names of operations, so how many become labels is bounded, and how long these are.

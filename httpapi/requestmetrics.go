@@ -9,11 +9,14 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"pullwatch/graphqlhttp"
+	"pullwatch/resolvers"
+	"pullwatch/usererr"
 )
 
 // requestMetrics counts what goes over HTTP: responses and streams of server-sent events. It is a graphqlhttp.Observer.
 type requestMetrics struct {
 	operations    *operationMetrics
+	errors        *resolvers.Errors
 	responses     *prometheus.CounterVec
 	ok            prometheus.Counter // of responses, the most frequent
 	bytes         prometheus.Counter
@@ -25,9 +28,10 @@ type requestMetrics struct {
 
 var _ graphqlhttp.Observer = (*requestMetrics)(nil)
 
-func newRequestMetrics(r prometheus.Registerer, operations *operationMetrics) *requestMetrics {
+func newRequestMetrics(r prometheus.Registerer, operations *operationMetrics, errors *resolvers.Errors) *requestMetrics {
 	m := &requestMetrics{
 		operations: operations,
+		errors:     errors,
 		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pullwatch_http_responses_total",
 			Help: "Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already.",
@@ -68,6 +72,8 @@ func (m *requestMetrics) Responded(status, bytes int) {
 	}
 	m.bytes.Add(float64(bytes))
 }
+
+func (m *requestMetrics) Refused(code string) { m.errors.Count(usererr.Code(code)) }
 
 func (m *requestMetrics) Repeated(operation string, took time.Duration) {
 	m.operations.answered(string(ast.Query), operation, "ok", took)

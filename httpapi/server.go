@@ -22,6 +22,8 @@ import (
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
+	// Errors presents all errors, those of Middleware, too.
+	Errors *resolvers.Errors
 	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
 	// another answered without that: see graphqlhttp.Repeat.
 	Middleware graphql.OperationMiddleware
@@ -76,7 +78,7 @@ func New(o Options) *Server {
 	if o.Loopback {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
-	s.handler = countRequests(s.handler)
+	s.handler = countRequests(logPanics(s.handler, o.Log))
 	return s
 }
 
@@ -118,7 +120,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes:    64 << 10,
 		// Each of them has what a connection has.
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
-		ErrorLog: slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
+		ErrorLog: newErrorLog(s.options.Log),
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

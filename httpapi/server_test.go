@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ type backend struct {
 	*feed.Hub
 	active func() ([]*pull.Job, error)
 	reads  atomic.Uint64
-	logs   *podlog.Streamer // nil when there are none
+	logs   resolvers.Logs // nil when there are none
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
@@ -69,7 +70,9 @@ type served struct {
 	backend *backend
 	ready   error
 	metrics *prometheus.Registry
-	stop    func() error // ends it and waits
+	page    http.HandlerFunc // http.NotFound unless it is set before the first request
+	log     lines            // at the default level
+	stop    func() error     // ends it and waits
 }
 
 // testLimits are the defaults of the flags.
@@ -87,19 +90,21 @@ func serveWithin(t *testing.T, limits Limits) *served {
 	t.Helper()
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.Complete()
-	s := &served{backend: b}
+	s := &served{backend: b, page: http.NotFound}
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.metrics = prometheus.NewRegistry()
+	failures := resolvers.NewErrors(log, s.metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
 	renderer := render.New(render.Options{
 		MaxKept: 64 << 20, Turns: turns.New(1),
-		Schema: schema, Lists: b, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Turns: turns.New(1), KnownDocuments: 32 << 20, Schema: schema, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
-		Page: http.NotFoundHandler(), Ready: func() error { return s.ready },
+		Limits: limits, Turns: turns.New(1), KnownDocuments: 32 << 20, Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
+		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
-		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: slog.New(slog.DiscardHandler),
+		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: log,
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -117,6 +122,25 @@ func serveWithin(t *testing.T, limits Limits) *served {
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return s
+}
+
+// lines are those of a log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// all returns the lines that there are by now.
+func (l *lines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(strings.Lines(l.text.String()))
 }
 
 // response is what a client gets.

@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/graphqlws"
+	"pullwatch/resolvers"
+	"pullwatch/usererr"
 )
 
 // writeBuckets are for the time that a connection takes to accept what is written to it.
@@ -14,6 +16,7 @@ var writeBuckets = []float64{.00001, .0001, .001, .01, .1, 1, 10}
 
 // socketMetrics counts WebSockets and what goes over them. It is a graphqlws.Observer.
 type socketMetrics struct {
+	errors          *resolvers.Errors
 	active          prometheus.Gauge
 	operations      prometheus.Gauge
 	closed, refused *prometheus.CounterVec
@@ -33,7 +36,7 @@ func (t traffic) add(messages, bytes int) {
 
 var _ graphqlws.Observer = (*socketMetrics)(nil)
 
-func newSocketMetrics(r prometheus.Registerer) *socketMetrics {
+func newSocketMetrics(r prometheus.Registerer, errors *resolvers.Errors) *socketMetrics {
 	messages := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pullwatch_ws_messages_total",
 		Help: "WebSocket messages, by direction (in: from clients, out: to them).",
@@ -43,8 +46,9 @@ func newSocketMetrics(r prometheus.Registerer) *socketMetrics {
 		Help: "Bytes of WebSocket messages, by direction (in: from clients, out: to them).",
 	}, []string{"direction"})
 	m := &socketMetrics{
-		in:  traffic{messages.WithLabelValues("in"), bytes.WithLabelValues("in")},
-		out: traffic{messages.WithLabelValues("out"), bytes.WithLabelValues("out")},
+		errors: errors,
+		in:     traffic{messages.WithLabelValues("in"), bytes.WithLabelValues("in")},
+		out:    traffic{messages.WithLabelValues("out"), bytes.WithLabelValues("out")},
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pullwatch_active_ws_connections",
 			Help: "WebSocket connections that are open.",
@@ -97,6 +101,8 @@ func (m *socketMetrics) ConnectionClosed(code int, _ string) {
 func (m *socketMetrics) OperationStarted() { m.operations.Inc() }
 
 func (m *socketMetrics) OperationEnded() { m.operations.Dec() }
+
+func (m *socketMetrics) OperationRefused(code string) { m.errors.Count(usererr.Code(code)) }
 
 func (m *socketMetrics) Received(bytes int) {
 	m.in.add(1, bytes)

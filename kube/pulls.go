@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -141,12 +142,24 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string) ([]*pu
 		results[i] = p.startOne(ctx, image, to, starts)
 	}
 	p.known.Flush(ctx)
+	p.logFailures(results)
 	for _, result := range results {
 		if result.Pull != nil {
 			result.Pull = p.newest(result.Pull)
 		}
 	}
 	return results, nil
+}
+
+// logFailures logs once what kept pulls from being started that is no mistake of the caller's.
+func (p *Pulls) logFailures(results []*pull.StartResult) {
+	failures := slices.DeleteFunc(slices.Clone(results), func(r *pull.StartResult) bool {
+		return r.Error == nil || !r.Error.IsFailure() || errors.Is(r.Error, context.Canceled) // when the caller has gone
+	})
+	if len(failures) > 0 {
+		first := failures[0]
+		p.log.Warn("pulls could not be started", "pulls", len(failures), "image", first.Image, "error", first.Error)
+	}
 }
 
 func (p *Pulls) startOne(ctx context.Context, given, destination string, starts *starts) *pull.StartResult {
@@ -160,9 +173,6 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string, starts 
 	}
 	if err != nil {
 		result.Error = asUserError(ctx, err, "start a pull")
-		if cause := errors.Unwrap(result.Error); cause != nil {
-			p.log.Warn("a pull could not be started", "image", given, "error", cause)
-		}
 	}
 	return result
 }

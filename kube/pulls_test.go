@@ -1,7 +1,11 @@
 package kube
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +71,32 @@ func TestStartRefuses(t *testing.T) {
 	r.pulls.destination = ""
 	if _, err := r.pulls.Start(t.Context(), []string{"nginx"}, nil); usererr.CodeOf(err) != usererr.BadInput {
 		t.Errorf("no destination: %v", err)
+	}
+}
+
+func TestPullsThatFailToStartAreOneLine(t *testing.T) {
+	var log bytes.Buffer
+	p := &Pulls{log: slog.New(slog.NewTextHandler(&log, nil))}
+	failed := func(cause error, code usererr.Code) *pull.StartResult {
+		return &pull.StartResult{Image: "nginx", Error: usererr.Wrap(cause, code, "no")}
+	}
+	p.logFailures([]*pull.StartResult{
+		{Image: "redis", Pull: &pull.Job{}},
+		failed(errors.New("no such format"), usererr.BadInput),
+		failed(errors.New("not your namespace"), usererr.Forbidden),
+		failed(context.Canceled, usererr.Unavailable),
+		failed(nil, usererr.Unavailable),
+	})
+	if log.Len() > 0 {
+		t.Errorf("of what is no failure of the server: %s", &log)
+	}
+	var results []*pull.StartResult
+	for range pull.MaxStart {
+		results = append(results, failed(errors.New("connection refused"), usererr.Unavailable))
+	}
+	p.logFailures(results)
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "pulls=100") || !strings.Contains(text, "connection refused") {
+		t.Errorf("of 100 pulls: %s", text)
 	}
 }
 

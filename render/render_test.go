@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -105,16 +106,17 @@ type server struct{ *executor.Executor }
 func newServers(p *pulls) (plain, once server, metrics *prometheus.Registry) {
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: p, Pulls: p, Updates: p})
 	metrics = prometheus.NewRegistry()
+	failures := resolvers.NewErrors(slog.New(slog.DiscardHandler), metrics)
 	renderer := render.New(render.Options{
 		MaxKept: 8 << 20, Turns: turns.New(1),
-		Schema: schema, Lists: p, PresentError: resolvers.PresentError, Recover: resolvers.Recover,
+		Schema: schema, Lists: p, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(metrics),
 	})
 	servers := [2]server{}
 	for i := range servers {
 		servers[i] = server{executor.New(schema)}
-		servers[i].SetErrorPresenter(resolvers.PresentError)
-		servers[i].SetRecoverFunc(resolvers.Recover)
+		servers[i].SetErrorPresenter(failures.Present)
+		servers[i].SetRecoverFunc(failures.Recover)
 	}
 	servers[1].AroundOperations(renderer.Operation)
 	return servers[0], servers[1], metrics

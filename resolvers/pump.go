@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/graphqlhttp"
 	"pullwatch/graphqlws"
@@ -21,7 +20,7 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 		defer stop()
 		defer func() {
 			if panicked := recover(); panicked != nil {
-				tell(ctx, PresentError(ctx, Recover(ctx, panicked)))
+				tell(ctx, graphql.Recover(ctx, panicked))
 			}
 		}()
 		for {
@@ -30,7 +29,7 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 			case ctx.Err() != nil, errors.Is(err, io.EOF):
 				return
 			case err != nil:
-				tell(ctx, PresentError(ctx, gqlerror.WrapPath(graphql.GetPath(ctx), err)))
+				tell(ctx, err)
 				return
 			}
 			select {
@@ -43,10 +42,14 @@ func pump[T any](ctx context.Context, next func(context.Context) (T, error), sto
 	return values
 }
 
-// tell makes a subscription end with an error, over whichever transport it came.
-func tell(ctx context.Context, err *gqlerror.Error) {
-	if !graphqlws.AddSubscriptionError(ctx, err) {
-		graphqlhttp.AddSubscriptionError(ctx, err)
+// tell makes a subscription end with an error, over whichever transport it came. gqlgen has the error presented.
+func tell(ctx context.Context, err error) {
+	ctx = graphql.WithFreshResponseContext(ctx)
+	graphql.AddError(ctx, err)
+	for _, presented := range graphql.GetErrors(ctx) {
+		if !graphqlws.AddSubscriptionError(ctx, presented) {
+			graphqlhttp.AddSubscriptionError(ctx, presented)
+		}
 	}
 }
 

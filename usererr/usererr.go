@@ -52,6 +52,19 @@ func (e *Error) Error() string {
 // Unwrap returns the internal cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
+// IsFailure reports whether the error tells of a failure of the server, which is for who runs it to know, rather than of a
+// caller's mistake or of a limit: whether it is Internal, or Unavailable or Timeout with an internal cause.
+func (e *Error) IsFailure() bool {
+	switch e.Code {
+	case Internal:
+		return true
+	case Unavailable, Timeout:
+		return e.cause != nil
+	default:
+		return false
+	}
+}
+
 // CodeOf returns the code of the first Error in err's tree, Internal when there is none.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
