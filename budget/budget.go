@@ -5,7 +5,8 @@
 // are lumps, for a connection or an operation: nothing takes for each message.
 //
 // A client may have as much as is left free when it has it: one alone half of the budget, the next one half of the rest.
-// So nobody can take all, and something is left for who comes next.
+// So nobody can take all, and something is left for who comes next. What is large has to leave twice as much free: many
+// clients may have one address, and those of them who ask for little go on when one asks for too much.
 package budget
 
 import (
@@ -228,12 +229,20 @@ func (b *Budget) serve() {
 	}
 }
 
+// large is from how many bytes on a take is a large one.
+const large = 64 << 10
+
 // fits reports why c may not have so many bytes more, nil if it may. b.mu is held.
 func (b *Budget) fits(c *client, bytes int64) error {
-	switch free := b.total - b.used - bytes; {
+	free := b.total - b.used - bytes
+	share := free
+	if bytes >= large {
+		share /= 2
+	}
+	switch {
 	case free < 0:
 		return ErrFull
-	case c.name != "" && c.used+bytes > free:
+	case c.name != "" && c.used+bytes > share:
 		return ErrShare
 	}
 	return nil

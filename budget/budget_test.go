@@ -36,6 +36,15 @@ func TestOneClientGetsHalfAndLeavesTheRestToOthers(t *testing.T) {
 	take(t, b, "", 1, ErrFull)
 }
 
+func TestWhatIsLargeLeavesRoomForWhatIsSmall(t *testing.T) {
+	b := newBudget(3 << 20)
+	take(t, b, "a", 1<<20, nil)
+	take(t, b, "a", large, ErrShare)
+	take(t, b, "a", large-1, nil)
+	take(t, b, "a", 1<<10, nil)
+	take(t, b, "b", large, nil)
+}
+
 func TestManyClientsLeaveSomethingForTheNextOne(t *testing.T) {
 	b := newBudget(100_000)
 	for i := range 8 {
