@@ -1,8 +1,9 @@
 package httpapi
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -17,11 +18,11 @@ const (
 	// requestAllowance, so that a usual request needs nothing more.
 	connectionMemory = 40 << 10
 	requestAllowance = 16 << 10
-	// shortHeader is how long a request's header may be, in bytes, before what it becomes is taken from the budget. For
-	// each byte that can be bytesPerHeaderByte: a map's entry for "a:".
-	shortHeader        = 2 << 10
-	bytesPerHeaderByte = 32
-	headerLump         = 64 << 10
+	// headerAllowance is what a request's header may take before more is taken from the budget, headerLump at a time: each
+	// line takes bytesPerLine besides its text, as an entry of a map.
+	headerAllowance = 8 << 10
+	headerLump      = 16 << 10
+	bytesPerLine    = 150
 )
 
 // noMemoryResponse is for clients for whom there is not even the memory to read what they ask for.
@@ -42,7 +43,7 @@ type clientConn struct {
 	encrypted bool
 	// serving is true while a request is being answered; multiplexed once there may be several.
 	serving, multiplexed atomic.Bool
-	// header is how long the header is that is being read, and headerMemory what was taken for it.
+	// header is what the header takes that is being read, and headerMemory what was taken from the budget for it.
 	header, headerMemory int
 	given                sync.Once
 }
@@ -53,23 +54,37 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	if c.serving.Load() || c.multiplexed.Load() {
 		return n, err
 	}
-	if c.header += n; c.header <= shortHeader || c.header*bytesPerHeaderByte <= c.headerMemory {
-		return n, err
+	header := p[:n]
+	if end := bytes.Index(header, endOfHeader); end >= 0 {
+		header = header[:end]
 	}
-	if refused := c.memory.Take(c.client, budget.Requests, headerLump); refused != nil {
-		if !c.encrypted {
-			c.tellNoMemory()
+	c.header += 2*len(header) + bytesPerLine*bytes.Count(header, []byte{'\n'})
+	for c.header > headerAllowance+c.headerMemory {
+		if refused := c.memory.Take(c.client, budget.Requests, headerLump); refused != nil {
+			c.refuse()
+			return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: refused} // net/http adds nothing to that
 		}
-		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: refused} // net/http adds nothing to that
+		c.headerMemory += headerLump
 	}
-	c.headerMemory += headerLump
 	return n, err
 }
 
-// tellNoMemory writes a response that the kernel takes at once.
-func (c *clientConn) tellNoMemory() {
-	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a client that is gone needs no answer
+var endOfHeader = []byte("\r\n\r\n")
+
+// refuseTime is how long a client may go on to send when it has been refused.
+const refuseTime = 500 * time.Millisecond
+
+// refuse tells the client that there is no memory. It reads what the client still sends: when the connection is closed
+// over that, the client loses the response.
+func (c *clientConn) refuse() {
+	if c.encrypted {
+		return
+	}
+	// Whatever fails here, the connection is closed next.
+	_ = c.SetDeadline(time.Now().Add(refuseTime))
 	_, _ = c.TCPConn.Write(noMemoryResponse)
+	_ = c.CloseWrite()
+	_, _ = io.Copy(io.Discard, c.TCPConn)
 }
 
 // countRequests is around the handler of all requests.
@@ -142,14 +157,16 @@ type clientListener struct {
 	memory    *budget.Budget
 	encrypted bool
 
-	mu     sync.Mutex
-	closed bool
-	// refused are connections that have been told that there is no memory, and wait to be closed.
-	refused map[*clientConn]*time.Timer
+	// refusing has a value for each connection that is being refused.
+	refusing chan struct{}
+	refused  sync.WaitGroup
 }
 
+// maxRefusing is how many clients are told at a time that there is no memory; others are not told.
+const maxRefusing = 256
+
 func newClientListener(l net.Listener, memory *budget.Budget, encrypted bool) *clientListener {
-	return &clientListener{Listener: l, memory: memory, encrypted: encrypted, refused: map[*clientConn]*time.Timer{}}
+	return &clientListener{Listener: l, memory: memory, encrypted: encrypted, refusing: make(chan struct{}, maxRefusing)}
 }
 
 // Accept implements net.Listener.
@@ -168,42 +185,24 @@ func (l *clientListener) Accept() (net.Conn, error) {
 	}
 }
 
-const (
-	// refusedTime is how long a connection that is refused stays open. When it is closed while the client still sends,
-	// the client may lose the response.
-	refusedTime = 500 * time.Millisecond
-	maxRefused  = 1000
-)
-
-// refuse tells a client that there is no memory, and closes the connection a little later.
+// refuse refuses a connection without holding up the next one.
 func (l *clientListener) refuse(c *clientConn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.encrypted || l.closed || len(l.refused) >= maxRefused {
+	select {
+	case l.refusing <- struct{}{}:
+	default:
 		_ = c.TCPConn.Close() // which nobody has written to
 		return
 	}
-	c.tellNoMemory()
-	_ = c.CloseWrite() // the client may be gone
-	l.refused[c] = time.AfterFunc(refusedTime, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.refused, c)
-		_ = c.TCPConn.Close()
+	l.refused.Go(func() {
+		c.refuse()
+		_ = c.TCPConn.Close() // what was to be said has been said
+		<-l.refusing
 	})
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. It returns when nobody is being refused any more.
 func (l *clientListener) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	var errs []error
-	for c, timer := range l.refused {
-		if timer.Stop() {
-			delete(l.refused, c)
-			errs = append(errs, c.TCPConn.Close())
-		}
-	}
-	return errors.Join(append(errs, l.Listener.Close())...)
+	err := l.Listener.Close()
+	l.refused.Wait()
+	return err
 }

@@ -162,8 +162,7 @@ func TestFloodOfUnknownDocumentsIsRefused(t *testing.T) {
 		t.Fatal(errs)
 	}
 	flood := memory.Open("flood", 0)
-	if err := flood.Take(budget.Documents, 190<<10); err != nil {
-		t.Fatal(err)
+	for flood.Take(budget.Documents, 10<<10) == nil { // until it has all that it may
 	}
 	long := "{activePulls{" + strings.Repeat("id ", 200) + "}}"
 	if _, errs := d.find(t.Context(), long, memory.Open("flood", 0)); len(errs) != 1 || usererr.CodeOf(errs[0]) != usererr.Unavailable {
