@@ -139,7 +139,13 @@ func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphq
 	if !known {
 		sum = complexity.Calculate(ctx, d.schema, o.Operation, o.Variables)
 	}
-	cost, allowed := resolvers.Complexity(sum+of.introspections[o.Operation], d.activePulls())
+	introspection := of.introspections[o.Operation]
+	if introspection > resolvers.MaxIntrospection {
+		return exceeded("the introspection has a complexity of %d; it may have %d: ask for fewer fields, or for them fewer times",
+			introspection, resolvers.MaxIntrospection)
+	}
+	cost, allowed := resolvers.Complexity(sum, d.activePulls())
+	cost += introspection
 	if cost > allowed {
 		return exceeded("the operation has a complexity of %d; it may have %d: ask for fewer fields, or for a list fewer times", cost, allowed)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"pullwatch/budget"
 	"pullwatch/cache"
 	"pullwatch/feed"
 	"pullwatch/podlog"
@@ -88,6 +89,13 @@ func serve(t *testing.T) *served {
 
 func serveWithin(t *testing.T, limits Limits) *served {
 	t.Helper()
+	return serveWithMemory(t, limits, 1<<30)
+}
+
+// serveWithMemory serves with so many bytes for clients. When the server has stopped, nothing may be left of what was
+// taken of them.
+func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
+	t.Helper()
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.Complete()
 	s := &served{backend: b, page: http.NotFound}
@@ -101,7 +109,8 @@ func serveWithin(t *testing.T, limits Limits) *served {
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Turns: turns.New(1), KnownDocuments: 32 << 20, Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
+		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: turns.New(1), KnownDocuments: 32 << 20,
+		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
 		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: log,
@@ -120,6 +129,11 @@ func serveWithin(t *testing.T, limits Limits) *served {
 			t.Error(err)
 		}
 		http.DefaultClient.CloseIdleConnections()
+		for kind, bytes := range s.memory(t) {
+			if bytes != 0 {
+				t.Errorf("%v bytes of memory for %s are left", bytes, kind)
+			}
+		}
 	})
 	return s
 }

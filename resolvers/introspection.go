@@ -6,15 +6,21 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
+// MaxIntrospection is what introspection may cost. GraphiQL's costs 7,700.
+const MaxIntrospection = 20_000
+
 // IntrospectionComplexity returns what the introspection in an operation's selection costs, which gqlgen's complexity
-// leaves out: one for each field that the response has. The document has to be valid.
+// leaves out: about one for each field that the response has. The document has to be valid.
 func IntrospectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int {
 	cost := 0
 	for _, selected := range selection {
 		switch s := selected.(type) {
 		case *ast.Field:
-			if s.Name == "__schema" || s.Name == "__type" {
-				cost += lengthsOf(schema).cost(s.SelectionSet)
+			switch s.Name {
+			case "__schema":
+				cost += lengthsOf(schema).mean.cost(s.SelectionSet)
+			case "__type":
+				cost += lengthsOf(schema).most.cost(s.SelectionSet)
 			}
 		case *ast.InlineFragment:
 			cost += IntrospectionComplexity(schema, s.SelectionSet)
@@ -25,53 +31,63 @@ func IntrospectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int
 	return cost
 }
 
-// lengths are those of the lists in an introspection, by type and field: the mean of all types. As an operation asks all
-// of them alike, that comes to the right sum.
+// lengths are those of the lists in an introspection, by type and field.
 type lengths map[string]int
+
+// listLengths are lengths for all types, of which an operation asks alike, so that means come to the right sum, and for
+// one of them.
+type listLengths struct{ mean, most lengths }
 
 // knownLengths are those of schemas, of which a process has few.
 var knownLengths sync.Map // of *ast.Schema
 
-func lengthsOf(schema *ast.Schema) lengths {
+func lengthsOf(schema *ast.Schema) listLengths {
 	if known, ok := knownLengths.Load(schema); ok {
-		return known.(lengths)
+		return known.(listLengths)
 	}
-	fields, arguments, values, inputs := 0, 0, 0, 0
+	var fields, arguments, values, inputs, directiveArguments, locations count
 	for _, t := range schema.Types {
 		if t.Kind == ast.InputObject {
-			inputs += len(t.Fields)
+			inputs.add(len(t.Fields))
 			continue
 		}
-		fields += len(t.Fields)
-		values += len(t.EnumValues)
+		fields.add(len(t.Fields))
+		values.add(len(t.EnumValues))
 		for _, field := range t.Fields {
-			arguments += len(field.Arguments)
+			arguments.add(len(field.Arguments))
 		}
 	}
-	directiveArguments, locations := 0, 0
 	for _, d := range schema.Directives {
-		directiveArguments += len(d.Arguments)
-		locations += len(d.Locations)
+		directiveArguments.add(len(d.Arguments))
+		locations.add(len(d.Locations))
 	}
 	types, directives := len(schema.Types), len(schema.Directives)
-	l := lengths{
-		"__Schema.types":        types,
-		"__Schema.directives":   directives,
-		"__Type.fields":         mean(fields, types),
-		"__Type.enumValues":     mean(values, types),
-		"__Type.inputFields":    mean(inputs, types),
-		"__Type.interfaces":     1,
-		"__Type.possibleTypes":  1,
-		"__Field.args":          mean(arguments, fields),
-		"__Directive.args":      mean(directiveArguments, directives),
-		"__Directive.locations": mean(locations, directives),
+	l := listLengths{
+		mean: lengths{
+			"__Schema.types": types, "__Schema.directives": directives,
+			"__Type.fields": fields.mean(types), "__Type.enumValues": values.mean(types), "__Type.inputFields": inputs.mean(types),
+			"__Field.args": arguments.mean(fields.sum), "__Directive.args": directiveArguments.mean(directives),
+			"__Directive.locations": locations.mean(directives),
+		},
+		most: lengths{
+			"__Type.fields": fields.most, "__Type.enumValues": values.most, "__Type.inputFields": inputs.most,
+			"__Field.args": arguments.most,
+		},
 	}
 	knownLengths.Store(schema, l)
 	return l
 }
 
+// count is what is known of the lengths of some lists.
+type count struct{ sum, most int }
+
+func (c *count) add(length int) {
+	c.sum += length
+	c.most = max(c.most, length)
+}
+
 // mean is rounded up.
-func mean(sum, n int) int { return (sum + n - 1) / max(n, 1) }
+func (c *count) mean(lists int) int { return (c.sum + lists - 1) / max(lists, 1) }
 
 func (l lengths) cost(selection ast.SelectionSet) int {
 	cost := 0
