@@ -83,7 +83,7 @@ func regex(ctx context.Context, a *attacker, client int) {
 		if kind := a.initialize(conn); kind != "" {
 			return kind
 		}
-		for ctx.Err() == nil {
+		for !over(ctx) {
 			kind := exchange(conn, message)
 			if kind != "BAD_INPUT" {
 				return kind
@@ -111,7 +111,7 @@ func logFlood(ctx context.Context, a *attacker, _ int) {
 		if kind := a.initialize(conn); kind != "" {
 			return kind
 		}
-		for ctx.Err() == nil {
+		for !over(ctx) {
 			for _, message := range messages {
 				if err := conn.WriteMessage(websocket.TextMessage, message); err != nil {
 					return broken(err)
