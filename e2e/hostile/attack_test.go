@@ -271,8 +271,10 @@ func broken(err error) string {
 		return reset
 	case errors.As(err, &network) && network.Timeout():
 		return timeout
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &closing),
-		strings.Contains(err.Error(), "server closed idle connection"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.As(err, &closing):
+		return closed
+	// net/http has no error to compare with for a connection that the server closed before a request went out.
+	case strings.Contains(err.Error(), "server closed idle connection"), strings.Contains(err.Error(), "readLoopPeekFailLocked"):
 		return closed
 	}
 	return err.Error()

@@ -79,7 +79,9 @@ type poller struct {
 
 	mu        sync.Mutex
 	latencies [stages][]time.Duration
-	errs      []error
+	// largest is the length of the longest answer: lists grow with the pulls that others queue.
+	largest [stages]int
+	errs    []error
 }
 
 func (p *poller) run(ctx context.Context, client *http.Client, url string, now *atomic.Int32) {
@@ -87,13 +89,14 @@ func (p *poller) run(ctx context.Context, client *http.Client, url string, now *
 	defer tick.Stop()
 	for {
 		at, began := now.Load(), time.Now()
-		err := ask(ctx, client, url)
+		length, err := ask(ctx, client, url)
 		took := time.Since(began)
 		if ctx.Err() != nil {
 			return
 		}
 		p.mu.Lock()
 		p.latencies[at] = append(p.latencies[at], took)
+		p.largest[at] = max(p.largest[at], length)
 		if err != nil {
 			p.errs = append(p.errs, err)
 		}
@@ -106,26 +109,26 @@ func (p *poller) run(ctx context.Context, client *http.Client, url string, now *
 	}
 }
 
-// ask sends the query and returns what is wrong with the answer.
-func ask(ctx context.Context, client *http.Client, url string) error {
+// ask sends the query and returns the length of the answer and what is wrong with it.
+func ask(ctx context.Context, client *http.Client, url string) (length int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(goodQuery))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if response.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors"`)) || !bytes.Contains(body, []byte(`"activePulls"`)) {
-		return fmt.Errorf("%s: %.300s", response.Status, body)
+		return len(body), fmt.Errorf("%s: %.300s", response.Status, body)
 	}
-	return nil
+	return len(body), nil
 }
 
 // latency returns how long the given share of the answers took at most, and how many there were.

@@ -30,10 +30,11 @@ func (m *measurement) table() string {
 	for _, a := range m.attacks {
 		row("%s\t%d\t%s\t%s", a.load.name, a.clients, some(a.result.Held), a.answers())
 	}
-	row("\nWELL-BEHAVED CLIENT\tQUIET p50\tp99\tLOADED p50\tp99\tRATIO OF p99\tANSWERS\tERRORS\tCONNECTIONS")
+	row("\nWELL-BEHAVED CLIENT\tQUIET p50\tp99\tLOADED p50\tp99\tRATIO OF p99\tLARGEST ANSWER\tANSWERS\tERRORS\tCONNECTIONS")
 	for _, client := range []*poller{&m.clients.kept, &m.clients.fresh} {
-		row("%s\t%s\t%s\t%s\t%s\t%.1f\t%d\t%d\t%d", client.name, client.milliseconds(quiet, 0.5), client.milliseconds(quiet, 0.99),
-			client.milliseconds(loaded, 0.5), client.milliseconds(loaded, 0.99), client.ratio(), client.answers(), len(client.errs), client.connections.Load())
+		row("%s\t%s\t%s\t%s\t%s\t%.1f\t%d to %d KiB\t%d\t%d\t%d", client.name, client.milliseconds(quiet, 0.5), client.milliseconds(quiet, 0.99),
+			client.milliseconds(loaded, 0.5), client.milliseconds(loaded, 0.99), client.ratio(),
+			client.largest[quiet]>>10, client.largest[loaded]>>10, client.answers(), len(client.errs), client.connections.Load())
 	}
 	row("\nWELL-BEHAVED SUBSCRIBER\tQUIET\tLOADED\tAFTER")
 	u := &m.clients.updates
