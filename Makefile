@@ -1,6 +1,6 @@
 # make without a goal lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run build image test lint generate bench bench-short e2e
+.PHONY: help run build image test lint generate bench bench-short e2e hostile
 
 TOOL := go tool -modfile=tools/go.mod
 
@@ -40,3 +40,6 @@ bench-short: ## run all of bench for moments, to see that it works: the figures 
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
 	cd e2e && go test -p 1 -count=1 -timeout 45m -v ./...
+
+hostile: ## let clients do their worst to one replica for two minutes, while well-behaved ones must notice nothing
+	cd e2e && go test -count=1 -timeout 15m -v ./hostile -args -long $(ARGS)

@@ -1,0 +1,114 @@
+package hostile
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	// recovery is how long after the loads a replica may keep what they made it take.
+	recovery = 30 * time.Second
+	// spareGoroutines and spareFiles are by how many a replica may have more than before: pulls run, lists are asked for.
+	spareGoroutines, spareFiles = 25, 10
+	// logBurst and logRate bound the lines that clients can make a replica log: at once, and for each second.
+	logBurst, logRate = 100, 10
+	// ratioAllowed is how many times longer the slowest hundredth of a well-behaved client's answers may take under load.
+	ratioAllowed = 5
+)
+
+func TestWellBehavedClientsNoticeNothingOfHostileOnes(t *testing.T) {
+	s := startServer(t)
+	watching, stopWatching := context.WithCancel(t.Context())
+	var watches sync.WaitGroup
+	watches.Go(func() { s.watch(watching) })
+
+	using, stopUsing := context.WithCancel(t.Context())
+	defer stopUsing()
+	g := startGoodClients(using, t, s.address)
+	s.settled(t, pick(time.Second, 10*time.Second))
+	g.stage.Store(int32(quiet))
+	before := s.settled(t, pick(3*time.Second, 20*time.Second))
+
+	m := measurement{server: s, clients: g, before: before}
+	lines, began, used := s.logLines(t), time.Now(), s.processorsNow()
+	g.stage.Store(int32(loaded))
+	m.attacks = s.attack(t)
+	g.stage.Store(int32(after))
+	m.lasted, m.lines = time.Since(began), s.logLines(t)-lines
+	m.processors = s.processorsNow().since(used, processorTime(m.attacks))
+
+	ended := time.Now()
+	recovering, stop := context.WithTimeout(t.Context(), recovery)
+	defer stop()
+	recovered := s.poll(recovering, func() bool {
+		goroutines, err := s.goroutines(recovering)
+		m.after = usage{goroutines, s.files()}
+		return err == nil && goroutines <= before.goroutines+spareGoroutines && m.after.files <= before.files+spareFiles
+	})
+	m.recovery = time.Since(ended)
+	stopUsing()
+	g.done.Wait()
+	stopWatching()
+	watches.Wait()
+
+	t.Log("\n" + m.table())
+	s.check(t, m.lasted)
+	if !recovered {
+		t.Errorf("%s after the loads the server has %d goroutines and %d files; before them it had %d and %d",
+			tenths(m.recovery), m.after.goroutines, m.after.files, before.goroutines, before.files)
+	}
+	for _, a := range m.attacks {
+		a.check(t)
+	}
+	if allowed := logBurst + int(logRate*m.lasted.Seconds()); m.lines > allowed {
+		t.Errorf("the server logged %d lines in %s of loads; at most %d are a few a second", m.lines, tenths(m.lasted), allowed)
+	}
+	g.updates.check(t)
+	for _, client := range []*poller{&g.kept, &g.fresh} {
+		client.check(t)
+		if ratio := client.ratio(); *long && ratio > ratioAllowed {
+			t.Errorf("the p99 of the well-behaved client with %s is %.1f times the quiet one; it may be %d times, where other programs do not take much of the processors: %s",
+				client.name, ratio, ratioAllowed, m.processors)
+		}
+	}
+}
+
+// usage is what a replica has at a moment.
+type usage struct{ goroutines, files int }
+
+// settled watches the server for a time without loads and returns the most that it has then.
+func (s *server) settled(t *testing.T, duration time.Duration) usage {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), duration)
+	defer cancel()
+	var most usage
+	for wait(ctx, 500*time.Millisecond) {
+		goroutines, err := s.goroutines(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = usage{max(most.goroutines, goroutines), max(most.files, s.files())}
+	}
+	return most
+}
+
+// check fails the test if the server has ended or had too much memory. One that has ended fails it at once: all the rest
+// follows from that.
+func (s *server) check(t *testing.T, lasted time.Duration) {
+	t.Helper()
+	if rss := s.most.rss.Load(); rss > memoryAllowed {
+		t.Errorf("the server had %d MiB of resident memory; it may have %d", rss>>20, memoryAllowed>>20)
+	}
+	if s.cgroup != nil {
+		if killed := s.cgroup.read(s.cgroup.files.killed); killed > 0 {
+			t.Error("the kernel has killed the server: it was out of memory")
+		}
+	}
+	select {
+	case <-s.exited:
+		t.Fatalf("the server ended after %s of loads: %v", tenths(lasted), s.err)
+	default:
+	}
+}
