@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"pullwatch/turns"
 )
 
 // Stream is a running stream of logs. Next must not be called by two goroutines at once.
@@ -16,6 +18,8 @@ type Stream struct {
 	logger  *slog.Logger
 	metrics *Metrics
 	queue   *queue
+	// matching are the turns in which lines are matched.
+	matching *turns.Turns
 
 	// ctx is that of the followers. The watch has one below it, which stopWatch ends when the stream is complete.
 	ctx       context.Context
@@ -42,6 +46,7 @@ func newStream(ctx context.Context, plan *plan, s *Streamer) *Stream {
 		logger:    s.Log.With("namespace", plan.target.Namespace),
 		metrics:   s.Metrics,
 		queue:     newQueue(s.Metrics),
+		matching:  s.matching,
 		ctx:       ctx,
 		cancel:    cancel,
 		stopWatch: stopWatch,

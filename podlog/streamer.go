@@ -3,8 +3,10 @@ package podlog
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -23,6 +25,8 @@ type Options struct {
 // Streamer starts streams of logs.
 type Streamer struct {
 	Options
+	// matching are the turns in which expressions are compiled, and lines are matched with them.
+	matching *turns.Turns
 
 	mu   sync.Mutex
 	open int
@@ -31,13 +35,15 @@ type Streamer struct {
 }
 
 // New returns a Streamer. All of o but MaxStreams and MaxCallerStreams must be set.
-func New(o Options) *Streamer { return &Streamer{Options: o, callers: map[string]int{}} }
+func New(o Options) *Streamer {
+	return &Streamer{Options: o, matching: turns.New(max(1, runtime.GOMAXPROCS(0)/2)), callers: map[string]int{}}
+}
 
 // Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
 // (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does;
 // the caller calls Close in any case.
 func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
-	plan, err := newPlan(in)
+	plan, err := s.plan(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +61,18 @@ func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
 	default:
 		return nil, st.failure()
 	}
+}
+
+// plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
+func (s *Streamer) plan(ctx context.Context, in Input) (*plan, error) {
+	if in.Include != nil || in.Exclude != nil {
+		end, err := s.matching.Take(ctx, in.Caller)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
+	return newPlan(in)
 }
 
 // admit counts a stream, or returns why there may not be another. The caller's own limit comes first, as that one is in
