@@ -47,6 +47,7 @@ func chaos(t *testing.T, seed uint64) {
 			w.step()
 		}
 		w.end()
+		w.comeBack()
 	}()
 
 	in := Input{Namespace: "default", Job: ptr("copy"), Follow: true}
@@ -79,6 +80,9 @@ func chaos(t *testing.T, seed uint64) {
 	}
 }
 
+// patience is longer than any stream lasts.
+const patience = time.Hour
+
 // readSome reads a new stream until it ends or the reader leaves, and appends to seen.
 func readSome(t *testing.T, w *world, in Input, random *rand.Rand, slow, leaves bool, seen *[]reading) (ended bool, _ error) {
 	st, err := newTestStreamer(w).Stream(t.Context(), in)
@@ -86,8 +90,10 @@ func readSome(t *testing.T, w *world, in Input, random *rand.Rand, slow, leaves 
 		return false, err
 	}
 	defer st.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for {
-		batch, err := st.Next(t.Context())
+		batch, err := st.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
