@@ -303,4 +303,6 @@ func (l *clusterLog) Close() error {
 	return nil
 }
 
-func newTestSource(c podlog.Source) *Source { return New(c, NewMetrics(prometheus.NewRegistry())) }
+func newTestSource(c podlog.Source) *Source {
+	return New(c, NewMetrics(prometheus.NewRegistry()), nil, MaxMemory)
+}
