@@ -185,7 +185,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), nil, logshare.MaxMemory),
 		Metrics:    podlog.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
-		Log: log,
+		Budget: nil, Log: log,
 	})
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{

@@ -74,6 +74,8 @@ type worldLine struct {
 	raw   []byte
 }
 
+const maxPods, maxPodContainers = 6, 2
+
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
 	w.lag = time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond
@@ -94,7 +96,7 @@ func (w *world) wake() {
 
 func (w *world) addPod() {
 	p := &worldPod{name: fmt.Sprintf("pod-%d", len(w.pods))}
-	for i := range 1 + w.random.IntN(2) {
+	for i := range 1 + w.random.IntN(maxPodContainers) {
 		p.containers = append(p.containers, &worldContainer{pod: p, name: fmt.Sprintf("c%d", i),
 			random: rand.New(rand.NewPCG(w.seed, uint64(1000+10*len(w.pods)+i)))})
 	}
@@ -193,7 +195,7 @@ func (w *world) step() {
 		w.outage = w.away
 	case n < 11:
 		w.generation++
-	case n < 14 && len(w.pods) < 6:
+	case n < 14 && len(w.pods) < maxPods:
 		w.addPod()
 	case p.deleted || p.finished:
 	case n < 15 && p != w.pods[0]:
