@@ -111,6 +111,9 @@ func FuzzExpression(f *testing.F) {
 		if n := len(program.Inst); n > e.size || n > maxProgram {
 			t.Errorf("%q: %d instructions, taken for %d", text, n, e.size)
 		}
+		if len(text) > 100 {
+			return // what it becomes without unanchored may be too much
+		}
 		if got, want := e.MatchString("a line of 3 words"), regexp.MustCompile(text).MatchString("a line of 3 words"); got != want {
 			t.Errorf("%q matches: %v, want %v", text, got, want)
 		}

@@ -14,10 +14,10 @@ const (
 	// freeSteps are done without a turn between two reads of a log, as they take no longer than reading it does. So nobody
 	// with a simple expression waits for those with large ones.
 	freeSteps = 8 << 10
-	// turnSteps are done in one turn, in up to 8 ms.
+	// turnSteps are done in one turn, in up to 8 ms, unless a line takes more.
 	turnSteps = 1 << 20
-	// longSteps are what a line is matched with as a whole. One that takes more is given to its program piece by piece,
-	// which then cannot skip to where a match may begin.
+	// longSteps are what a line is matched with as a whole, in up to 33 ms. One that takes more is given to its program
+	// piece by piece, which then cannot skip to where a match may begin.
 	longSteps = 4 << 20
 )
 
@@ -43,7 +43,7 @@ func (p *plan) newMatcher(t *turns.Turns) *matcher {
 }
 
 // passes reports whether include and exclude let a message through. It waits for a turn when it takes one. Its error is
-// ctx's, and comes within a turn after ctx has ended.
+// ctx's, and comes within longSteps after ctx has ended.
 func (m *matcher) passes(ctx context.Context, message []byte) (bool, error) {
 	if m == nil {
 		return true, nil
