@@ -199,10 +199,10 @@ func serve(ctx context.Context, s *serveSettings) error {
 	})
 
 	logs := podlog.New(podlog.Options{
-		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics)),
+		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), nil, logshare.MaxMemory),
 		Metrics:    podlog.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
-		Log: log,
+		Budget: nil, Log: log,
 	})
 	failures := resolvers.NewErrors(log, metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})

@@ -63,7 +63,7 @@ func (logSource) OpenLog(_ context.Context, req podlog.LogRequest) (io.ReadClose
 // streamer returns what streams logs from a logSource as the program does from Kubernetes.
 func streamer(metrics prometheus.Registerer) *podlog.Streamer {
 	return podlog.New(podlog.Options{
-		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics)), Metrics: podlog.NewMetrics(metrics), Log: slog.Default(),
+		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics), nil, logshare.MaxMemory), Metrics: podlog.NewMetrics(metrics), Log: slog.Default(),
 	})
 }
 

@@ -12,7 +12,7 @@ const keepEnded = 2 * time.Second
 // out must not get the same. keep returns an upstream that nobody uses any more; the caller, who holds mu, closes it
 // when it has let go of that.
 func (r *run) keep(u *upstream) (unused *upstream) {
-	if _, ok := u.lastTimed(); !ok || !u.used() || !r.source.budget.spare() {
+	if _, ok := u.lastTimed(); !ok || !u.used() || !r.source.memory.spare() {
 		return nil
 	}
 	kept := u

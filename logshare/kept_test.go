@@ -22,8 +22,8 @@ func wantNothingKept(t *testing.T, s *Source) {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if upstreams := maxUpstreams - s.budget.upstreams; len(s.runs) > 0 || upstreams != 0 {
-		t.Errorf("%d runs and the memory of %d upstreams are kept", len(s.runs), upstreams)
+	if used := s.memory.used; len(s.runs) > 0 || used != 0 {
+		t.Errorf("%d runs and %d bytes are kept", len(s.runs), used)
 	}
 }
 
@@ -227,14 +227,15 @@ func TestNothingIsKeptWithoutRoom(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 3, time.Second)...)
 		s := newTestSource(c)
-		for i := range maxUpstreams/2 + 1 {
+		const upstreams = MaxMemory/minRing/2 + 1
+		for i := range upstreams {
 			req := request()
 			req.Run = fmt.Sprint("run ", i)
 			openLog(t, s, req)
 		}
 		confirm(t, s, ended())
-		if upstreams := maxUpstreams - s.budget.upstreams; upstreams != maxUpstreams/2+1 {
-			t.Errorf("%d upstreams have memory", upstreams)
+		if used := s.memory.used; used != upstreams*minRing {
+			t.Errorf("%d bytes are used, want those of %d upstreams", used, upstreams)
 		}
 	})
 }

@@ -28,6 +28,7 @@ import (
 	"sync"
 	"time"
 
+	"pullwatch/budget"
 	"pullwatch/podlog"
 )
 
@@ -37,7 +38,7 @@ import (
 type Source struct {
 	source  podlog.Source
 	metrics *Metrics
-	budget  *budget
+	memory  memory
 
 	mu      sync.Mutex
 	watches map[podlog.Target]*watch
@@ -46,12 +47,13 @@ type Source struct {
 
 var _ podlog.Source = (*Source)(nil)
 
-// New returns a Source that asks source.
-func New(source podlog.Source, metrics *Metrics) *Source {
+// New returns a Source that asks source. What it keeps takes up to maxMemory bytes, of which MaxMemory are enough, from
+// b, of no client's share; a nil b has room for all. Who finds no memory left has a request for itself.
+func New(source podlog.Source, metrics *Metrics, b *budget.Budget, maxMemory int) *Source {
 	return &Source{
 		source:  source,
 		metrics: metrics,
-		budget:  newBudget(),
+		memory:  memory{account: b.Open("", 0), max: maxMemory},
 		watches: map[podlog.Target]*watch{},
 		runs:    map[runKey]*run{},
 	}

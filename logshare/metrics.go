@@ -33,7 +33,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return &Metrics{
 		watches:      gauge("watches", "Watches for the pods whose logs are streamed that are open."),
 		readers:      gauge("readers", "Readers of logs that can be shared."),
-		ringBytes:    gauge("ring_bytes", "Bytes that are kept of shared logs."),
+		ringBytes:    gauge("ring_bytes", "Bytes that are kept of shared logs, the index of their lines included."),
 		shared:       upstreams.WithLabelValues("shared"),
 		private:      upstreams.WithLabelValues("private"),
 		watchesSaved: saved.WithLabelValues("watch"),

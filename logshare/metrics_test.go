@@ -21,7 +21,7 @@ func TestMetrics(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		c := newCluster()
 		c.write(lines(0, 100, time.Second)...)
-		s := New(c, NewMetrics(registry))
+		s := New(c, NewMetrics(registry), nil, MaxMemory)
 		ctx, cancel := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
 		for range 3 {
@@ -30,7 +30,7 @@ func TestMetrics(t *testing.T) {
 		logs := []io.ReadCloser{openLog(t, s, tailed(10)), openLog(t, s, tailed(10)), openLog(t, s, request())}
 		synctest.Wait()
 		want := map[string]float64{
-			"watches": 1, "upstreams shared": 1, "upstreams private": 1, "readers": 3, "ring_bytes": 2 * blockSize,
+			"watches": 1, "upstreams shared": 1, "upstreams private": 1, "readers": 3, "ring_bytes": float64(2 * (blockSize + lineStep*lineSize)),
 			"overruns_total": 0, "requests_saved_total watch": 2, "requests_saved_total log": 1,
 		}
 		if got := gather(t, registry); !maps.Equal(got, want) {

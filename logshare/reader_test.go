@@ -214,7 +214,8 @@ func TestTooManyUpstreams(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 1, 0)...)
 		s := newTestSource(c)
-		for i := range maxUpstreams {
+		const upstreams = MaxMemory / minRing
+		for i := range upstreams {
 			req := request()
 			req.Run = fmt.Sprint(i)
 			openLog(t, s, req)
@@ -223,10 +224,10 @@ func TestTooManyUpstreams(t *testing.T) {
 		req.Run = "one more"
 		wantBytes(t, openLog(t, s, req), c.truth(req, 0))
 		openLog(t, s, req)
-		wantRequests(t, c, maxUpstreams+2, maxUpstreams+2)
+		wantRequests(t, c, upstreams+2, upstreams+2)
 		req.Run = "0"
 		openLog(t, s, req)
-		wantRequests(t, c, maxUpstreams+2, maxUpstreams+2)
+		wantRequests(t, c, upstreams+2, upstreams+2)
 	})
 }
 

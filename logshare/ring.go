@@ -6,12 +6,18 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxLines bounds the index of a ring, whose lines may be short.
-const maxLines = 32 << 10
+const (
+	lineSize = int(unsafe.Sizeof(line{}))
+	// lineStep is by how many lines an index grows at the least.
+	lineStep = 512
+	// blockLines is how many of the shortest lines, which are timestamps alone, begin in a block.
+	blockLines = blockSize/len("2000-01-01T00:00:00Z \n") + 1
+)
 
 // Timestamps of no line: noTime is before, anyTime after all of them.
 const (
@@ -25,47 +31,63 @@ type ring struct {
 	// blocks have blockSize bytes each; the first one begins at start, and head is where the last one is filled to.
 	blocks      [][]byte
 	start, head int64
-	// lines are those that begin within the ring.
-	lines []line
+	// lines are those that begin within the ring. They are a part of index, which has no memory beside it.
+	lines, index []line
 	// count is the number of lines since the upstream's beginning.
 	count int
-	// granted is how many blocks the budget has granted.
+	// granted is how many bytes the ring may have.
 	granted int
 	// before is the latest timestamp that a line before the ring may have: noTime when there is no line before it,
 	// anyTime when that is not known.
 	before int64
 	scan   scanner
-	// bytes counts those of the blocks of all rings.
-	bytes prometheus.Gauge
+	// bytes counts those of all rings, and counted those of this one in it.
+	bytes   prometheus.Gauge
+	counted int
 }
 
 func newRing(before int64, bytes prometheus.Gauge) ring {
-	return ring{granted: minBlocks, before: before, scan: newScanner(), bytes: bytes}
+	return ring{granted: minRing, before: before, scan: newScanner(), bytes: bytes}
 }
 
-// mustEvict reports whether the oldest block must go before more can come in. mayGrow is asked for each block beyond
-// minBlocks.
+// mustEvict reports whether the oldest block must go before more can come in. mayGrow is asked for each blockSize beyond
+// minRing. A ring has more than it was granted only while its lines are shorter than timestamps, which a cluster does not
+// send.
 func (r *ring) mustEvict(mayGrow func() bool) bool {
-	switch {
-	case r.free() > 0:
+	if r.free() > 0 || len(r.blocks) < minBlocks {
 		return false
-	case len(r.lines) > maxLines && len(r.blocks) >= minBlocks:
-		return true
-	case len(r.blocks) < r.granted:
-		return false
-	case r.granted < maxBlocks && mayGrow():
-		r.granted++
-		return false
-	default:
-		return true
 	}
+	index := max(cap(r.index), indexSize(len(r.lines)+blockLines))
+	for (len(r.blocks)+1)*blockSize+index*lineSize > r.granted {
+		if r.granted+blockSize > maxRing || !mayGrow() {
+			return true
+		}
+		r.granted += blockSize
+	}
+	return false
+}
+
+// size is how many bytes the ring has.
+func (r *ring) size() int { return len(r.blocks)*blockSize + cap(r.index)*lineSize }
+
+// recount brings the gauge in line with size.
+func (r *ring) recount() {
+	size := r.size()
+	r.bytes.Add(float64(size - r.counted))
+	r.counted = size
+}
+
+// discard lets go of all that the ring holds. It is not used any more.
+func (r *ring) discard() {
+	r.blocks, r.lines, r.index = nil, nil, nil
+	r.recount()
 }
 
 // space returns where to put what comes next. While it is being filled, the ring may be read.
 func (r *ring) space() []byte {
 	if r.free() == 0 {
 		r.blocks = append(r.blocks, make([]byte, blockSize))
-		r.bytes.Add(blockSize)
+		r.recount()
 	}
 	return r.blocks[len(r.blocks)-1][blockSize-r.free():]
 }
@@ -73,11 +95,11 @@ func (r *ring) space() []byte {
 // free is how many bytes of the last block are not filled.
 func (r *ring) free() int64 { return r.start + int64(len(r.blocks))*blockSize - r.head }
 
-// evict drops the oldest block.
+// evict drops the oldest block. It is not used again, as readers may still copy from it.
 func (r *ring) evict() {
-	r.blocks = r.blocks[1:]
+	r.blocks = slices.Delete(r.blocks, 0, 1)
 	r.start += blockSize
-	r.bytes.Sub(blockSize)
+	r.recount()
 	gone := r.lineAt(r.start)
 	for _, l := range r.lines[:gone] {
 		if l.time == noTime {
@@ -90,8 +112,9 @@ func (r *ring) evict() {
 
 // add takes in n bytes that have been put into space.
 func (r *ring) add(n int) {
-	known := len(r.lines)
-	r.lines = r.scan.scan(r.piece(r.head, r.head+int64(n)), r.lines)
+	known, piece := len(r.lines), r.piece(r.head, r.head+int64(n))
+	r.reserve(1 + bytes.Count(piece, []byte("\n")))
+	r.lines = r.scan.scan(piece, r.lines)
 	r.head += int64(n)
 	r.count += len(r.lines) - known
 	if r.before == anyTime && known == 0 && r.start == 0 && len(r.lines) > 0 && r.lines[0].time != noTime {
@@ -99,8 +122,28 @@ func (r *ring) add(n int) {
 	}
 }
 
+// indexSize is how many lines an index for n of them has room for: a quarter more, so that it seldom has to be moved.
+func indexSize(n int) int { return (n+n/4)/lineStep*lineStep + lineStep }
+
+// reserve makes room for n more lines, by a move within the index if there is much of it that is not used, or else by
+// another index, so that no memory is taken uncounted.
+func (r *ring) reserve(n int) {
+	n += len(r.lines)
+	if n <= cap(r.lines) {
+		return
+	}
+	if size := indexSize(n); size > cap(r.index) || size < cap(r.index)/4 {
+		r.index = make([]line, 0, size)
+	}
+	r.lines = append(r.index, r.lines...)
+	r.recount()
+}
+
 // finish is called at the end of the upstream.
-func (r *ring) finish() { r.lines = r.scan.finish(r.lines) }
+func (r *ring) finish() {
+	r.reserve(1)
+	r.lines = r.scan.finish(r.lines)
+}
 
 // whole is where the last line ends that has come in full.
 func (r *ring) whole() int64 { return r.scan.lineStart }

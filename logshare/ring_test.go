@@ -2,10 +2,14 @@ package logshare
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // TestLinesWithoutTimestamps checks that nobody who asks for all of a log gets only what the ring has left of it, and
@@ -26,11 +30,71 @@ func TestLinesWithoutTimestamps(t *testing.T) {
 			wantBytes(t, openLog(t, s, request()), c.truth(request(), 0))
 			for _, run := range s.runs {
 				for _, u := range run.upstreams {
-					if len(u.blocks) > maxBlocks || len(u.lines) > maxLines+minBlocks*blockSize {
+					if len(u.blocks) > maxRing/blockSize || len(u.blocks) > minBlocks && u.size() > u.granted {
 						t.Errorf("%d blocks and %d lines are kept", len(u.blocks), len(u.lines))
 					}
 				}
 			}
 		})
+	}
+}
+
+// TestRingsTakeNoMoreThanTheyWereGranted checks, for lines of any length, that a ring has what it was granted and no more,
+// that the gauge shows it, and that nothing keeps what was evicted.
+func TestRingsTakeNoMoreThanTheyWereGranted(t *testing.T) {
+	for _, length := range []int{0, 10, 100, 1000, 30_000} {
+		for _, grants := range []int{0, 5, 100} {
+			t.Run(fmt.Sprintf("%d bytes, %d grants", length, grants), func(t *testing.T) {
+				random := rand.New(rand.NewPCG(uint64(length), uint64(grants)))
+				gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "bytes"})
+				r := newRing(noTime, gauge)
+				left := grants
+				mayGrow := func() bool { left--; return left >= 0 }
+				var text []byte
+				at := 0
+				for range 500 {
+					for r.mustEvict(mayGrow) {
+						r.evict()
+					}
+					space := r.space()
+					for len(text) < len(space) {
+						at++
+						text = append(time.Unix(int64(at), 0).UTC().AppendFormat(text, time.RFC3339), ' ')
+						text = append(append(text, strings.Repeat("x", random.IntN(length+1))...), '\n')
+					}
+					n := copy(space[:1+random.IntN(len(space))], text)
+					text = text[n:]
+					r.add(n)
+					checkMemory(t, &r, gauge)
+					if t.Failed() {
+						return
+					}
+				}
+				if r.granted != min(minRing+grants*blockSize, maxRing) || r.head-r.start < int64(r.granted)/3 {
+					t.Errorf("%d bytes are granted, and %d of the log kept", r.granted, r.head-r.start)
+				}
+				r.finish()
+				checkMemory(t, &r, gauge)
+				r.discard()
+				if shown := testutil.ToFloat64(gauge); shown != 0 {
+					t.Errorf("the gauge shows %v at the end", shown)
+				}
+			})
+		}
+	}
+}
+
+// checkMemory counts what a ring keeps from being freed.
+func checkMemory(t *testing.T, r *ring, gauge prometheus.Gauge) {
+	t.Helper()
+	kept := cap(r.index) * lineSize
+	for _, block := range r.blocks[:cap(r.blocks)] {
+		kept += cap(block)
+	}
+	if lines := r.lines[:cap(r.lines)]; len(lines) > 0 && &lines[len(lines)-1] != &r.index[:cap(r.index)][cap(r.index)-1] {
+		t.Error("lines are not in the index")
+	}
+	if shown := int(testutil.ToFloat64(gauge)); kept != shown || kept > r.granted {
+		t.Errorf("%d bytes are kept, of %d granted; the gauge shows %d", kept, r.granted, shown)
 	}
 }

@@ -79,7 +79,7 @@ func (r *run) read(ctx context.Context, req podlog.LogRequest) *reader {
 		r.source.metrics.logsSaved.Inc()
 		return newReader(ctx, u, b.since, position)
 	}
-	if !r.source.budget.admit() {
+	if !r.source.memory.admit() {
 		return nil
 	}
 	u := newUpstream(r, req)

@@ -35,6 +35,14 @@ func runEndedSchedule(s *schedule) {
 	if s.random.IntN(3) > 0 {
 		s.breakOff()
 	}
+	if s.random.IntN(3) == 0 {
+		// Perhaps for longer than a reader of podlog tries.
+		begin, length := time.Duration(s.random.IntN(20e9)), time.Duration(s.random.IntN(60e9))
+		s.readers.Go(func() {
+			time.Sleep(begin)
+			s.cluster.goAway(length)
+		})
+	}
 	for range 50 {
 		r := s.newReader(s.endedRequest())
 		r.piece += 10_000
@@ -166,6 +174,7 @@ func (r *scheduledReader) readUntil(isWhole func(got []byte) bool) {
 		got, err := r.open(r.req)
 		switch {
 		case !errors.Is(err, io.EOF):
+			time.Sleep(time.Second)
 		case len(want) == 0:
 			return
 		case len(got) > 0 && isWhole(got):

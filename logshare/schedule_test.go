@@ -52,7 +52,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	source := newTestSource(c)
 	if random.IntN(2) == 0 {
 		// Rings have only their smallest size.
-		source.budget.rest = 0
+		source.memory.grown = MaxMemory
 	}
 	return &schedule{
 		t:         t,

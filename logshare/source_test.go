@@ -41,7 +41,7 @@ func (r record) appendTo(sent []byte, startsLine bool) []byte {
 type cluster struct {
 	// random, if it is not nil, makes pieces of random sizes of what is sent, also empty ones.
 	random *rand.Rand
-	// refuse, if it is set, is the error that requests for the log get.
+	// refuse, if it is set, is the error that requests for the log get. It is guarded by mu while requests are made.
 	refuse error
 	// answer, if it is set, is asked how to answer a request. It may sleep.
 	answer func(podlog.LogRequest) answer
@@ -109,6 +109,22 @@ func (c *cluster) end(rest string, err error) {
 func (c *cluster) wake() {
 	close(c.changed)
 	c.changed = make(chan struct{})
+}
+
+// goAway breaks what is open and refuses requests until so much time has gone by.
+func (c *cluster) goAway(d time.Duration) {
+	err := errors.New("connection refused")
+	c.mu.Lock()
+	c.refuse = err
+	for l := range c.logs {
+		c.logs[l] = err
+	}
+	c.wake()
+	c.mu.Unlock()
+	time.Sleep(d)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse = nil
 }
 
 func (c *cluster) counts() (opened, open int) {
@@ -303,4 +319,6 @@ func (l *clusterLog) Close() error {
 	return nil
 }
 
-func newTestSource(c podlog.Source) *Source { return New(c, NewMetrics(prometheus.NewRegistry())) }
+func newTestSource(c podlog.Source) *Source {
+	return New(c, NewMetrics(prometheus.NewRegistry()), nil, MaxMemory)
+}

@@ -100,7 +100,7 @@ func (u *upstream) awaitDemand() []byte {
 	for len(u.readers) > 0 && u.head-u.fastest >= blockSize {
 		u.demand.Wait()
 	}
-	for u.mustEvict(u.run.source.budget.extend) {
+	for u.mustEvict(u.run.source.memory.extend) {
 		u.awaitOthers()
 		u.evict()
 	}
@@ -210,7 +210,9 @@ func (u *upstream) used() bool { return len(u.readers) > 0 || u.run.kept == u }
 func (u *upstream) close() {
 	u.cancel()
 	<-u.done
-	u.run.source.budget.release(u.granted)
-	u.bytes.Sub(float64(len(u.blocks) * blockSize))
+	u.run.mu.Lock()
+	u.discard()
+	u.run.mu.Unlock()
+	u.run.source.memory.release(u.granted)
 	u.run.source.leave(u.run)
 }

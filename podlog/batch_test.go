@@ -178,11 +178,14 @@ func TestLeaving(t *testing.T) {
 // BenchmarkStream measures lines of 200 bytes from a source in memory.
 func BenchmarkStream(b *testing.B) {
 	for _, containers := range []int{1, 2, 30} {
-		b.Run(fmt.Sprint("containers=", containers), func(b *testing.B) { benchmarkStream(b, containers) })
+		b.Run(fmt.Sprint("containers=", containers), func(b *testing.B) { benchmarkStream(b, containers, nil) })
+	}
+	for name, exclude := range map[string]string{"literal": "timeout", "small": `^(error|warn)\b.*timeout`} {
+		b.Run("exclude="+name, func(b *testing.B) { benchmarkStream(b, 1, &exclude) })
 	}
 }
 
-func benchmarkStream(b *testing.B, containers int) {
+func benchmarkStream(b *testing.B, containers int, exclude *string) {
 	const lines = 100_000
 	logs := make(map[string]*strings.Builder)
 	p := pod("web")
@@ -198,6 +201,8 @@ func benchmarkStream(b *testing.B, containers int) {
 	}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
+	in := podInput()
+	in.Exclude = exclude
 	total := 0
 	for b.Loop() {
 		source := newFakeSource(func(req LogRequest) (io.ReadCloser, error) {
@@ -207,7 +212,7 @@ func benchmarkStream(b *testing.B, containers int) {
 			}
 			return text(log), nil
 		}, pods(finished(p)))
-		st, err := newTestStreamer(source).Stream(b.Context(), podInput())
+		st, err := newTestStreamer(source).Stream(b.Context(), in)
 		if err != nil {
 			b.Fatal(err)
 		}

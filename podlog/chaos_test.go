@@ -47,12 +47,14 @@ func chaos(t *testing.T, seed uint64) {
 			w.step()
 		}
 		w.end()
+		w.comeBack()
 	}()
 
 	in := Input{Namespace: "default", Job: ptr("copy"), Follow: true}
 	slow := random.IntN(2) == 0
 	leaves := random.IntN(2) == 0
 	seen := []reading{{}}
+	memory := newTestBudget(int64(streamMemory + maxPods*maxPodContainers*followerMemory + random.IntN(2)*random.IntN(MaxWaiting)))
 	for {
 		last := &seen[len(seen)-1]
 		in.After = &last.cursor
@@ -60,7 +62,7 @@ func chaos(t *testing.T, seed uint64) {
 			last.first = w.firstLines()
 			last.next = maps.Clone(last.first)
 		}
-		ended, err := readSome(t, w, in, random, slow, leaves, &seen)
+		ended, err := readSome(t, w, memory, in, random, slow, leaves, &seen)
 		if err != nil {
 			t.Error(err)
 			return
@@ -77,17 +79,27 @@ func chaos(t *testing.T, seed uint64) {
 	if err := seen[len(seen)-1].checkEnd(w); err != nil {
 		t.Error(err)
 	}
+	if used := memory.used(t); used != 0 {
+		t.Errorf("%v bytes are used after the last stream has been closed", used)
+	}
 }
 
+// patience is longer than any stream lasts.
+const patience = time.Hour
+
 // readSome reads a new stream until it ends or the reader leaves, and appends to seen.
-func readSome(t *testing.T, w *world, in Input, random *rand.Rand, slow, leaves bool, seen *[]reading) (ended bool, _ error) {
-	st, err := newTestStreamer(w).Stream(t.Context(), in)
+func readSome(t *testing.T, w *world, memory *testBudget, in Input, random *rand.Rand, slow, leaves bool, seen *[]reading) (ended bool, _ error) {
+	streamer := newTestStreamer(w)
+	streamer.Budget = memory.Budget
+	st, err := streamer.Stream(t.Context(), in)
 	if err != nil {
 		return false, err
 	}
 	defer st.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for {
-		batch, err := st.Next(t.Context())
+		batch, err := st.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}

@@ -1,6 +1,7 @@
 package podlog
 
 import (
+	"context"
 	"time"
 	"unsafe"
 )
@@ -44,20 +45,20 @@ type chunkWriter struct {
 	live      bool
 }
 
-// add takes in one line, unless passes refuses its message; passes may be nil. It reports whether it has.
-func (w *chunkWriter) add(line Line, p position, raw []byte, passes func([]byte) bool) bool {
+// add takes in one line, if m lets its message through. Its error is ctx's.
+func (w *chunkWriter) add(ctx context.Context, line Line, p position, raw []byte, m *matcher) error {
 	start := len(w.messages)
 	messages, taken := appendMessage(w.messages, raw)
-	if passes != nil && !passes(messages[start:]) {
+	if ok, err := m.passes(ctx, messages[start:]); !ok {
 		w.messages = messages[:start]
-		return false
+		return err
 	}
 	w.messages = messages
 	line.TruncatedBytes += len(raw) - taken
 	w.lines = append(w.lines, line)
 	w.positions = append(w.positions, p)
 	w.ends = append(w.ends, len(messages))
-	return true
+	return nil
 }
 
 // full reports whether the chunk must be flushed before a line of n bytes is added, each of which may be invalid and

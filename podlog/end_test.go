@@ -61,7 +61,7 @@ func TestEndThatLooksLikeNone(t *testing.T) {
 			reads:     []reply{ok(broken, at(0, "a")), ok(text, at(0, "a")), ok(text, whole)},
 			tails:     []reply{ok(text, at(1, "b"))},
 			lines:     []string{"web/app: a", "web/app: b"},
-			notices:   []string{started, "WAITING web/app: its log cannot be read now; trying again", resumed, completed},
+			notices:   []string{started, waiting, resumed, completed},
 		},
 		{
 			name:      "rotated before a last line that has no end",

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"pullwatch/turns"
 )
 
 // follower streams the runs of one container, one after the other, and tells what happens to it.
@@ -14,8 +16,10 @@ type follower struct {
 	logger  *slog.Logger
 	metrics *Metrics
 	queue   *queue
-	lane    *lane
-	status  *statusBox
+	// matching are the turns in which lines are matched.
+	matching *turns.Turns
+	lane     *lane
+	status   *statusBox
 	// mark is how far the container has been read. When it names a run that is not done, that comes first.
 	mark mark
 	// tail is set for the run that there was when the stream began.

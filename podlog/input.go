@@ -19,7 +19,7 @@ type plan struct {
 	tail             *int
 	since            time.Time
 	follow, previous bool
-	include, exclude *regexp.Regexp
+	include, exclude *expression
 	// digest binds cursors to what the stream is of.
 	digest uint64
 	// after is nil when the stream begins anew.
@@ -96,11 +96,6 @@ func (p *plan) setTarget(in Input) error {
 // wants reports whether the stream takes in containers of this name.
 func (p *plan) wants(container string) bool { return p.container == "" || p.container == container }
 
-// passes reports whether include and exclude let the message through.
-func (p *plan) passes(message []byte) bool {
-	return (p.include == nil || p.include.Match(message)) && (p.exclude == nil || !p.exclude.Match(message))
-}
-
 // The forms of Kubernetes names: RFC 1123 labels and subdomains.
 var (
 	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
@@ -123,18 +118,4 @@ func checkName(field, name string) error {
 			field, name)
 	}
 	return nil
-}
-
-func compile(field string, expression *string) (*regexp.Regexp, error) {
-	if expression == nil || *expression == "" { // a form sends an empty field for none
-		return nil, nil
-	}
-	if len(*expression) > MaxExpression {
-		return nil, usererr.New(usererr.BadInput, "%s is %d bytes long; it may have %d", field, len(*expression), MaxExpression)
-	}
-	re, err := regexp.Compile(*expression)
-	if err != nil {
-		return nil, usererr.New(usererr.BadInput, "%s is not an RE2 expression: %v", field, err)
-	}
-	return re, nil
 }

@@ -10,13 +10,14 @@ import (
 func (r *roster) newMember(pod string, key sourceKey, status containerStatus, begins bool) *follower {
 	plan := r.st.plan
 	f := &follower{
-		source:  r.st.source,
-		plan:    plan,
-		logger:  r.st.logger,
-		metrics: r.st.metrics,
-		queue:   r.st.queue,
-		status:  newStatusBox(status),
-		since:   plan.since,
+		source:   r.st.source,
+		plan:     plan,
+		logger:   r.st.logger,
+		metrics:  r.st.metrics,
+		queue:    r.st.queue,
+		matching: r.st.matching,
+		status:   newStatusBox(status),
+		since:    plan.since,
 	}
 	resumed := false
 	if plan.after != nil {

@@ -10,6 +10,7 @@ func (q *queue) take(b *batchBuilder) (again time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
+	defer q.giveBack()
 	defer q.removeRetired()
 	for {
 		q.takeNotices(b, now)
@@ -88,10 +89,11 @@ func (q *queue) due(first *lane) time.Time {
 
 // crowded reports whether a line must not be held back, because others could not come in, or would be dropped.
 func (q *queue) crowded(c *chunk) bool {
+	reach := q.reach()
 	if c.live {
-		return q.size > MaxWaiting/2
+		return q.size > reach/2
 	}
-	return q.size > MaxWaiting-maxChunkBytes
+	return q.size > reach-reserve(reach)
 }
 
 // takeLines moves lines of a lane's first chunk, the first one in any case, and others up to the timestamp limit.

@@ -19,6 +19,7 @@ type Metrics struct {
 const (
 	limitCaller = "caller"
 	limitTotal  = "total"
+	limitMemory = "memory"
 )
 
 // NewMetrics returns Metrics that are registered with r.
@@ -58,7 +59,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"more), runs (a container restarted unread), unfinished (a log could not be read to its end), pods (pods went "+
 			"unread)."),
 		refused: counters("refused_total", "limit", "Streams that were refused, by the limit that they would have exceeded: "+
-			"caller (one caller's streams), total (all streams)."),
+			"caller (one caller's streams), total (all streams), memory (that of the process, or what one caller may have of it)."),
 	}
 	r.MustRegister(streams, logs, lines, bytes, dropped, delay, waits, timeouts, m.reopened, m.gaps, m.refused)
 	return m

@@ -33,7 +33,7 @@ const (
 	MaxBatchBytes = 256 << 10
 	// BatchWindow is how long a Batch waits for more after its first line or notice.
 	BatchWindow = 20 * time.Millisecond
-	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory.
+	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory. Options.Budget may allow less.
 	MaxWaiting = 1 << 20
 	// ReorderWindow is how long a line waits for earlier ones of other containers.
 	ReorderWindow = 250 * time.Millisecond

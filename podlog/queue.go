@@ -4,10 +4,12 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"pullwatch/budget"
 )
 
-// queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, in a lane for each
-// container. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
+// queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, as far as the budget
+// grants them, in a lane for each container. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
 // the oldest of them make room, and what was dropped is counted where it stood. As long as others wait, live lines wait
 // with them, because it is those, not the reader, that they are behind.
 type queue struct {
@@ -19,6 +21,11 @@ type queue struct {
 	lanes  []*lane
 	active int
 	size   int
+	// limit is what size may be now: minWaiting and what account has taken beyond it. refused is when it was last refused
+	// more.
+	account *budget.Account
+	limit   int
+	refused time.Time
 	// history counts the chunks of lines that are not live.
 	history int
 	// passedSince is since when a container's mark has moved over lines of which the reader has no cursor; zero when
@@ -27,7 +34,19 @@ type queue struct {
 	closed      bool
 }
 
-func newQueue(m *Metrics) *queue { return &queue{metrics: m, changed: make(chan struct{}, 1)} }
+// newQueue returns a queue for which account has minWaiting. It is the queue's from now on.
+func newQueue(m *Metrics, account *budget.Account) *queue {
+	return &queue{metrics: m, changed: make(chan struct{}, 1), account: account, limit: minWaiting}
+}
+
+const (
+	// minWaiting is what a queue may hold in any case, so that its stream goes on.
+	minWaiting = maxChunkBytes
+	// waitingStep is what it takes more at a time.
+	waitingStep = 128 << 10
+	// refusalPause is how long it does not ask for more when that was refused.
+	refusalPause = time.Second
+)
 
 // add adds a lane, which stays until it is retired.
 func (q *queue) add(l *lane) {
@@ -111,10 +130,53 @@ func (q *queue) tryPush(l *lane, c *chunk) bool {
 }
 
 func (q *queue) fits(l *lane, c *chunk) bool {
-	if q.size+c.size > MaxWaiting {
-		return q.size == 0
+	if !c.live && !l.empty() && l.size+c.size > q.share() {
+		return false
 	}
-	return c.live || l.empty() || l.size+c.size <= q.share()
+	return q.grow(q.size+c.size) || q.size == 0
+}
+
+// grow reports whether the queue may hold n bytes, for which it takes more memory if it can.
+func (q *queue) grow(n int) bool {
+	for n > q.limit {
+		step := min(waitingStep, q.reach()-q.limit)
+		if step <= 0 {
+			return false
+		}
+		if q.account.Take(budget.Logs, step) != nil {
+			q.refused = time.Now()
+			return false
+		}
+		q.limit += step
+	}
+	return true
+}
+
+// giveBack gives back what is not needed. What is kept is such that a queue which is filled and emptied again takes and
+// gives seldom.
+func (q *queue) giveBack() {
+	if q.limit <= minWaiting || q.size > q.limit/4 {
+		return
+	}
+	limit := max(minWaiting, 2*q.size)
+	q.account.Give(budget.Logs, q.limit-limit)
+	q.limit = limit
+}
+
+// release gives back all memory when the stream has ended. What still waits may be taken.
+func (q *queue) release() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.account.Close()
+	q.limit = minWaiting
+}
+
+// reach is up to where the limit may be raised.
+func (q *queue) reach() int {
+	if q.refused.IsZero() || time.Since(q.refused) >= refusalPause {
+		return MaxWaiting
+	}
+	return q.limit
 }
 
 // share is what a lane may hold while others are active, so that each can have something to merge. All of them together
@@ -126,11 +188,15 @@ func (q *queue) share() int {
 			sharing++
 		}
 	}
+	reach := q.reach()
 	if sharing <= 1 {
-		return MaxWaiting
+		return reach
 	}
-	return (MaxWaiting - maxChunkBytes) / sharing
+	return (reach - reserve(reach)) / sharing
 }
+
+// reserve is what of a queue of so many bytes lanes do not share.
+func reserve(reach int) int { return min(maxChunkBytes, reach/2) }
 
 // chunkLimit is how many bytes a chunk should have at most.
 func (q *queue) chunkLimit() int {
@@ -167,7 +233,7 @@ func (q *queue) cursorDue() time.Time {
 
 // dropOldest takes lines out, all of which are live, until n bytes have room.
 func (q *queue) dropOldest(n int) {
-	for q.size+n > MaxWaiting {
+	for q.size+n > q.limit {
 		var from *lane
 		at := 0
 		for _, l := range q.lanes {

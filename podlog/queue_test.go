@@ -119,7 +119,7 @@ func TestReorderWindow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := newQueue(newTestStreamer(nil).Metrics)
+				q := newQueue(newTestStreamer(nil).Metrics, nil)
 				lanes := map[string]*lane{}
 				for _, a := range test.arrivals {
 					if lanes[a.container] == nil {

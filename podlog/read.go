@@ -19,7 +19,7 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 			return err
 		}
 	}
-	retry := retry{backoff: minBackoff}
+	retry, over := retry{backoff: minBackoff}, false
 	for {
 		s, err := f.settle(ctx)
 		if err != nil || f.mark.run != newRunKey(run.ID) {
@@ -33,6 +33,11 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 		run = now
 		req := r.request(s)
 		final := !req.Follow
+		if final && !over {
+			// What failed before counts no more: the node that tells of the end may have just come back.
+			over = true
+			retry.reset()
+		}
 		before := f.mark.position
 		err = r.read(ctx, req)
 		if final && err == nil && req.Ended {
@@ -72,7 +77,7 @@ func (f *follower) readRun(ctx context.Context, run Run) error {
 		if err != nil {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.lane.pod, "container", f.lane.container, "error", err)
 			retry.failures++
-			if final && retry.failures == maxAttempts {
+			if final && retry.failures >= maxAttempts {
 				if r.complete {
 					return r.finish(ctx, run, false, true)
 				}

@@ -228,7 +228,7 @@ func TestRestartWhileTheNodeDoesNotAnswer(t *testing.T) {
 			source.snapshots <- pods(finished(pod("web", restarts(first, second, ""))))
 		}()
 		wantEvents(t, st, []string{"web/app: a", "web/app: b"}, []string{
-			started, "ENDED web/app: exit code 1 (Error)", "WAITING web/app: its log cannot be read now; trying again",
+			started, "ENDED web/app: exit code 1 (Error)", waiting,
 			started, completed,
 		})
 	})

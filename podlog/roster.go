@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"pullwatch/budget"
 	"pullwatch/usererr"
 )
 
@@ -169,8 +170,15 @@ func (r *roster) start(added []*follower) error {
 	}
 	for _, f := range added {
 		m := r.members[f.lane.key]
+		account := r.st.budget.Open(r.st.plan.caller, 0)
+		if err := account.Take(budget.Logs, r.st.plan.followerMemory()); err != nil {
+			return err
+		}
 		r.active++
-		r.st.followers.Go(func() { r.follow(f, m) })
+		r.st.followers.Go(func() {
+			defer account.Close()
+			r.follow(f, m)
+		})
 	}
 	return nil
 }

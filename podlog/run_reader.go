@@ -48,9 +48,8 @@ type runReader struct {
 	// brings the whole of it.
 	rest *restLine
 
-	writer chunkWriter
-	// passes is nil when there are no filters.
-	passes func([]byte) bool
+	writer  chunkWriter
+	matcher *matcher
 	// limit is how many bytes a chunk may have.
 	limit int
 	// liveFrom is when the log was opened, in nanoseconds since 1970: later lines are live.
@@ -64,11 +63,9 @@ type restLine struct {
 }
 
 func newRunReader(f *follower, run Run) *runReader {
-	r := &runReader{follower: f, id: run.ID, opened: !f.mark.position.isZero()}
-	if f.plan.include != nil || f.plan.exclude != nil {
-		r.passes = f.plan.passes
+	return &runReader{
+		follower: f, id: run.ID, opened: !f.mark.position.isZero(), matcher: f.plan.newMatcher(f.matching),
 	}
-	return r
 }
 
 // read opens the log once and hands over what is new in it. It returns nil when the log ended as it should.
@@ -166,6 +163,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 	search := newSearch(r.mark.position)
 	r.mark.position.cut = r.mark.position.cut || tailed && r.mark.position.isZero()
 	r.limit = r.queue.chunkLimit()
+	defer r.matcher.pause()
 	for {
 		line, dropped, err := lines.next()
 		if err != nil && len(line) == 0 {
@@ -200,7 +198,9 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			r.writer.live = live
 		}
 		r.advance(nanos, sum)
-		r.add(nanos, message, dropped)
+		if err := r.add(ctx, nanos, message, dropped); err != nil {
+			return err
+		}
 	}
 }
 
@@ -240,8 +240,8 @@ func (r *runReader) advance(nanos int64, sum uint32) {
 	r.moved = true
 }
 
-// add hands one line to the writer.
-func (r *runReader) add(nanos int64, message []byte, dropped int) {
+// add hands one line to the writer. Its error is ctx's.
+func (r *runReader) add(ctx context.Context, nanos int64, message []byte, dropped int) error {
 	if nanos == 0 {
 		nanos = r.mark.position.nanos
 	}
@@ -250,10 +250,10 @@ func (r *runReader) add(nanos int64, message []byte, dropped int) {
 	case nanos == 0:
 		timestamp = time.Now().UTC()
 	case timestamp.Before(r.since):
-		return
+		return nil
 	}
 	line := Line{Pod: r.lane.pod, Container: r.lane.container, Timestamp: timestamp, TruncatedBytes: dropped}
-	r.writer.add(line, r.mark.position, message, r.passes)
+	return r.writer.add(ctx, line, r.mark.position, message, r.matcher)
 }
 
 // addRest hands over what was left of the last line. While the run goes on it may be the beginning of a line, which
@@ -279,12 +279,15 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	if !goesOn {
 		r.advance(rest.nanos, checksum(rest.message))
 	}
-	r.add(rest.nanos, rest.message, rest.dropped)
+	if err := r.add(ctx, rest.nanos, rest.message, rest.dropped); err != nil {
+		return err
+	}
 	return r.flush(ctx)
 }
 
 // flush queues what has been collected and moves the container's mark behind all that was read.
 func (r *runReader) flush(ctx context.Context) error {
+	r.matcher.pause()
 	if len(r.writer.lines) > 0 {
 		r.limit = r.queue.chunkLimit()
 		r.moved = false

@@ -10,6 +10,7 @@ const (
 	started   = "STARTED web/app: log opened"
 	completed = "ENDED web/app: exit code 0 (Completed)"
 	resumed   = "RESUMED web/app: its log was opened again and goes on behind the last line"
+	waiting   = "WAITING web/app: its log cannot be read now; trying again"
 	// removed is what a node says when a container is no longer there.
 	removed = "unable to retrieve container logs for containerd://1\n"
 	unread  = "GAP web/app: lines may be missing: its log could not be read to the end"

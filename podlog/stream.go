@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"pullwatch/budget"
+	"pullwatch/turns"
 )
 
 // Stream is a running stream of logs. Next must not be called by two goroutines at once.
@@ -16,6 +19,10 @@ type Stream struct {
 	logger  *slog.Logger
 	metrics *Metrics
 	queue   *queue
+	// matching are the turns in which lines are matched.
+	matching *turns.Turns
+	// budget is what the memory of followers is taken from.
+	budget *budget.Budget
 
 	// ctx is that of the followers. The watch has one below it, which stopWatch ends when the stream is complete.
 	ctx       context.Context
@@ -33,7 +40,8 @@ type Stream struct {
 	begunAt time.Time
 }
 
-func newStream(ctx context.Context, plan *plan, s *Streamer) *Stream {
+// newStream starts a stream whose memory, as plan counts it, account has.
+func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Account) *Stream {
 	ctx, cancel := context.WithCancel(ctx)
 	watchCtx, stopWatch := context.WithCancel(ctx)
 	st := &Stream{
@@ -41,7 +49,9 @@ func newStream(ctx context.Context, plan *plan, s *Streamer) *Stream {
 		plan:      plan,
 		logger:    s.Log.With("namespace", plan.target.Namespace),
 		metrics:   s.Metrics,
-		queue:     newQueue(s.Metrics),
+		queue:     newQueue(s.Metrics, account),
+		budget:    s.Budget,
+		matching:  s.matching,
 		ctx:       ctx,
 		cancel:    cancel,
 		stopWatch: stopWatch,
@@ -70,11 +80,12 @@ func (st *Stream) Next(ctx context.Context) (*Batch, error) {
 	return nil, io.EOF
 }
 
-// Close ends the stream and waits until all that it has opened is closed. It may be called more than once, and while
+// Close ends the stream, waits until all that it has opened is closed, and gives back its memory. It may be called more than once, and while
 // Next waits, which then returns.
 func (st *Stream) Close() {
 	st.cancel()
 	<-st.done
+	st.queue.release()
 }
 
 // run watches until the stream is complete or fails, then waits for the followers.

@@ -3,8 +3,11 @@ package podlog
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 
+	"pullwatch/budget"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -16,6 +19,10 @@ type Options struct {
 	MaxStreams int
 	// MaxCallerStreams is how many of them may be of one Input.Caller; 0 means any number.
 	MaxCallerStreams int
+	// Budget is what the memory of streams is taken from, by Input.Caller; a nil one has room for all. A stream that finds
+	// no room is refused with UNAVAILABLE. One that is open has less waiting for its reader, down to 64 KiB, as long as there
+	// is no room for more; when it comes to follow a container for which there is none, it ends with UNAVAILABLE.
+	Budget *budget.Budget
 	// Log is told, at debug level, what callers need not know.
 	Log *slog.Logger
 }
@@ -23,6 +30,8 @@ type Options struct {
 // Streamer starts streams of logs.
 type Streamer struct {
 	Options
+	// matching are the turns in which expressions are compiled, and lines are matched with them.
+	matching *turns.Turns
 
 	mu   sync.Mutex
 	open int
@@ -30,21 +39,24 @@ type Streamer struct {
 	callers map[string]int
 }
 
-// New returns a Streamer. All of o but MaxStreams and MaxCallerStreams must be set.
-func New(o Options) *Streamer { return &Streamer{Options: o, callers: map[string]int{}} }
+// New returns a Streamer. All of o but MaxStreams, MaxCallerStreams and Budget must be set.
+func New(o Options) *Streamer {
+	return &Streamer{Options: o, matching: turns.New(max(1, runtime.GOMAXPROCS(0)/2)), callers: map[string]int{}}
+}
 
 // Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
 // (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does;
 // the caller calls Close in any case.
 func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
-	plan, err := newPlan(in)
+	plan, err := s.plan(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.admit(plan.caller); err != nil {
+	account, err := s.admit(plan)
+	if err != nil {
 		return nil, err
 	}
-	st := newStream(ctx, plan, s)
+	st := newStream(ctx, plan, s, account)
 	select {
 	case <-st.started:
 	case <-st.done:
@@ -53,34 +65,53 @@ func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
 	case <-st.started:
 		return st, nil
 	default:
+		st.Close()
 		return nil, st.failure()
 	}
 }
 
-// admit counts a stream, or returns why there may not be another. The caller's own limit comes first, as that one is in
-// the caller's hands.
-func (s *Streamer) admit(caller string) error {
+// plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
+func (s *Streamer) plan(ctx context.Context, in Input) (*plan, error) {
+	if in.Include != nil || in.Exclude != nil {
+		end, err := s.matching.Take(ctx, in.Caller)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
+	return newPlan(in)
+}
+
+// admit counts a stream and takes its memory, or returns why there may not be another. The caller's own limit comes
+// first, as that one is in the caller's hands.
+func (s *Streamer) admit(plan *plan) (*budget.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	caller := plan.caller
 	switch n := s.callers[caller]; {
 	case s.MaxCallerStreams > 0 && n >= s.MaxCallerStreams:
 		s.Metrics.refuse(limitCaller)
-		return usererr.New(usererr.LimitExceeded, "%d streams of logs are open for this caller, as many as one may have: "+
+		return nil, usererr.New(usererr.LimitExceeded, "%d streams of logs are open for this caller, as many as one may have: "+
 			"close one, or follow several pods in one stream, by job or selector", n)
 	case s.MaxStreams > 0 && s.open >= s.MaxStreams:
 		s.Metrics.refuse(limitTotal)
-		return usererr.New(usererr.LimitExceeded, "%d streams of logs are open, as many as this server allows: close "+
+		return nil, usererr.New(usererr.LimitExceeded, "%d streams of logs are open, as many as this server allows: close "+
 			"one, or try again later", s.open)
+	}
+	account := s.Budget.Open(caller, 0)
+	if err := account.Take(budget.Logs, plan.memory()); err != nil {
+		s.Metrics.refuse(limitMemory)
+		return nil, err
 	}
 	s.open++
 	if caller != "" {
 		s.callers[caller]++
 	}
 	s.Metrics.streams.Inc()
-	return nil
+	return account, nil
 }
 
-// release undoes admit when a stream has ended.
+// release undoes admit when a stream has ended, but for its memory, which it has until it is closed.
 func (s *Streamer) release(caller string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

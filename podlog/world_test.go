@@ -19,6 +19,11 @@ type world struct {
 	final  bool
 	// outage refuses requests for logs; faults breaks open ones.
 	outage, faults bool
+	// steps counts what has happened. At step leavesAt the node goes away, and is away even beyond the end; 0 stands for
+	// never. It comes back awayFor later than the end, or not at all when that is 0.
+	steps, leavesAt int
+	away            bool
+	awayFor         time.Duration
 	// generation counts how often all connections were cut.
 	generation int
 	// changed is closed and made anew with every change.
@@ -69,9 +74,16 @@ type worldLine struct {
 	raw   []byte
 }
 
+const maxPods, maxPodContainers = 6, 2
+
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
 	w.lag = time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond
+	// Of its own, so that the same happens for a seed but for this.
+	if random := rand.New(rand.NewPCG(seed, 4)); random.IntN(4) == 0 {
+		w.leavesAt = 1 + random.IntN(500)
+		w.awayFor = time.Duration(random.IntN(2)*random.IntN(120_000)) * time.Millisecond
+	}
 	w.addPod()
 	return w
 }
@@ -84,7 +96,7 @@ func (w *world) wake() {
 
 func (w *world) addPod() {
 	p := &worldPod{name: fmt.Sprintf("pod-%d", len(w.pods))}
-	for i := range 1 + w.random.IntN(2) {
+	for i := range 1 + w.random.IntN(maxPodContainers) {
 		p.containers = append(p.containers, &worldContainer{pod: p, name: fmt.Sprintf("c%d", i),
 			random: rand.New(rand.NewPCG(w.seed, uint64(1000+10*len(w.pods)+i)))})
 	}
@@ -171,15 +183,19 @@ func (w *world) step() {
 	p := w.pods[w.random.IntN(len(w.pods))]
 	c := p.containers[w.random.IntN(len(p.containers))]
 	running := c.last() != nil && c.last().running
+	if w.steps++; w.steps == w.leavesAt {
+		w.outage, w.away = true, true
+		w.generation++
+	}
 	switch n := w.random.IntN(100); {
 	case n < 2:
 		w.outage = true
 		w.generation++
 	case n < 8:
-		w.outage = false
+		w.outage = w.away
 	case n < 11:
 		w.generation++
-	case n < 14 && len(w.pods) < 6:
+	case n < 14 && len(w.pods) < maxPods:
 		w.addPod()
 	case p.deleted || p.finished:
 	case n < 15 && p != w.pods[0]:
@@ -218,11 +234,11 @@ func (w *world) step() {
 	}
 }
 
-// end lets everything come to its end.
+// end lets everything come to its end, but for a node that is away.
 func (w *world) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.outage, w.faults = false, false
+	w.outage, w.faults = w.away, false
 	for _, p := range w.pods {
 		p.finished = true
 		for _, c := range p.containers {
@@ -237,6 +253,18 @@ func (w *world) end() {
 		}
 	}
 	w.final = true
+	w.wake()
+}
+
+// comeBack lets the node come back if it ever does.
+func (w *world) comeBack() {
+	if !w.away || w.awayFor == 0 {
+		return
+	}
+	pass(w.awayFor)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outage = false
 	w.wake()
 }
 

@@ -1,0 +1,31 @@
+package podlog
+
+// What is taken of Options.Budget, besides that which waits in the queue, in bytes.
+const (
+	// streamMemory is for a stream with what its queue has in any case.
+	streamMemory = minWaiting + 16<<10
+	// followerMemory is for each container that is followed. A silent one takes 28 KiB, one with lines of 200 bytes 48, and
+	// one with the longest lines as much as this: a buffer to read into, a line, and what waits for the next chunk.
+	followerMemory = 176 << 10
+	// programMemory and machineMemory are for each instruction of an expression: once for the stream, and for each log of
+	// which a line is being matched.
+	programMemory = 256
+	machineMemory = 160
+)
+
+// memory is what the stream takes by itself.
+func (p *plan) memory() int { return streamMemory + p.instructions()*programMemory }
+
+// followerMemory is what each of its followers takes.
+func (p *plan) followerMemory() int { return followerMemory + p.instructions()*machineMemory }
+
+// instructions counts those of both expressions.
+func (p *plan) instructions() int { return p.include.instructions() + p.exclude.instructions() }
+
+// instructions is the size of e's program, 0 when there is no expression.
+func (e *expression) instructions() int {
+	if e == nil {
+		return 0
+	}
+	return e.size
+}
