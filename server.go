@@ -199,9 +199,10 @@ func serve(ctx context.Context, s *serveSettings) error {
 	})
 
 	logs := podlog.New(podlog.Options{
-		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), nil, logshare.MaxMemory),
+		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), clients, kept(memory, 8, logshare.MaxMemory)),
 		Metrics:    podlog.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
+		Budget: clients,
 		Budget: nil, Log: log,
 	})
 	failures := resolvers.NewErrors(log, metrics)
