@@ -1,9 +1,12 @@
 package graphqlhttp
 
 import (
+	"bytes"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -47,6 +50,45 @@ func FuzzParseURL(f *testing.F) {
 		want, refused := parseBody(body, nil)
 		if refused != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v; want %+v, %v", got, want, refused)
+		}
+	})
+}
+
+// FuzzParseBody checks that who sends what cannot be read is told what is wrong with it.
+func FuzzParseBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"query":"a"}`, "", " ", "[]", "[{}]", "1", "null", `{"query":1}`, `{"query":"a","query":""}`, `{"query":"a"`, "{\xff}", "{}{}",
+		`{"query":1,`, `{"variables":{"a":[1e5,"\ud800"]}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, refused := parseBody(text, nil)
+		if (p == nil) == (refused == nil) {
+			t.Fatalf("%v, %v", p, refused)
+		}
+		object := json.Valid(text) && bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))
+		if p != nil {
+			if !object {
+				t.Errorf("accepted %+v", p)
+			}
+			return
+		}
+		says := func(part string) bool { return strings.Contains(refused.message, part) }
+		switch {
+		case refused.status == http.StatusRequestEntityTooLarge:
+		case refused.status != http.StatusBadRequest || !utf8.ValidString(refused.message):
+			t.Errorf("%d %q", refused.status, refused.message)
+		case !utf8.Valid(text):
+			if !says("not UTF-8") {
+				t.Errorf("no UTF-8: %s", refused.message)
+			}
+		case !json.Valid(text):
+			if !says("not JSON") && !says("no body") {
+				t.Errorf("no JSON: %s", refused.message)
+			}
+		case object != (says("is not a string") || says("is not an object") || says("more than once")):
+			t.Errorf("an object: %t; %s", object, refused.message)
 		}
 	})
 }
