@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		"origin with a path":         {func(s *serveSettings) { s.AllowedOrigin = []string{"https://dash.example/"} }, "--allowed-origin"},
 		"origin of any subdomain":    {func(s *serveSettings) { s.AllowedOrigin = []string{"https://*.example"} }, "--allowed-origin"},
 		"origin in capitals":         {func(s *serveSettings) { s.AllowedOrigin = []string{"https://Dash.example"} }, "--allowed-origin"},
+		"origin without its port":    {func(s *serveSettings) { s.AllowedOrigin = []string{"http://localhost:"} }, "--allowed-origin"},
 		"origin with default port":   {func(s *serveSettings) { s.AllowedOrigin = []string{"https://dash.example:443"} }, "--allowed-origin"},
 		"pong before the ping":       {func(s *serveSettings) { s.PongWait = s.PingInterval }, "longer than --ping-interval=54s"},
 		"pings without a pause":      {func(s *serveSettings) { s.PingInterval = 0 }, "--ping-interval"},
@@ -61,6 +63,36 @@ func TestSettingsAreChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzIsOrigin checks that an origin is allowed only as browsers write it: another one would match no page.
+func FuzzIsOrigin(f *testing.F) {
+	for _, text := range []string{
+		"https://dash.example", "http://[::1]:3000", "http://localhost:", "http://localhost:080", "https://b\u00fccher.example", "null", "*",
+		"http://a b", "http://a@b", "http://a/", "http://a?", "http://a#", "//a", "app://x", "http://a:99999", "http://A", "http://a%41", "http://1:80",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !isOrigin(text) {
+			return
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host := u.Hostname()
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		if port := u.Port(); port != "" {
+			host += ":" + strings.TrimLeft(port, "0")
+		}
+		const written = "abcdefghijklmnopqrstuvwxyz0123456789-._:/[]+"
+		if u.Hostname() == "" || text != u.Scheme+"://"+host || strings.Trim(text, written) != "" {
+			t.Errorf("%q is accepted", text)
+		}
+	})
 }
 
 func TestFlagsComeFromTheEnvironment(t *testing.T) {
