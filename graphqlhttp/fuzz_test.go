@@ -3,12 +3,18 @@ package graphqlhttp
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pullwatch/budget"
 )
 
 // FuzzParseURL checks that the parameters of a GET request mean what they mean in the body of a POST request.
@@ -91,4 +97,58 @@ func FuzzParseBody(f *testing.F) {
 			t.Errorf("an object: %t; %s", object, refused.message)
 		}
 	})
+}
+
+// FuzzReadBody checks that a body is read as it was sent, in whatever pieces it comes, and that what it takes is counted
+// until it is given back.
+func FuzzReadBody(f *testing.F) {
+	const limit, total = 16 << 10, 1 << 30
+	f.Add([]byte("a"), uint16(1), uint16(0), true)
+	f.Add([]byte("ab"), uint16(limit/2), uint16(100), true)
+	f.Add([]byte("ab"), uint16(limit/2), uint16(4095), false)
+	f.Add([]byte("abc"), uint16(limit/2), uint16(0xFFFF), false)
+	memory := budget.New(total, prometheus.NewRegistry())
+	transport := New(Options{BodyLimit: limit})
+	f.Fuzz(func(t *testing.T, part []byte, times, size uint16, known bool) {
+		if len(part) > 2*limit/(int(times)+1) {
+			return
+		}
+		body := bytes.Repeat(part, int(times))
+		r := &http.Request{Method: http.MethodPost, Body: io.NopCloser(&pieceReader{body, int(size) + 1}), ContentLength: -1}
+		if known {
+			r.ContentLength = int64(len(body))
+		}
+		e := &exchange{transport: transport, w: httptest.NewRecorder(), r: r, memory: memory.Open("client", 0)}
+		text, refused := e.readText()
+		switch held := e.memory.Held(budget.Requests); {
+		case (refused != nil) != (len(body) > limit):
+			t.Errorf("%d bytes: %v", len(body), refused)
+		case refused != nil && refused.status != http.StatusRequestEntityTooLarge:
+			t.Errorf("%d bytes: %d", len(body), refused.status)
+		case refused == nil && !bytes.Equal(text.bytes, body):
+			t.Errorf("got %q", text.bytes)
+		case refused == nil && cap(text.bytes) > shortRequest && held != cap(text.bytes), held > 2*max(len(body), shortRequest):
+			t.Errorf("%d bytes are taken for a body of %d", held, len(body))
+		}
+		e.memory.Close()
+		if err := memory.Take("", budget.Requests, total); err != nil {
+			t.Fatalf("not all was given back: %v", err)
+		}
+		memory.Give("", budget.Requests, total)
+	})
+}
+
+// pieceReader reads at most size bytes at once.
+type pieceReader struct {
+	text []byte
+	size int
+}
+
+func (r *pieceReader) Read(p []byte) (int, error) {
+	if len(r.text) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), r.size)], r.text)
+	r.text = r.text[n:]
+	return n, nil
 }
