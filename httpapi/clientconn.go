@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pullwatch/budget"
+	"pullwatch/graphqlws"
 )
 
 const (
@@ -23,6 +24,8 @@ const (
 	headerAllowance = 8 << 10
 	headerLump      = 16 << 10
 	bytesPerLine    = 150
+	// readBuffer is how much the kernel takes of what a client sends and nobody reads. Most requests are shorter.
+	readBuffer = 32 << 10
 )
 
 // noMemoryResponse is for clients for whom there is not even the memory to read what they ask for.
@@ -178,6 +181,9 @@ func (l *clientListener) Accept() (net.Conn, error) {
 			return conn, err
 		}
 		c := &clientConn{TCPConn: socket, memory: l.memory, client: countedAddress(conn.RemoteAddr()), encrypted: l.encrypted}
+		// What the kernel holds for the connection counts for the process: in a cgroup it does.
+		graphqlws.LimitUnsent(socket)
+		_ = socket.SetReadBuffer(readBuffer) // a connection that is closed already is found out later
 		if l.memory.Take(c.client, budget.Connections, connectionMemory) == nil {
 			return c, nil
 		}
