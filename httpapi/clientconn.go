@@ -3,9 +3,9 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,8 +77,8 @@ var endOfHeader = []byte("\r\n\r\n")
 // refuseTime is how long a client may go on to send when it has been refused.
 const refuseTime = 500 * time.Millisecond
 
-// refuse tells the client that there is no memory. It reads what the client still sends: when the connection is closed
-// over that, the client loses the response.
+// refuse tells the client that there is no memory. It reads what the client still sends, as far as the kernel has taken
+// it: when the connection is closed over that, the client loses the response.
 func (c *clientConn) refuse() {
 	if c.encrypted {
 		return
@@ -87,7 +87,15 @@ func (c *clientConn) refuse() {
 	_ = c.SetDeadline(time.Now().Add(refuseTime))
 	_, _ = c.TCPConn.Write(noMemoryResponse)
 	_ = c.CloseWrite()
-	_, _ = io.Copy(io.Discard, c.TCPConn)
+	chunk := make([]byte, 4<<10)
+	for rest := readBuffer; rest > 0; {
+		n, err := c.TCPConn.Read(chunk)
+		if err != nil {
+			return
+		}
+		rest -= n
+		runtime.Gosched() // others have requests that are answered
+	}
 }
 
 // countRequests is around the handler of all requests.
