@@ -2,10 +2,8 @@ package graphqlhttp
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -73,27 +71,13 @@ func (e *exchange) refuse(refused *refusal) {
 		header.Set("Connection", "close")
 		// Otherwise net/http reads the rest before it sends the answer. HTTP/2 has no need for that.
 		_ = http.NewResponseController(e.w).EnableFullDuplex()
-		defer e.discard()
+		defer e.transport.discards.discard(e)
 	}
 	if refused.status == http.StatusServiceUnavailable || refused.status == http.StatusTooManyRequests {
 		header["Retry-After"] = retryAfter
 	}
 	e.transport.options.Observer.Refused(refused.code)
 	e.write(refused.status, NewBody(appendResponse(nil, refused.response())).plain)
-}
-
-// discardTime is how long a client may go on to send a request that has been refused.
-const discardTime = 2 * time.Second
-
-// discard reads what a client still sends when it has been refused. If the connection was closed over that, the client
-// would lose the answer.
-func (e *exchange) discard() {
-	controller := http.NewResponseController(e.w)
-	if controller.Flush() != nil || controller.SetReadDeadline(time.Now().Add(discardTime)) != nil {
-		return
-	}
-	// What comes in place of the rest does not matter.
-	_, _ = io.CopyN(io.Discard, e.r.Body, e.transport.options.BodyLimit)
 }
 
 // vary names what in a request's header the answer depends on.

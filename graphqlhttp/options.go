@@ -36,9 +36,6 @@ type Options struct {
 	// it is written. The Transport closes it. What does not fit is refused with 503. By default nothing counts.
 	Memory func(*http.Request) *budget.Account
 
-	// BeginStream, if it is set, is called for each request that becomes a stream, before anything is sent.
-	BeginStream func(*http.Request)
-
 	// Observer is told what happens, for metrics.
 	Observer Observer
 }

@@ -31,9 +31,6 @@ func (t *Transport) admit(s *stream, address string) *refusal {
 	t.addresses[address]++
 	t.serving.Add(1)
 	t.options.Observer.StreamOpened()
-	if t.options.BeginStream != nil {
-		t.options.BeginStream(s.exchange.r)
-	}
 	return nil
 }
 

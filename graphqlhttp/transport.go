@@ -15,8 +15,9 @@ import (
 
 // A Transport serves GraphQL over HTTP. It can be used by several gqlgen servers, whose streams then share its limits.
 type Transport struct {
-	options Options
-	repeats *lru.Cache[requestKey, repeat]
+	options  Options
+	repeats  *lru.Cache[requestKey, repeat]
+	discards discards
 
 	mu        sync.Mutex
 	draining  bool
@@ -31,7 +32,7 @@ var _ graphql.Transport = (*Transport)(nil)
 // New returns a Transport. It has no goroutines of its own; see [Transport.Drain] for the end of its streams.
 func New(o Options) *Transport {
 	return &Transport{
-		options: o.withDefaults(), repeats: lru.New[requestKey, repeat](maxRepeats),
+		options: o.withDefaults(), repeats: lru.New[requestKey, repeat](maxRepeats), discards: newDiscards(),
 		streams: map[*stream]struct{}{}, addresses: map[string]int{},
 	}
 }

@@ -3,14 +3,15 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"pullwatch/budget"
+	"pullwatch/graphqlws"
 )
 
 const (
@@ -23,6 +24,8 @@ const (
 	headerAllowance = 8 << 10
 	headerLump      = 16 << 10
 	bytesPerLine    = 150
+	// readBuffer is how much the kernel takes of what a client sends and nobody reads. Most requests are shorter.
+	readBuffer = 32 << 10
 )
 
 // noMemoryResponse is for clients for whom there is not even the memory to read what they ask for.
@@ -87,8 +90,8 @@ func (c *clientConn) countHeader(piece []byte) {
 // refuseTime is how long a client may go on to send when it has been refused.
 const refuseTime = 500 * time.Millisecond
 
-// refuse tells the client that there is no memory. It reads what the client still sends: when the connection is closed
-// over that, the client loses the response.
+// refuse tells the client that there is no memory. It reads what the client still sends, as far as the kernel has taken
+// it: when the connection is closed over that, the client loses the response.
 func (c *clientConn) refuse() {
 	if c.encrypted {
 		return
@@ -97,7 +100,15 @@ func (c *clientConn) refuse() {
 	_ = c.SetDeadline(time.Now().Add(refuseTime))
 	_, _ = c.TCPConn.Write(noMemoryResponse)
 	_ = c.CloseWrite()
-	_, _ = io.Copy(io.Discard, c.TCPConn)
+	chunk := make([]byte, 4<<10)
+	for rest := readBuffer; rest > 0; {
+		n, err := c.TCPConn.Read(chunk)
+		if err != nil {
+			return
+		}
+		rest -= n
+		runtime.Gosched() // others have requests that are answered
+	}
 }
 
 // countRequests is around the handler of all requests.
@@ -191,6 +202,9 @@ func (l *clientListener) Accept() (net.Conn, error) {
 			return conn, err
 		}
 		c := &clientConn{TCPConn: socket, memory: l.memory, client: countedAddress(conn.RemoteAddr()), encrypted: l.encrypted}
+		// What the kernel holds for the connection counts for the process: in a cgroup it does.
+		graphqlws.LimitUnsent(socket)
+		_ = socket.SetReadBuffer(readBuffer) // a connection that is closed already is found out later
 		if l.memory.Take(c.client, budget.Connections, connectionMemory) == nil {
 			return c, nil
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pullwatch/budget"
-	"pullwatch/graphqlws"
 	"pullwatch/resolvers"
 	"pullwatch/turns"
 )
@@ -94,13 +93,6 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
-}
-
-// limitUnsent is for streams, whose readers may stop reading. A response as a whole is sent faster without it.
-func limitUnsent(r *http.Request) {
-	if conn := clientConnOf(r); conn != nil {
-		graphqlws.LimitUnsent(conn)
-	}
 }
 
 // Serve serves on listener, which it closes, until ctx is done. Then it ends subscriptions and gives other requests

@@ -54,7 +54,11 @@ func TestRingsTakeNoMoreThanTheyWereGranted(t *testing.T) {
 				at := 0
 				for range 500 {
 					for r.mustEvict(mayGrow) {
+						room := cap(r.blocks)
 						r.evict()
+						if cap(r.blocks) < room {
+							t.Fatal("a block was evicted that cannot be freed")
+						}
 					}
 					space := r.space()
 					for len(text) < len(space) {

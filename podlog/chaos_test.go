@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pullwatch/budget"
 )
 
 var (
@@ -54,6 +56,7 @@ func chaos(t *testing.T, seed uint64) {
 	slow := random.IntN(2) == 0
 	leaves := random.IntN(2) == 0
 	seen := []reading{{}}
+	// It is enough for all containers, unless too much waits for the reader when another one comes.
 	memory := newTestBudget(int64(streamMemory + maxPods*maxPodContainers*followerMemory + random.IntN(2)*random.IntN(MaxWaiting)))
 	for {
 		last := &seen[len(seen)-1]
@@ -92,6 +95,9 @@ func readSome(t *testing.T, w *world, memory *testBudget, in Input, random *rand
 	streamer := newTestStreamer(w)
 	streamer.Budget = memory.Budget
 	st, err := streamer.Stream(t.Context(), in)
+	if errors.Is(err, budget.ErrFull) {
+		return false, nil // it comes back
+	}
 	if err != nil {
 		return false, err
 	}
@@ -102,6 +108,9 @@ func readSome(t *testing.T, w *world, memory *testBudget, in Input, random *rand
 		batch, err := st.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return true, nil
+		}
+		if errors.Is(err, budget.ErrFull) {
+			return false, nil
 		}
 		if err != nil {
 			return false, err

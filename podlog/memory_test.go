@@ -108,6 +108,7 @@ func TestHistoryWaitsForMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			pass(time.Minute)
+			synctest.Wait()
 			if st.queue.size > minWaiting+maxChunkBytes {
 				t.Errorf("%d bytes wait", st.queue.size)
 			}

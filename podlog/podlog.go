@@ -61,7 +61,8 @@ type Input struct {
 	Follow bool
 	// Previous asks for the run before the current one, which has ended: nothing is followed.
 	Previous bool
-	// Include and Exclude are RE2 expressions of at most MaxExpression bytes that a message must and must not match.
+	// Include and Exclude are RE2 expressions that a message must and must not match, of at most MaxExpression bytes and 1,000
+	// instructions, which repetitions multiply.
 	Include, Exclude *string
 	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container and
 	// Previous: the stream goes on right behind that batch. TailLines and Since then say where that one had begun.

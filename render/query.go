@@ -19,8 +19,9 @@ type question struct{ document, operation, variables string }
 type answer struct {
 	reads reads
 
-	mu   sync.Mutex
-	last *rendering
+	mu     sync.Mutex
+	last   *rendering
+	pieces *pieces // of the last response that is kept; nil if it has none
 }
 
 // rendering is the response to a question for one generation of the lists.
@@ -74,7 +75,7 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q
 	}
 	shown, known := a.rendering(g)
 	if !known {
-		response := r.render(ctx, next, q, a, shown)
+		response := r.render(ctx, next, q, a, v, shown)
 		if shown.response == nil {
 			return extended(response, extensions)
 		}
@@ -130,7 +131,7 @@ func (r *Renderer) known(q question) *graphqlhttp.Body {
 // pass executes a query for one client.
 func (r *Renderer) pass(ctx context.Context, next graphql.OperationHandler, extensions map[string]any) *graphql.Response {
 	r.options.Metrics.passed.Inc()
-	response, err := r.run(ctx, next)
+	response, err := r.run(ctx, next, 1, 1)
 	if err != nil {
 		return r.refused(ctx, err)
 	}
@@ -180,7 +181,7 @@ func (a *answer) made(g generation) *rendering {
 // render executes a query and keeps the response, unless it holds an error. What could not be shared is not tried
 // again before the lists have changed, unless it was the client who gave up.
 func (r *Renderer) render(
-	ctx context.Context, next graphql.OperationHandler, q question, a *answer, shown *rendering,
+	ctx context.Context, next graphql.OperationHandler, q question, a *answer, v *view, shown *rendering,
 ) (response *graphql.Response) {
 	var refused error
 	defer func() {
@@ -191,7 +192,12 @@ func (r *Renderer) render(
 	}()
 	r.options.Metrics.responses.rendered.Inc()
 	began := time.Now()
-	if response, refused = r.run(ctx, next); refused != nil {
+	if a.reads.only != "" {
+		response, refused = r.renderList(ctx, next, a, v)
+	} else {
+		response, refused = r.run(ctx, next, 1, 1)
+	}
+	if refused != nil {
 		return r.refused(ctx, refused)
 	}
 	r.options.Metrics.responses.seconds.Observe(time.Since(began).Seconds())
@@ -199,7 +205,13 @@ func (r *Renderer) render(
 		return response
 	}
 	shown.body, shown.response = share(response)
-	r.responses.Add(q, a, q.weight(shown.body.Size()))
+	size := shown.body.Size()
+	if a.reads.only != "" {
+		jobs := v.active.result.Jobs
+		a.keepPieces(cut(shown.response, a.reads.only, jobs))
+		size += bytesPerPiece * len(jobs)
+	}
+	r.responses.Add(q, a, q.weight(size))
 	return shown.response
 }
 

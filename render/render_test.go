@@ -91,10 +91,15 @@ func state(id string, phase pull.Phase) *pull.Job {
 
 // change changes the lists.
 func (p *pulls) change() {
+	before := p.active.Jobs
 	p.active = cache.Result{Generation: revision.Add(1)}
 	p.failed = cache.Result{Generation: revision.Add(1)}
 	for i := range int(p.active.Generation % 5) {
-		p.active.Jobs = append(p.active.Jobs, state(fmt.Sprint("pull-", i), pull.Pulling))
+		job := state(fmt.Sprint("pull-", i), pull.Pulling)
+		if i < len(before) && p.active.Generation%3 > 0 && i%2 == 0 { // it has not changed
+			job = before[i]
+		}
+		p.active.Jobs = append(p.active.Jobs, job)
 		p.failed.Jobs = append(p.failed.Jobs, state(fmt.Sprint("failed-", i), pull.Failed))
 	}
 }

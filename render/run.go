@@ -34,10 +34,10 @@ const (
 	bytesPerField = 400
 )
 
-// run executes a query whose lists are known: it computes, and waits for nothing but its turn, if it takes long. The
-// error is why there is no room for it.
-func (r *Renderer) run(ctx context.Context, next graphql.OperationHandler) (*graphql.Response, error) {
-	cost := costOf(graphql.GetOperationContext(ctx)).Complexity
+// run executes a query whose lists are known, or a share of it: parts of all. It computes, and waits for nothing but its
+// turn, if it takes long. The error is why there is no room for it.
+func (r *Renderer) run(ctx context.Context, next graphql.OperationHandler, parts, all int) (*graphql.Response, error) {
+	cost := costOf(graphql.GetOperationContext(ctx)).Complexity * parts / max(all, 1)
 	if cost < longComplexity {
 		return next(ctx)(ctx), nil
 	}

@@ -15,11 +15,14 @@ type reads struct {
 	active, failed []string
 	// alone says that the response depends on nothing else.
 	alone bool
+	// only is the name of the field if there is one field only, and it shows the active pulls; empty otherwise.
+	only string
 }
 
 func readsOf(o *graphql.OperationContext) reads {
 	r := reads{alone: true}
-	for _, field := range graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"}) {
+	fields := graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"})
+	for _, field := range fields {
 		switch field.Name {
 		case "activePulls":
 			r.active = append(r.active, field.Alias)
@@ -29,6 +32,9 @@ func readsOf(o *graphql.OperationContext) reads {
 		default:
 			r.alone = false
 		}
+	}
+	if len(fields) == 1 && len(r.active) == 1 {
+		r.only = r.active[0]
 	}
 	return r
 }
