@@ -16,7 +16,9 @@ import (
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"pullwatch/budget"
 	"pullwatch/pull"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -51,6 +53,7 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	entrance    *entrance
+	creating    *turns.Turns
 	log         *slog.Logger
 
 	mu sync.Mutex
@@ -85,7 +88,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		entrance: newEntrance(o.MaxQueued, o.Known), missing: newRecent[string, time.Time](maxMissing),
+		entrance: newEntrance(o.MaxQueued, o.Known), creating: turns.New(maxCreating), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
@@ -105,6 +108,10 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxCreating is how many Jobs are created at a time. Clients take turns, so that one who starts hundreds of pulls does not
+// keep the others from starting theirs.
+const maxCreating = 4
 
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
 const startTimeout = 30 * time.Second
@@ -203,7 +210,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			if err := starts.enter(name); err != nil {
 				return nil, false, err
 			}
-			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
+			job, err := p.create(ctx, r.job(p.prototype, n, now))
 			if err == nil {
 				state, err := p.tell(job)
 				return state, false, err
@@ -218,6 +225,16 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			return state, state != nil, err
 		}
 	}
+}
+
+// create makes a Job when it is the client's turn.
+func (p *Pulls) create(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
+	end, err := p.creating.Take(ctx, budget.From(ctx).Client())
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return p.jobs.Create(ctx, job, metav1.CreateOptions{})
 }
 
 // join returns the state of a pull if its Job exists and has not ended, nil otherwise.

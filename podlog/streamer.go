@@ -23,6 +23,9 @@ type Options struct {
 	// no room is refused with UNAVAILABLE. One that is open has less waiting for its reader, down to 64 KiB, as long as there
 	// is no room for more; when it comes to follow a container for which there is none, it ends with UNAVAILABLE.
 	Budget *budget.Budget
+	// Turns are those in which expressions are compiled, and lines are matched with them, by Input.Caller. By default they are
+	// for these alone, and take half of the processors.
+	Turns *turns.Turns
 	// Log is told, at debug level, what callers need not know.
 	Log *slog.Logger
 }
@@ -39,9 +42,12 @@ type Streamer struct {
 	callers map[string]int
 }
 
-// New returns a Streamer. All of o but MaxStreams, MaxCallerStreams and Budget must be set.
+// New returns a Streamer. Of o at least Source, Metrics and Log must be set.
 func New(o Options) *Streamer {
-	return &Streamer{Options: o, matching: turns.New(max(1, runtime.GOMAXPROCS(0)/2)), callers: map[string]int{}}
+	if o.Turns == nil {
+		o.Turns = turns.New(max(1, runtime.GOMAXPROCS(0)/2))
+	}
+	return &Streamer{Options: o, matching: o.Turns, callers: map[string]int{}}
 }
 
 // Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
