@@ -203,7 +203,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Metrics:    podlog.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
 		Budget: clients, Turns: long,
-		Log:    log,
+		Log: log,
 	})
 	failures := resolvers.NewErrors(log, metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
