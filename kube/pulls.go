@@ -53,7 +53,7 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	entrance    *entrance
-	creating    *turns.Turns
+	starting    *turns.Turns
 	log         *slog.Logger
 
 	mu sync.Mutex
@@ -88,7 +88,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		entrance: newEntrance(o.MaxQueued, o.Known), creating: turns.New(maxCreating), missing: newRecent[string, time.Time](maxMissing),
+		entrance: newEntrance(o.MaxQueued, o.Known), starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
@@ -109,9 +109,9 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
-// maxCreating is how many Jobs are created at a time. Clients take turns, so that one who starts hundreds of pulls does not
+// maxStarting is how many pulls are being started at a time. Clients take turns, so that one who starts hundreds does not
 // keep the others from starting theirs.
-const maxCreating = 4
+const maxStarting = 4
 
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
 const startTimeout = 30 * time.Second
@@ -171,17 +171,32 @@ func (p *Pulls) logFailures(results []*pull.StartResult) {
 
 func (p *Pulls) startOne(ctx context.Context, given, destination string, starts *starts) *pull.StartResult {
 	result := &pull.StartResult{Image: given}
-	image, err := pull.ParseImage(given)
-	if err == nil {
-		var at pull.ImageReference
-		if at, err = image.At(destination); err == nil {
-			result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, starts)
+	err := p.inTurn(ctx, func() error {
+		image, err := pull.ParseImage(given)
+		if err != nil {
+			return err
 		}
-	}
+		at, err := image.At(destination)
+		if err != nil {
+			return err
+		}
+		result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, starts)
+		return err
+	})
 	if err != nil {
 		result.Error = asUserError(ctx, err, "start a pull")
 	}
 	return result
+}
+
+// inTurn starts a pull when it is the client's turn.
+func (p *Pulls) inTurn(ctx context.Context, start func() error) error {
+	end, err := p.starting.Take(ctx, budget.From(ctx).Client())
+	if err != nil {
+		return err
+	}
+	defer end()
+	return start()
 }
 
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
@@ -210,7 +225,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			if err := starts.enter(name); err != nil {
 				return nil, false, err
 			}
-			job, err := p.create(ctx, r.job(p.prototype, n, now))
+			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
 			if err == nil {
 				state, err := p.tell(job)
 				return state, false, err
@@ -225,16 +240,6 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			return state, state != nil, err
 		}
 	}
-}
-
-// create makes a Job when it is the client's turn.
-func (p *Pulls) create(ctx context.Context, job *batchv1.Job) (*batchv1.Job, error) {
-	end, err := p.creating.Take(ctx, budget.From(ctx).Client())
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	return p.jobs.Create(ctx, job, metav1.CreateOptions{})
 }
 
 // join returns the state of a pull if its Job exists and has not ended, nil otherwise.
@@ -283,7 +288,11 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	}
 	starts := &starts{entrance: p.entrance}
 	defer starts.end()
-	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
+	var state *pull.Job
+	err = p.inTurn(ctx, func() (err error) {
+		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
