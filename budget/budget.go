@@ -81,7 +81,7 @@ func New(total int64, r prometheus.Registerer) *Budget {
 	b := &Budget{total: total, clients: map[string]*client{}}
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullwatch_memory_budget_bytes",
-		Help: "Memory that clients may make the process take, all together.",
+		Help: "Memory that clients may make the process take, all together: three quarters of --memory-budget.",
 	})
 	limit.Set(float64(total))
 	used := prometheus.NewGaugeVec(prometheus.GaugeOpts{

@@ -12,6 +12,7 @@ import (
 
 	"pullwatch/budget"
 	"pullwatch/graphqlws"
+	"pullwatch/usererr"
 )
 
 const (
@@ -108,6 +109,8 @@ func countRequests(next http.Handler) http.Handler {
 		}
 		if r.ProtoMajor > 1 {
 			c.multiplexed.Store(true)
+			c.serveStream(w, r, next)
+			return
 		}
 		c.serving.Store(true)
 		defer c.endRequest()
@@ -115,11 +118,28 @@ func countRequests(next http.Handler) http.Handler {
 	})
 }
 
-// endRequest gives back what the header has taken.
-func (c *clientConn) endRequest() {
-	if c.multiplexed.Load() {
+// streamMemory is what a request takes by itself that shares its connection with others, in bytes.
+const streamMemory = 16 << 10
+
+// serveStream serves a request that shares its connection with others.
+func (c *clientConn) serveStream(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	taken := streamMemory
+	for name, values := range r.Header {
+		for _, value := range values {
+			taken += bytesPerLine + 2*(len(name)+len(value))
+		}
+	}
+	if err := c.memory.Take(c.client, budget.Requests, taken); err != nil {
+		w.Header().Set("Retry-After", "5")
+		refuse(w, http.StatusServiceUnavailable, usererr.Unavailable, err.Error())
 		return
 	}
+	defer c.memory.Give(c.client, budget.Requests, taken)
+	next.ServeHTTP(w, r)
+}
+
+// endRequest gives back what the header has taken.
+func (c *clientConn) endRequest() {
 	c.memory.Give(c.client, budget.Requests, c.headerMemory)
 	c.header, c.headerMemory = 0, 0
 	c.serving.Store(false)

@@ -2,16 +2,20 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"pullwatch/budget"
 	"pullwatch/pull"
 )
 
@@ -208,5 +212,57 @@ func TestIntrospectionCostsWhatItReturns(t *testing.T) {
 		if r := s.post(t, query, nil); len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "LIMIT_EXCEEDED" || !strings.Contains(r.Errors[0].Message, "complexity") {
 			t.Errorf("%s: %.100s %+v", name, r.Data, r.Errors)
 		}
+	}
+}
+
+func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
+	memory := budget.New(1<<20, prometheus.NewRegistry())
+	server := httptest.NewUnstartedServer(countRequests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("it came over %s", r.Proto)
+		}
+	})))
+	server.Listener = newClientListener(server.Listener, memory, true)
+	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connectionKey{}, conn)
+	}
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	client := server.Client()
+	ask := func(want int) {
+		t.Helper()
+		answer, err := client.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want || want != http.StatusOK && answer.Header.Get("Retry-After") == "" {
+			t.Errorf("%s %v, want %d", answer.Status, answer.Header, want)
+		}
+	}
+	ask(http.StatusOK)
+	const others = 1<<20 - connectionMemory - streamMemory
+	if err := memory.Take("", budget.Requests, others); err != nil {
+		t.Fatal(err)
+	}
+	ask(http.StatusServiceUnavailable)
+	memory.Give("", budget.Requests, others)
+	ask(http.StatusOK)
+	client.CloseIdleConnections()
+	server.Close()
+	if err := memory.Take("", budget.Requests, 1<<20); err != nil {
+		t.Errorf("something is left: %v", err)
+	}
+}
+
+func TestIntrospectionIsExecutedOnce(t *testing.T) {
+	s := serve(t)
+	for range 3 {
+		if r := s.post(t, "query($all:Boolean){__schema{types{name fields(includeDeprecated:$all){name}}}}", map[string]any{"all": true}); len(r.Errors) > 0 {
+			t.Fatalf("%+v", r.Errors)
+		}
+	}
+	if counted := s.counters(t, "pullwatch_render_total"); counted["response/rendered"] != 1 || counted["response/hit"] != 2 {
+		t.Errorf("%v", counted)
 	}
 }

@@ -110,8 +110,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		// Each of them has what a connection has.
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
+		// A connection holds no more of the bodies of all its requests than one over HTTP/1.1.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
+		},
 		ErrorLog: newErrorLog(s.options.Log),
 	}
 	stopped := make(chan error, 1)
