@@ -9,7 +9,7 @@ import (
 func TestMemoryBudgetIsAShareOfTheMemoryLimit(t *testing.T) {
 	before := debug.SetMemoryLimit(500 << 20)
 	defer debug.SetMemoryLimit(before)
-	for given, want := range map[string]int{"": 200 << 20, "64Mi": 64 << 20, "100M": 100_000_000} {
+	for given, want := range map[string]int{"": 500 << 20 / 3, "64Mi": 64 << 20, "100M": 100_000_000} {
 		s := serveSettings{MemoryBudget: given}
 		if got, err := s.memoryBudget(); err != nil || got != want {
 			t.Errorf("--memory-budget=%s: %d bytes, %v, want %d", given, got, err, want)
