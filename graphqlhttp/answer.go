@@ -92,7 +92,8 @@ func (e *exchange) send(status int, b *Body) {
 	}
 	// A client that does not read keeps the response here until the connection's time is over.
 	if err := e.memory.Set(budget.Responses, len(text.bytes)); err != nil {
-		clear(header)
+		header.Del("Content-Encoding")
+		header.Del("Etag")
 		e.refuse(noMemory(err))
 		return
 	}
