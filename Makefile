@@ -1,6 +1,6 @@
 # make without a goal lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run build image test lint generate bench bench-short e2e hostile
+.PHONY: help run build image test lint generate fuzz bench bench-short e2e hostile
 
 TOOL := go tool -modfile=tools/go.mod
 
@@ -19,6 +19,11 @@ image: build ## push an image that holds only the program: make image IMAGE=regi
 test: ## run the tests
 	go vet ./...
 	go test -race -timeout 15m ./...
+
+FUZZTIME ?= 1m
+
+fuzz: ## run every fuzz target for FUZZTIME (1m), and keep what is found for the tests: make fuzz ARGS=./jsonreader
+	tools/fuzz $(FUZZTIME) $(or $(ARGS),./...)
 
 lint: ## check formatting, vet, static analysis
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }

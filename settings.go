@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -148,10 +149,12 @@ func (s *serveSettings) limits() httpapi.Limits {
 // isOrigin reports whether text is an origin exactly as a browser sends it.
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Scheme != "" && u.Hostname() != "" && !strings.Contains(text, "*") &&
-		text == strings.ToLower(u.Scheme+"://"+u.Host) &&
+	return err == nil && originForm.MatchString(text) &&
 		!(u.Scheme == "http" && u.Port() == "80") && !(u.Scheme == "https" && u.Port() == "443")
 }
+
+// originForm is a scheme, a host and a port, without what a URL may have besides.
+var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 
 // loopback reports whether only this machine can connect to --listen.
 func (s *serveSettings) loopback() bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func TestSettingsAreChecked(t *testing.T) {
 		"fewer than no connections":   {func(s *serveSettings) { s.MaxAddressConnections = -1 }, "--max-address-connections"},
 		"fewer logs each than none":   {func(s *serveSettings) { s.MaxCallerLogStreams = -1 }, "--max-caller-log-streams"},
 		"any number of logs each":     {func(s *serveSettings) { s.MaxCallerLogStreams = 0 }, ""},
+		"origin without its port":     {func(s *serveSettings) { s.AllowedOrigin = []string{"http://localhost:"} }, "--allowed-origin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			commands, _, err := parse([]string{"--demo"})
@@ -64,6 +66,36 @@ func TestSettingsAreChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzIsOrigin checks that an origin is allowed only as browsers write it: another one would match no page.
+func FuzzIsOrigin(f *testing.F) {
+	for _, text := range []string{
+		"https://dash.example", "http://[::1]:3000", "http://localhost:", "http://localhost:080", "https://b\u00fccher.example", "null", "*",
+		"http://a b", "http://a@b", "http://a/", "http://a?", "http://a#", "//a", "app://x", "http://a:99999", "http://A", "http://a%41", "http://1:80",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !isOrigin(text) {
+			return
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host := u.Hostname()
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		if port := u.Port(); port != "" {
+			host += ":" + strings.TrimLeft(port, "0")
+		}
+		const written = "abcdefghijklmnopqrstuvwxyz0123456789-._:/[]+"
+		if u.Hostname() == "" || text != u.Scheme+"://"+host || strings.Trim(text, written) != "" {
+			t.Errorf("%q is accepted", text)
+		}
+	})
 }
 
 func TestFlagsComeFromTheEnvironment(t *testing.T) {

@@ -116,11 +116,12 @@ func (e *exchange) write(status int, text encoded) {
 
 // matches reports whether If-None-Match names tag, a weak one.
 func matches(values []string, tag string) bool {
-	if len(values) == 1 && values[0] == tag {
+	if len(values) == 1 && (values[0] == tag || values[0] == "*") {
 		return true
 	}
+	// Tags of others may hold commas. What is cut out of them there has no quotes around it, so that it is not tag.
 	for value := range elements(values) {
-		if value == "*" || strings.TrimPrefix(value, "W/") == strings.TrimPrefix(tag, "W/") {
+		if strings.TrimPrefix(value, "W/") == strings.TrimPrefix(tag, "W/") {
 			return true
 		}
 	}

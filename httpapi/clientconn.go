@@ -47,9 +47,10 @@ type clientConn struct {
 	encrypted bool
 	// serving is true while a request is being answered; multiplexed once there may be several.
 	serving, multiplexed atomic.Bool
-	// header is what the header takes that is being read, and headerMemory what was taken from the budget for it.
-	header, headerMemory int
-	given                sync.Once
+	// header is what the header takes that is being read, and headerMemory what was taken from the budget for it. line is how
+	// much has come of the header's last line.
+	header, headerMemory, line int
+	given                      sync.Once
 }
 
 // Read counts what comes before a request is known. What comes after that, whoever reads the body counts.
@@ -58,11 +59,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	if c.serving.Load() || c.multiplexed.Load() {
 		return n, err
 	}
-	header := p[:n]
-	if end := bytes.Index(header, endOfHeader); end >= 0 {
-		header = header[:end]
-	}
-	c.header += 2*len(header) + bytesPerLine*bytes.Count(header, []byte{'\n'})
+	c.countHeader(p[:n])
 	for c.header > headerAllowance+c.headerMemory {
 		if refused := c.memory.Take(c.client, budget.Requests, headerLump); refused != nil {
 			c.refuse()
@@ -73,7 +70,23 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var endOfHeader = []byte("\r\n\r\n")
+// countHeader counts what of a piece belongs to the header, which ends with an empty line. The end may come in two pieces;
+// a body behind it may have as many lines as bytes.
+func (c *clientConn) countHeader(piece []byte) {
+	for len(piece) > 0 {
+		length := bytes.IndexByte(piece, '\n')
+		if length < 0 {
+			c.header += 2 * len(piece)
+			c.line += len(piece)
+			return
+		}
+		c.header += 2*(length+1) + bytesPerLine
+		if c.line += length; c.line <= len("\r") {
+			return
+		}
+		c.line, piece = 0, piece[length+1:]
+	}
+}
 
 // refuseTime is how long a client may go on to send when it has been refused.
 const refuseTime = 500 * time.Millisecond
@@ -141,7 +154,7 @@ func (c *clientConn) serveStream(w http.ResponseWriter, r *http.Request, next ht
 // endRequest gives back what the header has taken.
 func (c *clientConn) endRequest() {
 	c.memory.Give(c.client, budget.Requests, c.headerMemory)
-	c.header, c.headerMemory = 0, 0
+	c.header, c.headerMemory, c.line = 0, 0, 0
 	c.serving.Store(false)
 }
 

@@ -17,7 +17,8 @@ func originAllowed(r *http.Request, allowed []string) bool {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(u.Host, r.Host)
+	// The origin of a page without one is "null", which has no host.
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
 // shareWith lets pages of the allowed origins, and no others, send requests to next and read the answers.

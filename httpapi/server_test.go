@@ -96,25 +96,7 @@ func serveWithin(t *testing.T, limits Limits) *served {
 // taken of them.
 func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 	t.Helper()
-	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
-	b.Complete()
-	s := &served{backend: b, page: http.NotFound}
-	log := slog.New(slog.NewTextHandler(&s.log, nil))
-	s.metrics = prometheus.NewRegistry()
-	failures := resolvers.NewErrors(log, s.metrics)
-	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
-	renderer := render.New(render.Options{
-		MaxKept: 64 << 20, Turns: turns.New(1),
-		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
-		Metrics: render.NewMetrics(s.metrics),
-	})
-	server := New(Options{
-		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: turns.New(1), KnownDocuments: 32 << 20,
-		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
-		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
-		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
-		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: log,
-	})
+	s, server := newServed(limits, memory)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +118,30 @@ func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 		}
 	})
 	return s
+}
+
+// newServed returns a Server, and what it serves, that does not run yet.
+func newServed(limits Limits, memory int64) (*served, *Server) {
+	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
+	b.Complete()
+	s := &served{backend: b, page: http.NotFound}
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	s.metrics = prometheus.NewRegistry()
+	failures := resolvers.NewErrors(log, s.metrics)
+	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
+	renderer := render.New(render.Options{
+		MaxKept: 64 << 20, Turns: turns.New(1),
+		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
+		Metrics: render.NewMetrics(s.metrics),
+	})
+	server := New(Options{
+		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: turns.New(1), KnownDocuments: 32 << 20,
+		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
+		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
+		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
+		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: log,
+	})
+	return s, server
 }
 
 // lines are those of a log.

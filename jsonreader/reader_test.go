@@ -2,13 +2,10 @@ package jsonreader
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"reflect"
 	"runtime"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,75 +24,6 @@ func read(text []byte, memory *budget.Account) (*graphql.RawParams, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// FuzzParams compares Params with encoding/json, which is right about everything but names.
-func FuzzParams(f *testing.F) {
-	for _, seed := range []string{
-		`{"query":"{a}"}`, ` { "query" : "\u00e9\ud83d\ude00\ud800\n" , "operationName":null } `, `{}`, `[]`, `null`, ``, `{`,
-		`{"query":"","variables":{"a":[1,-2.5e+3,true,false,null,{"b":[]},"\"\\"]},"extensions":{}}`, `{"a":}`, `{"a":1:2}`,
-		`{"query":"a","query":"b"}`, `{"Query":"a"}`, `{"query":"a"}x`, `{"query":"a",}`, "{\"query\":\"a\"}\x00",
-		`{"variables":{"a":01}}`, `{"variables":{"a":tru}}`, `{"variables":[}`, `{"x":[{]}]}`, `{"x":"\u12"}`, `{"\0":""}`,
-		`{"query":"\x"}`, "{\"query\":\"\n\"}", `{"qu\u0065ry":"a"}`, `{"x":{"a":[1,{"b":"\n"}]},"query":"a"}`, `{"x":{"a"1}}`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if !utf8.Valid(text) {
-			return
-		}
-		got, err := read(text, nil)
-		if (got == nil) == (err == nil) {
-			t.Fatalf("%v, %v", got, err)
-		}
-		if _, limited := errors.AsType[*LimitError](err); limited {
-			return
-		}
-		want, ok := reference(text)
-		if err != nil && !ok {
-			return
-		}
-		if err != nil || !ok || !reflect.DeepEqual(got, want) {
-			t.Fatalf("got %+v, %v; want %+v, %v", got, err, want, ok)
-		}
-	})
-}
-
-// reference is what Params is to return for a text, by encoding/json.
-func reference(text []byte) (*graphql.RawParams, bool) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if !json.Valid(text) || !strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
-		return nil, false
-	}
-	p := &graphql.RawParams{}
-	seen := map[string]bool{}
-	_, _ = decoder.Token()
-	for decoder.More() {
-		name, _ := decoder.Token()
-		var value any
-		if decoder.Decode(&value) != nil {
-			return nil, false
-		}
-		ok := true
-		switch name {
-		case "query":
-			p.Query, ok = value.(string)
-		case "operationName":
-			p.OperationName, ok = value.(string)
-		case "variables":
-			p.Variables, ok = value.(map[string]any)
-		case "extensions":
-			p.Extensions, ok = value.(map[string]any)
-		default:
-			continue
-		}
-		if !ok && value != nil || seen[name.(string)] {
-			return nil, false
-		}
-		seen[name.(string)] = true
-	}
-	return p, true
 }
 
 func TestTextsThatBecomeTooMuchAreRefused(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"pullwatch/usererr"
 )
 
@@ -49,4 +51,32 @@ func TestInput(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzNames checks that what goes into paths of the API server is what Kubernetes takes for names, and nothing else.
+func FuzzNames(f *testing.F) {
+	for _, name := range []string{"web-1", "web.example", "", "..", "a/b", "A", "a.-b", "a\n", "1", strings.Repeat("a", 64), strings.Repeat("a.", 126) + "a"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		for field, c := range map[string]struct {
+			change func(*Input)
+			faults []string
+		}{
+			"namespace": {func(in *Input) { in.Namespace = name }, validation.IsDNS1123Label(name)},
+			"container": {func(in *Input) { in.Container = &name }, validation.IsDNS1123Label(name)},
+			"pod":       {func(in *Input) { in.Pod = &name }, validation.IsDNS1123Subdomain(name)},
+			"job":       {func(in *Input) { in.Pod, in.Job = nil, &name }, validation.IsDNS1123Subdomain(name)},
+		} {
+			in := podInput()
+			c.change(&in)
+			_, err := newPlan(in)
+			if (err == nil) != (len(c.faults) == 0) {
+				t.Errorf("%s: %v; %q", field, err, c.faults)
+			}
+			if err != nil && usererr.CodeOf(err) != usererr.BadInput {
+				t.Errorf("%s: %v is not BAD_INPUT", field, err)
+			}
+		}
+	})
 }

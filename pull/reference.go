@@ -35,14 +35,19 @@ func ParseImage(s string) (ImageReference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err == nil {
 		named = reference.TagNameOnly(named)
-		// The copier reads references with this library, which knows fewer registry names: what it would refuse
-		// later is refused now.
-		_, err = name.ParseReference(named.String())
+		err = checkForCopier(named)
 	}
 	if err != nil {
 		return ImageReference{}, usererr.New(usererr.BadInput, "image %q: %v; expected something like nginx:1.27 or host:5000/app@sha256:…", s, err)
 	}
 	return fromNamed(named), nil
+}
+
+// checkForCopier refuses now what the copier would refuse later: it reads references with another library, which knows
+// fewer registry names.
+func checkForCopier(named reference.Named) error {
+	_, err := name.ParseReference(named.String())
+	return err
 }
 
 func fromNamed(named reference.Named) ImageReference {
@@ -77,16 +82,24 @@ func ParseDestination(s string) (string, error) {
 	if host, _, _ := strings.Cut(trimmed, "/"); host != "localhost" && !strings.ContainsAny(host, ".:") {
 		return bad("its first part is not a registry's host name")
 	}
-	if _, err := reference.WithName(trimmed + "/x"); err != nil {
+	named, err := reference.ParseNormalizedNamed(trimmed + "/x")
+	if err == nil {
+		err = checkForCopier(named)
+	}
+	if err != nil {
 		return bad(err.Error())
 	}
 	return trimmed, nil
 }
 
 // At returns where the image stands when it is copied to destination, as ParseDestination returned it: the same
-// repository path, tag and digest below the destination. The source's registry is not part of it.
+// repository path, tag and digest below the destination, and "library" before a path that has to have two parts, at
+// docker.io. The source's registry is not part of it.
 func (r ImageReference) At(destination string) (ImageReference, error) {
-	named, err := reference.WithName(destination + "/" + r.Repository)
+	named, err := reference.ParseNormalizedNamed(destination + "/" + r.Repository)
+	if err == nil {
+		err = checkForCopier(named)
+	}
 	if err != nil {
 		return ImageReference{}, usererr.New(usererr.BadInput, "image %q at destination %q: %v", r.Name, destination, err)
 	}

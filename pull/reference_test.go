@@ -100,3 +100,44 @@ func FuzzParseImage(f *testing.F) {
 		}
 	})
 }
+
+// FuzzParseDestination checks that an image is found again where it was copied to: by its name, as the Job keeps it and
+// as the copier reads it.
+func FuzzParseDestination(f *testing.F) {
+	for _, c := range []struct{ destination, image string }{
+		{"harbor.example", "nginx:1.27"}, {"harbor.example/mirror/", "host:5000/app@" + someDigest}, {"localhost:5000/a/b", "ghcr.io/a"},
+		{"docker.io", "ghcr.io/app"}, {"index.docker.io/", "ghcr.io/app:1"}, {"HARBOR.example", "a"}, {"[::1]:5000", "a"}, {"a_b.c", "a"},
+	} {
+		f.Add(c.destination, c.image)
+	}
+	f.Fuzz(func(t *testing.T, given, source string) {
+		destination, err := ParseDestination(given)
+		if err != nil {
+			if usererr.CodeOf(err) != usererr.BadInput {
+				t.Fatalf("%v is not BAD_INPUT", err)
+			}
+			return
+		}
+		if again, err := ParseDestination(destination); again != destination || err != nil {
+			t.Fatalf("%q → %q, %v", destination, again, err)
+		}
+		image, err := ParseImage(source)
+		if err != nil {
+			return
+		}
+		copied, err := image.At(destination)
+		if err != nil {
+			if usererr.CodeOf(err) != usererr.BadInput || len(destination)+len(image.Repository) < 200 {
+				t.Fatalf("a destination that was accepted: %v", err)
+			}
+			return
+		}
+		again, err := ParseImage(copied.Name)
+		if err != nil || again.Name != copied.Name || again.Repository != copied.Repository {
+			t.Fatalf("%q at %q is %q, which is read as %q, %v", source, destination, copied.Name, again.Name, err)
+		}
+		if text(copied.Tag) != text(image.Tag) || text(copied.Digest) != text(image.Digest) {
+			t.Fatalf("%q becomes %q", image.Name, copied.Name)
+		}
+	})
+}
