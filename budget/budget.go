@@ -11,6 +11,7 @@ package budget
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -170,7 +171,9 @@ func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) 
 	case <-w.granted:
 	case <-ctx.Done():
 		if why := b.abandon(c, w); why != nil {
-			b.refused[kind].Inc()
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				b.refused[kind].Inc()
+			}
 			return why
 		}
 	}

@@ -105,6 +105,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
+		ConnState:         trackState,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,

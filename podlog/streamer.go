@@ -33,8 +33,6 @@ type Options struct {
 // Streamer starts streams of logs.
 type Streamer struct {
 	Options
-	// matching are the turns in which expressions are compiled, and lines are matched with them.
-	matching *turns.Turns
 
 	mu   sync.Mutex
 	open int
@@ -47,7 +45,7 @@ func New(o Options) *Streamer {
 	if o.Turns == nil {
 		o.Turns = turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	}
-	return &Streamer{Options: o, matching: o.Turns, callers: map[string]int{}}
+	return &Streamer{Options: o, callers: map[string]int{}}
 }
 
 // Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
@@ -79,7 +77,7 @@ func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
 // plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
 func (s *Streamer) plan(ctx context.Context, in Input) (*plan, error) {
 	if in.Include != nil || in.Exclude != nil {
-		end, err := s.matching.Take(ctx, in.Caller)
+		end, err := s.Turns.Take(ctx, in.Caller)
 		if err != nil {
 			return nil, err
 		}
