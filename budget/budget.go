@@ -114,7 +114,7 @@ func (b *Budget) Open(client string, allowance int) *Account {
 // share, which has no share of its own to keep to. The caller gives the bytes back; who has several kinds of them is
 // better off with an [Account].
 func (b *Budget) Take(name string, kind Kind, bytes int) error {
-	if b == nil {
+	if b == nil || bytes <= 0 {
 		return nil
 	}
 	return b.take(name, kind, int64(bytes))
@@ -131,7 +131,7 @@ func (b *Budget) Wait(ctx context.Context, name string, kind Kind, bytes int) er
 
 // Give gives back what Take or Wait has taken, or a part of it.
 func (b *Budget) Give(name string, kind Kind, bytes int) {
-	if b == nil {
+	if b == nil || bytes <= 0 {
 		return
 	}
 	b.give(name, kind, int64(bytes))
