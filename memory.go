@@ -12,13 +12,13 @@ import (
 // minMemory is the least that clients need, in bytes.
 const minMemory = 32 << 20
 
-// memoryBudget returns how many bytes clients may make the server take: what was asked for, or two fifths of what there
-// is. The rest is for the garbage collector, which lets the heap grow to twice of what is in use, and for what the server
+// memoryBudget returns how many bytes clients may make the server take: what was asked for, or a third of what there is.
+// The rest is for the garbage collector, which lets the heap grow to twice of what is in use, and for what the server
 // takes by itself.
 func (s *serveSettings) memoryBudget() (int, error) {
 	if s.MemoryBudget == "" {
 		limit, err := memoryLimit()
-		return max(limit/5*2, minMemory), err
+		return max(limit/3, minMemory), err
 	}
 	quantity, err := resource.ParseQuantity(s.MemoryBudget)
 	if err != nil {
@@ -50,14 +50,14 @@ func memoryLimit() (int, error) {
 	return int(min(all/4, math.MaxInt)), nil
 }
 
-// limitMemory makes the garbage collector keep to four fifths of the cgroup's limit, unless GOMEMLIMIT says otherwise. The
+// limitMemory makes the garbage collector keep to three quarters of the cgroup's limit, unless GOMEMLIMIT says otherwise. The
 // rest is for what the kernel charges: buffers of sockets, above all.
 func limitMemory() {
 	if debug.SetMemoryLimit(-1) < math.MaxInt64 {
 		return
 	}
 	if limit, err := memlimit.FromCgroup(); err == nil && limit > 0 && limit < math.MaxInt64 {
-		debug.SetMemoryLimit(int64(limit / 5 * 4))
+		debug.SetMemoryLimit(int64(limit / 4 * 3))
 	}
 }
 

@@ -141,7 +141,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	metrics := prometheus.NewRegistry()
 	// A quarter of the memory is for what is kept.
 	clients := budget.New(int64(memory/4*3), metrics)
-	// Half of the processors are for what takes long, so that the others answer everybody at once.
+	// Half of the processors do what takes long, so that the others answer everybody at once.
 	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	limited.Register(metrics)
@@ -202,8 +202,8 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), clients, kept(memory, 8, logshare.MaxMemory)),
 		Metrics:    podlog.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
-		Budget: clients,
-		Log:    log,
+		Budget: clients, Turns: long,
+		Log: log,
 	})
 	failures := resolvers.NewErrors(log, metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})

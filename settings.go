@@ -51,7 +51,7 @@ type serveSettings struct {
 	MaxLogStreams         int           `group:"Limits" default:"300" placeholder:"N" help:"How many streams of pod logs there may be; each can hold a megabyte for a reader that is slow. (${default})"`
 	MaxCallerLogStreams   int           `group:"Limits" default:"100" placeholder:"N" help:"How many of them one client address may have; 0 for any number. Behind a proxy all have its address. (${default})"`
 	MaxOperations         int           `group:"Limits" default:"1000" placeholder:"N" help:"How many queries and mutations may be executed at a time. (${default})"`
-	MemoryBudget          string        `group:"Limits" placeholder:"SIZE" help:"Memory that clients may make the server take, e.g. 256Mi; one client address can take half of it. Default: two fifths of the cgroup's limit or GOMEMLIMIT, and without either a tenth of the machine's memory."`
+	MemoryBudget          string        `group:"Limits" placeholder:"SIZE" help:"Memory that clients may make the server take, e.g. 256Mi; one client address can take half of it. Default: a third of the cgroup's limit or GOMEMLIMIT, and without either a twelfth of the machine's memory."`
 	Introspection         bool          `group:"Limits" default:"true" negatable:"" help:"Let clients ask for the schema, as they may by default."`
 
 	Kubeconfig string `group:"Cluster" type:"existingfile" placeholder:"FILE" help:"Cluster to use. Default: the one that it runs in, otherwise the usual kubeconfig rules."`

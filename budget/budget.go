@@ -11,6 +11,7 @@ package budget
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,7 +82,7 @@ func New(total int64, r prometheus.Registerer) *Budget {
 	b := &Budget{total: total, clients: map[string]*client{}}
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullwatch_memory_budget_bytes",
-		Help: "Memory that clients may make the process take, all together.",
+		Help: "Memory that clients may make the process take, all together: three quarters of --memory-budget.",
 	})
 	limit.Set(float64(total))
 	used := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -113,7 +114,7 @@ func (b *Budget) Open(client string, allowance int) *Account {
 // share, which has no share of its own to keep to. The caller gives the bytes back; who has several kinds of them is
 // better off with an [Account].
 func (b *Budget) Take(name string, kind Kind, bytes int) error {
-	if b == nil {
+	if b == nil || bytes <= 0 {
 		return nil
 	}
 	return b.take(name, kind, int64(bytes))
@@ -130,7 +131,7 @@ func (b *Budget) Wait(ctx context.Context, name string, kind Kind, bytes int) er
 
 // Give gives back what Take or Wait has taken, or a part of it.
 func (b *Budget) Give(name string, kind Kind, bytes int) {
-	if b == nil {
+	if b == nil || bytes <= 0 {
 		return
 	}
 	b.give(name, kind, int64(bytes))
@@ -170,7 +171,9 @@ func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) 
 	case <-w.granted:
 	case <-ctx.Done():
 		if why := b.abandon(c, w); why != nil {
-			b.refused[kind].Inc()
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				b.refused[kind].Inc()
+			}
 			return why
 		}
 	}

@@ -29,6 +29,7 @@ func (e *exchange) answer(response *graphql.Response) {
 	text := takeBuffer()
 	defer text.put()
 	text.bytes = appendResponse(text.bytes, response)
+	e.own = len(text.bytes) + len(response.Data)
 	if len(response.Errors) == 0 {
 		e.answerBody(NewBody(text.bytes))
 		return
@@ -67,9 +68,9 @@ func (e *exchange) refuse(refused *refusal) {
 	if refused.allow != "" {
 		header.Set("Allow", refused.allow)
 	}
-	if refused.unread {
+	if refused.unread && e.r.ProtoMajor == 1 {
 		header.Set("Connection", "close")
-		// Otherwise net/http reads the rest before it sends the answer. HTTP/2 has no need for that.
+		// Otherwise net/http reads the rest before it sends the answer.
 		_ = http.NewResponseController(e.w).EnableFullDuplex()
 		defer e.transport.discards.discard(e)
 	}
@@ -91,8 +92,9 @@ func (e *exchange) send(status int, b *Body) {
 		header["Content-Encoding"] = contentGzip
 	}
 	// A client that does not read keeps the response here until the connection's time is over.
-	if err := e.memory.Set(budget.Responses, len(text.bytes)); err != nil {
-		clear(header)
+	if err := e.memory.Set(budget.Responses, e.own+len(text.bytes)); err != nil {
+		header.Del("Content-Encoding")
+		header.Del("Etag")
 		e.refuse(noMemory(err))
 		return
 	}

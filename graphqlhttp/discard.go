@@ -26,6 +26,7 @@ func (d discards) discard(e *exchange) {
 	if controller.Flush() != nil {
 		return // the client is gone
 	}
+	end := time.Now().Add(discardTime)
 	patience := time.NewTimer(discardTime)
 	defer patience.Stop()
 	select {
@@ -36,7 +37,7 @@ func (d discards) discard(e *exchange) {
 	defer func() { <-d.slots }()
 	chunk := takeBuffer()
 	defer chunk.put()
-	for rest := e.transport.options.BodyLimit; rest > 0; {
+	for rest := e.transport.options.BodyLimit; rest > 0 && time.Now().Before(end); {
 		if controller.SetReadDeadline(time.Now().Add(discardPause)) != nil {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pullwatch/budget"
+	"pullwatch/turns"
 )
 
 // Options say how a [Transport] behaves. The zero value of each field means its default.
@@ -35,6 +36,9 @@ type Options struct {
 	// Memory returns the account that counts what a request takes: its body, what its JSON becomes, its response until
 	// it is written. The Transport closes it. What does not fit is refused with 503. By default nothing counts.
 	Memory func(*http.Request) *budget.Account
+	// Turns are those in which long requests are read, by ClientAddress: without them a client who sends many keeps the
+	// others waiting.
+	Turns *turns.Turns
 
 	// Observer is told what happens, for metrics.
 	Observer Observer

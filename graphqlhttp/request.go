@@ -35,6 +35,13 @@ func (e *exchange) readText() (*buffer, *refusal) {
 func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *refusal) {
 	var p *graphql.RawParams
 	var refused *refusal
+	if turns := e.transport.options.Turns; turns != nil && len(text) > shortRequest {
+		end, err := turns.Take(e.r.Context(), e.transport.options.ClientAddress(e.r))
+		if err != nil {
+			return nil, &refusal{code: codeTimeout, status: http.StatusRequestTimeout, message: "the client has left"}
+		}
+		defer end()
+	}
 	if e.r.Method == http.MethodPost {
 		p, refused = parseBody(text, e.memory)
 	} else {

@@ -143,7 +143,7 @@ func (s *stream) send(response *graphql.Response) bool {
 	text.bytes = appendResponse(append(text.bytes, prefix...), response)
 	replaceLineEnds(text.bytes[len(prefix):])
 	text.bytes = append(text.bytes, "\n\n"...)
-	if s.exchange.memory.Set(budget.Responses, len(text.bytes)) != nil {
+	if s.exchange.memory.Set(budget.Responses, len(text.bytes)+len(response.Data)) != nil {
 		return false // without complete: the client is to come back
 	}
 	return s.sendEvent(validUTF8(text.bytes))

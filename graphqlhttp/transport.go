@@ -59,6 +59,8 @@ type exchange struct {
 	accepted  accepted
 	// memory counts what the request takes, until it has been answered.
 	memory *budget.Account
+	// own is how many bytes the response takes that is only this one's, while it is being written in another form.
+	own int
 	// text is what a request has to say to be answered as this one is, empty for none, and key where it is looked for.
 	text string
 	key  requestKey

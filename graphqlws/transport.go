@@ -76,8 +76,11 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 	now := t.schedule.now()
 	c := &connection{
 		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), address: address,
-		header: r.Header, values: context.WithoutCancel(r.Context()),
+		values: context.WithoutCancel(r.Context()),
 		initBy: now + t.options.InitTimeout, nextPing: now + jittered(t.options.PingInterval),
+	}
+	if t.options.InitFunc != nil {
+		c.header = r.Header
 	}
 	c.heard.Store(int64(now))
 	c.alarm.wake = c

@@ -21,6 +21,8 @@ const (
 	// maxDepth bounds how deep fields and inline fragments are nested. Introspection takes 15.
 	maxDepth   = 20
 	maxAliases = 200
+	// maxAlias bounds an alias, in bytes: it is written as often as its field is in the response.
+	maxAlias = 100
 	// maxRootFields bounds the resolvers that an operation starts.
 	maxRootFields = 50
 	// maxFragments bounds the definitions of fragments: validation compares each with each.
@@ -35,6 +37,8 @@ type documentCheck struct {
 	// cycle is the name of a fragment that spreads itself, if any does.
 	cycle       string
 	introspects bool
+	// alias is the longest one.
+	alias string
 	// steps counts the selections and values that were looked at.
 	steps int
 }
@@ -81,6 +85,8 @@ func (c *documentCheck) check(document *ast.QueryDocument, introspection bool) g
 		return exceeded("the operation has %d root fields; it may have %d", rootFields, maxRootFields)
 	case all.aliases > maxAliases:
 		return exceeded("the document has %d aliases; it may have %d", all.aliases, maxAliases)
+	case len(c.alias) > maxAlias:
+		return exceeded("the alias %.20s… has %d bytes; it may have %d", c.alias, len(c.alias), maxAlias)
 	case all.nodes > maxNodes:
 		return exceeded("the document has %d fields, arguments and values, counting fragments wherever they are spread; "+
 			"it may have %d", all.nodes, maxNodes)
@@ -132,6 +138,9 @@ func (c *documentCheck) measure(set ast.SelectionSet) extent {
 			e.rootFields = 1
 			if s.Alias != s.Name {
 				e.aliases = plus(e.aliases, 1)
+				if len(s.Alias) > len(c.alias) {
+					c.alias = s.Alias
+				}
 			}
 			c.introspects = c.introspects || s.Name == "__schema" || s.Name == "__type"
 			e.add(c.arguments(s.Arguments))

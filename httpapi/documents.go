@@ -10,7 +10,6 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
 	"github.com/vektah/gqlparser/v2/validator/rules"
-	"golang.org/x/sync/singleflight"
 
 	"pullwatch/budget"
 	"pullwatch/lru"
@@ -24,6 +23,8 @@ const (
 	// bytesPerNode is what a parsed document takes in memory for each of its nodes, as documentCheck looks at them: 54 to
 	// 143 were measured.
 	bytesPerNode = 160
+	// bytesPerDocument is what it takes besides.
+	bytesPerDocument = 1000
 	// parsingPerByte is what is taken for each byte of a document that waits to be parsed, or is being parsed.
 	parsingPerByte = 20
 	// maxErrors is how many mistakes of a document are told: each can cost as much as the document is long.
@@ -37,9 +38,7 @@ type documents struct {
 	introspection bool
 	activePulls   func() int
 	known         *lru.Cache[string, *document]
-	// unknown holds the documents that are being parsed, by their text.
-	unknown singleflight.Group
-	turns   *turns.Turns
+	turns         *turns.Turns
 }
 
 // document is one that is valid and within all limits.
@@ -83,43 +82,25 @@ func (d *documents) look(ctx context.Context, text string, memory *budget.Accoun
 	if err := memory.Take(budget.Documents, parsingPerByte*len(text)); err != nil {
 		return nil, gqlerror.List{gqlerror.Wrap(err)}
 	}
-	// Others may wait for the same document, whatever becomes of the one who came first.
-	ctx = context.WithoutCancel(ctx)
-	found, err, _ := d.unknown.Do(text, func() (any, error) {
-		learned, errs := d.learn(ctx, text)
-		if errs != nil {
-			return nil, errs
-		}
-		return learned, nil
-	})
-	if errs, ok := err.(gqlerror.List); ok {
-		return nil, copies(errs)
-	}
-	return found.(*document), nil
-}
-
-// copies returns errors for one of several callers: gqlgen adds to what it gets.
-func copies(errs gqlerror.List) gqlerror.List {
-	own := make(gqlerror.List, len(errs))
-	for i, err := range errs {
-		own[i] = new(*err)
-	}
-	return own
-}
-
-// learn makes a document of a text that is not known, and keeps it.
-func (d *documents) learn(ctx context.Context, text string) (*document, gqlerror.List) {
 	end, err := d.turns.Take(ctx, resolvers.Caller(ctx))
 	if err != nil {
 		return nil, gqlerror.List{gqlerror.Wrap(err)}
 	}
 	defer end()
+	if known, ok := d.known.Get(text); ok { // by now
+		return known, nil
+	}
+	return d.learn(text)
+}
+
+// learn makes a document of a text that is not known, and keeps it.
+func (d *documents) learn(text string) (*document, gqlerror.List) {
 	parsed, nodes, errs := d.parse(text)
 	if errs != nil {
 		return nil, errs
 	}
 	learned := &document{
-		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerNode*nodes + len(text),
+		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerDocument + bytesPerNode*nodes + len(text),
 	}
 	for _, operation := range parsed.Operations {
 		if cost := resolvers.IntrospectionComplexity(d.schema.Schema(), operation.SelectionSet); cost > 0 {

@@ -2,7 +2,7 @@ package httpapi
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	gqlgen "github.com/99designs/gqlgen/graphql/executor"
@@ -11,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/budget"
+	"pullwatch/resolvers"
 	"pullwatch/usererr"
 )
 
@@ -34,7 +35,7 @@ func newExecutor(o Options, metrics *operationMetrics) *executor {
 	e.SetRecoverFunc(o.Errors.Recover)
 	e.Use(extension.Introspection{}) // documents refuses it where it is switched off
 	e.AroundOperations(metrics.operation)
-	e.AroundOperations((&running{limit: int64(o.Limits.MaxOperations), present: o.Errors.Present}).admit)
+	e.AroundOperations((&running{limit: o.Limits.MaxOperations, present: o.Errors.Present, clients: map[string]int{}}).admit)
 	e.AroundOperations(o.Errors.Operation)
 	if o.Middleware != nil {
 		e.AroundOperations(o.Middleware)
@@ -102,15 +103,19 @@ func checkSubscription(o *graphql.OperationContext) gqlerror.List {
 	return nil
 }
 
-// running counts the queries and mutations that are being executed.
+// running counts the queries and mutations that are being executed, or wait for their turn.
 type running struct {
-	limit   int64
+	limit   int
 	present graphql.ErrorPresenterFunc
-	now     atomic.Int64
+
+	mu  sync.Mutex
+	now int
+	// clients says how many of them are of which client.
+	clients map[string]int
 }
 
-// admit is an operation middleware. It refuses what is too much at once, because what waits here holds memory, too.
-// gqlgen executes when the response is asked for.
+// admit is an operation middleware. It refuses what is too much at once, because what waits here holds memory, too. A client
+// may have as many as others may still have, so that nobody takes all.
 func (r *running) admit(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 		return next(ctx)
@@ -121,12 +126,36 @@ func (r *running) admit(ctx context.Context, next graphql.OperationHandler) grap
 		if refused {
 			return nil
 		}
-		defer r.now.Add(-1)
-		if r.now.Add(1) <= r.limit {
-			return respond(ctx)
+		client := resolvers.Caller(ctx)
+		if err := r.begin(client); err != nil {
+			refused = true
+			return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}
 		}
-		refused = true
-		err := usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
-		return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}
+		defer r.end(client)
+		return respond(ctx)
+	}
+}
+
+func (r *running) begin(client string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.now >= r.limit:
+		return usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
+	case r.clients[client] > r.limit-r.now-1:
+		return usererr.New(usererr.Unavailable, "the server executes %d operations of your address already; try again in a moment",
+			r.clients[client])
+	}
+	r.now++
+	r.clients[client]++
+	return nil
+}
+
+func (r *running) end(client string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now--
+	if r.clients[client]--; r.clients[client] == 0 {
+		delete(r.clients, client)
 	}
 }

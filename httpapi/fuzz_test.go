@@ -142,6 +142,7 @@ func FuzzHeaderMemory(f *testing.F) {
 			return
 		}
 		c := &clientConn{TCPConn: server, memory: memory, client: "client"}
+		c.reading.Store(true)
 		if _, err := client.Write(text); err != nil {
 			t.Fatal(err)
 		}
@@ -160,10 +161,10 @@ func FuzzHeaderMemory(f *testing.F) {
 		if want := 2*end + bytesPerLine*lines; c.header != want {
 			t.Errorf("%d bytes are counted for a header of %d bytes in %d lines; want %d", c.header, end, lines, want)
 		}
-		if missing := c.header - headerAllowance; c.headerMemory < missing || c.headerMemory >= max(missing, 1)+headerLump {
-			t.Errorf("%d bytes are taken for a header that counts as %d", c.headerMemory, c.header)
+		if missing := c.header - headerAllowance; c.headerTaken < missing || c.headerTaken >= max(missing, 1)+headerLump {
+			t.Errorf("%d bytes are taken for a header that counts as %d", c.headerTaken, c.header)
 		}
-		c.serving.Store(true)
+		trackState(c, http.StateActive)
 		for read < len(text) {
 			n, err := c.Read(make([]byte, len(text)-read))
 			if err != nil {
@@ -171,9 +172,9 @@ func FuzzHeaderMemory(f *testing.F) {
 			}
 			read += n
 		}
-		c.endRequest()
-		if c.header != 0 || c.headerMemory != 0 {
-			t.Errorf("the next header begins with %d bytes, %d of them taken", c.header, c.headerMemory)
+		trackState(c, http.StateIdle)
+		if c.header != 0 || c.headerTaken != 0 {
+			t.Errorf("the next header begins with %d bytes, %d of them taken", c.header, c.headerTaken)
 		}
 		if err := memory.Take("", budget.Requests, total); err != nil {
 			t.Fatalf("not all was given back: %v", err)

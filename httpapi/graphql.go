@@ -41,9 +41,9 @@ func newTransports(o Options, operations *operationMetrics) transports {
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
-			ClientAddress: clientAddress,
-			Memory:        func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
-			MaxStreams:    o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
+			ClientAddress: clientAddress, Turns: o.Turns,
+			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
+			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
 			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
 		}),
 	}

@@ -2,16 +2,20 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"pullwatch/budget"
 	"pullwatch/pull"
 )
 
@@ -208,5 +212,147 @@ func TestIntrospectionCostsWhatItReturns(t *testing.T) {
 		if r := s.post(t, query, nil); len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "LIMIT_EXCEEDED" || !strings.Contains(r.Errors[0].Message, "complexity") {
 			t.Errorf("%s: %.100s %+v", name, r.Data, r.Errors)
 		}
+	}
+}
+
+func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
+	memory := budget.New(1<<20, prometheus.NewRegistry())
+	server := httptest.NewUnstartedServer(countRequests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("it came over %s", r.Proto)
+		}
+	})))
+	server.Listener = newClientListener(server.Listener, memory, true)
+	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connectionKey{}, conn)
+	}
+	server.Config.ConnState = trackState
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	client := server.Client()
+	ask := func(want int) {
+		t.Helper()
+		answer, err := client.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want || want != http.StatusOK && answer.Header.Get("Retry-After") == "" {
+			t.Errorf("%s %v, want %d", answer.Status, answer.Header, want)
+		}
+	}
+	ask(http.StatusOK)
+	const others = 1<<20 - encryptedMemory - streamMemory
+	if err := memory.Take("", budget.Requests, others); err != nil {
+		t.Fatal(err)
+	}
+	ask(http.StatusServiceUnavailable)
+	memory.Give("", budget.Requests, others)
+	ask(http.StatusOK)
+	client.CloseIdleConnections()
+	server.Close()
+	if err := memory.Take("", budget.Requests, 1<<20); err != nil {
+		t.Errorf("something is left: %v", err)
+	}
+}
+
+func TestIntrospectionIsExecutedOnce(t *testing.T) {
+	s := serve(t)
+	for range 3 {
+		if r := s.post(t, "query($all:Boolean){__schema{types{name fields(includeDeprecated:$all){name}}}}", map[string]any{"all": true}); len(r.Errors) > 0 {
+			t.Fatalf("%+v", r.Errors)
+		}
+	}
+	if counted := s.counters(t, "pullwatch_render_total"); counted["response/rendered"] != 1 || counted["response/hit"] != 2 {
+		t.Errorf("%v", counted)
+	}
+}
+
+func TestHeaderOfAWebSocketIsGivenBackOnce(t *testing.T) {
+	s := serve(t)
+	header := http.Header{"A": {strings.Repeat("a", 50_000)}}
+	for range 5 {
+		conn, err := s.dial(t, header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.awaitMemory(t, "requests", func(bytes float64) bool { return bytes == 0 })
+		conn.Close()
+	}
+}
+
+// net/http reads the rest of a body that was refused unread. It is no header, whatever it looks like.
+func TestRestOfARefusedBodyDoesNotCountAsAHeader(t *testing.T) {
+	s := serve(t)
+	body := strings.Repeat("\n", 200_000)
+	conn := s.connect(t, fmt.Sprintf("POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", len(body))+body)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusUnsupportedMediaType {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	s.awaitMemory(t, "requests", func(bytes float64) bool { return bytes == 0 })
+}
+
+func TestRequestsBehindOneAnotherAreCountedOneByOne(t *testing.T) {
+	s := serve(t)
+	conn := s.connect(t, strings.Repeat("GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: "+strings.Repeat("a", 5000)+"\r\n\r\n", 50))
+	answers := bufio.NewReader(conn)
+	for range 50 {
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s, %v", answer.Status, err)
+		}
+	}
+	s.awaitMemory(t, "requests", func(bytes float64) bool { return bytes == 0 })
+}
+
+func TestLongAliasesAreRefused(t *testing.T) {
+	s := serve(t)
+	for name, query := range map[string]string{
+		"a field":    "{" + strings.Repeat("a", maxAlias+1) + ":activePulls{id}}",
+		"a fragment": "{__schema{types{fields{...f}}}} fragment f on __Field{" + strings.Repeat("a", 50_000) + ":name}",
+	} {
+		if r := s.post(t, query, nil); len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "LIMIT_EXCEEDED" || !strings.Contains(r.Errors[0].Message, "alias") {
+			t.Errorf("%s: %.100s %+v", name, r.Data, r.Errors)
+		}
+	}
+	if r := s.post(t, "{"+strings.Repeat("a", maxAlias)+":activePulls{id}}", nil); len(r.Errors) > 0 {
+		t.Errorf("%+v", r.Errors)
+	}
+}
+
+func TestBatchesOfLogsCostWhatTheyHold(t *testing.T) {
+	s := serve(t)
+	many := `subscription{podLogs(input:{namespace:"a",pod:"b"}){lines{` + numbered(100, "a#:message ") + `}}}`
+	if m := read(t, s.subscribe(t, many)); m.Type != "error" || !strings.Contains(string(m.Payload), "LIMIT_EXCEEDED") {
+		t.Errorf("%+v %s", m, m.Payload)
+	}
+	all := `subscription{podLogs(input:{namespace:"a",pod:"b"}){lines{pod container timestamp message truncatedBytes} notices{kind pod container message count} cursor}}`
+	if m := read(t, s.subscribe(t, all)); !strings.Contains(string(m.Payload), "NOT_FOUND") {
+		t.Errorf("%+v %s", m, m.Payload)
+	}
+}
+
+func TestClientsLeaveOperationsToOthers(t *testing.T) {
+	r := &running{limit: 10, clients: map[string]int{}}
+	begin := func(client string) (n int) {
+		for r.begin(client) == nil {
+			n++
+		}
+		return n
+	}
+	if one, other, third := begin("one"), begin("other"), begin("third"); one != 5 || other != 3 || third != 1 {
+		t.Errorf("one has %d operations, another %d, a third one %d; want 5, 3, 1", one, other, third)
+	}
+	for client, n := range map[string]int{"one": 5, "other": 3, "third": 1} {
+		for range n {
+			r.end(client)
+		}
+	}
+	if r.now != 0 || len(r.clients) != 0 {
+		t.Errorf("%d operations and %d clients are left", r.now, len(r.clients))
 	}
 }

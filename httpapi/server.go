@@ -105,13 +105,16 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
+		ConnState:         trackState,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		// Each of them has what a connection has.
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
+		// A connection holds no more of the bodies of all its requests than one over HTTP/1.1.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
+		},
 		ErrorLog: newErrorLog(s.options.Log),
 	}
 	stopped := make(chan error, 1)

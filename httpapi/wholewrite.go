@@ -77,7 +77,6 @@ func (w *wholeWriter) Write(p []byte) (int, error) {
 func (w *wholeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffers, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if c, ok := conn.(*clientConn); ok {
-		c.giveMemory()
 		conn = c.TCPConn
 	}
 	return conn, buffers, err

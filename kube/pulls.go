@@ -16,7 +16,9 @@ import (
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"pullwatch/budget"
 	"pullwatch/pull"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -51,6 +53,7 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	entrance    *entrance
+	starting    *turns.Turns
 	log         *slog.Logger
 
 	mu sync.Mutex
@@ -85,7 +88,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		entrance: newEntrance(o.MaxQueued, o.Known), missing: newRecent[string, time.Time](maxMissing),
+		entrance: newEntrance(o.MaxQueued, o.Known), starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
@@ -105,6 +108,10 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxStarting is how many pulls are being started at a time. Clients take turns, so that one who starts hundreds does not
+// keep the others from starting theirs.
+const maxStarting = 4
 
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
 const startTimeout = 30 * time.Second
@@ -164,17 +171,32 @@ func (p *Pulls) logFailures(results []*pull.StartResult) {
 
 func (p *Pulls) startOne(ctx context.Context, given, destination string, starts *starts) *pull.StartResult {
 	result := &pull.StartResult{Image: given}
-	image, err := pull.ParseImage(given)
-	if err == nil {
-		var at pull.ImageReference
-		if at, err = image.At(destination); err == nil {
-			result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, starts)
+	err := p.inTurn(ctx, func() error {
+		image, err := pull.ParseImage(given)
+		if err != nil {
+			return err
 		}
-	}
+		at, err := image.At(destination)
+		if err != nil {
+			return err
+		}
+		result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, starts)
+		return err
+	})
 	if err != nil {
 		result.Error = asUserError(ctx, err, "start a pull")
 	}
 	return result
+}
+
+// inTurn starts a pull when it is the client's turn.
+func (p *Pulls) inTurn(ctx context.Context, start func() error) error {
+	end, err := p.starting.Take(ctx, budget.From(ctx).Client())
+	if err != nil {
+		return err
+	}
+	defer end()
+	return start()
 }
 
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
@@ -266,7 +288,11 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	}
 	starts := &starts{entrance: p.entrance}
 	defer starts.end()
-	state, _, err := p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
+	var state *pull.Job
+	err = p.inTurn(ctx, func() (err error) {
+		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func TestSimpleExpressionsDoNotWaitForLargeOnes(t *testing.T) {
 		r, w := io.Pipe()
 		streamer := newTestStreamer(newFakeSource(func(LogRequest) (io.ReadCloser, error) { return r, nil },
 			pods(pod("web", running("1")))))
-		streamer.matching = turns.New(1)
+		streamer.Turns = turns.New(1)
 		in := podInput()
 		in.Include = ptr(`\b5\d\d\b`)
 		st, err := streamer.Stream(t.Context(), in)
@@ -113,7 +113,7 @@ func TestSimpleExpressionsDoNotWaitForLargeOnes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer st.Close()
-		if _, err := streamer.matching.Take(t.Context(), "other"); err != nil { // for ever
+		if _, err := streamer.Turns.Take(t.Context(), "other"); err != nil { // for ever
 			t.Fatal(err)
 		}
 		go io.WriteString(w, at(0, "GET /a 200")+at(1, "GET /b 500"))
@@ -148,7 +148,7 @@ func TestNoTurnIsKeptByAStreamThatWaits(t *testing.T) {
 				streamer := newTestStreamer(newFakeSource(func(LogRequest) (io.ReadCloser, error) {
 					return hanging(log.String()), nil
 				}, pods(pod("web", running("1")))))
-				streamer.matching = turns.New(1)
+				streamer.Turns = turns.New(1)
 				in := podInput()
 				in.Include = ptr(`x(?:y?){20}x`)
 				st, err := streamer.Stream(t.Context(), in)
@@ -159,7 +159,7 @@ func TestNoTurnIsKeptByAStreamThatWaits(t *testing.T) {
 				pass(time.Minute)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				end, err := streamer.matching.Take(ctx, "other")
+				end, err := streamer.Turns.Take(ctx, "other")
 				if err != nil {
 					t.Fatal("the turn is kept")
 				}

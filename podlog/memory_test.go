@@ -60,11 +60,11 @@ func TestStreamsWithoutMemoryAreRefused(t *testing.T) {
 			include string
 			want    error
 		}{
-			"room for one":                {2 * one, "", nil},
-			"no room for its container":   {2*one - 1, "", budget.ErrShare},
-			"no room for the stream":      {2*streamMemory - 1, "", budget.ErrShare},
-			"no room for its expression":  {2 * one, "x{500}", budget.ErrShare},
-			"room for its expression":     {2*one + 1_000_000, "x{500}", nil},
+			"room for one":                {3 * one, "", nil},
+			"no room for its container":   {3*one - 1, "", budget.ErrShare},
+			"no room for the stream":      {3*streamMemory - 1, "", budget.ErrShare},
+			"no room for its expression":  {3 * one, "x{500}", budget.ErrShare},
+			"room for its expression":     {3*one + 3_000_000, "x{500}", nil},
 			"nothing left for any stream": {100, "", budget.ErrFull},
 		} {
 			memory := newTestBudget(test.bytes)

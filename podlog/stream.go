@@ -51,7 +51,7 @@ func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Acc
 		metrics:   s.Metrics,
 		queue:     newQueue(s.Metrics, account),
 		budget:    s.Budget,
-		matching:  s.matching,
+		matching:  s.Turns,
 		ctx:       ctx,
 		cancel:    cancel,
 		stopWatch: stopWatch,

@@ -23,6 +23,9 @@ type Options struct {
 	// no room is refused with UNAVAILABLE. One that is open has less waiting for its reader, down to 64 KiB, as long as there
 	// is no room for more; when it comes to follow a container for which there is none, it ends with UNAVAILABLE.
 	Budget *budget.Budget
+	// Turns are those in which expressions are compiled, and lines are matched with them, by Input.Caller. By default they are
+	// for these alone, and take half of the processors.
+	Turns *turns.Turns
 	// Log is told, at debug level, what callers need not know.
 	Log *slog.Logger
 }
@@ -30,8 +33,6 @@ type Options struct {
 // Streamer starts streams of logs.
 type Streamer struct {
 	Options
-	// matching are the turns in which expressions are compiled, and lines are matched with them.
-	matching *turns.Turns
 
 	mu   sync.Mutex
 	open int
@@ -39,9 +40,12 @@ type Streamer struct {
 	callers map[string]int
 }
 
-// New returns a Streamer. All of o but MaxStreams, MaxCallerStreams and Budget must be set.
+// New returns a Streamer. Of o at least Source, Metrics and Log must be set.
 func New(o Options) *Streamer {
-	return &Streamer{Options: o, matching: turns.New(max(1, runtime.GOMAXPROCS(0)/2)), callers: map[string]int{}}
+	if o.Turns == nil {
+		o.Turns = turns.New(max(1, runtime.GOMAXPROCS(0)/2))
+	}
+	return &Streamer{Options: o, callers: map[string]int{}}
 }
 
 // Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
@@ -73,7 +77,7 @@ func (s *Streamer) Stream(ctx context.Context, in Input) (*Stream, error) {
 // plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
 func (s *Streamer) plan(ctx context.Context, in Input) (*plan, error) {
 	if in.Include != nil || in.Exclude != nil {
-		end, err := s.matching.Take(ctx, in.Caller)
+		end, err := s.Turns.Take(ctx, in.Caller)
 		if err != nil {
 			return nil, err
 		}

@@ -49,10 +49,15 @@ type logWriter struct {
 // logBuffers keeps buffers, so that subscriptions which wait have none.
 var logBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
+// keptBuffer is the largest buffer that is kept, in bytes: batches are shorter, unless fields are asked for many times.
+const keptBuffer = 1 << 20
+
 // await is a graphql.ResponseHandler. What it returns is read before it is called again.
 func (w *logWriter) await(ctx context.Context) *graphql.Response {
 	if w.buffer != nil {
-		logBuffers.Put(w.buffer)
+		if cap(*w.buffer) <= keptBuffer {
+			logBuffers.Put(w.buffer)
+		}
 		w.buffer = nil
 	}
 	select {

@@ -37,6 +37,17 @@ func (p *pieces) shown(job *pull.Job) []byte {
 	return p.data[known.start:known.end]
 }
 
+// changed returns the jobs that are not shown as they are.
+func (p *pieces) changed(jobs []*pull.Job) []*pull.Job {
+	var changed []*pull.Job
+	for _, job := range jobs {
+		if p.shown(job) == nil {
+			changed = append(changed, job)
+		}
+	}
+	return changed
+}
+
 // sameState reports whether two are the same state of a pull, as which no other one has its position.
 func sameState(a, b *pull.Job) bool {
 	return a == b || a.Position != (pull.Position{}) && a.Position == b.Position && a.Revision == b.Revision
@@ -46,12 +57,7 @@ func sameState(a, b *pull.Job) bool {
 // response, or why there is no room for that.
 func (r *Renderer) renderList(ctx context.Context, next graphql.OperationHandler, a *answer, v *view) (*graphql.Response, error) {
 	jobs, last := v.active.result.Jobs, a.lastPieces()
-	var changed []*pull.Job
-	for _, job := range jobs {
-		if last.shown(job) == nil {
-			changed = append(changed, job)
-		}
-	}
+	changed := last.changed(jobs)
 	var fresh *pieces
 	if len(changed) > 0 {
 		changedView := *v

@@ -73,6 +73,14 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q
 	if !ok {
 		return r.pass(ctx, next, extensions)
 	}
+	if a.made(g) == nil {
+		// Everybody waits for his own turn. Who made another one's response in his turn would keep the other waiting.
+		end, err := r.awaitTurn(ctx, a, v)
+		if err != nil {
+			return r.refused(ctx, err)
+		}
+		defer end()
+	}
 	shown, known := a.rendering(g)
 	if !known {
 		response := r.render(ctx, next, q, a, v, shown)

@@ -34,19 +34,26 @@ const (
 	bytesPerField = 400
 )
 
-// run executes a query whose lists are known, or a share of it: parts of all. It computes, and waits for nothing but its
-// turn, if it takes long. The error is why there is no room for it.
+// awaitTurn waits for the client's turn if it takes long to execute a query whose lists are known. The caller ends the
+// turn. The error is ctx's.
+func (r *Renderer) awaitTurn(ctx context.Context, a *answer, v *view) (end func(), err error) {
+	cost := costOf(graphql.GetOperationContext(ctx)).Complexity
+	if jobs := v.active.result.Jobs; a.reads.only != "" && len(jobs) > 0 {
+		cost = cost * len(a.lastPieces().changed(jobs)) / len(jobs)
+	}
+	if cost < longComplexity {
+		return func() {}, nil
+	}
+	return r.options.Turns.Take(ctx, budget.From(ctx).Client())
+}
+
+// run executes a query whose lists are known, or a share of it: parts of all. The error is why there is no room for it.
 func (r *Renderer) run(ctx context.Context, next graphql.OperationHandler, parts, all int) (*graphql.Response, error) {
 	cost := costOf(graphql.GetOperationContext(ctx)).Complexity * parts / max(all, 1)
 	if cost < longComplexity {
 		return next(ctx)(ctx), nil
 	}
 	memory := budget.From(ctx)
-	end, err := r.options.Turns.Take(ctx, memory.Client())
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	if err := memory.Take(budget.Responses, bytesPerField*cost); err != nil {
 		return nil, err
 	}

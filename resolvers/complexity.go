@@ -2,6 +2,7 @@ package resolvers
 
 import (
 	"pullwatch/graph"
+	"pullwatch/podlog"
 	"pullwatch/pull"
 )
 
@@ -13,6 +14,9 @@ const (
 	wholePull = 70
 )
 
+// longField is what a field costs that is as long as several others.
+const longField = 5
+
 // perActive is the cost, in what costs returns, of one for each active pull. How many there are when an operation is
 // executed is not known where its cost is added up, which is once for a document.
 const perActive = 1 << 32
@@ -23,6 +27,8 @@ func costs() graph.ComplexityRoot {
 	c.Query.ActivePulls = func(each int) int { return perActive * each }
 	c.Query.FailedPulls = func(each, limit int) int { return min(max(limit, 1), maxFailed) * each }
 	c.PullFailure.LogTail = func(int) int { return pull.MaxLogTail }
+	c.PodLogBatch.Lines = func(each int) int { return podlog.MaxBatchLines * each }
+	c.LogLine.Message = func(int) int { return longField }
 	return c
 }
 
