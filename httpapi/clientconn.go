@@ -277,7 +277,7 @@ type clientListener struct {
 }
 
 // maxRefusing is how many clients are told at a time that there is no memory; others are not told.
-const maxRefusing = 256
+const maxRefusing = 32
 
 func newClientListener(l net.Listener, memory *budget.Budget, encrypted bool) *clientListener {
 	return &clientListener{Listener: l, memory: memory, encrypted: encrypted, refusing: make(chan struct{}, maxRefusing)}
