@@ -35,10 +35,10 @@
 //	405  another method; or a mutation by GET
 //	406  nothing that is accepted can be sent; or a subscription from a client that does not name text/event-stream
 //	408  the body did not arrive in time
-//	413  the body is longer than Options.BodyLimit
+//	413  the body is longer than Options.BodyLimit, or its JSON has too many values
 //	415  the body is not JSON in UTF-8
 //	429  the client's address has too many streams
-//	503  there are too many streams, or the server is stopping
+//	503  there are too many streams, there is no memory for the request, or the server is stopping
 //
 // The answer to a query by GET may be kept but not used without asking: it has an ETag, and a request with that tag in
 // If-None-Match gets 304 and no body for as long as the answer would be the same. Answers with errors are not kept.

@@ -43,6 +43,7 @@
 //	1007  a text message was not UTF-8
 //	1009  a message was longer than the server takes
 //	1012  the server restarts; connect again
+//	1013  there was no memory for a message; connect again later
 //	4400  a message was not JSON, of no known type or without what its type needs; or it was binary
 //	4401  subscribe came before connection_ack
 //	4403  connection_init was refused
@@ -51,7 +52,7 @@
 //	4409  subscribe had the id of a running operation
 //	4429  connection_init came twice
 //
-// The codes matter: the client graphql-ws connects again after some (1012, 4403, 4408), a little later each time, and
+// The codes matter: the client graphql-ws connects again after some (1012, 1013, 4403, 4408), a little later each time, and
 // gives up after others (4400, 4401, 4406, 4409, 4429).
 //
 // # What a connection costs
