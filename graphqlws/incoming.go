@@ -23,6 +23,10 @@ type incoming struct {
 // shortMessage is how long messages are that take no memory but what is counted for each connection.
 const shortMessage = 1 << 10
 
+// longMessage is for how much room is made first in one that is longer. That is a large take: many unfinished messages
+// leave memory for new connections.
+const longMessage = 128 << 10
+
 var incomingPool = sync.Pool{New: func() any { return &incoming{bytes: make([]byte, 0, shortMessage)} }}
 
 func takeIncoming() *incoming { return incomingPool.Get().(*incoming) }
@@ -46,7 +50,7 @@ func (c *connection) readMessage(m *incoming, reader io.Reader) error {
 			return &CloseError{websocket.CloseMessageTooBig, fmt.Sprintf("the message is longer than %d bytes", limit)}
 		}
 		if len(m.bytes) == cap(m.bytes) {
-			if err := c.lengthen(m, min(8*cap(m.bytes), limit+1)); err != nil {
+			if err := c.lengthen(m, min(max(longMessage, 8*cap(m.bytes)), limit+1)); err != nil {
 				return err
 			}
 		}
