@@ -71,6 +71,7 @@ type served struct {
 	backend *backend
 	ready   error
 	metrics *prometheus.Registry
+	turns   *turns.Turns
 	page    http.HandlerFunc // http.NotFound unless it is set before the first request
 	log     lines            // at the default level
 	stop    func() error     // ends it and waits
@@ -127,15 +128,16 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 	s := &served{backend: b, page: http.NotFound}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.metrics = prometheus.NewRegistry()
+	s.turns = turns.New(1)
 	failures := resolvers.NewErrors(log, s.metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
 	renderer := render.New(render.Options{
-		MaxKept: 64 << 20, Turns: turns.New(1),
+		MaxKept: 64 << 20, Turns: s.turns,
 		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: turns.New(1), KnownDocuments: 32 << 20,
+		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: s.turns, KnownDocuments: 32 << 20,
 		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
