@@ -171,7 +171,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	tracker := kube.NewTracker(shared, log)
 	watch = kube.NewWatch(client, s.Namespace, tracker, log)
 	pulls, err := kube.NewPulls(kube.PullsOptions{
-		Client: client, Destination: destination, MaxQueued: s.MaxQueuedPulls, Known: shared, Tracker: tracker, Health: health, Log: log,
+		Client: client, Destination: destination, MaxQueued: s.MaxQueuedPulls, Turns: long, Known: shared, Tracker: tracker, Health: health, Log: log,
 		Jobs: kube.JobSettings{
 			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
 			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,

@@ -19,6 +19,7 @@ import (
 	"pullwatch/feed"
 	"pullwatch/kube"
 	"pullwatch/pull"
+	"pullwatch/turns"
 )
 
 const (
@@ -90,8 +91,8 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 	hub := feed.New("bench")
 	hub.Complete()
 	pulls, err := kube.NewPulls(kube.PullsOptions{
-		Client: c.client, Destination: destination, MaxQueued: n, Known: hub, Tracker: kube.NewTracker(hub, slog.Default()),
-		Health: c.health, Log: slog.Default(),
+		Client: c.client, Destination: destination, MaxQueued: n, Turns: turns.New(1), Known: hub,
+		Tracker: kube.NewTracker(hub, slog.Default()), Health: c.health, Log: slog.Default(),
 		Jobs: kube.JobSettings{
 			Namespace: namespace, CopierImage: copierImage, Deadline: time.Hour, HistoryTTL: time.Hour, Template: []byte(jobTemplate),
 		},

@@ -292,14 +292,16 @@ func (l *clientListener) Accept() (net.Conn, error) {
 			return conn, err
 		}
 		c := &clientConn{TCPConn: socket, memory: l.memory, client: countedAddress(conn.RemoteAddr()), encrypted: l.encrypted}
+		if l.memory.Take(c.client, budget.Connections, c.lump()) != nil {
+			l.refuse(c)
+			runtime.Gosched() // others have requests that are answered
+			continue
+		}
 		// What the kernel holds for the connection counts for the process: in a cgroup it does.
 		graphqlws.LimitUnsent(socket)
 		_ = socket.SetReadBuffer(readBuffer) // a connection that is closed already is found out later
-		if l.memory.Take(c.client, budget.Connections, c.lump()) == nil {
-			c.reading.Store(true)
-			return c, nil
-		}
-		l.refuse(c)
+		c.reading.Store(true)
+		return c, nil
 	}
 }
 

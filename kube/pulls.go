@@ -53,8 +53,10 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	entrance    *entrance
-	starting    *turns.Turns
-	log         *slog.Logger
+	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond,
+	// which is 50 ms for the references of one call. starting is only about pulls.
+	parsing, starting *turns.Turns
+	log               *slog.Logger
 
 	mu sync.Mutex
 	// missing holds when pulls were last looked for in vain.
@@ -71,6 +73,8 @@ type PullsOptions struct {
 	Destination string
 	// MaxQueued is how many pulls may wait in the queue, at least 1. A pull is refused when it would be one more.
 	MaxQueued int
+	// Turns are those in which references are parsed.
+	Turns *turns.Turns
 	// Known is told what is done while this replica does not watch, Tracker while it does.
 	Known   Known
 	Tracker *Tracker
@@ -88,7 +92,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		entrance: newEntrance(o.MaxQueued, o.Known), starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
+		entrance: newEntrance(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
@@ -171,32 +175,33 @@ func (p *Pulls) logFailures(results []*pull.StartResult) {
 
 func (p *Pulls) startOne(ctx context.Context, given, destination string, starts *starts) *pull.StartResult {
 	result := &pull.StartResult{Image: given}
-	err := p.inTurn(ctx, func() error {
-		image, err := pull.ParseImage(given)
-		if err != nil {
-			return err
+	var r request
+	err := inTurn(ctx, p.parsing, func() (err error) {
+		if r.image, err = pull.ParseImage(given); err == nil {
+			r.destination, err = r.image.At(destination)
 		}
-		at, err := image.At(destination)
-		if err != nil {
-			return err
-		}
-		result.Pull, result.Joined, err = p.start(ctx, request{image: image, destination: at}, starts)
 		return err
 	})
+	if err == nil {
+		err = inTurn(ctx, p.starting, func() (err error) {
+			result.Pull, result.Joined, err = p.start(ctx, r, starts)
+			return err
+		})
+	}
 	if err != nil {
 		result.Error = asUserError(ctx, err, "start a pull")
 	}
 	return result
 }
 
-// inTurn starts a pull when it is the client's turn.
-func (p *Pulls) inTurn(ctx context.Context, start func() error) error {
-	end, err := p.starting.Take(ctx, budget.From(ctx).Client())
+// inTurn works when it is the client's turn.
+func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
+	end, err := turns.Take(ctx, budget.From(ctx).Client())
 	if err != nil {
 		return err
 	}
 	defer end()
-	return start()
+	return work()
 }
 
 // start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
@@ -289,7 +294,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	starts := &starts{entrance: p.entrance}
 	defer starts.end()
 	var state *pull.Job
-	err = p.inTurn(ctx, func() (err error) {
+	err = inTurn(ctx, p.starting, func() (err error) {
 		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
 		return err
 	})

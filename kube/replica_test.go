@@ -21,6 +21,7 @@ import (
 	"pullwatch/demo/fakeapi"
 	"pullwatch/feed"
 	"pullwatch/pull"
+	"pullwatch/turns"
 )
 
 const testNamespace = "pulls"
@@ -106,7 +107,7 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	r.watch = NewWatch(r.client, testNamespace, r.tracker, quiet)
 	r.pulls, err = NewPulls(PullsOptions{Client: r.client, Jobs: JobSettings{
 		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
-	}, Destination: "harbor.example/mirror", MaxQueued: 1000, Known: r.hub, Tracker: r.tracker, Health: health, Log: quiet})
+	}, Destination: "harbor.example/mirror", MaxQueued: 1000, Turns: turns.New(1), Known: r.hub, Tracker: r.tracker, Health: health, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
