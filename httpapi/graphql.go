@@ -14,6 +14,7 @@ import (
 	"pullwatch/budget"
 	"pullwatch/graphqlhttp"
 	"pullwatch/graphqlws"
+	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -27,7 +28,7 @@ type transports struct {
 	requests *graphqlhttp.Transport
 }
 
-func newTransports(o Options, operations *operationMetrics) transports {
+func newTransports(o Options, gate *turns.Gate, operations *operationMetrics) transports {
 	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
@@ -36,7 +37,7 @@ func newTransports(o Options, operations *operationMetrics) transports {
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
 			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
-			Memory:   o.Memory,
+			Memory: o.Memory, Gate: gate,
 			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
