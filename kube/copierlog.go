@@ -166,8 +166,15 @@ func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, eac
 // add takes one line of the log: a pull.Report, or what a crash left.
 func (l *copierLog) add(line []byte) {
 	text := string(line)
+	l.since++
 	if r, ok := pull.ParseReport(text); ok {
-		l.last, text = r, r.Message
+		text = r.Message
+		if r.Time.After(l.last.Time) {
+			l.since = 0
+		} else {
+			r.Time = l.last.Time // the node's clock was set back
+		}
+		l.last = r
 	}
 	if len(l.tail) == pull.MaxLogTail {
 		l.tail = l.tail[1:]

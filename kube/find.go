@@ -109,11 +109,7 @@ func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A new Job has no pods, and of a canceled one's all that counts is known already.
-	state = stateOf(id, job, nil, nil)
-	if state.Phase == pull.Canceled {
-		state = completeCanceled(state, p.known.Latest(job.Name))
-	}
+	state = stateOf(id, job, nil, nil) // a new Job has no pods, and those of a canceled one do not count
 	if !watched {
 		p.known.Publish(state)
 	}

@@ -40,16 +40,21 @@ func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 
 // incomplete reports whether more is about to be known of a Job that has ended.
 func (t *Tracker) incomplete(tr *tracked, pods []*corev1.Pod) bool {
+	present := false
 	for _, pod := range pods {
 		if t.parted[pod.UID] != nil {
 			continue
 		}
+		present = true
 		copier := copierStatus(pod)
 		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded ||
 			(copier != nil && copier.State.Terminated != nil)
 		if !ended || t.unread[pod.UID] != nil {
 			return true
 		}
+	}
+	if present && t.unrecorded[tr.job.Name] != nil {
+		return true // once it is on the Job, all replicas tell the same
 	}
 	status := tr.job.Status
 	return len(pods) == 0 && readRecord(tr.job) == nil && (status.Failed > 0 || condition(tr.job, batchv1.JobComplete) != nil)

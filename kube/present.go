@@ -59,12 +59,20 @@ func (t *Tracker) reach(jobs, pods uint64) {
 		t.pods = pods
 	}
 	t.retireUnseen()
+	t.publishEarly()
 	t.mark()
 }
 
-// mark tells the feed how far everything has been published. A state that is held has not been.
+// publishEarly tells the states that it was too early for, as far as it no longer is.
+func (t *Tracker) publishEarly() {
+	for _, tr := range t.early {
+		t.publish(tr)
+	}
+}
+
+// mark tells the feed how far everything has been published. A state that is held or early has not been.
 func (t *Tracker) mark() {
-	if t.settled && len(t.held) == 0 {
+	if t.settled && len(t.held) == 0 && len(t.early) == 0 {
 		t.feed.Mark(t.jobs, t.pods)
 	}
 }
@@ -84,30 +92,28 @@ func (t *Tracker) settle() {
 	t.replaying = false
 	for uid, pod := range t.parted {
 		delete(t.parted, uid)
-		t.removePod(pod)
+		t.removePod(pod, version(pod))
 	}
 	t.retireUnseen()
 	t.settled = true
+	t.publishEarly()
 	t.feed.Complete()
 	t.mark()
 	t.changed.Notify()
 }
 
-// adopt lets a pull's states stand behind the one that the feed knows. That one may have been made from a pod that has
-// gone while nobody watched, and then only a state with a later revision says so.
+// adopt lets a pull's state stand behind the one that the feed knows, if that was made from a pod that has gone while nobody
+// watched: no object of now is as new as that one, but the watch of the pods has come further.
 func (t *Tracker) adopt(tr *tracked, known *pull.Job) {
-	if known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt) || tr.state.Supersedes(known) ||
-		known.Revision.Cluster > max(t.jobs, t.pods) {
+	state := *tr.state
+	if state.Phase.Final() || known.Phase.Final() || !known.CreatedAt.Equal(state.CreatedAt) || state.Supersedes(known) ||
+		known.Revision.Cluster > t.jobs || known.Revision.Pods > t.pods {
 		return
 	}
-	state := *tr.state
-	podGone := known.Revision.Cluster > state.Revision.Cluster
-	state.Revision = known.Revision
-	if podGone && !known.Same(&state) {
-		state.Revision.Step++
-		t.feed.Publish(&state)
+	if known.Revision.Pods > state.Revision.Pods || (known.Revision == state.Revision && !known.Same(&state)) {
+		tr.podsGone, state.Revision.Pods = t.pods, t.pods
+		tr.state = &state
 	}
-	tr.state = &state
 }
 
 // retireUnseen tells of the pulls that existed before what the watch of the Jobs has told, and of which it told
@@ -123,7 +129,7 @@ func (t *Tracker) retireUnseen() {
 		}
 		delete(t.unseen, id)
 		if last := t.feed.Latest(id); last != nil && !last.Phase.Final() {
-			t.feed.Publish(pull.LostJob(last, t.now()))
+			t.feed.Publish(pull.LostJob(last))
 		}
 		t.feed.Retire(id)
 	}

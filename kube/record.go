@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -31,10 +33,10 @@ func newRecord(tr *tracked) *record {
 	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && needsReading(tr, newest)) {
 		return nil
 	}
-	if old != nil && old.Pod == seen.Pod && old.Ran == seen.Ran && old.Ended == seen.Ended && old.Outcome.Reason == seen.Outcome.Reason && old.Outcome.Digest == seen.Outcome.Digest {
+	if old.covers(seen) {
 		return nil
 	}
-	seen.Attempts = tr.state.Attempts
+	seen.Attempts = attempts(slices.Collect(maps.Values(tr.pods)), old)
 	return seen
 }
 

@@ -39,6 +39,7 @@ func newAbsence(t *testing.T) *absence {
 
 	// Nobody sees what this one does, since its feed is another one.
 	b := newReplicaOf(t, w.api, feed.New("apart"))
+	b.hub.Publish(w.hub.Latest(w.canceled)) // what it cancels it knows
 	b.hub.Complete()
 	if _, err := b.pulls.Cancel(t.Context(), w.canceled); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,9 @@ type copierLog struct {
 	last pull.Report
 	// tail holds the last messages, at most pull.MaxLogTail.
 	tail []string
+	// since is how many lines there are behind the first report that has the time of the last one, or all of them before
+	// the first report.
+	since uint64
 	// complete is true once nothing more is to be read.
 	complete bool
 }
@@ -53,7 +56,8 @@ func identify(job *batchv1.Job) (identity, error) {
 }
 
 // stateOf computes the state of a pull. It is a pure function: the same Job, pods and logs give the same state on every
-// replica and after every restart.
+// replica and after every restart. No clock and nothing that this process alone has seen flows into it. What is on the Job
+// goes before what its pods and their logs tell, because that is there for all replicas and for longer.
 func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]copierLog) *pull.Job {
 	pods = slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
@@ -68,23 +72,19 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 		s.StartedAt = job.Status.StartTime.UTC()
 	}
 
+	if at, isCanceled := canceledAt(job); isCanceled {
+		cancel(s, job, at, rec)
+		return s
+	}
 	var newest *corev1.Pod // the current attempt
-	var log copierLog
 	if len(pods) > 0 {
 		newest = pods[len(pods)-1]
-		log = logs[newest.UID]
 	}
+	log := lastWords(pods, logs)
 	s.Revision = revisionOf(job, pods, log)
 
 	complete, failed := condition(job, batchv1.JobComplete), condition(job, batchv1.JobFailed)
-	switch canceled, isCanceled := canceledAt(job); {
-	case isCanceled:
-		s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", canceled
-		s.Revision = pull.Revision{Cluster: version(job)} // the replica that canceled it tells the same without its pods
-		if end := lastEnd(pods, logs, rec); end != nil && log.last.Time.IsZero() {
-			log.last = end.Last
-		}
-		s.Progress = progressOf(log.last, false)
+	switch {
 	case complete != nil:
 		s.FinishedAt = complete.LastTransitionTime.UTC()
 		succeed(s, lastEnd(pods, logs, rec))
@@ -101,12 +101,24 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	default:
 		run(s, job, pods, logs, rec)
 	}
-	if s.Phase.Final() {
-		// The Job has changed since the copier's last word, and after a restart that word is not read again.
-		s.Revision.Step = 0
-	}
 	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
 	return s
+}
+
+// cancel fills in the state of a pull that was canceled at a moment. It depends on the Job alone: the pods go with it, and each
+// replica would tell something else of them.
+func cancel(s *pull.Job, job *batchv1.Job, at time.Time, rec *record) {
+	last := readCanceled(job)
+	if last == nil {
+		last = &canceled{}
+		if rec != nil {
+			last.Attempts, last.Last = rec.Attempts, rec.Last
+		}
+	}
+	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", at
+	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
+	s.Revision = pull.Revision{Cluster: version(job)}
+	s.UpdatedAt = updatedAt(s, job, nil, copierLog{}, nil)
 }
 
 // run fills in the state of a pull that has left the queue and has not ended.
@@ -292,14 +304,35 @@ func parseVersion(resourceVersion string) uint64 {
 }
 
 func revisionOf(job *batchv1.Job, pods []*corev1.Pod, log copierLog) pull.Revision {
-	r := pull.Revision{Cluster: version(job)}
+	r := pull.Revision{Cluster: version(job), Step: log.step()}
 	for _, pod := range pods {
-		r.Cluster = max(r.Cluster, version(pod))
-	}
-	if !log.last.Time.IsZero() {
-		r.Step = uint64(max(0, log.last.Time.UnixMilli()))
+		r.Pods = max(r.Pods, version(pod))
 	}
 	return r
+}
+
+// step returns a number that grows with each line of the log. It does not depend on where the log began to be read, and is
+// even.
+func (l copierLog) step() uint64 {
+	const lines = 128 // of one millisecond
+	var ms uint64
+	if !l.last.Time.IsZero() {
+		ms = uint64(max(0, l.last.Time.UnixMilli()))
+	}
+	return 2 * (ms*lines + min(l.since, lines-1))
+}
+
+// lastWords returns the log that the state is made from: that of the current attempt, or of the one before until the copier
+// has started again. Pods are in the order of their creation.
+func lastWords(pods []*corev1.Pod, logs map[types.UID]copierLog) copierLog {
+	n := len(pods)
+	if n == 0 {
+		return copierLog{}
+	}
+	if copier := copierStatus(pods[n-1]); n > 1 && (copier == nil || !started(copier)) {
+		n--
+	}
+	return logs[pods[n-1].UID]
 }
 
 // updatedAt is the latest moment of all that the state tells.

@@ -165,8 +165,9 @@ func TestPhase(t *testing.T) {
 		"canceled": {func() *world {
 			w := newWorld().pod(1, corev1.PodRunning, running())
 			w.job.Annotations[annotationCanceled] = epoch.Format(time.RFC3339Nano)
+			w.job.Annotations[annotationCanceledState] = `{"attempts":2}`
 			return w
-		}(), pull.Canceled, "Canceled.", 1},
+		}(), pull.Canceled, "Canceled.", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.world.state(t)

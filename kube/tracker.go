@@ -2,6 +2,8 @@ package kube
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,8 +56,9 @@ type contents struct {
 	pulls map[string]*tracked // by Job name
 	// The parts of pulls that the loops look at, so that none of them searches through all pulls for each change.
 	active, queued, failed, succeeded, canceled, unrecorded set
-	// held are the pulls whose last state waits to be complete.
-	held set
+	// held are the pulls whose last state waits to be complete, early those whose state is not the last and is made from
+	// less than may be known by now: it is told when the watches have come further.
+	held, early set
 	// unread are the pods whose copier's log is to be read.
 	unread map[types.UID]*corev1.Pod
 	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no
@@ -82,6 +85,8 @@ type tracked struct {
 	pods  map[types.UID]*corev1.Pod
 	logs  map[types.UID]copierLog
 	state *pull.Job
+	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
+	podsGone uint64
 	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
 	heldUntil time.Time
 	// heldAtMost is how far that may be put off.
@@ -103,7 +108,7 @@ func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{},
+		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{}, early: set{},
 		unread:  map[types.UID]*corev1.Pod{},
 		ignored: newRecent[types.UID, bool](rememberedJobs),
 		present: present{parted: map[types.UID]*corev1.Pod{}, unseen: map[string]uint64{}, removed: map[string]bool{}},
@@ -131,12 +136,7 @@ func (t *Tracker) update(tr *tracked) {
 	if tr.job == nil {
 		return
 	}
-	name := tr.job.Name
-	pods := make([]*corev1.Pod, 0, len(tr.pods))
-	for _, pod := range tr.pods {
-		pods = append(pods, pod)
-	}
-	state := stateOf(tr.id, tr.job, pods, tr.logs)
+	state, pods := t.derive(tr)
 	for _, pod := range pods {
 		if t.parted[pod.UID] == nil && needsReading(tr, pod) {
 			t.unread[pod.UID] = pod
@@ -144,21 +144,53 @@ func (t *Tracker) update(tr *tracked) {
 			delete(t.unread, pod.UID)
 		}
 	}
-	if t.hold(tr, state, pods) {
-		return
+	t.unrecorded.put(tr.job.Name, tr, newRecord(tr) != nil)
+	if !t.hold(tr, state, pods) {
+		t.take(tr, state)
 	}
-	if state.Phase == pull.Canceled {
-		state = completeCanceled(state, t.feed.Latest(name))
+}
+
+// derive returns a pull's state and the pods that it is made from.
+func (t *Tracker) derive(tr *tracked) (*pull.Job, []*corev1.Pod) {
+	pods := slices.Collect(maps.Values(tr.pods))
+	state := stateOf(tr.id, tr.job, pods, tr.logs)
+	if state.Phase != pull.Canceled {
+		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
 	}
-	if tr.state == nil || !tr.state.Same(state) {
-		if tr.state != nil && !state.Supersedes(tr.state) {
-			state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
-			state.Revision.Step++
-		}
+	return state, pods
+}
+
+// take takes a pull's new state. One that is no later than the last is passed over: it is made from lines of a log that have
+// been read before.
+func (t *Tracker) take(tr *tracked, state *pull.Job) {
+	if last := tr.state; last == nil || state.Supersedes(last) {
 		tr.state = state
-		t.feed.Publish(state)
+		if last == nil || !last.Same(state) {
+			t.publish(tr)
+		}
 	}
 	t.sort(tr)
+}
+
+// publish tells a pull's state, unless there is more to be known first. A last state is always told.
+func (t *Tracker) publish(tr *tracked) {
+	name, state := tr.job.Name, tr.state
+	known := t.feed.Latest(name)
+	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(state.CreatedAt)) {
+		known = nil
+	}
+	early := !state.Phase.Final() && (!t.settled || known != nil && known.Revision.Pods > max(t.pods, state.Revision.Pods))
+	t.early.put(name, tr, early)
+	if !early && !(known != nil && unread(state, known)) {
+		t.feed.Publish(state)
+	}
+}
+
+// unread reports whether a state differs from the known one in that nothing has been read of the copier's log yet, as after a
+// change of the leader: progress does not fall within an attempt.
+func unread(state, known *pull.Job) bool {
+	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
+		state.Revision.Step == 0 && known.Revision.Step != 0
 }
 
 // sort puts a pull where the loops look for it.
@@ -169,26 +201,4 @@ func (t *Tracker) sort(tr *tracked) {
 	t.failed.put(name, tr, phase == pull.Failed)
 	t.succeeded.put(name, tr, phase == pull.Succeeded)
 	t.canceled.put(name, tr, phase == pull.Canceled)
-	t.unrecorded.put(name, tr, newRecord(tr) != nil)
-}
-
-// completeCanceled returns the last state of a canceled pull: the one that somebody has told already, or the given one
-// with the progress that was known before, of which objects alone tell nothing.
-func completeCanceled(state, last *pull.Job) *pull.Job {
-	switch {
-	case last == nil || !last.CreatedAt.Equal(state.CreatedAt):
-		return state
-	case last.Phase == pull.Canceled:
-		return last
-	}
-	s := *state
-	s.Attempts = max(s.Attempts, last.Attempts)
-	if s.StartedAt.IsZero() {
-		s.StartedAt = last.StartedAt
-	}
-	if last.Progress.BytesDone >= s.Progress.BytesDone {
-		s.Progress = last.Progress
-		s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
-	}
-	return &s
 }

@@ -27,6 +27,7 @@ func newTestTracker() (*Tracker, *told) {
 	f := &told{}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
+	tracker.settle()
 	return tracker, f
 }
 
