@@ -82,9 +82,7 @@ func (t *Tracker) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, known := range t.feed.Pulls() {
-		if tr := t.pulls[known.ID]; tr != nil && tr.state != nil {
-			t.adopt(tr, known)
-		} else if (tr == nil || tr.job == nil) && !t.removed[known.ID] {
+		if tr := t.pulls[known.ID]; (tr == nil || tr.job == nil) && !t.removed[known.ID] {
 			t.unseen[known.ID] = known.Revision.Cluster
 		}
 	}
@@ -100,20 +98,6 @@ func (t *Tracker) settle() {
 	t.feed.Complete()
 	t.mark()
 	t.changed.Notify()
-}
-
-// adopt lets a pull's state stand behind the one that the feed knows, if that was made from a pod that has gone while nobody
-// watched: no object of now is as new as that one, but the watch of the pods has come further.
-func (t *Tracker) adopt(tr *tracked, known *pull.Job) {
-	state := *tr.state
-	if state.Phase.Final() || known.Phase.Final() || !known.CreatedAt.Equal(state.CreatedAt) || state.Supersedes(known) ||
-		known.Revision.Cluster > t.jobs || known.Revision.Pods > t.pods {
-		return
-	}
-	if known.Revision.Pods > state.Revision.Pods || (known.Revision == state.Revision && !known.Same(&state)) {
-		tr.podsGone, state.Revision.Pods = t.pods, t.pods
-		tr.state = &state
-	}
 }
 
 // retireUnseen tells of the pulls that existed before what the watch of the Jobs has told, and of which it told

@@ -126,28 +126,22 @@ func run(s *pull.Job, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]c
 	if len(pods) == 0 {
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		if rec != nil && rec.Ran {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+rec.Outcome.Message
-			s.Progress = progressOf(rec.Last, false)
+			between(s, job, rec)
 		}
 		return
 	}
 	newest := pods[len(pods)-1]
 	log, copier := logs[newest.UID], copierStatus(newest)
 	switch {
+	case rec != nil && rec.Pod == newest.UID && rec.Ended && (copier == nil || copier.State.Terminated == nil):
+		between(s, job, rec) // the Job is newer than the pod
 	case lostSight(copier):
 		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
 		if rec != nil && rec.Pod == newest.UID {
 			s.Message = rec.Outcome.Message
 		}
 	case newest.Status.Phase == corev1.PodFailed || (copier != nil && copier.State.Terminated != nil && copier.State.Terminated.ExitCode != pull.ExitDone):
-		end := lastEnd(pods, logs, rec)
-		s.Progress = progressOf(end.Last, false)
-		if end.final || condition(job, batchv1.JobFailureTarget) != nil || (job.Spec.BackoffLimit != nil && s.Attempts > int(*job.Spec.BackoffLimit)) {
-			// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
-			s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
-			return
-		}
-		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
+		between(s, job, lastEnd(pods, logs, rec))
 	case copier != nil && (copier.State.Running != nil || copier.State.Terminated != nil):
 		s.Phase, s.Message = pull.Pulling, cmp.Or(log.last.Message, "Copying has started.")
 		s.Progress = progressOf(log.last, copier.State.Running != nil)
@@ -160,6 +154,20 @@ func run(s *pull.Job, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]c
 				s.Progress = progressOf(before.Last, false)
 			}
 		}
+	}
+}
+
+// between fills in the state of a pull whose newest attempt has ended while its Job has not.
+func between(s *pull.Job, job *batchv1.Job, end *record) {
+	s.Progress = progressOf(end.Last, false)
+	switch {
+	case end.Ended && end.Outcome.Reason == "":
+		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
+	case end.final || condition(job, batchv1.JobFailureTarget) != nil || (job.Spec.BackoffLimit != nil && s.Attempts > int(*job.Spec.BackoffLimit)):
+		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
+		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
+	default:
+		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
 	}
 }
 

@@ -172,25 +172,38 @@ func (t *Tracker) take(tr *tracked, state *pull.Job) {
 	t.sort(tr)
 }
 
-// publish tells a pull's state, unless there is more to be known first. A last state is always told.
+// publish tells a pull's state, unless it may be older than the one that the feed knows: then it is told when the watches have
+// come further. A last state is told at once.
 func (t *Tracker) publish(tr *tracked) {
-	name, state := tr.job.Name, tr.state
-	known := t.feed.Latest(name)
-	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(state.CreatedAt)) {
+	known := t.feed.Latest(tr.job.Name)
+	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt)) {
 		known = nil
 	}
-	early := !state.Phase.Final() && (!t.settled || known != nil && known.Revision.Pods > max(t.pods, state.Revision.Pods))
-	t.early.put(name, tr, early)
-	if !early && !(known != nil && unread(state, known)) {
-		t.feed.Publish(state)
+	early := false
+	switch pods := tr.state.Revision.Pods; {
+	case tr.state.Phase.Final():
+	case !t.settled:
+		early = true
+	case known == nil:
+	case known.Revision.Pods > max(pods, t.pods):
+		early = true
+	case known.Revision.Pods > pods || (known.Revision == tr.state.Revision && !known.Same(tr.state)):
+		// That one was made from a pod that has gone while nobody watched, at t.pods at the latest.
+		state := *tr.state
+		state.Revision.Pods = t.pods
+		tr.state, tr.podsGone = &state, t.pods
+	}
+	t.early.put(tr.job.Name, tr, early)
+	if !early && !(known != nil && unread(tr.state, known)) {
+		t.feed.Publish(tr.state)
 	}
 }
 
-// unread reports whether a state differs from the known one in that nothing has been read of the copier's log yet, as after a
-// change of the leader: progress does not fall within an attempt.
+// unread reports whether the known state was made from words of the copier that have not been read here yet, as after a change
+// of the leader: progress does not fall within an attempt.
 func unread(state, known *pull.Job) bool {
 	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
-		state.Revision.Step == 0 && known.Revision.Step != 0
+		state.Revision.Step < known.Revision.Step
 }
 
 // sort puts a pull where the loops look for it.
