@@ -93,7 +93,7 @@ func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
 		pods[i] = &list.Items[i]
 	}
 	state := stateOf(id, job, pods, nil)
-	if !state.Phase.Final() || readRecord(job) != nil { // a last state without what completes it is not the last word
+	if !state.Phase.Final() || state.Phase == pull.Canceled || recorded(job, pods) { // no other last state follows
 		p.known.Publish(state)
 	}
 	return state, nil

@@ -59,9 +59,7 @@ func identify(job *batchv1.Job) (identity, error) {
 // replica and after every restart. No clock and nothing that this process alone has seen flows into it. What is on the Job
 // goes before what its pods and their logs tell, because that is there for all replicas and for longer.
 func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]copierLog) *pull.Job {
-	pods = slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
-	})
+	pods = slices.SortedFunc(slices.Values(pods), comparePods)
 	rec := readRecord(job)
 	s := &pull.Job{
 		ID: job.Name, Namespace: job.Namespace, Image: id.image, Destination: id.destination, RetryOf: id.retryOf,
@@ -265,6 +263,11 @@ func attempts(pods []*corev1.Pod, rec *record) int {
 	default:
 		return n + rec.Attempts
 	}
+}
+
+// comparePods orders the pods of a Job as they were created.
+func comparePods(a, b *corev1.Pod) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
 }
 
 func started(c *corev1.ContainerStatus) bool {
