@@ -78,14 +78,20 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	}
 }
 
-// cancellation returns the annotations that cancel a pull, which has its state as this replica knows it.
+// cancellation returns the annotations that cancel a pull. How often copying was started is for the API server to say, how far
+// it is for the copier, whose words are known.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
-	last := p.known.Latest(job.Name)
-	if last == nil {
-		var err error
-		if last, err = p.read(ctx, job); err != nil {
-			return nil, err
-		}
+	id, err := identify(job)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := p.podsOf(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	last := stateOf(id, job, pods, nil)
+	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
+		last = known
 	}
 	text, err := json.Marshal(canceled{Attempts: last.Attempts, Last: pull.Report{
 		BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal,
