@@ -18,8 +18,9 @@ const (
 )
 
 // hold reports whether the last state of a pull is not to be told yet. Jobs and pods come over two watches, and a log over
-// a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. A
-// subscription ends with the first last state that it is given, so that one is held back for a moment to be complete.
+// a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. The first
+// last state that is told is the only one, so it is held back for a moment to be complete, and to be written on the Job: then
+// every replica tells the same.
 func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 	name := tr.job.Name
 	told := tr.state != nil && tr.state.Phase.Final()
