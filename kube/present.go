@@ -12,6 +12,8 @@ import (
 type present struct {
 	// jobs and pods are the resourceVersions up to which each watch has told everything.
 	jobs, pods uint64
+	// markedPods is what the feed was last told for the pods.
+	markedPods uint64
 	// settled is true once the Tracker has been told of everything that exists.
 	settled bool
 	// replaying is true while the watches tell of the past. The pods go through it before the Jobs do, so those that go
@@ -70,10 +72,21 @@ func (t *Tracker) publishEarly() {
 	}
 }
 
-// mark tells the feed how far everything has been published. A state that is held or early has not been.
+// mark tells the feed how far everything has been published. A state that is held or early has not been. Some are held most
+// of the time while many pulls end, so that of the Jobs' changes those before them are told.
 func (t *Tracker) mark() {
-	if t.settled && len(t.held) == 0 && len(t.early) == 0 {
-		t.feed.Mark(t.jobs, t.pods)
+	if !t.settled || len(t.early) > 0 {
+		return
+	}
+	jobs := t.jobs
+	for _, tr := range t.held {
+		jobs = min(jobs, tr.heldFrom-1)
+	}
+	if len(t.held) == 0 {
+		t.markedPods = t.pods
+	}
+	if t.markedPods != 0 {
+		t.feed.Mark(jobs, t.markedPods)
 	}
 }
 

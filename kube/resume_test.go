@@ -171,7 +171,7 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	w.job.ResourceVersion = "150"
 	tracker.observeJob(w.job)
 	tracker.reach(150, 0)
-	if jobs, pods := hub.Marked(); jobs != 100 || pods != 100 {
+	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
 	}
 	now = now.Add(holdTime)
