@@ -95,6 +95,47 @@ func pasts() map[string]*past {
 	}
 }
 
+// Without Redis each replica watches for itself, and only one of them reads what it is asked to do.
+func TestReplicasByThemselvesTellTheSameEnd(t *testing.T) {
+	api := newAPI(t)
+	replicas := []*replica{newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)}
+	a, b := replicas[0], replicas[1]
+	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	canceled, succeeded, failed, lost := jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
+	pods := map[string]*corev1.Pod{}
+	for _, job := range jobs {
+		a.await(t, job.ID, phase(pull.Pending))
+		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *running())
+		report(t, api, pods[job.ID], 30, 60)
+		for _, r := range replicas {
+			r.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
+		}
+	}
+	if _, err := b.pulls.Cancel(t.Context(), canceled); err != nil {
+		t.Fatal(err)
+	}
+	a.setPod(t, pods[succeeded], corev1.PodSucceeded, *ended(0, copied))
+	a.finish(t, succeeded, batchv1.JobComplete, "")
+	a.setPod(t, pods[failed], corev1.PodFailed, *ended(3, notFound))
+	a.finish(t, failed, batchv1.JobFailed, "PodFailurePolicy")
+	a.deleteJob(t, lost)
+	for _, job := range jobs {
+		var ends [][]byte
+		for _, r := range replicas {
+			end := *r.await(t, job.ID, func(j *pull.Job) bool { return j.Phase.Final() })
+			end.Position = pull.Position{}
+			text, err := end.AppendBinary(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, text)
+		}
+		if !bytes.Equal(ends[0], ends[1]) {
+			t.Errorf("%s ended as\n%+v and\n%+v", job.ID, a.hub.Latest(job.ID), b.hub.Latest(job.ID))
+		}
+	}
+}
+
 // writes returns what the copier of a pod has written when so many changes of the history have been made: a line for each since
 // its pod is there.
 func (h history) writes(pod *corev1.Pod, upTo int) (log copierLog) {

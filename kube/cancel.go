@@ -14,16 +14,16 @@ import (
 	"pullwatch/usererr"
 )
 
-// canceled is what is kept on a Job of how far its pull was when it was canceled. The replica that cancels it has said so for
+// canceledState is what is kept on a Job of how far its pull was when it was canceled. The replica that cancels it has said so for
 // all: each of them knows a little more or less of the copier at that moment.
-type canceled struct {
+type canceledState struct {
 	Attempts int         `json:"attempts"`
 	Last     pull.Report `json:"last,omitzero"`
 }
 
 // readCanceled returns what is kept on the Job, nil when there is nothing that can be read.
-func readCanceled(job *batchv1.Job) *canceled {
-	var c canceled
+func readCanceled(job *batchv1.Job) *canceledState {
+	var c canceledState
 	if err := json.Unmarshal([]byte(job.Annotations[annotationCanceledState]), &c); err != nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known
 	}
-	text, err := json.Marshal(canceled{Attempts: last.Attempts, Last: pull.Report{
+	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Last: pull.Report{
 		BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal,
 	}})
 	return map[string]string{

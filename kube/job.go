@@ -34,7 +34,7 @@ const (
 	annotationCreated = ownPrefix + "created"
 	// annotationCanceled holds when the pull was canceled; it is set before the Job is deleted.
 	annotationCanceled = ownPrefix + "canceled"
-	// annotationCanceledState holds, in JSON, how far the pull was then; see canceled. It is set with annotationCanceled.
+	// annotationCanceledState holds, in JSON, how far the pull was then; see canceledState. It is set with annotationCanceled.
 	annotationCanceledState = ownPrefix + "canceled-state"
 	// annotationRecord holds, in JSON, how the last attempt that ended did so; see record.
 	annotationRecord = ownPrefix + "record"

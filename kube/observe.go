@@ -121,7 +121,7 @@ func (t *Tracker) end(tr *tracked, job *batchv1.Job) {
 			last = state
 		}
 		// The resourceVersion of the deletion says nothing of the copier, which the feed may know more of.
-		if known := t.feed.Latest(job.Name); known != nil && !known.Phase.Final() && known.Supersedes(last) {
+		if known := t.feed.Latest(job.Name); known != nil && !known.Phase.Final() && known.CreatedAt.Equal(last.CreatedAt) && known.Supersedes(last) {
 			last = known
 		}
 		state = pull.LostJob(last)

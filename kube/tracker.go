@@ -192,8 +192,8 @@ func (t *Tracker) publish(tr *tracked) {
 	case known.Revision.Pods > pods || (known.Revision == tr.state.Revision && !known.Same(tr.state)):
 		// That one was made from a pod that has gone while nobody watched, at t.pods at the latest.
 		state := *tr.state
-		state.Revision.Pods = t.pods
-		tr.state, tr.podsGone = &state, t.pods
+		state.Revision.Pods = max(pods, t.pods)
+		tr.state, tr.podsGone = &state, state.Revision.Pods
 	}
 	t.early.put(tr.job.Name, tr, early)
 	if !early && !(known != nil && unread(tr.state, known)) {
