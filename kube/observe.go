@@ -194,9 +194,10 @@ func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
 		return
 	}
 	if t.replaying {
-		t.parted[pod.UID] = pod
-		last := pod.DeepCopy()
-		last.ResourceVersion = strconv.FormatUint(at-1, 10) // up to then it was there
+		parted, last := pod.DeepCopy(), pod.DeepCopy()
+		parted.ResourceVersion = strconv.FormatUint(at, 10)
+		last.ResourceVersion = strconv.FormatUint(max(at, 1)-1, 10) // up to then it was there
+		t.parted[pod.UID] = parted
 		t.placePod(last)
 		return
 	}
