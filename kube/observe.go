@@ -95,6 +95,7 @@ func (t *Tracker) remove(job *batchv1.Job) {
 	t.end(tr, job)
 	for uid := range tr.pods {
 		delete(t.unread, uid)
+		delete(t.parted, uid)
 	}
 	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held, t.early} {
 		delete(s, job.Name)
@@ -186,14 +187,15 @@ func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.changed.Notify()
 }
 
-// removePod takes that a pod is gone at a resourceVersion.
+// removePod takes that a pod is gone at a resourceVersion. It counts until the watch of the Jobs has come as far, which tells
+// what became of it.
 func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
 	name := pod.Labels[jobNameLabel]
 	tr := t.pulls[name]
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
 	}
-	if t.replaying {
+	if t.replaying || (tr.job != nil && at > t.jobs) {
 		parted, last := pod.DeepCopy(), pod.DeepCopy()
 		parted.ResourceVersion = strconv.FormatUint(at, 10)
 		last.ResourceVersion = strconv.FormatUint(max(at, 1)-1, 10) // up to then it was there
@@ -201,13 +203,25 @@ func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
 		t.placePod(last)
 		return
 	}
+	t.forgetPod(tr, pod, at)
+}
+
+// forgetParted removes a pod that was parted.
+func (t *Tracker) forgetParted(pod *corev1.Pod) {
+	delete(t.parted, pod.UID)
+	if tr := t.pulls[pod.Labels[jobNameLabel]]; tr != nil && tr.pods[pod.UID] != nil {
+		t.forgetPod(tr, pod, version(pod))
+	}
+}
+
+func (t *Tracker) forgetPod(tr *tracked, pod *corev1.Pod, at uint64) {
 	tr.podsGone = max(tr.podsGone, at)
 	delete(tr.pods, pod.UID)
 	delete(tr.logs, pod.UID)
 	delete(t.unread, pod.UID)
 	if tr.job == nil {
 		if len(tr.pods) == 0 {
-			delete(t.pulls, name)
+			delete(t.pulls, pod.Labels[jobNameLabel])
 		}
 		return
 	}
@@ -225,7 +239,7 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 	}
 	for _, tr := range t.pulls {
 		for uid, pod := range tr.pods {
-			if !listed[uid] {
+			if !listed[uid] && t.parted[uid] == nil {
 				t.removePod(pod, version(list))
 			}
 		}

@@ -16,10 +16,11 @@ type present struct {
 	markedPods uint64
 	// settled is true once the Tracker has been told of everything that exists.
 	settled bool
-	// replaying is true while the watches tell of the past. The pods go through it before the Jobs do, so those that go
-	// are kept in parted until the Jobs that they tell of have come as far.
+	// replaying is true while the watches tell of the past.
 	replaying bool
-	parted    map[types.UID]*corev1.Pod
+	// parted are the pods that are gone, with the resourceVersion of that, and count until the watch of the Jobs has come
+	// as far.
+	parted map[types.UID]*corev1.Pod
 	// removed are the pulls that were told to be gone before settle: the feed may be slow to know it.
 	removed map[string]bool
 	// unseen are the pulls that the feed knows and the Tracker does not, with the resourceVersion at which each
@@ -60,9 +61,27 @@ func (t *Tracker) reach(jobs, pods uint64) {
 	if pods != 0 {
 		t.pods = pods
 	}
+	if !t.replaying {
+		for _, pod := range t.parted {
+			if version(pod) <= t.jobs {
+				t.forgetParted(pod)
+			}
+		}
+	}
 	t.retireUnseen()
 	t.publishEarly()
 	t.mark()
+}
+
+// podsSeen returns up to which resourceVersion a pull's pods are those that it has here.
+func (t *Tracker) podsSeen(tr *tracked) uint64 {
+	seen := t.pods
+	for uid := range tr.pods {
+		if pod := t.parted[uid]; pod != nil {
+			seen = min(seen, version(pod)-1)
+		}
+	}
+	return seen
 }
 
 // publishEarly tells the states that it was too early for, as far as it no longer is.
@@ -82,7 +101,7 @@ func (t *Tracker) mark() {
 	for _, tr := range t.held {
 		jobs = min(jobs, tr.heldFrom-1)
 	}
-	if len(t.held) == 0 {
+	if len(t.held) == 0 && len(t.parted) == 0 {
 		t.markedPods = t.pods
 	}
 	if t.markedPods != 0 {
@@ -101,9 +120,8 @@ func (t *Tracker) settle() {
 	}
 	t.removed = nil
 	t.replaying = false
-	for uid, pod := range t.parted {
-		delete(t.parted, uid)
-		t.removePod(pod, version(pod))
+	for _, pod := range t.parted {
+		t.forgetParted(pod)
 	}
 	t.retireUnseen()
 	t.settled = true

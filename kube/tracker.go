@@ -182,17 +182,17 @@ func (t *Tracker) publish(tr *tracked) {
 		known = nil
 	}
 	early := false
-	switch pods := tr.state.Revision.Pods; {
+	switch pods, seen := tr.state.Revision.Pods, t.podsSeen(tr); {
 	case tr.state.Phase.Final():
 	case !t.settled:
 		early = true
 	case known == nil:
-	case known.Revision.Pods > max(pods, t.pods):
+	case known.Revision.Pods > max(pods, seen):
 		early = true
 	case known.Revision.Pods > pods || (known.Revision == tr.state.Revision && !known.Same(tr.state)):
-		// That one was made from a pod that has gone while nobody watched, at t.pods at the latest.
+		// That one was made from a pod that has gone while nobody watched.
 		state := *tr.state
-		state.Revision.Pods = max(pods, t.pods)
+		state.Revision.Pods = max(pods, seen)
 		tr.state, tr.podsGone = &state, state.Revision.Pods
 	}
 	t.early.put(tr.job.Name, tr, early)
