@@ -105,11 +105,11 @@ func TestEndsWhenAllHaveEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Publish(job("b", pull.Failed, "2"))
+	h.Publish(job("b", pull.Failed, "2")) // its end has been told already
 	h.Publish(job("a", pull.Canceled, "2"))
 	h.Retire("a")
 	got, err = drain(t, s)
-	expect(t, got, "b:2", "a:2")
+	expect(t, got, "a:2")
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("%v", err)
 	}

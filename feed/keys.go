@@ -58,7 +58,7 @@ var (
 
 // Lengths within a pull's value: of what pull.Job.OrderKey returns, and of a place in decimal digits.
 const (
-	orderLength = 41
+	orderLength = 61
 	placeLength = 16
 )
 

@@ -149,7 +149,7 @@ func (s *Stream) check(ctx context.Context, log string, place uint64) error {
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Hub.load(c, time.Now())
+	s.Hub.load(c)
 	s.attached, s.settledPlace = c.log, 0
 	s.heard = time.Now().Add(-c.silence)
 	s.attachments.Add(1)

@@ -1,10 +1,6 @@
 package feed
 
-import (
-	"time"
-
-	"pullwatch/pull"
-)
+import "pullwatch/pull"
 
 // What a Stream does with its Hub.
 
@@ -28,7 +24,7 @@ func (h *Hub) sharedPlace() (log string, place uint64) {
 }
 
 // load takes all that the shared log holds.
-func (h *Hub) load(c *contents, now time.Time) {
+func (h *Hub) load(c *contents) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, k := range h.latest {
@@ -53,7 +49,7 @@ func (h *Hub) load(c *contents, now time.Time) {
 		}
 		// The log held it and has forgotten it since: its Job is gone.
 		if !k.job.Phase.Final() {
-			h.take(pull.LostJob(k.job, now), 0)
+			h.take(pull.LostJob(k.job), 0)
 		}
 		h.retire(id)
 		k.place = max(1, c.horizon) // where it stood is not known, only that it was no later

@@ -856,9 +856,12 @@ type PullJob {
   createdAt: Time!
   "When it left the queue."
   startedAt: Time
-  "When its phase became final."
+  """
+  When its phase became final. Null until then, and when ` + "`" + `failure.reason` + "`" + ` is LOST: Kubernetes does not keep when a Job was
+  deleted.
+  """
   finishedAt: Time
-  "When this state came about."
+  "When this state came about. When ` + "`" + `failure.reason` + "`" + ` is LOST, when the state before it did."
   updatedAt: Time!
   "Where the copier's log is: ` + "`" + `podLogs(input:)` + "`" + ` takes all three fields as they are."
   log: PullLog!

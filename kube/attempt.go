@@ -47,8 +47,14 @@ func readRecord(job *batchv1.Job) *record {
 	return &r
 }
 
-// lastEnd returns what is known of the newest attempt, from its pod or from the record on the Job; nil when nothing is.
-// What the log tells comes from the record when the log itself has not been read by this replica.
+// covers reports whether what was seen of an attempt is in the record.
+func (r *record) covers(seen *record) bool {
+	return r != nil && r.Pod == seen.Pod && r.Ran == seen.Ran && r.Ended == seen.Ended &&
+		r.Outcome.Reason == seen.Outcome.Reason && r.Outcome.Digest == seen.Outcome.Digest
+}
+
+// lastEnd returns what is known of the newest attempt, from the record on the Job or, while that has not got it, from its
+// pod and log; nil when nothing is. So it is the same for replicas that have and have not seen the pod or read its log.
 func lastEnd(pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) *record {
 	if len(pods) == 0 {
 		return rec
@@ -58,6 +64,10 @@ func lastEnd(pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) *rec
 	switch {
 	case end == nil:
 		return rec
+	case rec.covers(end):
+		recorded := *rec
+		recorded.final = end.final
+		return &recorded
 	case rec != nil && rec.Pod == newest.UID && len(end.LogTail) == 0:
 		end.LogTail, end.Last = rec.LogTail, rec.Last
 	}

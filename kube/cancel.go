@@ -14,6 +14,22 @@ import (
 	"pullwatch/usererr"
 )
 
+// canceledState is what is kept on a Job of how far its pull was when it was canceled. The replica that cancels it has said so for
+// all: each of them knows a little more or less of the copier at that moment.
+type canceledState struct {
+	Attempts int         `json:"attempts"`
+	Last     pull.Report `json:"last,omitzero"`
+}
+
+// readCanceled returns what is kept on the Job, nil when there is nothing that can be read.
+func readCanceled(job *batchv1.Job) *canceledState {
+	var c canceledState
+	if err := json.Unmarshal([]byte(job.Annotations[annotationCanceledState]), &c); err != nil {
+		return nil
+	}
+	return &c
+}
+
 // Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
 func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
 	return guarded(ctx, p, "cancel a pull", func(ctx context.Context) (*pull.Job, error) { return p.cancel(ctx, id) })
@@ -39,10 +55,14 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 		if _, canceled := canceledAt(job); canceled { // and not deleted yet
 			return p.deleteCanceled(ctx, job)
 		}
+		at, err := p.cancellation(ctx, job)
+		if err != nil {
+			return nil, err
+		}
 		// With the version in the patch, a pull that ends at this moment is not called canceled afterwards.
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 			"resourceVersion": job.ResourceVersion,
-			"annotations":     map[string]string{annotationCanceled: time.Now().UTC().Format(time.RFC3339Nano)},
+			"annotations":     at,
 		}})
 		if err != nil {
 			return nil, err
@@ -56,6 +76,29 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 		}
 		return p.deleteCanceled(ctx, job)
 	}
+}
+
+// cancellation returns the annotations that cancel a pull. How often copying was started is for the API server to say, how far
+// it is for the copier, whose words are known.
+func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
+	id, err := identify(job)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := p.podsOf(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	last := stateOf(id, job, pods, nil)
+	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
+		last = known
+	}
+	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Last: pull.Report{
+		BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal,
+	}})
+	return map[string]string{
+		annotationCanceled: time.Now().UTC().Format(time.RFC3339Nano), annotationCanceledState: string(text),
+	}, err
 }
 
 // deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.

@@ -18,6 +18,18 @@ import (
 	"pullwatch/pull"
 )
 
+// copierLog is what has been read of one pod's copier log.
+type copierLog struct {
+	last pull.Report
+	// tail holds the last messages, at most pull.MaxLogTail.
+	tail []string
+	// since is how many lines there are behind the first report that has the time of the last one, or all of them before
+	// the first report.
+	since uint64
+	// complete is true once nothing more is to be read.
+	complete bool
+}
+
 // needsReading reports whether there is something in the log of a pod's copier that the state of the pull needs: how far
 // it is while it runs, its last lines when it has failed.
 func needsReading(tr *tracked, pod *corev1.Pod) bool {
@@ -166,8 +178,15 @@ func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, eac
 // add takes one line of the log: a pull.Report, or what a crash left.
 func (l *copierLog) add(line []byte) {
 	text := string(line)
+	l.since++
 	if r, ok := pull.ParseReport(text); ok {
-		l.last, text = r, r.Message
+		text = r.Message
+		if r.Time.After(l.last.Time) {
+			l.since = 0
+		} else {
+			r.Time = l.last.Time // the node's clock was set back
+		}
+		l.last = r
 	}
 	if len(l.tail) == pull.MaxLogTail {
 		l.tail = l.tail[1:]

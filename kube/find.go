@@ -84,6 +84,19 @@ func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	pods, err := p.podsOf(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	state := stateOf(id, job, pods, nil)
+	if !state.Phase.Final() || state.Phase == pull.Canceled || recorded(job, pods) { // no other last state follows
+		p.known.Publish(state)
+	}
+	return state, nil
+}
+
+// podsOf returns the pods of a Job from the API server.
+func (p *Pulls) podsOf(ctx context.Context, job *batchv1.Job) ([]*corev1.Pod, error) {
 	list, err := p.pods.List(ctx, metav1.ListOptions{LabelSelector: labels.Set{jobNameLabel: job.Name}.String()})
 	if err != nil {
 		return nil, err
@@ -92,11 +105,7 @@ func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
 	for i := range list.Items {
 		pods[i] = &list.Items[i]
 	}
-	state := stateOf(id, job, pods, nil)
-	if !state.Phase.Final() || readRecord(job) != nil { // a last state without what completes it is not the last word
-		p.known.Publish(state)
-	}
-	return state, nil
+	return pods, nil
 }
 
 // tell makes known the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
@@ -109,11 +118,7 @@ func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A new Job has no pods, and of a canceled one's all that counts is known already.
-	state = stateOf(id, job, nil, nil)
-	if state.Phase == pull.Canceled {
-		state = completeCanceled(state, p.known.Latest(job.Name))
-	}
+	state = stateOf(id, job, nil, nil) // a new Job has no pods, and those of a canceled one do not count
 	if !watched {
 		p.known.Publish(state)
 	}

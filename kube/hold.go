@@ -18,8 +18,9 @@ const (
 )
 
 // hold reports whether the last state of a pull is not to be told yet. Jobs and pods come over two watches, and a log over
-// a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. A
-// subscription ends with the first last state that it is given, so that one is held back for a moment to be complete.
+// a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. The first
+// last state that is told is the only one, so it is held back for a moment to be complete, and to be written on the Job: then
+// every replica tells the same.
 func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 	name := tr.job.Name
 	told := tr.state != nil && tr.state.Phase.Final()
@@ -30,6 +31,7 @@ func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 	switch now := t.now(); {
 	case tr.heldUntil.IsZero():
 		tr.heldUntil, tr.heldAtMost = now.Add(holdTime), now.Add(longestHold)
+		tr.heldFrom = version(tr.job)
 	case t.podsUnseen != nil && t.podsUnseen() && now.Before(tr.heldAtMost):
 		tr.heldUntil = now.Add(holdTime)
 	}
@@ -40,16 +42,21 @@ func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 
 // incomplete reports whether more is about to be known of a Job that has ended.
 func (t *Tracker) incomplete(tr *tracked, pods []*corev1.Pod) bool {
+	present := false
 	for _, pod := range pods {
 		if t.parted[pod.UID] != nil {
 			continue
 		}
+		present = true
 		copier := copierStatus(pod)
 		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded ||
 			(copier != nil && copier.State.Terminated != nil)
 		if !ended || t.unread[pod.UID] != nil {
 			return true
 		}
+	}
+	if present && t.unrecorded[tr.job.Name] != nil {
+		return true // once it is on the Job, all replicas tell the same
 	}
 	status := tr.job.Status
 	return len(pods) == 0 && readRecord(tr.job) == nil && (status.Failed > 0 || condition(tr.job, batchv1.JobComplete) != nil)

@@ -34,6 +34,8 @@ const (
 	annotationCreated = ownPrefix + "created"
 	// annotationCanceled holds when the pull was canceled; it is set before the Job is deleted.
 	annotationCanceled = ownPrefix + "canceled"
+	// annotationCanceledState holds, in JSON, how far the pull was then; see canceledState. It is set with annotationCanceled.
+	annotationCanceledState = ownPrefix + "canceled-state"
 	// annotationRecord holds, in JSON, how the last attempt that ended did so; see record.
 	annotationRecord = ownPrefix + "record"
 

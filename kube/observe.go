@@ -63,10 +63,14 @@ func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
 	}
 	t.observe(job)
 	t.changed.Notify()
-	if tr := t.pulls[job.Name]; tr != nil {
-		return tr.state, true
+	tr := t.pulls[job.Name]
+	if tr == nil {
+		return nil, true
 	}
-	return nil, true
+	if t.early[job.Name] != nil {
+		t.feed.Publish(tr.state) // a new Job has no pods that may be ahead of it
+	}
+	return tr.state, true
 }
 
 // observeDeleted takes the last that is known of a Job that is gone. It returns false, and has taken nothing, when this
@@ -88,19 +92,12 @@ func (t *Tracker) remove(job *batchv1.Job) {
 	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
 		return
 	}
-	if version(job) > version(tr.job) {
-		tr.job = job
-	}
-	tr.heldUntil, tr.heldAtMost = t.now(), t.now() // nothing more will come that could complete its last state
-	t.update(tr)
-	if !tr.state.Phase.Final() {
-		tr.state = pull.LostJob(tr.state, t.now())
-		t.feed.Publish(tr.state)
-	}
+	t.end(tr, job)
 	for uid := range tr.pods {
 		delete(t.unread, uid)
+		delete(t.parted, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held, t.early} {
 		delete(s, job.Name)
 	}
 	delete(t.pulls, job.Name)
@@ -108,6 +105,30 @@ func (t *Tracker) remove(job *batchv1.Job) {
 		t.removed[job.Name] = true
 	}
 	t.feed.Retire(job.Name)
+}
+
+// end tells the last state of a pull whose Job is gone. Nothing more will come that could complete it.
+func (t *Tracker) end(tr *tracked, job *batchv1.Job) {
+	if tr.state != nil && tr.state.Phase.Final() {
+		return
+	}
+	last := tr.state
+	if version(job) > version(tr.job) {
+		tr.job = job
+	}
+	state, _ := t.derive(tr)
+	if !state.Phase.Final() {
+		if last == nil {
+			last = state
+		}
+		// The resourceVersion of the deletion says nothing of the copier, which the feed may know more of.
+		if known := t.feed.Latest(job.Name); known != nil && !known.Phase.Final() && known.CreatedAt.Equal(last.CreatedAt) && known.Supersedes(last) {
+			last = known
+		}
+		state = pull.LostJob(last)
+	}
+	tr.state = state
+	t.publish(tr)
 }
 
 // replaceJobs takes a list of all Jobs: what is not among them is gone.
@@ -162,27 +183,45 @@ func (t *Tracker) placePod(pod *corev1.Pod) {
 func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.removePod(pod)
+	t.removePod(pod, version(pod))
 	t.changed.Notify()
 }
 
-func (t *Tracker) removePod(pod *corev1.Pod) {
+// removePod takes that a pod is gone at a resourceVersion. It counts until the watch of the Jobs has come as far, which tells
+// what became of it.
+func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
 	name := pod.Labels[jobNameLabel]
 	tr := t.pulls[name]
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
 	}
-	if t.replaying {
-		t.parted[pod.UID] = pod
-		t.placePod(pod)
+	if t.replaying || (tr.job != nil && at > t.jobs) {
+		parted, last := pod.DeepCopy(), pod.DeepCopy()
+		parted.ResourceVersion = strconv.FormatUint(at, 10)
+		last.ResourceVersion = strconv.FormatUint(max(at, 1)-1, 10) // up to then it was there
+		t.parted[pod.UID] = parted
+		t.placePod(last)
 		return
 	}
+	t.forgetPod(tr, pod, at)
+}
+
+// forgetParted removes a pod that was parted.
+func (t *Tracker) forgetParted(pod *corev1.Pod) {
+	delete(t.parted, pod.UID)
+	if tr := t.pulls[pod.Labels[jobNameLabel]]; tr != nil && tr.pods[pod.UID] != nil {
+		t.forgetPod(tr, pod, version(pod))
+	}
+}
+
+func (t *Tracker) forgetPod(tr *tracked, pod *corev1.Pod, at uint64) {
+	tr.podsGone = max(tr.podsGone, at)
 	delete(tr.pods, pod.UID)
 	delete(tr.logs, pod.UID)
 	delete(t.unread, pod.UID)
 	if tr.job == nil {
 		if len(tr.pods) == 0 {
-			delete(t.pulls, name)
+			delete(t.pulls, pod.Labels[jobNameLabel])
 		}
 		return
 	}
@@ -200,8 +239,8 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 	}
 	for _, tr := range t.pulls {
 		for uid, pod := range tr.pods {
-			if !listed[uid] {
-				t.removePod(pod)
+			if !listed[uid] && t.parted[uid] == nil {
+				t.removePod(pod, version(list))
 			}
 		}
 	}
@@ -217,11 +256,14 @@ func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
 		return
 	}
 	known := tr.logs[pod.UID]
+	if log.step() < known.step() { // a log that is opened again begins with lines that have been read
+		if !log.complete {
+			return
+		}
+		log.last, log.since = known.last, known.since
+	}
 	if len(log.tail) == 0 {
 		log.tail = known.tail // what was followed before is better than nothing
-	}
-	if log.last.Time.Before(known.last.Time) {
-		log.last = known.last // a log that is opened again begins with lines that have been read
 	}
 	tr.logs[pod.UID] = log
 	t.update(tr)

@@ -12,12 +12,15 @@ import (
 type present struct {
 	// jobs and pods are the resourceVersions up to which each watch has told everything.
 	jobs, pods uint64
+	// markedPods is what the feed was last told for the pods.
+	markedPods uint64
 	// settled is true once the Tracker has been told of everything that exists.
 	settled bool
-	// replaying is true while the watches tell of the past. The pods go through it before the Jobs do, so those that go
-	// are kept in parted until the Jobs that they tell of have come as far.
+	// replaying is true while the watches tell of the past.
 	replaying bool
-	parted    map[types.UID]*corev1.Pod
+	// parted are the pods that are gone, with the resourceVersion of that, and count until the watch of the Jobs has come
+	// as far.
+	parted map[types.UID]*corev1.Pod
 	// removed are the pulls that were told to be gone before settle: the feed may be slow to know it.
 	removed map[string]bool
 	// unseen are the pulls that the feed knows and the Tracker does not, with the resourceVersion at which each
@@ -58,14 +61,51 @@ func (t *Tracker) reach(jobs, pods uint64) {
 	if pods != 0 {
 		t.pods = pods
 	}
+	if !t.replaying {
+		for _, pod := range t.parted {
+			if version(pod) <= t.jobs {
+				t.forgetParted(pod)
+			}
+		}
+	}
 	t.retireUnseen()
+	t.publishEarly()
 	t.mark()
 }
 
-// mark tells the feed how far everything has been published. A state that is held has not been.
+// podsSeen returns up to which resourceVersion a pull's pods are those that it has here.
+func (t *Tracker) podsSeen(tr *tracked) uint64 {
+	seen := t.pods
+	for uid := range tr.pods {
+		if pod := t.parted[uid]; pod != nil {
+			seen = min(seen, version(pod)-1)
+		}
+	}
+	return seen
+}
+
+// publishEarly tells the states that it was too early for, as far as it no longer is.
+func (t *Tracker) publishEarly() {
+	for _, tr := range t.early {
+		t.publish(tr)
+	}
+}
+
+// mark tells the feed how far everything has been published. A state that is held or early has not been. Some are held most
+// of the time while many pulls end, so that of the Jobs' changes those before them are told.
 func (t *Tracker) mark() {
-	if t.settled && len(t.held) == 0 {
-		t.feed.Mark(t.jobs, t.pods)
+	if !t.settled || len(t.early) > 0 {
+		return
+	}
+	jobs := t.jobs
+	for _, tr := range t.held {
+		jobs = min(jobs, tr.heldFrom-1)
+	}
+	if len(t.held) == 0 && len(t.parted) == 0 {
+		t.markedPods = t.pods
+	}
+	if t.markedPods != 0 {
+		t.feed.Mark(jobs, t.markedPods)
 	}
 }
 
@@ -74,40 +114,21 @@ func (t *Tracker) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, known := range t.feed.Pulls() {
-		if tr := t.pulls[known.ID]; tr != nil && tr.state != nil {
-			t.adopt(tr, known)
-		} else if (tr == nil || tr.job == nil) && !t.removed[known.ID] {
+		if tr := t.pulls[known.ID]; (tr == nil || tr.job == nil) && !t.removed[known.ID] {
 			t.unseen[known.ID] = known.Revision.Cluster
 		}
 	}
 	t.removed = nil
 	t.replaying = false
-	for uid, pod := range t.parted {
-		delete(t.parted, uid)
-		t.removePod(pod)
+	for _, pod := range t.parted {
+		t.forgetParted(pod)
 	}
 	t.retireUnseen()
 	t.settled = true
+	t.publishEarly()
 	t.feed.Complete()
 	t.mark()
 	t.changed.Notify()
-}
-
-// adopt lets a pull's states stand behind the one that the feed knows. That one may have been made from a pod that has
-// gone while nobody watched, and then only a state with a later revision says so.
-func (t *Tracker) adopt(tr *tracked, known *pull.Job) {
-	if known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt) || tr.state.Supersedes(known) ||
-		known.Revision.Cluster > max(t.jobs, t.pods) {
-		return
-	}
-	state := *tr.state
-	podGone := known.Revision.Cluster > state.Revision.Cluster
-	state.Revision = known.Revision
-	if podGone && !known.Same(&state) {
-		state.Revision.Step++
-		t.feed.Publish(&state)
-	}
-	tr.state = &state
 }
 
 // retireUnseen tells of the pulls that existed before what the watch of the Jobs has told, and of which it told
@@ -123,7 +144,7 @@ func (t *Tracker) retireUnseen() {
 		}
 		delete(t.unseen, id)
 		if last := t.feed.Latest(id); last != nil && !last.Phase.Final() {
-			t.feed.Publish(pull.LostJob(last, t.now()))
+			t.feed.Publish(pull.LostJob(last))
 		}
 		t.feed.Retire(id)
 	}

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"pullwatch/pull"
@@ -13,15 +16,11 @@ import (
 
 // newRecord returns what is known of a pull's newest attempt and not yet written on its Job, nil when nothing is.
 func newRecord(tr *tracked) *record {
-	var newest *corev1.Pod
-	for _, pod := range tr.pods {
-		if newest == nil || newest.CreationTimestamp.Before(&pod.CreationTimestamp) {
-			newest = pod
-		}
-	}
-	if newest == nil {
+	pods := slices.Collect(maps.Values(tr.pods))
+	if len(pods) == 0 {
 		return nil
 	}
+	newest := slices.MaxFunc(pods, comparePods)
 	log := tr.logs[newest.UID]
 	seen, old := evidence(newest, log), readRecord(tr.job)
 	if copier := copierStatus(newest); copier != nil && copier.State.Running != nil && old != nil && old.Pod == newest.UID {
@@ -31,11 +30,21 @@ func newRecord(tr *tracked) *record {
 	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && needsReading(tr, newest)) {
 		return nil
 	}
-	if old != nil && old.Pod == seen.Pod && old.Ran == seen.Ran && old.Ended == seen.Ended && old.Outcome.Reason == seen.Outcome.Reason && old.Outcome.Digest == seen.Outcome.Digest {
+	if old.covers(seen) {
 		return nil
 	}
-	seen.Attempts = tr.state.Attempts
+	seen.Attempts = attempts(pods, old)
 	return seen
+}
+
+// recorded reports whether all that is to be known of a Job that has ended is written on it.
+func recorded(job *batchv1.Job, pods []*corev1.Pod) bool {
+	rec := readRecord(job)
+	if rec == nil || len(pods) == 0 {
+		return rec != nil
+	}
+	seen := evidence(slices.MaxFunc(pods, comparePods), copierLog{})
+	return seen == nil || rec.covers(seen)
 }
 
 // recordAttempts writes on each Job what newRecord returns for it. One that

@@ -15,15 +15,6 @@ import (
 	"pullwatch/pull"
 )
 
-// copierLog is what has been read of one pod's copier log.
-type copierLog struct {
-	last pull.Report
-	// tail holds the last messages, at most pull.MaxLogTail.
-	tail []string
-	// complete is true once nothing more is to be read.
-	complete bool
-}
-
 // identity is the part of a pull's state that never changes.
 type identity struct {
 	image, destination pull.ImageReference
@@ -53,11 +44,10 @@ func identify(job *batchv1.Job) (identity, error) {
 }
 
 // stateOf computes the state of a pull. It is a pure function: the same Job, pods and logs give the same state on every
-// replica and after every restart.
+// replica and after every restart. No clock and nothing that this process alone has seen flows into it. What is on the Job
+// goes before what its pods and their logs tell, because that is there for all replicas and for longer.
 func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]copierLog) *pull.Job {
-	pods = slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.UID, b.UID))
-	})
+	pods = slices.SortedFunc(slices.Values(pods), comparePods)
 	rec := readRecord(job)
 	s := &pull.Job{
 		ID: job.Name, Namespace: job.Namespace, Image: id.image, Destination: id.destination, RetryOf: id.retryOf,
@@ -68,23 +58,19 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 		s.StartedAt = job.Status.StartTime.UTC()
 	}
 
+	if at, isCanceled := canceledAt(job); isCanceled {
+		cancel(s, job, at, rec)
+		return s
+	}
 	var newest *corev1.Pod // the current attempt
-	var log copierLog
 	if len(pods) > 0 {
 		newest = pods[len(pods)-1]
-		log = logs[newest.UID]
 	}
+	log := lastWords(pods, logs)
 	s.Revision = revisionOf(job, pods, log)
 
 	complete, failed := condition(job, batchv1.JobComplete), condition(job, batchv1.JobFailed)
-	switch canceled, isCanceled := canceledAt(job); {
-	case isCanceled:
-		s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", canceled
-		s.Revision = pull.Revision{Cluster: version(job)} // the replica that canceled it tells the same without its pods
-		if end := lastEnd(pods, logs, rec); end != nil && log.last.Time.IsZero() {
-			log.last = end.Last
-		}
-		s.Progress = progressOf(log.last, false)
+	switch {
 	case complete != nil:
 		s.FinishedAt = complete.LastTransitionTime.UTC()
 		succeed(s, lastEnd(pods, logs, rec))
@@ -101,12 +87,24 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	default:
 		run(s, job, pods, logs, rec)
 	}
-	if s.Phase.Final() {
-		// The Job has changed since the copier's last word, and after a restart that word is not read again.
-		s.Revision.Step = 0
-	}
 	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
 	return s
+}
+
+// cancel fills in the state of a pull that was canceled at a moment. It depends on the Job alone: the pods go with it, and each
+// replica would tell something else of them.
+func cancel(s *pull.Job, job *batchv1.Job, at time.Time, rec *record) {
+	last := readCanceled(job)
+	if last == nil {
+		last = &canceledState{}
+		if rec != nil {
+			last.Attempts, last.Last = rec.Attempts, rec.Last
+		}
+	}
+	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", at
+	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
+	s.Revision = pull.Revision{Cluster: version(job)}
+	s.UpdatedAt = updatedAt(s, job, nil, copierLog{}, nil)
 }
 
 // run fills in the state of a pull that has left the queue and has not ended.
@@ -114,28 +112,22 @@ func run(s *pull.Job, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]c
 	if len(pods) == 0 {
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		if rec != nil && rec.Ran {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+rec.Outcome.Message
-			s.Progress = progressOf(rec.Last, false)
+			between(s, job, rec)
 		}
 		return
 	}
 	newest := pods[len(pods)-1]
 	log, copier := logs[newest.UID], copierStatus(newest)
 	switch {
+	case rec != nil && rec.Pod == newest.UID && rec.Ended && (copier == nil || copier.State.Terminated == nil):
+		between(s, job, rec) // the Job is newer than the pod
 	case lostSight(copier):
 		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
 		if rec != nil && rec.Pod == newest.UID {
 			s.Message = rec.Outcome.Message
 		}
 	case newest.Status.Phase == corev1.PodFailed || (copier != nil && copier.State.Terminated != nil && copier.State.Terminated.ExitCode != pull.ExitDone):
-		end := lastEnd(pods, logs, rec)
-		s.Progress = progressOf(end.Last, false)
-		if end.final || condition(job, batchv1.JobFailureTarget) != nil || (job.Spec.BackoffLimit != nil && s.Attempts > int(*job.Spec.BackoffLimit)) {
-			// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
-			s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
-			return
-		}
-		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
+		between(s, job, lastEnd(pods, logs, rec))
 	case copier != nil && (copier.State.Running != nil || copier.State.Terminated != nil):
 		s.Phase, s.Message = pull.Pulling, cmp.Or(log.last.Message, "Copying has started.")
 		s.Progress = progressOf(log.last, copier.State.Running != nil)
@@ -148,6 +140,20 @@ func run(s *pull.Job, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]c
 				s.Progress = progressOf(before.Last, false)
 			}
 		}
+	}
+}
+
+// between fills in the state of a pull whose newest attempt has ended while its Job has not.
+func between(s *pull.Job, job *batchv1.Job, end *record) {
+	s.Progress = progressOf(end.Last, false)
+	switch {
+	case end.Ended && end.Outcome.Reason == "":
+		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
+	case end.final || condition(job, batchv1.JobFailureTarget) != nil || (job.Spec.BackoffLimit != nil && s.Attempts > int(*job.Spec.BackoffLimit)):
+		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
+		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
+	default:
+		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
 	}
 }
 
@@ -277,29 +283,6 @@ func finished(job *batchv1.Job) bool {
 func canceledAt(job *batchv1.Job) (time.Time, bool) {
 	at, err := time.Parse(time.RFC3339Nano, job.Annotations[annotationCanceled])
 	return at.UTC(), err == nil
-}
-
-// version returns the resourceVersion of an object or a list. Kubernetes promises since 1.35 that it is a number and grows
-// over all objects of a kind; Jobs and pods share one etcd everywhere but in rare set-ups that split them.
-func version(o interface{ GetResourceVersion() string }) uint64 {
-	return parseVersion(o.GetResourceVersion())
-}
-
-// parseVersion returns 0 for what is no number.
-func parseVersion(resourceVersion string) uint64 {
-	v, _ := strconv.ParseUint(resourceVersion, 10, 64)
-	return v
-}
-
-func revisionOf(job *batchv1.Job, pods []*corev1.Pod, log copierLog) pull.Revision {
-	r := pull.Revision{Cluster: version(job)}
-	for _, pod := range pods {
-		r.Cluster = max(r.Cluster, version(pod))
-	}
-	if !log.last.Time.IsZero() {
-		r.Step = uint64(max(0, log.last.Time.UnixMilli()))
-	}
-	return r
 }
 
 // updatedAt is the latest moment of all that the state tells.

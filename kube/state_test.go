@@ -150,6 +150,13 @@ func TestPhase(t *testing.T) {
 		},
 		"next pod runs":      {newWorld().pod(1, corev1.PodFailed, ended(1, network)).pod(20, corev1.PodRunning, running()), pull.Pulling, "Copying", 2},
 		"failed pod is gone": {newWorld().record(record{Pod: "gone", Attempts: 1, Ran: true, Outcome: network}), pull.Retrying, "Attempt 1 failed, another will start: connection reset", 1},
+		"copied, its pod is gone": {
+			newWorld().record(record{Pod: "gone", Attempts: 1, Ran: true, Ended: true, Outcome: copied}), pull.Pulling, "Copying has ended.", 1,
+		},
+		"the Job tells of the pod's end before the pod does": {
+			newWorld().pod(1, corev1.PodRunning, running()).record(record{Pod: "pod-a", Attempts: 1, Ran: true, Ended: true, Outcome: network}),
+			pull.Retrying, "Attempt 1 failed, another will start: connection reset", 1,
+		},
 		"pod is stopped before its copier has started": {
 			newWorld().pod(1, corev1.PodFailed, outOfSight()).record(record{Pod: "pod-a", Outcome: notFound}), pull.Pending, "the source does not have it", 0,
 		},
@@ -165,8 +172,9 @@ func TestPhase(t *testing.T) {
 		"canceled": {func() *world {
 			w := newWorld().pod(1, corev1.PodRunning, running())
 			w.job.Annotations[annotationCanceled] = epoch.Format(time.RFC3339Nano)
+			w.job.Annotations[annotationCanceledState] = `{"attempts":2}`
 			return w
-		}(), pull.Canceled, "Canceled.", 1},
+		}(), pull.Canceled, "Canceled.", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.world.state(t)

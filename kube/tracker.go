@@ -2,6 +2,8 @@ package kube
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,8 +56,9 @@ type contents struct {
 	pulls map[string]*tracked // by Job name
 	// The parts of pulls that the loops look at, so that none of them searches through all pulls for each change.
 	active, queued, failed, succeeded, canceled, unrecorded set
-	// held are the pulls whose last state waits to be complete.
-	held set
+	// held are the pulls whose last state waits to be complete, early those whose state is not the last and is made from
+	// less than may be known by now: it is told when the watches have come further.
+	held, early set
 	// unread are the pods whose copier's log is to be read.
 	unread map[types.UID]*corev1.Pod
 	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no
@@ -82,8 +85,12 @@ type tracked struct {
 	pods  map[types.UID]*corev1.Pod
 	logs  map[types.UID]copierLog
 	state *pull.Job
+	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
+	podsGone uint64
 	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
 	heldUntil time.Time
+	// heldFrom is the resourceVersion with which the Job had ended.
+	heldFrom uint64
 	// heldAtMost is how far that may be put off.
 	heldAtMost time.Time
 }
@@ -103,7 +110,7 @@ func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{},
+		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{}, early: set{},
 		unread:  map[types.UID]*corev1.Pod{},
 		ignored: newRecent[types.UID, bool](rememberedJobs),
 		present: present{parted: map[types.UID]*corev1.Pod{}, unseen: map[string]uint64{}, removed: map[string]bool{}},
@@ -131,12 +138,7 @@ func (t *Tracker) update(tr *tracked) {
 	if tr.job == nil {
 		return
 	}
-	name := tr.job.Name
-	pods := make([]*corev1.Pod, 0, len(tr.pods))
-	for _, pod := range tr.pods {
-		pods = append(pods, pod)
-	}
-	state := stateOf(tr.id, tr.job, pods, tr.logs)
+	state, pods := t.derive(tr)
 	for _, pod := range pods {
 		if t.parted[pod.UID] == nil && needsReading(tr, pod) {
 			t.unread[pod.UID] = pod
@@ -144,21 +146,66 @@ func (t *Tracker) update(tr *tracked) {
 			delete(t.unread, pod.UID)
 		}
 	}
-	if t.hold(tr, state, pods) {
-		return
+	t.unrecorded.put(tr.job.Name, tr, newRecord(tr) != nil)
+	if !t.hold(tr, state, pods) {
+		t.take(tr, state)
 	}
-	if state.Phase == pull.Canceled {
-		state = completeCanceled(state, t.feed.Latest(name))
+}
+
+// derive returns a pull's state and the pods that it is made from.
+func (t *Tracker) derive(tr *tracked) (*pull.Job, []*corev1.Pod) {
+	pods := slices.Collect(maps.Values(tr.pods))
+	state := stateOf(tr.id, tr.job, pods, tr.logs)
+	if state.Phase != pull.Canceled {
+		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
 	}
-	if tr.state == nil || !tr.state.Same(state) {
-		if tr.state != nil && !state.Supersedes(tr.state) {
-			state.Revision = tr.state.Revision // the newest object is gone, a newer state it is all the same
-			state.Revision.Step++
-		}
+	return state, pods
+}
+
+// take takes a pull's new state. One that is no later than the last is passed over: it is made from lines of a log that have
+// been read before.
+func (t *Tracker) take(tr *tracked, state *pull.Job) {
+	if last := tr.state; last == nil || state.Supersedes(last) {
 		tr.state = state
-		t.feed.Publish(state)
+		if last == nil || !last.Same(state) {
+			t.publish(tr)
+		}
 	}
 	t.sort(tr)
+}
+
+// publish tells a pull's state, unless it may be older than the one that the feed knows: then it is told when the watches have
+// come further. A last state is told at once.
+func (t *Tracker) publish(tr *tracked) {
+	known := t.feed.Latest(tr.job.Name)
+	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt)) {
+		known = nil
+	}
+	early := false
+	switch pods, seen := tr.state.Revision.Pods, t.podsSeen(tr); {
+	case tr.state.Phase.Final():
+	case !t.settled:
+		early = true
+	case known == nil:
+	case known.Revision.Pods > max(pods, seen):
+		early = true
+	case known.Revision.Pods > pods || (known.Revision == tr.state.Revision && !known.Same(tr.state)):
+		// That one was made from a pod that has gone while nobody watched.
+		state := *tr.state
+		state.Revision.Pods = max(pods, seen)
+		tr.state, tr.podsGone = &state, state.Revision.Pods
+	}
+	t.early.put(tr.job.Name, tr, early)
+	if !early && !(known != nil && unread(tr.state, known)) {
+		t.feed.Publish(tr.state)
+	}
+}
+
+// unread reports whether the known state was made from words of the copier that have not been read here yet, as after a change
+// of the leader: progress does not fall within an attempt.
+func unread(state, known *pull.Job) bool {
+	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
+		state.Revision.Step < known.Revision.Step
 }
 
 // sort puts a pull where the loops look for it.
@@ -169,26 +216,4 @@ func (t *Tracker) sort(tr *tracked) {
 	t.failed.put(name, tr, phase == pull.Failed)
 	t.succeeded.put(name, tr, phase == pull.Succeeded)
 	t.canceled.put(name, tr, phase == pull.Canceled)
-	t.unrecorded.put(name, tr, newRecord(tr) != nil)
-}
-
-// completeCanceled returns the last state of a canceled pull: the one that somebody has told already, or the given one
-// with the progress that was known before, of which objects alone tell nothing.
-func completeCanceled(state, last *pull.Job) *pull.Job {
-	switch {
-	case last == nil || !last.CreatedAt.Equal(state.CreatedAt):
-		return state
-	case last.Phase == pull.Canceled:
-		return last
-	}
-	s := *state
-	s.Attempts = max(s.Attempts, last.Attempts)
-	if s.StartedAt.IsZero() {
-		s.StartedAt = last.StartedAt
-	}
-	if last.Progress.BytesDone >= s.Progress.BytesDone {
-		s.Progress = last.Progress
-		s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
-	}
-	return &s
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ func newTestTracker() (*Tracker, *told) {
 	f := &told{}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
+	tracker.settle()
 	return tracker, f
 }
 
@@ -65,6 +67,55 @@ func TestProgressDoesNotFallWhenALogIsOpenedAgain(t *testing.T) {
 		}})
 		if got := f.last().Progress.Percent; got < 60 {
 			t.Errorf("%d%% after 60%%", got)
+		}
+	}
+}
+
+// What the replica before has told of the copier's progress is read again, line by line, by the one that follows.
+func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	f := newTaken("a")
+	say := func(tracker *Tracker, percent int64) {
+		tracker.observeLog(w.pods[0], copierLog{tail: []string{"x"}, last: pull.Report{
+			Time: epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
+		}})
+	}
+	for _, lines := range [][]int64{{10, 60}, {40, 60, 70}} {
+		tracker := NewTracker(f, quiet)
+		tracker.begin()
+		tracker.observeJob(w.job)
+		tracker.observePod(w.pods[0])
+		tracker.reach(300, 300)
+		tracker.settle()
+		for _, percent := range lines {
+			say(tracker, percent)
+		}
+		w.job = w.job.DeepCopy()
+		w.job.ResourceVersion = "101" // it changes while nobody leads
+	}
+	var told []int
+	for _, state := range f.states[w.job.Name] {
+		if state.Phase == pull.Pulling {
+			told = append(told, state.Progress.Percent)
+		}
+	}
+	if !slices.IsSorted(told) || told[len(told)-1] != 70 {
+		t.Errorf("told %v%%", told)
+	}
+}
+
+func TestReportsOfOneMillisecondAreToldInTheirOrder(t *testing.T) {
+	tracker, f := newTestTracker()
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	tracker.observeJob(w.job)
+	tracker.observePod(w.pods[0])
+	var log copierLog
+	for _, report := range []pull.Report{{Time: epoch, Message: "one"}, {Time: epoch, Message: "two"}, {Time: epoch.Add(-time.Second), Message: "set back"}} {
+		before := f.last()
+		log.add([]byte(report.String()))
+		tracker.observeLog(w.pods[0], log)
+		if now := f.last(); now.Message != report.Message || !now.Supersedes(before) {
+			t.Errorf("%s was told as %q of %s, behind %s", report.Message, now.Message, now.Revision, before.Revision)
 		}
 	}
 }

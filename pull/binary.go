@@ -28,6 +28,7 @@ func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 		b = appendTime(b, t)
 	}
 	b = binary.AppendUvarint(b, j.Revision.Cluster)
+	b = binary.AppendUvarint(b, j.Revision.Pods)
 	b = binary.AppendUvarint(b, j.Revision.Step)
 	b = appendString(b, j.Position.Log)
 	b = binary.AppendUvarint(b, j.Position.Seq)
@@ -55,7 +56,7 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 		StartedAt:   d.time(),
 		FinishedAt:  d.time(),
 		UpdatedAt:   d.time(),
-		Revision:    Revision{Cluster: d.uvarint(), Step: d.uvarint()},
+		Revision:    Revision{Cluster: d.uvarint(), Pods: d.uvarint(), Step: d.uvarint()},
 		Position:    Position{Log: d.string(), Seq: d.uvarint(), Replica: d.string(), Local: d.uvarint()},
 	}
 	if d.err == nil && d.rest != "" {

@@ -44,7 +44,7 @@ type Job struct {
 	Failure *Failure
 	RetryOf *string
 	// CreatedAt and UpdatedAt are always set; StartedAt is zero until the pull has left the queue, FinishedAt until
-	// its phase is final. All are in UTC.
+	// its phase is final, and then as well if the pull is Lost. All are in UTC.
 	CreatedAt, StartedAt, FinishedAt, UpdatedAt time.Time
 	// Revision orders the states of this pull, Position those of all pulls; Position is zero until the state is published.
 	Revision Revision
@@ -79,22 +79,28 @@ type Progress struct {
 	SecondsLeft    *int
 }
 
-// Revision orders the states of a pull. The zero Revision stands before all others.
+// Revision orders the states of a pull, and says what a state was made from: states of a pull with the same Revision are
+// equal. A Job and its pods are watched apart, and each watch may be ahead of the other one, so each has a number of its
+// own. The Job's counts first: new pods beside an old Job do not make a new state. The zero Revision stands before all
+// others.
 type Revision struct {
-	// Cluster is the highest resourceVersion among the Kubernetes objects that the state was made from.
+	// Cluster is the resourceVersion of the Job.
 	Cluster uint64
-	// Step orders states that were made from the same objects and later words of the copier.
+	// Pods is a resourceVersion at which the pods of the Job were those of the state; 0 before it has had any.
+	Pods uint64
+	// Step orders states that were made from the same objects and later words of the copier. It is even but for what
+	// LostJob returns.
 	Step uint64
 }
 
 // Compare returns -1, 0 or 1 as r stands before, at or behind s.
 func (r Revision) Compare(s Revision) int {
-	return cmp.Or(cmp.Compare(r.Cluster, s.Cluster), cmp.Compare(r.Step, s.Step))
+	return cmp.Or(cmp.Compare(r.Cluster, s.Cluster), cmp.Compare(r.Pods, s.Pods), cmp.Compare(r.Step, s.Step))
 }
 
 // String returns the revision in base 36.
 func (r Revision) String() string {
-	return strconv.FormatUint(r.Cluster, 36) + "-" + strconv.FormatUint(r.Step, 36)
+	return strconv.FormatUint(r.Cluster, 36) + "-" + strconv.FormatUint(r.Pods, 36) + "-" + strconv.FormatUint(r.Step, 36)
 }
 
 // MaxStart is how many images one call may start.

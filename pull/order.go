@@ -8,21 +8,37 @@ import (
 	"time"
 )
 
-// Supersedes reports whether j is a later state than k of the same pull. A last state supersedes every other one; and a
-// name that is used again, once its Job was gone, is a new pull's.
+// Supersedes reports whether j is a later state than k of the same pull. A last state supersedes every other one, and none
+// supersedes it: whoever tells it first has told it for all. Only what has become of a pull by its Job supersedes that it is
+// lost. A name that is used again, once its Job was gone, is a new pull's.
 func (j *Job) Supersedes(k *Job) bool {
-	final := func(j *Job) int {
-		if j.Phase.Final() {
-			return 1
-		}
-		return 0
+	order := cmp.Or(cmp.Compare(j.CreatedAt.UnixMilli(), k.CreatedAt.UnixMilli()), cmp.Compare(j.finality(), k.finality()))
+	if order == 0 && j.finality() == changing {
+		order = j.Revision.Compare(k.Revision)
 	}
-	return cmp.Or(
-		cmp.Compare(j.CreatedAt.UnixMilli(), k.CreatedAt.UnixMilli()),
-		cmp.Compare(final(j), final(k)),
-		j.Revision.Compare(k.Revision),
-	) > 0
+	return order > 0
 }
+
+// What finality returns.
+const (
+	changing = iota
+	lost
+	ended
+)
+
+// finality tells how final the state is.
+func (j *Job) finality() int {
+	switch {
+	case !j.Phase.Final():
+		return changing
+	case j.Lost():
+		return lost
+	}
+	return ended
+}
+
+// Lost reports whether the pull ended because its Job was gone.
+func (j *Job) Lost() bool { return j.Failure != nil && j.Failure.Reason == Lost }
 
 // Same reports whether two states of a pull differ in nothing that a client sees but their place in the order.
 func (j *Job) Same(k *Job) bool {
@@ -31,20 +47,22 @@ func (j *Job) Same(k *Job) bool {
 	return reflect.DeepEqual(j, &c)
 }
 
-// OrderKey returns a text of fixed length that is greater, byte by byte, than that of each state that j supersedes.
+// OrderKey returns a text of fixed length that is greater, byte by byte, than that of each state that j supersedes, and of
+// no other state of the same pull.
 func (j *Job) OrderKey() string {
-	final := 0
-	if j.Phase.Final() {
-		final = 1
+	var r Revision
+	if j.finality() == changing {
+		r = j.Revision
 	}
-	return fmt.Sprintf("%012x%d%016x%012x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), final, j.Revision.Cluster, min(j.Revision.Step, 1<<48-1))
+	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), j.finality(), r.Cluster, r.Pods, r.Step)
 }
 
-// LostJob returns the last state of a pull whose Job is gone without having ended and without a cancellation, as seen at the
-// given moment.
-func LostJob(last *Job, at time.Time) *Job {
+// LostJob returns the last state of a pull whose Job is gone without having ended and without a cancellation. It depends on
+// nothing but the state before it. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt
+// stays as it was.
+func LostJob(last *Job) *Job {
 	s := *last
-	s.Phase, s.FinishedAt, s.UpdatedAt = Failed, at.UTC(), at.UTC()
+	s.Phase, s.FinishedAt = Failed, time.Time{}
 	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
 	s.Failure = &Failure{
 		Reason:  Lost,
@@ -52,7 +70,8 @@ func LostJob(last *Job, at time.Time) *Job {
 		LogTail: []string{},
 	}
 	s.Message = s.Failure.Message
-	s.Revision, s.Position = Revision{last.Revision.Cluster, last.Revision.Step + 1}, Position{}
+	s.Revision.Step |= 1 // no other state has that
+	s.Position = Position{}
 	return &s
 }
 

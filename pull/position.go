@@ -37,13 +37,13 @@ func (p Position) String() string {
 func ParsePosition(text string) (Position, error) {
 	var p Position
 	shared, local, published := strings.Cut(text, "~")
-	cluster, step, unpublished := strings.Cut(text, "-")
 	ok := true
 	switch {
-	case unpublished:
-		_, err := strconv.ParseUint(cluster, 36, 64)
-		_, stepErr := strconv.ParseUint(step, 36, 64)
-		ok = err == nil && stepErr == nil
+	case strings.Contains(text, "-"):
+		for number := range strings.SplitSeq(text, "-") {
+			_, err := strconv.ParseUint(number, 36, 64)
+			ok = ok && err == nil
+		}
 	case shared != "" || !published:
 		p.Log, p.Seq, ok = parsePlace(shared)
 	}

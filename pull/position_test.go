@@ -50,10 +50,11 @@ func TestOrder(t *testing.T) {
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	ascending := []*Job{
 		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Step: 1}},
-		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Step: uint64(day.UnixMilli())}},
-		{CreatedAt: day, Phase: Retrying, Revision: Revision{Cluster: 10}},
+		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Step: uint64(day.UnixMilli()) * 256}},
+		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Pods: 12}},
+		{CreatedAt: day, Phase: Retrying, Revision: Revision{Cluster: 10, Pods: 11}},
+		LostJob(&Job{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 1 << 40}}),
 		{CreatedAt: day, Phase: Canceled, Revision: Revision{Cluster: 8}},
-		{CreatedAt: day, Phase: Succeeded, Revision: Revision{Cluster: 1 << 40}},
 		{CreatedAt: day.Add(time.Second), Phase: Queued, Revision: Revision{Cluster: 2}},
 	}
 	for i, a := range ascending {
@@ -62,5 +63,17 @@ func TestOrder(t *testing.T) {
 				t.Errorf("%d and %d: %t, %s and %s", i, k, a.Supersedes(b), a.OrderKey(), b.OrderKey())
 			}
 		}
+	}
+}
+
+func TestALastStateIsSupersededByNoOther(t *testing.T) {
+	first := &Job{Phase: Failed, Failure: &Failure{Reason: Timeout}, Revision: Revision{Cluster: 8}}
+	later := &Job{Phase: Succeeded, Revision: Revision{Cluster: 9}}
+	if later.Supersedes(first) || later.OrderKey() > first.OrderKey() {
+		t.Error("a pull ended twice")
+	}
+	a, b := LostJob(&Job{Revision: Revision{Cluster: 8}}), LostJob(&Job{Revision: Revision{Cluster: 9}})
+	if b.Supersedes(a) || b.OrderKey() > a.OrderKey() {
+		t.Error("a pull was lost twice")
 	}
 }

@@ -1,0 +1,316 @@
+package kube
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/feed"
+	"pullwatch/pull"
+)
+
+// taken is a Hub that keeps every state that it takes.
+type taken struct {
+	*feed.Hub
+	mu     sync.Mutex
+	states map[string][]*pull.Job
+}
+
+func newTaken(replica string) *taken {
+	return &taken{Hub: feed.New(replica), states: map[string][]*pull.Job{}}
+}
+
+func (f *taken) Publish(j *pull.Job) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.Latest(j.ID)
+	f.Hub.Publish(j)
+	if now := f.Latest(j.ID); now != before {
+		f.states[j.ID] = append(f.states[j.ID], now)
+	}
+}
+
+// reversals returns the phases that a pull without a failed attempt was told in, if a later one came before an earlier one.
+func (f *taken) reversals(id string) []pull.Phase {
+	order := []pull.Phase{pull.Queued, pull.Pending, pull.Pulling, pull.Succeeded}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var phases []pull.Phase
+	for _, state := range f.states[id] {
+		phases = append(phases, state.Phase)
+	}
+	if slices.IsSortedFunc(phases, func(a, b pull.Phase) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+		return nil
+	}
+	return phases
+}
+
+// A new leader that learns how one pull ended goes through the past of all: the pods are told of as they are now while the
+// Jobs are still those of before.
+func TestAReplayDoesNotPutARunningPullBackIntoTheQueue(t *testing.T) {
+	api := newAPI(t)
+	a := newReplica(t, api, "a", 1)
+	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3")
+	first, second, deleted := jobs[0].ID, jobs[1].ID, jobs[2].ID
+	a.await(t, first, phase(pull.Pending))
+	list, err := a.client.BatchV1().Jobs(testNamespace).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newTaken("b")
+	f.Mark(version(list), version(list))
+	a.finish(t, first, batchv1.JobComplete, "")
+	a.await(t, second, phase(pull.Pending))
+	pod := a.runPod(t, second, corev1.PodPending, *waiting("ContainerCreating", ""))
+	a.await(t, second, func(j *pull.Job) bool { return j.Message == "Waits for its container to start." })
+	a.stop()
+	a.setPod(t, pod, corev1.PodRunning, *running())
+	a.deleteJob(t, deleted)
+
+	for _, job := range a.hub.Pulls() {
+		f.Publish(job)
+	}
+	b := newReplicaOf(t, api, f.Hub)
+	b.tracker.feed = f
+	b.watch.Demand()
+	b.run(t, nil)
+	if err := b.watch.AwaitSync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, deleted, (*pull.Job).Lost)
+	if phases := f.reversals(second); phases != nil {
+		t.Errorf("a pull that had left the queue was told as %v", phases)
+	}
+}
+
+// event is one change of a pull's objects; gone is true where it is the object's deletion.
+type event struct {
+	job  *batchv1.Job
+	pod  *corev1.Pod
+	gone bool
+}
+
+// history is all changes of one pull's objects, in the order in which they were made. The n-th has resourceVersion n+1.
+type history []event
+
+// past is a pull whose objects change, and all that they have been.
+type past struct {
+	*world
+	history history
+}
+
+func newPast() *past {
+	p := &past{world: newWorld()}
+	p.onJob(func(job *batchv1.Job) { job.Spec.Suspend = new(true) })
+	return p
+}
+
+func (p *past) onJob(change func(*batchv1.Job)) {
+	change(p.job)
+	p.job.ResourceVersion = strconv.Itoa(len(p.history) + 1)
+	p.history = append(p.history, event{job: p.job.DeepCopy()})
+}
+
+// onPod changes the newest pod.
+func (p *past) onPod(phase corev1.PodPhase, state *corev1.ContainerState) {
+	pod := p.pods[len(p.pods)-1]
+	pod.ResourceVersion, pod.Status.Phase = strconv.Itoa(len(p.history)+1), phase
+	if state != nil {
+		pod.Spec.NodeName = "node"
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: pull.ContainerName, State: *state}}
+	}
+	p.history = append(p.history, event{pod: pod.DeepCopy()})
+}
+
+// runs lets the pull leave the queue and its copier run.
+func (p *past) runs() {
+	p.onJob(func(job *batchv1.Job) { job.Spec.Suspend = new(false) })
+	p.onJob(func(job *batchv1.Job) { job.Status.StartTime = new(at(1)) })
+	p.attempt()
+}
+
+// attempt makes another pod whose copier runs.
+func (p *past) attempt() {
+	p.pod(1+len(p.pods), corev1.PodPending, nil)
+	p.onPod(corev1.PodPending, nil)
+	p.onJob(func(job *batchv1.Job) { job.Status.Active = 1 })
+	p.onPod(corev1.PodPending, waiting("ContainerCreating", ""))
+	p.onPod(corev1.PodRunning, running())
+	p.onJob(func(job *batchv1.Job) { job.Status.Ready = new(int32(1)) })
+}
+
+func (p *past) recorded(r record) {
+	r.Pod, r.Attempts = p.pods[len(p.pods)-1].UID, len(p.pods)
+	p.onJob(func(*batchv1.Job) { p.record(r) })
+}
+
+func (p *past) ends(kind batchv1.JobConditionType, reason string) {
+	p.onJob(func(job *batchv1.Job) {
+		if kind == batchv1.JobFailed {
+			job.Status.Failed = int32(len(p.pods))
+		}
+		p.condition(kind, reason, "what the controller says")
+	})
+}
+
+func (p *past) jobGone() {
+	p.onJob(func(*batchv1.Job) {})
+	p.history[len(p.history)-1].gone = true
+}
+
+func (p *past) podGone() {
+	p.onPod(p.pods[len(p.pods)-1].Status.Phase, nil)
+	p.history[len(p.history)-1].gone = true
+}
+
+// onlooker is a replica that sees a history over two watches, each at its own pace.
+type onlooker struct {
+	tracker    *Tracker
+	history    history
+	jobs, pods int // how many changes of the history each watch has passed
+}
+
+// join lists the pods and then the Job, as they were after so many changes, and watches from there.
+func (h history) join(f Feed, clock func() time.Time, pods, jobs int) *onlooker {
+	o := &onlooker{tracker: NewTracker(f, quiet), history: h, jobs: jobs, pods: pods}
+	o.tracker.now = clock
+	o.tracker.begin()
+	podList, jobList := &corev1.PodList{}, &batchv1.JobList{}
+	podList.ResourceVersion, jobList.ResourceVersion = strconv.Itoa(pods), strconv.Itoa(jobs)
+	present := map[string]*corev1.Pod{}
+	for _, c := range h[:pods] {
+		if c.pod != nil {
+			present[c.pod.Name] = c.pod
+			if c.gone {
+				delete(present, c.pod.Name)
+			}
+		}
+	}
+	for _, pod := range present {
+		podList.Items = append(podList.Items, *pod)
+	}
+	for i, c := range slices.Backward(h[:jobs]) {
+		if c.job != nil {
+			if !c.gone {
+				jobList.Items = []batchv1.Job{*h[i].job}
+			}
+			break
+		}
+	}
+	o.tracker.replacePods(podList)
+	if err := o.tracker.replaceJobs(jobList); err != nil {
+		panic(err)
+	}
+	o.tracker.reach(uint64(jobs), uint64(pods))
+	o.tracker.settle()
+	return o
+}
+
+// seePods lets the watch of the pods pass a change, and returns false when it has passed all.
+func (o *onlooker) seePods() bool {
+	if o.pods == len(o.history) {
+		return false
+	}
+	c := o.history[o.pods]
+	o.pods++
+	if c.pod == nil {
+		return true
+	}
+	if c.gone {
+		o.tracker.observePodDeleted(c.pod)
+	} else {
+		o.tracker.observePod(c.pod)
+	}
+	o.tracker.reach(0, uint64(o.pods))
+	return true
+}
+
+// seeJobs lets the watch of the Jobs pass a change, and returns false when it has passed all.
+func (o *onlooker) seeJobs() bool {
+	if o.jobs == len(o.history) {
+		return false
+	}
+	c := o.history[o.jobs]
+	o.jobs++
+	if c.job == nil {
+		return true
+	}
+	if c.gone {
+		o.tracker.observeDeleted(c.job)
+	} else {
+		o.tracker.observeJob(c.job)
+	}
+	o.tracker.reach(uint64(o.jobs), 0)
+	return true
+}
+
+// seeAll lets both watches pass everything that is left, in the order in which it happened. reads says whether the logs can be
+// read meanwhile.
+func (o *onlooker) seeAll(reads bool) {
+	for o.jobs < len(o.history) || o.pods < len(o.history) {
+		if o.pods <= o.jobs {
+			o.seePods()
+		} else {
+			o.seeJobs()
+		}
+		if reads {
+			o.readLogs()
+		}
+	}
+}
+
+// Two replicas tell one feed what they see. Each of their watches is ahead of the others at some time, and each replica lists
+// pods and Jobs at some moments.
+func TestTheWatchThatIsAheadReversesNothing(t *testing.T) {
+	for name, p := range pasts() {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(100) {
+				f := p.history.tellOne(rand.New(rand.NewPCG(seed, 0)))
+				states := f.states[p.job.Name]
+				for i, state := range states {
+					if last := i == len(states)-1; state.Phase.Final() != last {
+						t.Fatalf("seed %d: state %d of %d is %s", seed, i+1, len(states), state.Phase)
+					}
+					if i == 0 || state.Phase.Final() {
+						continue
+					}
+					if now, before := state.Revision, states[i-1].Revision; now.Cluster < before.Cluster || now.Pods < before.Pods {
+						t.Fatalf("seed %d: %s %s after %s %s", seed, state.Phase, now, states[i-1].Phase, before)
+					}
+				}
+				if phases := f.reversals(p.job.Name); name == "succeeds" && phases != nil {
+					t.Fatalf("seed %d: told as %v", seed, phases)
+				}
+			}
+		})
+	}
+}
+
+// tellOne has two replicas tell one feed of the history, and returns that.
+func (h history) tellOne(random *rand.Rand) *taken {
+	f := newTaken("a")
+	var moves []func() bool
+	join := func() {
+		pods := random.IntN(len(h))
+		o := h.join(f, epoch.UTC, pods, pods+random.IntN(len(h)-pods))
+		moves = append(moves, o.seePods, o.seeJobs)
+	}
+	join()
+	for joined := false; len(moves) > 0; {
+		if !joined && random.IntN(10) == 0 {
+			join()
+			joined = true
+		}
+		if i := random.IntN(len(moves)); !moves[i]() {
+			moves = slices.Delete(moves, i, i+1)
+		}
+	}
+	return f
+}
