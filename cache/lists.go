@@ -105,12 +105,11 @@ type Lists struct {
 	log        *slog.Logger
 
 	memory      [kinds]atomic.Pointer[entry]
-	generations atomic.Uint64 // the last one
-	// required is the highest version that Require was given.
-	required  atomic.Uint64
-	refreshes flights[both]
-	loads     flights[loaded]
-	writes    mailbox
+	generations atomic.Uint64               // the last one
+	required    atomic.Pointer[requirement] // of reads that begin now; never nil
+	refreshes   flights[both]
+	loads       flights[loaded]
+	writes      mailbox
 
 	// life ends with Run; what reads began goes on until then, whoever gives up.
 	life context.Context
@@ -126,6 +125,7 @@ func NewLists(o Options) *Lists {
 	if o.Redis != nil {
 		l.shared = newShared(o.Redis, o.Keys)
 	}
+	l.required.Store(&requirement{})
 	l.life, l.end = context.WithCancel(context.Background())
 	return l
 }
@@ -155,12 +155,18 @@ func (l *Lists) Failed(ctx context.Context, limit int) (Result, error) {
 	return r, err
 }
 
-// Require makes reads that begin from now on show every change up to version, a resourceVersion of Jobs. It is called
-// after a mutation, so that the next query on this replica shows it.
+// requirement is what a list must show: so many mutations of this replica, of which version is the highest. Mutations
+// that run at the same time return in another order than that of their versions. So a list that shows one of them says
+// nothing of those with lower versions, unless it shows every change up to there.
+type requirement struct{ mutations, version uint64 }
+
+// Require makes reads that begin from now on show a mutation that led to version, a resourceVersion of Jobs. It is called
+// once the mutation has returned, so that the next query on this replica shows it.
 func (l *Lists) Require(version uint64) {
 	for {
-		required := l.required.Load()
-		if version <= required || l.required.CompareAndSwap(required, version) {
+		old := l.required.Load()
+		required := &requirement{mutations: old.mutations + 1, version: max(old.version, version)}
+		if l.required.CompareAndSwap(old, required) {
 			return
 		}
 	}
@@ -188,7 +194,7 @@ func (l *Lists) read(ctx context.Context, k kind) (Result, error) {
 
 // find returns the list and the tier that it comes from. Errors are as Active's.
 func (l *Lists) find(ctx context.Context, k kind) (*entry, tier, error) {
-	required := l.required.Load()
+	required := *l.required.Load()
 	if e := l.memory[k].Load(); l.fresh(e, required) {
 		return e, e.again, nil
 	}
@@ -208,7 +214,7 @@ func (l *Lists) find(ctx context.Context, k kind) (*entry, tier, error) {
 }
 
 // awaitLoad returns what a load brings, or what memory has when that fails or takes long.
-func (l *Lists) awaitLoad(ctx context.Context, k kind, required uint64) (*entry, tier, error) {
+func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*entry, tier, error) {
 	load, err := l.loads.join(required, l.load)
 	if err != nil {
 		return nil, 0, err

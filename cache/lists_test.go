@@ -318,8 +318,8 @@ func TestReadsAreCountedByTier(t *testing.T) {
 // the other does not.
 func TestMemoryKeepsWhatIsRequired(t *testing.T) {
 	now := time.Now()
-	shared := &entry{version: 10, meets: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
-	own := &entry{version: 10, meets: 11, asOf: now.Add(-time.Second)}
+	shared := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
+	own := &entry{version: 10, mutations: 1, asOf: now.Add(-time.Second)}
 	l := &Lists{}
 	l.keep(both{shared, shared})
 	l.keep(both{own, own})

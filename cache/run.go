@@ -55,7 +55,7 @@ func (l *Lists) refreshAhead(ctx context.Context) {
 			continue
 		}
 		asOf := time.Now()
-		_, snapshot := l.takeLocal(l.required.Load())
+		_, snapshot := l.takeLocal()
 		if l.shared != nil && l.leads != nil && l.leads() {
 			l.writes.put(write{snapshot: &snapshot, asOf: asOf})
 		}

@@ -107,7 +107,7 @@ func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error)
 	}
 	asOf := began.Add(min(0, time.Duration(left)*time.Millisecond-retention-k.ttl()))
 	e := &entry{
-		version: version, meets: version, asOf: asOf, freshUntil: asOf.Add(k.ttl()), from: tierRedis, stamp: stamp,
+		version: version, asOf: asOf, freshUntil: asOf.Add(k.ttl()), from: tierRedis, stamp: stamp,
 	}
 	if soon := time.Now().Add(memoryTTL); soon.Before(e.freshUntil) {
 		e.freshUntil = soon
