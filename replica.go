@@ -24,6 +24,7 @@ type knowledge struct {
 	*feed.Hub
 	watch  *kube.Watch
 	stream *feed.Stream // nil without Redis
+	health *kube.Health // of what watch asks
 }
 
 // Watching reports whether this replica watches the cluster.
@@ -31,18 +32,20 @@ func (k knowledge) Watching() bool { return k.watch.Live() }
 
 // Current reports whether what happens in the cluster arrives at this replica.
 func (k knowledge) Current() bool {
-	return k.watch.Live() || (k.stream != nil && k.stream.Live() && time.Since(k.stream.Heard()) < cache.ActiveTTL)
+	return k.watch.Live() || (k.stream != nil && k.stream.Live() && time.Since(k.stream.Proven()) < cache.ActiveTTL)
 }
 
 // Snapshot returns the lists as they are known.
 func (k knowledge) Snapshot() cache.Snapshot {
-	// Both before the lists are taken, so that they are no older than is said of them.
+	// All before the lists are taken, so that they are no older than is said of them.
 	version, _ := k.Marked()
+	proven := k.health.Asked()
 	asOf := time.Now()
 	if k.stream != nil && !k.watch.Live() {
-		asOf = k.stream.Heard()
+		proven = k.stream.Proven()
+		asOf = proven
 	}
-	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version, AsOf: asOf}
+	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version, AsOf: asOf, Proven: proven}
 }
 
 // source loads the lists from the cluster.

@@ -45,8 +45,10 @@ type entry struct {
 	// mutations is how many of this replica's mutations the list is known to show, whatever their versions: those that had
 	// returned when the list was read from where they are seen at once. It is 0 for a list from Redis.
 	mutations uint64
-	// asOf is when the list was true.
-	asOf       time.Time
+	// asOf is when the list was taken. It orders lists of the same version.
+	asOf time.Time
+	// proven is when the list was last known to be true, at most asOf. The list's age counts from then.
+	proven     time.Time
 	freshUntil time.Time
 	// kept is set when Run replaces the entry as the pulls change, for as long as this replica's watch is live.
 	kept bool
@@ -56,6 +58,14 @@ type entry struct {
 	stamp string
 	// generation is what Result says of it. keep sets it.
 	generation uint64
+}
+
+// freshFor lets e be answered with for at most d, while it is no older than a list of its kind may be.
+func (e *entry) freshFor(d time.Duration, k kind) {
+	e.freshUntil = e.proven.Add(k.ttl())
+	if soon := time.Now().Add(d); soon.Before(e.freshUntil) {
+		e.freshUntil = soon
+	}
 }
 
 // newer reports whether e is to be preferred to other. Of the same content it is not: how old that is was measured
@@ -73,7 +83,7 @@ func (e *entry) shows(required requirement) bool {
 
 // lateTier is the tier of an answer with e when nothing newer could be had.
 func (e *entry) lateTier(k kind, required requirement, now time.Time) tier {
-	if now.Sub(e.asOf) > k.ttl() || !e.shows(required) {
+	if now.Sub(e.proven) > k.ttl() || !e.shows(required) {
 		return tierStale
 	}
 	return tierMemory

@@ -44,8 +44,9 @@ type Snapshot struct {
 	Active, Failed []*pull.Job
 	// Version is a resourceVersion of Jobs: the lists show every change up to it.
 	Version uint64
-	// AsOf is when the lists were known to be true; of what a Source has loaded it need not be set.
-	AsOf time.Time
+	// AsOf is when the lists were taken, and Proven when they were last known to be true: the cluster was seen to have told
+	// everything up to then. Of what a Source has loaded neither need be set.
+	AsOf, Proven time.Time
 }
 
 func (s *Snapshot) jobs(k kind) []*pull.Job {
@@ -137,7 +138,7 @@ type Result struct {
 	// Generation is never 0, and the same as an earlier Result's of the same method only if the list, before a limit cut
 	// it, is the same.
 	Generation uint64
-	// Age is how long ago the list was last known to be true.
+	// Age is how long ago the list was last known to be true, on whichever replica.
 	Age time.Duration
 	// Stale is set when the list is older than its time to live, or than what Require asks for, because nothing newer
 	// can be had at the moment.
@@ -187,7 +188,7 @@ func (l *Lists) read(ctx context.Context, k kind) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	age := max(0, time.Since(e.asOf))
+	age := max(0, time.Since(e.proven))
 	l.metrics.read(k, from, age)
 	return Result{Jobs: e.jobs, Generation: e.generation, Age: age, Stale: from == tierStale}, nil
 }

@@ -55,15 +55,18 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 	for k := range kinds {
 		found[k] = &entry{
 			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
-			asOf: began, freshUntil: began.Add(k.ttl()), from: tierKubernetes,
+			asOf: began, proven: began, from: tierKubernetes,
 		}
-		if l.shared != nil {
-			found[k].freshUntil = time.Now().Add(memoryTTL)
+		if l.shared == nil {
+			found[k].freshFor(k.ttl(), k)
+		} else {
+			found[k].freshFor(memoryTTL, k)
 		}
 	}
 	l.keep(found)
 	if l.shared != nil {
-		l.writes.put(write{snapshot: &snapshot, asOf: began, token: token})
+		snapshot.AsOf, snapshot.Proven = began, began
+		l.writes.put(write{snapshot: &snapshot, token: token})
 	}
 	return found, nil
 }

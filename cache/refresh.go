@@ -35,10 +35,12 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	for k := range kinds {
 		found[k] = &entry{
 			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
-			asOf: snapshot.AsOf, freshUntil: began.Add(memoryTTL), kept: watching, from: tierWatch,
+			asOf: snapshot.AsOf, proven: snapshot.Proven, kept: watching, from: tierWatch,
 		}
 		if watching {
-			found[k].freshUntil = began.Add(k.ttl())
+			found[k].freshFor(k.ttl(), k)
+		} else {
+			found[k].freshFor(memoryTTL, k)
 		}
 	}
 	l.metrics.loaded(tierWatch, began)

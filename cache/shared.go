@@ -35,8 +35,9 @@ var (
 	acquireScript = redis.NewScript(acquireSource)
 )
 
-// shared is the lists in Redis. Each is a hash of its version, its content and the content's stamp; how long it has
-// left to live tells how old it is, so that no two clocks are compared.
+// shared is the lists in Redis. Each is a hash of its version, its content, the content's stamp, and for how many
+// milliseconds it had not been known to be true when it was taken. How long it has left to live tells when that was, so
+// that no two clocks are compared.
 type shared struct {
 	redis redis.UniversalClient
 	lists [kinds]string
@@ -95,28 +96,27 @@ var errNotAList = errors.New("it is not what pullwatch writes")
 // readEntry makes an entry of read.lua's reply to a question that was asked at began.
 func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error) {
 	fields, _ := reply.([]any)
-	if len(fields) < 3 {
+	if len(fields) < 4 {
 		return nil, errNotAList
 	}
 	left, isLeft := fields[0].(int64)
 	digits, isVersion := fields[1].(string)
 	stamp, isStamp := fields[2].(string)
 	version, err := strconv.ParseUint(digits, 10, 64)
-	if !isLeft || !isVersion || !isStamp || stamp == "" || left < 0 || err != nil {
+	text, _ := fields[3].(string)
+	unproven, err2 := strconv.ParseUint(text, 10, 32)
+	if !isLeft || !isVersion || !isStamp || stamp == "" || left < 0 || err != nil || err2 != nil {
 		return nil, errNotAList
 	}
 	asOf := began.Add(min(0, time.Duration(left)*time.Millisecond-retention-k.ttl()))
-	e := &entry{
-		version: version, asOf: asOf, freshUntil: asOf.Add(k.ttl()), from: tierRedis, stamp: stamp,
-	}
-	if soon := time.Now().Add(memoryTTL); soon.Before(e.freshUntil) {
-		e.freshUntil = soon
-	}
-	if len(fields) == 3 {
+	proven := asOf.Add(-time.Duration(unproven) * time.Millisecond)
+	e := &entry{version: version, asOf: asOf, proven: proven, from: tierRedis, stamp: stamp}
+	e.freshFor(memoryTTL, k)
+	if len(fields) == 4 {
 		e.jobs = known.jobs
 		return e, nil
 	}
-	data, _ := fields[3].(string)
+	data, _ := fields[4].(string)
 	if e.jobs, err = decodeJobs([]byte(data), stamp); err != nil {
 		return nil, err
 	}
