@@ -17,10 +17,12 @@ import (
 
 const (
 	// beatTime is how often the leader appends a sign of life. It carries the marks.
-	beatTime = 2 * time.Second
-	// longestSilence is how long a replica goes on without a sign of life before it watches the cluster for itself. A
-	// leader that was killed is followed by another one in less.
-	longestSilence = 15 * time.Second
+	beatTime = time.Second
+	// longestSilence is how long a replica goes on without a sign of life before it watches the cluster for itself.
+	longestSilence = 20 * time.Second
+	// LongestAbsence is for how long there may be no leader, at most, without a replica missing one: the last sign of life
+	// may have come beatTime before, and the first of the next leader comes beatTime after it has begun to watch.
+	LongestAbsence = longestSilence - 2*beatTime
 	// flushLimit bounds Flush.
 	flushLimit = 500 * time.Millisecond
 )
