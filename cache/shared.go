@@ -102,10 +102,10 @@ func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error)
 	left, isLeft := fields[0].(int64)
 	digits, isVersion := fields[1].(string)
 	stamp, isStamp := fields[2].(string)
-	version, err := strconv.ParseUint(digits, 10, 64)
-	text, _ := fields[3].(string)
-	unproven, err2 := strconv.ParseUint(text, 10, 32)
-	if !isLeft || !isVersion || !isStamp || stamp == "" || left < 0 || err != nil || err2 != nil {
+	milliseconds, isUnproven := fields[3].(string)
+	version, badVersion := strconv.ParseUint(digits, 10, 64)
+	unproven, badUnproven := strconv.ParseUint(milliseconds, 10, 32)
+	if !isLeft || !isVersion || !isStamp || !isUnproven || stamp == "" || left < 0 || badVersion != nil || badUnproven != nil {
 		return nil, errNotAList
 	}
 	asOf := began.Add(min(0, time.Duration(left)*time.Millisecond-retention-k.ttl()))
@@ -117,10 +117,9 @@ func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error)
 		return e, nil
 	}
 	data, _ := fields[4].(string)
-	if e.jobs, err = decodeJobs([]byte(data), stamp); err != nil {
-		return nil, err
-	}
-	return e, nil
+	var err error
+	e.jobs, err = decodeJobs([]byte(data), stamp)
+	return e, err
 }
 
 func (s *shared) remove(ctx context.Context, k kind) error {
