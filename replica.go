@@ -39,13 +39,24 @@ func (k knowledge) Current() bool {
 func (k knowledge) Snapshot() cache.Snapshot {
 	// All before the lists are taken, so that they are no older than is said of them.
 	version, _ := k.Marked()
-	proven := k.health.Asked()
+	proven, watching := k.proven(), k.watch.Live()
 	asOf := time.Now()
-	if k.stream != nil && !k.watch.Live() {
-		proven = k.stream.Proven()
+	if !watching {
 		asOf = proven
 	}
 	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version, AsOf: asOf, Proven: proven}
+}
+
+// proven returns when what the Hub knows was last known to be true. While the Hub learns from the shared log, that is what
+// the log tells, also on the replica that watches: what its watch has told may not have come back from there.
+func (k knowledge) proven() time.Time {
+	if k.stream != nil {
+		proven := k.stream.Proven()
+		if !k.watch.Live() || k.stream.Live() && !proven.IsZero() {
+			return proven
+		}
+	}
+	return k.health.Asked()
 }
 
 // source loads the lists from the cluster.
