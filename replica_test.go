@@ -64,10 +64,19 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	if err := watch.AwaitSync(ctx); err != nil {
 		t.Fatal(err)
 	}
+	changed, unsubscribe := stream.LiveChanged()
+	defer unsubscribe()
+	for !stream.Live() && ctx.Err() == nil {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
 	stream.Publish(&pull.Job{ID: "p", Phase: pull.Queued, CreatedAt: time.Now()})
 	stream.Flush(ctx)
+	name := hub.Latest("p").Position.Log
 	for stream.Proven().IsZero() && ctx.Err() == nil {
-		stream.Await(ctx, pull.Position{Log: hub.Latest("p").Position.Log, Seq: math.MaxUint64})
+		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
 	}
 	k := knowledge{hub, watch, stream, health}
 	if got := k.Snapshot(); !k.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
