@@ -24,6 +24,7 @@ type knowledge struct {
 	*feed.Hub
 	watch  *kube.Watch
 	stream *feed.Stream // nil without Redis
+	health *kube.Health // of what watch asks
 }
 
 // Watching reports whether this replica watches the cluster.
@@ -31,18 +32,31 @@ func (k knowledge) Watching() bool { return k.watch.Live() }
 
 // Current reports whether what happens in the cluster arrives at this replica.
 func (k knowledge) Current() bool {
-	return k.watch.Live() || (k.stream != nil && k.stream.Live() && time.Since(k.stream.Heard()) < cache.ActiveTTL)
+	return k.watch.Live() || (k.stream != nil && k.stream.Live() && time.Since(k.stream.Proven()) < cache.ActiveTTL)
 }
 
 // Snapshot returns the lists as they are known.
 func (k knowledge) Snapshot() cache.Snapshot {
-	// Both before the lists are taken, so that they are no older than is said of them.
+	// All before the lists are taken, so that they are no older than is said of them.
 	version, _ := k.Marked()
+	proven, watching := k.proven(), k.watch.Live()
 	asOf := time.Now()
-	if k.stream != nil && !k.watch.Live() {
-		asOf = k.stream.Heard()
+	if !watching {
+		asOf = proven
 	}
-	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version, AsOf: asOf}
+	return cache.Snapshot{Active: k.Active(), Failed: k.Failed(), Version: version, AsOf: asOf, Proven: proven}
+}
+
+// proven returns when what the Hub knows was last known to be true. While the Hub learns from the shared log, that is what
+// the log tells, also on the replica that watches: what its watch has told may not have come back from there.
+func (k knowledge) proven() time.Time {
+	if k.stream != nil {
+		proven := k.stream.Proven()
+		if !k.watch.Live() || k.stream.Live() && !proven.IsZero() {
+			return proven
+		}
+	}
+	return k.health.Asked()
 }
 
 // source loads the lists from the cluster.

@@ -163,7 +163,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		commands = client.Commands()
 		stream = feed.NewStream(feed.Options{
 			Hub: hub, Redis: client.Stream(), Keys: s.keys(), Log: log,
-			Leads: func() bool { return leader.Leads() }, Watches: func() bool { return watch.Live() },
+			Leads: func() bool { return leader.Leads() }, Watches: func() bool { return watch.Live() }, Proven: health.Asked,
 		})
 		stream.RegisterStream(metrics)
 		shared, succession = stream, stream
@@ -193,7 +193,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	health.Register(metrics)
 	pulls.Register(metrics)
 	lists := cache.NewLists(cache.Options{
-		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream},
+		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream, health},
 		Redis: commands, Keys: s.keys(), Leads: leader.Leads,
 		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
 	})

@@ -40,11 +40,15 @@ func (t tier) String() string {
 // entry is a list as it was once found. It is not changed.
 type entry struct {
 	jobs []*pull.Job
-	// version is the snapshot's: the list shows every change up to it. meets is the highest required version that the
-	// list is as good as, which is more when it was read from where mutations are seen at once.
-	version, meets uint64
-	// asOf is when the list was true.
-	asOf       time.Time
+	// version is the snapshot's: the list shows every change up to it.
+	version uint64
+	// mutations is how many of this replica's mutations the list is known to show, whatever their versions: those that had
+	// returned when the list was read from where they are seen at once. It is 0 for a list from Redis.
+	mutations uint64
+	// asOf is when the list was taken. It orders lists of the same version.
+	asOf time.Time
+	// proven is when the list was last known to be true, at most asOf. The list's age counts from then.
+	proven     time.Time
 	freshUntil time.Time
 	// kept is set when Run replaces the entry as the pulls change, for as long as this replica's watch is live.
 	kept bool
@@ -56,17 +60,30 @@ type entry struct {
 	generation uint64
 }
 
+// freshFor lets e be answered with for at most d, while it is no older than a list of its kind may be.
+func (e *entry) freshFor(d time.Duration, k kind) {
+	e.freshUntil = e.proven.Add(k.ttl())
+	if soon := time.Now().Add(d); soon.Before(e.freshUntil) {
+		e.freshUntil = soon
+	}
+}
+
 // newer reports whether e is to be preferred to other. Of the same content it is not: how old that is was measured
 // over the network, so the difference means nothing.
 func (e *entry) newer(other *entry) bool {
 	same := e.stamp != "" && e.stamp == other.stamp
-	later := cmp.Or(e.asOf.Compare(other.asOf), cmp.Compare(e.meets, other.meets)) > 0
-	return !same && later && e.version >= other.version && e.meets >= other.meets
+	later := cmp.Or(e.asOf.Compare(other.asOf), cmp.Compare(e.version, other.version), cmp.Compare(e.mutations, other.mutations)) > 0
+	return !same && later && e.version >= other.version && e.mutations >= other.mutations
+}
+
+// shows reports whether the list shows what is required.
+func (e *entry) shows(required requirement) bool {
+	return e.mutations >= required.mutations || e.version >= required.version
 }
 
 // lateTier is the tier of an answer with e when nothing newer could be had.
-func (e *entry) lateTier(k kind, required uint64, now time.Time) tier {
-	if now.Sub(e.asOf) > k.ttl() || e.meets < required {
+func (e *entry) lateTier(k kind, required requirement, now time.Time) tier {
+	if now.Sub(e.proven) > k.ttl() || !e.shows(required) {
 		return tierStale
 	}
 	return tierMemory
@@ -77,7 +94,7 @@ func (e *entry) extended(k kind) *entry {
 	now := time.Now()
 	longer := *e
 	longer.kept, longer.freshUntil = false, now.Add(memoryTTL)
-	longer.from = e.lateTier(k, 0, now)
+	longer.from = e.lateTier(k, requirement{}, now)
 	longer.again = longer.from
 	return &longer
 }
@@ -86,11 +103,11 @@ func (e *entry) extended(k kind) *entry {
 type both [kinds]*entry
 
 // fresh reports whether e may be answered with. While this replica watches, that is only what Run keeps.
-func (l *Lists) fresh(e *entry, required uint64) bool {
-	return e != nil && e.meets >= required && time.Now().Before(e.freshUntil) && e.kept == l.local.Watching()
+func (l *Lists) fresh(e *entry, required requirement) bool {
+	return e != nil && e.shows(required) && time.Now().Before(e.freshUntil) && e.kept == l.local.Watching()
 }
 
-func (l *Lists) allFresh(found both, required uint64) bool {
+func (l *Lists) allFresh(found both, required requirement) bool {
 	for _, e := range found {
 		if !l.fresh(e, required) {
 			return false

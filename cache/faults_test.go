@@ -195,7 +195,7 @@ func TestRedisComesBackWithOlderLists(t *testing.T) {
 	expect(t, l, active, 1, tierKubernetes)
 	eventually(t, "filled", func() bool { return inRedis(t, server, active) == "1" })
 	newer := snapshotOf(5)
-	loaded := &entry{jobs: newer.Active, version: 5, meets: 5, asOf: time.Now(), from: tierKubernetes}
+	loaded := &entry{jobs: newer.Active, version: 5, asOf: time.Now(), proven: time.Now(), from: tierKubernetes}
 	l.memory[active].Store(loaded) // while Redis was away
 	expect(t, l, active, 5, tierMemory)
 	expect(t, l, failed, 1, tierMemory)

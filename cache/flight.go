@@ -19,22 +19,22 @@ type flights[T any] struct {
 
 // flight is one run of the work.
 type flight[T any] struct {
-	required uint64
+	required requirement
 	began    time.Time
 	// landed is closed when result is set.
 	landed chan struct{}
 	result T
 }
 
-// join returns the flight that is under way and meets required, or begins one. work gets the required version. The
+// join returns the flight that is under way and meets required, or begins one. work gets what is required of it. The
 // error is errEnded.
-func (f *flights[T]) join(required uint64, work func(required uint64) T) (*flight[T], error) {
+func (f *flights[T]) join(required requirement, work func(required requirement) T) (*flight[T], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended {
 		return nil, errEnded
 	}
-	if f.latest != nil && f.latest.required >= required {
+	if f.latest != nil && f.latest.required.mutations >= required.mutations {
 		return f.latest, nil
 	}
 	flight := &flight[T]{required: required, began: time.Now(), landed: make(chan struct{})}

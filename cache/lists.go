@@ -44,8 +44,9 @@ type Snapshot struct {
 	Active, Failed []*pull.Job
 	// Version is a resourceVersion of Jobs: the lists show every change up to it.
 	Version uint64
-	// AsOf is when the lists were known to be true; of what a Source has loaded it need not be set.
-	AsOf time.Time
+	// AsOf is when the lists were taken, and Proven when they were last known to be true: the cluster was seen to have told
+	// everything up to then. Of what a Source has loaded neither need be set.
+	AsOf, Proven time.Time
 }
 
 func (s *Snapshot) jobs(k kind) []*pull.Job {
@@ -105,12 +106,11 @@ type Lists struct {
 	log        *slog.Logger
 
 	memory      [kinds]atomic.Pointer[entry]
-	generations atomic.Uint64 // the last one
-	// required is the highest version that Require was given.
-	required  atomic.Uint64
-	refreshes flights[both]
-	loads     flights[loaded]
-	writes    mailbox
+	generations atomic.Uint64               // the last one
+	required    atomic.Pointer[requirement] // of reads that begin now; never nil
+	refreshes   flights[both]
+	loads       flights[loaded]
+	writes      mailbox
 
 	// life ends with Run; what reads began goes on until then, whoever gives up.
 	life context.Context
@@ -126,6 +126,7 @@ func NewLists(o Options) *Lists {
 	if o.Redis != nil {
 		l.shared = newShared(o.Redis, o.Keys)
 	}
+	l.required.Store(&requirement{})
 	l.life, l.end = context.WithCancel(context.Background())
 	return l
 }
@@ -137,7 +138,7 @@ type Result struct {
 	// Generation is never 0, and the same as an earlier Result's of the same method only if the list, before a limit cut
 	// it, is the same.
 	Generation uint64
-	// Age is how long ago the list was last known to be true.
+	// Age is how long ago the list was last known to be true, on whichever replica.
 	Age time.Duration
 	// Stale is set when the list is older than its time to live, or than what Require asks for, because nothing newer
 	// can be had at the moment.
@@ -155,12 +156,18 @@ func (l *Lists) Failed(ctx context.Context, limit int) (Result, error) {
 	return r, err
 }
 
-// Require makes reads that begin from now on show every change up to version, a resourceVersion of Jobs. It is called
-// after a mutation, so that the next query on this replica shows it.
+// requirement is what a list must show: so many mutations of this replica, of which version is the highest. Mutations
+// that run at the same time return in another order than that of their versions. So a list that shows one of them says
+// nothing of those with lower versions, unless it shows every change up to there.
+type requirement struct{ mutations, version uint64 }
+
+// Require makes reads that begin from now on show a mutation that led to version, a resourceVersion of Jobs. It is called
+// once the mutation has returned, so that the next query on this replica shows it.
 func (l *Lists) Require(version uint64) {
 	for {
-		required := l.required.Load()
-		if version <= required || l.required.CompareAndSwap(required, version) {
+		old := l.required.Load()
+		required := &requirement{mutations: old.mutations + 1, version: max(old.version, version)}
+		if l.required.CompareAndSwap(old, required) {
 			return
 		}
 	}
@@ -181,14 +188,14 @@ func (l *Lists) read(ctx context.Context, k kind) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	age := max(0, time.Since(e.asOf))
+	age := max(0, time.Since(e.proven))
 	l.metrics.read(k, from, age)
 	return Result{Jobs: e.jobs, Generation: e.generation, Age: age, Stale: from == tierStale}, nil
 }
 
 // find returns the list and the tier that it comes from. Errors are as Active's.
 func (l *Lists) find(ctx context.Context, k kind) (*entry, tier, error) {
-	required := l.required.Load()
+	required := *l.required.Load()
 	if e := l.memory[k].Load(); l.fresh(e, required) {
 		return e, e.again, nil
 	}
@@ -208,7 +215,7 @@ func (l *Lists) find(ctx context.Context, k kind) (*entry, tier, error) {
 }
 
 // awaitLoad returns what a load brings, or what memory has when that fails or takes long.
-func (l *Lists) awaitLoad(ctx context.Context, k kind, required uint64) (*entry, tier, error) {
+func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*entry, tier, error) {
 	load, err := l.loads.join(required, l.load)
 	if err != nil {
 		return nil, 0, err

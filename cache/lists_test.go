@@ -62,6 +62,7 @@ func snapshotOf(version int) Snapshot {
 type local struct {
 	watching, current atomic.Bool
 	snapshot          atomic.Pointer[Snapshot]
+	hungAt            atomic.Pointer[time.Time] // nil while the cluster tells what it knows
 	changed           chan struct{}
 }
 
@@ -76,6 +77,10 @@ func (l *local) Current() bool  { return l.watching.Load() || l.current.Load() }
 func (l *local) Snapshot() Snapshot {
 	s := *l.snapshot.Load()
 	s.AsOf = time.Now()
+	s.Proven = s.AsOf
+	if at := l.hungAt.Load(); at != nil {
+		s.Proven = *at
+	}
 	return s
 }
 func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
@@ -131,7 +136,7 @@ func expire(l *Lists, age time.Duration) {
 	for k := range kinds {
 		if e := l.memory[k].Load(); e != nil {
 			older := *e
-			older.asOf, older.freshUntil = e.asOf.Add(-age), e.freshUntil.Add(-age)
+			older.asOf, older.proven, older.freshUntil = e.asOf.Add(-age), e.proven.Add(-age), e.freshUntil.Add(-age)
 			l.memory[k].Store(&older)
 		}
 	}
@@ -318,8 +323,8 @@ func TestReadsAreCountedByTier(t *testing.T) {
 // the other does not.
 func TestMemoryKeepsWhatIsRequired(t *testing.T) {
 	now := time.Now()
-	shared := &entry{version: 10, meets: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
-	own := &entry{version: 10, meets: 11, asOf: now.Add(-time.Second)}
+	shared := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
+	own := &entry{version: 10, mutations: 1, asOf: now.Add(-time.Second)}
 	l := &Lists{}
 	l.keep(both{shared, shared})
 	l.keep(both{own, own})

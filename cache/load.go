@@ -19,7 +19,7 @@ type loaded struct {
 }
 
 // load gets the lists from Kubernetes, or from Redis once another replica has got them from there.
-func (l *Lists) load(required uint64) loaded {
+func (l *Lists) load(required requirement) loaded {
 	found, err := l.loadOnce(required)
 	if err != nil {
 		l.extend(true)
@@ -28,7 +28,7 @@ func (l *Lists) load(required uint64) loaded {
 	return loaded{found: found}
 }
 
-func (l *Lists) loadOnce(required uint64) (both, error) {
+func (l *Lists) loadOnce(required requirement) (both, error) {
 	ctx, cancel := context.WithTimeout(l.life, loadTimeout)
 	defer cancel()
 	if l.kubernetes.Open() {
@@ -38,7 +38,7 @@ func (l *Lists) loadOnce(required uint64) (both, error) {
 	if l.allFresh(found, required) {
 		return found, nil
 	}
-	began := time.Now()
+	began, mutations := time.Now(), l.required.Load().mutations // both before the lists are read
 	var snapshot Snapshot
 	err := l.kubernetes.Do(func() (err error) {
 		snapshot, err = l.source.Load(ctx)
@@ -54,23 +54,26 @@ func (l *Lists) loadOnce(required uint64) (both, error) {
 	l.metrics.loaded(tierKubernetes, began)
 	for k := range kinds {
 		found[k] = &entry{
-			jobs: snapshot.jobs(k), version: snapshot.Version, meets: max(required, snapshot.Version),
-			asOf: began, freshUntil: began.Add(k.ttl()), from: tierKubernetes,
+			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
+			asOf: began, proven: began, from: tierKubernetes,
 		}
-		if l.shared != nil {
-			found[k].freshUntil = time.Now().Add(memoryTTL)
+		if l.shared == nil {
+			found[k].freshFor(k.ttl(), k)
+		} else {
+			found[k].freshFor(memoryTTL, k)
 		}
 	}
 	l.keep(found)
 	if l.shared != nil {
-		l.writes.put(write{snapshot: &snapshot, asOf: began, token: token})
+		snapshot.AsOf, snapshot.Proven = began, began
+		l.writes.put(write{snapshot: &snapshot, token: token})
 	}
 	return found, nil
 }
 
 // lease makes this replica the one that loads, and returns the token of that; or it waits until another one has
 // loaded, and returns what that found. It returns neither when there is nobody to wait for any more.
-func (l *Lists) lease(ctx context.Context, required uint64) (token string, found both) {
+func (l *Lists) lease(ctx context.Context, required requirement) (token string, found both) {
 	if l.shared == nil {
 		return "", both{}
 	}

@@ -7,14 +7,14 @@ import (
 
 // refresh finds the lists wherever they are at hand: everywhere but in Kubernetes. What it returns may be missing or
 // not be fresh.
-func (l *Lists) refresh(required uint64) both {
+func (l *Lists) refresh(required requirement) both {
 	if l.local.Watching() {
-		found, _ := l.takeLocal(required)
+		found, _ := l.takeLocal()
 		return found
 	}
 	found, err := l.takeShared()
 	if !l.allFresh(found, required) && l.local.Current() {
-		found, _ = l.takeLocal(required)
+		found, _ = l.takeLocal()
 		return found
 	}
 	if err != nil {
@@ -25,19 +25,22 @@ func (l *Lists) refresh(required uint64) both {
 	return found
 }
 
-// takeLocal takes into memory what this replica knows by itself. That shows every mutation through this replica, and
-// so all that is required of it.
-func (l *Lists) takeLocal(required uint64) (both, Snapshot) {
+// takeLocal takes into memory what this replica knows by itself. That shows every mutation through this replica that has
+// returned, but not one of a lower version that is still under way.
+func (l *Lists) takeLocal() (both, Snapshot) {
 	began, watching := time.Now(), l.local.Watching()
+	mutations := l.required.Load().mutations // before the snapshot
 	snapshot := l.local.Snapshot()
 	var found both
 	for k := range kinds {
 		found[k] = &entry{
-			jobs: snapshot.jobs(k), version: snapshot.Version, meets: max(required, snapshot.Version),
-			asOf: snapshot.AsOf, freshUntil: began.Add(memoryTTL), kept: watching, from: tierWatch,
+			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
+			asOf: snapshot.AsOf, proven: snapshot.Proven, kept: watching, from: tierWatch,
 		}
 		if watching {
-			found[k].freshUntil = began.Add(k.ttl())
+			found[k].freshFor(k.ttl(), k)
+		} else {
+			found[k].freshFor(memoryTTL, k)
 		}
 	}
 	l.metrics.loaded(tierWatch, began)

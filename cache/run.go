@@ -54,10 +54,9 @@ func (l *Lists) refreshAhead(ctx context.Context) {
 			l.unkeep()
 			continue
 		}
-		asOf := time.Now()
-		_, snapshot := l.takeLocal(l.required.Load())
+		_, snapshot := l.takeLocal()
 		if l.shared != nil && l.leads != nil && l.leads() {
-			l.writes.put(write{snapshot: &snapshot, asOf: asOf})
+			l.writes.put(write{snapshot: &snapshot})
 		}
 	}
 }

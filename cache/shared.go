@@ -35,8 +35,9 @@ var (
 	acquireScript = redis.NewScript(acquireSource)
 )
 
-// shared is the lists in Redis. Each is a hash of its version, its content and the content's stamp; how long it has
-// left to live tells how old it is, so that no two clocks are compared.
+// shared is the lists in Redis. Each is a hash of its version, its content, the content's stamp, and for how many
+// milliseconds it had not been known to be true when it was taken. How long it has left to live tells when that was, so
+// that no two clocks are compared.
 type shared struct {
 	redis redis.UniversalClient
 	lists [kinds]string
@@ -95,32 +96,30 @@ var errNotAList = errors.New("it is not what pullwatch writes")
 // readEntry makes an entry of read.lua's reply to a question that was asked at began.
 func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error) {
 	fields, _ := reply.([]any)
-	if len(fields) < 3 {
+	if len(fields) < 4 {
 		return nil, errNotAList
 	}
 	left, isLeft := fields[0].(int64)
 	digits, isVersion := fields[1].(string)
 	stamp, isStamp := fields[2].(string)
-	version, err := strconv.ParseUint(digits, 10, 64)
-	if !isLeft || !isVersion || !isStamp || stamp == "" || left < 0 || err != nil {
+	milliseconds, isUnproven := fields[3].(string)
+	version, badVersion := strconv.ParseUint(digits, 10, 64)
+	unproven, badUnproven := strconv.ParseUint(milliseconds, 10, 32)
+	if !isLeft || !isVersion || !isStamp || !isUnproven || stamp == "" || left < 0 || badVersion != nil || badUnproven != nil {
 		return nil, errNotAList
 	}
 	asOf := began.Add(min(0, time.Duration(left)*time.Millisecond-retention-k.ttl()))
-	e := &entry{
-		version: version, meets: version, asOf: asOf, freshUntil: asOf.Add(k.ttl()), from: tierRedis, stamp: stamp,
-	}
-	if soon := time.Now().Add(memoryTTL); soon.Before(e.freshUntil) {
-		e.freshUntil = soon
-	}
-	if len(fields) == 3 {
+	proven := asOf.Add(-time.Duration(unproven) * time.Millisecond)
+	e := &entry{version: version, asOf: asOf, proven: proven, from: tierRedis, stamp: stamp}
+	e.freshFor(memoryTTL, k)
+	if len(fields) == 4 {
 		e.jobs = known.jobs
 		return e, nil
 	}
-	data, _ := fields[3].(string)
-	if e.jobs, err = decodeJobs([]byte(data), stamp); err != nil {
-		return nil, err
-	}
-	return e, nil
+	data, _ := fields[4].(string)
+	var err error
+	e.jobs, err = decodeJobs([]byte(data), stamp)
+	return e, err
 }
 
 func (s *shared) remove(ctx context.Context, k kind) error {

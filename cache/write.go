@@ -17,7 +17,6 @@ const writeTimeout = time.Second
 type write struct {
 	// snapshot is nil when there is nothing but a lease to give back.
 	snapshot *Snapshot
-	asOf     time.Time
 	// token is of the lease that the write ends; it may be empty.
 	token string
 }
@@ -33,8 +32,8 @@ type mailbox struct {
 func (m *mailbox) put(w write) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.next.snapshot != nil && (w.snapshot == nil || w.asOf.Before(m.next.asOf)) {
-		w.snapshot, w.asOf = m.next.snapshot, m.next.asOf
+	if m.next.snapshot != nil && (w.snapshot == nil || w.snapshot.AsOf.Before(m.next.snapshot.AsOf)) {
+		w.snapshot = m.next.snapshot
 	}
 	if w.token == "" {
 		w.token = m.next.token
@@ -109,10 +108,11 @@ func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool)
 	args := []any{next.token, retention.Milliseconds()}
 	var sent []kind
 	for _, k := range lists {
-		left := k.ttl() + retention - time.Since(next.asOf)
-		if left <= retention {
-			continue // it has waited too long to be of use, as when this process was stopped
+		if time.Since(next.snapshot.Proven) >= k.ttl() {
+			continue // it is too old to be of use, as when this process was stopped
 		}
+		left := k.ttl() + retention - time.Since(next.snapshot.AsOf)
+		unproven := next.snapshot.AsOf.Sub(next.snapshot.Proven)
 		jobs, last := next.snapshot.jobs(k), &w.encoded[k]
 		var data []byte
 		if !renew || last.stamp == "" || !slices.Equal(jobs, last.jobs) {
@@ -123,7 +123,7 @@ func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool)
 		}
 		sent = append(sent, k)
 		keys = append(keys, w.shared.lists[k])
-		args = append(args, fmt.Sprintf("%020d", next.snapshot.Version), last.stamp, left.Milliseconds(), data)
+		args = append(args, fmt.Sprintf("%020d", next.snapshot.Version), last.stamp, left.Milliseconds(), unproven.Milliseconds(), data)
 	}
 	results, err := writeScript.Run(ctx, w.shared.redis, keys, args...).StringSlice()
 	if err != nil {

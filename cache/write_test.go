@@ -69,7 +69,9 @@ func TestTimeIsNotTurnedBack(t *testing.T) {
 	do := func(version int, ago time.Duration) {
 		t.Helper()
 		snapshot := snapshotOf(version)
-		if err := w.do(t.Context(), write{snapshot: &snapshot, asOf: time.Now().Add(-ago)}); err != nil {
+		snapshot.AsOf = time.Now().Add(-ago)
+		snapshot.Proven = snapshot.AsOf
+		if err := w.do(t.Context(), write{snapshot: &snapshot}); err != nil {
 			t.Error(err)
 		}
 	}

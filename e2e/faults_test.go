@@ -93,6 +93,11 @@ var faults = []fault{
 		s.unable = s.leader
 		return func() { s.leader.api.restore(t) }
 	}},
+	{name: "leader's connection to Kubernetes hangs", succession: afterKill, begin: func(t *testing.T, s *stage) func() {
+		s.leader.api.hang()
+		s.unable = s.leader
+		return func() { s.leader.api.restore(t) }
+	}},
 	{name: "follower cut from Redis", lasts: 4 * time.Second, begin: func(t *testing.T, s *stage) func() {
 		cut := s.followers(t)[0].redis
 		cut.cut()

@@ -65,6 +65,8 @@ type operation struct {
 	kind string
 	job  *pull.Job // with entryState
 	id   string    // with entryGone
+	// unproven is, with entryBeat, how long ago the leader's watch was last known to live.
+	unproven time.Duration
 }
 
 // record is an entry of the log.
@@ -75,7 +77,9 @@ type record struct {
 	place uint64
 	entry string // the stream's name for it
 	marks marks  // with entryBeat
-	time  time.Time
+	// unproven is, with entryBeat, as in operation; negative when the entry does not tell.
+	unproven time.Duration
+	time     time.Time
 }
 
 // contents is all that the log holds.
@@ -128,7 +132,7 @@ func (j *journal) append(ctx context.Context, log string, marked marks, complete
 			}
 			id, order = o.job.ID, o.job.OrderKey()
 		case entryBeat:
-			payload = []byte(marked.String())
+			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(marked.String())
 		}
 		args = append(args, o.kind, id, order, payload)
 	}
@@ -274,7 +278,10 @@ func parseRecord(m redis.XMessage) (r record, err error) {
 	case entryState:
 		r.job, err = decode(text("p"))
 	case entryBeat:
-		r.marks = parseMarks(text("p"))
+		r.marks, r.unproven = parseMarks(text("p")), -1
+		if ms, err := strconv.ParseInt(r.id, 10, 32); err == nil {
+			r.unproven = time.Duration(ms) * time.Millisecond
+		}
 	}
 	return r, err
 }

@@ -251,6 +251,9 @@ func (s *Stream) apply(r record) {
 	case entryBeat:
 		s.mu.Lock()
 		s.heard = time.Now()
+		if r.unproven >= 0 {
+			s.proven = s.heard.Add(-r.unproven)
+		}
 		s.mu.Unlock()
 		s.Hub.Complete()
 	case entryResign:

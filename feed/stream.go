@@ -17,10 +17,12 @@ import (
 
 const (
 	// beatTime is how often the leader appends a sign of life. It carries the marks.
-	beatTime = 2 * time.Second
-	// longestSilence is how long a replica goes on without a sign of life before it watches the cluster for itself. A
-	// leader that was killed is followed by another one in less.
-	longestSilence = 15 * time.Second
+	beatTime = time.Second
+	// longestSilence is how long a replica goes on without a sign of life before it watches the cluster for itself.
+	longestSilence = 20 * time.Second
+	// LongestAbsence is for how long there may be no leader, at most, without a replica missing one: the last sign of life
+	// may have come beatTime before, and the first of the next leader comes beatTime after it has begun to watch.
+	LongestAbsence = longestSilence - 2*beatTime
 	// flushLimit bounds Flush.
 	flushLimit = 500 * time.Millisecond
 )
@@ -38,6 +40,7 @@ type Stream struct {
 	*Hub
 	journal        journal
 	leads, watches func() bool
+	provenHere     func() time.Time
 	log            *slog.Logger
 	vacant         chan struct{}
 	// entry is the last one that was read, as Redis names it. It is the reader's alone.
@@ -53,7 +56,9 @@ type Stream struct {
 	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
 	heard   time.Time
 	silence time.Duration
-	live    bool
+	// proven is when the watch of a replica that leads was last known to live.
+	proven time.Time
+	live   bool
 	// heardOrBegan is when the log was last live, or when that began to be waited for; missing is set once it was told
 	// that this is long ago.
 	heardOrBegan time.Time
@@ -82,14 +87,16 @@ type Options struct {
 	Leads func() bool
 	// Watches reports whether this replica's own watch is live: a leader gives signs of life only while it is.
 	Watches func() bool
-	Log     *slog.Logger
+	// Proven returns when this replica's own watch was last known to live, while Watches reports that it does.
+	Proven func() time.Time
+	Log    *slog.Logger
 }
 
 // NewStream returns a Stream that does nothing but publish to its Hub until it runs.
 func NewStream(o Options) *Stream {
 	return &Stream{
 		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
-		watches: o.Watches, silence: longestSilence,
+		watches: o.Watches, provenHere: o.Proven, silence: longestSilence,
 		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {},
 	}
 }
@@ -211,11 +218,12 @@ func (s *Stream) Live() bool {
 	return s.live
 }
 
-// Heard returns when a leader that watches the cluster last gave a sign of life, as this replica heard it.
-func (s *Stream) Heard() time.Time {
+// Proven returns when the watch of a replica that leads was last known to live, as far as the log has told: up to then the
+// Hub knows every change in the cluster. It is zero when the log has not told yet.
+func (s *Stream) Proven() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.heard
+	return s.proven
 }
 
 // LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the subscription.

@@ -23,6 +23,7 @@ import (
 type replica struct {
 	*Stream
 	leading, watching atomic.Bool
+	unproven          atomic.Int64 // nanoseconds since its watch was last known to live
 	stop              func()
 }
 
@@ -37,7 +38,10 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	r := &replica{}
 	r.leading.Store(leads)
 	r.watching.Store(leads)
-	r.Stream = NewStream(Options{Hub: New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log})
+	r.Stream = NewStream(Options{
+		Hub: New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
+		Proven: func() time.Time { return time.Now().Add(-time.Duration(r.unproven.Load())) },
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = r.Run(ctx) })

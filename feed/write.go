@@ -23,6 +23,9 @@ func (s *Stream) write(ctx context.Context) {
 	}
 }
 
+// unproven returns how long ago this replica's watch was last known to live.
+func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHere())) }
+
 // writeBatch appends what waits, with a sign of life if one is due. It reports whether more waits.
 func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	s.mu.Lock()
@@ -38,7 +41,7 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 		marked = marks{} // they are true only of what the leader has seen, once all of it has been appended
 	}
 	if beat && marked.jobs > 0 {
-		operations = append(operations, operation{kind: entryBeat})
+		operations = append(operations, operation{kind: entryBeat, unproven: s.unproven()})
 	}
 	var place uint64
 	var err error

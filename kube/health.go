@@ -36,6 +36,8 @@ type Health struct {
 
 	mu       sync.Mutex
 	failures int
+	// asked is when the latest request was made that was answered from the cluster's state.
+	asked time.Time
 	// present ends when the API server is found away, and is another context once it is back.
 	present context.Context
 	leave   context.CancelFunc
@@ -136,6 +138,23 @@ func (h *Health) failed(requests int, err error) {
 	h.leave()
 }
 
+// Asked returns when the latest request was made that the API server has answered from the cluster's state: until then at
+// least it was there, and told its watches what it knew. It is zero when there was none.
+func (h *Health) Asked() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked
+}
+
+// proved takes when a request was made that has been answered from the cluster's state.
+func (h *Health) proved(made time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if made.After(h.asked) {
+		h.asked = made
+	}
+}
+
 // answered takes that a request was answered.
 func (h *Health) answered() {
 	h.mu.Lock()
@@ -155,6 +174,7 @@ type observer struct {
 
 // RoundTrip implements http.RoundTripper.
 func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
+	made := time.Now()
 	response, err := o.next.RoundTrip(request)
 	switch {
 	case strings.HasSuffix(request.URL.Path, "/log"):
@@ -167,6 +187,9 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 		o.health.failed(1, errors.New(response.Status))
 	default:
 		o.health.answered()
+		if response.StatusCode < http.StatusInternalServerError { // else it may have lost sight of the cluster's state
+			o.health.proved(made)
+		}
 	}
 	return response, err
 }

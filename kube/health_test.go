@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -82,4 +83,59 @@ func awaitPresent(t *testing.T, h *Health) {
 	for h.whilePresent().Err() != nil && ctx.Err() == nil {
 		h.probe(ctx)
 	}
+}
+
+func TestOnlyAnswersProveThatTheAPIServerIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &slowAPI{status: http.StatusOK}
+		config := &rest.Config{Host: "http://api.example", Transport: api}
+		health, err := NewHealth(config, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := rest.HTTPClientFor(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Timeout = LeaseTimeout
+		ask := func() time.Time {
+			made := time.Now()
+			if response, err := client.Get("http://api.example/"); err == nil {
+				response.Body.Close()
+			}
+			return made
+		}
+		last := ask()
+		if got := health.Asked(); !got.Equal(last) {
+			t.Errorf("proven until %v, want when the request was made, %v", got, last)
+		}
+		for name, fails := range map[string]slowAPI{
+			"it hangs":          {status: http.StatusOK, takes: time.Hour},
+			"it lost its store": {status: http.StatusInternalServerError},
+			"it is overloaded":  {status: http.StatusServiceUnavailable},
+		} {
+			*api = fails
+			ask()
+			if got := health.Asked(); !got.Equal(last) {
+				t.Errorf("%s: proven until %v, want %v", name, got, last)
+			}
+		}
+	})
+}
+
+// slowAPI is an API server that answers after some time.
+type slowAPI struct {
+	status int
+	takes  time.Duration
+}
+
+func (a *slowAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	timer := time.NewTimer(a.takes + time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return &http.Response{StatusCode: a.status, Body: http.NoBody, Request: r, Header: http.Header{}}, nil
 }

@@ -19,13 +19,27 @@ import (
 // leaseName is the Lease that the leader of all replicas in a namespace holds.
 const leaseName = "pullwatch"
 
-// The Lease's times: a replica that is killed is followed by another within leaseDuration and a retry; one that cannot
-// renew stops leading before anyone else may begin.
+// The Lease's times. A replica that cannot renew the Lease begins to try at most retryPeriod after it last did, and stops
+// leading renewDeadline later: before anyone else may begin. That is long enough for client-go to give up a connection that
+// hangs, and for another try on a new one.
 const (
-	leaseDuration = 10 * time.Second
-	renewDeadline = 7 * time.Second
-	retryPeriod   = 2 * time.Second
+	leaseDuration = 6 * time.Second
+	renewDeadline = 4 * time.Second
+	retryPeriod   = time.Second
 )
+
+// longestTry is how long client-go may wait, at most, before it tries again to take a Lease.
+const longestTry = time.Duration((1 + leaderelection.JitterFactor) * float64(retryPeriod))
+
+// LongestTakeover is how long it takes at most, after a leader was killed, until another replica leads and watches, as long
+// as the API server answers within moments:
+//   - longestTry until the other one notices that the Lease was renewed just before,
+//   - leaseDuration, for which it must not change after that,
+//   - longestTry, for the try before may have come a moment too early,
+//   - a second to take the Lease and to list everything.
+//
+// With these times that is 11.4 s. Half of them would make twice as many requests.
+const LongestTakeover = longestTry + leaseDuration + longestTry + time.Second
 
 // Succession is how a leader that stops lets the others know, so that they need not find out by themselves.
 type Succession interface {

@@ -102,3 +102,12 @@ func TestReplicaTakesOverAtOnce(t *testing.T) {
 		b.await(t, third.ID, phase(pull.Pending))
 	})
 }
+
+func TestALeaderStopsBeforeAnotherOneMayBegin(t *testing.T) {
+	if last := retryPeriod + renewDeadline; last >= leaseDuration {
+		t.Errorf("a leader may go on for %v after it renewed a Lease of %v", last, leaseDuration)
+	}
+	if leaseDuration%time.Second != 0 {
+		t.Errorf("the Lease lasts %v, but says so in seconds", leaseDuration)
+	}
+}

@@ -1,14 +1,15 @@
 -- Writes lists, and tells those who wait that a load has ended.
 -- KEYS: lease, fills, then lists. ARGV: the lease's token or '', milliseconds that a list is kept after it has ceased
--- to be fresh; then for each list its version, stamp, milliseconds to live and data, '' when it should be there
--- already.
+-- to be fresh; then for each list its version, stamp, milliseconds to live, milliseconds for which it had not been known
+-- to be true, and data, '' when it should be there already.
 -- Returns for each list: 'stored', 'renewed', 'superseded' (what is there is fresh and newer) or 'missing' (no data
 -- was given and something else is there).
 local lease, fills, token, retention = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 local reply = {}
 for i = 3, #KEYS do
-  local key, at = KEYS[i], 4 * i - 9
-  local version, stamp, ttl, data = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local key, at = KEYS[i], 5 * i - 12
+  local version, stamp, ttl = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local unproven, data = ARGV[at + 3], ARGV[at + 4]
   local left = redis.call('PTTL', key)
   local there = redis.pcall('HMGET', key, 'version', 'stamp')
   if there.err then
@@ -20,11 +21,11 @@ for i = 3, #KEYS do
   if newer and left > retention then
     reply[#reply + 1] = 'superseded'
   elseif data ~= '' then
-    redis.call('HSET', key, 'version', version, 'stamp', stamp, 'data', data)
+    redis.call('HSET', key, 'version', version, 'stamp', stamp, 'unproven', unproven, 'data', data)
     redis.call('PEXPIRE', key, ttl)
     reply[#reply + 1] = 'stored'
   elseif there[2] == stamp then
-    redis.call('HSET', key, 'version', version)
+    redis.call('HSET', key, 'version', version, 'unproven', unproven)
     redis.call('PEXPIRE', key, ttl)
     reply[#reply + 1] = 'renewed'
   else

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes"
+
+	"pullwatch/demo/fakeapi"
+	"pullwatch/feed"
+	"pullwatch/kube"
+	"pullwatch/pull"
+	"pullwatch/redisclient"
+	"pullwatch/redisclient/redistest"
+)
+
+// Replicas that miss a leader each watch the cluster for themselves. One that was killed must be followed well before.
+func TestALeaderThatWasKilledIsFollowedBeforeItIsMissed(t *testing.T) {
+	if longest := kube.LongestTakeover * 4 / 3; longest > feed.LongestAbsence {
+		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
+			kube.LongestTakeover, longest, feed.LongestAbsence)
+	}
+}
+
+// A replica that has just begun to watch knows from its watch what has not come back from the shared log yet, and lists
+// only what has.
+func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
+	server, log := redistest.Start(t), slog.New(slog.DiscardHandler)
+	settings, err := redisclient.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	redis := redisclient.New(settings, log, prometheus.NewRegistry())
+	defer redis.Close()
+	api := fakeapi.New()
+	defer api.Close()
+	config := api.Config()
+	health, err := kube.NewHealth(config, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
+	stream := feed.NewStream(feed.Options{
+		Hub: hub, Redis: redis.Stream(), Keys: "pullwatch:{test}:v1:", Log: log,
+		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
+	})
+	watch := kube.NewWatch(client, "pulls", kube.NewTracker(stream, log), log)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { _ = stream.Run(ctx) })
+	running.Go(func() { _ = watch.Run(ctx) })
+	defer watch.Demand()()
+	if err := watch.AwaitSync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	changed, unsubscribe := stream.LiveChanged()
+	defer unsubscribe()
+	for !stream.Live() && ctx.Err() == nil {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	stream.Publish(&pull.Job{ID: "p", Phase: pull.Queued, CreatedAt: time.Now()})
+	stream.Flush(ctx)
+	name := hub.Latest("p").Position.Log
+	for stream.Proven().IsZero() && ctx.Err() == nil {
+		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
+	}
+	k := knowledge{hub, watch, stream, health}
+	if got := k.Snapshot(); !k.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
+		t.Errorf("watching %v, the lists are proven until %v, want %v", k.Watching(), got.Proven, old)
+	}
+}
