@@ -22,7 +22,7 @@ const (
 type blow struct {
 	fault     fault
 	at, lasts time.Duration
-	// target is the index of the replica that is hit, where it is any one.
+	// target is the index of the replica that is hit, where it is any one or nobody leads.
 	target int
 }
 
@@ -100,14 +100,16 @@ func (w *world) strike(blows []blow) {
 // hit returns the replicas that a blow hits.
 func (w *world) hit(b blow) []*replica {
 	switch b.fault.who {
-	case anyone:
-		return w.replicas[b.target : b.target+1]
-	case leader:
-		return []*replica{w.leader()}
+	case nobody:
+		return nil
 	case everyone:
 		return w.replicas
+	case leader:
+		if r := w.leader(); r != nil {
+			return []*replica{r}
+		}
 	}
-	return nil
+	return w.replicas[b.target : b.target+1]
 }
 
 // describe returns a schedule for people.

@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	// endsLimit is how soon all pulls have ended, knowLimit how soon after that all clients and replicas know how.
-	endsLimit = 2 * time.Minute
-	knowLimit = 30 * time.Second
+	// patienceWithPulls is how long pulls may take to end by themselves, knowLimit how soon after that all clients and
+	// replicas know how.
+	patienceWithPulls = 6 * time.Second
+	knowLimit         = 30 * time.Second
 )
 
 // settle ends all pulls when the faults are over, and checks that all clients and all replicas come to know the truth.
@@ -25,9 +26,7 @@ func (w *world) settle() {
 	w.calm.Store(true)
 	w.users.Wait()
 	w.awaitReady()
-	if !harness.Within(w.t, endsLimit, func() bool { return len(w.truth.some(active)) == 0 }) {
-		w.verdict.add(violation{kind: "pulls do not end", text: fmt.Sprint(w.truth.some(active))})
-	}
+	w.endPulls()
 	harness.Within(w.t, knowLimit, func() bool {
 		jobs := w.truth.snapshot()
 		return !slices.ContainsFunc(w.subscribers, func(s *subscriber) bool { return len(s.lacking(w.owed(jobs))) > 0 })
@@ -41,6 +40,27 @@ func (w *world) settle() {
 	w.agree()
 	w.compare(jobs)
 	w.judge(jobs)
+}
+
+// endPulls waits until all pulls have ended. Those that take long, as the Job controller waits ever longer before it lets
+// another attempt start, are canceled.
+func (w *world) endPulls() {
+	w.t.Helper()
+	none := func() bool { return len(w.truth.some(active)) == 0 }
+	if harness.Within(w.t, patienceWithPulls, none) {
+		return
+	}
+	for i, id := range w.truth.some(active) {
+		var data struct{ CancelPull struct{ Phase string } }
+		r := w.replicas[i%len(w.replicas)]
+		err := r.process.Ask(w.t.Context(), `mutation($id: ID!) { cancelPull(id: $id) { phase } }`, map[string]any{"id": id}, &data)
+		if code := harness.CodeOf(err); err != nil && code != "CONFLICT" && code != "NOT_FOUND" {
+			w.verdict.add(violation{kind: "a pull cannot be canceled after the faults", id: id, text: err.Error()})
+		}
+	}
+	if !harness.Within(w.t, knowLimit, none) {
+		w.verdict.add(violation{kind: "pulls do not end", text: fmt.Sprint(w.truth.some(active))})
+	}
 }
 
 // owed leaves out pulls whose Jobs are gone and that replicas or Redis may have forgotten: only they knew of them.

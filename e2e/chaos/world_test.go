@@ -123,7 +123,7 @@ func (w *world) awaitReady() {
 	}
 }
 
-// leader returns the replica that holds the Lease, one that has ended if it held it last; nil if it is unknown.
+// leader returns the replica that holds the Lease; nil while none of those that have been started last does.
 func (w *world) leader() *replica {
 	held := w.truth.holder()
 	for _, r := range w.replicas {
