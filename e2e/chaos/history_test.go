@@ -1,8 +1,14 @@
 package chaos
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"pullwatch/pull"
@@ -39,7 +45,7 @@ func (h *histories) check(name string, connections []connection, deliveries []de
 			h.verdict.add(violation{kind: kind, client: name, id: d.ID, text: fmt.Sprintf(format, args...)})
 		}
 		if other, known := h.meaning[d.Revision]; known && other != d.raw {
-			complain("one revision means two states", "%s is\n      %s\n    and\n      %s", d.Revision, other, d.raw)
+			complain("one revision means two states", "%s: %s", d.Revision, difference(other, d.raw))
 		}
 		h.meaning[d.Revision] = d.raw
 		place, err := pull.ParsePosition(d.Revision)
@@ -97,15 +103,19 @@ func (h *histories) snapshot(c connection, before, d delivery) bool {
 func (h *histories) next(complain complainer, connections []connection, t *told, d delivery) {
 	last, first := t.last, t.last.Revision == ""
 	t.last = d
+	where := ""
+	if !first && last.connection != d.connection && h.snapshot(connections[d.connection], last, d) {
+		where = ", in a snapshot"
+	}
 	switch {
 	case first:
 	case isFinal(last.Phase) && !isFinal(d.Phase):
-		complain("a state came behind the last one", "%s %s after %s %s", d.Phase, d.Revision, last.Phase, last.Revision)
+		complain("a state came behind the last one"+where, "%s %s after %s %s", d.Phase, d.Revision, last.Phase, last.Revision)
 	case isFinal(d.Phase):
 	case last.Phase != string(pull.Queued) && d.Phase == string(pull.Queued):
-		complain("a pull went back to the queue", "%s %s after %s %s", d.Phase, d.Revision, last.Phase, last.Revision)
+		complain("a pull went back to the queue"+where, "%s %s after %s %s", d.Phase, d.Revision, last.Phase, last.Revision)
 	case d.Attempts < last.Attempts:
-		complain("attempts fell", "%d %s after %d %s", d.Attempts, d.Revision, last.Attempts, last.Revision)
+		complain("attempts fell"+where, "%d %s after %d %s", d.Attempts, d.Revision, last.Attempts, last.Revision)
 	}
 	if !isFinal(d.Phase) {
 		return
@@ -119,7 +129,7 @@ func (h *histories) next(complain complainer, connections []connection, t *told,
 	case end.Phase != d.Phase:
 		complain("a pull ended in two ways", "%s %s and %s %s", end.Phase, end.Revision, d.Phase, d.Revision)
 	case withoutPlace(end.raw) != withoutPlace(d.raw):
-		complain("a last state changed", "\n      %s\n    and\n      %s", end.raw, d.raw)
+		complain("a last state changed", "%s in %s and %s", difference(end.raw, d.raw), end.Revision, d.Revision)
 	}
 	switch {
 	case end.connection == d.connection:
@@ -148,3 +158,18 @@ var revisionField = regexp.MustCompile(`"revision":"[^"]*"`)
 
 // withoutPlace returns a state but for where it stands in the order of updates, which is not the same on all replicas.
 func withoutPlace(raw string) string { return revisionField.ReplaceAllString(raw, `"revision":""`) }
+
+// difference returns the fields in which two states differ.
+func difference(a, b string) string {
+	var one, other map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal([]byte(a), &one), json.Unmarshal([]byte(b), &other)); err != nil {
+		return err.Error()
+	}
+	var fields []string
+	for _, field := range slices.Sorted(maps.Keys(one)) {
+		if field != "revision" && !bytes.Equal(one[field], other[field]) {
+			fields = append(fields, fmt.Sprintf("%s is %s and %s", field, one[field], other[field]))
+		}
+	}
+	return strings.Join(fields, ", ")
+}

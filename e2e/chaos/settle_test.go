@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"pullwatch/e2e/harness"
@@ -91,7 +90,7 @@ func (w *world) agree() {
 			slices.Sort(l.active)
 			slices.Sort(l.failed)
 			if !slices.Equal(l.active, wantActive) || !slices.Equal(l.failed, wantFailed) || l.stale {
-				differs += fmt.Sprintf("replica %d (stale: %t): active %v, in the cluster %v; failed %v; ", r.index, l.stale, l.active, wantActive, difference(l.failed, wantFailed))
+				differs += fmt.Sprintf("replica %d (stale: %t): active %v, failed %v; ", r.index, l.stale, deviation(l.active, wantActive), deviation(l.failed, wantFailed))
 			}
 		}
 		return differs == ""
@@ -101,8 +100,8 @@ func (w *world) agree() {
 	}
 }
 
-// difference returns what is too much (+) and what is missing (-).
-func difference(got, want []string) []string {
+// deviation returns what is too much (+) and what is missing (-).
+func deviation(got, want []string) []string {
 	var all []string
 	for _, id := range got {
 		if !slices.Contains(want, id) {
@@ -137,12 +136,13 @@ func (w *world) compare(jobs []job) {
 			case s.Phase != j.final:
 				w.verdict.add(violation{kind: "a pull is something else after the faults", id: id, text: fmt.Sprintf("replica %d has %s", r.index, s.raw)})
 			default:
-				states = append(states, withoutPlace(s.raw))
+				states = append(states, s.raw)
 			}
 		}
-		slices.Sort(states)
-		if different := slices.Compact(states); len(different) > 1 {
-			w.verdict.add(violation{kind: "replicas differ on a pull after the faults", id: id, text: "\n      " + strings.Join(different, "\n      ")})
+		for _, other := range states[min(1, len(states)):] {
+			if differs := difference(states[0], other); differs != "" {
+				w.verdict.add(violation{kind: "replicas differ on a pull after the faults", id: id, text: differs})
+			}
 		}
 	}
 	w.counts.add("pulls", len(jobs))

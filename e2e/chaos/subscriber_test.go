@@ -68,7 +68,9 @@ type connection struct {
 type subscriber struct {
 	name string
 	// some is true for one that follows a few pulls by id until they have ended, and then others.
-	some   bool
+	some bool
+	// at is the only replica that it goes to, and where it stays; nil for one that moves about.
+	at     *replica
 	random *rand.Rand
 	w      *world
 
@@ -95,7 +97,11 @@ func (s *subscriber) follow(ctx context.Context) {
 			if s.random.IntN(4) == 0 {
 				stay = time.Duration(s.random.IntN(300)) * time.Millisecond
 			}
-			s.connect(ctx, s.w.replicas[s.random.IntN(len(s.w.replicas))], stay)
+			r := s.w.replicas[s.random.IntN(len(s.w.replicas))]
+			if s.at != nil {
+				r, stay = s.at, time.Hour
+			}
+			s.connect(ctx, r, stay)
 		}
 		if !pass(ctx, time.Duration(20+s.random.IntN(200))*time.Millisecond) {
 			return

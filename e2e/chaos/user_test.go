@@ -79,22 +79,30 @@ func (u *user) start(ctx context.Context, r *replica, m moment) {
 		how := []string{good, good, good, bad, bad, flaky}[u.random.IntN(6)]
 		images = append(images, fmt.Sprintf("source.example/%s%d-%d:1", how, u.number, number))
 	}
-	var data struct {
-		StartPulls struct {
-			Results []struct{ Pull *struct{ ID string } }
-		}
+	var data started
+	if u.mutate(ctx, m, startPulls, map[string]any{"images": images}, &data) {
+		u.look(ctx, r, m, "start", data.ids(), true)
 	}
-	const query = `mutation($images: [String!]!) { startPulls(input: {images: $images}) { results { pull { id } } } }`
-	if !u.mutate(ctx, m, query, map[string]any{"images": images}, &data) {
-		return
+}
+
+const startPulls = `mutation($images: [String!]!) { startPulls(input: {images: $images}) { results { pull { id } } } }`
+
+// started is the answer to startPulls.
+type started struct {
+	StartPulls struct {
+		Results []struct{ Pull *struct{ ID string } }
 	}
+}
+
+// ids returns those of the pulls that were not refused.
+func (s *started) ids() []string {
 	var ids []string
-	for _, result := range data.StartPulls.Results {
+	for _, result := range s.StartPulls.Results {
 		if result.Pull != nil {
 			ids = append(ids, result.Pull.ID)
 		}
 	}
-	u.look(ctx, r, m, "start", ids, true)
+	return ids
 }
 
 func (u *user) cancel(ctx context.Context, r *replica, m moment, id string) {

@@ -34,7 +34,7 @@ func (v *verdict) add(one violation) {
 
 // report returns the violations for people, a few of each kind with the evidence; empty if there are none.
 func (v *verdict) report(evidence func(violation) string) string {
-	const shown = 3
+	const shown = 2
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	byKind := map[string][]violation{}

@@ -143,10 +143,17 @@ func (w *world) redisCommand(server *redistest.Server, args ...any) {
 // subscribe starts subscribers, all to all pulls but for the last some.
 func (w *world) subscribe(all, some int) {
 	for i := range all + some {
-		s := &subscriber{name: fmt.Sprintf("subscriber %d", i), some: i >= all, w: w, random: rand.New(rand.NewPCG(w.seed, uint64(streamSubscribers+i)))}
-		w.subscribers = append(w.subscribers, s)
-		w.clients.Go(func() { s.follow(w.inside) })
+		w.add(&subscriber{some: i >= all})
 	}
+}
+
+// add starts a subscriber.
+func (w *world) add(s *subscriber) *subscriber {
+	i := len(w.subscribers)
+	s.name, s.w, s.random = fmt.Sprintf("subscriber %d", i), w, rand.New(rand.NewPCG(w.seed, uint64(streamSubscribers+i)))
+	w.subscribers = append(w.subscribers, s)
+	w.clients.Go(func() { s.follow(w.inside) })
+	return s
 }
 
 // watch starts a watcher of each replica.

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -50,16 +51,20 @@ func Pause(t *testing.T, d time.Duration) {
 	}
 }
 
-// lastPort is the last one that FreeAddress has tried.
+// lastPort is the last one that FreeAddress has tried. Tests that run at the same time do not begin with the same.
 var lastPort atomic.Int32
+
+func init() { lastPort.Store(rand.Int32N(ports)) }
+
+// FreeAddress returns ports from firstPort on.
+const firstPort, ports = 10_000, 2_000
 
 // FreeAddress returns an address of host that nobody listens on, and that it has not returned before. Its port is none of
 // those that the system gives to outgoing connections.
 func FreeAddress(t *testing.T, host string) string {
 	t.Helper()
-	const first, ports = 10_000, 2_000
 	for range ports {
-		port := first + int(lastPort.Add(1))%ports
+		port := firstPort + int(lastPort.Add(1))%ports
 		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err == nil {
 			listener.Close()
