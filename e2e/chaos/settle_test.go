@@ -214,15 +214,17 @@ func (w *world) leave() {
 	}) {
 		w.verdict.add(violation{kind: "replicas keep what they took for clients", text: fmt.Sprintf("%+v; before anybody came %+v", now, w.idle)})
 	}
-	leading := 0.0
-	for _, r := range w.replicas {
-		leads, err := r.gauge(w.t.Context(), "pullwatch_leader")
-		if err == nil {
-			leading += leads
+	var leading float64
+	if !harness.Within(w.t, knowLimit, func() bool {
+		leading = 0
+		for _, r := range w.replicas {
+			if leads, err := r.gauge(w.t.Context(), "pullwatch_leader"); err == nil {
+				leading += leads
+			}
 		}
-	}
-	if leading != 1 {
-		w.verdict.add(violation{kind: "not one replica leads after the faults", text: fmt.Sprint(leading)})
+		return leading == 1
+	}) {
+		w.verdict.add(violation{kind: "not one replica leads after the faults", text: fmt.Sprintf("%g do", leading)})
 	}
 	for _, r := range w.replicas {
 		r.terminate(w.t)

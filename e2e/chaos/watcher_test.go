@@ -16,8 +16,9 @@ const (
 	unmarked = 8 * time.Second
 	// knownEverywhere is how old a pull is that all replicas know.
 	knownEverywhere = 8 * time.Second
-	// leaseNews is how long a replica may believe in a Lease that is another's.
-	leaseNews = 2 * time.Second
+	// leaseNews is how long a replica that was stopped, or cut off, may say that it leads while another holds the Lease. What
+	// it does then it checks against the Lease.
+	leaseNews = 15 * time.Second
 )
 
 // watcher asks one replica for its lists and whether it leads, again and again.
