@@ -63,8 +63,8 @@ func schedule(seed uint64, from []fault, length time.Duration) []blow {
 			at = max(at, second.at+second.lasts)
 		}
 		at += between(500*time.Millisecond, 4*time.Second)
-		if random.IntN(12) == 0 {
-			at += 20 * time.Second // long enough for all to be as if nothing had been
+		if random.IntN(12) == 0 && length > 2*aftermath {
+			at += aftermath // all becomes as if nothing had been
 		}
 	}
 	return blows

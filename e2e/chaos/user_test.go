@@ -131,24 +131,26 @@ func (u *user) mutate(ctx context.Context, m moment, query string, variables map
 	return err == nil
 }
 
-// look checks that the next list of the same replica has, or has not, the pulls that a mutation was about. Pulls that have
-// ended meanwhile, and lists that say that they are old, prove nothing.
+// look checks that the next list of the same replica has, or has not, the pulls that a mutation was about. Lists that say
+// that they are old prove nothing.
 func (u *user) look(ctx context.Context, r *replica, m moment, what string, ids []string, listed bool) {
 	asked := time.Now()
 	l, err := askLists(ctx, m.process)
-	if err != nil || r.now().outages != m.outages || l.stale {
+	answered := time.Now()
+	wrong := slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(l.active, id) == listed })
+	if err != nil || r.now().outages != m.outages || l.stale || len(wrong) == 0 || !pass(ctx, newsTime) {
 		return
 	}
-	for _, id := range ids {
-		if slices.Contains(l.active, id) == listed {
-			continue
-		}
-		ended := u.w.truth.some(func(j *job) bool { return j.id == id && j.final != "" })
-		if listed && len(ended) > 0 {
+	for _, id := range wrong {
+		// Somebody else may have ended the pull meanwhile, or started one of the same name.
+		if len(u.w.truth.some(func(j *job) bool {
+			ended := j.final != "" && j.ended.Before(answered.Add(newsTime))
+			return j.id == id && (listed && ended || !listed && !ended)
+		})) > 0 {
 			continue
 		}
 		u.w.verdict.add(violation{
-			kind: "one's own " + what + " is not in the next list", id: id, from: asked,
+			kind: "one's own " + what + " is not in the next list", id: id,
 			text: fmt.Sprintf("replica %d was asked %s and has it listed: %t", r.index, u.w.clock(asked), !listed),
 		})
 	}

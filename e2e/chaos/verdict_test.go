@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // violation is a promise that was broken.
@@ -15,9 +14,7 @@ type violation struct {
 	kind string
 	// client and id name the subscriber and the pull that it is about, if any.
 	client, id string
-	// from is where evidence begins, if it is not the whole story of the pull.
-	from time.Time
-	text string
+	text       string
 }
 
 // verdict collects violations.

@@ -159,7 +159,7 @@ func (w *world) add(s *subscriber) *subscriber {
 // watch starts a watcher of each replica.
 func (w *world) watch() {
 	for _, r := range w.replicas {
-		w.clients.Go(func() { (&watcher{w, r}).watch(w.inside) })
+		w.clients.Go(func() { (&watcher{w: w, r: r}).watch(w.inside) })
 	}
 }
 
