@@ -85,6 +85,8 @@ func (u *user) start(ctx context.Context, r *replica, m moment) {
 	}
 }
 
+const cancelPull = `mutation($id: ID!) { cancelPull(id: $id) { phase } }`
+
 const startPulls = `mutation($images: [String!]!) { startPulls(input: {images: $images}) { results { pull { id } } } }`
 
 // started is the answer to startPulls.
@@ -107,7 +109,7 @@ func (s *started) ids() []string {
 
 func (u *user) cancel(ctx context.Context, r *replica, m moment, id string) {
 	var data struct{ CancelPull struct{ Phase string } }
-	if !u.mutate(ctx, m, `mutation($id: ID!) { cancelPull(id: $id) { phase } }`, map[string]any{"id": id}, &data) {
+	if !u.mutate(ctx, m, cancelPull, map[string]any{"id": id}, &data) {
 		return
 	}
 	if data.CancelPull.Phase != canceled {
