@@ -1,6 +1,6 @@
 # make without a goal lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run build image test lint generate fuzz bench bench-short e2e hostile
+.PHONY: help run build image test lint generate fuzz bench bench-short e2e hostile chaos
 
 TOOL := go tool -modfile=tools/go.mod
 
@@ -48,3 +48,6 @@ e2e: ## run the end-to-end tests on a real cluster, made on this machine unless 
 
 hostile: ## let clients do their worst to one replica for two minutes, while well-behaved ones must notice nothing
 	cd e2e && go test -count=1 -timeout 15m -v ./hostile -args -long $(ARGS)
+
+chaos: ## let faults come upon three replicas at random, on the cluster that e2e uses: make chaos ARGS='-seed 4711 -seeds 10 -redis one'
+	cd e2e && go test -count=1 -timeout 12h -v ./chaos -args -long $(ARGS)

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"pullwatch/e2e/harness"
 )
 
 // TestDeployFromTheManifest runs what the documentation says, with the changes that it asks for and the ones that this
@@ -16,7 +18,7 @@ func TestDeployFromTheManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api, err := url.Parse(env.config.Host)
+	api, err := url.Parse(env.Config.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,13 +28,13 @@ func TestDeployFromTheManifest(t *testing.T) {
 		"namespace: pullwatch", "namespace: "+namespace,
 		"pullwatch-podlogs", namespace+"-podlogs",
 		"registry.example/pullwatch:1", env.copier,
-		"harbor.example/mirror", env.registry+"/deployed",
-		"- --log-format=json", "- --log-format=json\n            - --insecure-registry="+env.registry,
+		"harbor.example/mirror", env.Registry+"/deployed",
+		"- --log-format=json", "- --log-format=json\n            - --insecure-registry="+env.Registry,
 		"ports: [{ name: http, containerPort", "env: [{ name: KUBERNETES_SERVICE_HOST, value: "+api.Hostname()+" }, { name: KUBERNETES_SERVICE_PORT, value: \""+api.Port()+"\" }]\n          ports: [{ name: http, containerPort",
 	).Replace(string(manifest))
 	kubectl := func(stdin string, args ...string) {
 		t.Helper()
-		cmd := exec.Command("kubectl", append([]string{"--kubeconfig=" + env.kubeconfig}, args...)...)
+		cmd := exec.Command("kubectl", append([]string{"--kubeconfig=" + env.Kubeconfig}, args...)...)
 		cmd.Stdin = strings.NewReader(stdin)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("kubectl %v: %v\n%s", args, err, out)
@@ -43,14 +45,14 @@ func TestDeployFromTheManifest(t *testing.T) {
 	kubectl("", "-n", namespace, "rollout", "status", "deployment/pullwatch", "--timeout=120s")
 
 	address := freeAddress(t, "127.0.0.1")
-	forward := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig="+env.kubeconfig, "-n", namespace,
+	forward := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig="+env.Kubeconfig, "-n", namespace,
 		"port-forward", "service/pullwatch", strings.TrimPrefix(address, "127.0.0.1:")+":80")
 	if err := forward.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = forward.Wait() })
-	s := &server{address: address}
-	eventually(t, "the service answers", func() bool { return s.status(t, "/readyz") == http.StatusOK })
+	s := &server{&harness.Server{Address: address}}
+	eventually(t, "the service answers", func() bool { return s.Status(t, "/readyz") == http.StatusOK })
 	p := s.startOne(t, env.app)
 	last := s.updates(t, p.ID).until(t, "its end", pullJob.final)
 	if !last.is("SUCCEEDED") {

@@ -2,15 +2,11 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // The login of a distribution that asks for one, and its line in an htpasswd file.
@@ -74,59 +70,9 @@ func (d *distribution) stop(t *testing.T) {
 	d.cmd = nil
 }
 
-// lastPort is the last one that freeAddress has tried.
-var lastPort atomic.Int32
-
-// freeAddress returns an address of host that nobody listens on, and that it has not returned before. Its port is none of
-// those that the system gives to outgoing connections.
-func freeAddress(t *testing.T, host string) string {
-	t.Helper()
-	const first, ports = 10_000, 2_000
-	for range ports {
-		port := first + int(lastPort.Add(1))%ports
-		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-		if err == nil {
-			listener.Close()
-			return listener.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 func writeFile(t *testing.T, file, content string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// patience bounds every wait. It is so long that only what will never happen takes longer.
-const patience = 3 * time.Minute
-
-// eventually waits for something outside of this process that tells nobody when it comes.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	if !within(t, patience, is) {
-		t.Fatalf("waited %s in vain until %s", patience, what)
-	}
-}
-
-// within is like eventually and reports whether it came in time.
-func within(t *testing.T, limit time.Duration, is func() bool) bool {
-	t.Helper()
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for !is() {
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			return false
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		}
-	}
-	return true
 }

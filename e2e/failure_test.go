@@ -42,7 +42,7 @@ func TestImageThatNeedsALogin(t *testing.T) {
 	stranger := startServer(t, namespace, insecure(private.host)...)
 	failed := stranger.outcome(t, stranger.startOne(t, image).ID)
 	checkFailure(t, failed, "UNAUTHORIZED", private.host)
-	stranger.terminate(t)
+	stranger.Terminate(t)
 
 	const secret = "registry-logins"
 	createLogin(t, namespace, secret, private.host)
@@ -65,7 +65,7 @@ func createLogin(t *testing.T, namespace, name, host string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = env.client.CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
+	_, err = env.Client.CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Type:       corev1.SecretTypeDockerConfigJson,
 		Data:       map[string][]byte{corev1.DockerConfigJsonKey: config},
@@ -76,7 +76,7 @@ func createLogin(t *testing.T, namespace, name, host string) {
 }
 
 func TestCopierImageThatCannotBePulled(t *testing.T) {
-	s := startServer(t, newNamespace(t), "--copier-image="+env.registry+"/e2e/nobody-pushed-this:1", "--pull-deadline=20s")
+	s := startServer(t, newNamespace(t), "--copier-image="+env.Registry+"/e2e/nobody-pushed-this:1", "--pull-deadline=20s")
 	updates := s.updates(t, s.startOne(t, env.app).ID)
 	updates.until(t, "tells what its pod waits for", func(p pullJob) bool {
 		return p.is("PENDING") && strings.Contains(p.Message, "not found")

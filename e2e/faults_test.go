@@ -36,8 +36,8 @@ var faults = []fault{
 	}},
 	{name: "Redis hangs", lasts: 6 * time.Second, begin: pauseRedis},
 	{name: "Redis slow", lasts: 4 * time.Second, begin: func(t *testing.T, s *stage) func() {
-		s.each(func(r *replica) { r.redis.slow() })
-		return func() { s.each(func(r *replica) { r.redis.restore(t) }) }
+		s.each(func(r *replica) { r.redis.Slow() })
+		return func() { s.each(func(r *replica) { r.redis.Restore(t) }) }
 	}},
 	{name: "Redis flushed", begin: func(t *testing.T, s *stage) func() {
 		flush(t, s.redis)
@@ -56,11 +56,11 @@ var faults = []fault{
 	}},
 	{name: "Kubernetes away", kubernetesAway: true, begin: cutKubernetes},
 	{name: "Kubernetes breaks connections", kubernetesAway: true, begin: func(t *testing.T, s *stage) func() {
-		s.each(func(r *replica) { r.api.reset() })
+		s.each(func(r *replica) { r.api.Reset() })
 		return func() { s.restoreKubernetes(t) }
 	}},
 	{name: "Kubernetes hangs", kubernetesAway: true, begin: func(t *testing.T, s *stage) func() {
-		s.each(func(r *replica) { r.api.hang() })
+		s.each(func(r *replica) { r.api.Hang() })
 		return func() { s.restoreKubernetes(t) }
 	}},
 	{name: "leader SIGKILL", succession: afterKill, begin: killLeader},
@@ -85,13 +85,13 @@ var faults = []fault{
 		}
 	}},
 	{name: "leader cut from Redis", lasts: 4 * time.Second, begin: func(t *testing.T, s *stage) func() {
-		s.leader.redis.cut()
-		return func() { s.leader.redis.restore(t) }
+		s.leader.redis.Cut()
+		return func() { s.leader.redis.Restore(t) }
 	}},
 	{name: "leader cut from Kubernetes", succession: afterKill, begin: func(t *testing.T, s *stage) func() {
-		s.leader.api.cut()
+		s.leader.api.Cut()
 		s.unable = s.leader
-		return func() { s.leader.api.restore(t) }
+		return func() { s.leader.api.Restore(t) }
 	}},
 	{name: "leader's connection to Kubernetes hangs", succession: afterKill, begin: func(t *testing.T, s *stage) func() {
 		s.leader.api.hang()
@@ -100,8 +100,8 @@ var faults = []fault{
 	}},
 	{name: "follower cut from Redis", lasts: 4 * time.Second, begin: func(t *testing.T, s *stage) func() {
 		cut := s.followers(t)[0].redis
-		cut.cut()
-		return func() { cut.restore(t) }
+		cut.Cut()
+		return func() { cut.Restore(t) }
 	}},
 }
 
@@ -113,12 +113,12 @@ func pauseRedis(_ *testing.T, s *stage) func() {
 }
 
 func cutKubernetes(t *testing.T, s *stage) func() {
-	s.each(func(r *replica) { r.api.cut() })
+	s.each(func(r *replica) { r.api.Cut() })
 	return func() { s.restoreKubernetes(t) }
 }
 
 func (s *stage) restoreKubernetes(t *testing.T) {
-	s.each(func(r *replica) { r.api.restore(t) })
+	s.each(func(r *replica) { r.api.Restore(t) })
 }
 
 func killLeader(t *testing.T, s *stage) func() {

@@ -121,7 +121,7 @@ func (s *stage) cancelSome(t *testing.T, from, to int) {
 		canceling.Go(func() {
 			for _, id := range shares[i] {
 				if p, err := r.cancel(t, id); err != nil || !p.is("CANCELED") {
-					t.Errorf("cancel of %s through replica at %s: %v, and it is %q", id, r.address, err, p.Phase)
+					t.Errorf("cancel of %s through replica at %s: %v, and it is %q", id, r.Address, err, p.Phase)
 				}
 			}
 		})
@@ -152,7 +152,7 @@ func (s *stage) mutate(t *testing.T, kubernetesAway bool) mutations {
 			good = codeOf(err) == "UNAVAILABLE" && took < atOnce
 		}
 		if !good {
-			t.Errorf("%s at %s: after %s: %v", what, r.address, took, err)
+			t.Errorf("%s at %s: after %s: %v", what, r.Address, took, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -195,7 +195,7 @@ func (s *server) tryStart(t *testing.T, image string) (pullJob, error) {
 	var data struct {
 		StartPulls struct{ Results []startResult }
 	}
-	err := s.ask(t.Context(), `mutation($images: [String!]!) {
+	err := s.Ask(t.Context(), `mutation($images: [String!]!) {
 		startPulls(input: {images: $images}) { results { image joined error { code message } pull { `+pullFields+` } } }
 	}`, map[string]any{"images": []string{image}}, &data)
 	if err != nil {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 const (
@@ -96,35 +94,13 @@ func (f *follower) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sub.conn.SetPongHandler(func(string) error { return sub.conn.SetReadDeadline(time.Now().Add(followerSilence)) })
-	reading, stop := context.WithCancel(ctx)
-	var pinging sync.WaitGroup
-	pinging.Go(func() { keepAlive(reading, sub.conn) })
-	defer pinging.Wait()
-	defer stop()
+	defer sub.KeepAlive(ctx, followerPing)()
 	for {
-		update, err := sub.next()
+		update, err := sub.Next()
 		if err != nil {
 			return err
 		}
 		f.note(update)
-	}
-}
-
-// keepAlive pings until ctx is done and then closes the connection. Whoever reads fails when no pong comes.
-func keepAlive(ctx context.Context, conn *websocket.Conn) {
-	defer conn.Close()
-	ticker := time.NewTicker(followerPing)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(followerPing)) != nil {
-				return
-			}
-		}
 	}
 }
 

@@ -3,13 +3,13 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
+
+	"pullwatch/e2e/harness"
 )
 
 // group is some replicas that share a namespace and a Redis.
@@ -33,17 +33,17 @@ func startGroup(t *testing.T, namespace string, size int, redisAddress, redisURL
 	t.Helper()
 	g := &group{namespace: namespace}
 	for range size {
-		r := &replica{api: newAPIProxy(t)}
+		r := &replica{api: env.NewProxy(t)}
 		url := redisURL
 		if redisAddress != "" {
-			r.redis = newProxy(t, redisAddress)
-			url = "redis://" + r.redis.address
+			r.redis = harness.NewProxy(t, redisAddress)
+			url = "redis://" + r.redis.Address
 		}
-		r.server = launch(t, namespace, append([]string{"--kubeconfig=" + r.api.kubeconfig(t), "--redis-url=" + url}, flags...)...)
+		r.server = launch(t, namespace, append([]string{"--kubeconfig=" + env.KubeconfigVia(t, r.api), "--redis-url=" + url}, flags...)...)
 		g.replicas = append(g.replicas, r)
 	}
 	for _, r := range g.replicas {
-		eventually(t, "the replica is ready", func() bool { return r.status(t, "/readyz") == http.StatusOK })
+		eventually(t, "the replica is ready", func() bool { return r.Status(t, "/readyz") == http.StatusOK })
 	}
 	g.awaitLeader(t, nil)
 	return g
@@ -56,17 +56,13 @@ func (r *replica) up() bool { return r.outages.Load()%2 == 0 }
 func (r *replica) signal(t *testing.T, signal syscall.Signal) {
 	t.Helper()
 	r.outages.Add(1)
-	if err := r.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
+	r.Signal(t, signal)
 }
 
 // resume lets a process that got SIGSTOP go on.
 func (r *replica) resume(t *testing.T) {
 	t.Helper()
-	if err := r.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Error(err)
-	}
+	r.Signal(t, syscall.SIGCONT)
 	r.outages.Add(1)
 }
 
@@ -161,45 +157,24 @@ func (s *server) gauge(t *testing.T, name string) float64 {
 	return metricValue(t, s.metrics(t), name)
 }
 
-// metricValue returns the value of a metric in what /metrics shows; name includes its labels.
 func metricValue(t *testing.T, text, name string) float64 {
 	t.Helper()
-	for line := range strings.Lines(text) {
-		value, found := strings.CutPrefix(line, name+" ")
-		if !found {
-			continue
-		}
-		v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
+	v, err := harness.MetricValue(text, name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("there is no metric %s", name)
-	return 0
+	return v
 }
 
 // warnings counts what a replica has logged at the level of a warning or above since it had logged before bytes.
 func (s *server) warnings(before int) []string {
 	var warnings []string
-	for line := range strings.Lines(s.log.String()[before:]) {
+	for line := range strings.Lines(s.Log.String()[before:]) {
 		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
 			warnings = append(warnings, strings.TrimSpace(line))
 		}
 	}
 	return warnings
-}
-
-// pause lets time pass that is part of what is tested, such as how long a fault lasts.
-func pause(t *testing.T, d time.Duration) {
-	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
-	}
 }
 
 // imageNames returns names of images that need not exist.

@@ -38,7 +38,7 @@ type jobPlayer struct {
 // playJobs takes over the Jobs that are made in namespace from now on.
 func playJobs(t *testing.T, namespace string) *jobPlayer {
 	t.Helper()
-	unlimited := rest.CopyConfig(env.config)
+	unlimited := rest.CopyConfig(env.Config)
 	unlimited.QPS = -1
 	client, err := kubernetes.NewForConfig(unlimited)
 	if err != nil {

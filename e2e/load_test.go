@@ -15,6 +15,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/e2e/harness"
 )
 
 const (
@@ -75,7 +77,7 @@ func loadReplicas(t *testing.T, size int) apiCost {
 	t.Helper()
 	redis := startRedis(t)
 	namespace := newNamespace(t)
-	keepFromController(t, env.client, namespace)
+	keepFromController(t, env.Client, namespace)
 	awaitNoLeavings(t)
 	idle := readAPIMetrics(t)
 	g := startGroup(t, namespace, size, redis.Addr, "", "--max-parallel=1000")
@@ -100,12 +102,12 @@ func loadReplicas(t *testing.T, size int) apiCost {
 func awaitNoLeavings(t *testing.T) {
 	t.Helper()
 	eventually(t, "the namespaces that were deleted are gone", func() bool {
-		namespaces, err := env.client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
+		namespaces, err := env.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return !slices.ContainsFunc(namespaces.Items, func(ns corev1.Namespace) bool {
-			return ns.DeletionTimestamp != nil && strings.HasPrefix(ns.Name, namespacePrefix)
+			return ns.DeletionTimestamp != nil && strings.HasPrefix(ns.Name, harness.NamespacePrefix)
 		})
 	})
 }
@@ -134,7 +136,7 @@ func (g *group) pollAsDashboards(t *testing.T) []time.Duration {
 				}
 				next.Reset(loadInterval)
 				began := time.Now()
-				answer, err := r.respondTo(context.WithoutCancel(ctx), client, query, nil)
+				answer, err := r.RespondTo(context.WithoutCancel(ctx), client, query, nil)
 				if err != nil || len(answer.Errors) > 0 {
 					t.Errorf("a dashboard got %v, %v", err, answer.Errors)
 					return
@@ -165,7 +167,7 @@ var (
 // is Kubernetes itself.
 func readAPIMetrics(t *testing.T) apiMetrics {
 	t.Helper()
-	text, err := env.client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	text, err := env.Client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestLogsThroughFailures(t *testing.T) {
 	awaitAll("every log is open again", resumed(2))
 	figures.add(t, "stop of the kubelet until 5 clients have lines again", "%.1f s", time.Since(stopped).Seconds())
 
-	first.kill(t)
+	first.Kill(t)
 	compared := 0
 	for _, r := range readers {
 		logs := r.whole(t)
@@ -83,7 +83,7 @@ func TestLogsThroughFailures(t *testing.T) {
 func createTalkers(t *testing.T, namespace, job string, n int32, container corev1.Container) []corev1.Pod {
 	t.Helper()
 	spec := podSpec(corev1.RestartPolicyNever, container)
-	_, err := env.client.BatchV1().Jobs(namespace).Create(t.Context(), &batchv1.Job{
+	_, err := env.Client.BatchV1().Jobs(namespace).Create(t.Context(), &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: job},
 		Spec: batchv1.JobSpec{
 			Parallelism: &n, Completions: &n, BackoffLimit: new(int32(0)), Template: corev1.PodTemplateSpec{Spec: spec},
@@ -94,7 +94,7 @@ func createTalkers(t *testing.T, namespace, job string, n int32, container corev
 	}
 	var pods []corev1.Pod
 	eventually(t, "the Job has its pods", func() bool {
-		list, err := env.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
+		list, err := env.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ func TestLogOfAPull(t *testing.T) {
 	var data struct {
 		PullJob struct{ Log map[string]any }
 	}
-	err := s.ask(t.Context(), `query($id: ID!) { pullJob(id: $id) { log { namespace job container } } }`, map[string]any{"id": started.ID}, &data)
+	err := s.Ask(t.Context(), `query($id: ID!) { pullJob(id: $id) { log { namespace job container } } }`, map[string]any{"id": started.ID}, &data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,10 +61,10 @@ func (r *logReader) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, sub.close)()
-	defer sub.close()
+	defer context.AfterFunc(ctx, sub.Close)()
+	defer sub.Close()
 	for {
-		batch, err := sub.next()
+		batch, err := sub.Next()
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func TestLogsThatAreRotated(t *testing.T) {
 	follower := readLogs(t, input, s)
 	absent := s.podLogs(t, input)
 	last := absent.until(t, "has lines", func(b logBatch) bool { return len(b.Lines) > 0 })
-	absent.close()
+	absent.Close()
 
 	pod := waitForPod(t, namespace, "talker", "runs", func(p *corev1.Pod) bool { return p.Status.Phase != corev1.PodPending })
 	eventually(t, "the log has been rotated 3 times", func() bool { return len(logFiles(t, pod, "main")) > 3 })

@@ -68,7 +68,7 @@ func TestLogsOfADeploymentThatIsRolledOver(t *testing.T) {
 	name, labels := "chorus", map[string]string{"app": "chorus"}
 	spec := podSpec(corev1.RestartPolicyAlways, program("main", "log", "0", "5", "80"))
 	spec.TerminationGracePeriodSeconds = new(int64(30))
-	deployments := env.client.AppsV1().Deployments(namespace)
+	deployments := env.Client.AppsV1().Deployments(namespace)
 	_, err := deployments.Create(t.Context(), &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: appsv1.DeploymentSpec{

@@ -32,11 +32,11 @@ type requests struct{ lists, watches, followed, read int }
 // countRequests starts a counter, which ends with the test, and returns it and a kubeconfig that leads through it.
 func countRequests(t *testing.T, namespace string) (counter *requestCounter, kubeconfig string) {
 	t.Helper()
-	api, err := url.Parse(env.config.Host)
+	api, err := url.Parse(env.Config.Host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := rest.TransportFor(env.config)
+	transport, err := rest.TransportFor(env.Config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,34 +13,25 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"pullwatch/e2e/harness"
 )
 
 // env is what all tests share. TestMain makes it.
 var env environment
 
 type environment struct {
-	kubeconfig string
-	registry   string
+	harness.Cluster
 	// host is this machine's address as pods reach it.
 	host string
 	// binary is the pullwatch program, copier the image of it, and app the image of lab/app.go.
 	binary, copier, app string
-
-	config *rest.Config
-	client *kubernetes.Clientset
 }
 
 func TestMain(m *testing.M) {
@@ -69,57 +60,29 @@ func run(m *testing.M) (int, error) {
 }
 
 func prepare(ctx context.Context, dir string) (environment, error) {
-	e := environment{kubeconfig: os.Getenv("KUBECONFIG"), registry: os.Getenv("E2E_REGISTRY"), host: os.Getenv("E2E_HOST")}
+	e := environment{host: os.Getenv("E2E_HOST")}
 	var err error
-	if e.registry == "" {
-		if e.kubeconfig, e.registry, err = bringUpLab(ctx); err != nil {
-			return e, fmt.Errorf("bring up the lab: %w", err)
-		}
+	if e.Cluster, err = harness.OpenCluster(ctx, "."); err != nil {
+		return e, err
 	}
 	if e.host == "" {
-		if e.host, err = addressTowards(e.registry); err != nil {
+		if e.host, err = addressTowards(e.Registry); err != nil {
 			return e, fmt.Errorf("find this machine's address: %w", err)
 		}
 	}
-	if e.config, err = clientcmd.BuildConfigFromFlags("", e.kubeconfig); err != nil {
-		return e, err
-	}
-	e.config.QPS, e.config.Burst = 100, 200
-	if e.client, err = kubernetes.NewForConfig(e.config); err != nil {
-		return e, err
-	}
 	e.binary = filepath.Join(dir, "pullwatch")
-	if err := build(ctx, e.binary, "..", "."); err != nil {
+	if err := harness.Build(ctx, e.binary, "..", "."); err != nil {
 		return e, err
 	}
 	app := filepath.Join(dir, "app")
-	if err := build(ctx, app, "lab", "app.go"); err != nil {
+	if err := harness.Build(ctx, app, "lab", "app.go"); err != nil {
 		return e, err
 	}
-	if e.copier, err = pushProgram(ctx, e.binary, e.registry+"/e2e/pullwatch"); err != nil {
+	if e.copier, err = pushProgram(ctx, e.binary, e.Registry+"/e2e/pullwatch"); err != nil {
 		return e, err
 	}
-	e.app, err = pushProgram(ctx, app, e.registry+"/e2e/app")
+	e.app, err = pushProgram(ctx, app, e.Registry+"/e2e/app")
 	return e, err
-}
-
-// bringUpLab starts the lab unless it runs, and returns where its cluster and registry are.
-func bringUpLab(ctx context.Context) (kubeconfig, registry string, err error) {
-	up := exec.CommandContext(ctx, "lab/lab", "up")
-	up.Stderr = os.Stderr
-	if err := up.Run(); err != nil {
-		return "", "", err
-	}
-	show := exec.CommandContext(ctx, "bash", "-c", `eval "$(lab/lab env)" && printf '%s\n' "$KUBECONFIG" "$LAB_REGISTRY" "$PATH"`)
-	out, err := show.Output()
-	if err != nil {
-		return "", "", err
-	}
-	var path string
-	if _, err := fmt.Sscan(string(out), &kubeconfig, &registry, &path); err != nil {
-		return "", "", fmt.Errorf("read %q: %w", out, err)
-	}
-	return kubeconfig, registry, os.Setenv("PATH", path)
 }
 
 // addressTowards returns the address that this machine's packets to a host have. Nothing is sent.
@@ -131,15 +94,4 @@ func addressTowards(hostPort string) (string, error) {
 	defer conn.Close()
 	host, _, err := net.SplitHostPort(conn.LocalAddr().String())
 	return host, err
-}
-
-// build makes a program that needs nothing but a kernel.
-func build(ctx context.Context, output, dir, target string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", output, target)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return errors.Join(fmt.Errorf("build %s in %s: %w", target, dir, err), errors.New(string(out)))
-	}
-	return nil
 }

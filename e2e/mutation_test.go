@@ -53,14 +53,14 @@ func TestCancel(t *testing.T) {
 func checkGone(t *testing.T, namespace, id string) {
 	t.Helper()
 	eventually(t, "the Job of "+id+" and its pods are gone", func() bool {
-		_, err := env.client.BatchV1().Jobs(namespace).Get(t.Context(), id, metav1.GetOptions{})
+		_, err := env.Client.BatchV1().Jobs(namespace).Get(t.Context(), id, metav1.GetOptions{})
 		if err == nil {
 			return false
 		}
 		if !apierrors.IsNotFound(err) {
 			t.Fatal(err)
 		}
-		pods, err := env.client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=" + id})
+		pods, err := env.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=" + id})
 		if err != nil {
 			t.Fatal(err)
 		}

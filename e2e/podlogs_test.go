@@ -88,7 +88,7 @@ func (l transcript) noticed(kind string) []logNotice {
 // kubectlLogs returns the lines that kubectl logs --timestamps prints.
 func kubectlLogs(t *testing.T, namespace, pod string, flags ...string) []string {
 	t.Helper()
-	args := append([]string{"--kubeconfig=" + env.kubeconfig, "logs", "--timestamps", "--namespace=" + namespace, pod}, flags...)
+	args := append([]string{"--kubeconfig=" + env.Kubeconfig, "logs", "--timestamps", "--namespace=" + namespace, pod}, flags...)
 	out, err := exec.CommandContext(t.Context(), "kubectl", args...).Output()
 	if err != nil {
 		t.Fatalf("kubectl %v: %v", args, err)
@@ -270,7 +270,7 @@ func TestLogsThatCannotBeRead(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			input := map[string]any{"namespace": namespace}
 			maps.Copy(input, c.input)
-			batch, err := s.podLogs(t, input).next()
+			batch, err := s.podLogs(t, input).Next()
 			if codeOf(err) != c.code {
 				t.Errorf("got %+v, %v, want %s", batch, err, c.code)
 			}

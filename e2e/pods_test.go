@@ -22,7 +22,7 @@ func podSpec(restart corev1.RestartPolicy, containers ...corev1.Container) corev
 
 func createJob(t *testing.T, namespace, name string, spec corev1.PodSpec) {
 	t.Helper()
-	_, err := env.client.BatchV1().Jobs(namespace).Create(t.Context(), &batchv1.Job{
+	_, err := env.Client.BatchV1().Jobs(namespace).Create(t.Context(), &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: spec}, BackoffLimit: new(int32(0))},
 	}, metav1.CreateOptions{})
@@ -33,7 +33,7 @@ func createJob(t *testing.T, namespace, name string, spec corev1.PodSpec) {
 
 func createPod(t *testing.T, namespace, name string, labels map[string]string, spec corev1.PodSpec) {
 	t.Helper()
-	_, err := env.client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
+	_, err := env.Client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Spec: spec,
 	}, metav1.CreateOptions{})
 	if err != nil {
@@ -47,7 +47,7 @@ func waitForPod(t *testing.T, namespace, name, wanted string, is func(*corev1.Po
 	var pod *corev1.Pod
 	eventually(t, "pod "+name+" "+wanted, func() bool {
 		var err error
-		if pod, err = env.client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{}); err != nil {
+		if pod, err = env.Client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		return is(pod)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"pullwatch/e2e/harness"
 )
 
 const (
@@ -86,13 +88,13 @@ func (p *polling) run(ctx context.Context, poller *poller) {
 	}
 }
 
-func (p *poller) ask(ctx context.Context) (response, error) {
+func (p *poller) ask(ctx context.Context) (harness.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*pollLimit)
 	defer cancel()
-	return p.replica.respond(ctx, `{ activePulls { id revision } failedPulls { id } }`, nil)
+	return p.replica.Respond(ctx, `{ activePulls { id revision } failedPulls { id } }`, nil)
 }
 
-func (p *polled) add(r response, err error, took time.Duration) {
+func (p *polled) add(r harness.Response, err error, took time.Duration) {
 	p.answers++
 	p.took = append(p.took, took)
 	for _, stale := range r.Extensions.Stale {

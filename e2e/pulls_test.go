@@ -70,7 +70,7 @@ func (s *server) start(t *testing.T, images ...string) []startResult {
 	var data struct {
 		StartPulls struct{ Results []startResult }
 	}
-	err := s.ask(t.Context(), `mutation($images: [String!]!) {
+	err := s.Ask(t.Context(), `mutation($images: [String!]!) {
 		startPulls(input: {images: $images}) { results { image joined error { code message } pull { `+pullFields+` } } }
 	}`, map[string]any{"images": images}, &data)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *server) startOne(t *testing.T, image string) pullJob {
 func (s *server) pull(t *testing.T, id string) *pullJob {
 	t.Helper()
 	var data struct{ PullJob *pullJob }
-	if err := s.ask(t.Context(), `query($id: ID!) { pullJob(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data); err != nil {
+	if err := s.Ask(t.Context(), `query($id: ID!) { pullJob(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data); err != nil {
 		t.Fatal(err)
 	}
 	return data.PullJob
@@ -113,7 +113,7 @@ func (s *server) pull(t *testing.T, id string) *pullJob {
 func (s *server) activePulls(t *testing.T) []pullJob {
 	t.Helper()
 	var data struct{ ActivePulls []pullJob }
-	if err := s.ask(t.Context(), `{ activePulls { `+pullFields+` } }`, nil, &data); err != nil {
+	if err := s.Ask(t.Context(), `{ activePulls { `+pullFields+` } }`, nil, &data); err != nil {
 		t.Fatal(err)
 	}
 	return data.ActivePulls
@@ -122,7 +122,7 @@ func (s *server) activePulls(t *testing.T) []pullJob {
 func (s *server) failedPulls(t *testing.T) []pullJob {
 	t.Helper()
 	var data struct{ FailedPulls []pullJob }
-	if err := s.ask(t.Context(), `{ failedPulls(limit: 500) { `+pullFields+` } }`, nil, &data); err != nil {
+	if err := s.Ask(t.Context(), `{ failedPulls(limit: 500) { `+pullFields+` } }`, nil, &data); err != nil {
 		t.Fatal(err)
 	}
 	return data.FailedPulls
@@ -130,13 +130,13 @@ func (s *server) failedPulls(t *testing.T) []pullJob {
 
 func (s *server) cancel(t *testing.T, id string) (pullJob, error) {
 	var data struct{ CancelPull pullJob }
-	err := s.ask(t.Context(), `mutation($id: ID!) { cancelPull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
+	err := s.Ask(t.Context(), `mutation($id: ID!) { cancelPull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
 	return data.CancelPull, err
 }
 
 func (s *server) retry(t *testing.T, id string) (pullJob, error) {
 	var data struct{ RetryPull pullJob }
-	err := s.ask(t.Context(), `mutation($id: ID!) { retryPull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
+	err := s.Ask(t.Context(), `mutation($id: ID!) { retryPull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
 	return data.RetryPull, err
 }
 

@@ -83,7 +83,7 @@ type jobHistory struct {
 
 func watchJobs(t *testing.T, namespace string) *jobWatch {
 	t.Helper()
-	w, err := env.client.BatchV1().Jobs(namespace).Watch(t.Context(), metav1.ListOptions{})
+	w, err := env.Client.BatchV1().Jobs(namespace).Watch(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

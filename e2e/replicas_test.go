@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +38,7 @@ func TestTwoReplicas(t *testing.T) {
 		}
 		ids = append(ids, a.Pull.ID)
 	}
-	jobs, err := env.client.BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{})
+	jobs, err := env.Client.BatchV1().Jobs(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +61,7 @@ func TestTwoReplicas(t *testing.T) {
 			break
 		}
 	}
-	leader.kill(t)
+	leader.Kill(t)
 	killed := time.Now()
 	gate.release()
 	last := map[string]pullJob{}
@@ -105,23 +102,9 @@ func leaderOf(t *testing.T, replicas []*server) *server {
 // metrics returns what a replica shows at /metrics.
 func (s *server) metrics(t *testing.T) string {
 	t.Helper()
-	text, err := s.readMetrics(t.Context())
+	text, err := s.Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text
-}
-
-func (s *server) readMetrics(ctx context.Context) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/metrics", nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return string(text), err
 }

@@ -26,7 +26,7 @@ func TestServerIsKilledAndStartedAgain(t *testing.T) {
 	open := s.startAll(t, images[1:]...)
 	copying := s.updates(t, idsOf(open)...)
 	copying.until(t, "is copying", func(p pullJob) bool { return p.is("PULLING") && p.Progress.Percent > 0 })
-	s.kill(t)
+	s.Kill(t)
 	gate.release()
 
 	killed := time.Now()

@@ -1,160 +1,142 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"net/http"
-	"os"
-	"os/exec"
-	"sync"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pullwatch/e2e/harness"
+)
+
+// What the tests of this package say of what harness has.
+
+const patience = harness.Patience
+
+type (
+	proxy        = harness.Proxy
+	graphqlError = harness.Error
 )
 
 // server is a replica of pullwatch, in a process of its own.
-type server struct {
-	address string
-	cmd     *exec.Cmd
-	log     *output
-	// exited is closed when the process has ended, with err.
-	exited chan struct{}
-	err    error
-}
+type server struct{ *harness.Server }
 
 // launch starts a replica whose Jobs are in namespace, with more flags that win over its own. The replica ends with
 // the test.
 func launch(t *testing.T, namespace string, flags ...string) *server {
 	t.Helper()
-	address := freeAddress(t, "127.0.0.1")
-	args := []string{
-		"--listen=" + address, "--namespace=" + namespace, "--copier-image=" + env.copier,
-		"--destination=" + env.registry + "/" + namespace, "--insecure-registry=" + env.registry,
+	own := []string{
+		"--namespace=" + namespace, "--copier-image=" + env.copier,
+		"--destination=" + env.Registry + "/" + namespace, "--insecure-registry=" + env.Registry,
 	}
-	s := &server{address: address, log: &output{}, exited: make(chan struct{})}
-	s.cmd = exec.Command(env.binary, append(args, flags...)...)
-	s.cmd.Env = append(os.Environ(), "KUBECONFIG="+env.kubeconfig)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		s.err = s.cmd.Wait()
-		close(s.exited)
-	}()
-	t.Cleanup(func() {
-		s.terminate(t)
-		if t.Failed() {
-			t.Logf("the log of the server at %s:\n%s", s.address, s.log)
-		}
-	})
-	return s
+	return &server{harness.Launch(t, env.binary, append(own, flags...)...)}
 }
 
 // startServer starts a replica as launch does and waits until it is ready.
 func startServer(t *testing.T, namespace string, flags ...string) *server {
 	t.Helper()
 	s := launch(t, namespace, flags...)
-	eventually(t, "the server is ready", func() bool { return s.status(t, "/readyz") == http.StatusOK })
+	eventually(t, "the server is ready", func() bool { return s.Status(t, "/readyz") == http.StatusOK })
 	return s
 }
 
-// status returns the status of an HTTP response, 0 while nobody listens. A server that has ended fails the test.
-func (s *server) status(t *testing.T, path string) int {
-	t.Helper()
-	select {
-	case <-s.exited:
-		t.Fatalf("the server has ended: %v", s.err)
-	default:
-	}
-	resp, err := http.Get("http://" + s.address + path)
-	if err != nil {
-		return 0
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode
-}
+// subscription is an operation that runs over a WebSocket of its own. Events are read as they are asked for.
+type subscription[T any] struct{ *harness.Subscription[T] }
 
-// kill ends the process as a crash does.
-func (s *server) kill(t *testing.T) {
+// subscribe starts a subscription whose one root field gives values of type T. It ends with the test at the latest.
+func subscribe[T any](t *testing.T, s *server, query string, variables map[string]any) *subscription[T] {
 	t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil {
+	sub, err := open[T](t.Context(), s, patience, query, variables)
+	if err != nil {
 		t.Fatal(err)
 	}
-	<-s.exited
+	t.Cleanup(sub.Close)
+	return sub
 }
 
-// drainLimit is how long a server may take to end when it is asked to.
-const drainLimit = 20 * time.Second
-
-// terminate asks the process to end, unless it has, and waits for it.
-func (s *server) terminate(t *testing.T) {
-	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return // it has ended already
+// open starts a subscription on which the server is never silent for longer than given. The caller closes it.
+func open[T any](ctx context.Context, s *server, silence time.Duration, query string, variables map[string]any) (*subscription[T], error) {
+	sub, err := harness.Open[T](ctx, s.Server, silence, query, variables)
+	if err != nil {
+		return nil, err
 	}
-	limit := time.NewTimer(drainLimit)
-	defer limit.Stop()
-	select {
-	case <-s.exited:
-		if s.err != nil {
-			t.Errorf("the server at %s ended with %v", s.address, s.err)
+	return &subscription[T]{sub}, nil
+}
+
+// all yields the events as they come, numbered, until the server completes the subscription.
+func (s *subscription[T]) all(t *testing.T) iter.Seq2[int, T] {
+	return func(yield func(int, T) bool) {
+		for i := 0; ; i++ {
+			event, err := s.Next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				t.Fatalf("after %d events: %v", i, err)
+			}
+			if !yield(i, event) {
+				return
+			}
 		}
-	case <-limit.C:
-		t.Errorf("the server at %s did not end within %s of SIGTERM", s.address, drainLimit)
-		s.kill(t)
 	}
 }
 
-// output keeps what a process prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+// rest returns all events up to the end of the subscription.
+func (s *subscription[T]) rest(t *testing.T) []T {
+	t.Helper()
+	var events []T
+	for _, event := range s.all(t) {
+		events = append(events, event)
+	}
+	return events
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
+// until reads events up to the first one that is as wanted.
+func (s *subscription[T]) until(t *testing.T, wanted string, is func(T) bool) T {
+	t.Helper()
+	var last []string
+	for {
+		event, err := s.Next()
+		if err != nil {
+			t.Fatalf("no event that %s: %v; the last ones:\n%s", wanted, err, strings.Join(last, "\n"))
+		}
+		if is(event) {
+			return event
+		}
+		last = append(last[max(0, len(last)-9):], fmt.Sprintf("%+v", event))
+	}
 }
 
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
-// namespacePrefix begins the names of all namespaces that tests make.
-const namespacePrefix = "pullwatch-e2e-"
-
-// newNamespace makes a namespace in which pods can start. It is deleted, with all that is in it, after the test.
 func newNamespace(t *testing.T) string {
 	t.Helper()
-	namespaces := env.client.CoreV1().Namespaces()
-	ns, err := namespaces.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: namespacePrefix}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := namespaces.Delete(ctx, ns.Name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
-	})
-	eventually(t, "the namespace has its service account", func() bool {
-		_, err := env.client.CoreV1().ServiceAccounts(ns.Name).Get(t.Context(), "default", metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			t.Fatal(err)
-		}
-		return err == nil
-	})
-	return ns.Name
+	return env.NewNamespace(t)
+}
+
+func codeOf(err error) string { return harness.CodeOf(err) }
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	harness.Eventually(t, what, is)
+}
+
+func within(t *testing.T, limit time.Duration, is func() bool) bool {
+	t.Helper()
+	return harness.Within(t, limit, is)
+}
+
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	harness.Pause(t, d)
+}
+
+func freeAddress(t *testing.T, host string) string {
+	t.Helper()
+	return harness.FreeAddress(t, host)
 }
 
 // insecure returns the flags for registries that are spoken to over plain HTTP.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/e2e/harness"
 )
 
 func TestServerEndsWithOpenSubscriptions(t *testing.T) {
@@ -24,16 +26,14 @@ func TestServerEndsWithOpenSubscriptions(t *testing.T) {
 	logs.until(t, "holds a line", func(b logBatch) bool { return len(b.Lines) > 0 })
 
 	began := time.Now()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	s.Signal(t, syscall.SIGTERM)
 	checkRestart(t, all)
 	checkRestart(t, one)
 	checkRestart(t, logs)
-	<-s.exited
+	<-s.Exited
 	took := time.Since(began)
-	if s.err != nil || took > drainLimit {
-		t.Errorf("the server ended after %s with %v", took, s.err)
+	if s.Err != nil || took > harness.DrainLimit {
+		t.Errorf("the server ended after %s with %v", took, s.Err)
 	}
 	figures.add(t, "SIGTERM until the end, with 3 subscriptions", "%d ms", took.Milliseconds())
 
@@ -47,7 +47,7 @@ func TestServerEndsWithOpenSubscriptions(t *testing.T) {
 func checkRestart[T any](t *testing.T, s *subscription[T]) {
 	t.Helper()
 	for {
-		_, err := s.next()
+		_, err := s.Next()
 		if err == nil {
 			continue
 		}
@@ -59,20 +59,20 @@ func checkRestart[T any](t *testing.T, s *subscription[T]) {
 }
 
 func TestHealthReadinessAndMetrics(t *testing.T) {
-	api := newAPIProxy(t)
-	api.cut()
-	s := launch(t, newNamespace(t), "--kubeconfig="+api.kubeconfig(t))
-	eventually(t, "the server listens", func() bool { return s.status(t, "/healthz") == http.StatusOK })
-	if got := s.status(t, "/readyz"); got != http.StatusServiceUnavailable {
+	api := env.NewProxy(t)
+	api.Cut()
+	s := launch(t, newNamespace(t), "--kubeconfig="+env.KubeconfigVia(t, api))
+	eventually(t, "the server listens", func() bool { return s.Status(t, "/healthz") == http.StatusOK })
+	if got := s.Status(t, "/readyz"); got != http.StatusServiceUnavailable {
 		t.Errorf("/readyz is %d although the cluster cannot be reached", got)
 	}
 	var data any
-	err := s.ask(t.Context(), `mutation { startPulls(input: {images: ["nginx"]}) { results { image } } }`, nil, &data)
+	err := s.Ask(t.Context(), `mutation { startPulls(input: {images: ["nginx"]}) { results { image } } }`, nil, &data)
 	if codeOf(err) != "UNAVAILABLE" {
 		t.Errorf("a start before the cluster's state is known: %v", err)
 	}
-	api.restore(t)
-	eventually(t, "the server is ready", func() bool { return s.status(t, "/readyz") == http.StatusOK })
+	api.Restore(t)
+	eventually(t, "the server is ready", func() bool { return s.Status(t, "/readyz") == http.StatusOK })
 	for _, name := range []string{"pullwatch_leader", "pullwatch_pulls", "pullwatch_watch_open", "pullwatch_active_ws_connections"} {
 		if !strings.Contains(s.metrics(t), "\n"+name) {
 			t.Errorf("/metrics does not show %s", name)
@@ -86,17 +86,17 @@ func TestWatchThatBreaks(t *testing.T) {
 	image, digest := source.image(t, "app:1", 100_000, 2)
 	gate := source.hold(t, 150_000)
 	namespace := newNamespace(t)
-	api := newAPIProxy(t)
+	api := env.NewProxy(t)
 	jobs := watchJobs(t, namespace)
-	s := startServer(t, namespace, append(insecure(source.host), "--kubeconfig="+api.kubeconfig(t))...)
+	s := startServer(t, namespace, append(insecure(source.host), "--kubeconfig="+env.KubeconfigVia(t, api))...)
 	pull := s.startOne(t, image)
 	updates := s.updates(t, pull.ID)
 	updates.until(t, "is copying", func(p pullJob) bool { return p.is("PULLING") && p.Progress.Percent > 0 })
 
-	api.cut()
+	api.Cut()
 	gate.release()
 	jobs.untilFinished(t, pull.ID)
-	api.restore(t)
+	api.Restore(t)
 	restored := time.Now()
 	all := updates.rest(t)
 	checkCopied(t, all[len(all)-1], digest)

@@ -70,7 +70,7 @@ func (s *stage) before(t *testing.T) map[bool]holdings {
 func (s *stage) logged() []int {
 	var bytes []int
 	for _, r := range s.replicas {
-		bytes = append(bytes, len(r.log.String()))
+		bytes = append(bytes, len(r.Log.String()))
 	}
 	return bytes
 }

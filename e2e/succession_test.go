@@ -32,7 +32,7 @@ func watchSuccession(t *testing.T, heirs []*replica) *succession {
 				return
 			}
 			for _, r := range heirs {
-				if text, err := r.readMetrics(ctx); err == nil && strings.Contains(text, "\npullwatch_leader 1\n") {
+				if text, err := r.Metrics(ctx); err == nil && strings.Contains(text, "\npullwatch_leader 1\n") {
 					s.led <- time.Now()
 					return
 				}
