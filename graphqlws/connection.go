@@ -117,9 +117,6 @@ func (c *connection) take(kind int, reader io.Reader) error {
 	if c.isEnding() {
 		return nil
 	}
-	if gate := c.transport.options.Gate; gate != nil {
-		gate.Pass(c.address)
-	}
 	err := c.receive(kind, reader)
 	if refused, ok := errors.AsType[*CloseError](err); ok {
 		c.close(refused)

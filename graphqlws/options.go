@@ -10,7 +10,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"pullwatch/budget"
-	"pullwatch/turns"
 )
 
 // Options say how a [Transport] behaves. The zero value of each field means its default.
@@ -54,8 +53,6 @@ type Options struct {
 	// Memory is what connections, messages, operations and what peers do not take are taken from, for the ClientAddress.
 	// Without it nothing is refused for want of memory.
 	Memory *budget.Budget
-	// Gate is passed with each message, for the ClientAddress. Without it messages are dealt with as they come.
-	Gate *turns.Gate
 
 	// Observer is told what happens, for metrics.
 	Observer Observer

@@ -13,7 +13,6 @@ import (
 
 	"pullwatch/budget"
 	"pullwatch/graphqlws"
-	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -50,8 +49,6 @@ type clientConn struct {
 	*net.TCPConn
 	wholeWrite
 	memory *budget.Budget
-	// gate is passed when a request comes; nil for none.
-	gate   *turns.Gate
 	client string
 	// encrypted means that what is written to the connection is not what the client sees.
 	encrypted bool
@@ -81,9 +78,6 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
 	if !c.reading.Load() {
 		return n, err
-	}
-	if c.gate != nil {
-		c.gate.Pass(c.client)
 	}
 	if refused := c.takeHeader(c.countHeader(p[:n])); refused != nil {
 		c.refuse()
@@ -275,7 +269,6 @@ func clientConnOf(conn net.Conn) *clientConn {
 type clientListener struct {
 	net.Listener
 	memory    *budget.Budget
-	gate      *turns.Gate
 	encrypted bool
 
 	// refusing has a value for each connection that is being refused.
@@ -286,8 +279,8 @@ type clientListener struct {
 // maxRefusing is how many clients are told at a time that there is no memory; others are not told.
 const maxRefusing = 32
 
-func newClientListener(l net.Listener, memory *budget.Budget, gate *turns.Gate, encrypted bool) *clientListener {
-	return &clientListener{Listener: l, memory: memory, gate: gate, encrypted: encrypted, refusing: make(chan struct{}, maxRefusing)}
+func newClientListener(l net.Listener, memory *budget.Budget, encrypted bool) *clientListener {
+	return &clientListener{Listener: l, memory: memory, encrypted: encrypted, refusing: make(chan struct{}, maxRefusing)}
 }
 
 // Accept implements net.Listener.
@@ -298,7 +291,7 @@ func (l *clientListener) Accept() (net.Conn, error) {
 		if err != nil || !ok {
 			return conn, err
 		}
-		c := &clientConn{TCPConn: socket, memory: l.memory, gate: l.gate, client: countedAddress(conn.RemoteAddr()), encrypted: l.encrypted}
+		c := &clientConn{TCPConn: socket, memory: l.memory, client: countedAddress(conn.RemoteAddr()), encrypted: l.encrypted}
 		if l.memory.Take(c.client, budget.Connections, c.lump()) != nil {
 			l.refuse(c)
 			runtime.Gosched() // others have requests that are answered

@@ -72,6 +72,9 @@ func (d *documents) find(ctx context.Context, text string, memory *budget.Accoun
 	return found, nil
 }
 
+// shortDocument is how long documents are that are parsed and validated at once, in bytes.
+const shortDocument = 1 << 10
+
 func (d *documents) look(ctx context.Context, text string, memory *budget.Account) (*document, gqlerror.List) {
 	if known, ok := d.known.Get(text); ok {
 		return known, nil
@@ -82,11 +85,13 @@ func (d *documents) look(ctx context.Context, text string, memory *budget.Accoun
 	if err := memory.Take(budget.Documents, parsingPerByte*len(text)); err != nil {
 		return nil, gqlerror.List{gqlerror.Wrap(err)}
 	}
-	end, err := d.turns.Take(ctx, resolvers.Caller(ctx))
-	if err != nil {
-		return nil, gqlerror.List{gqlerror.Wrap(err)}
+	if len(text) > shortDocument {
+		end, err := d.turns.Take(ctx, resolvers.Caller(ctx))
+		if err != nil {
+			return nil, gqlerror.List{gqlerror.Wrap(err)}
+		}
+		defer end()
 	}
-	defer end()
 	if known, ok := d.known.Get(text); ok { // by now
 		return known, nil
 	}

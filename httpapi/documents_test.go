@@ -184,6 +184,24 @@ func TestFloodOfUnknownDocumentsIsRefused(t *testing.T) {
 	}
 }
 
+// Documents that others send may drive it out of those that are known.
+func TestShortDocumentDoesNotWaitForLongOnes(t *testing.T) {
+	d := newTestDocuments()
+	end, err := d.turns.Take(t.Context(), "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // so that who has to wait fails
+	if _, errs := d.find(ctx, "{activePulls{id}}", nil); errs != nil {
+		t.Errorf("a short document: %v", errs)
+	}
+	if _, errs := d.find(ctx, "{activePulls{"+strings.Repeat("id ", shortDocument/3)+"}}", nil); errs == nil {
+		t.Error("a long document did not wait for its turn")
+	}
+}
+
 func BenchmarkWorstDocuments(b *testing.B) {
 	for name, text := range worst() {
 		b.Run(name, func(b *testing.B) {

@@ -36,7 +36,7 @@ func TestMessagesOfAnEncryptedWebSocketDoNotCountAsAHeader(t *testing.T) {
 			}
 		}
 	})))
-	server.Listener = newClientListener(server.Listener, memory, nil, true)
+	server.Listener = newClientListener(server.Listener, memory, true)
 	server.Config.ConnState = trackState
 	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, conn)

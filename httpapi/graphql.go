@@ -14,7 +14,6 @@ import (
 	"pullwatch/budget"
 	"pullwatch/graphqlhttp"
 	"pullwatch/graphqlws"
-	"pullwatch/turns"
 	"pullwatch/usererr"
 )
 
@@ -28,7 +27,7 @@ type transports struct {
 	requests *graphqlhttp.Transport
 }
 
-func newTransports(o Options, gate *turns.Gate, operations *operationMetrics) transports {
+func newTransports(o Options, operations *operationMetrics) transports {
 	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
@@ -37,7 +36,7 @@ func newTransports(o Options, gate *turns.Gate, operations *operationMetrics) tr
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
 			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
-			Memory: o.Memory, Gate: gate,
+			Memory:   o.Memory,
 			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{

@@ -222,7 +222,7 @@ func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
 			t.Errorf("it came over %s", r.Proto)
 		}
 	})))
-	server.Listener = newClientListener(server.Listener, memory, nil, true)
+	server.Listener = newClientListener(server.Listener, memory, true)
 	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, conn)
 	}

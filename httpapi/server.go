@@ -59,16 +59,13 @@ type Server struct {
 	options    Options
 	handler    http.Handler
 	transports transports
-	// gate is for all clients, however they are connected.
-	gate     *turns.Gate
-	draining chan struct{}
+	draining   chan struct{}
 }
 
 // New returns a Server that does not listen yet.
 func New(o Options) *Server {
 	operations := newOperationMetrics(o.Metrics)
-	gate := turns.NewGate()
-	s := &Server{options: o, gate: gate, draining: make(chan struct{}), transports: newTransports(o, gate, operations)}
+	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o, operations)}
 	executor := newExecutor(o, operations)
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(executor)))
@@ -131,9 +128,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	})
 	var err error
 	if s.options.CertFile != "" {
-		err = server.ServeTLS(newClientListener(listener, s.options.Memory, s.gate, true), s.options.CertFile, s.options.KeyFile)
+		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
 	} else {
-		err = server.Serve(newClientListener(listener, s.options.Memory, s.gate, false))
+		err = server.Serve(newClientListener(listener, s.options.Memory, false))
 	}
 	if stop() {
 		return fmt.Errorf("serve HTTP: %w", err)

@@ -25,7 +25,7 @@ func serveWhole(t *testing.T, handler http.HandlerFunc) (url string) {
 		},
 	}
 	served := make(chan error)
-	go func() { served <- server.Serve(newClientListener(listener, nil, nil, false)) }()
+	go func() { served <- server.Serve(newClientListener(listener, nil, false)) }()
 	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)
