@@ -49,12 +49,11 @@ func TestPullsStartedWhileTheLeaderCannotPublishAreNotToldLost(t *testing.T) {
 
 			c.leave(old, t)
 			next := w.awaitOtherLeader(old)
-			harness.Pause(t, 150*time.Millisecond) // it takes the log over
 			// It writes this one into the log, and with it how far the log goes.
 			w.startPulls(next, "after", 1)
 			third := w.but(old, next)[0]
 			if c.early {
-				harness.Pause(t, 50*time.Millisecond)
+				harness.Pause(t, 50*time.Millisecond) // it takes the log over
 				old.redis.Restore(t)
 				c.come(old, t)
 			}
