@@ -46,8 +46,29 @@ type unreadableError struct {
 func (e *unreadableError) Error() string { return "the shared log cannot be read: " + e.cause.Error() }
 func (e *unreadableError) Unwrap() error { return e.cause }
 
-// journal is the shared log in Redis.
-type journal struct {
+// journal is a shared log.
+type journal interface {
+	// begin makes an empty log, to be filled by append, unless there is a complete one.
+	begin(ctx context.Context) (log string, err error)
+	// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds
+	// every pull. It returns errNoLog when the log is not the one that is named.
+	append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error)
+	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
+	// what is there is no log of this form.
+	load(ctx context.Context) (*contents, error)
+	// read waits for entries of a log behind one and returns them; none when blockTime has passed.
+	read(ctx context.Context, log, behind string) ([]record, error)
+	// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
+	// when the stream does not hold it any longer.
+	head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error)
+	// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
+	destroy(ctx context.Context, log string) error
+	// close ends all calls and returns when none is under way.
+	close()
+}
+
+// redisJournal is the shared log in Redis.
+type redisJournal struct {
 	redis redis.UniversalClient
 	keys  keys
 	// reads are the calls that wait for entries. One goes on, and keeps its connection, for a moment when nobody waits for
@@ -95,8 +116,7 @@ type state struct {
 	gone  bool
 }
 
-// begin makes an empty log, to be filled by append, unless there is a complete one.
-func (j *journal) begin(ctx context.Context) (log string, err error) {
+func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	log = strings.ToLower(rand.Text()[:8])
@@ -106,9 +126,7 @@ func (j *journal) begin(ctx context.Context) (log string, err error) {
 	return log, nil
 }
 
-// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds every
-// pull. It returns errNoLog when the log is not the one that is named.
-func (j *journal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+func (j *redisJournal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	ready := "0"
@@ -142,9 +160,7 @@ func (j *journal) append(ctx context.Context, log string, marked marks, complete
 	return place, nil
 }
 
-// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when what
-// is there is no log of this form.
-func (j *journal) load(ctx context.Context) (*contents, error) {
+func (j *redisJournal) load(ctx context.Context) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
 	var all *redis.MapStringStringCmd
@@ -219,8 +235,7 @@ func parseMarks(text string) (m marks) {
 	return m
 }
 
-// read waits for entries of a log behind one and returns them; none when blockTime has passed.
-func (j *journal) read(ctx context.Context, log, behind string) ([]record, error) {
+func (j *redisJournal) read(ctx context.Context, log, behind string) ([]record, error) {
 	type reply struct {
 		streams []redis.XStream
 		err     error
@@ -279,9 +294,7 @@ func parseRecord(m redis.XMessage) (r record, err error) {
 	return r, err
 }
 
-// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
-// when the stream does not hold it any longer.
-func (j *journal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
+func (j *redisJournal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	var head *redis.SliceCmd
@@ -307,11 +320,15 @@ func (j *journal) head(ctx context.Context, place uint64) (log string, last uint
 	return log, last, entry, nil
 }
 
-// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
-func (j *journal) destroy(ctx context.Context, log string) error {
+func (j *redisJournal) destroy(ctx context.Context, log string) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	return destroyScript.Run(ctx, j.redis, j.keys.all(), log).Err()
+}
+
+func (j *redisJournal) close() {
+	_ = j.redis.Close()
+	j.reads.Wait() // a read that waits for entries ends only with its connection
 }
 
 func encode(job *pull.Job) ([]byte, error) {

@@ -17,41 +17,61 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 	if err != nil {
 		return err
 	}
+	at, err := s.enter(ctx, c)
+	for err == nil {
+		var some bool
+		if some, err = s.advance(ctx, at); some {
+			works()
+		}
+	}
+	return err
+}
+
+// cursor is how far a session has read a log.
+type cursor struct {
+	log    string
+	place  uint64
+	behind string // the stream's name for that place
+}
+
+// enter takes what the log holds, and turns what is published to it.
+func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
 	if log, place := s.sharedPlace(); log == c.log {
 		if err := s.check(ctx, log, place); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	// Before anything is read, so that a log that loses its end from now on is noticed.
+	var err error
 	if _, _, s.entry, err = s.journal.head(ctx, c.place); err != nil {
-		return err
+		return nil, err
 	}
 	s.attach(c)
 	// No entry ends with 0, so this name stands before whatever has been appended since.
-	place, behind := c.place, fmt.Sprintf("%d-0", c.place+1)
-	for {
-		records, err := s.journal.read(ctx, c.log, behind)
-		if err != nil {
-			return s.replaceUnreadable(ctx, err)
-		}
-		if len(records) == 0 {
-			if err := s.check(ctx, c.log, place); err != nil {
-				return err
-			}
-		}
-		if len(records) > 0 {
-			works()
-		}
-		for _, r := range records {
-			if r.place != place+1 {
-				return errGap
-			}
-			s.apply(r)
-			place, s.entry, behind = r.place, r.entry, r.entry
-		}
-		s.judge()
-		s.progress.Notify()
+	return &cursor{log: c.log, place: c.place, behind: fmt.Sprintf("%d-0", c.place+1)}, nil
+}
+
+// advance takes the next entries of the log, and reports whether there were some.
+func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error) {
+	records, err := s.journal.read(ctx, at.log, at.behind)
+	if err != nil {
+		return false, s.replaceUnreadable(ctx, err)
 	}
+	if len(records) == 0 {
+		if err := s.check(ctx, at.log, at.place); err != nil {
+			return false, err
+		}
+	}
+	for _, r := range records {
+		if r.place != at.place+1 {
+			return true, errGap
+		}
+		s.apply(r)
+		at.place, s.entry, at.behind = r.place, r.entry, r.entry
+	}
+	s.judge()
+	s.progress.Notify()
+	return len(records) > 0, nil
 }
 
 // open loads the log. Where there is none, a leader that knows all pulls makes one and others wait for it.

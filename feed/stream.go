@@ -88,7 +88,7 @@ type Options struct {
 // NewStream returns a Stream that does nothing but publish to its Hub until it runs.
 func NewStream(o Options) *Stream {
 	return &Stream{
-		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
+		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
 		watches: o.Watches, silence: longestSilence,
 		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {},
 	}
@@ -241,9 +241,7 @@ func (s *Stream) Resign(ctx context.Context) {
 func (s *Stream) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// A read that waits for entries ends only with its connection.
-	defer s.journal.reads.Wait()
-	defer s.journal.redis.Close()
+	defer s.journal.close()
 	wg.Go(func() { s.write(ctx) })
 	const shortest, longest, healthy = 100 * time.Millisecond, 2 * time.Second, 10 * time.Second
 	pause := shortest
