@@ -45,6 +45,10 @@ type Hub struct {
 	// shared names the log that replicas share, place is how far it has been taken.
 	shared string
 	place  uint64
+	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log.
+	unplaced map[*known]struct{}
+	// held are the subscriptions whose readers have seen more of the shared log than this replica has.
+	held map[*Subscription]struct{}
 	// horizon is the highest seq and place of all pulls that have been forgotten.
 	horizonSeq, horizonPlace uint64
 	// jobs and pods are what Mark was told.
@@ -82,7 +86,7 @@ func routeOf(j *pull.Job) route {
 func New(replica string) *Hub {
 	return &Hub{
 		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, queued: map[*known]struct{}{}, filled: make(chan struct{}),
-		all: map[*Subscription]struct{}{},
+		all: map[*Subscription]struct{}{}, unplaced: map[*known]struct{}{}, held: map[*Subscription]struct{}{},
 	}
 }
 
@@ -97,8 +101,9 @@ func (h *Hub) Publish(job *pull.Job) {
 func (h *Hub) take(job *pull.Job, place uint64) {
 	s := h.latest[job.ID]
 	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
-		if s.place == 0 && !s.job.Supersedes(job) {
+		if s.place == 0 && place > 0 && !s.job.Supersedes(job) {
 			s.place = place
+			delete(h.unplaced, s)
 		}
 		return
 	}
@@ -109,10 +114,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	before := s.seq
 	h.seq++
 	state := *job
-	state.Position = pull.Position{Log: h.shared, Seq: place}
-	if place == 0 {
-		state.Position = pull.Position{Log: h.shared, Seq: h.place, Replica: h.replica, Local: h.seq}
-	}
+	state.Position = h.positionLocked(s, place)
 	if s.gone { // its name is used again
 		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
 	}
@@ -138,6 +140,23 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		sub.wake(before)
 	}
 	h.changed.Notify()
+}
+
+// positionLocked returns the position of a pull's state, which is taken as the latest of all. A reader that has it has what
+// this replica told by itself before, too, so as long as there is such a state, the position says both.
+func (h *Hub) positionLocked(s *known, place uint64) pull.Position {
+	at := pull.Position{Log: h.shared, Seq: place}
+	delete(h.unplaced, s)
+	if place == 0 {
+		at.Seq = h.place
+		if h.shared != "" {
+			h.unplaced[s] = struct{}{}
+		}
+	}
+	if place == 0 || len(h.unplaced) > 0 {
+		at.Replica, at.Local = h.replica, h.seq
+	}
+	return at
 }
 
 // compact drops the entries that have been superseded.
@@ -192,6 +211,7 @@ func (h *Hub) forget(id string) {
 		return
 	}
 	delete(h.latest, id)
+	delete(h.unplaced, s)
 	h.horizonSeq = max(h.horizonSeq, s.seq)
 	if s.place == 0 {
 		s.place = h.place // the shared log may hold it at any place up to here

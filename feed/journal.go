@@ -104,6 +104,8 @@ type contents struct {
 	log            string
 	place, horizon uint64
 	marks          marks
+	// covered is up to where every change is known to have been in the log.
+	covered marks
 	// silence is how long ago the last sign of life came.
 	silence time.Duration
 	// states are in the order of the log.
@@ -184,7 +186,7 @@ func (j *redisJournal) load(ctx context.Context) (*contents, error) {
 }
 
 func parseContents(fields map[string]string, now time.Time) (*contents, error) {
-	c := &contents{log: fields[fieldLog], marks: parseMarks(fields[fieldMarks])}
+	c := &contents{log: fields[fieldLog], marks: parseMarks(fields[fieldMarks]), covered: parseMarks(fields[fieldCovered])}
 	var bad error
 	number := func(field string) uint64 {
 		n, err := strconv.ParseUint(fields[field], 10, 63)

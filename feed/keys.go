@@ -31,6 +31,7 @@ const (
 	fieldSeq     = "#seq"
 	fieldHorizon = "#horizon"
 	fieldMarks   = "#marks"
+	fieldCovered = "#covered"
 	fieldBeat    = "#beat"
 	fieldReady   = "#ready"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -125,20 +126,21 @@ func (s *Stream) establish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var marked marks
-	marked.jobs, marked.pods = s.Marked()
-	states := s.states()
+	s.mu.Lock()
+	s.tellAlone() // so that the Hub holds all that the marks cover
+	marked, states := s.marked, s.states()
+	s.mu.Unlock()
 	var operations []operation
-	for i, known := range states {
-		operations = append(operations, operation{kind: entryState, job: known.job})
-		if known.gone {
-			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
-		}
-		if last := i == len(states)-1; len(operations) >= batch && !last {
-			if _, err := s.journal.append(ctx, log, marked, false, operations...); err != nil {
+	for _, known := range states {
+		if len(operations) >= batch {
+			if _, err := s.journal.append(ctx, log, marks{}, false, operations...); err != nil {
 				return err
 			}
 			operations = operations[:0]
+		}
+		operations = append(operations, operation{kind: entryState, job: known.job})
+		if known.gone {
+			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
 		}
 	}
 	_, err = s.journal.append(ctx, log, marked, true, operations...)
@@ -165,60 +167,41 @@ func (s *Stream) check(ctx context.Context, log string, place uint64) error {
 	return nil
 }
 
-// attach takes all states of the log, and turns what is published to it.
+// attach takes all states of the log, and has the log told what it lacks.
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Hub.load(c, time.Now())
+	lacking := s.Hub.load(c, time.Now())
 	s.attached, s.settledPlace = c.log, 0
 	s.heard = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
-	s.catchUp()
+	for _, o := range slices.Concat(lacking, s.unread.all()) {
+		s.enqueue(o)
+	}
+	if s.pending.empty() {
+		s.settled = s.accepted
+	}
+	s.settle()
 	s.setLive(c.silence < s.silence)
 	if s.live {
 		s.Hub.Complete()
 	}
 }
 
-// catchUp has the log told what it lacks.
-func (s *Stream) catchUp() {
-	lacking := s.Hub.lacking()
-	for _, l := range lacking {
-		s.pending.state(l.job)
-		if l.gone {
-			s.pending.gone(l.job.ID)
-		}
-	}
-	if len(lacking) > 0 {
-		s.accept()
-	}
-}
-
-// detach turns what is published to the Hub alone.
+// detach keeps what is published for the next log.
 func (s *Stream) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.detachLocked()
+}
+
+func (s *Stream) detachLocked() {
 	if s.attached == "" {
 		return
 	}
-	s.attached, s.heardOrBegan = "", time.Now()
-	s.publishAlone()
-	s.pending, s.unread = pending{}, pending{}
-	s.Hub.Mark(s.marked.jobs, s.marked.pods)
-	s.settled = s.accepted
+	s.attached, s.pending, s.heardOrBegan = "", pending{}, time.Now()
 	s.setLive(false)
 	s.progress.Notify()
-}
-
-// publishAlone has the Hub take what has not come back from the log. Should it come after all, it is known then.
-func (s *Stream) publishAlone() {
-	for _, o := range s.unread.all() {
-		if o.kind == entryState {
-			s.Hub.Publish(o.job)
-		} else {
-			s.Hub.Retire(o.id)
-		}
-	}
 }
 
 func (s *Stream) setLive(live bool) {
@@ -233,11 +216,7 @@ func (s *Stream) judge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
-	live := s.attached != "" && time.Since(s.heard) < s.silence
-	if live && !s.live {
-		s.catchUp() // with what this replica has published by itself
-	}
-	s.setLive(live)
+	s.setLive(s.attached != "" && time.Since(s.heard) < s.silence)
 	s.missLeader()
 }
 
@@ -253,13 +232,6 @@ func (s *Stream) missLeader() {
 		s.missing = true
 		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
 			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
-	}
-}
-
-// settle forgets what was published once all of it has come back.
-func (s *Stream) settle() {
-	if s.settled == s.accepted && s.reached(s.settledPlace) {
-		s.unread = pending{}
 	}
 }
 
