@@ -53,15 +53,12 @@ for i = 10, #ARGV, 4 do
     add(kind, id, payload)
   end
 end
--- A leader that was stopped for some time may know less than the one after it. Versions before this one write #marks
--- that do not cover all that they say, and no #covered.
+-- A leader that was stopped for some time may know less than the one after it.
 local function jobs(m)
   return tonumber(string.match(m, '^%d+'))
 end
-for _, field in ipairs({'#marks', '#covered'}) do
-  if marks ~= '0-0' and jobs(marks) >= jobs(redis.call('HGET', pulls, field) or '0-0') then
-    redis.call('HSET', pulls, field, marks)
-  end
+if marks ~= '0-0' and jobs(marks) >= jobs(redis.call('HGET', pulls, '#marks') or '0-0') then
+  redis.call('HSET', pulls, '#marks', marks)
 end
 -- Nothing stays in Redis for ever once nobody appends any more.
 for _, key in ipairs(KEYS) do

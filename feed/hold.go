@@ -1,14 +1,35 @@
 package feed
 
-import "time"
+import (
+	"time"
+
+	"pullwatch/pull"
+)
 
 // holdLimit is how long a reader that knows more than this replica waits for it to catch up. Then it gets a snapshot.
 const holdLimit = 5 * time.Second
 
+// behind reports whether a reader that has come to a position has seen more of the shared log than this replica. Places
+// grow from one log to the next, too.
+func (h *Hub) behind(at pull.Position) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.behindLocked(at)
+}
+
+func (h *Hub) behindLocked(at pull.Position) bool {
+	return at.Log != "" && h.shared != "" && at.Seq > h.place && !h.remembersLocked(at)
+}
+
+// remembersLocked reports whether this replica has told a reader all up to a position by itself, and knows what that was.
+func (h *Hub) remembersLocked(at pull.Position) bool {
+	return at.Replica == h.replica && at.Local >= h.horizonSeq
+}
+
 // beginLocked begins a subscription. Nothing may come to a reader behind something newer that it has, so one that has seen
-// more of the shared log than this replica waits. Places grow from one log to the next, too.
-func (s *Subscription) beginLocked(behind bool) {
-	if !behind || (s.after.Replica == s.hub.replica && s.after.Local >= s.hub.horizonSeq) {
+// more than this replica waits.
+func (s *Subscription) beginLocked() {
+	if !s.hub.behindLocked(s.after) {
 		s.goOnLocked()
 		return
 	}
@@ -20,7 +41,7 @@ func (s *Subscription) beginLocked(behind bool) {
 func (s *Subscription) goOnLocked() {
 	h := s.hub
 	switch {
-	case s.after.Replica == h.replica && s.after.Local >= h.horizonSeq:
+	case h.remembersLocked(s.after):
 		s.seenBy = localOrder
 	case s.after.Log != "" && s.after.Log == h.shared && s.after.Seq >= h.horizonPlace:
 		s.seenBy = sharedOrder
@@ -28,8 +49,8 @@ func (s *Subscription) goOnLocked() {
 	s.pass()
 }
 
-// releaseReached ends the holds of readers of which this replica has caught up.
-func (h *Hub) releaseReached() {
+// releaseReachedLocked ends the holds of readers of which this replica has caught up.
+func (h *Hub) releaseReachedLocked() {
 	for s := range h.held {
 		if h.place >= s.after.Seq {
 			delete(h.held, s)

@@ -102,8 +102,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	s := h.latest[job.ID]
 	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
 		if s.place == 0 && place > 0 && !s.job.Supersedes(job) {
-			s.place = place
-			delete(h.unplaced, s)
+			h.settleLocked(s, job, place)
 		}
 		return
 	}
@@ -157,6 +156,19 @@ func (h *Hub) positionLocked(s *known, place uint64) pull.Position {
 		at.Replica, at.Local = h.replica, h.seq
 	}
 	return at
+}
+
+// settleLocked takes that a state which this replica has told by itself stands at a place of the shared log. Where the log
+// says something else of the same revision or the same end, that holds for new readers; who was told is not told again.
+func (h *Hub) settleLocked(s *known, job *pull.Job, place uint64) {
+	s.place = place
+	delete(h.unplaced, s)
+	if !job.Same(s.job) {
+		state := *job
+		state.Position = pull.Position{Log: h.shared, Seq: place}
+		s.job = &state
+		h.changed.Notify()
+	}
 }
 
 // compact drops the entries that have been superseded.

@@ -76,7 +76,8 @@ type redisJournal struct {
 	reads sync.WaitGroup
 }
 
-// marks are resourceVersions up to which all changes have been published.
+// marks are resourceVersions up to which all changes have been published. Those in a log are written with the last of these
+// changes or after it.
 type marks struct{ jobs, pods uint64 }
 
 func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
@@ -104,8 +105,6 @@ type contents struct {
 	log            string
 	place, horizon uint64
 	marks          marks
-	// covered is up to where every change is known to have been in the log.
-	covered marks
 	// silence is how long ago the last sign of life came.
 	silence time.Duration
 	// states are in the order of the log.
@@ -186,7 +185,7 @@ func (j *redisJournal) load(ctx context.Context) (*contents, error) {
 }
 
 func parseContents(fields map[string]string, now time.Time) (*contents, error) {
-	c := &contents{log: fields[fieldLog], marks: parseMarks(fields[fieldMarks]), covered: parseMarks(fields[fieldCovered])}
+	c := &contents{log: fields[fieldLog], marks: parseMarks(fields[fieldMarks])}
 	var bad error
 	number := func(field string) uint64 {
 		n, err := strconv.ParseUint(fields[field], 10, 63)

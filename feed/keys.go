@@ -31,7 +31,6 @@ const (
 	fieldSeq     = "#seq"
 	fieldHorizon = "#horizon"
 	fieldMarks   = "#marks"
-	fieldCovered = "#covered"
 	fieldBeat    = "#beat"
 	fieldReady   = "#ready"
 )

@@ -98,7 +98,7 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 	if !j.ready {
 		return nil, errNoLog
 	}
-	c := &contents{log: j.log, place: j.seq, horizon: j.horizon, marks: j.marks, covered: j.marks, silence: time.Since(j.beat)}
+	c := &contents{log: j.log, place: j.seq, horizon: j.horizon, marks: j.marks, silence: time.Since(j.beat)}
 	for _, s := range j.pulls {
 		c.states = append(c.states, *s)
 	}

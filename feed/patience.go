@@ -42,7 +42,7 @@ func (s *Stream) settle() {
 	if s.settled == s.accepted && s.reached(s.settledPlace) {
 		s.unread, s.alone, s.expected = pending{}, false, 0
 		s.stopTimer()
-		s.Hub.Mark(s.marked.jobs, s.marked.pods)
+		s.upToDate()
 		return
 	}
 	if s.expected > 0 && s.reached(s.expected) {
@@ -73,8 +73,19 @@ func (s *Stream) tellAlone() {
 		s.Hub.apply(o)
 	}
 	s.unread = pending{}
-	s.Hub.Mark(s.marked.jobs, s.marked.pods)
+	s.upToDate()
 	s.progress.Notify()
+}
+
+// upToDate has the Hub know what was said of all that was published, if it has taken all of that.
+func (s *Stream) upToDate() {
+	if !s.unread.empty() {
+		return
+	}
+	s.Hub.Mark(s.marked.jobs, s.marked.pods)
+	if s.complete {
+		s.Hub.Complete()
+	}
 }
 
 func (s *Stream) stopTimer() {

@@ -199,7 +199,7 @@ func (s *Stream) detachLocked() {
 	if s.attached == "" {
 		return
 	}
-	s.attached, s.pending, s.heardOrBegan = "", pending{}, time.Now()
+	s.attached, s.pending, s.expected, s.heardOrBegan = "", pending{}, 0, time.Now()
 	s.setLive(false)
 	s.progress.Notify()
 }

@@ -62,14 +62,14 @@ func (h *Hub) load(c *contents, now time.Time) (lacking []operation) {
 		id, k := e.state.job.ID, e.state
 		switch {
 		case k.place > 0:
-		case held[id] || k.job.Revision.Cluster > min(c.covered.jobs, c.covered.pods):
+		case held[id] || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods):
 			h.unplaced[k] = struct{}{}
 			lacking = append(lacking, operation{kind: entryState, job: k.job})
 			if k.gone {
 				lacking = append(lacking, operation{kind: entryGone, id: id})
 			}
 		default:
-			// The log held it and has forgotten it since: its Job is gone.
+			// The marks say that the log held it, so it has been retired and forgotten since: its Job is gone.
 			if !k.job.Phase.Final() {
 				h.take(pull.LostJob(k.job, now), 0)
 				delete(h.unplaced, k)
@@ -78,7 +78,7 @@ func (h *Hub) load(c *contents, now time.Time) (lacking []operation) {
 			k.place = max(1, c.horizon) // where it stood is not known, only that it was no later
 		}
 	}
-	h.releaseReached()
+	h.releaseReachedLocked()
 	return lacking
 }
 
@@ -104,5 +104,5 @@ func (h *Hub) follow(r record) {
 	case entryBeat:
 		h.jobs, h.pods = max(h.jobs, r.marks.jobs), max(h.pods, r.marks.pods)
 	}
-	h.releaseReached()
+	h.releaseReachedLocked()
 }

@@ -50,6 +50,8 @@ type Stream struct {
 	attached string
 	pending  pending
 	marked   marks
+	// complete is true once every pull that exists has been published.
+	complete bool
 	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
 	heard   time.Time
 	silence time.Duration
@@ -118,19 +120,19 @@ func (s *Stream) Mark(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.marked = marks{jobs, pods}
-	if s.alone || s.unread.empty() {
-		s.Hub.Mark(jobs, pods)
-	}
+	s.upToDate()
 }
 
-// Complete tells that every pull that exists has been published.
+// Complete tells that every pull that exists has been published. The Hub is filled once all of that has come to it.
 func (s *Stream) Complete() {
-	s.Hub.Complete()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.complete = true
 	if s.attached == "" {
+		s.tellAlone()
 		s.interrupt(errNoLog) // a leader may now begin one
 	}
+	s.upToDate()
 }
 
 func (s *Stream) accept(o operation) {
@@ -190,10 +192,7 @@ func (s *Stream) Await(ctx context.Context, at pull.Position) {
 	progress, unsubscribe := s.progress.Subscribe()
 	defer unsubscribe()
 	for {
-		s.mu.Lock()
-		done := s.attached != at.Log || s.reached(at.Seq)
-		s.mu.Unlock()
-		if done {
+		if !s.behind(at) {
 			return
 		}
 		select {

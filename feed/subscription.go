@@ -37,24 +37,25 @@ const (
 
 // Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. It first delivers the state of
 // each as it is now, without what a reader has that was delivered everything up to after; the zero Position stands for a
-// reader that has nothing. What was delivered after a Position that this replica does not remember is delivered again. The
-// caller closes the Subscription. An id that is not known is a usererr.NotFound.
+// reader that has nothing. What was delivered after a Position that this replica does not remember is delivered again. To a
+// reader that has seen more than this replica nothing is delivered until the replica has caught up; after holdLimit all is
+// delivered again. The caller closes the Subscription. An id that is not known is a usererr.NotFound, or a
+// usererr.Unavailable where the reader may know it from another replica.
 func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sub := &Subscription{hub: h, start: h.seq, after: after}
-	behind := after.Log != "" && h.shared != "" && after.Seq > h.place
 	if ids == nil {
 		h.all[sub] = struct{}{}
 		h.subscriptions++
-		sub.beginLocked(behind)
+		sub.beginLocked()
 		return sub, nil
 	}
 	sub.pulls = make([]*known, 0, len(ids))
 	for _, id := range ids {
 		k := h.latest[id]
 		if k == nil {
-			if behind {
+			if h.behindLocked(after) {
 				return nil, usererr.New(usererr.Unavailable, "this replica has not yet heard of pull %q; try again in a moment", id)
 			}
 			return nil, usererr.New(usererr.NotFound, "there is no pull %q; it may have ended and been removed", id)
@@ -66,7 +67,7 @@ func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error
 		k.readers = append(k.readers, sub)
 	}
 	h.subscriptions++
-	sub.beginLocked(behind)
+	sub.beginLocked()
 	return sub, nil
 }
 
