@@ -24,9 +24,10 @@ type memoryJournal struct {
 	remembered int // retired pulls
 	updates    []record
 	beat       time.Time
+	full       bool // nothing can be appended
 }
 
-var errAway = errors.New("the journal is away")
+var errFull = errors.New("the journal is full")
 
 func (j *memoryJournal) begin(context.Context) (string, error) {
 	j.logs++
@@ -38,6 +39,9 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 }
 
 func (j *memoryJournal) append(_ context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+	if j.full {
+		return 0, errFull
+	}
 	if j.log != log {
 		return 0, errNoLog
 	}

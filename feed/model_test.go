@@ -32,6 +32,7 @@ type change struct {
 type modelReplica struct {
 	*Stream
 	at       *cursor // nil while there is no session
+	leads    bool    // as far as it knows
 	watching bool
 	seen     int // how much of the history its watch has told
 }
@@ -63,7 +64,7 @@ func newWorld(replicas int, script ...change) *world {
 	for i := range replicas {
 		s := NewStream(Options{
 			Hub: New(fmt.Sprint("r", i)), Log: slog.New(slog.DiscardHandler),
-			Leads: func() bool { return w.leader == i }, Watches: func() bool { return w.replicas[i].watching },
+			Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
 		})
 		s.journal = w.journal
 		w.replicas = append(w.replicas, &modelReplica{Stream: s})
@@ -109,7 +110,7 @@ var happen = step{"change", func(w *world) bool {
 func watch(i int) step {
 	return step{fmt.Sprintf("r%d watches", i), func(w *world) bool {
 		r := w.replicas[i]
-		if r.watching || (r.Live() && w.leader != i) {
+		if r.watching || (r.Live() && !r.leads) {
 			return false
 		}
 		r.watching, r.seen = true, len(w.history)
@@ -179,7 +180,7 @@ func see(i int) step {
 // write appends what waits, and a leader's sign of life.
 func write(i int) step {
 	return step{fmt.Sprintf("r%d writes", i), func(w *world) bool {
-		beat := w.leader == i && w.replicas[i].watching
+		beat := w.replicas[i].leads && w.replicas[i].watching
 		for w.replicas[i].writeBatch(context.Background(), beat) {
 		}
 		return true
@@ -221,7 +222,7 @@ func attach(i int) step {
 		if r.at != nil {
 			return false
 		}
-		if !w.journal.ready && (!r.leads() || !r.isFilled()) {
+		if !w.journal.ready && (!r.leads || !r.isFilled()) {
 			return false // it would wait for a leader
 		}
 		c, err := r.open(context.Background())
@@ -275,13 +276,25 @@ var giveUp = step{"the client waits no longer", func(w *world) bool {
 	return true
 }}
 
-// lead gives a replica the Lease.
+// lead gives a replica the Lease. The one that had it does not know yet.
 func lead(i int) step {
 	return step{fmt.Sprintf("r%d leads", i), func(w *world) bool {
 		if w.leader == i {
 			return false
 		}
-		w.leader = i
+		w.leader, w.replicas[i].leads = i, true
+		return true
+	}}
+}
+
+// yield has a replica find out that it no longer leads.
+func yield(i int) step {
+	return step{fmt.Sprintf("r%d leads no longer", i), func(w *world) bool {
+		r := w.replicas[i]
+		if !r.leads || w.leader == i {
+			return false
+		}
+		r.leads = false
 		return true
 	}}
 }
@@ -290,9 +303,6 @@ func lead(i int) step {
 func visit(i int) step {
 	return step{fmt.Sprintf("the client goes to r%d", i), func(w *world) bool {
 		c, hub := &w.client, w.replicas[i].Hub
-		if c.sub != nil && c.at == i {
-			return false
-		}
 		if c.sub != nil {
 			c.sub.Close()
 		}
@@ -351,9 +361,7 @@ func (w *world) take(s step) bool {
 		return false
 	}
 	for i, r := range w.replicas {
-		if r.watching && r.Live() && w.leader != i {
-			r.watching = false
-		}
+		r.watching = r.watching && (r.leads || !r.Live())
 		for id, k := range r.latest {
 			if exists, _ := w.exists(id); exists && k.job.Failure != nil && w.fault == "" {
 				w.fault = fmt.Sprintf("r%d tells that %s is lost, and it exists", i, id)
@@ -399,7 +407,7 @@ func (w *world) key() uint64 {
 		}
 	}
 	for _, r := range w.replicas {
-		fmt.Fprint(h, "|", r.at, r.watching, r.seen, r.attached, r.live, r.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.jobs)
+		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.jobs)
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
 				fmt.Fprint(h, o.kind, o.id)
@@ -428,11 +436,12 @@ func (w *world) key() uint64 {
 // rest lets everything come to rest, and checks that the client and all replicas know what is true.
 func (w *world) rest() {
 	if w.leader < 0 {
-		w.leader = 0
+		w.take(lead(0))
 	}
 	order := []int{w.leader}
 	for i := range w.replicas {
 		if i != w.leader {
+			w.take(yield(i))
 			order = append(order, i)
 		}
 	}

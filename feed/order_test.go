@@ -1,0 +1,210 @@
+package feed
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pullwatch/pull"
+	"pullwatch/usererr"
+)
+
+// Each of these is one order of events out of those that the model explores.
+
+// follow takes the steps that are possible, and reports a fault.
+func (w *world) follow(t *testing.T, steps ...step) {
+	t.Helper()
+	for _, s := range steps {
+		if w.take(s); w.fault != "" {
+			t.Fatalf("%s: %s", s.name, w.fault)
+		}
+	}
+}
+
+// messages returns what the client was told last, by pull.
+func (w *world) messages() (all []string) {
+	for id, j := range w.client.last {
+		all = append(all, fmt.Sprint(id, " ", j.Phase))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestAPullThatReplicasToldByThemselvesIsNotLostUnderANewLeader(t *testing.T) {
+	w := leaderless()
+	w.follow(t, visit(1), happen, see(0), see(1), wait(0), wait(1), lead(0), write(0), lose(1), attach(1))
+	if got := w.messages(); !slices.Equal(got, []string{"a PULLING", "b QUEUED"}) {
+		t.Errorf("the client was told %v", got)
+	}
+}
+
+func TestMarksAreNotWrittenAfterWhatTheyCoverCouldNotBe(t *testing.T) {
+	w := leaderless()
+	w.journal.full = true
+	w.follow(t, lead(0), happen, see(0), write(0))
+	w.journal.full = false
+	w.follow(t, write(0)) // the session has not ended yet
+	w.follow(t, lose(0), attach(0), write(0), read(1))
+	if j := w.replicas[1].Latest("b"); j == nil || w.journal.marks.jobs != 2 {
+		t.Errorf("the log holds %v, its marks are %v", j, w.journal.marks)
+	}
+}
+
+func TestTheEndOfAPullIsTheLastThatAClientIsTold(t *testing.T) {
+	w := stopped()
+	w.follow(t, see(0), lose(0), visit(0), wait(0))
+	if got := w.messages(); !slices.Equal(got, []string{"a SUCCEEDED"}) {
+		t.Errorf("a replica that had been stopped told the client %v", got)
+	}
+	w.follow(t, attach(0), happen, see(1), write(1), read(0))
+	if got := w.messages(); !slices.Equal(got, []string{"a SUCCEEDED", "b QUEUED"}) {
+		t.Errorf("back at the log, it told the client %v", got)
+	}
+}
+
+func TestNothingComesAgainAfterAReplicaWasStopped(t *testing.T) {
+	w := stopped()
+	came := 0
+	count := func(s ...step) {
+		for _, s := range s {
+			before := w.client.sub
+			w.take(s)
+			if w.client.sub != before {
+				w.client.snapshot = map[string]bool{} // nothing is to come again, whatever is documented
+			}
+			if w.fault != "" {
+				came++
+				t.Errorf("%s: %s", s.name, w.fault)
+				w.fault = ""
+			}
+		}
+	}
+	count(happen, lose(0), see(0), see(0), see(0), visit(0), attach(0), write(0), read(0), visit(1), see(1), write(1), read(1), visit(0), read(0), visit(0))
+	if got := w.messages(); !slices.Equal(got, []string{"a SUCCEEDED", "b QUEUED"}) {
+		t.Errorf("the client was told %v", got)
+	}
+}
+
+func TestNothingComesAgainThatAReplicaToldByItself(t *testing.T) {
+	w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "b", phase: pull.Queued}, change{id: "a", phase: pull.Pulling})
+	w.run(lead(1), watch(1), attach(1), happen, see(1), write(1), read(1), attach(0), visit(0), lose(0))
+	// It is told of its own pull before, and of the change that comes through the log behind it.
+	w.follow(t, start(0), wait(0), happen, see(1), see(1), write(1), attach(0), write(0), read(0))
+	for range 2 {
+		w.follow(t, visit(0))
+		if len(w.client.snapshot) > 0 {
+			t.Fatal("a reader that came again got a snapshot")
+		}
+	}
+	if got := w.messages(); !slices.Equal(got, []string{"a PULLING", "b QUEUED"}) {
+		t.Errorf("the client was told %v", got)
+	}
+}
+
+func TestWhatWasRetiredWhileTheLogWasAwayIsRetiredThere(t *testing.T) {
+	w := newWorld(1, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true})
+	w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), lose(0), happen, see(0), wait(0), attach(0), write(0))
+	if !w.journal.pulls["a"].gone {
+		t.Error("the log holds a pull whose Job is gone")
+	}
+}
+
+// ahead returns a Hub at place 10 of a log, and a subscription of a reader that has come to place 20 on another replica.
+func ahead(t *testing.T, ids ...string) (*Hub, *Subscription) {
+	h := New("r")
+	known, over := job("known", pull.Pulling, "known"), job("over", pull.Failed, "over")
+	h.load(&contents{log: "l", place: 10, states: []state{{job: known, place: 9}, {job: over, place: 10}}}, time.Now())
+	s, err := h.Subscribe(ids, pull.Position{Log: "l", Seq: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return h, s
+}
+
+func TestAReaderThatKnowsMoreWaitsForTheReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, s := ahead(t)
+		h.Publish(job("known", pull.Pulling, "by itself"))
+		h.follow(record{kind: entryState, place: 19, job: job("known", pull.Succeeded, "seen")})
+		got, _ := drain(t, s)
+		expect(t, got)
+		woken := false
+		s.Notify(func() { woken = true })
+		h.follow(record{kind: entryState, place: 21, job: job("next", pull.Queued, "new")})
+		if !woken {
+			t.Error("the reader was not woken")
+		}
+		got, _ = drain(t, s)
+		expect(t, got, "next:new")
+	})
+}
+
+func TestAReaderThatKnowsMoreGetsASnapshotWhenTheReplicaStaysBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := ahead(t)
+		if _, err := s.Await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := drain(t, s)
+		expect(t, got, "over:over")
+	})
+}
+
+func TestAReaderThatKnowsMoreGetsASnapshotOfAnotherLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, s := ahead(t)
+		h.load(&contents{log: "m", place: 1000, states: []state{{job: job("known", pull.Succeeded, "done"), place: 1000}}}, time.Now())
+		got, _ := drain(t, s)
+		expect(t, got, "over:over", "known:done")
+	})
+}
+
+func TestAPullIsNotToldToBeOverByAReplicaThatIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, s := ahead(t, "over")
+		if j, err := s.Next(); j != nil || err != nil {
+			t.Errorf("a reader that knows more was told %v, %v", j, err)
+		}
+		if _, err := h.Subscribe([]string{"later"}, pull.Position{Log: "l", Seq: 20}); usererr.CodeOf(err) != usererr.Unavailable {
+			t.Errorf("a pull that the reader may know from elsewhere is %v", err)
+		}
+	})
+}
+
+func TestAStateThatTheLogKeepsWaitingIsToldAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1, change{id: "a", phase: pull.Queued})
+		defer w.close()
+		w.run(lead(0), watch(0), attach(0), visit(0), happen, see(0))
+		time.Sleep(flushLimit)
+		synctest.Wait()
+		w.listen()
+		if got := w.messages(); len(got) != 1 {
+			t.Errorf("the client was told %v", got)
+		}
+	})
+}
+
+// A log that takes everything in time is not overtaken only because there is always more to append.
+func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1)
+		defer w.close()
+		w.run(lead(0), watch(0), attach(0))
+		r := w.replicas[0]
+		for i := range 20 {
+			r.Publish(job(fmt.Sprint(i), pull.Queued, ""))
+			write(0).do(w)
+			r.Publish(job(fmt.Sprint("more", i), pull.Queued, "")) // there is always something on its way
+			time.Sleep(flushLimit / 4)
+			read(0).do(w)
+			synctest.Wait()
+		}
+		if j := r.Latest("19"); j == nil || j.Position.Replica != "" {
+			t.Errorf("it was told as %v", j)
+		}
+	})
+}
