@@ -48,6 +48,7 @@ type modelClient struct {
 	placed bool
 	// snapshot holds the pulls of which the next state may be one that the client has had, or an older one.
 	snapshot map[string]bool
+	strict   bool // nothing may come again, whatever is documented
 }
 
 // expectSnapshot notes that all may come again.
@@ -324,7 +325,8 @@ func (w *world) listen() {
 	if _, held := c.sub.hub.held[c.sub]; !held && !c.placed {
 		c.placed = true
 		// A place that the replica does not remember, or that another one told of alone, brings a snapshot, as documented.
-		if foreign := c.after.Replica != "" && c.after.Replica != c.sub.hub.replica; foreign || c.sub.seenBy == noOrder {
+		foreign := c.after.Replica != "" && c.after.Replica != c.sub.hub.replica
+		if (foreign || c.sub.seenBy == noOrder) && !c.strict {
 			c.expectSnapshot()
 		}
 	}
