@@ -1,11 +1,3 @@
-// Package feed hands the states of pulls to all who subscribed to them, on any number of replicas.
-//
-// Updates carry state, not change: a subscriber that was slow is owed the latest state of each pull and nothing else. So
-// the Hub keeps one log for all, in which each pull stands once, at the place of its latest change; a subscription is
-// little more than its position in that log. A slow subscriber costs no memory and delays nobody.
-//
-// With Redis, a Stream fills the Hubs of all replicas from one shared log. States may come twice, from there and from a
-// replica's own watch: a Hub takes a state only if it supersedes the one that it knows, so nothing is told twice.
 package feed
 
 import (
@@ -118,16 +110,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
 	}
 	s.job, s.seq, s.place, s.gone = &state, h.seq, place, false
-	if r := routeOf(job); !job.Phase.Final() {
-		h.running[r] = s
-	} else if h.running[r] == s {
-		delete(h.running, r)
-	}
-	if job.Phase == pull.Queued {
-		h.queued[s] = struct{}{}
-	} else {
-		delete(h.queued, s)
-	}
+	h.indexLocked(s)
 	h.log = append(h.log, entry{h.seq, s})
 	if len(h.log) > 2*len(h.latest)+64 {
 		h.compact()
@@ -139,6 +122,20 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		sub.wake(before)
 	}
 	h.changed.Notify()
+}
+
+// indexLocked finds a pull by what it copies while it has not ended, and among the queued ones while it waits.
+func (h *Hub) indexLocked(s *known) {
+	if r := routeOf(s.job); !s.job.Phase.Final() {
+		h.running[r] = s
+	} else if h.running[r] == s {
+		delete(h.running, r)
+	}
+	if s.job.Phase == pull.Queued {
+		h.queued[s] = struct{}{}
+	} else {
+		delete(h.queued, s)
+	}
 }
 
 // positionLocked returns the position of a pull's state, which is taken as the latest of all. A reader that has it has what
@@ -163,12 +160,16 @@ func (h *Hub) positionLocked(s *known, place uint64) pull.Position {
 func (h *Hub) settleLocked(s *known, job *pull.Job, place uint64) {
 	s.place = place
 	delete(h.unplaced, s)
-	if !job.Same(s.job) {
-		state := *job
-		state.Position = pull.Position{Log: h.shared, Seq: place}
-		s.job = &state
-		h.changed.Notify()
+	if job.Same(s.job) {
+		return
 	}
+	state := *job
+	state.Position = pull.Position{Log: h.shared, Seq: place}
+	s.job = &state
+	if !s.gone {
+		h.indexLocked(s)
+	}
+	h.changed.Notify()
 }
 
 // compact drops the entries that have been superseded.

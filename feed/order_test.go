@@ -189,3 +189,28 @@ func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
+	h := New("r")
+	mine, shared := job("a", pull.Failed, "as seen here"), job("a", pull.Failed, "as the log says")
+	shared.Revision = mine.Revision
+	h.Publish(mine)
+	before, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	got, _ := drain(t, before)
+	expect(t, got, "a:as seen here")
+	h.load(&contents{log: "l", place: 9, states: []state{{job: shared, place: 9}}}, time.Now())
+	got, _ = drain(t, before)
+	expect(t, got)
+	after, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	if j, err := after.Next(); err != nil || j == nil || j.Message != "as the log says" || j.RevisionID() != "l.9" {
+		t.Errorf("a new reader is told %v, %v", j, err)
+	}
+}

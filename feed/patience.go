@@ -5,7 +5,8 @@ import "time"
 // patience is how long a Stream waits for the log before it tells by itself what it was told. A log that is taken up again
 // at once, as after a replica was stopped for a while, is waited for: it may hold something newer.
 type patience struct {
-	// alone is true while the Hub takes at once what is published. It ends when all of it has come back from the log.
+	// alone is true while the Hub takes at once what is published. It ends with the first entry of our own that has come
+	// back from the log, or when the log lacks nothing.
 	alone bool
 	// timer runs while something is unread and alone is false. expected is the place of the first entry of our own that
 	// has not come back; 0 for none. Each one that comes back has the timer begin anew.
@@ -46,7 +47,7 @@ func (s *Stream) settle() {
 		return
 	}
 	if s.expected > 0 && s.reached(s.expected) {
-		s.expected = 0
+		s.expected, s.alone = 0, false
 		if s.waiting {
 			s.timer.Reset(flushLimit)
 		}

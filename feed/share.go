@@ -32,7 +32,7 @@ func (h *Hub) sharedPlace() (log string, place uint64) {
 func (h *Hub) load(c *contents, now time.Time) (lacking []operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	mixed := len(h.unplaced) > 0 || (h.shared != "" && h.shared != c.log)
+	mixed := len(h.unplaced) > 0 || h.shared != c.log // readers may have what stands nowhere in this log
 	for _, k := range h.latest {
 		k.place = 0
 		if mixed {
