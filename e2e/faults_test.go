@@ -94,9 +94,9 @@ var faults = []fault{
 		return func() { s.leader.api.Restore(t) }
 	}},
 	{name: "leader's connection to Kubernetes hangs", succession: afterKill, begin: func(t *testing.T, s *stage) func() {
-		s.leader.api.hang()
+		s.leader.api.Hang()
 		s.unable = s.leader
-		return func() { s.leader.api.restore(t) }
+		return func() { s.leader.api.Restore(t) }
 	}},
 	{name: "follower cut from Redis", lasts: 4 * time.Second, begin: func(t *testing.T, s *stage) func() {
 		cut := s.followers(t)[0].redis

@@ -11,13 +11,18 @@ end
 local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local orderLength, placeLength = tonumber(ARGV[8]), tonumber(ARGV[9])
 
+local last = redis.call('HGET', pulls, '#last') or ''
+
+-- Each entry names the one before it. A log that has lost its end uses places again, and is known by that.
 local function add(kind, id, payload)
   if kind == 'b' then
     local now = redis.call('TIME')
     redis.call('HSET', pulls, '#beat', now[1])
   end
   local place = string.format('%.0f', redis.call('HINCRBY', pulls, '#seq', 1))
-  redis.call('XADD', updates, 'MAXLEN', '~', longest, place .. '-' .. nonce, 'k', kind, 'i', id, 'p', payload, 't', time)
+  local name = place .. '-' .. nonce
+  redis.call('XADD', updates, 'MAXLEN', '~', longest, name, 'k', kind, 'i', id, 'p', payload, 't', time, 'a', last)
+  last = name
   return place
 end
 
@@ -68,4 +73,5 @@ if ARGV[7] == '1' then
   redis.call('HSET', pulls, '#ready', '1')
   add('b', '', marks)
 end
+redis.call('HSET', pulls, '#last', last)
 return redis.call('HGET', pulls, '#seq')

@@ -78,7 +78,7 @@ func TestWhatRedisTookAndLostIsToldAllTheSame(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	lose := &loseReads{}
-	leader.journal.redis.AddHook(lose)
+	leader.redis().redis.AddHook(lose)
 	r := leader.read(t, pull.Position{})
 	leader.Publish(job("p", pull.Pulling, "one"))
 	r.until(t, "p", "one")
@@ -114,7 +114,7 @@ func TestALogThatCannotBeReadIsReplaced(t *testing.T) {
 			if field == fieldLog {
 				value = ""
 			}
-			if err := redis.Client().HSet(t.Context(), leader.journal.keys.pulls, field, value).Err(); err != nil {
+			if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, field, value).Err(); err != nil {
 				t.Fatal(err)
 			}
 			other := newReplica(t, redis.URL(), "other", false)
@@ -160,7 +160,7 @@ func TestWhatTheLogHasForgottenIsNotToldAgain(t *testing.T) {
 	leader.Hub.mu.Unlock()
 	leader.mu.Unlock()
 	client := redis.Client()
-	client.HDel(t.Context(), leader.journal.keys.pulls, "p")
+	client.HDel(t.Context(), leader.redis().keys.pulls, "p")
 	client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	for _, replica := range []*replica{leader, other} {
 		until(t, replica.LiveChanged, "it is back at the log", func() bool { return replica.attachments.Load() > 1 && replica.Live() })

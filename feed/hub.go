@@ -1,11 +1,3 @@
-// Package feed hands the states of pulls to all who subscribed to them, on any number of replicas.
-//
-// Updates carry state, not change: a subscriber that was slow is owed the latest state of each pull and nothing else. So
-// the Hub keeps one log for all, in which each pull stands once, at the place of its latest change; a subscription is
-// little more than its position in that log. A slow subscriber costs no memory and delays nobody.
-//
-// With Redis, a Stream fills the Hubs of all replicas from one shared log. States may come twice, from there and from a
-// replica's own watch: a Hub takes a state only if it supersedes the one that it knows, so nothing is told twice.
 package feed
 
 import (
@@ -45,6 +37,10 @@ type Hub struct {
 	// shared names the log that replicas share, place is how far it has been taken.
 	shared string
 	place  uint64
+	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log.
+	unplaced map[*known]struct{}
+	// held are the subscriptions whose readers have seen more of the shared log than this replica has.
+	held map[*Subscription]struct{}
 	// horizon is the highest seq and place of all pulls that have been forgotten.
 	horizonSeq, horizonPlace uint64
 	// jobs and pods are what Mark was told.
@@ -82,7 +78,7 @@ func routeOf(j *pull.Job) route {
 func New(replica string) *Hub {
 	return &Hub{
 		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, queued: map[*known]struct{}{}, filled: make(chan struct{}),
-		all: map[*Subscription]struct{}{},
+		all: map[*Subscription]struct{}{}, unplaced: map[*known]struct{}{}, held: map[*Subscription]struct{}{},
 	}
 }
 
@@ -97,8 +93,8 @@ func (h *Hub) Publish(job *pull.Job) {
 func (h *Hub) take(job *pull.Job, place uint64) {
 	s := h.latest[job.ID]
 	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
-		if s.place == 0 && !s.job.Supersedes(job) {
-			s.place = place
+		if s.place == 0 && place > 0 && !s.job.Supersedes(job) {
+			h.settleLocked(s, job, place)
 		}
 		return
 	}
@@ -109,24 +105,12 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	before := s.seq
 	h.seq++
 	state := *job
-	state.Position = pull.Position{Log: h.shared, Seq: place}
-	if place == 0 {
-		state.Position = pull.Position{Log: h.shared, Seq: h.place, Replica: h.replica, Local: h.seq}
-	}
+	state.Position = h.positionLocked(s, place)
 	if s.gone { // its name is used again
 		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
 	}
 	s.job, s.seq, s.place, s.gone = &state, h.seq, place, false
-	if r := routeOf(job); !job.Phase.Final() {
-		h.running[r] = s
-	} else if h.running[r] == s {
-		delete(h.running, r)
-	}
-	if job.Phase == pull.Queued {
-		h.queued[s] = struct{}{}
-	} else {
-		delete(h.queued, s)
-	}
+	h.indexLocked(s)
 	h.log = append(h.log, entry{h.seq, s})
 	if len(h.log) > 2*len(h.latest)+64 {
 		h.compact()
@@ -136,6 +120,54 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	}
 	for _, sub := range s.readers {
 		sub.wake(before)
+	}
+	h.changed.Notify()
+}
+
+// indexLocked finds a pull by what it copies while it has not ended, and among the queued ones while it waits.
+func (h *Hub) indexLocked(s *known) {
+	if r := routeOf(s.job); !s.job.Phase.Final() {
+		h.running[r] = s
+	} else if h.running[r] == s {
+		delete(h.running, r)
+	}
+	if s.job.Phase == pull.Queued {
+		h.queued[s] = struct{}{}
+	} else {
+		delete(h.queued, s)
+	}
+}
+
+// positionLocked returns the position of a pull's state, which is taken as the latest of all. A reader that has it has what
+// this replica told by itself before, too, so as long as there is such a state, the position says both.
+func (h *Hub) positionLocked(s *known, place uint64) pull.Position {
+	at := pull.Position{Log: h.shared, Seq: place}
+	delete(h.unplaced, s)
+	if place == 0 {
+		at.Seq = h.place
+		if h.shared != "" {
+			h.unplaced[s] = struct{}{}
+		}
+	}
+	if place == 0 || len(h.unplaced) > 0 {
+		at.Replica, at.Local = h.replica, h.seq
+	}
+	return at
+}
+
+// settleLocked takes that a state which this replica has told by itself stands at a place of the shared log. Where the log
+// says something else of the same revision or the same end, that holds for new readers; who was told is not told again.
+func (h *Hub) settleLocked(s *known, job *pull.Job, place uint64) {
+	s.place = place
+	delete(h.unplaced, s)
+	if job.Same(s.job) {
+		return
+	}
+	state := *job
+	state.Position = pull.Position{Log: h.shared, Seq: place}
+	s.job = &state
+	if !s.gone {
+		h.indexLocked(s)
 	}
 	h.changed.Notify()
 }
@@ -192,6 +224,7 @@ func (h *Hub) forget(id string) {
 		return
 	}
 	delete(h.latest, id)
+	delete(h.unplaced, s)
 	h.horizonSeq = max(h.horizonSeq, s.seq)
 	if s.place == 0 {
 		s.place = h.place // the shared log may hold it at any place up to here

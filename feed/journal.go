@@ -46,8 +46,29 @@ type unreadableError struct {
 func (e *unreadableError) Error() string { return "the shared log cannot be read: " + e.cause.Error() }
 func (e *unreadableError) Unwrap() error { return e.cause }
 
-// journal is the shared log in Redis.
-type journal struct {
+// journal is a shared log.
+type journal interface {
+	// begin makes an empty log, to be filled by append, unless there is a complete one.
+	begin(ctx context.Context) (log string, err error)
+	// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds
+	// every pull. It returns errNoLog when the log is not the one that is named.
+	append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error)
+	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
+	// what is there is no log of this form.
+	load(ctx context.Context) (*contents, error)
+	// read waits for entries of a log behind one and returns them; none when blockTime has passed.
+	read(ctx context.Context, log, behind string) ([]record, error)
+	// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
+	// when the stream does not hold it any longer.
+	head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error)
+	// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
+	destroy(ctx context.Context, log string) error
+	// close ends all calls and returns when none is under way.
+	close()
+}
+
+// redisJournal is the shared log in Redis.
+type redisJournal struct {
 	redis redis.UniversalClient
 	keys  keys
 	// reads are the calls that wait for entries. One goes on, and keeps its connection, for a moment when nobody waits for
@@ -55,7 +76,8 @@ type journal struct {
 	reads sync.WaitGroup
 }
 
-// marks are resourceVersions up to which all changes have been published.
+// marks are resourceVersions up to which all changes have been published. Those in a log are written with the last of these
+// changes or after it.
 type marks struct{ jobs, pods uint64 }
 
 func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
@@ -75,8 +97,9 @@ type record struct {
 	id    string
 	job   *pull.Job // with entryState
 	place uint64
-	entry string // the stream's name for it
-	marks marks  // with entryBeat
+	// entry is the stream's name for it, after that of the entry before it.
+	entry, after string
+	marks        marks // with entryBeat
 	// unproven is, with entryBeat, as in operation; negative when the entry does not tell.
 	unproven time.Duration
 	time     time.Time
@@ -86,6 +109,7 @@ type record struct {
 type contents struct {
 	log            string
 	place, horizon uint64
+	entry          string // the stream's name for the one at place; empty for none
 	marks          marks
 	// silence is how long ago the last sign of life came.
 	silence time.Duration
@@ -99,8 +123,7 @@ type state struct {
 	gone  bool
 }
 
-// begin makes an empty log, to be filled by append, unless there is a complete one.
-func (j *journal) begin(ctx context.Context) (log string, err error) {
+func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	log = strings.ToLower(rand.Text()[:8])
@@ -110,9 +133,7 @@ func (j *journal) begin(ctx context.Context) (log string, err error) {
 	return log, nil
 }
 
-// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds every
-// pull. It returns errNoLog when the log is not the one that is named.
-func (j *journal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+func (j *redisJournal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	ready := "0"
@@ -146,9 +167,7 @@ func (j *journal) append(ctx context.Context, log string, marked marks, complete
 	return place, nil
 }
 
-// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when what
-// is there is no log of this form.
-func (j *journal) load(ctx context.Context) (*contents, error) {
+func (j *redisJournal) load(ctx context.Context) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
 	var all *redis.MapStringStringCmd
@@ -172,7 +191,7 @@ func (j *journal) load(ctx context.Context) (*contents, error) {
 }
 
 func parseContents(fields map[string]string, now time.Time) (*contents, error) {
-	c := &contents{log: fields[fieldLog], marks: parseMarks(fields[fieldMarks])}
+	c := &contents{log: fields[fieldLog], entry: fields[fieldLast], marks: parseMarks(fields[fieldMarks])}
 	var bad error
 	number := func(field string) uint64 {
 		n, err := strconv.ParseUint(fields[field], 10, 63)
@@ -223,8 +242,7 @@ func parseMarks(text string) (m marks) {
 	return m
 }
 
-// read waits for entries of a log behind one and returns them; none when blockTime has passed.
-func (j *journal) read(ctx context.Context, log, behind string) ([]record, error) {
+func (j *redisJournal) read(ctx context.Context, log, behind string) ([]record, error) {
 	type reply struct {
 		streams []redis.XStream
 		err     error
@@ -266,7 +284,7 @@ func (j *journal) read(ctx context.Context, log, behind string) ([]record, error
 
 func parseRecord(m redis.XMessage) (r record, err error) {
 	text := func(field string) string { s, _ := m.Values[field].(string); return s }
-	r = record{kind: text("k"), id: text("i"), entry: m.ID}
+	r = record{kind: text("k"), id: text("i"), entry: m.ID, after: text("a")}
 	place, _, _ := strings.Cut(m.ID, "-")
 	if r.place, err = strconv.ParseUint(place, 10, 64); err != nil {
 		return r, err
@@ -286,9 +304,7 @@ func parseRecord(m redis.XMessage) (r record, err error) {
 	return r, err
 }
 
-// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
-// when the stream does not hold it any longer.
-func (j *journal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
+func (j *redisJournal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	var head *redis.SliceCmd
@@ -314,11 +330,15 @@ func (j *journal) head(ctx context.Context, place uint64) (log string, last uint
 	return log, last, entry, nil
 }
 
-// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
-func (j *journal) destroy(ctx context.Context, log string) error {
+func (j *redisJournal) destroy(ctx context.Context, log string) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	return destroyScript.Run(ctx, j.redis, j.keys.all(), log).Err()
+}
+
+func (j *redisJournal) close() {
+	_ = j.redis.Close()
+	j.reads.Wait() // a read that waits for entries ends only with its connection
 }
 
 func encode(job *pull.Job) ([]byte, error) {

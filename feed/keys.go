@@ -33,6 +33,7 @@ const (
 	fieldMarks   = "#marks"
 	fieldBeat    = "#beat"
 	fieldReady   = "#ready"
+	fieldLast    = "#last"
 )
 
 // Kinds of entries.

@@ -35,6 +35,16 @@ func (p *pending) gone(id string) {
 	p.ends[id] = true
 }
 
+func (p *pending) add(o operation) {
+	if o.kind == entryState {
+		p.state(o.job)
+	} else {
+		p.gone(o.id)
+	}
+}
+
+func (p *pending) empty() bool { return len(p.order) == 0 }
+
 // holds reports whether something of a pull waits.
 func (p *pending) holds(id string) bool {
 	_, waits := p.jobs[id]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,41 +18,57 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 	if err != nil {
 		return err
 	}
-	if log, place := s.sharedPlace(); log == c.log {
-		if err := s.check(ctx, log, place); err != nil {
-			return err
-		}
-	}
-	// Before anything is read, so that a log that loses its end from now on is noticed.
-	if _, _, s.entry, err = s.journal.head(ctx, c.place); err != nil {
-		return err
-	}
-	s.attach(c)
-	// No entry ends with 0, so this name stands before whatever has been appended since.
-	place, behind := c.place, fmt.Sprintf("%d-0", c.place+1)
-	for {
-		records, err := s.journal.read(ctx, c.log, behind)
-		if err != nil {
-			return s.replaceUnreadable(ctx, err)
-		}
-		if len(records) == 0 {
-			if err := s.check(ctx, c.log, place); err != nil {
-				return err
-			}
-		}
-		if len(records) > 0 {
+	at, err := s.enter(ctx, c)
+	for err == nil {
+		var some bool
+		if some, err = s.advance(ctx, at); some {
 			works()
 		}
-		for _, r := range records {
-			if r.place != place+1 {
-				return errGap
-			}
-			s.apply(r)
-			place, s.entry, behind = r.place, r.entry, r.entry
-		}
-		s.judge()
-		s.progress.Notify()
 	}
+	return err
+}
+
+// cursor is how far a session has read a log.
+type cursor struct {
+	log    string
+	place  uint64
+	behind string // the stream's name for that place
+}
+
+// enter takes what the log holds, and turns what is published to it.
+func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
+	if log, place := s.sharedPlace(); log == c.log {
+		if err := s.check(ctx, log, place); err != nil {
+			return nil, err
+		}
+	}
+	s.entry = c.entry
+	s.attach(c)
+	// No entry ends with 0, so this name stands before whatever has been appended since.
+	return &cursor{log: c.log, place: c.place, behind: fmt.Sprintf("%d-0", c.place+1)}, nil
+}
+
+// advance takes the next entries of the log, and reports whether there were some.
+func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error) {
+	records, err := s.journal.read(ctx, at.log, at.behind)
+	if err != nil {
+		return false, s.replaceUnreadable(ctx, err)
+	}
+	if len(records) == 0 {
+		if err := s.check(ctx, at.log, at.place); err != nil {
+			return false, err
+		}
+	}
+	for _, r := range records {
+		if r.place != at.place+1 || r.after != s.entry {
+			return true, errGap
+		}
+		s.apply(r)
+		at.place, s.entry, at.behind = r.place, r.entry, r.entry
+	}
+	s.judge()
+	s.progress.Notify()
+	return len(records) > 0, nil
 }
 
 // open loads the log. Where there is none, a leader that knows all pulls makes one and others wait for it.
@@ -105,20 +122,21 @@ func (s *Stream) establish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var marked marks
-	marked.jobs, marked.pods = s.Marked()
-	states := s.states()
+	s.mu.Lock()
+	s.tellAlone() // so that the Hub holds all that the marks cover
+	marked, states := s.marked, s.states()
+	s.mu.Unlock()
 	var operations []operation
-	for i, known := range states {
-		operations = append(operations, operation{kind: entryState, job: known.job})
-		if known.gone {
-			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
-		}
-		if last := i == len(states)-1; len(operations) >= batch && !last {
-			if _, err := s.journal.append(ctx, log, marked, false, operations...); err != nil {
+	for _, known := range states {
+		if len(operations) >= batch {
+			if _, err := s.journal.append(ctx, log, marks{}, false, operations...); err != nil {
 				return err
 			}
 			operations = operations[:0]
+		}
+		operations = append(operations, operation{kind: entryState, job: known.job})
+		if known.gone {
+			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
 		}
 	}
 	_, err = s.journal.append(ctx, log, marked, true, operations...)
@@ -145,60 +163,41 @@ func (s *Stream) check(ctx context.Context, log string, place uint64) error {
 	return nil
 }
 
-// attach takes all states of the log, and turns what is published to it.
+// attach takes all states of the log, and has the log told what it lacks.
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Hub.load(c)
+	lacking := s.Hub.load(c)
 	s.attached, s.settledPlace = c.log, 0
 	s.heard = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
-	s.catchUp()
+	for _, o := range slices.Concat(lacking, s.unread.all()) {
+		s.enqueue(o)
+	}
+	if s.pending.empty() {
+		s.settled = s.accepted
+	}
+	s.settle()
 	s.setLive(c.silence < s.silence)
 	if s.live {
 		s.Hub.Complete()
 	}
 }
 
-// catchUp has the log told what it lacks.
-func (s *Stream) catchUp() {
-	lacking := s.Hub.lacking()
-	for _, l := range lacking {
-		s.pending.state(l.job)
-		if l.gone {
-			s.pending.gone(l.job.ID)
-		}
-	}
-	if len(lacking) > 0 {
-		s.accept()
-	}
-}
-
-// detach turns what is published to the Hub alone.
+// detach keeps what is published for the next log.
 func (s *Stream) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.detachLocked()
+}
+
+func (s *Stream) detachLocked() {
 	if s.attached == "" {
 		return
 	}
-	s.attached, s.heardOrBegan = "", time.Now()
-	s.publishAlone()
-	s.pending, s.unread = pending{}, pending{}
-	s.Hub.Mark(s.marked.jobs, s.marked.pods)
-	s.settled = s.accepted
+	s.attached, s.pending, s.expected, s.heardOrBegan = "", pending{}, 0, time.Now()
 	s.setLive(false)
 	s.progress.Notify()
-}
-
-// publishAlone has the Hub take what has not come back from the log. Should it come after all, it is known then.
-func (s *Stream) publishAlone() {
-	for _, o := range s.unread.all() {
-		if o.kind == entryState {
-			s.Hub.Publish(o.job)
-		} else {
-			s.Hub.Retire(o.id)
-		}
-	}
 }
 
 func (s *Stream) setLive(live bool) {
@@ -213,11 +212,7 @@ func (s *Stream) judge() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
-	live := s.attached != "" && time.Since(s.heard) < s.silence
-	if live && !s.live {
-		s.catchUp() // with what this replica has published by itself
-	}
-	s.setLive(live)
+	s.setLive(s.attached != "" && time.Since(s.heard) < s.silence)
 	s.missLeader()
 }
 
@@ -233,13 +228,6 @@ func (s *Stream) missLeader() {
 		s.missing = true
 		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
 			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
-	}
-}
-
-// settle forgets what was published once all of it has come back.
-func (s *Stream) settle() {
-	if s.settled == s.accepted && s.reached(s.settledPlace) {
-		s.unread = pending{}
 	}
 }
 

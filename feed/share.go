@@ -1,6 +1,10 @@
 package feed
 
-import "pullwatch/pull"
+import (
+	"slices"
+
+	"pullwatch/pull"
+)
 
 // What a Stream does with its Hub.
 
@@ -23,12 +27,16 @@ func (h *Hub) sharedPlace() (log string, place uint64) {
 	return h.shared, h.place
 }
 
-// load takes all that the shared log holds.
-func (h *Hub) load(c *contents) {
+// load takes all that the shared log holds, and returns what it lacks of what the Hub knows.
+func (h *Hub) load(c *contents) (lacking []operation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	mixed := len(h.unplaced) > 0 || h.shared != c.log // readers may have what stands nowhere in this log
 	for _, k := range h.latest {
 		k.place = 0
+		if mixed {
+			h.unplaced[k] = struct{}{}
+		}
 	}
 	if h.shared != c.log {
 		h.horizonPlace = 0
@@ -38,34 +46,48 @@ func (h *Hub) load(c *contents) {
 	for _, s := range c.states {
 		held[s.job.ID] = true
 		h.take(s.job, s.place)
-		if s.gone {
+		k := h.latest[s.job.ID]
+		switch {
+		case s.gone && k.place > 0:
 			h.retire(s.job.ID)
+		case k.gone && !s.gone:
+			lacking = append(lacking, operation{kind: entryGone, id: s.job.ID})
 		}
 	}
 	h.jobs, h.pods = max(h.jobs, c.marks.jobs), max(h.pods, c.marks.pods)
-	for id, k := range h.latest {
-		if held[id] || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods) {
-			continue
+	clear(h.unplaced)
+	h.compact()
+	for _, e := range slices.Clone(h.log) {
+		id, k := e.state.job.ID, e.state
+		switch {
+		case k.place > 0:
+		case held[id] || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods):
+			h.unplaced[k] = struct{}{}
+			lacking = append(lacking, operation{kind: entryState, job: k.job})
+			if k.gone {
+				lacking = append(lacking, operation{kind: entryGone, id: id})
+			}
+		default:
+			// The marks say that the log held it, so it has been retired and forgotten since: its Job is gone.
+			if !k.job.Phase.Final() {
+				h.take(pull.LostJob(k.job), 0)
+				delete(h.unplaced, k)
+			}
+			h.retire(id)
+			k.place = max(1, c.horizon) // where it stood is not known, only that it was no later
 		}
-		// The log held it and has forgotten it since: its Job is gone.
-		if !k.job.Phase.Final() {
-			h.take(pull.LostJob(k.job), 0)
-		}
-		h.retire(id)
-		k.place = max(1, c.horizon) // where it stood is not known, only that it was no later
 	}
+	h.releaseReachedLocked()
+	return lacking
 }
 
-// lacking returns the states that are not known to be in the shared log.
-func (h *Hub) lacking() (states []state) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, k := range h.latest {
-		if k.place == 0 {
-			states = append(states, state{job: k.job, gone: k.gone})
-		}
+// apply takes what was published, and stands nowhere in the shared log.
+func (h *Hub) apply(o operation) {
+	if o.kind == entryState {
+		h.Publish(o.job)
+	} else {
+		h.Retire(o.id)
 	}
-	return states
 }
 
 // follow takes the next entry of the shared log.
@@ -81,4 +103,5 @@ func (h *Hub) follow(r record) {
 	case entryBeat:
 		h.jobs, h.pods = max(h.jobs, r.marks.jobs), max(h.pods, r.marks.pods)
 	}
+	h.releaseReachedLocked()
 }

@@ -30,9 +30,9 @@ const (
 // Stream is a Hub whose states replicas share through a log in Redis.
 //
 // Whatever a replica publishes is appended to the log, and every Hub, the publisher's own included, takes it from there:
-// so all of them have one order. While the log cannot be read or written, a Stream publishes to its own Hub alone, and
-// Live tells that the replica has to watch the cluster for itself. Back at the log, it loads all states from there and
-// appends the ones that the log lacks.
+// so all of them have one order. What does not come back from the log in time, the Stream has its own Hub take as well.
+// While the log is away, Live tells that the replica has to watch the cluster for itself. Back at the log, it loads all
+// states from there and appends the ones that the log lacks.
 //
 // Redis may lose the end of the log, or all of it, at any time. Whoever notices removes the rest, and the leader begins a
 // new log from its own Hub.
@@ -53,6 +53,8 @@ type Stream struct {
 	attached string
 	pending  pending
 	marked   marks
+	// complete is true once every pull that exists has been published.
+	complete bool
 	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
 	heard   time.Time
 	silence time.Duration
@@ -63,11 +65,12 @@ type Stream struct {
 	// that this is long ago.
 	heardOrBegan time.Time
 	missing      bool
-	// accepted counts what was published, settled how much of it has been appended; the last of that stands at place.
+	// accepted counts what the log was to be told, settled how much of it has been appended; the last of that stands at place.
 	accepted, settled uint64
 	settledPlace      uint64
-	// unread holds what was published since all of that had last come back to the Hub. Redis may lose what it has accepted.
+	// unread holds what was published since all of that had last come to the Hub. Redis may lose what it has accepted.
 	unread pending
+	patience
 	// interrupt ends the current session or pause.
 	interrupt context.CancelCauseFunc
 
@@ -95,39 +98,28 @@ type Options struct {
 // NewStream returns a Stream that does nothing but publish to its Hub until it runs.
 func NewStream(o Options) *Stream {
 	return &Stream{
-		Hub: o.Hub, journal: journal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
+		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
 		watches: o.Watches, provenHere: o.Proven, silence: longestSilence,
 		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {},
 	}
 }
 
-// Publish takes a pull's new state, to be appended to the log, or into the Hub at once when the log is away.
+// Publish takes a pull's new state. It is appended to the log and comes to the Hub from there, or at once while the log
+// is too slow or away.
 func (s *Stream) Publish(job *pull.Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.writes() {
-		s.Hub.Publish(job)
-		return
-	}
 	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.unread.holds(job.ID) {
 		return // a new leader sees anew what was published before
 	}
-	s.unread.state(job)
-	s.pending.state(job)
-	s.accept()
+	s.accept(operation{kind: entryState, job: job})
 }
 
 // Retire takes the id of a pull whose Job is gone.
 func (s *Stream) Retire(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.writes() {
-		s.Hub.Retire(id)
-		return
-	}
-	s.unread.gone(id)
-	s.pending.gone(id)
-	s.accept()
+	s.accept(operation{kind: entryGone, id: id})
 }
 
 // Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
@@ -135,26 +127,36 @@ func (s *Stream) Mark(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.marked = marks{jobs, pods}
-	if !s.writes() {
-		s.Hub.Mark(jobs, pods)
-	}
+	s.upToDate()
 }
 
-// Complete tells that every pull that exists has been published.
+// Complete tells that every pull that exists has been published. The Hub is filled once all of that has come to it.
 func (s *Stream) Complete() {
-	s.Hub.Complete()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.complete = true
 	if s.attached == "" {
+		s.tellAlone()
 		s.interrupt(errNoLog) // a leader may now begin one
+	}
+	s.upToDate()
+}
+
+func (s *Stream) accept(o operation) {
+	if s.alone {
+		s.Hub.apply(o)
+	} else {
+		s.unread.add(o)
+		s.expect()
+	}
+	if s.attached != "" {
+		s.enqueue(o)
 	}
 }
 
-// writes reports whether what is published goes to the log. A log that nobody else writes to may be one that cannot be
-// written to, and is not waited for.
-func (s *Stream) writes() bool { return s.attached != "" && (s.live || s.leads()) }
-
-func (s *Stream) accept() {
+// enqueue has the log told.
+func (s *Stream) enqueue(o operation) {
+	s.pending.add(o)
 	s.accepted++
 	select {
 	case s.wake <- struct{}{}:
@@ -174,7 +176,7 @@ func (s *Stream) Flush(ctx context.Context) {
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()
-		done := s.attached == "" || (s.settled >= target && s.reached(s.settledPlace))
+		done := s.unread.empty() || (s.settled >= target && s.reached(s.settledPlace))
 		s.mu.Unlock()
 		if done {
 			return
@@ -184,7 +186,7 @@ func (s *Stream) Flush(ctx context.Context) {
 		case <-ctx.Done():
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.publishAlone()
+			s.tellAlone()
 			return
 		}
 	}
@@ -197,10 +199,7 @@ func (s *Stream) Await(ctx context.Context, at pull.Position) {
 	progress, unsubscribe := s.progress.Subscribe()
 	defer unsubscribe()
 	for {
-		s.mu.Lock()
-		done := s.attached != at.Log || s.reached(at.Seq)
-		s.mu.Unlock()
-		if done {
+		if !s.behind(at) {
 			return
 		}
 		select {
@@ -249,9 +248,8 @@ func (s *Stream) Resign(ctx context.Context) {
 func (s *Stream) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	// A read that waits for entries ends only with its connection.
-	defer s.journal.reads.Wait()
-	defer s.journal.redis.Close()
+	defer s.journal.close()
+	defer s.stopWaiting()
 	wg.Go(func() { s.write(ctx) })
 	const shortest, longest, healthy = 100 * time.Millisecond, 2 * time.Second, 10 * time.Second
 	pause := shortest

@@ -54,6 +54,9 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	return r
 }
 
+// redis returns how the replica keeps its log.
+func (r *replica) redis() *redisJournal { return r.journal.(*redisJournal) }
+
 // newLeader returns a replica that leads and knows all pulls, of which there are none.
 func newLeader(t *testing.T, url string) *replica {
 	t.Helper()
@@ -271,7 +274,7 @@ func TestRedisLosesTheEndOfTheLog(t *testing.T) {
 	leader.Publish(job("a", pull.Pulling, "a1"))
 	leader.Flush(t.Context())
 	backup := map[string]string{}
-	for _, key := range leader.journal.keys.all() {
+	for _, key := range leader.redis().keys.all() {
 		backup[key] = redis.Client().Dump(t.Context(), key).Val()
 	}
 	leader.Publish(job("a", pull.Succeeded, "a2"))
@@ -344,7 +347,7 @@ func TestForgottenPullsCannotBeGoneOnBehind(t *testing.T) {
 		again := replica.read(t, r.position)
 		again.until(t, "first", "1") // the snapshot that comes instead
 	}
-	fields, err := redis.Client().HLen(t.Context(), leader.journal.keys.pulls).Result()
+	fields, err := redis.Client().HLen(t.Context(), leader.redis().keys.pulls).Result()
 	if err != nil || fields > retired+10 {
 		t.Errorf("Redis holds %d fields, %v", fields, err)
 	}
@@ -381,7 +384,7 @@ func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
 	leader.Flush(t.Context())
 	leader.stop()
 	anHourAgo := time.Now().Add(-time.Hour).Unix()
-	if err := redis.Client().HSet(t.Context(), leader.journal.keys.pulls, fieldBeat, anHourAgo).Err(); err != nil {
+	if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, fieldBeat, anHourAgo).Err(); err != nil {
 		t.Fatal(err)
 	}
 	late := newReplica(t, redis.URL(), "late", false)

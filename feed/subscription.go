@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"time"
 
 	"pullwatch/pull"
 	"pullwatch/usererr"
@@ -21,6 +22,8 @@ type Subscription struct {
 	// after is where the reader has come to already, in the order that seenBy names.
 	after  pull.Position
 	seenBy order
+	// overdue ends a hold; nil when there was none.
+	overdue *time.Timer
 }
 
 // order is one in which a reader's earlier place can be found again.
@@ -34,28 +37,27 @@ const (
 
 // Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. It first delivers the state of
 // each as it is now, without what a reader has that was delivered everything up to after; the zero Position stands for a
-// reader that has nothing. What was delivered after a Position that this replica does not remember is delivered again. The
-// caller closes the Subscription. An id that is not known is a usererr.NotFound.
+// reader that has nothing. What was delivered after a Position that this replica does not remember is delivered again. To a
+// reader that has seen more than this replica nothing is delivered until the replica has caught up; after holdLimit all is
+// delivered again. The caller closes the Subscription. An id that is not known is a usererr.NotFound, or a
+// usererr.Unavailable where the reader may know it from another replica.
 func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sub := &Subscription{hub: h, start: h.seq, after: after}
-	switch {
-	case after.Replica == h.replica && after.Local >= h.horizonSeq:
-		sub.seenBy = localOrder
-	case after.Log != "" && after.Log == h.shared && after.Seq >= h.horizonPlace:
-		sub.seenBy = sharedOrder
-	}
 	if ids == nil {
 		h.all[sub] = struct{}{}
 		h.subscriptions++
-		sub.pass()
+		sub.beginLocked()
 		return sub, nil
 	}
 	sub.pulls = make([]*known, 0, len(ids))
 	for _, id := range ids {
 		k := h.latest[id]
 		if k == nil {
+			if h.behindLocked(after) {
+				return nil, usererr.New(usererr.Unavailable, "this replica has not yet heard of pull %q; try again in a moment", id)
+			}
 			return nil, usererr.New(usererr.NotFound, "there is no pull %q; it may have ended and been removed", id)
 		}
 		sub.pulls = append(sub.pulls, k)
@@ -65,7 +67,7 @@ func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error
 		k.readers = append(k.readers, sub)
 	}
 	h.subscriptions++
-	sub.pass()
+	sub.beginLocked()
 	return sub, nil
 }
 
@@ -156,6 +158,9 @@ func (s *Subscription) Await(ctx context.Context) (*pull.Job, error) {
 
 // next returns the first state behind the cursor, and when there is none whether none will ever come.
 func (s *Subscription) next() (next *known, ended bool) {
+	if _, held := s.hub.held[s]; held {
+		return nil, false
+	}
 	if s.pulls == nil {
 		return s.nextOfAll(), false
 	}
@@ -198,6 +203,10 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.closed, s.ready = true, nil
+	delete(s.hub.held, s)
+	if s.overdue != nil {
+		s.overdue.Stop()
+	}
 	s.hub.subscriptions--
 	delete(s.hub.all, s)
 	for _, k := range s.pulls {

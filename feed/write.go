@@ -51,9 +51,15 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.publishAlone() // nobody may wait for it because Redis is away
+		// At once, so that no mark is written that covers what has just not been.
+		if s.attached == log {
+			s.detachLocked()
+		}
 		s.interrupt(err)
 		return false
+	}
+	if len(operations) > 0 {
+		s.appended(place)
 	}
 	if !more {
 		s.settled, s.settledPlace = accepted, max(s.settledPlace, place)
