@@ -69,6 +69,10 @@ func judge(e *sideError) verdict {
 		return judgeAnswer(e.side, answer)
 	}
 	switch err := e.err; {
+	case isA[*addressError](err):
+		return verdict{reason: pull.Invalid, permanent: true, says: "sends to where it may not"}
+	case isA[*proxyError](err):
+		return verdict{reason: pull.Network, says: "cannot be reached"}
 	case errors.Is(err, errNoPlatform):
 		return verdict{reason: pull.NoPlatform, permanent: true, says: "has nothing to copy in " + e.side.image}
 	case errors.Is(err, errTooLarge), isA[*unsupportedError](err):
@@ -136,10 +140,7 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 
 // refusal says that access was denied. Many registries answer so for what does not exist, too, lest strangers find out.
 func (s side) refusal() string {
-	who := "with these credentials"
-	if s.anonymous {
-		who = "without credentials"
-	}
+	who := s.who()
 	if s.role == "destination" {
 		return fmt.Sprintf("does not accept %s %s", s.image, who)
 	}
@@ -171,6 +172,9 @@ func (s side) said(err error) string {
 	}
 	if broken, ok := errors.AsType[*url.Error](err); ok {
 		err = broken.Err
+	}
+	if forbidden, ok := errors.AsType[*addressError](err); ok {
+		err = forbidden
 	}
 	return oneLine(err.Error())
 }

@@ -20,7 +20,7 @@ import (
 )
 
 func TestClassify(t *testing.T) {
-	from := side{role: "source", registry: "r.test", image: "r.test/a:1", anonymous: true}
+	from := side{role: "source", registry: "r.test", image: "r.test/a:1"}
 	to := side{role: "destination", registry: "d.test", image: "d.test/a"}
 	status := func(code int, body string) error {
 		return transport.CheckError(&http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(body))}, 0)
@@ -100,11 +100,11 @@ func TestClassify(t *testing.T) {
 }
 
 func TestDockerHubIsCalledByItsName(t *testing.T) {
-	ref, err := parseReference("nginx", nil)
+	ref, err := parseReference("nginx")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSide("source", ref.Name(), ref.Context())
+	s, _, err := newSide("source", ref.Name(), ref.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

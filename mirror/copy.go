@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -31,31 +30,28 @@ type copier struct {
 	// puller reads the source; checker asks the destination what it has.
 	puller, checker *remote.Puller
 	pusher          *remote.Pusher
-	meter           *meter
+	// mounter is nil unless both sides are the same registry.
+	mounter *mounter
+	meter   *meter
 }
 
-// copyImage copies as opts say, speaking through base, whose connections it closes in the end. The outcome's byte
-// counts are set when it fails, too; the error is then to be looked at with classify.
+// copyImage copies as opts say, speaking through transports like base. The outcome's byte counts are set when it fails,
+// too; the error is then to be looked at with classify.
 func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *meter) (pull.Outcome, error) {
-	defer base.CloseIdleConnections()
-	source, err := parseReference(opts.Source, opts.InsecureRegistries)
+	source, err := parseReference(opts.Source)
 	if err != nil {
 		return pull.Outcome{}, err
 	}
-	destination, err := parseTarget(opts.Destination, opts.InsecureRegistries)
+	destination, err := parseTarget(opts.Destination)
 	if err != nil {
 		return pull.Outcome{}, err
 	}
 	c := &copier{source: source, destination: destination, meter: meter}
-	if err := c.connect(base, opts.InsecureRegistries); err != nil {
-		return pull.Outcome{}, fmt.Errorf("set up registry clients: %w", err)
-	}
-	if c.sourceSide, err = newSide("source", source.Name(), source.Context()); err != nil {
+	disconnect, err := c.connect(ctx, base, opts)
+	if err != nil {
 		return pull.Outcome{}, err
 	}
-	if c.destinationSide, err = newSide("destination", destination.repository.Name(), destination.repository); err != nil {
-		return pull.Outcome{}, err
-	}
+	defer disconnect()
 
 	stop := meter.start(ctx)
 	defer stop()
@@ -69,34 +65,6 @@ func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *m
 		outcome.Digest = digest.String()
 	}
 	return outcome, err
-}
-
-// connect makes the clients of both registries.
-func (c *copier) connect(base http.RoundTripper, insecure []string) (err error) {
-	from := clientOptions(newGuard(base, c.source.Context().RegistryStr(), insecure))
-	to := clientOptions(newGuard(base, c.destination.repository.RegistryStr(), insecure))
-	if c.puller, err = remote.NewPuller(from...); err != nil {
-		return err
-	}
-	if c.checker, err = remote.NewPuller(to...); err != nil {
-		return err
-	}
-	c.pusher, err = remote.NewPusher(to...)
-	return err
-}
-
-// clientOptions turn the clients' own retries off: they sleep through a cancellation, and neither a person nor
-// Retry-After has a say in them.
-func clientOptions(rt http.RoundTripper) []remote.Option {
-	return []remote.Option{
-		remote.WithTransport(rt),
-		remote.WithAuthFromKeychain(authn.DefaultKeychain),
-		remote.WithUserAgent("pullwatch"),
-		remote.WithJobs(parallel),
-		remote.WithRetryStatusCodes(),
-		remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
-	}
 }
 
 func (c *copier) run(ctx context.Context) (v1.Hash, error) {
@@ -150,14 +118,12 @@ func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 
 func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
 	sent := false
+	c.mounter.mount(ctx, desc.Digest) // what it mounts is found to be there
 	err := c.retry(ctx, "blob "+desc.Digest.String(), func() error {
 		source := &sourceBlob{desc: desc, meter: c.meter, open: c.opener(ctx, desc)}
 		layer, err := partial.CompressedToLayer(source)
 		if err != nil {
 			return err
-		}
-		if from := c.source.Context(); from.Registry == c.destination.repository.Registry {
-			layer = &remote.MountableLayer{Layer: layer, Reference: from.Digest(desc.Digest.String())}
 		}
 		err = c.pusher.Upload(ctx, c.destination.repository, layer)
 		sent = sent || source.opened()

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -11,13 +10,9 @@ import (
 	"pullwatch/pull"
 )
 
-// parseReference parses a reference, in which a digest outweighs a tag. Only a registry among insecure gets the
-// library's permission to use plain HTTP; that it gives the same to local and private addresses is undone by guard.
-func parseReference(s string, insecure []string) (name.Reference, error) {
+// parseReference parses a reference, in which a digest outweighs a tag.
+func parseReference(s string) (name.Reference, error) {
 	ref, err := name.ParseReference(s)
-	if err == nil && slices.Contains(insecure, ref.Context().RegistryStr()) {
-		ref, err = name.ParseReference(s, name.Insecure)
-	}
 	if err != nil {
 		return nil, &failure{reason: pull.Invalid, permanent: true, message: sentence(err.Error())}
 	}
@@ -33,8 +28,8 @@ type target struct {
 	digest string
 }
 
-func parseTarget(s string, insecure []string) (target, error) {
-	ref, err := parseReference(s, insecure)
+func parseTarget(s string) (target, error) {
+	ref, err := parseReference(s)
 	if err != nil {
 		return target{}, err
 	}
