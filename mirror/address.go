@@ -173,8 +173,11 @@ type addressError struct {
 }
 
 func (e *addressError) Error() string {
+	if !e.addr.IsValid() {
+		return e.host + " is an address in a form that hides where it leads"
+	}
 	at := ""
-	if bare, _ := splitPort(e.host); e.addr.IsValid() && bare != e.addr.String() {
+	if bare, _ := splitPort(e.host); bare != e.addr.String() {
 		at = " at " + e.addr.String()
 	}
 	if e.zone == privateZone {

@@ -179,7 +179,9 @@ func (p pattern) matchesPath(repository name.Repository) bool {
 
 // compare orders by how much a pattern says: its path first, then whether its host is one without globs.
 func (p pattern) compare(q pattern) int {
-	globs := func(p pattern) int { return strings.Count(p.host, "*") + strings.Count(p.host, "?") + strings.Count(p.host, "[") }
+	globs := func(p pattern) int {
+		return strings.Count(p.host, "*") + strings.Count(p.host, "?") + strings.Count(p.host, "[")
+	}
 	return cmp.Or(len(q.path)-len(p.path), globs(p)-globs(q), len(q.host)-len(p.host), cmp.Compare(p.key, q.key))
 }
 

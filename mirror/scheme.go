@@ -72,8 +72,12 @@ func (s *schemeOf) roundTrip(transport *http.Transport, req *http.Request) (*htt
 	return resp, err
 }
 
-// lacksTLS reports whether a connection failed as it does where there is no TLS.
+// lacksTLS reports whether a connection failed as it does where there is no TLS. A proxy that has no time limit to blame
+// and lets the copier in says so, too.
 func lacksTLS(err error) bool {
+	if refused, ok := errors.AsType[*proxyError](err); ok {
+		return refused.status != http.StatusProxyAuthRequired && refused.status != http.StatusGatewayTimeout
+	}
 	return isA[tls.RecordHeaderError](err) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -39,17 +39,20 @@ func newHTTPTransport() *http.Transport {
 }
 
 // proxyError is returned for a proxy that does not connect to a host.
-type proxyError struct{ proxy, host, status string }
+type proxyError struct {
+	proxy, host string
+	status      int
+}
 
 func (e *proxyError) Error() string {
-	return fmt.Sprintf("the proxy %s does not connect to %s: %s", e.proxy, e.host, e.status)
+	return fmt.Sprintf("the proxy %s does not connect to %s: %d %s", e.proxy, e.host, e.status, http.StatusText(e.status))
 }
 
 func checkProxy(_ context.Context, proxy *url.URL, connect *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{proxy.Host, connect.Host, resp.Status}
+	return &proxyError{proxy.Host, connect.Host, resp.StatusCode}
 }
 
 // guard is the transport under all that is sent to one registry and where that has it sent. It decides which hosts may

@@ -51,7 +51,7 @@ func (r FailureReason) Remedy() string {
 	case NoPlatform:
 		return "The image has nothing for the platform that was asked for. Choose a tag or digest that has it."
 	case TLS:
-		return "Make the registry's certificate valid and trusted by the copier: mount its authority's certificate with --job-template. For a registry without TLS, name it with --insecure-registry."
+		return "Make the registry's certificate valid and trusted by the copier: give its authority's certificate with --registry-ca. Name a registry without TLS, or with a certificate that nobody can verify, with --insecure-registry."
 	case Network:
 		return "Check that pods in the pull namespace can reach the registry: its host name in DNS, network policies, proxy and firewall. Then retry the pull."
 	case DiskFull:
