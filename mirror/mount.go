@@ -65,7 +65,7 @@ func (m *mounter) connect(ctx context.Context) (*http.Client, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.client == nil {
-		client, err := newClient(ctx, m.guard, m.to, m.credentials, m.to.Scope(transport.PushScope), m.from.Scope(transport.PullScope))
+		client, err := newHTTPClient(ctx, m.guard, m.to, m.credentials, m.to.Scope(transport.PushScope), m.from.Scope(transport.PullScope))
 		if err != nil {
 			return nil, err
 		}
@@ -76,14 +76,14 @@ func (m *mounter) connect(ctx context.Context) (*http.Client, error) {
 
 // tryPush asks for an upload, and takes that back, to find out whether the credentials let it.
 func tryPush(ctx context.Context, g *guard, to name.Repository, credentials authn.Authenticator) error {
-	client, err := newClient(ctx, g, to, credentials, to.Scope(transport.PushScope))
+	client, err := newHTTPClient(ctx, g, to, credentials, to.Scope(transport.PushScope))
 	if err == nil {
 		_, err = startUpload(ctx, client, to, nil)
 	}
 	return err
 }
 
-func newClient(ctx context.Context, g *guard, repository name.Repository, credentials authn.Authenticator, scopes ...string) (*http.Client, error) {
+func newHTTPClient(ctx context.Context, g *guard, repository name.Repository, credentials authn.Authenticator, scopes ...string) (*http.Client, error) {
 	rt, err := transport.NewWithContext(ctx, repository.Registry, credentials, transport.NewUserAgent(g, userAgent), scopes)
 	if err != nil {
 		return nil, err

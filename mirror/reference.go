@@ -14,9 +14,29 @@ import (
 func parseReference(s string) (name.Reference, error) {
 	ref, err := name.ParseReference(s)
 	if err != nil {
-		return nil, &failure{reason: pull.Invalid, permanent: true, message: sentence(err.Error())}
+		message := sentence(err.Error())
+		if lower := lowerRepository(s); lower != s {
+			if _, err := name.ParseReference(lower); err == nil {
+				message = fmt.Sprintf("%s: the name of a repository has no capital letters; %s would be one", sentence(s), lower)
+			}
+		}
+		return nil, &failure{reason: pull.Invalid, permanent: true, message: message}
 	}
 	return ref, nil
+}
+
+// lowerRepository returns a reference with its repository in lower case. Tags may have capital letters.
+func lowerRepository(s string) string {
+	repository, digest, _ := strings.Cut(s, "@")
+	end := len(repository)
+	if colon := strings.LastIndexByte(repository, ':'); colon > strings.LastIndexByte(repository, '/') {
+		end = colon
+	}
+	lower := strings.ToLower(repository[:end]) + repository[end:]
+	if digest != "" {
+		lower += "@" + digest
+	}
+	return lower
 }
 
 // target is where an image is copied to: under a tag, or only by its digest.
