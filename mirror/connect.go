@@ -27,9 +27,10 @@ func (c *copier) connect(ctx context.Context, base *http.Transport, opts Options
 	}
 	from := newGuard(base, source.RegistryStr(), authorities, opts)
 	to := newGuard(base, destination.RegistryStr(), authorities, opts)
-
+	disconnect = func() { from.close(); to.close() }
+	// Rate limits count each GET of a manifest.
 	reader := chooseLogin(fromLogins, func(credentials authn.Authenticator) error {
-		_, err := remote.Get(c.source, append(clientOptions(from, credentials), remote.WithContext(ctx))...)
+		_, err := remote.Head(c.source, append(clientOptions(from, credentials), remote.WithContext(ctx))...)
 		return err
 	})
 	writer := chooseLogin(toLogins, func(credentials authn.Authenticator) error { return tryPush(ctx, to, destination, credentials) })
@@ -42,12 +43,13 @@ func (c *copier) connect(ctx context.Context, base *http.Transport, opts Options
 		c.pusher, err = remote.NewPusher(clientOptions(to, writer.credentials)...)
 	}
 	if err != nil {
+		disconnect()
 		return nil, fmt.Errorf("set up registry clients: %w", err)
 	}
 	if source.Registry == destination.Registry && source != destination {
 		c.mounter = newMounter(to, source, destination, writer.credentials)
 	}
-	return func() { from.close(); to.close() }, nil
+	return disconnect, nil
 }
 
 // clientOptions turn the clients' own retries off: they sleep through a cancellation, and neither a person nor

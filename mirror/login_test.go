@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -170,6 +171,36 @@ func TestRefusedLoginIsNamedWithoutItsSecret(t *testing.T) {
 			t.Errorf("message %q", r.outcome.Message)
 		}
 	})
+}
+
+// registry.k8s.io redirects manifests to other hosts, others do so with blobs; some of those hosts are below their own.
+func TestLoginStaysWithItsRegistry(t *testing.T) {
+	for _, host := range []string{"elsewhere.test", "cdn.source.test"} {
+		t.Run(host, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &lab{t: t, source: newTestRegistry(), destination: newTestRegistry()}
+				l.base = newNetwork(t, map[string]http.Handler{
+					"source.test": l.source, "destination.test": l.destination,
+					host: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if r.Header.Get("Authorization") != "" {
+							t.Error("another host got the login")
+						}
+						l.source.handler.ServeHTTP(w, r)
+					}),
+				})
+				digest := l.push("source.test/app:1", randomImage(t, 100, 1))
+				logIn(t, map[string]string{"source.test": "user:" + secret})
+				knownUser := asksFor("user", secret)
+				l.source.fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if !knownUser(w, r) && r.URL.Path != "/v2/" {
+						sent("http://"+host+r.URL.Path)(w, r)
+					}
+					return r.URL.Path != "/v2/" || r.Header.Get("Authorization") == ""
+				}
+				l.copyAllowing(host).succeeded(t, digest)
+			})
+		})
+	}
 }
 
 // What a shell's Docker configuration has besides auths.
