@@ -49,7 +49,7 @@ func classify(err error) *failure {
 	blamed, ok := errors.AsType[*sideError](err)
 	switch {
 	case ok:
-		v := judge(blamed)
+		v := inContext(blamed, judge(blamed))
 		return &failure{reason: v.reason, permanent: v.permanent, again: v.again,
 			message: pull.Truncate(fmt.Sprintf("The %s %s: %s", blamed.side.name(), v.says, blamed.side.said(blamed.err)),
 				pull.MaxFailureMessage)}
