@@ -47,7 +47,11 @@ func (t *tries) progress(bytes int64) {
 // again waits for the next try after a failure, and reports whether there is one.
 func (t *tries) again(ctx context.Context, err error) bool {
 	t.failed++
-	if ctx.Err() != nil || t.failed >= maxTries || isA[*exhaustedError](err) || tooLate(ctx, err) {
+	if ctx.Err() != nil || t.failed >= maxTries || isA[*exhaustedError](err) {
+		return false
+	}
+	if tooLate(ctx, err) {
+		t.c.meter.event(fmt.Sprintf("Not retrying %s: the registry asks to wait %s, longer than there is time", t.subject, retryAfter(err)))
 		return false
 	}
 	failed := classify(err)
