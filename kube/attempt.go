@@ -29,8 +29,8 @@ type record struct {
 	Last    pull.Report `json:"last,omitzero"`
 	LogTail []string    `json:"logTail,omitempty"`
 	// Before is the digest that the attempt before this one found the image to have, if it is known.
-	Before string `json:"before,omitempty"`
-	Time    time.Time   `json:"time"`
+	Before string    `json:"before,omitempty"`
+	Time   time.Time `json:"time"`
 
 	// final is true when the copier said that no attempt will ever succeed.
 	final bool
