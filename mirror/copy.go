@@ -3,6 +3,7 @@ package mirror
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -39,8 +40,10 @@ type copier struct {
 	meter  *meter
 
 	mu sync.Mutex
-	// left are the layers that the source does not have, as it may.
-	left []v1.Descriptor
+	// left are the layers that the source does not have, as it may; found those that the destination said it has.
+	left, found []v1.Descriptor
+	// distrust is set when the destination does not have what it said it has.
+	distrust atomic.Bool
 }
 
 // copyImage copies as opts say, speaking through base, whose connections it closes in the end. The outcome's byte
@@ -130,7 +133,7 @@ func (c *copier) run(ctx context.Context) (digest v1.Hash, unconfirmed string, e
 	}
 	if !complete {
 		c.meter.status("Writing manifests to " + c.destinationSide.image)
-		if err := c.putManifests(ctx, tree, ref); err != nil {
+		if err := c.writeManifests(ctx, tree, ref); err != nil {
 			return v1.Hash{}, "", err
 		}
 	}
@@ -172,6 +175,37 @@ func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 		})
 	}
 	return group.Wait()
+}
+
+// writeManifests puts the manifests. When the destination misses blobs then that it said it has, they are sent after all.
+func (c *copier) writeManifests(ctx context.Context, tree *tree, ref name.Reference) error {
+	err := c.putManifests(ctx, tree, ref)
+	if !missesBlobs(err) {
+		return err
+	}
+	if len(c.found) > 0 {
+		c.meter.status("Sending what the destination said it has, but misses")
+		c.distrust.Store(true)
+		if err := c.copyBlobs(ctx, c.found); err != nil {
+			return err
+		}
+		if err = c.putManifests(ctx, tree, ref); !missesBlobs(err) {
+			return err
+		}
+	}
+	if left := leftOf(c.left); left != nil {
+		return &failure{reason: pull.Invalid, permanent: true,
+			message: pull.Truncate(classify(err).message+" ("+left.String()+")", pull.MaxFailureMessage)}
+	}
+	return err
+}
+
+// missesBlobs reports whether a registry refuses a manifest for blobs that it refers to.
+func missesBlobs(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool {
+		return d.Code == transport.ManifestBlobUnknownErrorCode || d.Code == transport.BlobUnknownErrorCode
+	})
 }
 
 // putManifests puts what the destination lacks, each manifest behind all that it refers to, and the root as ref.

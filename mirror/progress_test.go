@@ -196,3 +196,17 @@ func TestForeignLayers(t *testing.T) {
 		})
 	}
 }
+
+func TestDestinationThatWantsForeignLayers(t *testing.T) {
+	image, err := mutate.Append(randomImage(t, 2000, 1), mutate.Addendum{
+		Layer: static.NewLayer([]byte("x"), types.DockerForeignLayer), MediaType: types.DockerForeignLayer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inLab(t, func(t *testing.T, l *lab) {
+		l.push("source.test/windows:1", image)
+		l.destination.fault = times(forEver, method("PUT", "/manifests/"), answer(400, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`))
+		r := l.copy(t.Context(), "source.test/windows:1", "destination.test/windows:1")
+		r.failed(t, pull.ExitPermanent, pull.Invalid, "destination registry", "1 layer that may not be passed on was left out")
+	})
+}

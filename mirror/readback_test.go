@@ -205,3 +205,26 @@ func TestFalseHeadDoesNotStopTheWriting(t *testing.T) {
 		}
 	})
 }
+
+// A registry that claims to have a blob which it does not have gets it when it refuses the manifest for that.
+func TestBlobsThatTheDestinationOnlySaidItHas(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		image := randomImage(t, 3000, 2)
+		digest := l.push("source.test/app:1", image)
+		l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case method("HEAD", "/blobs/")(r):
+				return true
+			case method("PUT", "/manifests/")(r) && l.destination.count("PUT", "/uploads/") < 3:
+				answer(400, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}`)(w, r)
+				return true
+			}
+			return false
+		}
+		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+		r.succeeded(t, digest)
+		if want := bytesOf(t, image); r.outcome.BytesCopied != want {
+			t.Errorf("%d bytes were sent, want %d", r.outcome.BytesCopied, want)
+		}
+	})
+}

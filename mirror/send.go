@@ -72,11 +72,14 @@ func isMissing(err error) bool {
 // mounted, and an upload that has begun goes on. Every question that is not answered leads to the next way.
 func (s *sending) try(ctx context.Context) (way, error) {
 	c, desc := s.c, s.blob.desc
-	if c.to.hasBlob(ctx, desc) {
+	// Behind an upload, that the blob is there says that the answer to the upload's end was lost.
+	if (s.sent || !c.distrust.Load()) && c.to.hasBlob(ctx, desc) {
 		if s.sent {
-			// The answer to the upload's end was lost.
 			return copied, nil
 		}
+		c.mu.Lock()
+		c.found = append(c.found, desc)
+		c.mu.Unlock()
 		return found, nil
 	}
 	if s.location == nil && c.mounter != nil && !c.noMount.Load() {
