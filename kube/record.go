@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,13 @@ func newRecord(tr *tracked) *record {
 		return nil
 	}
 	seen.Attempts = tr.state.Attempts
+	switch {
+	case old == nil:
+	case old.Pod == seen.Pod:
+		seen.Before = old.Before
+	default:
+		seen.Before = cmp.Or(old.image(), old.Before)
+	}
 	return seen
 }
 

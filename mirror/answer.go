@@ -119,7 +119,11 @@ func (e *sideError) request() string {
 			path = asked.Path
 		}
 	}
-	return strings.TrimSpace(method + " " + partOf(path))
+	what := partOf(path)
+	if part, ok := errors.AsType[*partError](e.err); ok && what == "" {
+		what = part.part
+	}
+	return strings.TrimSpace(method + " " + what)
 }
 
 // partOf returns what of an image a request's path names.

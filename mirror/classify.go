@@ -49,7 +49,7 @@ func classify(err error) *failure {
 	blamed, ok := errors.AsType[*sideError](err)
 	switch {
 	case ok:
-		v := judge(blamed)
+		v := inContext(blamed, judge(blamed))
 		return &failure{reason: v.reason, permanent: v.permanent, again: v.again,
 			message: blamed.tell(v.says)}
 	case errors.Is(err, context.Canceled):

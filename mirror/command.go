@@ -75,16 +75,11 @@ func command(ctx context.Context, opts Options, base *http.Transport, out report
 }
 
 func successMessage(opts Options, outcome pull.Outcome) string {
-	found := outcome.BytesTotal - outcome.BytesCopied
-	switch {
-	case outcome.BytesCopied == 0:
-		return fmt.Sprintf("Already there: all %s of %s (%s)", pull.FormatBytes(outcome.BytesTotal), opts.Destination, outcome.Digest)
-	case found == 0:
-		return fmt.Sprintf("Copied %s to %s (%s)", pull.FormatBytes(outcome.BytesCopied), opts.Destination, outcome.Digest)
-	default:
-		return fmt.Sprintf("Copied %s to %s, where %s were already (%s)",
-			pull.FormatBytes(outcome.BytesCopied), opts.Destination, pull.FormatBytes(found), outcome.Digest)
+	message := fmt.Sprintf("%s (%s)", outcome.Did(" to "+opts.Destination), outcome.Digest)
+	if notes := outcome.Notes(); notes != "" {
+		message += ". " + notes
 	}
+	return message
 }
 
 // maxOutcome is how much of a termination message Kubernetes keeps.

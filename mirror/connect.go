@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 const userAgent = "pullwatch"
@@ -36,18 +37,14 @@ func (c *copier) connect(ctx context.Context, base *http.Transport, opts Options
 	writer := chooseLogin(toLogins, func(credentials authn.Authenticator) error { return tryPush(ctx, to, destination, credentials) })
 	c.sourceSide.login, c.destinationSide.login = reader.key, writer.key
 
-	if c.puller, err = remote.NewPuller(clientOptions(from, reader.credentials)...); err == nil {
-		c.checker, err = remote.NewPuller(clientOptions(to, writer.credentials)...)
+	c.from = newClient(from, source, reader.credentials, source.Scope(transport.PullScope))
+	c.to = newClient(to, destination, writer.credentials, destination.Scope(transport.PushScope))
+	if source.Registry == destination.Registry && source != destination {
+		c.mounter = newClient(to, destination, writer.credentials, destination.Scope(transport.PushScope), source.Scope(transport.PullScope))
 	}
-	if err == nil {
-		c.pusher, err = remote.NewPusher(clientOptions(to, writer.credentials)...)
-	}
-	if err != nil {
+	if c.linker, err = remote.NewPusher(clientOptions(to, writer.credentials)...); err != nil {
 		disconnect()
 		return nil, fmt.Errorf("set up registry clients: %w", err)
-	}
-	if source.Registry == destination.Registry && source != destination {
-		c.mounter = newMounter(to, source, destination, writer.credentials)
 	}
 	return disconnect, nil
 }

@@ -39,7 +39,9 @@ func (g *guard) isRegistry(req *http.Request) bool {
 // there should have been a token.
 func (g *guard) silence(req *http.Request, resp *http.Response) error {
 	host, first := req.URL.Host, firstOf(req)
-	if resp.StatusCode == http.StatusOK && g.isRegistry(first) && asksForContent(first) {
+	given := resp.StatusCode == http.StatusOK ||
+		(resp.StatusCode == http.StatusPartialContent && first.Header.Get("Range") != "")
+	if given && g.isRegistry(first) && asksForContent(first) {
 		resp.Body = &quietBody{resp.Body, host}
 		return nil
 	}

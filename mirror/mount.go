@@ -2,77 +2,19 @@ package mirror
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // mountTimeout is how long a registry may take to mount a blob, which moves no bytes.
 const mountTimeout = 20 * time.Second
-
-// mounter has the destination registry mount blobs from one of its repositories into another. Nothing depends on it:
-// what it does not mount is copied. It has a client of its own, because the token for it has one scope more, which may
-// be denied.
-type mounter struct {
-	guard       *guard
-	from, to    name.Repository
-	credentials authn.Authenticator
-
-	// over is set when what kept the registry from one mount would keep it from all.
-	over   atomic.Bool
-	mu     sync.Mutex
-	client *http.Client
-}
-
-func newMounter(g *guard, from, to name.Repository, credentials authn.Authenticator) *mounter {
-	return &mounter{guard: g, from: from, to: to, credentials: credentials}
-}
-
-// mount reports whether the registry says that it has mounted the blob. A nil mounter mounts nothing.
-func (m *mounter) mount(ctx context.Context, blob v1.Hash) bool {
-	if m == nil || m.over.Load() {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
-	defer cancel()
-	mounted, err := m.try(ctx, blob)
-	answer, answered := errors.AsType[*transport.Error](err)
-	if !mounted && (err == nil || ctx.Err() != nil || (answered && answer.StatusCode < http.StatusInternalServerError)) {
-		m.over.Store(true)
-	}
-	return mounted
-}
-
-func (m *mounter) try(ctx context.Context, blob v1.Hash) (mounted bool, err error) {
-	client, err := m.connect(ctx)
-	if err != nil {
-		return false, err
-	}
-	return startUpload(ctx, client, m.to, url.Values{"mount": {blob.String()}, "from": {m.from.RepositoryStr()}})
-}
-
-func (m *mounter) connect(ctx context.Context) (*http.Client, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.client == nil {
-		client, err := newHTTPClient(ctx, m.guard, m.to, m.credentials, m.to.Scope(transport.PushScope), m.from.Scope(transport.PullScope))
-		if err != nil {
-			return nil, err
-		}
-		m.client = client
-	}
-	return m.client, nil
-}
 
 // tryPush asks for an upload, and takes that back, to find out whether the credentials let it.
 func tryPush(ctx context.Context, g *guard, to name.Repository, credentials authn.Authenticator) error {

@@ -33,6 +33,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 		v.SetString(fmt.Sprint("text ", *n))
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(-*n) << 20)
+	case reflect.Bool:
+		v.SetBool(true)
 	case reflect.Uint64:
 		v.SetUint(^uint64(*n))
 	default:
@@ -203,7 +205,7 @@ func BenchmarkEncode1000Pulls(b *testing.B) {
 // Replicas of different versions share Redis during an update. When this fails, the number in the names of the keys has to
 // change with the form.
 func TestTheBinaryFormIsTheOneOfItsKeys(t *testing.T) {
-	const form = "0161016200000000000000000000000000000000000000000000000000000000000000000000"
+	const form = "016101620000000000000000000000000000000000000000000000000000000000000000000000"
 	b, err := (&Job{ID: "a", Namespace: "b"}).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
