@@ -88,7 +88,7 @@ func TestLastingFaults(t *testing.T) {
 		{"unavailable", func(l *lab) {
 			l.destination.fault = times(forEver, method("PATCH", ""), answer(503, "<html>\n<b>down</b>\n</html>"))
 		}, pull.ExitTransient, pull.Network,
-			[]string{"The destination registry destination.test is not available: 503 Service Unavailable: down (PATCH)"}},
+			[]string{"The destination registry destination.test is not available: 503 Service Unavailable: down (PATCH"}},
 		{"corrupt blobs", func(l *lab) { l.source.corrupt("app") }, pull.ExitPermanent, pull.Invalid,
 			[]string{"The source registry source.test answered with something wrong", "checksum"}},
 		{"missing layer", func(l *lab) {
