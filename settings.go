@@ -275,7 +275,7 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *rediscli
 type mirrorSettings struct {
 	Source           string   `arg:"" name:"SRC" help:"Image to copy, e.g. nginx:1.27 or host:5000/app@sha256:…"`
 	Destination      string   `arg:"" name:"DST" help:"Where to, e.g. harbor.example/mirror/nginx:1.27"`
-	RegistryCA       []string `name:"registry-ca" type:"existing" placeholder:"FILE" help:"Certificates in PEM of authorities to trust besides the system's; a directory stands for its files. Repeatable."`
+	RegistryCA       []string `name:"registry-ca" placeholder:"FILE" help:"Certificates in PEM of authorities to trust besides the system's; a directory stands for its files. Repeatable."`
 	InsecureRegistry []string `placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
 	AllowPrivateHost []string `placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to. Repeatable."`
 	TerminationLog   string   `placeholder:"FILE" help:"Write the outcome, in JSON, to this file."`
