@@ -57,6 +57,7 @@ func main() {
 		m := settings.Mirror
 		os.Exit(mirror.Command(ctx, mirror.Options{
 			Source: m.Source, Destination: m.Destination, InsecureRegistries: m.InsecureRegistry,
+			AllowPrivateHosts: m.AllowPrivateHost, Authorities: m.RegistryCA,
 		}, os.Stdout, m.TerminationLog))
 	}
 	context.AfterFunc(ctx, func() {
@@ -173,7 +174,8 @@ func serve(ctx context.Context, s *serveSettings) error {
 	pulls, err := kube.NewPulls(kube.PullsOptions{
 		Client: client, Destination: destination, MaxQueued: s.MaxQueuedPulls, Turns: long, Known: shared, Tracker: tracker, Health: health, Log: log,
 		Jobs: kube.JobSettings{
-			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, InsecureRegistries: s.InsecureRegistry,
+			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
+			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
 			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL, Template: template,
 		},
 	})

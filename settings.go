@@ -68,7 +68,9 @@ type serveSettings struct {
 	MaxParallel      int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
 	MaxQueuedPulls   int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
 	RegistrySecret   string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
-	InsecureRegistry []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry to speak plain HTTP to. Repeatable."`
+	RegistryCA       string        `group:"Pulls" name:"registry-ca" placeholder:"NAME" help:"ConfigMap, in the namespace of the Jobs, whose values are certificates in PEM of authorities to trust besides the well-known ones."`
+	InsecureRegistry []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
+	AllowPrivateHost []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to: a token server or a store of blobs. Repeatable."`
 	JobTemplate      string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, host network."`
 	PullDeadline     time.Duration `group:"Pulls" default:"1h" help:"How long a pull may take from when it leaves the queue, all attempts together. (${default})"`
 	HistoryTTL       time.Duration `group:"Pulls" name:"history-ttl" default:"24h" help:"How long a finished pull is kept. (${default})"`
@@ -102,6 +104,9 @@ func (s *serveSettings) Validate() error {
 	refuse(s.MaxQueuedPulls < 1, "--max-queued-pulls=%d: must be at least 1", s.MaxQueuedPulls)
 	refuse(s.Demo && s.DemoPulls > s.MaxParallel+s.MaxQueuedPulls,
 		"--demo-pulls=%d: --max-parallel=%d and --max-queued-pulls=%d allow fewer", s.DemoPulls, s.MaxParallel, s.MaxQueuedPulls)
+	for flag, hosts := range map[string][]string{"--insecure-registry": s.InsecureRegistry, "--allow-private-host": s.AllowPrivateHost} {
+		errs = append(errs, checkHosts(flag, hosts))
+	}
 	refuse(s.PullDeadline < time.Second, "--pull-deadline=%s: must be at least 1s", s.PullDeadline)
 	refuse(s.HistoryTTL < 0 || s.HistoryTTL > 10*365*24*time.Hour, "--history-ttl=%s: must be 0s to ten years", s.HistoryTTL)
 	if _, err := s.destination(); err != nil {
@@ -271,8 +276,25 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *rediscli
 type mirrorSettings struct {
 	Source           string   `arg:"" name:"SRC" help:"Image to copy, e.g. nginx:1.27 or host:5000/app@sha256:…"`
 	Destination      string   `arg:"" name:"DST" help:"Where to, e.g. harbor.example/mirror/nginx:1.27"`
-	InsecureRegistry []string `placeholder:"HOST[:PORT]" help:"Registry to speak plain HTTP to. Repeatable."`
+	RegistryCA       []string `name:"registry-ca" placeholder:"FILE" help:"Certificates in PEM of authorities to trust besides the system's; a directory stands for its files. Repeatable."`
+	InsecureRegistry []string `placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
+	AllowPrivateHost []string `placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to. Repeatable."`
 	TerminationLog   string   `placeholder:"FILE" help:"Write the outcome, in JSON, to this file."`
+}
+
+// Validate is called by kong once all flags are read.
+func (m *mirrorSettings) Validate() error {
+	return errors.Join(checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
+}
+
+// checkHosts refuses what would be ignored, because no request's host is written so.
+func checkHosts(flag string, hosts []string) error {
+	for _, host := range hosts {
+		if u, err := url.Parse("//" + host); err != nil || u.Host != host || host == "" {
+			return fmt.Errorf("%s=%s: expected HOST or HOST:PORT", flag, host)
+		}
+	}
+	return nil
 }
 
 // parse reads the command line; it prints help or errors and ends the program where those are the answer.

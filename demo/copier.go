@@ -37,7 +37,7 @@ func (p *player) copy(ctx context.Context, log io.Writer, fails bool) (pull.Outc
 	if fails && p.behavior.failAt == 0 {
 		return r.fail()
 	}
-	r.total = &p.image.size
+	r.total, r.found = &p.image.size, p.image.digest
 	r.done = max(p.copied, p.image.size-p.image.toCopy())
 	plan := fmt.Sprintf("Copying %s in %d blobs", pull.FormatBytes(p.image.size), len(p.image.blobs))
 	if err := r.say(plan); err != nil {
@@ -59,7 +59,7 @@ func (p *player) copy(ctx context.Context, log io.Writer, fails bool) (pull.Outc
 	if err := r.say(message); err != nil {
 		return pull.Outcome{}, 0, err
 	}
-	return pull.Outcome{Digest: p.image.digest, BytesTotal: p.image.size, BytesCopied: copied}, pull.ExitDone, nil
+	return pull.Outcome{Digest: p.image.digest, Image: p.image.digest, BytesTotal: p.image.size, BytesCopied: copied}, pull.ExitDone, nil
 }
 
 // misfortune is what ends an attempt half way.
@@ -94,11 +94,13 @@ type reporter struct {
 	done  int64
 	total *int64
 	speed int64
+	// found is the image's digest, empty until it is known.
+	found string
 }
 
 func (r *reporter) say(message string) error {
 	_, err := fmt.Fprintln(r.log, pull.Report{
-		Time: r.now(), Message: message, BytesDone: r.done, BytesTotal: r.total, BytesPerSecond: r.speed,
+		Time: r.now(), Message: message, BytesDone: r.done, BytesTotal: r.total, BytesPerSecond: r.speed, Image: r.found,
 	})
 	return err
 }

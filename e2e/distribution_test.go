@@ -41,12 +41,18 @@ func newDistribution(t *testing.T, private bool) *distribution {
 	return d
 }
 
-func (d *distribution) start(t *testing.T) {
+// launch starts the registry and does not wait for it.
+func (d *distribution) launch(t *testing.T) {
 	t.Helper()
 	d.cmd = exec.Command("docker-registry", "serve", d.config)
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (d *distribution) start(t *testing.T) {
+	t.Helper()
+	d.launch(t)
 	eventually(t, "the registry answers", func() bool {
 		resp, err := http.Get("http://" + d.host + "/v2/")
 		if err != nil {

@@ -85,6 +85,7 @@ type ComplexityRoot struct {
 
 	PullJob struct {
 		Attempts    func(childComplexity int) int
+		Confirmed   func(childComplexity int) int
 		CreatedAt   func(childComplexity int) int
 		Destination func(childComplexity int) int
 		Failure     func(childComplexity int) int
@@ -357,6 +358,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PullJob.Attempts(childComplexity), true
+	case "PullJob.confirmed":
+		if e.ComplexityRoot.PullJob.Confirmed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullJob.Confirmed(childComplexity), true
 	case "PullJob.createdAt":
 		if e.ComplexityRoot.PullJob.CreatedAt == nil {
 			break
@@ -848,6 +855,12 @@ type PullJob {
   progress: PullProgress!
   "How many times copying has been started: 0 while it waits."
   attempts: Int!
+  """
+  Whether the destination's digest was read back there after the copy. False when the destination accepted the copy but
+  did not let it be read, as with a robot account that may only push: ` + "`" + `message` + "`" + ` says why. Null until phase is SUCCEEDED, and
+  when nothing is known of how the copy ended.
+  """
+  confirmed: Boolean
   "Set when phase is FAILED."
   failure: PullFailure
   "The pull that this one retries."
@@ -879,7 +892,7 @@ enum PullPhase {
   PULLING
   "The last attempt failed; another will start."
   RETRYING
-  "The image stands at the destination, its digest verified. Final."
+  "The destination has accepted the whole image; ` + "`" + `confirmed` + "`" + ` tells whether it was read back there. Final."
   SUCCEEDED
   "It ended without success: ` + "`" + `failure` + "`" + ` says why. Final."
   FAILED
@@ -913,9 +926,9 @@ type PullLog {
 
 "How far the current attempt has come."
 type PullProgress {
-  "0 to 100, never falls within an attempt; 100 only when the pull has succeeded."
+  "0 to 100, never falls within an attempt, not even when an upload fails; 100 only when the pull has succeeded."
   percent: Int!
-  "Bytes that need no more work: copied, or found at the destination."
+  "Bytes that need no more work: written to the destination, or found there. An upload that fails is taken back."
   bytesDone: Bytes!
   "All bytes of all blobs; null until it is known."
   bytesTotal: Bytes
@@ -1093,6 +1106,8 @@ func (ec *executionContext) childFields_PullJob(ctx context.Context, field graph
 		return ec.fieldContext_PullJob_progress(ctx, field)
 	case "attempts":
 		return ec.fieldContext_PullJob_attempts(ctx, field)
+	case "confirmed":
+		return ec.fieldContext_PullJob_confirmed(ctx, field)
 	case "failure":
 		return ec.fieldContext_PullJob_failure(ctx, field)
 	case "retryOf":
@@ -2311,6 +2326,29 @@ func (ec *executionContext) _PullJob_attempts(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_PullJob_attempts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _PullJob_confirmed(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullJob_confirmed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Confirmed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PullJob_confirmed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
 func (ec *executionContext) _PullJob_failure(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
@@ -4771,6 +4809,11 @@ func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, 
 		case "attempts":
 			out.Values[i] = ec._PullJob_attempts(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "confirmed":
+			out.Values[i] = ec._PullJob_confirmed(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "failure":

@@ -28,11 +28,16 @@ type record struct {
 	// Last is the last report that the copier made of how far it was.
 	Last    pull.Report `json:"last,omitzero"`
 	LogTail []string    `json:"logTail,omitempty"`
-	Time    time.Time   `json:"time"`
+	// Before is the digest that the attempt before this one found the image to have, if it is known.
+	Before string    `json:"before,omitempty"`
+	Time   time.Time `json:"time"`
 
 	// final is true when the copier said that no attempt will ever succeed.
 	final bool
 }
+
+// image returns the digest that the attempt found the image to have, empty if that is not known.
+func (r *record) image() string { return cmp.Or(r.Outcome.Image, r.Last.Image) }
 
 // readRecord returns the record on the Job, nil when there is none that can be read.
 func readRecord(job *batchv1.Job) *record {

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"cmp"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,32 +51,37 @@ func classifyWaiting(w *corev1.ContainerStateWaiting) pull.Outcome {
 }
 
 // textReasons are what kubelets, container runtimes and registries say, in the order in which they are looked for: the
-// more telling first, because one message often holds several. Kubernetes hands these errors on as text only.
+// more telling first, because one message often holds several. Kubernetes hands these errors on as text only. None of
+// them can be a name by itself: see pull.WithoutNames for names of several words.
 var textReasons = []struct {
 	reason pull.FailureReason
-	words  []string
+	says   *regexp.Regexp
 }{
-	{pull.Invalid, []string{"signaturevalidationfailed", "invalid reference format"}},
-	{pull.RateLimited, []string{"toomanyrequests", "429 too many requests", "rate limit"}},
-	{pull.DiskFull, []string{"no space left on device", "disk quota exceeded", "ephemeral-storage", "ephemeral storage", "diskpressure"}},
-	{pull.TLS, []string{"x509:", "tls:", "certificate", "http response to https"}},
-	{pull.NoPlatform, []string{"no match for platform", "no matching manifest", "exec format error"}},
-	{pull.Unauthorized, []string{"unauthorized", "authorization failed", "access denied", "forbidden", "no basic auth"}},
-	{pull.NotFound, []string{"not found", "manifest unknown", "name unknown"}},
-	{pull.Network, []string{
-		"registryunavailable", "dial tcp", "no such host", "i/o timeout", "connection refused", "connection reset", "network is unreachable",
-		"no route to host", "deadline exceeded", "client.timeout", "unexpected eof", ": eof", "bad gateway", "service unavailable", "internal server error",
-	}},
+	{pull.Invalid, anyOf(`signaturevalidationfailed:`, `invalid reference format`)},
+	{pull.RateLimited, anyOf(`toomanyrequests:`, `429 too many requests`, `rate limit`)},
+	{pull.DiskFull, anyOf(`no space left on device`, `disk quota exceeded`, `low on resource: ephemeral-storage`, `ephemeral (?:local )?storage`,
+		`condition: \[?diskpressure`, `insufficient ephemeral-storage`)},
+	{pull.TLS, anyOf(`x509:`, `tls:`, `failed to verify certificate`, `certificate (?:signed by|has expired|is valid for|is not)`,
+		`http response to https`)},
+	{pull.NoPlatform, anyOf(`no match for platform`, `no matching manifest`, `exec format error`)},
+	{pull.Unauthorized, anyOf(`401 unauthorized`, `unauthorized:`, `: unauthorized`, `authorization failed`, `access denied`, `403 forbidden`,
+		`: forbidden`, `no basic auth`, `authentication required`)},
+	{pull.NotFound, anyOf(`not found`, `manifest unknown`, `name unknown`)},
+	{pull.Network, anyOf(`registryunavailable:`, `dial tcp`, `no such host`, `i/o timeout`, `connection refused`, `connection reset`,
+		`network is unreachable`, `no route to host`, `deadline exceeded`, `exceeded while awaiting headers`, `unexpected eof`, `: eof`,
+		`bad gateway`, `service unavailable`, `internal server error`)},
+}
+
+func anyOf(phrases ...string) *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|[^\pL\pN])(?:` + strings.Join(phrases, "|") + `)`)
 }
 
 // classifyText finds the reason in a text written for people, otherwise when it knows none.
 func classifyText(text string, otherwise pull.FailureReason) pull.FailureReason {
-	text = strings.ToLower(text)
+	text = pull.WithoutNames(text)
 	for _, t := range textReasons {
-		for _, word := range t.words {
-			if strings.Contains(text, word) {
-				return t.reason
-			}
+		if t.says.MatchString(text) {
+			return t.reason
 		}
 	}
 	return otherwise

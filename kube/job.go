@@ -51,8 +51,10 @@ type JobSettings struct {
 	// RegistrySecret names a secret of type kubernetes.io/dockerconfigjson with the logins of source and destination
 	// registries; empty for none.
 	RegistrySecret string
-	// InsecureRegistries are spoken to over plain HTTP.
-	InsecureRegistries []string
+	// RegistryCA names a ConfigMap with certificates in PEM of authorities to trust; empty for none.
+	RegistryCA string
+	// InsecureRegistries and AllowPrivateHosts are as in mirror.Options.
+	InsecureRegistries, AllowPrivateHosts []string
 	// Deadline bounds a pull, all attempts together, from when it leaves the queue.
 	Deadline time.Duration
 	// HistoryTTL is how long a finished Job stays.
@@ -71,6 +73,9 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	args := []string{"mirror", "--termination-log=" + corev1.TerminationMessagePathDefault}
 	for _, host := range s.InsecureRegistries {
 		args = append(args, "--insecure-registry="+host)
+	}
+	for _, host := range s.AllowPrivateHosts {
+		args = append(args, "--allow-private-host="+host)
 	}
 	copier := corev1.Container{
 		Name:  pull.ContainerName,
@@ -97,11 +102,19 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	if s.RegistrySecret != "" {
 		const mount = "/registry-logins"
 		copier.Env = append(copier.Env, corev1.EnvVar{Name: "DOCKER_CONFIG", Value: mount})
-		copier.VolumeMounts = []corev1.VolumeMount{{Name: "registry-logins", MountPath: mount, ReadOnly: true}}
-		volumes = []corev1.Volume{{Name: "registry-logins", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+		copier.VolumeMounts = append(copier.VolumeMounts, corev1.VolumeMount{Name: "registry-logins", MountPath: mount, ReadOnly: true})
+		volumes = append(volumes, corev1.Volume{Name: "registry-logins", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
 			SecretName: s.RegistrySecret,
 			Items:      []corev1.KeyToPath{{Key: corev1.DockerConfigJsonKey, Path: "config.json"}},
-		}}}}
+		}}})
+	}
+	if s.RegistryCA != "" {
+		const mount = "/registry-ca"
+		copier.Args = append(copier.Args, "--registry-ca="+mount)
+		copier.VolumeMounts = append(copier.VolumeMounts, corev1.VolumeMount{Name: "registry-ca", MountPath: mount, ReadOnly: true})
+		volumes = append(volumes, corev1.Volume{Name: "registry-ca", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+			LocalObjectReference: corev1.LocalObjectReference{Name: s.RegistryCA},
+		}}})
 	}
 	job := &batchv1.Job{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},

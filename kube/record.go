@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,13 @@ func newRecord(tr *tracked) *record {
 		return nil
 	}
 	seen.Attempts = attempts(pods, old)
+	switch {
+	case old == nil:
+	case old.Pod == seen.Pod:
+		seen.Before = old.Before
+	default:
+		seen.Before = cmp.Or(old.image(), old.Before)
+	}
 	return seen
 }
 

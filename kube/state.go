@@ -87,6 +87,7 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	default:
 		run(s, job, pods, logs, rec)
 	}
+	showImage(s, pods, logs, rec)
 	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
 	return s
 }
@@ -104,7 +105,39 @@ func cancel(s *pull.Job, job *batchv1.Job, at time.Time, rec *record) {
 	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", at
 	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
 	s.Revision = pull.Revision{Cluster: version(job)}
+	showImage(s, nil, nil, rec)
 	s.UpdatedAt = updatedAt(s, job, nil, copierLog{}, nil)
+}
+
+// showImage fills in which image it is that the newest attempt copies, and says when an attempt before copied another.
+func showImage(s *pull.Job, pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) {
+	var digest, before string
+	if len(pods) > 0 && (rec == nil || !s.Phase.Final()) { // an end depends on what is written on the Job
+		newest := pods[len(pods)-1]
+		digest = logs[newest.UID].last.Image
+		if end := evidence(newest, logs[newest.UID]); end != nil {
+			digest = cmp.Or(digest, end.image())
+		}
+		if rec != nil && rec.Pod != newest.UID {
+			before = cmp.Or(rec.image(), rec.Before)
+			rec = nil
+		}
+	}
+	if rec != nil {
+		digest, before = cmp.Or(digest, rec.image()), rec.Before
+	}
+	if digest == "" {
+		digest, before = before, ""
+	}
+	if digest == "" {
+		return
+	}
+	if s.Image.Digest == nil {
+		s.Image.Digest = &digest
+	}
+	if before != "" && before != digest && (s.Phase == pull.Pulling || s.Phase == pull.Succeeded) {
+		s.Message += fmt.Sprintf(" (The tag has moved: an attempt before found %s.)", before)
+	}
 }
 
 // run fills in the state of a pull that has left the queue and has not ended.
@@ -170,14 +203,10 @@ func succeed(s *pull.Job, end *record) {
 		return
 	}
 	s.Destination.Digest = &out.Digest
-	switch out.BytesCopied {
-	case 0:
-		s.Message = "Already there, nothing to copy: " + out.Digest
-	default:
-		s.Message = fmt.Sprintf("Copied %s of %s, the rest was already there: %s", pull.FormatBytes(out.BytesCopied), pull.FormatBytes(out.BytesTotal), out.Digest)
-		if out.BytesCopied == out.BytesTotal {
-			s.Message = fmt.Sprintf("Copied %s: %s", pull.FormatBytes(out.BytesTotal), out.Digest)
-		}
+	s.Confirmed = new(out.Unconfirmed == "")
+	s.Message = out.Did("") + ": " + out.Digest
+	if notes := out.Notes(); notes != "" {
+		s.Message += ". " + notes
 	}
 }
 
@@ -221,8 +250,9 @@ func progressOf(r pull.Report, moving bool) pull.Progress {
 		return p
 	}
 	if *r.BytesTotal > 0 {
-		// 100 is for a pull that has succeeded: its manifests are written after its last blob.
-		p.Percent = int(min(99, r.BytesDone*100 / *r.BytesTotal))
+		// 100 is for a pull that has succeeded: its manifests are written after its last blob. An upload that failed is
+		// taken back from the bytes, but the percentage never falls.
+		p.Percent = int(min(99, max(r.BytesDone, r.BytesBest)*100 / *r.BytesTotal))
 	}
 	if moving && r.BytesPerSecond > 0 {
 		p.BytesPerSecond = &r.BytesPerSecond

@@ -273,6 +273,15 @@ func TestClassifyWaiting(t *testing.T) {
 		{"ErrImagePull", `write /var/lib/x: no space left on device`, pull.DiskFull},
 		{"ErrImagePull", `SignatureValidationFailed: x`, pull.Invalid},
 		{"ErrImagePull", `something new`, pull.Unknown},
+		// What somebody has called an image, a project or a host says nothing.
+		{"ErrImagePull", `failed to resolve reference "harbor.test/certificate-manager:1": harbor.test/certificate-manager:1: not found`, pull.NotFound},
+		{"ErrImagePull", `failed to pull image "certificate": not found`, pull.NotFound},
+		{"ErrImagePull", `Head "https://r.test/v2/forbidden/manifests/unauthorized": dial tcp 10.0.0.1:443: connect: connection refused`, pull.Network},
+		{"ErrImagePull", `dial tcp: lookup certificate on 10.0.0.1:53: no such host`, pull.Network},
+		{"ErrImagePull", `pulling from host rate-limit.test failed with status code [manifests 1]: 500 Internal Server Error`, pull.Network},
+		{"ErrImagePull", `manifest for team/ephemeral-storage:forbidden not found: manifest unknown`, pull.NotFound},
+		{"ErrImagePull", `repository unauthorized not found: name unknown`, pull.NotFound},
+		{"ErrImagePull", `failed to authorize: unexpected status from GET request to https://auth.test/token?scope=repository%3Atls: 401 Unauthorized`, pull.Unauthorized},
 		{"InvalidImageName", `couldn't parse image name`, pull.Invalid},
 		{"ErrImageNeverPull", `image is not present`, pull.NotFound},
 		{"ImageInspectError", `x`, pull.Unknown},
@@ -355,5 +364,90 @@ func TestRevisionGrows(t *testing.T) {
 func TestIdentifyRefusesForeignJobs(t *testing.T) {
 	if _, err := identify(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: map[string]string{labelManagedBy: managedBy}}}); err == nil {
 		t.Error("a Job without an image is no pull")
+	}
+}
+
+func TestConfirmedSaysWhetherTheCopyWasReadBack(t *testing.T) {
+	hidden := copied
+	hidden.Unconfirmed = "The destination registry d.test rejects d.test/a: hidden by policy"
+	complete := func() *world { return newWorld().condition(batchv1.JobComplete, "", "") }
+	for name, c := range map[string]struct {
+		world *world
+		want  *bool
+		words string
+	}{
+		"read back":     {complete().pod(1, corev1.PodSucceeded, ended(0, copied)), new(true), ""},
+		"not read back": {complete().pod(1, corev1.PodSucceeded, ended(0, hidden)), new(false), "could not be read back: The destination registry d.test rejects d.test/a: hidden by policy"},
+		"not known":     {complete(), nil, ""},
+		"not over":      {newWorld().pod(1, corev1.PodRunning, running()).log(900, 900, 0, "Reading back"), nil, ""},
+		"pod is gone":   {complete().record(record{Pod: "gone", Attempts: 1, Ran: true, Outcome: hidden}), new(false), "hidden by policy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.world.state(t)
+			if (got.Confirmed == nil) != (c.want == nil) || (c.want != nil && *got.Confirmed != *c.want) || !strings.Contains(got.Message, c.words) {
+				t.Errorf("confirmed %v, message %q", got.Confirmed, got.Message)
+			}
+		})
+	}
+}
+
+func TestImageDigestIsToldWhenItIsKnown(t *testing.T) {
+	was, is := "sha256:"+strings.Repeat("a", 64), "sha256:"+strings.Repeat("b", 64)
+	found := func(w *world, digest string) *world {
+		uid := w.pods[len(w.pods)-1].UID
+		log := w.logs[uid]
+		log.last.Image = digest
+		w.logs[uid] = log
+		return w
+	}
+	runs := func(w *world) *world { return w.pod(2, corev1.PodRunning, running()).log(1, 100, 5, "Copying") }
+	failedBefore := record{Pod: "gone", Attempts: 1, Ran: true, Outcome: pull.Outcome{Reason: pull.Network, Message: "x", Image: was}}
+	done := copied
+	done.Image = is
+	for name, c := range map[string]struct {
+		world  *world
+		digest string
+		moved  bool
+	}{
+		"not yet":                       {runs(newWorld()), "", false},
+		"while it runs":                 {found(runs(newWorld()), was), was, false},
+		"between attempts":              {newWorld().record(failedBefore), was, false},
+		"same as in the attempt before": {found(runs(newWorld().record(failedBefore)), was), was, false},
+		"moved since":                   {found(runs(newWorld().record(failedBefore)), is), is, true},
+		"next attempt reads yet":        {runs(newWorld().record(failedBefore)), was, false},
+		"moved, and over": {newWorld().condition(batchv1.JobComplete, "", "").
+			record(record{Pod: "gone", Attempts: 2, Ran: true, Outcome: done, Before: was}), is, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.world.state(t)
+			digest := ""
+			if got.Image.Digest != nil {
+				digest = *got.Image.Digest
+			}
+			if moved := strings.Contains(got.Message, "The tag has moved: an attempt before found "+was); digest != c.digest || moved != c.moved {
+				t.Errorf("digest %q, message %q", digest, got.Message)
+			}
+		})
+	}
+}
+
+func TestRecordKeepsWhatTheAttemptBeforeFound(t *testing.T) {
+	was := "sha256:" + strings.Repeat("a", 64)
+	old := record{Pod: "gone", Attempts: 1, Ran: true, Ended: true, Outcome: pull.Outcome{Reason: pull.Network, Message: "x", Image: was}}
+	done := copied
+	done.Image = copied.Digest
+	w := newWorld().record(old).pod(1, corev1.PodSucceeded, ended(0, done))
+	tr := &tracked{job: w.job, pods: map[types.UID]*corev1.Pod{w.pods[0].UID: w.pods[0]}, logs: w.logs, state: w.state(t)}
+	if rec := newRecord(tr); rec == nil || rec.Before != was {
+		t.Errorf("record %+v, want the digest %s before", rec, was)
+	}
+}
+
+// An upload that fails is taken back from the bytes, and the percentage is promised never to fall.
+func TestPercentDoesNotFallWithTheBytes(t *testing.T) {
+	total := int64(1000)
+	p := progressOf(pull.Report{BytesDone: 100, BytesBest: 600, BytesTotal: &total}, true)
+	if p.Percent != 60 || p.BytesDone != 100 {
+		t.Errorf("%+v, want 60 percent with 100 bytes", p)
 	}
 }

@@ -69,10 +69,10 @@ func TestCredentialsOfBothSides(t *testing.T) {
 
 		l.copy(t.Context(), "source.test/app:1", "destination.test/app:1").
 			failed(t, pull.ExitPermanent, pull.Unauthorized, "source registry", "without credentials")
-		login(t, map[string]string{"source.test": "reader:in", "destination.test": "writer:wrong"})
+		logIn(t, map[string]string{"source.test": "reader:in", "destination.test": "writer:wrong"})
 		l.copy(t.Context(), "source.test/app:1", "destination.test/app:1").
-			failed(t, pull.ExitPermanent, pull.Unauthorized, "destination registry", "with these credentials")
-		login(t, map[string]string{"source.test": "reader:in", "destination.test": "writer:out"})
+			failed(t, pull.ExitPermanent, pull.Unauthorized, "destination registry", `with the login "destination.test"`)
+		logIn(t, map[string]string{"source.test": "reader:in", "destination.test": "writer:out"})
 		l.copy(t.Context(), "source.test/app:1", "destination.test/app:1").succeeded(t, digest)
 	})
 }
@@ -88,7 +88,7 @@ func asksFor(user, password string) func(http.ResponseWriter, *http.Request) boo
 	}
 }
 
-func login(t *testing.T, logins map[string]string) {
+func logIn(t *testing.T, logins map[string]string) {
 	t.Helper()
 	var auths []string
 	for host, userAndPassword := range logins {

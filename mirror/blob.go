@@ -3,70 +3,97 @@ package mirror
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
 	"io"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// opener returns how the source's blob is opened: a stream that is verified against the descriptor at its end.
-func (c *copier) opener(ctx context.Context, desc v1.Descriptor) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) {
-		if desc.Data != nil && int64(len(desc.Data)) == desc.Size {
-			return io.NopCloser(bytes.NewReader(desc.Data)), nil
-		}
-		layer, err := c.puller.Layer(ctx, c.source.Context().Digest(desc.Digest.String()))
-		if err != nil {
-			return nil, err
-		}
-		return layer.Compressed()
-	}
+// mismatchError is returned for content that is not what was promised. It is the fault of who serves it.
+type mismatchError struct{ text string }
+
+func (e *mismatchError) Error() string { return e.text }
+
+func wrongSize(desc v1.Descriptor, has string) error {
+	return &mismatchError{fmt.Sprintf("blob %s has %s bytes, but its manifest says %d", desc.Digest, has, desc.Size)}
 }
 
-// sourceBlob is a blob on its way, for one attempt to upload it. It counts what is read, and remembers whether reading
-// it is what failed: in the error of an upload the two sides cannot be told apart.
-type sourceBlob struct {
-	desc  v1.Descriptor
-	meter *meter
-	open  func() (io.ReadCloser, error)
+// markEvery is how far apart the places are from which a blob can be read and checked again.
+const markEvery = 4 << 20
 
-	mu     sync.Mutex
-	asked  bool
+// blob is a blob of the source on its way to the destination, over all tries to send it.
+type blob struct {
+	c    *copier
+	desc v1.Descriptor
+
+	mu sync.Mutex
+	// marks hold the state of the checksum at some positions, in their order.
+	marks  []mark
 	broken error
 }
 
-func (b *sourceBlob) Digest() (v1.Hash, error)            { return b.desc.Digest, nil }
-func (b *sourceBlob) Size() (int64, error)                { return b.desc.Size, nil }
-func (b *sourceBlob) MediaType() (types.MediaType, error) { return b.desc.MediaType, nil }
+type mark struct {
+	at   int64
+	hash hash.Cloner
+}
 
-// Compressed opens the blob from its beginning. It is called again when a connection has to be replaced in mid-upload,
-// and not at all when the destination has the blob.
-func (b *sourceBlob) Compressed() (io.ReadCloser, error) {
+func newBlob(c *copier, desc v1.Descriptor) (*blob, error) {
+	hasher, err := v1.Hasher(desc.Digest.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	cloner, ok := hasher.(hash.Cloner)
+	if !ok {
+		return nil, fmt.Errorf("checksums by %s cannot be continued", desc.Digest.Algorithm)
+	}
+	return &blob{c: c, desc: desc, marks: []mark{{0, cloner}}}, nil
+}
+
+// open returns the blob's bytes from a position on. They are checked against the descriptor, and when the source breaks
+// off, they go on from there. The caller closes the reader, which may be done while it is read.
+func (b *blob) open(ctx context.Context, from int64) (io.ReadCloser, error) {
 	b.mu.Lock()
-	b.asked = true
+	nearest := b.marks[0]
+	for _, m := range b.marks {
+		if m.at <= from {
+			nearest = m
+		}
+	}
 	b.mu.Unlock()
-	rc, err := b.open()
+	hasher, err := nearest.hash.Clone()
 	if err != nil {
 		return nil, b.fail(err)
 	}
-	return &blobReader{blob: b, rc: rc}, nil
+	ctx, cancel := context.WithCancel(ctx)
+	r := &blobReader{blob: b, ctx: ctx, cancel: cancel, pos: nearest.at, lostAt: nearest.at, ended: -1, from: from, hash: hasher,
+		tries: b.c.newTries("blob " + b.desc.Digest.String())}
+	if err := r.connect(); err != nil {
+		cancel()
+		return nil, b.fail(err)
+	}
+	return r, nil
 }
 
-func (b *sourceBlob) opened() bool {
+// restart forgets what was read: a try that was spoilt begins anew.
+func (b *blob) restart() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asked
+	b.marks, b.broken = b.marks[:1], nil
 }
 
-// failure is the first error of reading the blob, or nil.
-func (b *sourceBlob) failure() error {
+// failure is the first error of reading the blob since restart, or nil. In the error of an upload the two sides cannot
+// be told apart: when reading breaks, writing does too.
+func (b *blob) failure() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.broken
 }
 
-func (b *sourceBlob) fail(err error) error {
+func (b *blob) fail(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.broken == nil {
@@ -75,10 +102,42 @@ func (b *sourceBlob) fail(err error) error {
 	return err
 }
 
+func (b *blob) remember(at int64, hasher hash.Cloner) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at < b.marks[len(b.marks)-1].at+markEvery {
+		return
+	}
+	if state, err := hasher.Clone(); err == nil {
+		b.marks = append(b.marks, mark{at, state})
+	}
+}
+
+// stream opens the source's blob at an offset, or at zero, and says which.
+func (b *blob) stream(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
+	if b.desc.Data != nil && int64(len(b.desc.Data)) == b.desc.Size {
+		return io.NopCloser(bytes.NewReader(b.desc.Data)), 0, nil
+	}
+	return b.c.from.blob(ctx, b.desc, offset)
+}
+
+var errClosed = errors.New("the blob's reader is closed")
+
+// blobReader reads a blob once. Only Close may be called while another method runs.
 type blobReader struct {
-	blob *sourceBlob
-	rc   io.ReadCloser
-	read int64
+	blob   *blob
+	ctx    context.Context
+	cancel context.CancelFunc
+	tries  *tries
+	// pos is how far the blob has been read and put into hash; from is where the reader's own bytes begin.
+	pos, from int64
+	hash      hash.Cloner
+	// rest is the source's stream, at pos; nil when it has to be opened.
+	rest io.ReadCloser
+	// lostAt is where a stream broke off last, ended where one ended as if that were all of it, -1 if none did.
+	lostAt, ended int64
+	// verified is true once all of the blob has turned out right.
+	verified bool
 
 	mu     sync.Mutex
 	closed bool
@@ -87,28 +146,141 @@ type blobReader struct {
 // Read keeps the blob's last piece back until the whole is verified, so that a destination never has all of a blob that
 // is not what it should be.
 func (r *blobReader) Read(p []byte) (int, error) {
-	n, err := r.rc.Read(p)
-	if err == nil && r.read+int64(n) == r.blob.desc.Size {
-		var behind [1]byte
-		_, err = r.rc.Read(behind[:])
+	size := r.blob.desc.Size
+	if r.isClosed() {
+		return 0, errClosed
 	}
-	if err != nil && err != io.EOF {
-		n = 0
+	if r.pos > r.from {
+		// Whoever comes for more has passed on what it had.
+		r.blob.c.meter.at(r.blob.desc, min(r.pos, size-1))
 	}
-	r.read += int64(n)
-	r.blob.meter.moved(r.blob.desc, r.read, n)
-	// A destination that gives up closes the reader in mid-read: that error is not the source's.
-	if err == nil || err == io.EOF || r.isClosed() {
-		return n, err
+	for {
+		if r.pos == size && r.verified {
+			return 0, io.EOF
+		}
+		if err := r.connect(); err != nil {
+			return 0, r.failed(err)
+		}
+		room := size - r.pos
+		if r.pos < r.from {
+			room = r.from - r.pos
+		}
+		before := r.pos
+		n, err := r.rest.Read(p[:min(int64(len(p)), room)])
+		_, _ = r.hash.Write(p[:n])
+		if r.pos += int64(n); r.pos == size {
+			if err := r.verify(); err != nil {
+				return 0, r.failed(err)
+			}
+			err = nil
+		}
+		r.blob.remember(r.pos, r.hash)
+		if err != nil {
+			if err := r.lost(err); err != nil {
+				return 0, r.failed(err)
+			}
+		}
+		if n > 0 && before >= r.from {
+			return n, nil
+		}
 	}
-	return n, r.blob.fail(err)
 }
 
+// connect opens the source's stream at pos unless it is open.
+func (r *blobReader) connect() error {
+	for r.rest == nil {
+		stream, start, err := r.blob.stream(r.ctx, r.pos)
+		if err == nil {
+			_, err = io.CopyN(io.Discard, stream, r.pos-start)
+			if err != nil {
+				_ = stream.Close()
+				if errors.Is(err, io.EOF) {
+					err = &readError{io.ErrUnexpectedEOF}
+				}
+			}
+		}
+		if err == nil {
+			return r.adopt(stream)
+		}
+		err = r.blob.c.fromSource(&partError{part: "blob " + r.blob.desc.Digest.String(), err: err})
+		lacking := !r.blob.desc.MediaType.IsDistributable() && isMissing(err)
+		if lacking || isA[*mismatchError](err) || !r.tries.again(r.ctx, err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt makes stream the one that is read, unless the reader is closed.
+func (r *blobReader) adopt(stream io.ReadCloser) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		_ = stream.Close()
+		return errClosed
+	}
+	r.rest = stream
+	return nil
+}
+
+// lost closes a stream that has broken off, for the next one to go on at pos. The error says that there is no use in it.
+func (r *blobReader) lost(cause error) error {
+	if r.isClosed() {
+		return cause
+	}
+	r.mu.Lock()
+	_ = r.rest.Close()
+	r.rest = nil
+	r.mu.Unlock()
+	gained := r.pos - r.lostAt
+	r.lostAt = r.pos
+	if cause == io.EOF {
+		if r.ended == r.pos {
+			return wrongSize(r.blob.desc, fmt.Sprint(r.pos))
+		}
+		r.ended, cause = r.pos, &readError{io.ErrUnexpectedEOF}
+	}
+	if gained > 0 {
+		r.tries.progress(gained)
+	}
+	if cause = r.blob.c.fromSource(cause); !r.tries.again(r.ctx, cause) {
+		return cause
+	}
+	return nil
+}
+
+// verify checks the whole blob, at whose end the stream is.
+func (r *blobReader) verify() error {
+	var behind [1]byte
+	if n, _ := r.rest.Read(behind[:]); n > 0 {
+		return wrongSize(r.blob.desc, "more than "+fmt.Sprint(r.pos))
+	}
+	if sum := hex.EncodeToString(r.hash.Sum(nil)); sum != r.blob.desc.Digest.Hex {
+		return &mismatchError{fmt.Sprintf("blob %s arrived with the checksum %s:%s", r.blob.desc.Digest, r.blob.desc.Digest.Algorithm, sum)}
+	}
+	r.verified = true
+	return nil
+}
+
+// failed keeps the error as the source's. When a destination gives up, it closes the reader in mid-read: that error is
+// not the source's.
+func (r *blobReader) failed(err error) error {
+	if r.isClosed() {
+		return err
+	}
+	return r.blob.fail(r.blob.c.fromSource(err))
+}
+
+// Close ends a read that is under way, and with it the source's stream.
 func (r *blobReader) Close() error {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed = true
-	r.mu.Unlock()
-	return r.rc.Close()
+	r.cancel()
+	if r.rest == nil {
+		return nil
+	}
+	return r.rest.Close()
 }
 
 func (r *blobReader) isClosed() bool {

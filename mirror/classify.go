@@ -49,10 +49,9 @@ func classify(err error) *failure {
 	blamed, ok := errors.AsType[*sideError](err)
 	switch {
 	case ok:
-		v := judge(blamed)
+		v := inContext(blamed, judge(blamed))
 		return &failure{reason: v.reason, permanent: v.permanent, again: v.again,
-			message: pull.Truncate(fmt.Sprintf("The %s %s: %s", blamed.side.name(), v.says, blamed.side.said(blamed.err)),
-				pull.MaxFailureMessage)}
+			message: blamed.tell(v.says)}
 	case errors.Is(err, context.Canceled):
 		return &failure{reason: pull.Unknown,
 			message: "Stopped before the copy was complete; what has arrived is not copied again"}
@@ -69,6 +68,10 @@ func judge(e *sideError) verdict {
 		return judgeAnswer(e.side, answer)
 	}
 	switch err := e.err; {
+	case isA[*addressError](err):
+		return verdict{reason: pull.Invalid, permanent: true, says: "sends to where it may not"}
+	case isA[*proxyError](err):
+		return verdict{reason: pull.Network, says: "cannot be reached"}
 	case errors.Is(err, errNoPlatform):
 		return verdict{reason: pull.NoPlatform, permanent: true, says: "has nothing to copy in " + e.side.image}
 	case errors.Is(err, errTooLarge), isA[*unsupportedError](err):
@@ -109,7 +112,7 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 	switch {
 	case status == http.StatusTooManyRequests, has(transport.TooManyRequestsErrorCode):
 		return verdict{reason: pull.RateLimited, says: "limits how often it may be asked"}
-	case status == http.StatusInsufficientStorage, outOfSpace(answer):
+	case outOfSpace(s, answer):
 		return verdict{reason: pull.DiskFull, says: "has no space left"}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden,
 		has(transport.UnauthorizedErrorCode, transport.DeniedErrorCode):
@@ -121,7 +124,7 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 		return verdict{reason: pull.Invalid, permanent: true, again: true, says: "received something else than was sent"}
 	case status == http.StatusNotFound, has(transport.NameUnknownErrorCode, transport.ManifestUnknownErrorCode,
 		transport.BlobUnknownErrorCode):
-		return verdict{reason: pull.NotFound, permanent: true, says: "does not have " + s.image}
+		return verdict{reason: pull.NotFound, permanent: true, says: s.absence(answer)}
 	case status == http.StatusRequestTimeout:
 		return verdict{reason: pull.Timeout, says: "gave up waiting"}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout,
@@ -136,24 +139,35 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 
 // refusal says that access was denied. Many registries answer so for what does not exist, too, lest strangers find out.
 func (s side) refusal() string {
-	who := "with these credentials"
-	if s.anonymous {
-		who = "without credentials"
-	}
+	who := s.who()
 	if s.role == "destination" {
-		return fmt.Sprintf("does not accept %s %s", s.image, who)
+		return fmt.Sprintf("does not accept %s %s, or has no such project or repository", s.image, who)
 	}
 	return fmt.Sprintf("does not give %s %s, or does not have it", s.image, who)
 }
 
-// outOfSpace looks into what a registry says: there is no code for it. Harbor answers 403 or 412 when a project's quota
-// is used up; the reference registry answers 500 with the file system's error, by text or by number.
-func outOfSpace(answer *transport.Error) bool {
-	text := strings.ToLower(answer.Error())
-	return answer.StatusCode >= http.StatusBadRequest &&
-		(strings.Contains(text, "quota") || strings.Contains(text, "exceed the configured upper limit") ||
-			strings.Contains(text, "no space left on device") || strings.Contains(text, "insufficient storage") ||
-			strings.Contains(text, fmt.Sprintf("err:%d ", syscall.ENOSPC)))
+// absence says that something was not found. What a destination lacks is where to put the image.
+func (s side) absence(answer *transport.Error) string {
+	if s.role == "destination" {
+		return fmt.Sprintf("does not have the project or repository for %s: create it there", s.image)
+	}
+	if answer.Request != nil {
+		what, reference, _ := strings.Cut(partOf(firstOf(answer.Request).URL.Path), " ")
+		if what == "blob" || (strings.Contains(reference, ":") && !strings.HasSuffix(s.image, reference)) {
+			return "does not have a part of " + s.image
+		}
+	}
+	return "does not have " + s.image
+}
+
+// tell returns the message for people. The request stands at its end and is never cut off.
+func (e *sideError) tell(says string) string {
+	message := fmt.Sprintf("The %s %s: %s", e.side.name(), says, e.side.said(e.err))
+	request := e.request()
+	if request != "" {
+		request = " (" + request + ")"
+	}
+	return pull.Truncate(message, pull.MaxFailureMessage-len(request)) + request
 }
 
 // said returns the innermost words of an error, on one line: request URLs are left out, which repeat what the message
@@ -161,9 +175,7 @@ func outOfSpace(answer *transport.Error) bool {
 // said.
 func (s side) said(err error) string {
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
-		bare := *answer
-		bare.Request = nil
-		words := oneLine(bare.Error())
+		words := wordsOf(answer)
 		if answer.Request != nil && !strings.EqualFold(familiar(answer.Request.URL.Host), s.registry) {
 			words += " from " + answer.Request.URL.Host
 		}
@@ -171,6 +183,9 @@ func (s side) said(err error) string {
 	}
 	if broken, ok := errors.AsType[*url.Error](err); ok {
 		err = broken.Err
+	}
+	if forbidden, ok := errors.AsType[*addressError](err); ok {
+		err = forbidden
 	}
 	return oneLine(err.Error())
 }

@@ -24,9 +24,14 @@ type Options struct {
 	// Source and Destination are references such as nginx:1.27, host:5000/app@sha256:… or host/app:1@sha256:…. In the
 	// source a digest decides what is read. At the destination a tag is what is written; a digest must be the source's.
 	Source, Destination string
-	// InsecureRegistries are the registries, as host or host:port, that may be spoken to over plain HTTP. Every other
-	// one is spoken to over TLS, on the local host and in private networks too.
+	// InsecureRegistries are hosts, as host or host:port, whose certificates are not verified. To those that have no TLS
+	// plain HTTP is spoken. Every other host is spoken to over TLS, on the local host and in private networks too.
 	InsecureRegistries []string
+	// AllowPrivateHosts are hosts, as host or host:port, that registries may send the copier to although they are in a
+	// private network and the registry is not.
+	AllowPrivateHosts []string
+	// Authorities are files in PEM, or directories of them, with certificate authorities to trust besides the system's.
+	Authorities []string
 }
 
 // Command copies an image and returns the exit code for the process: pull.ExitDone, pull.ExitTransient or
@@ -70,16 +75,11 @@ func command(ctx context.Context, opts Options, base *http.Transport, out report
 }
 
 func successMessage(opts Options, outcome pull.Outcome) string {
-	found := outcome.BytesTotal - outcome.BytesCopied
-	switch {
-	case outcome.BytesCopied == 0:
-		return fmt.Sprintf("Already there: all %s of %s (%s)", pull.FormatBytes(outcome.BytesTotal), opts.Destination, outcome.Digest)
-	case found == 0:
-		return fmt.Sprintf("Copied %s to %s (%s)", pull.FormatBytes(outcome.BytesCopied), opts.Destination, outcome.Digest)
-	default:
-		return fmt.Sprintf("Copied %s to %s, where %s were already (%s)",
-			pull.FormatBytes(outcome.BytesCopied), opts.Destination, pull.FormatBytes(found), outcome.Digest)
+	message := fmt.Sprintf("%s (%s)", outcome.Did(" to "+opts.Destination), outcome.Digest)
+	if notes := outcome.Notes(); notes != "" {
+		message += ". " + notes
 	}
+	return message
 }
 
 // maxOutcome is how much of a termination message Kubernetes keeps.

@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
+	"sync"
+	"sync/atomic"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
@@ -28,109 +27,90 @@ type copier struct {
 	destination target
 	// sourceSide and destinationSide are what errors are blamed on.
 	sourceSide, destinationSide side
-	// puller reads the source; checker asks the destination what it has.
-	puller, checker *remote.Puller
-	pusher          *remote.Pusher
-	meter           *meter
+	// from reads the source, to reads and writes the destination.
+	from, to *client
+	// mounter may read the source's repository, too; nil when that is in another registry.
+	mounter *client
+	// noMount is set once a mount has failed: the others would, too.
+	noMount atomic.Bool
+	// linker puts manifests that belong to others where the registry does not link them by itself.
+	linker *remote.Pusher
+	meter  *meter
+
+	mu sync.Mutex
+	// left are the layers that the source does not have, as it may; found those that the destination said it has.
+	left, found []v1.Descriptor
+	// distrust is set when the destination does not have what it said it has.
+	distrust atomic.Bool
 }
 
-// copyImage copies as opts say, speaking through base, whose connections it closes in the end. The outcome's byte
-// counts are set when it fails, too; the error is then to be looked at with classify.
+// copyImage copies as opts say, speaking through transports like base. The outcome's byte counts are set when it fails,
+// too; the error is then to be looked at with classify.
 func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *meter) (pull.Outcome, error) {
-	defer base.CloseIdleConnections()
-	source, err := parseReference(opts.Source, opts.InsecureRegistries)
+	source, err := parseReference(opts.Source)
 	if err != nil {
 		return pull.Outcome{}, err
 	}
-	destination, err := parseTarget(opts.Destination, opts.InsecureRegistries)
+	destination, err := parseTarget(opts.Destination)
 	if err != nil {
 		return pull.Outcome{}, err
 	}
 	c := &copier{source: source, destination: destination, meter: meter}
-	if err := c.connect(base, opts.InsecureRegistries); err != nil {
-		return pull.Outcome{}, fmt.Errorf("set up registry clients: %w", err)
-	}
-	if c.sourceSide, err = newSide("source", source.Name(), source.Context()); err != nil {
+	disconnect, err := c.connect(ctx, base, opts)
+	if err != nil {
 		return pull.Outcome{}, err
 	}
-	if c.destinationSide, err = newSide("destination", destination.repository.Name(), destination.repository); err != nil {
-		return pull.Outcome{}, err
-	}
+	defer disconnect()
 
 	stop := meter.start(ctx)
 	defer stop()
-	digest, err := c.run(ctx)
+	digest, unconfirmed, err := c.run(ctx)
 	if err != nil && ctx.Err() != nil {
 		// Whatever broke first when everything was told to stop says nothing about the registries.
 		err = ctx.Err()
 	}
 	outcome := meter.outcome()
 	if err == nil {
-		outcome.Digest = digest.String()
+		outcome.Digest, outcome.Unconfirmed = digest.String(), unconfirmed
+		outcome.Left = leftOf(c.left)
 	}
 	return outcome, err
 }
 
-// connect makes the clients of both registries.
-func (c *copier) connect(base http.RoundTripper, insecure []string) (err error) {
-	from := clientOptions(newGuard(base, c.source.Context().RegistryStr(), insecure))
-	to := clientOptions(newGuard(base, c.destination.repository.RegistryStr(), insecure))
-	if c.puller, err = remote.NewPuller(from...); err != nil {
-		return err
-	}
-	if c.checker, err = remote.NewPuller(to...); err != nil {
-		return err
-	}
-	c.pusher, err = remote.NewPusher(to...)
-	return err
-}
-
-// clientOptions turn the clients' own retries off: they sleep through a cancellation, and neither a person nor
-// Retry-After has a say in them.
-func clientOptions(rt http.RoundTripper) []remote.Option {
-	return []remote.Option{
-		remote.WithTransport(rt),
-		remote.WithAuthFromKeychain(authn.DefaultKeychain),
-		remote.WithUserAgent("pullwatch"),
-		remote.WithJobs(parallel),
-		remote.WithRetryStatusCodes(),
-		remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
-	}
-}
-
-func (c *copier) run(ctx context.Context) (v1.Hash, error) {
+// run copies, and returns the digest of what was copied. The text says why that could not be read back, if so.
+func (c *copier) run(ctx context.Context) (digest v1.Hash, unconfirmed string, err error) {
 	c.meter.status("Reading manifests of " + c.sourceSide.image)
 	tree, err := c.readTree(ctx)
 	if err != nil {
-		return v1.Hash{}, err
+		return v1.Hash{}, "", err
 	}
 	if err := c.destination.accepts(tree.root); err != nil {
-		return v1.Hash{}, err
+		return v1.Hash{}, "", err
 	}
 	blobs, err := tree.blobs()
 	if err != nil {
-		return v1.Hash{}, c.fromSource(err)
+		return v1.Hash{}, "", c.fromSource(err)
 	}
-	c.meter.expect(blobs)
 	ref := c.destination.reference(tree.root)
-	complete, err := c.has(ctx, ref, tree.root)
-	if err != nil {
-		return v1.Hash{}, err
-	}
+	complete := c.shows(ctx, ref, tree.root)
+	c.meter.expect(blobs)
 	if err := c.copyBlobs(ctx, blobs); err != nil {
-		return v1.Hash{}, err
+		return v1.Hash{}, "", err
 	}
 	if !complete {
-		if err := c.putManifests(ctx, tree, ref); err != nil {
-			return v1.Hash{}, err
+		c.meter.status("Writing manifests to " + c.destinationSide.image)
+		if err := c.writeManifests(ctx, tree, ref); err != nil {
+			return v1.Hash{}, "", err
 		}
 	}
-	return c.verify(ctx, ref, tree.root)
+	c.meter.status("Reading back " + familiar(ref.Name()))
+	unconfirmed, err = c.readBack(ctx, ref, tree.root)
+	return tree.root.digest, unconfirmed, err
 }
 
 // copyBlobs sends the smallest blob first and alone: when the destination is away or refuses, one small request finds
 // out, and not four large ones. Then the largest go first, so that no big one is left to be sent alone in the end.
+// When one fails that may succeed another time, those under way are sent to their ends, so that they are done with.
 func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 	if len(blobs) == 0 {
 		return nil
@@ -140,40 +120,58 @@ func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 	if err := c.copyBlob(ctx, smallest); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed atomic.Bool
+	var group errgroup.Group
 	group.SetLimit(parallel)
 	for _, blob := range larger {
-		group.Go(func() error { return c.copyBlob(ctx, blob) })
+		if failed.Load() {
+			break
+		}
+		group.Go(func() error {
+			err := c.copyBlob(ctx, blob)
+			if err != nil {
+				failed.Store(true)
+				if classify(err).permanent {
+					cancel()
+				}
+			}
+			return err
+		})
 	}
 	return group.Wait()
 }
 
-func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
-	sent := false
-	err := c.retry(ctx, "blob "+desc.Digest.String(), func() error {
-		source := &sourceBlob{desc: desc, meter: c.meter, open: c.opener(ctx, desc)}
-		layer, err := partial.CompressedToLayer(source)
-		if err != nil {
+// writeManifests puts the manifests. When the destination misses blobs then that it said it has, they are sent after all.
+func (c *copier) writeManifests(ctx context.Context, tree *tree, ref name.Reference) error {
+	err := c.putManifests(ctx, tree, ref)
+	if !missesBlobs(err) {
+		return err
+	}
+	if len(c.found) > 0 {
+		c.meter.status("Sending what the destination said it has, but misses")
+		c.distrust.Store(true)
+		if err := c.copyBlobs(ctx, c.found); err != nil {
 			return err
 		}
-		if from := c.source.Context(); from.Registry == c.destination.repository.Registry {
-			layer = &remote.MountableLayer{Layer: layer, Reference: from.Digest(desc.Digest.String())}
+		if err = c.putManifests(ctx, tree, ref); !missesBlobs(err) {
+			return err
 		}
-		err = c.pusher.Upload(ctx, c.destination.repository, layer)
-		sent = sent || source.opened()
-		if err != nil {
-			// When reading breaks, writing does too; only the former is the reason.
-			if broken := source.failure(); broken != nil {
-				return c.fromSource(broken)
-			}
-			return c.fromDestination(err)
-		}
-		return nil
-	})
-	if err == nil {
-		c.meter.finish(desc, sent)
+	}
+	if left := leftOf(c.left); left != nil {
+		return &failure{reason: pull.Invalid, permanent: true,
+			message: pull.Truncate(classify(err).message+" ("+left.String()+")", pull.MaxFailureMessage)}
 	}
 	return err
+}
+
+// missesBlobs reports whether a registry refuses a manifest for blobs that it refers to.
+func missesBlobs(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && slices.ContainsFunc(answer.Errors, func(d transport.Diagnostic) bool {
+		return d.Code == transport.ManifestBlobUnknownErrorCode || d.Code == transport.BlobUnknownErrorCode
+	})
 }
 
 // putManifests puts what the destination lacks, each manifest behind all that it refers to, and the root as ref.
@@ -185,8 +183,8 @@ func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Referenc
 		for _, m := range level {
 			group.Go(func() error {
 				ref := c.destination.repository.Digest(m.digest.String())
-				if there, err := c.has(ctx, ref, m); there || err != nil {
-					return err
+				if c.shows(ctx, ref, m) {
+					return nil
 				}
 				return c.put(ctx, ref, m)
 			})
@@ -199,40 +197,19 @@ func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Referenc
 }
 
 func (c *copier) put(ctx context.Context, ref name.Reference, m *manifest) error {
-	return c.retry(ctx, "manifest "+ref.Identifier(), func() error {
-		return c.fromDestination(c.pusher.Put(ctx, ref, m))
-	})
-}
-
-// has reports whether the destination shows the manifest as ref.
-func (c *copier) has(ctx context.Context, ref name.Reference, m *manifest) (there bool, err error) {
-	err = c.retry(ctx, "check of "+ref.Identifier(), func() error {
-		desc, err := c.checker.Head(ctx, ref)
-		if answer, ok := errors.AsType[*transport.Error](err); ok && !answer.Temporary() {
-			// Registries say "not there" in many ways, and may refuse to tell: only writing shows what is allowed.
-			return nil
+	what := "manifest " + m.digest.String()
+	return c.retry(ctx, what, func() error {
+		linked, err := c.to.putManifest(ctx, ref.Identifier(), m)
+		if err == nil && m.hasSubject && !linked {
+			// The library keeps the list of what belongs to a manifest where the registry does not.
+			err = c.linker.Put(ctx, ref, m)
 		}
-		there = err == nil && m.is(desc.Digest)
-		return c.fromDestination(err)
-	})
-	return there, err
-}
-
-// verify returns the digest that the destination now shows as ref, which must be the root's.
-func (c *copier) verify(ctx context.Context, ref name.Reference, root *manifest) (v1.Hash, error) {
-	var there v1.Hash
-	err := c.retry(ctx, "verification of "+ref.Identifier(), func() error {
-		desc, err := c.checker.Head(ctx, ref)
 		if err != nil {
-			return c.fromDestination(err)
+			return c.fromDestination(&partError{what, err})
 		}
-		there = desc.Digest
+		c.meter.wroteManifest()
 		return nil
 	})
-	if err == nil && !root.is(there) {
-		err = c.fromDestination(fmt.Errorf("it shows %s as %s, but %s was copied", there, ref.Name(), root.digest))
-	}
-	return there, err
 }
 
 func (c *copier) fromSource(err error) error      { return c.sourceSide.blame(err) }

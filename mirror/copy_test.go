@@ -143,23 +143,6 @@ func TestOnlyMissingBlobsAreCopied(t *testing.T) {
 	})
 }
 
-func TestForeignLayersStayWhereTheyAre(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
-		own := randomImage(t, 2000, 1)
-		image, err := mutate.Append(own, mutate.Addendum{
-			Layer: static.NewLayer(make([]byte, 900), types.DockerForeignLayer), MediaType: types.DockerForeignLayer})
-		if err != nil {
-			t.Fatal(err)
-		}
-		digest := l.push("source.test/windows:1", image)
-		r := l.copy(t.Context(), "source.test/windows:1", "destination.test/windows:1")
-		r.succeeded(t, digest)
-		if want := bytesOf(t, image) - 900; r.outcome.BytesTotal != want {
-			t.Errorf("total of %d bytes, want %d", r.outcome.BytesTotal, want)
-		}
-	})
-}
-
 func TestProgressWhileCopying(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 1_000_000, 1))

@@ -25,8 +25,8 @@ import (
 // maxToken is how large the registry library takes a token server's answer.
 const maxToken = 64 << 10
 
-// elsewhere reports whether a request asks anything but the guard's registry, or follows a redirect.
-func (g *guard) elsewhere(req *http.Request) bool {
+// elsewhereThan reports whether a request asks anything but the guard's registry, or follows a redirect.
+func (g *guard) elsewhereThan(req *http.Request) bool {
 	return req.Response != nil || !g.isRegistry(req)
 }
 
@@ -39,7 +39,9 @@ func (g *guard) isRegistry(req *http.Request) bool {
 // there should have been a token.
 func (g *guard) silence(req *http.Request, resp *http.Response) error {
 	host, first := req.URL.Host, firstOf(req)
-	if resp.StatusCode == http.StatusOK && g.isRegistry(first) && asksForContent(first) {
+	given := resp.StatusCode == http.StatusOK ||
+		(resp.StatusCode == http.StatusPartialContent && first.Header.Get("Range") != "")
+	if given && g.isRegistry(first) && asksForContent(first) {
 		resp.Body = &quietBody{resp.Body, host}
 		return nil
 	}
@@ -110,7 +112,7 @@ func (b *quietBody) Read(p []byte) (int, error) {
 func quiet(host string, err error) error {
 	switch {
 	case isA[*stallError](err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		isA[*net.OpError](err), isA[*net.DNSError](err), isA[syscall.Errno](err),
+		isA[*proxyError](err), isA[*net.OpError](err), isA[*net.DNSError](err), isA[syscall.Errno](err),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, http.ErrSchemeMismatch),
 		isA[*tls.CertificateVerificationError](err), isA[x509.UnknownAuthorityError](err), isA[x509.HostnameError](err),
 		isA[x509.CertificateInvalidError](err), isA[tls.RecordHeaderError](err), isA[tls.AlertError](err):

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,6 +15,11 @@ import (
 // newNetwork serves handlers by host name, over plain HTTP and without the operating system, so that a test in a
 // synctest bubble decides about time. It returns a transport into it.
 func newNetwork(t *testing.T, hosts map[string]http.Handler) *http.Transport {
+	return newNetworkAt(t, hosts, nil)
+}
+
+// newNetworkAt is newNetwork with the addresses that host names resolve to.
+func newNetworkAt(t *testing.T, hosts map[string]http.Handler, addresses map[string]string) *http.Transport {
 	listeners := make(map[string]*pipeListener, len(hosts))
 	var serving sync.WaitGroup
 	t.Cleanup(serving.Wait)
@@ -35,6 +41,11 @@ func newNetwork(t *testing.T, hosts map[string]http.Handler) *http.Transport {
 		if !ok {
 			return nil, &net.OpError{Op: "dial", Net: network,
 				Err: &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}}
+		}
+		if at, known := addresses[host]; known {
+			if err := mayConnect(ctx, netip.MustParseAddr(at)); err != nil {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+			}
 		}
 		if port != "80" {
 			return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}

@@ -23,6 +23,8 @@ const (
 	reportEvery = time.Second
 	// rateSamples spans the time over which the rate is averaged, in reports.
 	rateSamples = 5
+	// stillSamples is for how many reports nothing has to move for the rate to be nothing.
+	stillSamples = 2
 )
 
 // meter counts the bytes of a copy and reports on them. All methods may be called at the same time.
@@ -31,13 +33,18 @@ type meter struct {
 
 	mu    sync.Mutex
 	doing string
-	blobs int
-	// reached is how far each blob has come at best: one that starts again does not take its bytes back.
-	reached      map[v1.Hash]int64
-	total        *int64
-	done, copied int64
-	// read counts every byte that came from the source, those of a repeated blob again: what moves is not what is done.
-	read    int64
+	// image is the digest of the image at the source, empty until it is known.
+	image string
+	// reached is how much of each blob has been written to the destination, the whole once it has accepted it.
+	reached map[v1.Hash]int64
+	total   *int64
+	// done adds up reached; best is the highest that it has been, which it falls below when an upload fails.
+	done, best int64
+	// copied and mounted are the bytes that were not there before, manifests counts those that were written.
+	copied, mounted int64
+	manifests       int
+	// moved counts every byte that was written, those of a repeated upload again: what moves is not what is done.
+	moved   int64
 	samples []int64
 	last    pull.Report
 }
@@ -72,7 +79,12 @@ func (m *meter) start(ctx context.Context) (stop func()) {
 func (m *meter) tick() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.samples = append(m.samples, m.read)
+	m.samples = append(m.samples, m.moved)
+	n := len(m.samples)
+	if n > stillSamples && m.samples[n-1-stillSamples] == m.moved {
+		// Nothing moves: an average would only fall slowly.
+		m.samples = m.samples[n-1:]
+	}
 	if len(m.samples) > rateSamples+1 {
 		m.samples = m.samples[1:]
 	}
@@ -86,19 +98,31 @@ func (m *meter) tick() {
 
 // report must be called with mu held.
 func (m *meter) report(message string) pull.Report {
-	report := pull.Report{Time: time.Now().UTC(), Message: message, BytesDone: m.done, BytesTotal: m.total}
+	report := pull.Report{Time: time.Now().UTC(), Message: message, Image: m.image, BytesDone: m.done, BytesTotal: m.total}
+	if m.best > m.done {
+		report.BytesBest = m.best
+	}
 	if n := len(m.samples); n > 1 {
 		report.BytesPerSecond = (m.samples[n-1] - m.samples[0]) / (int64(n-1) * int64(reportEvery/time.Second))
 	}
 	return report
 }
 
-// status says what the copy is doing from now on.
+// status says what the copy is doing from now on. The rate of what it did before does not count for that.
 func (m *meter) status(doing string) {
 	m.mu.Lock()
 	m.doing = doing
+	m.samples = []int64{m.moved}
 	m.mu.Unlock()
 	m.event(doing)
+}
+
+// resolved tells which image it is that is copied.
+func (m *meter) resolved(image v1.Hash) {
+	m.mu.Lock()
+	m.image = image.String()
+	m.mu.Unlock()
+	m.event("The image is " + image.String())
 }
 
 // event says what has happened.
@@ -116,43 +140,63 @@ func (m *meter) expect(blobs []v1.Descriptor) {
 	for _, blob := range blobs {
 		total += blob.Size
 	}
-	m.total, m.blobs = &total, len(blobs)
-	// The rate is that of copying; the time before it would lower it.
-	m.samples = []int64{0}
+	m.total = &total
 	m.mu.Unlock()
 	m.status(fmt.Sprintf("Copying %s in %s", pull.FormatBytes(total), count(len(blobs), "blob")))
 }
 
-// moved counts the n bytes that have brought a blob to position.
-func (m *meter) moved(blob v1.Descriptor, position int64, n int) {
+// at tells how much of a blob has been written to the destination: less than before when an upload has failed.
+func (m *meter) at(blob v1.Descriptor, position int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.read += int64(n)
-	m.raise(blob, position)
+	if gain := position - m.reached[blob.Digest]; gain > 0 {
+		m.moved += gain
+	}
+	m.set(blob, position)
 }
 
-// finish counts all bytes of a blob that is at the destination now; sent tells that it was not there before.
-func (m *meter) finish(blob v1.Descriptor, sent bool) {
+// finish counts all bytes of a blob, which is at the destination now.
+func (m *meter) finish(blob v1.Descriptor, by way) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.raise(blob, blob.Size)
-	if sent {
+	m.set(blob, blob.Size)
+	switch by {
+	case copied:
 		m.copied += blob.Size
+	case mounted:
+		m.mounted += blob.Size
+	case found:
 	}
 }
 
-func (m *meter) raise(blob v1.Descriptor, position int64) {
-	if gain := min(position, blob.Size) - m.reached[blob.Digest]; gain > 0 {
-		m.reached[blob.Digest] += gain
-		m.done += gain
-	}
+// leave takes a blob that is not copied out of the total.
+func (m *meter) leave(blob v1.Descriptor) {
+	m.mu.Lock()
+	m.set(blob, 0)
+	total := *m.total - blob.Size
+	m.total = &total
+	m.mu.Unlock()
+	m.event(fmt.Sprintf("Leaving out layer %s: the source does not have it", blob.Digest))
 }
 
-// outcome returns the byte counts of an outcome.
+func (m *meter) wroteManifest() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.manifests++
+}
+
+// set must be called with mu held.
+func (m *meter) set(blob v1.Descriptor, position int64) {
+	m.done += position - m.reached[blob.Digest]
+	m.reached[blob.Digest] = position
+	m.best = max(m.best, m.done)
+}
+
+// outcome returns what an outcome says of the bytes.
 func (m *meter) outcome() pull.Outcome {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	outcome := pull.Outcome{BytesCopied: m.copied}
+	outcome := pull.Outcome{Image: m.image, BytesCopied: m.copied, BytesMounted: m.mounted, ManifestsWritten: m.manifests}
 	if m.total != nil {
 		outcome.BytesTotal = *m.total
 	}

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -11,17 +10,33 @@ import (
 	"pullwatch/pull"
 )
 
-// parseReference parses a reference, in which a digest outweighs a tag. Only a registry among insecure gets the
-// library's permission to use plain HTTP; that it gives the same to local and private addresses is undone by guard.
-func parseReference(s string, insecure []string) (name.Reference, error) {
+// parseReference parses a reference, in which a digest outweighs a tag.
+func parseReference(s string) (name.Reference, error) {
 	ref, err := name.ParseReference(s)
-	if err == nil && slices.Contains(insecure, ref.Context().RegistryStr()) {
-		ref, err = name.ParseReference(s, name.Insecure)
-	}
 	if err != nil {
-		return nil, &failure{reason: pull.Invalid, permanent: true, message: sentence(err.Error())}
+		message := sentence(err.Error())
+		if lower := lowerRepository(s); lower != s {
+			if _, err := name.ParseReference(lower); err == nil {
+				message = fmt.Sprintf("%s: the name of a repository has no capital letters; %s would be one", sentence(s), lower)
+			}
+		}
+		return nil, &failure{reason: pull.Invalid, permanent: true, message: message}
 	}
 	return ref, nil
+}
+
+// lowerRepository returns a reference with its repository in lower case. Tags may have capital letters.
+func lowerRepository(s string) string {
+	repository, digest, _ := strings.Cut(s, "@")
+	end := len(repository)
+	if colon := strings.LastIndexByte(repository, ':'); colon > strings.LastIndexByte(repository, '/') {
+		end = colon
+	}
+	lower := strings.ToLower(repository[:end]) + repository[end:]
+	if digest != "" {
+		lower += "@" + digest
+	}
+	return lower
 }
 
 // target is where an image is copied to: under a tag, or only by its digest.
@@ -33,8 +48,8 @@ type target struct {
 	digest string
 }
 
-func parseTarget(s string, insecure []string) (target, error) {
-	ref, err := parseReference(s, insecure)
+func parseTarget(s string) (target, error) {
+	ref, err := parseReference(s)
 	if err != nil {
 		return target{}, err
 	}

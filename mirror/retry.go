@@ -16,33 +16,92 @@ const (
 	maxTries = 4
 	// firstWait is doubled with each try, and spread by up to a half either way.
 	firstWait = time.Second
-	// maxRetryAfter bounds how long a registry may make the copier wait; a longer pause is the Job's business.
-	maxRetryAfter = 30 * time.Second
+	// maxRetryAfter is how long the copier waits at most for a registry that says when to come again. One that asks for
+	// more ends the copy at once: the next attempt is a better time.
+	maxRetryAfter = 2 * time.Minute
+	// goodProgress is how many bytes let what broke off go on without a wait.
+	goodProgress = 1 << 20
 )
+
+// tries counts the failures of one thing in a row, and waits between them.
+type tries struct {
+	c *copier
+	// subject says what is tried, for people.
+	subject string
+	failed  int
+	wait    time.Duration
+}
+
+func (c *copier) newTries(subject string) *tries {
+	return &tries{c: c, subject: subject, wait: firstWait}
+}
+
+// progress makes up for the failures before: what comes further each time arrives in the end.
+func (t *tries) progress(bytes int64) {
+	t.failed, t.wait = 0, firstWait
+	if bytes >= goodProgress {
+		t.wait = 0
+	}
+}
+
+// again waits for the next try after a failure, and reports whether there is one.
+func (t *tries) again(ctx context.Context, err error) bool {
+	t.failed++
+	if ctx.Err() != nil || t.failed >= maxTries || isA[*exhaustedError](err) {
+		return false
+	}
+	if tooLate(ctx, err) {
+		t.c.meter.event(fmt.Sprintf("Not retrying %s: the registry asks to wait %s, longer than there is time", t.subject, retryAfter(err)))
+		return false
+	}
+	failed := classify(err)
+	if failed.permanent && !failed.again {
+		return false
+	}
+	pause := retryAfter(err)
+	if t.wait > 0 {
+		pause = max(t.wait/2+rand.N(t.wait), pause)
+	}
+	t.wait = max(2*t.wait, firstWait)
+	if pause == 0 {
+		t.c.meter.event(fmt.Sprintf("Retrying %s: %s", t.subject, failed.message))
+		return true
+	}
+	t.c.meter.event(fmt.Sprintf("Retrying %s in %s: %s", t.subject, seconds(pause), failed.message))
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pause):
+		return true
+	}
+}
+
+// pause waits as before a next try, but not longer than limit.
+func (t *tries) pause(ctx context.Context, limit time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(t.wait, limit)):
+	}
+	t.wait *= 2
+}
 
 // retry calls try until it succeeds, fails for good or has failed maxTries times, and returns its last error. The
 // subject says what is tried, for people.
 func (c *copier) retry(ctx context.Context, subject string, try func() error) error {
-	wait := firstWait
-	for tries := 1; ; tries++ {
+	tries := c.newTries(subject)
+	for {
 		err := try()
-		if err == nil || ctx.Err() != nil || tries == maxTries {
+		if err == nil || !tries.again(ctx, err) {
 			return err
 		}
-		failed := classify(err)
-		if failed.permanent && !failed.again {
-			return err
-		}
-		pause := max(wait/2+rand.N(wait), retryAfter(err))
-		c.meter.event(fmt.Sprintf("Retrying %s in %s: %s", subject, seconds(pause), failed.message))
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-		wait *= 2
 	}
 }
+
+// exhaustedError is an error after which everything was tried already.
+type exhaustedError struct{ err error }
+
+func (e *exhaustedError) Error() string { return e.err.Error() }
+func (e *exhaustedError) Unwrap() error { return e.err }
 
 type retryAfterKey struct{}
 
@@ -53,11 +112,12 @@ func withRetryAfter(resp *http.Response) {
 	if value == "" || resp.Request == nil {
 		return
 	}
+	const longest = 365 * 24 * time.Hour
 	var wait time.Duration
 	if n, err := strconv.Atoi(value); err == nil {
-		wait = time.Duration(min(n, int(maxRetryAfter/time.Second))) * time.Second
+		wait = time.Duration(min(n, int(longest/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(value); err == nil {
-		wait = min(time.Until(at), maxRetryAfter)
+		wait = min(time.Until(at), longest)
 	}
 	if wait > 0 {
 		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), retryAfterKey{}, wait))
@@ -72,4 +132,11 @@ func retryAfter(err error) time.Duration {
 	}
 	wait, _ := answer.Request.Context().Value(retryAfterKey{}).(time.Duration)
 	return wait
+}
+
+// tooLate reports whether the registry asks to come again later than the copy can.
+func tooLate(ctx context.Context, err error) bool {
+	wait := retryAfter(err)
+	deadline, ok := ctx.Deadline()
+	return wait > maxRetryAfter || (ok && wait > 0 && time.Now().Add(wait).After(deadline))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"pullwatch/pull"
@@ -18,19 +17,34 @@ type side struct {
 	registry string
 	// image is what is read there, or the repository that is written to.
 	image string
-	// anonymous tells that there are no credentials for the registry.
-	anonymous bool
+	// login names the login that is used; it is empty when there is none for the repository.
+	login string
+	// otherLogins tells that there are logins for other repositories of the registry.
+	otherLogins bool
 }
 
-func newSide(role, image string, repository name.Repository) (side, error) {
+// newSide returns a side and the logins that there are for it, the best first.
+func newSide(role, image string, repository name.Repository) (side, []login, error) {
 	s := side{role: role, registry: familiar(repository.RegistryStr()), image: familiar(image)}
-	credentials, err := authn.DefaultKeychain.Resolve(repository)
+	logins, others, err := findLogins(repository)
 	if err != nil {
-		return side{}, &failure{reason: pull.Invalid, permanent: true,
+		return side{}, nil, &failure{reason: pull.Invalid, permanent: true,
 			message: fmt.Sprintf("The credentials for the %s cannot be read: %s", s.name(), oneLine(err.Error()))}
 	}
-	s.anonymous = credentials == authn.Anonymous
-	return s, nil
+	s.otherLogins = others
+	return s, logins, nil
+}
+
+// who says with which login the registry was asked, never with what secret.
+func (s side) who() string {
+	switch {
+	case s.login != "":
+		return fmt.Sprintf("with the login %q", s.login)
+	case s.otherLogins:
+		return "without credentials, for the logins that there are for " + s.registry + " are for other repositories"
+	default:
+		return "without credentials"
+	}
 }
 
 // familiar returns a name with Docker Hub called as everybody calls it.

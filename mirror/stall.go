@@ -11,11 +11,29 @@ import (
 )
 
 const (
-	// stallTimeout is how long a registry may neither take nor give a byte.
+	// stallTimeout is how long a registry may neither take nor give a byte, nor answer a question.
 	stallTimeout = time.Minute
-	// commitTimeout is how long it may take to answer a PUT: storing a large blob for good can take minutes.
-	commitTimeout = 5 * time.Minute
+	// patience is how long it may take to answer what makes it move a blob or store something, and patienceRate how many
+	// bytes a second it moves at least: a proxy may take a whole blob in before it sends the first byte of it on.
+	patience     = 5 * time.Minute
+	patienceRate = 10 << 20
 )
+
+type patienceKey struct{}
+
+// withPatience lets the server of a request take its time to answer, once it has all of the request: it has size bytes
+// to move.
+func withPatience(ctx context.Context, size int64) context.Context {
+	return context.WithValue(ctx, patienceKey{}, patience+time.Duration(size/patienceRate)*time.Second)
+}
+
+// answerTimeout returns how long the answer to a request may take that the server has all of.
+func answerTimeout(ctx context.Context) time.Duration {
+	if limit, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
+		return limit
+	}
+	return stallTimeout
+}
 
 // stallError is returned for a request whose server did nothing for too long.
 type stallError struct{ limit time.Duration }
@@ -32,15 +50,16 @@ func (e *readError) Unwrap() error { return e.err }
 // server waits for us does not count: when a blob's source hangs, its upload must not be what times out, nor the other
 // way round.
 func watchedRoundTrip(base http.RoundTripper, req *http.Request) (*http.Response, error) {
-	limit := stallTimeout
-	if req.Method == http.MethodPut {
-		limit = commitTimeout
-	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	dog := &watchdog{limit: limit, cancel: cancel, timer: time.AfterFunc(limit, func() { cancel(&stallError{limit}) })}
+	dog := &watchdog{limit: stallTimeout, cancel: cancel}
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	if !hasBody {
+		dog.limit = answerTimeout(ctx)
+	}
+	dog.timer = time.AfterFunc(dog.limit, dog.bark)
 	req = req.WithContext(ctx)
-	if req.Body != nil && req.Body != http.NoBody {
-		req.Body = &watchedUpload{ReadCloser: req.Body, dog: dog}
+	if hasBody {
+		req.Body = &watchedUpload{ReadCloser: req.Body, dog: dog, answer: answerTimeout(ctx)}
 	}
 	resp, err := base.RoundTrip(req)
 	if err != nil {
@@ -48,7 +67,7 @@ func watchedRoundTrip(base http.RoundTripper, req *http.Request) (*http.Response
 		dog.end()
 		return nil, err
 	}
-	dog.pause()
+	dog.answered()
 	resp.Body = &watchedDownload{ReadCloser: resp.Body, ctx: ctx, dog: dog}
 	return resp, nil
 }
@@ -63,24 +82,56 @@ func explain(ctx context.Context, err error) error {
 
 // watchdog cancels a request when it has not been paused for limit.
 type watchdog struct {
-	limit  time.Duration
 	cancel context.CancelCauseFunc
+	timer  *time.Timer
 
 	mu    sync.Mutex
-	timer *time.Timer
-	ended bool
+	limit time.Duration
+	// hasAnswer is true once the response has begun, ended once it is over.
+	hasAnswer, ended bool
+}
+
+func (d *watchdog) bark() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cancel(&stallError{d.limit})
 }
 
 func (d *watchdog) resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	// An upload may be read a last time after its response has ended.
 	if !d.ended {
 		d.timer.Reset(d.limit)
 	}
 }
 
+// resumeUpload is resume for the request's body, which may be read a last time after the response has come, or ended.
+func (d *watchdog) resumeUpload() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.hasAnswer && !d.ended {
+		d.timer.Reset(d.limit)
+	}
+}
+
 func (d *watchdog) pause() { d.timer.Stop() }
+
+// sent gives the server, which has all of the request now, so long to answer.
+func (d *watchdog) sent(limit time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.hasAnswer {
+		d.limit = limit
+	}
+}
+
+// answered pauses until the response's body is read.
+func (d *watchdog) answered() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hasAnswer, d.limit = true, stallTimeout
+	d.timer.Stop()
+}
 
 func (d *watchdog) end() {
 	d.mu.Lock()
@@ -94,12 +145,18 @@ func (d *watchdog) end() {
 type watchedUpload struct {
 	io.ReadCloser
 	dog *watchdog
+	// answer is how long the server may take when it has all of the body.
+	answer time.Duration
 }
 
 func (u *watchedUpload) Read(p []byte) (int, error) {
 	u.dog.pause()
-	defer u.dog.resume()
-	return u.ReadCloser.Read(p)
+	defer u.dog.resumeUpload()
+	n, err := u.ReadCloser.Read(p)
+	if err == io.EOF {
+		u.dog.sent(u.answer)
+	}
+	return n, err
 }
 
 // watchedDownload is a response's body: the server is idle for as long as a piece is being read.

@@ -3,64 +3,14 @@ package mirror
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
-
-	"pullwatch/pull"
 )
 
 // maxTree bounds the bytes of all manifests of an image together, which are held in memory while it is copied.
 const maxTree = 16 << 20
-
-var (
-	errNoPlatform = errors.New("the index is empty: it has no image for any platform")
-	errTooLarge   = fmt.Errorf("manifests that are larger than %s, or %s together", pull.FormatBytes(maxManifest), pull.FormatBytes(maxTree))
-)
-
-// unsupportedError is what parseManifest returns for a manifest that it cannot know the blobs of. The media type is the
-// one that the registry serves it as.
-type unsupportedError struct {
-	digest    v1.Hash
-	mediaType types.MediaType
-}
-
-func (e *unsupportedError) Error() string {
-	if e.mediaType.IsSchema1() {
-		return fmt.Sprintf("%s is in Docker's old format (schema 1), which registries no longer take", e.digest)
-	}
-	return fmt.Sprintf("%s is neither an image nor an index; it is served as %q", e.digest, e.mediaType)
-}
-
-// manifest is the manifest of an image or an index, byte by byte as the source has it.
-type manifest struct {
-	digest    v1.Hash
-	mediaType types.MediaType
-	raw       []byte
-	// children are an index's manifests; leaves are the blobs: config and layers, or what else an index refers to.
-	children, leaves []v1.Descriptor
-}
-
-// RawManifest and MediaType make it what a Pusher puts.
-func (m *manifest) RawManifest() ([]byte, error)        { return m.raw, nil }
-func (m *manifest) MediaType() (types.MediaType, error) { return m.mediaType, nil }
-
-// is reports whether h is the manifest's digest, in whichever algorithm h is.
-func (m *manifest) is(h v1.Hash) bool {
-	hasher, err := v1.Hasher(h.Algorithm)
-	if err != nil {
-		return false
-	}
-	hasher.Write(m.raw)
-	return hex.EncodeToString(hasher.Sum(nil)) == h.Hex
-}
 
 // tree holds an image's manifests, each of them once, by digest.
 type tree struct {
@@ -97,10 +47,6 @@ func (t *tree) blobs() ([]v1.Descriptor, error) {
 	sizes := make(map[v1.Hash]int64)
 	for _, m := range t.manifests {
 		for _, blob := range m.leaves {
-			// Layers that may not be passed on stay where their URLs say; registries do without them.
-			if !blob.MediaType.IsDistributable() {
-				continue
-			}
 			known, seen := sizes[blob.Digest]
 			if seen && known == blob.Size {
 				continue
@@ -118,14 +64,15 @@ func (t *tree) blobs() ([]v1.Descriptor, error) {
 
 // readTree reads every manifest that the source refers to.
 func (c *copier) readTree(ctx context.Context) (*tree, error) {
-	root, err := c.readManifest(ctx, c.source)
+	root, err := c.readManifest(ctx, c.source.Identifier())
 	if err != nil {
 		return nil, err
 	}
+	c.meter.resolved(root.digest)
 	t := &tree{root: root, manifests: map[v1.Hash]*manifest{root.digest: root}}
 	room := int64(maxTree - len(root.raw))
 	for level := []*manifest{root}; len(level) > 0; {
-		var refs []name.Reference
+		var digests []v1.Hash
 		var promised []int64
 		asked := make(map[v1.Hash]bool)
 		for _, parent := range level {
@@ -138,10 +85,10 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 					return nil, c.fromSource(errTooLarge)
 				}
 				promised = append(promised, child.Size)
-				refs = append(refs, c.source.Context().Digest(child.Digest.String()))
+				digests = append(digests, child.Digest)
 			}
 		}
-		if level, err = c.readManifests(ctx, refs); err != nil {
+		if level, err = c.readManifests(ctx, digests); err != nil {
 			return nil, err
 		}
 		for i, m := range level {
@@ -155,89 +102,59 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 	return t, nil
 }
 
-func (c *copier) readManifests(ctx context.Context, refs []name.Reference) ([]*manifest, error) {
-	manifests := make([]*manifest, len(refs))
+func (c *copier) readManifests(ctx context.Context, digests []v1.Hash) ([]*manifest, error) {
+	manifests := make([]*manifest, len(digests))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for i, ref := range refs {
+	for i, digest := range digests {
 		group.Go(func() (err error) {
-			manifests[i], err = c.readManifest(ctx, ref)
+			manifests[i], err = c.readPart(ctx, digest)
 			return err
 		})
 	}
 	return manifests, group.Wait()
 }
 
-func (c *copier) readManifest(ctx context.Context, ref name.Reference) (*manifest, error) {
-	var m *manifest
-	err := c.retry(ctx, "manifest "+ref.Identifier(), func() error {
-		desc, err := c.puller.Get(ctx, ref)
+// readPart reads a manifest that another one refers to.
+func (c *copier) readPart(ctx context.Context, digest v1.Hash) (m *manifest, err error) {
+	what := "manifest " + digest.String()
+	err = c.retry(ctx, what, func() error {
+		m, err = c.fetchManifest(ctx, digest.String())
 		if err != nil {
-			return c.fromSource(err)
+			return c.fromSource(&partError{what, err})
 		}
-		m, err = parseManifest(desc.Digest, desc.MediaType, desc.Manifest)
+		return nil
+	})
+	return m, err
+}
+
+func (c *copier) readManifest(ctx context.Context, identifier string) (m *manifest, err error) {
+	err = c.retry(ctx, "manifest "+identifier, func() error {
+		m, err = c.fetchManifest(ctx, identifier)
 		return c.fromSource(err)
 	})
 	return m, err
 }
 
-// parseManifest quotes no word of a manifest in its errors: a registry can redirect to what nobody may read.
-func parseManifest(digest v1.Hash, served types.MediaType, raw []byte) (*manifest, error) {
-	mediaType := served
-	if !mediaType.IsIndex() && !mediaType.IsImage() {
-		// Some registries serve manifests as plain JSON; what the manifest says of itself counts then.
-		var self struct {
-			MediaType types.MediaType `json:"mediaType"`
-		}
-		if err := json.Unmarshal(raw, &self); err != nil {
-			return nil, malformed("manifest", digest, err)
-		}
-		if !mediaType.IsSchema1() && self.MediaType != "" {
-			mediaType = self.MediaType
-		}
+// fetchManifest asks the source once for a manifest. One that is asked for by its digest has it.
+func (c *copier) fetchManifest(ctx context.Context, identifier string) (*manifest, error) {
+	raw, contentType, err := c.from.manifest(ctx, identifier)
+	if err != nil {
+		return nil, err
 	}
-	m := &manifest{digest: digest, mediaType: mediaType, raw: raw}
-	switch {
-	case mediaType.IsIndex():
-		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
-		if err != nil {
-			return nil, malformed("index", digest, err)
-		}
-		if len(index.Manifests) == 0 {
-			return nil, errNoPlatform
-		}
-		for _, child := range index.Manifests {
-			switch {
-			case child.MediaType.IsIndex() || child.MediaType.IsImage():
-				m.children = append(m.children, child)
-			case child.MediaType.IsSchema1():
-				return nil, &unsupportedError{digest, types.DockerManifestSchema1}
-			default:
-				m.leaves = append(m.leaves, child)
-			}
-		}
-	case mediaType.IsImage():
-		image, err := v1.ParseManifest(bytes.NewReader(raw))
-		if err != nil {
-			return nil, malformed("manifest", digest, err)
-		}
-		m.leaves = append(image.Layers, image.Config)
-	case mediaType.IsSchema1():
-		return nil, &unsupportedError{digest, types.DockerManifestSchema1}
-	default:
-		return nil, &unsupportedError{digest, served}
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
 	}
-	return m, nil
-}
-
-// malformed returns an error for a manifest that cannot be decoded: that of the decoder only where it quotes nothing.
-func malformed(what string, digest v1.Hash, err error) error {
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%s %s: %w", what, digest, err)
-	case isA[*json.SyntaxError](err):
-		return fmt.Errorf("%s %s is not JSON", what, digest)
-	default:
-		return fmt.Errorf("%s %s is JSON, but none that makes up an image", what, digest)
+	asked, err := v1.NewHash(identifier)
+	byDigest := err == nil
+	if byDigest {
+		digest = asked
 	}
+	m, err := parseManifest(digest, contentType, raw)
+	// Schema 1 has its digest of another content, and is refused whatever it is.
+	if byDigest && !isA[*unsupportedError](err) && !(&manifest{raw: raw}).is(asked) {
+		return nil, &mismatchError{fmt.Sprintf("it gives another manifest for %s", asked)}
+	}
+	return m, err
 }

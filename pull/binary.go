@@ -9,7 +9,7 @@ import (
 
 // The binary form of a Job is its fields in a fixed order, without names and without a version: who stores it says
 // elsewhere which form it has. Whole numbers are varints, strings follow their length, what may be absent follows a
-// byte that is 0 or 1.
+// byte that is 0 or 1, as which truths are written, too.
 
 // AppendBinary appends the binary form of j to b. It never fails. What it leaves out of j is the monotonic clock
 // reading of its times.
@@ -22,6 +22,7 @@ func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	b = appendString(b, j.Message)
 	b = appendProgress(b, &j.Progress)
 	b = binary.AppendVarint(b, int64(j.Attempts))
+	b = appendOptional(b, j.Confirmed, appendBool)
 	b = appendOptional(b, j.Failure, appendFailure)
 	b = appendOptional(b, j.RetryOf, appendStringAt)
 	for _, t := range [...]time.Time{j.CreatedAt, j.StartedAt, j.FinishedAt, j.UpdatedAt} {
@@ -50,6 +51,7 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 		Message:     d.string(),
 		Progress:    d.progress(),
 		Attempts:    int(d.varint()),
+		Confirmed:   optional(&d, d.bool),
 		Failure:     optional(&d, d.failure),
 		RetryOf:     optional(&d, d.string),
 		CreatedAt:   d.time(),
@@ -77,6 +79,13 @@ func appendString(b []byte, s string) []byte {
 func appendStringAt(b []byte, s *string) []byte { return appendString(b, *s) }
 
 func appendInteger[T int | int64](b []byte, n *T) []byte { return binary.AppendVarint(b, int64(*n)) }
+
+func appendBool(b []byte, v *bool) []byte {
+	if *v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
 
 func appendOptional[T any](b []byte, value *T, appendValue func([]byte, *T) []byte) []byte {
 	if value == nil {
@@ -123,7 +132,7 @@ var (
 	errShort    = errors.New("it ends too early")
 	errTrailing = errors.New("something follows its end")
 	errNumber   = errors.New("a number is too large")
-	errPresence = errors.New("a mark of presence is neither 0 nor 1")
+	errPresence = errors.New("a mark is neither 0 nor 1")
 )
 
 // decoder reads one value after the other. After the first error all that it reads is zero.
@@ -179,6 +188,17 @@ func (d *decoder) string() string {
 	s := d.rest[:n]
 	d.rest = d.rest[n:]
 	return s
+}
+
+func (d *decoder) bool() bool {
+	switch d.byte() {
+	case 0:
+		return false
+	case 1:
+		return true
+	}
+	d.fail(errPresence)
+	return false
 }
 
 func optional[T any](d *decoder, read func() T) *T {

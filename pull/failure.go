@@ -43,15 +43,15 @@ func (f *Failure) Remedy() string { return f.Reason.Remedy() }
 func (r FailureReason) Remedy() string {
 	switch r {
 	case NotFound:
-		return "Check the image's name and tag for typing errors, and that it still exists in its registry. Some registries also answer \"not found\" for a private image: then add its credentials to the registry secret."
+		return "If the message names the source registry, check the image's name and tag for typing errors, and that it still exists there. Some registries also answer \"not found\" for a private image: then add its credentials to the registry secret. If it names the destination registry, create the project or repository there that the image is copied to, or choose another destination."
 	case Unauthorized:
-		return "Add credentials for the registry that the message names to the secret given with --registry-secret, and check that they may read the source and write to the destination. Then retry the pull."
+		return "Add credentials for the registry that the message names to the secret given with --registry-secret, and check that they are for the repository that it names, and that they may read it at the source, or write it at the destination. Projects of the destination have to exist. Then retry the pull."
 	case RateLimited:
 		return "Wait until the registry's limit has passed, then retry the pull; with credentials for the source in the registry secret the limit is usually higher."
 	case NoPlatform:
 		return "The image has nothing for the platform that was asked for. Choose a tag or digest that has it."
 	case TLS:
-		return "Make the registry's certificate valid and trusted by the copier: mount its authority's certificate with --job-template. For a registry without TLS, name it with --insecure-registry."
+		return "Make the registry's certificate valid and trusted by the copier: give its authority's certificate with --registry-ca. Name a registry without TLS, or with a certificate that nobody can verify, with --insecure-registry."
 	case Network:
 		return "Check that pods in the pull namespace can reach the registry: its host name in DNS, network policies, proxy and firewall. Then retry the pull."
 	case DiskFull:
@@ -61,7 +61,7 @@ func (r FailureReason) Remedy() string {
 	case Unschedulable:
 		return "No node can run the copier. Compare the message with the node selector, tolerations and resources in --job-template, add capacity, then retry the pull."
 	case Invalid:
-		return "Nothing that is tried again will help: correct what the message names (the image, the copier's image or the Job template), then start the pull anew."
+		return "Nothing that is tried again will help: correct what the message names (the image, the copier's image, the Job template, or a flag), then start the pull anew."
 	case Lost:
 		return "Its Job was deleted by somebody or something else than pullwatch. Retrying is safe: start the pull again."
 	default:

@@ -40,6 +40,9 @@ type Job struct {
 	Progress    Progress
 	// Attempts counts how often copying was started.
 	Attempts int
+	// Confirmed tells whether the digest was read back at the destination; nil until the pull has succeeded, and when
+	// nothing is known of how.
+	Confirmed *bool
 	// Failure is set exactly when Phase is Failed.
 	Failure *Failure
 	RetryOf *string

@@ -25,8 +25,13 @@ const (
 type Report struct {
 	Time    time.Time `json:"time"`
 	Message string    `json:"msg"`
-	// BytesDone counts bytes that need no more work; it never falls within an attempt.
+	// Image is the digest of the image at the source, empty until it is known.
+	Image string `json:"image,omitempty"`
+	// BytesDone counts bytes that need no more work: found at the destination, or written to it. An upload that fails is
+	// taken back.
 	BytesDone int64 `json:"bytesDone"`
+	// BytesBest is the highest that BytesDone has been in this attempt, zero when that is what it is.
+	BytesBest int64 `json:"bytesBest,omitempty"`
 	// BytesTotal is nil until all manifests have been read.
 	BytesTotal *int64 `json:"bytesTotal,omitempty"`
 	// BytesPerSecond is averaged over the last seconds, 0 while nothing moves.
@@ -40,6 +45,12 @@ func (r Report) String() string {
 	if r.BytesTotal != nil {
 		line += fmt.Sprintf(" total=%d rate=%d", *r.BytesTotal, r.BytesPerSecond)
 	}
+	if r.BytesBest > 0 {
+		line += fmt.Sprintf(" best=%d", r.BytesBest)
+	}
+	if r.Image != "" {
+		line += " image=" + r.Image
+	}
 	return line + "]"
 }
 
@@ -51,7 +62,7 @@ func (r Report) figures() string {
 	return fmt.Sprintf(": %s of %s at %s/s", FormatBytes(r.BytesDone), FormatBytes(*r.BytesTotal), FormatBytes(r.BytesPerSecond))
 }
 
-var reportFigures = regexp.MustCompile(`^(.+) \[t=(\d{1,15}) done=(\d{1,18})(?: total=(\d{1,18}) rate=(\d{1,18}))?\]$`)
+var reportFigures = regexp.MustCompile(`^(.+) \[t=(\d{1,15}) done=(\d{1,18})(?: total=(\d{1,18}) rate=(\d{1,18}))?(?: best=(\d{1,18}))?(?: image=([a-z0-9]+:[0-9a-f]+))?\]$`)
 
 // ParseReport returns the report that a line of the copier's log holds. It returns false for any other line. Times are
 // kept to the millisecond.
@@ -68,6 +79,10 @@ func ParseReport(line string) (r Report, ok bool) {
 	if parts[4] != "" {
 		r.BytesTotal, r.BytesPerSecond = new(number(parts[4])), number(parts[5])
 	}
+	if parts[6] != "" {
+		r.BytesBest = number(parts[6])
+	}
+	r.Image = parts[7]
 	r.Message = strings.TrimSuffix(parts[1], r.figures())
 	return r, r.Message != ""
 }
@@ -75,12 +90,81 @@ func ParseReport(line string) (r Report, ok bool) {
 // Outcome is how an attempt ended, as the copier writes it, in JSON, to its termination message. It is kept below the
 // 4096 bytes that Kubernetes keeps of it.
 type Outcome struct {
-	// Digest of what stands at the destination, verified; empty when the attempt failed.
+	// Digest of what stands at the destination; empty when the attempt failed.
 	Digest string `json:"digest,omitempty"`
-	// BytesTotal counts all bytes of all blobs, BytesCopied those that had to be sent.
-	BytesTotal  int64 `json:"bytesTotal,omitempty"`
-	BytesCopied int64 `json:"bytesCopied,omitempty"`
+	// Unconfirmed says why the digest could not be read back at the destination, which has accepted it; empty when it was.
+	Unconfirmed string `json:"unconfirmed,omitempty"`
+	// Image is the digest that the image had at the source, also when the attempt failed; empty if that is not known.
+	Image string `json:"image,omitempty"`
+	// BytesTotal counts all bytes of all blobs. BytesCopied are those that had to be sent, BytesMounted those that the
+	// destination's registry took from another of its repositories; the rest was found.
+	BytesTotal   int64 `json:"bytesTotal,omitempty"`
+	BytesCopied  int64 `json:"bytesCopied,omitempty"`
+	BytesMounted int64 `json:"bytesMounted,omitempty"`
+	// ManifestsWritten counts the manifests that were not at the destination as they are.
+	ManifestsWritten int `json:"manifestsWritten,omitempty"`
+	// Left are the layers that are not at the destination because the source does not have them: those that may not be
+	// passed on, as of Windows. Nil when everything has arrived.
+	Left *Left `json:"left,omitempty"`
 	// Reason and Message say why the attempt failed; both are empty when it succeeded.
 	Reason  FailureReason `json:"reason,omitempty"`
 	Message string        `json:"message,omitempty"`
+}
+
+// Left tells of layers that were left out.
+type Left struct {
+	Count int `json:"count"`
+	// Digests are the first MaxLeft of them.
+	Digests []string `json:"digests"`
+}
+
+// MaxLeft is how many layers that were left out are named.
+const MaxLeft = 4
+
+// String returns a part of a sentence.
+func (l *Left) String() string {
+	names := strings.Join(l.Digests, ", ")
+	if l.Count > len(l.Digests) {
+		names += " and others"
+	}
+	if l.Count == 1 {
+		return "1 layer that may not be passed on was left out, since the source does not have it: " + names
+	}
+	return fmt.Sprintf("%d layers that may not be passed on were left out, since the source does not have them: %s", l.Count, names)
+}
+
+// Did says what a successful attempt did. to names the destination, as in " to host/app:1", or is empty.
+func (o *Outcome) Did(to string) string {
+	there := o.BytesTotal - o.BytesCopied - o.BytesMounted
+	var parts []string
+	add := func(bytes int64, how string) {
+		if bytes > 0 {
+			parts = append(parts, FormatBytes(bytes)+" "+how)
+		}
+	}
+	switch {
+	case o.BytesCopied == 0 && o.BytesMounted == 0 && o.ManifestsWritten == 0:
+		return "Already there, nothing was written" + to
+	case o.BytesCopied == o.BytesTotal && o.BytesTotal > 0:
+		return "Copied " + FormatBytes(o.BytesTotal) + to
+	}
+	add(o.BytesCopied, "copied")
+	add(o.BytesMounted, "mounted")
+	add(there, "found there")
+	if o.BytesCopied == 0 && o.BytesMounted == 0 {
+		parts = append(parts, "only manifests written")
+	}
+	return fmt.Sprintf("Copied %s%s: %s", FormatBytes(o.BytesTotal), to, strings.Join(parts, ", "))
+}
+
+// Notes are what else there is to say of a successful attempt, in sentences; empty when all is well.
+func (o *Outcome) Notes() string {
+	var notes []string
+	if o.Left != nil {
+		notes = append(notes, o.Left.String()+".")
+	}
+	if o.Unconfirmed != "" {
+		notes = append(notes, "The destination accepted it, but it could not be read back: "+o.Unconfirmed)
+	}
+	return strings.Join(notes, " ")
 }

@@ -22,7 +22,7 @@ const (
 	PullPhasePulling PullPhase = "PULLING"
 	// The last attempt failed; another will start.
 	PullPhaseRetrying PullPhase = "RETRYING"
-	// The image stands at the destination, its digest verified. Final.
+	// The destination has accepted the whole image; `confirmed` tells whether it was read back there. Final.
 	PullPhaseSucceeded PullPhase = "SUCCEEDED"
 	// It ended without success: `failure` says why. Final.
 	PullPhaseFailed PullPhase = "FAILED"

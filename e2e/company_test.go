@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A registry as companies have them: its certificate is of their own authority, and each project has its own login.
+func TestRegistryOfACompany(t *testing.T) {
+	company := newDistribution(t, true)
+	image := company.host + "/team-a/app:1"
+	digest := push(t, image, randomImage(t, 100_000, 2), &authn.Basic{Username: loginUser, Password: loginPassword})
+	authority := company.serveTLS(t)
+
+	namespace := newNamespace(t)
+	stranger := startServer(t, namespace, "--pull-deadline=1m")
+	checkFailure(t, stranger.outcome(t, stranger.startOne(t, image).ID), "TLS", company.host, "unknown authority")
+	stranger.Terminate(t)
+
+	wrong := base64.StdEncoding.EncodeToString([]byte("nobody:knows"))
+	right := base64.StdEncoding.EncodeToString([]byte(loginUser + ":" + loginPassword))
+	logins, err := json.Marshal(map[string]any{"auths": map[string]any{
+		company.host: map[string]string{"auth": wrong}, "https://" + company.host + "/team-b": map[string]string{"auth": wrong},
+		"https://" + company.host + "/team-a": map[string]string{"auth": right},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = env.Client.CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "logins"}, Type: corev1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{corev1.DockerConfigJsonKey: logins},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = env.Client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "authorities"}, Data: map[string]string{"company.crt": string(authority)},
+	}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	member := startServer(t, namespace, "--registry-ca=authorities", "--registry-secret=logins")
+	checkCopied(t, member.outcome(t, member.startOne(t, image).ID), digest)
+	refused := member.outcome(t, member.startOne(t, company.host+"/team-b/app:1").ID)
+	checkFailure(t, refused, "UNAUTHORIZED", company.host+"/team-b", "https://"+company.host+"/team-b")
+}
+
+// serveTLS starts the registry anew with a certificate for its address, and returns that, which is its own authority's.
+func (d *distribution) serveTLS(t *testing.T) (authority []byte) {
+	t.Helper()
+	host, _, err := net.SplitHostPort(d.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "company"}, IPAddresses: []net.IP{net.ParseIP(host)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
+	dir := t.TempDir()
+	certificateFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writeFile(t, certificateFile, string(authority))
+	writeFile(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+
+	d.stop(t)
+	config, err := os.ReadFile(d.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := fmt.Sprintf("http: {addr: %q}", d.host)
+	secure := fmt.Sprintf("http: {addr: %q, tls: {certificate: %s, key: %s}}", d.host, certificateFile, keyFile)
+	writeFile(t, d.config, strings.Replace(string(config), plain, secure, 1))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	defer transport.CloseIdleConnections()
+	d.launch(t)
+	eventually(t, "the registry answers over TLS", func() bool {
+		resp, err := (&http.Client{Transport: transport}).Get("https://" + d.host + "/v2/")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return true
+	})
+	return authority
+}

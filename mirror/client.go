@@ -1,0 +1,203 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// client speaks the distribution protocol with one repository, on the registry library's transport. The library's own
+// client knows neither ranges nor uploads that go on where they broke off. All methods may be called at the same time.
+type client struct {
+	repository name.Repository
+	// base is what all requests, those of the login too, go through.
+	base        http.RoundTripper
+	credentials authn.Authenticator
+	// scopes are what a token is asked for.
+	scopes []string
+
+	// lock is held, by the one element in it, while loggedIn is looked at or set.
+	lock     chan struct{}
+	loggedIn *http.Client
+	// read and wrote tell that the registry has granted a request that reads, or one that writes.
+	read, wrote atomic.Bool
+}
+
+func newClient(base http.RoundTripper, repository name.Repository, credentials authn.Authenticator, scopes ...string) *client {
+	base = transport.NewUserAgent(rewinder{base}, userAgent)
+	return &client{repository: repository, base: base, credentials: credentials, scopes: scopes, lock: make(chan struct{}, 1)}
+}
+
+// login returns the client that carries the registry's login, which is made once.
+func (r *client) login(ctx context.Context) (*http.Client, error) {
+	select {
+	case r.lock <- struct{}{}:
+		defer func() { <-r.lock }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if r.loggedIn != nil {
+		return r.loggedIn, nil
+	}
+	authorized, err := transport.NewWithContext(ctx, r.repository.Registry, r.credentials, r.base, r.scopes)
+	if err != nil {
+		return nil, err
+	}
+	r.loggedIn = &http.Client{Transport: authorized}
+	return r.loggedIn, nil
+}
+
+// logout has the next request log in anew.
+func (r *client) logout(ctx context.Context) {
+	select {
+	case r.lock <- struct{}{}:
+		r.loggedIn = nil
+		<-r.lock
+	case <-ctx.Done():
+	}
+}
+
+// lapsedError is a refusal of a login that was good for the same a moment ago.
+type lapsedError struct{ err error }
+
+func (e *lapsedError) Error() string { return e.err.Error() }
+func (e *lapsedError) Unwrap() error { return e.err }
+
+// send returns the response to a request if it has one of the statuses, else an error. The caller closes its body.
+func (r *client) send(req *http.Request, granted ...int) (*http.Response, error) {
+	ctx := req.Context()
+	client, err := r.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if req.Header.Get("Accept-Encoding") == "" {
+		// Bytes as they are: else the HTTP client would have them compressed on their way, or undo compression that is
+		// the blob's own.
+		req.Header.Set("Accept-Encoding", "identity")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	before := &r.wrote
+	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+		before = &r.read
+	}
+	if err := transport.CheckError(resp, granted...); err != nil {
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusUnauthorized && before.Load() {
+			r.logout(ctx)
+			err = &lapsedError{err}
+		}
+		return nil, err
+	}
+	before.Store(true)
+	return resp, nil
+}
+
+// url returns the address of something in the repository.
+func (r *client) url(path string) *url.URL {
+	return &url.URL{Scheme: r.repository.Scheme(), Host: r.repository.RegistryStr(),
+		Path: "/v2/" + r.repository.RepositoryStr() + "/" + path}
+}
+
+func newRequest(ctx context.Context, method string, u *url.URL) *http.Request {
+	req := &http.Request{Method: method, URL: u, Host: u.Host, Header: make(http.Header),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	return req.WithContext(ctx)
+}
+
+// acceptedManifests are all kinds that there are, also those that are refused later with a word for people.
+var acceptedManifests = strings.Join([]string{
+	string(types.OCIImageIndex), string(types.DockerManifestList), string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
+	string(types.DockerManifestSchema1Signed), string(types.DockerManifestSchema1),
+}, ",")
+
+// manifest returns a manifest's bytes and what type the registry calls it. The identifier is a tag or a digest.
+func (r *client) manifest(ctx context.Context, identifier string) (raw []byte, contentType string, err error) {
+	req := newRequest(ctx, http.MethodGet, r.url("manifests/"+identifier))
+	req.Header.Set("Accept", acceptedManifests)
+	resp, err := r.send(req, http.StatusOK)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	raw, err = io.ReadAll(resp.Body) // bounded by guard
+	return raw, resp.Header.Get("Content-Type"), err
+}
+
+// manifestDigest returns what digest the registry says a manifest has, empty when it does not say.
+func (r *client) manifestDigest(ctx context.Context, identifier string) (string, error) {
+	req := newRequest(ctx, http.MethodHead, r.url("manifests/"+identifier))
+	req.Header.Set("Accept", acceptedManifests)
+	resp, err := r.send(req, http.StatusOK)
+	if err != nil {
+		return "", err
+	}
+	return resp.Header.Get("Docker-Content-Digest"), resp.Body.Close()
+}
+
+// putManifest stores a manifest. It returns whether the registry has linked it to its subject, if it has one.
+func (r *client) putManifest(ctx context.Context, identifier string, m *manifest) (linked bool, err error) {
+	req := newRequest(withPatience(ctx, int64(len(m.raw))), http.MethodPut, r.url("manifests/"+identifier))
+	req.Header.Set("Content-Type", string(m.mediaType))
+	if err := setBody(req, int64(len(m.raw)), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(m.raw)), nil
+	}); err != nil {
+		return false, err
+	}
+	resp, err := r.send(req, http.StatusCreated, http.StatusOK, http.StatusAccepted, http.StatusNoContent)
+	if err != nil {
+		return false, err
+	}
+	return resp.Header.Get("OCI-Subject") != "", resp.Body.Close()
+}
+
+// rewinder sends a request's body from its beginning when the same request comes again: the library sends what was
+// refused for its token once more with what is left of the body, which is nothing.
+type rewinder struct{ base http.RoundTripper }
+
+func (r rewinder) RoundTrip(req *http.Request) (*http.Response, error) {
+	if body, ok := req.Body.(*freshBody); ok && body.used.Swap(true) && req.GetBody != nil {
+		again, err := req.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		req = req.WithContext(req.Context())
+		req.Body = again
+		if fresh, ok := again.(*freshBody); ok {
+			fresh.used.Store(true)
+		}
+	}
+	return r.base.RoundTrip(req)
+}
+
+// freshBody is a request's body that knows whether it was sent already.
+type freshBody struct {
+	io.ReadCloser
+	used atomic.Bool
+}
+
+// setBody gives a request a body of a length above zero, which open returns from its beginning each time.
+func setBody(req *http.Request, length int64, open func() (io.ReadCloser, error)) error {
+	req.GetBody = func() (io.ReadCloser, error) {
+		body, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return &freshBody{ReadCloser: body}, nil
+	}
+	var err error
+	req.Body, err = req.GetBody()
+	req.ContentLength = length
+	return err
+}

@@ -1,0 +1,161 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// hasBlob reports whether the repository is known to have a blob.
+func (r *client) hasBlob(ctx context.Context, desc v1.Descriptor) bool {
+	resp, err := r.send(newRequest(ctx, http.MethodHead, r.url("blobs/"+desc.Digest.String())), http.StatusOK)
+	if err != nil {
+		// Registries say "not there" in many ways, and may refuse to tell: only writing shows what is so.
+		return false
+	}
+	_ = resp.Body.Close()
+	// A page of a proxy is not the blob.
+	return resp.ContentLength < 0 || resp.ContentLength == desc.Size
+}
+
+// blob returns a blob's bytes from a position on, unchecked, and where they begin: at offset, or at zero when the
+// registry does not know ranges. The caller closes the stream.
+func (r *client) blob(ctx context.Context, desc v1.Descriptor, offset int64) (stream io.ReadCloser, start int64, err error) {
+	ctx = withPatience(ctx, desc.Size)
+	req := newRequest(ctx, http.MethodGet, r.url("blobs/"+desc.Digest.String()))
+	granted := []int{http.StatusOK}
+	if offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		granted = append(granted, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
+	}
+	resp, err := r.send(req, granted...)
+	if err != nil {
+		return nil, 0, err
+	}
+	switch resp.StatusCode {
+	case http.StatusRequestedRangeNotSatisfiable:
+		// Either the blob ends there or ranges are not known: the whole tells which.
+		_ = resp.Body.Close()
+		return r.blob(ctx, desc, 0)
+	case http.StatusPartialContent:
+		var first, last int64
+		if n, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last); err != nil || n < 2 || first != offset {
+			_ = resp.Body.Close()
+			return nil, 0, &mismatchError{fmt.Sprintf("blob %s was asked for from byte %d on, and came from another", desc.Digest, offset)}
+		}
+		return resp.Body, offset, nil
+	}
+	if n := resp.ContentLength; n >= 0 && n != desc.Size {
+		_ = resp.Body.Close()
+		return nil, 0, wrongSize(desc, fmt.Sprint(n))
+	}
+	return resp.Body, 0, nil
+}
+
+// startUpload returns where a blob's bytes are to be sent.
+func (r *client) startUpload(ctx context.Context) (*url.URL, error) {
+	resp, err := r.send(newRequest(ctx, http.MethodPost, r.url("blobs/uploads/")), http.StatusAccepted)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	return nextLocation(resp, nil)
+}
+
+// mount has the registry take a blob from another of its repositories. It returns where the bytes are to be sent if the
+// registry has begun an upload instead.
+func (r *client) mount(ctx context.Context, desc v1.Descriptor, from string) (mounted bool, location *url.URL, err error) {
+	u := r.url("blobs/uploads/")
+	u.RawQuery = url.Values{"mount": {desc.Digest.String()}, "from": {from}}.Encode()
+	resp, err := r.send(newRequest(ctx, http.MethodPost, u), http.StatusCreated, http.StatusAccepted)
+	if err != nil {
+		return false, nil, err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode == http.StatusCreated {
+		return true, nil, nil
+	}
+	location, err = nextLocation(resp, nil)
+	return false, location, err
+}
+
+// uploadedTo returns how many bytes of an upload have arrived, and where the next ones are to be sent. It fails when
+// the registry does not say.
+func (r *client) uploadedTo(ctx context.Context, location *url.URL) (offset int64, next *url.URL, err error) {
+	resp, err := r.send(newRequest(ctx, http.MethodGet, location), http.StatusNoContent, http.StatusAccepted, http.StatusOK)
+	if err != nil {
+		return 0, nil, err
+	}
+	_ = resp.Body.Close()
+	var first, last int64
+	arrived := resp.Header.Get("Range")
+	if n, err := fmt.Sscanf(arrived, "%d-%d", &first, &last); err != nil || n < 2 || first != 0 || last < 0 {
+		return 0, nil, fmt.Errorf("the upload is at %q", arrived)
+	}
+	next, err = nextLocation(resp, location)
+	if last == 0 {
+		// Registries say "0-0" of one byte and of none.
+		return 0, next, err
+	}
+	return last + 1, next, err
+}
+
+// sendBlob sends a blob's bytes from a position to its end, as open returns them, and returns where the upload is to
+// be completed.
+func (r *client) sendBlob(
+	ctx context.Context, location *url.URL, from, size int64, open func() (io.ReadCloser, error),
+) (*url.URL, error) {
+	req := newRequest(withPatience(ctx, size), http.MethodPatch, location)
+	req.Header.Set("Content-Type", "application/octet-stream")
+	if from > 0 {
+		req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", from, size-1))
+	}
+	if err := setBody(req, size-from, open); err != nil {
+		return nil, err
+	}
+	resp, err := r.send(req, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
+	if err != nil {
+		return nil, err
+	}
+	_ = resp.Body.Close()
+	return nextLocation(resp, location)
+}
+
+// completeUpload ends an upload: after it the blob is there.
+func (r *client) completeUpload(ctx context.Context, location *url.URL, desc v1.Descriptor) error {
+	u := *location
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	// What the query holds already stays as it is: it may be signed.
+	u.RawQuery += "digest=" + url.QueryEscape(desc.Digest.String())
+	req := newRequest(withPatience(ctx, desc.Size), http.MethodPut, &u)
+	req.Header.Set("Content-Type", "application/octet-stream")
+	resp, err := r.send(req, http.StatusCreated, http.StatusNoContent)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// nextLocation returns where a response sends the next request of an upload, or before when it does not say.
+func nextLocation(resp *http.Response, before *url.URL) (*url.URL, error) {
+	header := resp.Header.Get("Location")
+	if header == "" {
+		if before == nil {
+			return nil, errors.New("it has begun an upload without saying where")
+		}
+		return before, nil
+	}
+	given, err := url.Parse(header)
+	if err != nil {
+		return nil, errors.New("it sends an upload to what is not a URL")
+	}
+	to := resp.Request.URL.ResolveReference(given)
+	return to, nil
+}
