@@ -96,6 +96,11 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		if s.place == 0 && place > 0 && !s.job.Supersedes(job) {
 			h.settleLocked(s, job, place)
 		}
+		if job.Supersedes(s.job) { // nobody has to be told, but what follows is compared with it
+			state := *s.job
+			state.Revision = job.Revision
+			s.job = &state
+		}
 		return
 	}
 	if s == nil {
@@ -164,7 +169,9 @@ func (h *Hub) settleLocked(s *known, job *pull.Job, place uint64) {
 		return
 	}
 	state := *job
-	state.Position = pull.Position{Log: h.shared, Seq: place}
+	if state.Position = s.job.Position; s.seq == h.seq { // else a reader that has it need not have all before that place
+		state.Position = pull.Position{Log: h.shared, Seq: place}
+	}
 	s.job = &state
 	if !s.gone {
 		h.indexLocked(s)

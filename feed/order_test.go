@@ -262,3 +262,24 @@ func TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// A state that says what is known already may still be newer. What a replica sees next is compared with that.
+func TestARevisionThatSaysNothingNewIsRemembered(t *testing.T) {
+	h := New("r")
+	first, later := job("a", pull.Pulling, "half"), job("a", pull.Pulling, "half")
+	first.Revision, later.Revision = pull.Revision{Cluster: 1, Pods: 1}, pull.Revision{Cluster: 1, Pods: 5}
+	h.Publish(first)
+	sub, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	got, _ := drain(t, sub)
+	expect(t, got, "a:half")
+	h.Publish(later)
+	got, _ = drain(t, sub)
+	expect(t, got)
+	if known := h.Latest("a").Revision; known != later.Revision {
+		t.Errorf("revision %+v, want %+v", known, later.Revision)
+	}
+}

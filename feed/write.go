@@ -29,7 +29,7 @@ func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHer
 // writeBatch appends what waits, with a sign of life if one is due. It reports whether more waits.
 func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	s.mu.Lock()
-	log, marked, accepted := s.attached, s.marked, s.accepted
+	log, marked, accepted, complete := s.attached, s.marked, s.accepted, s.complete
 	if log == "" {
 		s.mu.Unlock()
 		return false
@@ -40,7 +40,7 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	if more || !s.leads() {
 		marked = marks{} // they are true only of what the leader has seen, once all of it has been appended
 	}
-	if beat && marked.jobs > 0 {
+	if beat && (complete || marked.jobs > 0) {
 		operations = append(operations, operation{kind: entryBeat, unproven: s.unproven()})
 	}
 	var place uint64

@@ -17,8 +17,10 @@ import (
 // canceledState is what is kept on a Job of how far its pull was when it was canceled. The replica that cancels it has said so for
 // all: each of them knows a little more or less of the copier at that moment.
 type canceledState struct {
-	Attempts int         `json:"attempts"`
-	Last     pull.Report `json:"last,omitzero"`
+	Attempts int `json:"attempts"`
+	// Percent may be more than Last says: it does not fall when an upload fails.
+	Percent int         `json:"percent,omitempty"`
+	Last    pull.Report `json:"last,omitzero"`
 }
 
 // readCanceled returns what is kept on the Job, nil when there is nothing that can be read.
@@ -93,9 +95,11 @@ func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known
 	}
-	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Last: pull.Report{
-		BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal,
-	}})
+	report := pull.Report{BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal}
+	if last.Image.Digest != nil {
+		report.Image = *last.Image.Digest
+	}
+	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Percent: last.Progress.Percent, Last: report})
 	return map[string]string{
 		annotationCanceled: time.Now().UTC().Format(time.RFC3339Nano), annotationCanceledState: string(text),
 	}, err

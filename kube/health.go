@@ -187,8 +187,10 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 		o.health.failed(1, errors.New(response.Status))
 	default:
 		o.health.answered()
-		if response.StatusCode < http.StatusInternalServerError { // else it may have lost sight of the cluster's state
+		switch code := response.StatusCode; {
+		case code < http.StatusMultipleChoices, code == http.StatusNotFound, code == http.StatusConflict:
 			o.health.proved(made)
+		default: // it did not look at the cluster's state, or may have lost sight of it
 		}
 	}
 	return response, err

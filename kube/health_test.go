@@ -113,6 +113,8 @@ func TestOnlyAnswersProveThatTheAPIServerIsThere(t *testing.T) {
 			"it hangs":          {status: http.StatusOK, takes: time.Hour},
 			"it lost its store": {status: http.StatusInternalServerError},
 			"it is overloaded":  {status: http.StatusServiceUnavailable},
+			"it is asked less":  {status: http.StatusTooManyRequests},
+			"it knows nobody":   {status: http.StatusUnauthorized},
 		} {
 			*api = fails
 			ask()

@@ -100,23 +100,30 @@ func cancel(s *pull.Job, job *batchv1.Job, at time.Time, rec *record) {
 		last = &canceledState{}
 		if rec != nil {
 			last.Attempts, last.Last = rec.Attempts, rec.Last
+			last.Last.Image = rec.image()
 		}
 	}
 	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", at
 	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
+	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
 	s.Revision = pull.Revision{Cluster: version(job)}
-	showImage(s, nil, nil, rec)
+	showImage(s, nil, nil, &record{Last: last.Last})
 	s.UpdatedAt = updatedAt(s, job, nil, copierLog{}, nil)
 }
 
 // showImage fills in which image it is that the newest attempt copies, and says when an attempt before copied another.
 func showImage(s *pull.Job, pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) {
 	var digest, before string
-	if len(pods) > 0 && (rec == nil || !s.Phase.Final()) { // an end depends on what is written on the Job
+	if len(pods) > 0 {
 		newest := pods[len(pods)-1]
-		digest = logs[newest.UID].last.Image
-		if end := evidence(newest, logs[newest.UID]); end != nil {
-			digest = cmp.Or(digest, end.image())
+		log := logs[newest.UID]
+		end := evidence(newest, log)
+		// An end depends on what is written on the Job, if that is about the newest attempt.
+		if !s.Phase.Final() || rec == nil || rec.Pod != newest.UID || (end != nil && !rec.covers(end)) {
+			digest = log.last.Image
+			if end != nil {
+				digest = cmp.Or(digest, end.image())
+			}
 		}
 		if rec != nil && rec.Pod != newest.UID {
 			before = cmp.Or(rec.image(), rec.Before)

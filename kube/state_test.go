@@ -451,3 +451,14 @@ func TestPercentDoesNotFallWithTheBytes(t *testing.T) {
 		t.Errorf("%+v, want 60 percent with 100 bytes", p)
 	}
 }
+
+// What a client was told of a pull does not become less when the pull is canceled.
+func TestCanceledPullKeepsHowFarItWas(t *testing.T) {
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	w.job.Annotations[annotationCanceled] = epoch.Format(time.RFC3339Nano)
+	w.job.Annotations[annotationCanceledState] = `{"attempts":1,"percent":60,"last":{"image":"sha256:abc","bytesDone":40,"bytesTotal":100}}`
+	s := w.state(t)
+	if s.Progress.Percent != 60 || s.Progress.BytesDone != 40 || s.Image.Digest == nil || *s.Image.Digest != "sha256:abc" {
+		t.Errorf("%+v of %+v", s.Progress, s.Image)
+	}
+}
