@@ -85,6 +85,9 @@ func (r *client) send(req *http.Request, granted ...int) (*http.Response, error)
 	ctx := req.Context()
 	client, err := r.login(ctx)
 	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
 		return nil, err
 	}
 	if req.Header.Get("Accept-Encoding") == "" {
