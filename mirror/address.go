@@ -99,7 +99,7 @@ type reach struct {
 	allowed map[string]bool
 
 	mu sync.Mutex
-	// own has the addresses that the registry's name led to.
+	// own has the addresses that the registry's name led to, whether they could be connected to or not.
 	own map[netip.Addr]bool
 }
 
@@ -137,7 +137,7 @@ func (r *reach) check(host string, addr netip.Addr) error {
 	switch {
 	case !addr.IsValid():
 		return &addressError{host: host, zone: linkLocalZone}
-	case to == publicZone, r.own[addr], to != linkLocalZone && to <= r.zoneLocked():
+	case to == publicZone, to <= r.zoneLocked() && (to != linkLocalZone || r.own[addr]):
 		return nil
 	case to == privateZone && r.allows(host):
 		return nil

@@ -54,8 +54,11 @@ func TestWhereARegistryMaySend(t *testing.T) {
 		"IPv4 behind NAT64":               {[]string{public}, "64:ff9b::a9fe:a9fe", nil, false},
 		"with a zone":                     {[]string{public}, "fe80::1%eth0", nil, false},
 		// Whoever decides what a name resolves to can add a private address to it.
-		"a name that is public and private": {[]string{public, private}, "10.0.0.5", nil, false},
-		"a registry that is not known yet":  {nil, "10.0.0.5", nil, false},
+		"a name that is public and private":              {[]string{public, private}, "10.0.0.5", nil, false},
+		"a name that is public and private, to the same": {[]string{public, private}, private, nil, false},
+		"a name that is public and link-local":           {[]string{public, linkLocal}, linkLocal, nil, false},
+		"a name that is public and loopback":             {[]string{public, loopback}, loopback, nil, false},
+		"a registry that is not known yet":               {nil, "10.0.0.5", nil, false},
 	} {
 		t.Run(title, func(t *testing.T) {
 			r := newReach("registry.test", test.allowed)

@@ -126,13 +126,15 @@ func (e *sideError) request() string {
 	return strings.TrimSpace(method + " " + what)
 }
 
-// partOf returns what of an image a request's path names.
+// partOf returns what of an image a request's path names, in at most a few hundred bytes and on one line: a registry
+// can have any path asked for.
 func partOf(path string) string {
+	const longest = 200
 	if _, reference, ok := strings.Cut(path, "/manifests/"); ok {
-		return "manifest " + reference
+		return "manifest " + pull.Truncate(oneLine(reference), longest)
 	}
 	if _, digest, ok := strings.Cut(path, "/blobs/"); ok && !strings.HasPrefix(digest, "uploads/") {
-		return "blob " + digest
+		return "blob " + pull.Truncate(oneLine(digest), longest)
 	}
 	return ""
 }

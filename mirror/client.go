@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -72,11 +73,21 @@ type lapsedError struct{ err error }
 func (e *lapsedError) Error() string { return e.err.Error() }
 func (e *lapsedError) Unwrap() error { return e.err }
 
+// redirectError is returned for a redirect that makes another request of one that writes: of 301, 302 and 303.
+type redirectError struct{ method, became string }
+
+func (e *redirectError) Error() string {
+	return fmt.Sprintf("it redirects a %s so that it becomes a %s", e.method, e.became)
+}
+
 // send returns the response to a request if it has one of the statuses, else an error. The caller closes its body.
 func (r *client) send(req *http.Request, granted ...int) (*http.Response, error) {
 	ctx := req.Context()
 	client, err := r.login(ctx)
 	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
 		return nil, err
 	}
 	if req.Header.Get("Accept-Encoding") == "" {
@@ -87,6 +98,11 @@ func (r *client) send(req *http.Request, granted ...int) (*http.Response, error)
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
+	}
+	if resp.Request.Method != req.Method {
+		// What answers has seen nothing of what was sent.
+		_ = resp.Body.Close()
+		return nil, &redirectError{req.Method, resp.Request.Method}
 	}
 	before := &r.wrote
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {

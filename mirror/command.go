@@ -99,11 +99,15 @@ func writeOutcome(file string, outcome pull.Outcome) error {
 	return errors.Join(err, f.Close())
 }
 
-// encodeOutcome cuts the message as far as it takes for the JSON to fit: of what Kubernetes cuts nothing can be read.
+// encodeOutcome cuts what registries said as far as it takes for the JSON to fit, in which a byte can become six: of
+// what Kubernetes cuts nothing can be read.
 func encodeOutcome(outcome pull.Outcome) ([]byte, error) {
 	encoded, err := json.Marshal(outcome)
-	for ; err == nil && len(encoded) > maxOutcome; encoded, err = json.Marshal(outcome) {
-		outcome.Message = pull.Truncate(outcome.Message, len(outcome.Message)*3/4)
+	for err == nil && len(encoded) > maxOutcome && outcome.Message+outcome.Unconfirmed != "" {
+		for _, said := range []*string{&outcome.Message, &outcome.Unconfirmed} {
+			*said = pull.Truncate(*said, len(*said)*3/4)
+		}
+		encoded, err = json.Marshal(outcome)
 	}
 	return encoded, err
 }

@@ -92,16 +92,16 @@ func (c *copier) run(ctx context.Context) (digest v1.Hash, unconfirmed string, e
 		return v1.Hash{}, "", c.fromSource(err)
 	}
 	ref := c.destination.reference(tree.root)
-	complete := c.shows(ctx, ref, tree.root)
+	shown := c.shows(ctx, ref, tree.root)
 	c.meter.expect(blobs)
 	if err := c.copyBlobs(ctx, blobs); err != nil {
 		return v1.Hash{}, "", err
 	}
-	if !complete {
+	if !shown {
 		c.meter.status("Writing manifests to " + c.destinationSide.image)
-		if err := c.writeManifests(ctx, tree, ref); err != nil {
-			return v1.Hash{}, "", err
-		}
+	}
+	if err := c.writeManifests(ctx, tree, ref, shown); err != nil {
+		return v1.Hash{}, "", err
 	}
 	c.meter.status("Reading back " + familiar(ref.Name()))
 	unconfirmed, err = c.readBack(ctx, ref, tree.root)
@@ -144,8 +144,8 @@ func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 }
 
 // writeManifests puts the manifests. When the destination misses blobs then that it said it has, they are sent after all.
-func (c *copier) writeManifests(ctx context.Context, tree *tree, ref name.Reference) error {
-	err := c.putManifests(ctx, tree, ref)
+func (c *copier) writeManifests(ctx context.Context, tree *tree, ref name.Reference, shown bool) error {
+	err := c.putManifests(ctx, tree, ref, shown)
 	if !missesBlobs(err) {
 		return err
 	}
@@ -155,7 +155,7 @@ func (c *copier) writeManifests(ctx context.Context, tree *tree, ref name.Refere
 		if err := c.copyBlobs(ctx, c.found); err != nil {
 			return err
 		}
-		if err = c.putManifests(ctx, tree, ref); !missesBlobs(err) {
+		if err = c.putManifests(ctx, tree, ref, shown); !missesBlobs(err) {
 			return err
 		}
 	}
@@ -174,8 +174,9 @@ func missesBlobs(err error) bool {
 	})
 }
 
-// putManifests puts what the destination lacks, each manifest behind all that it refers to, and the root as ref.
-func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Reference) error {
+// putManifests puts what the destination lacks, each manifest behind all that it refers to, and the root as ref unless
+// that is what ref shows already. That the root is there does not say that its children are: a registry can lose them.
+func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Reference, shown bool) error {
 	levels := tree.byHeight()
 	for _, level := range levels[:len(levels)-1] {
 		group, ctx := errgroup.WithContext(ctx)
@@ -192,6 +193,9 @@ func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Referenc
 		if err := group.Wait(); err != nil {
 			return err
 		}
+	}
+	if shown {
+		return nil
 	}
 	return c.put(ctx, ref, tree.root)
 }

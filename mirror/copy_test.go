@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -107,6 +109,33 @@ func TestCopyNestedIndex(t *testing.T) {
 		// Three images, the inner index, and the tag.
 		if n := l.destination.count("PUT", "/manifests/"); n != 5 {
 			t.Errorf("%d manifests were put, want 5", n)
+		}
+	})
+}
+
+// A registry that has lost a part of an index that it still shows gets the part again.
+func TestLostChildIsSentAgain(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		child := randomImage(t, 1000, 1)
+		digest := l.push("source.test/app:1", mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: child}))
+		l.copy(t.Context(), "source.test/app:1", "destination.test/app:1").succeeded(t, digest)
+		lost, err := child.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref, err := name.NewDigest("destination.test/app@"+lost.String(), name.Insecure)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := remote.Delete(ref, remote.WithTransport(l.base)); err != nil {
+			t.Fatal(err)
+		}
+		l.base.CloseIdleConnections()
+		l.destination.forget()
+		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+		r.succeeded(t, digest)
+		if l.destination.count("PUT", "/manifests/"+lost.String()) != 1 || l.destination.count("PUT", "/manifests/") != 1 || r.outcome.ManifestsWritten != 1 {
+			t.Errorf("asked %v, outcome %+v; want just the lost manifest written", l.destination.asked, r.outcome)
 		}
 	})
 }

@@ -1,13 +1,16 @@
 package mirror
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"pullwatch/pull"
 )
@@ -89,12 +92,23 @@ func TestLastingFaults(t *testing.T) {
 			l.destination.fault = times(forEver, method("PATCH", ""), answer(503, "<html>\n<b>down</b>\n</html>"))
 		}, pull.ExitTransient, pull.Network,
 			[]string{"The destination registry destination.test is not available: 503 Service Unavailable: down (PATCH"}},
+		{"refused with a long page", func(l *lab) {
+			l.source.fault = times(forEver, method("GET", "/manifests/"), answer(403, "blocked"+strings.Repeat(" ", 100<<10)))
+		}, pull.ExitPermanent, pull.Unauthorized, []string{"source registry", "403 Forbidden: blocked (GET manifest 1)"}},
 		{"corrupt blobs", func(l *lab) { l.source.corrupt("app") }, pull.ExitPermanent, pull.Invalid,
 			[]string{"The source registry source.test answered with something wrong", "checksum"}},
 		{"missing layer", func(l *lab) {
 			l.source.fault = times(forEver, isBlobGet, answer(404, said("BLOB_UNKNOWN", "blob unknown")))
 		},
 			pull.ExitPermanent, pull.NotFound, []string{"source registry", "blob unknown"}},
+		{"manifest put to where nothing is stored", func(l *lab) {
+			l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				return times(forEver, method("PUT", "/manifests/"), func(w http.ResponseWriter, r *http.Request) {
+					http.Redirect(w, r, "/login", http.StatusFound)
+				})(w, r) || times(forEver, method("GET", "/login"), answer(200, "please log in"))(w, r)
+			}
+		}, pull.ExitPermanent, pull.Invalid,
+			[]string{"The destination registry destination.test", "it redirects a PUT so that it becomes a GET (manifest sha256:"}},
 		{"not a manifest", func(l *lab) {
 			l.source.fault = times(forEver, method("GET", "/manifests/"), answer(200, "<html>hello</html>"))
 		}, pull.ExitPermanent, pull.Invalid, []string{"The source registry source.test answered with something wrong"}},
@@ -126,12 +140,45 @@ func TestLastingFaults(t *testing.T) {
 				r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
 				r.failed(t, test.code, test.reason, test.words...)
 				r.neverFell(t)
-				if l.destination.count("PUT", "/manifests/1") > 0 && test.name != "another digest at the end" {
+				if l.destination.count("PUT", "/manifests/1") > 0 && test.name != "another digest at the end" && !strings.HasPrefix(test.name, "manifest put") {
 					t.Error("a manifest was put for an image that is not complete")
 				}
 			})
 		})
 	}
+}
+
+// What an index says of the sizes of its manifests does not have them all read.
+func TestManifestsLargerThanTheirIndexSays(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+		const children = 20
+		var each []string
+		for n := range children {
+			raw := fmt.Sprintf(`{"schemaVersion":2,"config":{"size":2,"digest":"sha256:%064d"},"layers":[]}`, n)
+			raw += strings.Repeat(" ", maxTree/4-len(raw))
+			digest, _, err := v1.SHA256(strings.NewReader(raw))
+			if err != nil {
+				t.Fatal(err)
+			}
+			index.Manifests = append(index.Manifests, v1.Descriptor{MediaType: types.OCIManifestSchema1, Size: 2, Digest: digest})
+			each = append(each, raw)
+		}
+		l.source.fault = times(forEver, method("GET", "/manifests/"), func(w http.ResponseWriter, r *http.Request) {
+			for n, child := range index.Manifests {
+				if strings.HasSuffix(r.URL.Path, child.Digest.String()) {
+					_, _ = io.WriteString(w, each[n])
+					return
+				}
+			}
+			_ = json.NewEncoder(w).Encode(index)
+		})
+		l.copy(t.Context(), "source.test/app:1", "destination.test/app:1").
+			failed(t, pull.ExitPermanent, pull.Invalid, "larger than 4.2 MB, or 17 MB together")
+		if n := l.source.count("GET", "/manifests/sha256:"); n > children/2 {
+			t.Errorf("%d manifests were read", n)
+		}
+	})
 }
 
 func TestEmptyIndexHasNoPlatform(t *testing.T) {

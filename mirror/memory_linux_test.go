@@ -106,7 +106,7 @@ func newBigSource(t *testing.T) http.Handler {
 	return mux
 }
 
-// sink is a registry that keeps the digests of what it is sent and nothing else.
+// sink is a registry that keeps of blobs their digests and nothing else.
 type sink struct {
 	mu        sync.Mutex
 	blobs     map[string]int64
@@ -154,11 +154,12 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.WriteHeader(http.StatusCreated)
-	case r.Method == http.MethodHead && s.manifests[r.URL.Path] != nil:
+	case s.manifests[r.URL.Path] != nil:
 		stored := s.manifests[r.URL.Path]
 		w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
 		w.Header().Set("Content-Length", fmt.Sprint(len(stored)))
 		w.Header().Set("Docker-Content-Digest", fmt.Sprintf("sha256:%x", sha256.Sum256(stored)))
+		_, _ = w.Write(stored)
 	case r.Method == http.MethodHead:
 		w.WriteHeader(http.StatusNotFound)
 	}

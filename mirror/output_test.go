@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -67,6 +68,27 @@ func TestReportsAreLines(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, reports) {
 		t.Errorf("got %+v of %s", got, &out)
+	}
+}
+
+// A registry's words can be such that JSON needs six bytes for each of theirs.
+func TestOutcomeFitsWhateverWasSaid(t *testing.T) {
+	said := strings.Repeat("\x00", maxUnconfirmed)
+	for title, outcome := range map[string]pull.Outcome{
+		"message":     {Reason: pull.Invalid, Message: said},
+		"unconfirmed": {Digest: "sha256:1", Unconfirmed: said},
+	} {
+		t.Run(title, func(t *testing.T) {
+			encoded, err := encodeOutcome(outcome)
+			if err != nil || len(encoded) > maxOutcome {
+				t.Fatalf("%d bytes, %v", len(encoded), err)
+			}
+			var got pull.Outcome
+			if err := json.Unmarshal(encoded, &got); err != nil || got.Digest != outcome.Digest ||
+				len(got.Message+got.Unconfirmed) < 100 {
+				t.Errorf("kept %s", encoded)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package mirror
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,7 @@ func inProxy(t *testing.T, proxied func(http.ResponseWriter, *http.Request) bool
 			switch {
 			case proxied != nil && proxied(w, r):
 			case r.Method == http.MethodConnect:
-				http.Error(w, "nobody listens there", http.StatusBadGateway)
+				http.Error(w, "no tunnels to there", http.StatusForbidden)
 			case r.Host == "destination.test":
 				l.destination.ServeHTTP(w, r)
 			case r.Host == "source.test", r.Host == "store.test":
@@ -65,6 +66,29 @@ func TestProxyIsNoWayAroundTheRule(t *testing.T) {
 			t.Error("the proxy was asked for it")
 		}
 	})
+}
+
+// A proxy that fails says nothing about the registry, whose login would go over plain HTTP.
+func TestProxyThatFailsIsNoReasonForPlainHTTP(t *testing.T) {
+	for _, status := range []int{407, 408, 500, 502, 503, 504} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			plain := false
+			fails := func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodConnect {
+					plain = true
+					return false
+				}
+				w.WriteHeader(status)
+				return true
+			}
+			inProxy(t, fails, func(t *testing.T, l *lab, _ v1.Hash) {
+				r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+				if r.failed(t, pull.ExitTransient, pull.Network, "the proxy proxy.test does not connect to source.test:443"); plain {
+					t.Error("plain HTTP was spoken")
+				}
+			})
+		})
+	}
 }
 
 func TestProxyThatRefuses(t *testing.T) {

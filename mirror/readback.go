@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -33,7 +34,15 @@ func (c *copier) shows(ctx context.Context, ref name.Reference, m *manifest) boo
 	if getErr == nil {
 		return string(raw) == string(m.raw)
 	}
-	return err == nil && parseErr == nil && !isNotFound(getErr)
+	return err == nil && parseErr == nil && mayNotBeRead(getErr)
+}
+
+// mayNotBeRead reports whether an answer to GET tells that a manifest is kept from who asks for it, by rights or by a
+// policy such as Harbor's on vulnerabilities. HEAD then is all that can be known.
+func mayNotBeRead(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusPreconditionFailed,
+		http.StatusUnavailableForLegalReasons}, answer.StatusCode)
 }
 
 // mayBeThere reports whether an answer to HEAD leaves it open that GET is answered otherwise.
@@ -82,16 +91,14 @@ func (c *copier) readBack(ctx context.Context, ref name.Reference, root *manifes
 	}
 }
 
-// readOnce returns nil when the destination shows the root as ref. The manifest itself outweighs what HEAD says of it.
+// readOnce returns nil when the destination shows the root as ref. What HEAD says counts only where the manifest itself
+// may not be read.
 func (c *copier) readOnce(ctx context.Context, ref name.Reference, root *manifest) error {
-	said, err := c.to.manifestDigest(ctx, ref.Identifier())
-	if err == nil {
-		if digest, err := v1.NewHash(said); err == nil && root.is(digest) {
-			return nil
-		}
-	}
 	raw, _, err := c.to.manifest(ctx, ref.Identifier())
 	if err != nil {
+		if mayNotBeRead(err) && c.says(ctx, ref, root) {
+			return nil
+		}
 		return err
 	}
 	if shown := (&manifest{raw: raw}); !shown.is(root.digest) {
@@ -99,6 +106,16 @@ func (c *copier) readOnce(ctx context.Context, ref name.Reference, root *manifes
 			pull.FormatBytes(int64(len(raw))), familiar(ref.Name()), root.digest)}
 	}
 	return nil
+}
+
+// says reports whether the destination says to HEAD that it has the manifest as ref.
+func (c *copier) says(ctx context.Context, ref name.Reference, m *manifest) bool {
+	said, err := c.to.manifestDigest(ctx, ref.Identifier())
+	if err != nil {
+		return false
+	}
+	digest, err := v1.NewHash(said)
+	return err == nil && m.is(digest)
 }
 
 // maxUnconfirmed bounds the reason why a copy could not be read back: the outcome has to fit where Kubernetes keeps it.

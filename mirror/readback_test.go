@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -90,7 +91,7 @@ func TestCopyIsDoneHoweverItCanBeReadBack(t *testing.T) {
 			}
 		}, ""},
 		{"the image before is seen for a while", func(l *lab) func(http.ResponseWriter, *http.Request) bool {
-			return times(8, readsAfterPut(l, "HEAD GET"), func(w http.ResponseWriter, r *http.Request) {
+			return times(4, readsAfterPut(l, "HEAD GET"), func(w http.ResponseWriter, r *http.Request) {
 				saysOfManifest(otherDigest, "")(w, r)
 				_, _ = io.WriteString(w, "{}")
 			})
@@ -134,12 +135,16 @@ func TestCopyIsDoneHoweverItCanBeReadBack(t *testing.T) {
 }
 
 func TestOtherImageAtTheDestinationIsAFailure(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
-		l.push("source.test/app:1", randomImage(t, 3000, 2))
-		l.destination.fault = times(forEver, readsAfterPut(l, "GET HEAD"), answer(200, "{}"))
-		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
-		r.failed(t, pull.ExitPermanent, pull.Invalid, "destination registry", "it shows another manifest", "was copied")
-	})
+	for title, methods := range map[string]string{"to all": "GET HEAD", "but HEAD says that it is the image": "GET"} {
+		t.Run(title, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				l.push("source.test/app:1", randomImage(t, 3000, 2))
+				l.destination.fault = times(forEver, readsAfterPut(l, methods), answer(200, "{}"))
+				r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+				r.failed(t, pull.ExitPermanent, pull.Invalid, "destination registry", "it shows another manifest", "was copied")
+			})
+		})
+	}
 }
 
 // A question that only saves work must not stop the work when it is not answered, nor when the answer is wrong.
@@ -204,6 +209,32 @@ func TestFalseHeadDoesNotStopTheWriting(t *testing.T) {
 			t.Error("the tag was not written")
 		}
 	})
+}
+
+// Only where a manifest may not be read does it count as there because HEAD says so.
+func TestManifestThatCannotBeReadIsWritten(t *testing.T) {
+	for status, written := range map[int]bool{200: true, 400: true, 404: true, 405: true, 500: true, 503: true,
+		401: false, 403: false, 412: false, 451: false} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				image := randomImage(t, 3000, 2)
+				digest := l.push("source.test/app:1", image)
+				l.push("destination.test/app:1", image)
+				l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if !method("GET", "/manifests/")(r) || l.destination.count("PUT", "/manifests/") > 0 {
+						return false
+					}
+					answer(status, "")(w, r)
+					return true
+				}
+				r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+				r.succeeded(t, digest)
+				if got := l.destination.count("PUT", "/manifests/1") > 0; got != written || r.outcome.Unconfirmed != "" {
+					t.Errorf("written: %t, outcome %+v", got, r.outcome)
+				}
+			})
+		})
+	}
 }
 
 // A registry that claims to have a blob which it does not have gets it when it refuses the manifest for that.

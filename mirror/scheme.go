@@ -72,11 +72,12 @@ func (s *schemeOf) roundTrip(transport *http.Transport, req *http.Request) (*htt
 	return resp, err
 }
 
-// lacksTLS reports whether a connection failed as it does where there is no TLS. A proxy that has no time limit to blame
-// and lets the copier in says so, too.
+// lacksTLS reports whether a connection failed as it does where there is no TLS. A proxy says so that does not open
+// tunnels to there, as a rule. One that fails, or does not let the copier in, says nothing about the registry.
 func lacksTLS(err error) bool {
 	if refused, ok := errors.AsType[*proxyError](err); ok {
-		return refused.status != http.StatusProxyAuthRequired && refused.status != http.StatusGatewayTimeout
+		return refused.status >= http.StatusBadRequest && refused.status < http.StatusInternalServerError &&
+			refused.status != http.StatusProxyAuthRequired && refused.status != http.StatusRequestTimeout
 	}
 	return isA[tls.RecordHeaderError](err) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)

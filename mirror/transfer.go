@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 
@@ -94,7 +95,7 @@ func (r *client) uploadedTo(ctx context.Context, location *url.URL) (offset int6
 	_ = resp.Body.Close()
 	var first, last int64
 	arrived := resp.Header.Get("Range")
-	if n, err := fmt.Sscanf(arrived, "%d-%d", &first, &last); err != nil || n < 2 || first != 0 || last < 0 {
+	if n, err := fmt.Sscanf(arrived, "%d-%d", &first, &last); err != nil || n < 2 || first != 0 || last < 0 || last == math.MaxInt64 {
 		return 0, nil, fmt.Errorf("the upload is at %q", arrived)
 	}
 	next, err = nextLocation(resp, location)

@@ -17,6 +17,8 @@ const (
 	connectTimeout = 15 * time.Second
 	// maxManifest is the size up to which the distribution specification asks registries to take manifests.
 	maxManifest = 4 << 20
+	// maxRefusal is how much of a refusal is read. The registry library would not even tell the status of a longer one.
+	maxRefusal = 64 << 10
 )
 
 // newHTTPTransport returns what the transports of one copy are made from. Its buffers bound the memory that blobs take
@@ -57,7 +59,7 @@ func checkProxy(_ context.Context, proxy *url.URL, connect *http.Request, resp *
 
 // guard is the transport under all that is sent to one registry and where that has it sent. It decides which hosts may
 // be asked, and in which way: see reach for addresses, and scheme for plain HTTP. It ends requests that hang; bounds
-// manifests; keeps Retry-After; and silences other hosts.
+// manifests and refusals; keeps Retry-After; and silences other hosts.
 type guard struct {
 	// registry is the registry's host, with the port if one is given, as requests have it.
 	registry string
@@ -125,7 +127,10 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	if asksForManifest(firstOf(req)) { // only its path is the registry's
+	switch {
+	case resp.StatusCode >= http.StatusBadRequest:
+		resp.Body = &cutBody{io.LimitReader(resp.Body, maxRefusal), resp.Body}
+	case asksForManifest(firstOf(req)): // only its path is the registry's
 		resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxManifest}
 	}
 	withRetryAfter(resp)
@@ -163,6 +168,12 @@ func (g *guard) admit(given *http.Request) (*http.Request, *http.Transport, erro
 		}
 	}
 	return req.WithContext(context.WithValue(req.Context(), visitKey{}, visit{g.reach, req.URL.Host, own})), transport, nil
+}
+
+// cutBody ends at a bound, as if there were no more.
+type cutBody struct {
+	io.Reader
+	io.Closer
 }
 
 // boundedBody fails, rather than ends, behind its bound.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -70,10 +71,11 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 	}
 	c.meter.resolved(root.digest)
 	t := &tree{root: root, manifests: map[v1.Hash]*manifest{root.digest: root}}
-	room := int64(maxTree - len(root.raw))
+	var room atomic.Int64
+	room.Store(int64(maxTree - len(root.raw)))
 	for level := []*manifest{root}; len(level) > 0; {
 		var digests []v1.Hash
-		var promised []int64
+		promised := int64(0)
 		asked := make(map[v1.Hash]bool)
 		for _, parent := range level {
 			for _, child := range parent.children {
@@ -81,34 +83,36 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 					continue
 				}
 				asked[child.Digest] = true
-				if room -= child.Size; child.Size < 0 || room < 0 {
+				if child.Size < 0 || child.Size > room.Load()-promised {
 					return nil, c.fromSource(errTooLarge)
 				}
-				promised = append(promised, child.Size)
+				promised += child.Size
 				digests = append(digests, child.Digest)
 			}
 		}
-		if level, err = c.readManifests(ctx, digests); err != nil {
+		if level, err = c.readManifests(ctx, digests, &room); err != nil {
 			return nil, err
 		}
-		for i, m := range level {
-			// What a parent says of a child's size was only a promise.
-			if room -= max(0, int64(len(m.raw))-promised[i]); room < 0 {
-				return nil, c.fromSource(errTooLarge)
-			}
+		for _, m := range level {
 			t.manifests[m.digest] = m
 		}
 	}
 	return t, nil
 }
 
-func (c *copier) readManifests(ctx context.Context, digests []v1.Hash) ([]*manifest, error) {
+// readManifests takes the bytes of each manifest from room as it arrives: what its parent says of its size is only a
+// promise.
+func (c *copier) readManifests(ctx context.Context, digests []v1.Hash, room *atomic.Int64) ([]*manifest, error) {
 	manifests := make([]*manifest, len(digests))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i, digest := range digests {
-		group.Go(func() (err error) {
-			manifests[i], err = c.readPart(ctx, digest)
+		group.Go(func() error {
+			m, err := c.readPart(ctx, digest)
+			if err == nil && room.Add(-int64(len(m.raw))) < 0 {
+				err = c.fromSource(errTooLarge)
+			}
+			manifests[i] = m
 			return err
 		})
 	}

@@ -134,6 +134,23 @@ func TestUploadThatBreaksOffGoesOn(t *testing.T) {
 			})
 		})
 	}
+	t.Run("where the registry tells what cannot be", func(t *testing.T) {
+		inLab(t, func(t *testing.T, l *lab) {
+			digest := l.push("source.test/app:1", randomImage(t, 300_000, 1))
+			u := &uploads{registry: l.destination, take: first(1, 150_000)}
+			l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				return times(forEver, method("GET", "/uploads/"), func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Range", "0-9223372036854775807")
+					w.WriteHeader(http.StatusNoContent)
+				})(w, r) || u.serve(w, r)
+			}
+			r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+			r.succeeded(t, digest)
+			if strings.Count(fmt.Sprint(r.events), "Retrying") != 1 {
+				t.Errorf("more than what broke off was sent again: %+v", r.events)
+			}
+		})
+	})
 	t.Run("never further", func(t *testing.T) {
 		inLab(t, func(t *testing.T, l *lab) {
 			l.push("source.test/app:1", randomImage(t, 300_000, 1))

@@ -69,8 +69,9 @@ func (r FailureReason) Remedy() string {
 	}
 }
 
-// Truncate cuts s to at most n bytes without splitting a character.
+// Truncate cuts s to at most n bytes without splitting a character. Less than none is none.
 func Truncate(s string, n int) string {
+	n = max(n, 0)
 	if len(s) <= n {
 		return s
 	}
