@@ -283,3 +283,46 @@ func TestARevisionThatSaysNothingNewIsRemembered(t *testing.T) {
 		t.Errorf("revision %+v, want %+v", known, later.Revision)
 	}
 }
+
+// A reader that has what a replica told by itself need not have all that stands before it in the log.
+func TestAStateThatTheLogCorrectsHidesNothingFromItsReader(t *testing.T) {
+	h := New("r")
+	h.load(&contents{log: "l", place: 5})
+	alone, shared := job("a", pull.Failed, "as seen here"), job("a", pull.Failed, "as the log says")
+	shared.Revision = alone.Revision
+	h.Publish(alone)
+	h.follow(record{kind: entryState, place: 6, job: job("b", pull.Succeeded, "b1")})
+	h.follow(record{kind: entryState, place: 7, job: shared})
+	reader, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := reader.Next()
+	if err != nil || first == nil || first.ID != "a" {
+		t.Fatalf("first comes %v, %v", first, err)
+	}
+	reader.Close()
+	again, err := h.Subscribe(nil, first.Position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	got, _ := drain(t, again)
+	expect(t, got, "b:b1")
+}
+
+// A new leader may hold every end that it sees for a while. It leads all the same.
+func TestALeaderThatHoldsAllItSeesGivesSignsOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1)
+		defer w.close()
+		w.follow(t, lead(0), watch(0), attach(0))
+		r := w.replicas[0]
+		r.marked = marks{}
+		before := len(w.journal.updates)
+		r.writeBatch(t.Context(), true)
+		if len(w.journal.updates) != before+1 {
+			t.Error("no sign of life was written")
+		}
+	})
+}
