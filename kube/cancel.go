@@ -83,15 +83,10 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 // cancellation returns the annotations that cancel a pull. How often copying was started is for the API server to say, how far
 // it is for the copier, whose words are known.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
-	id, err := identify(job)
+	last, _, err := p.observe(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := p.podsOf(ctx, job)
-	if err != nil {
-		return nil, err
-	}
-	last := stateOf(id, job, pods, nil)
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known
 	}

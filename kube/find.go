@@ -80,19 +80,27 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 
 // read publishes the state of a pull that is not known, and returns it.
 func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	id, err := identify(job)
+	state, pods, err := p.observe(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	pods, err := p.podsOf(ctx, job)
-	if err != nil {
-		return nil, err
-	}
-	state := stateOf(id, job, pods, nil)
 	if !state.Phase.Final() || state.Phase == pull.Canceled || recorded(job, pods) { // no other last state follows
 		p.known.Publish(state)
 	}
 	return state, nil
+}
+
+// observe returns the state of a pull as the API server tells it, and the pods that it is made from.
+func (p *Pulls) observe(ctx context.Context, job *batchv1.Job) (*pull.Job, []*corev1.Pod, error) {
+	id, err := identify(job)
+	if err != nil {
+		return nil, nil, err
+	}
+	pods, err := p.podsOf(ctx, job)
+	if err != nil {
+		return nil, nil, err
+	}
+	return stateOf(id, job, pods, nil), pods, nil
 }
 
 // podsOf returns the pods of a Job from the API server.
