@@ -8,6 +8,10 @@ import (
 // refresh finds the lists wherever they are at hand: everywhere but in Kubernetes. What it returns may be missing or
 // not be fresh.
 func (l *Lists) refresh(required requirement) both {
+	// Whoever began this may have looked at memory before a refresh that has just ended filled it.
+	if found := l.remembered(); l.allFresh(found, required) {
+		return found
+	}
 	if l.local.Watching() {
 		found, _ := l.takeLocal()
 		return found
