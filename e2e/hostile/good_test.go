@@ -33,6 +33,7 @@ const (
 const (
 	goodQuery        = `{"query":"query Good{ activePulls{id phase message progress{percent}} }"}`
 	goodInterval     = 50 * time.Millisecond
+	goodAnswer       = `"activePulls"`
 	goodSubscription = `{"id":"1","type":"subscribe","payload":{"query":"subscription Good{ pullJobUpdated{id phase message progress{percent}} }"}}`
 	// patience is how long a well-behaved client waits before it counts as an error.
 	patience = 10 * time.Second
@@ -47,6 +48,8 @@ type goodClients struct {
 	done        sync.WaitGroup
 }
 
+func (g *goodClients) pollers() []*poller { return []*poller{&g.kept, &g.fresh} }
+
 // startGoodClients starts the well-behaved clients. They go on until the context ends.
 func startGoodClients(ctx context.Context, t *testing.T, address string) *goodClients {
 	t.Helper()
@@ -55,7 +58,7 @@ func startGoodClients(ctx context.Context, t *testing.T, address string) *goodCl
 	if err := g.updates.subscribe(ctx, address); err != nil {
 		t.Fatalf("the well-behaved subscriber: %v", err)
 	}
-	for _, client := range []*poller{&g.kept, &g.fresh} {
+	for _, client := range g.pollers() {
 		transport := &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				client.connections.Add(1)
@@ -125,7 +128,7 @@ func ask(ctx context.Context, client *http.Client, url string) (length int, err 
 	if err != nil {
 		return 0, err
 	}
-	if response.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors"`)) || !bytes.Contains(body, []byte(`"activePulls"`)) {
+	if response.StatusCode != http.StatusOK || bytes.Contains(body, []byte(`"errors"`)) || !bytes.Contains(body, []byte(goodAnswer)) {
 		return len(body), fmt.Errorf("%s: %.300s", response.Status, body)
 	}
 	return len(body), nil

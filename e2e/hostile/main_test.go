@@ -5,7 +5,8 @@
 // The memory limit is that of a memory cgroup where one can be made, which takes root; the kernel's OOM killer judges
 // then. Elsewhere the limit is GOMEMLIMIT, and the test itself kills a server that exceeds it.
 //
-// The short form runs with the other end-to-end tests and depends on no speed. The long one is `make hostile`. The
+// The short form runs with the other end-to-end tests and depends on no speed. The long one is `make hostile`; it measures
+// latencies beside those of a reference, a handler that does nothing but discard what it is sent. The
 // server's own settings can be given in its environment, such as PULLWATCH_MAX_CONNECTIONS.
 package hostile
 
@@ -34,6 +35,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	if job := os.Getenv(jobVariable); job != "" {
 		exit("attack", attack(job))
+	}
+	if os.Getenv(referenceVariable) != "" {
+		exit("reference", serveReference())
 	}
 	code, err := run(m)
 	if err != nil {

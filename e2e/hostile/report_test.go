@@ -16,6 +16,8 @@ type measurement struct {
 	// before and after the loads, which lasted some time; recovery is how long after them.
 	before, after    usage
 	lasted, recovery time.Duration
+	// recovered reports whether the server has come back to what it had before.
+	recovered bool
 	// lines and processors are what the server logged and who used the processors in the time of the loads.
 	lines      int
 	processors processors
@@ -31,7 +33,7 @@ func (m *measurement) table() string {
 		row("%s\t%d\t%s\t%s", a.load.name, a.clients, some(a.result.Held), a.answers())
 	}
 	row("\nWELL-BEHAVED CLIENT\tQUIET p50\tp99\tLOADED p50\tp99\tRATIO OF p99\tLARGEST ANSWER\tANSWERS\tERRORS\tCONNECTIONS")
-	for _, client := range []*poller{&m.clients.kept, &m.clients.fresh} {
+	for _, client := range m.clients.pollers() {
 		row("%s\t%s\t%s\t%s\t%s\t%.1f\t%d to %d KiB\t%d\t%d\t%d", client.name, client.milliseconds(quiet, 0.5), client.milliseconds(quiet, 0.99),
 			client.milliseconds(loaded, 0.5), client.milliseconds(loaded, 0.99), client.ratio(),
 			client.largest[quiet]>>10, client.largest[loaded]>>10, client.answers(), len(client.errs), client.connections.Load())

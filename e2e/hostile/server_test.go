@@ -30,7 +30,9 @@ const (
 type server struct {
 	address string
 	log     string
-	cmd     *exec.Cmd
+	// limit is how many bytes of resident memory it may have.
+	limit int64
+	cmd   *exec.Cmd
 	// cgroup is nil where none can be made.
 	cgroup *memoryCgroup
 	// exited is closed when the process has ended, with err.
@@ -43,7 +45,7 @@ type server struct {
 // startServer starts a replica and waits until it is ready. It ends with the test.
 func startServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{log: filepath.Join(t.TempDir(), "log"), exited: make(chan struct{})}
+	s := &server{limit: memoryLimit}
 	args := []string{binary, "--demo", "--listen=127.0.0.1:0"}
 	without := errors.New("not wanted")
 	if !*withoutCgroup {
@@ -52,11 +54,19 @@ func startServer(t *testing.T) *server {
 	if without == nil {
 		args = s.cgroup.inside(args...)
 	}
-	s.cmd = exec.Command(args[0], args[1:]...)
+	cmd := exec.Command(args[0], args[1:]...)
 	if without != nil {
 		t.Logf("GOMEMLIMIT is set and the resident memory watched, as there is no memory cgroup: %v", without)
-		s.cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(memoryLimit))
+		cmd.Env = append(os.Environ(), "GOMEMLIMIT="+strconv.Itoa(memoryLimit))
 	}
+	s.start(t, cmd)
+	return s
+}
+
+// start starts the process and waits until it is ready.
+func (s *server) start(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	s.cmd, s.log, s.exited = cmd, filepath.Join(t.TempDir(), "log"), make(chan struct{})
 	log, err := os.Create(s.log)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +94,6 @@ func startServer(t *testing.T) *server {
 		_, err := s.get(t.Context(), "/readyz")
 		return err == nil
 	})
-	return s
 }
 
 // stop ends the process and shows the end of its log if the test has failed.
@@ -150,7 +159,7 @@ func (s *server) watch(ctx context.Context) {
 	for tick := 0; ; tick++ {
 		if rss := s.memory("VmRSS"); rss > s.most.rss.Load() {
 			s.most.rss.Store(rss)
-			if s.cgroup == nil && rss > memoryLimit {
+			if s.cgroup == nil && rss > s.limit {
 				_ = s.cmd.Process.Kill() // it has ended if that fails
 			}
 		}
