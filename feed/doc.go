@@ -40,5 +40,8 @@
 //  7. A log that has lost its end is noticed with the next entry that a replica reads, however soon that comes: each entry
 //     names the one before it. (TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn)
 //
+//  8. A pull that the log has forgotten does not come back into it. The log passes over a state whose Job its marks cover, of
+//     a pull that it does not hold. (TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder)
+//
 // The tests whose names end in InAnyOrder drive real Hubs and Streams through all orders of events up to some depth.
 package feed

@@ -231,6 +231,11 @@ func (w *world) rest() {
 		}
 	}
 	for i, r := range w.replicas {
+		for _, known := range r.Pulls() {
+			if exists, _ := w.exists(known.ID); !exists && w.fault == "" {
+				w.fault = fmt.Sprintf("at rest r%d lists %v, which is gone", i, known)
+			}
+		}
 		for _, c := range w.history {
 			exists, last := w.exists(c.id)
 			if j := r.Latest(c.id); w.fault == "" && exists && (j == nil || j.Phase != w.history[last-1].phase) {
