@@ -81,6 +81,9 @@ type redisJournal struct {
 // changes or after it.
 type marks struct{ jobs, pods uint64 }
 
+// raised returns the higher ones of each.
+func (m marks) raised(to marks) marks { return marks{max(m.jobs, to.jobs), max(m.pods, to.pods)} }
+
 func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
 
 // operation is what is appended to the log.
