@@ -1,9 +1,10 @@
 -- Appends entries to the shared log. Returns the place of its last entry.
 -- KEYS: pulls, updates, gone.
 -- ARGV: name of the log, random number, longest stream, retired pulls to remember, marks, time, '1' when the log is
---       complete with this, length of an order key, digits of a place, then for each entry: kind, id, order key, payload.
+--       complete with this, length of an order key, digits of a place, then for each entry: kind, id, order key, payload,
+--       and with a state the resourceVersion of the Job that it was made from.
 -- A state that does not supersede the one that the log holds is passed over, so it does no harm when several replicas
--- append the same ones.
+-- append the same ones. So is one of a pull that the log has forgotten.
 local pulls, updates, gone = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('HGET', pulls, '#log') ~= ARGV[1] then
   return redis.error_reply('NOLOG the log is another one')
@@ -26,11 +27,18 @@ local function add(kind, id, payload)
   return place
 end
 
-for i = 10, #ARGV, 4 do
-  local kind, id, order, payload = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+local covered = redis.call('HGET', pulls, '#marks') or '0-0'
+local forgets = redis.call('HGET', pulls, '#horizon') ~= '0'
+-- The log has held all that its marks cover. What it no longer holds of that is gone.
+local function forgotten(version)
+  return forgets and tonumber(version) <= math.min(tonumber(string.match(covered, '^%d+')), tonumber(string.match(covered, '%d+$')))
+end
+
+for i = 10, #ARGV, 5 do
+  local kind, id, order, payload, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   if kind == 's' then
     local known = redis.call('HGET', pulls, id)
-    if not known or string.sub(known, 1, orderLength) < order then
+    if (known and string.sub(known, 1, orderLength) < order) or (not known and not forgotten(version)) then
       local place = add(kind, id, payload)
       redis.call('HSET', pulls, id, order .. string.rep('0', placeLength - #place) .. place .. '0' .. payload)
     end
@@ -62,7 +70,7 @@ end
 local function jobs(m)
   return tonumber(string.match(m, '^%d+'))
 end
-if marks ~= '0-0' and jobs(marks) >= jobs(redis.call('HGET', pulls, '#marks') or '0-0') then
+if marks ~= '0-0' and jobs(marks) >= jobs(covered) then
   redis.call('HSET', pulls, '#marks', marks)
 end
 -- Nothing stays in Redis for ever once nobody appends any more.

@@ -16,9 +16,10 @@
 //  1. What a replica tells by itself is appended to the log as well, before anything is concluded from the log. It is no
 //     proof that something is gone. (TestAPullThatReplicasToldByThemselvesIsNotLostUnderANewLeader)
 //
-//  2. A reader that has seen more of the log than a replica gets nothing from that replica until the replica has read as
-//     far, or a snapshot: when the log is another one by then, or after holdLimit.
-//     (TestAReaderThatKnowsMoreWaitsForTheReplica, TestTheEndOfAPullIsTheLastThatAClientIsTold)
+//  2. A reader that has seen more than a replica gets nothing from that replica until the replica has caught up: it has read
+//     as much of the log, and its marks cover what another replica told the reader by itself. A replica that has not caught up
+//     after holdLimit sends a snapshot, which may be older. (TestAReaderThatKnowsMoreWaitsForTheReplica,
+//     TestTheEndOfAPullIsTheLastThatAClientIsTold, TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder)
 //
 //  3. A log's marks are written with the last of what they cover, or after it. A replica that could not append something
 //     writes no marks until it has read the log anew and appended what the log lacks.
@@ -39,6 +40,9 @@
 //
 //  7. A log that has lost its end is noticed with the next entry that a replica reads, however soon that comes: each entry
 //     names the one before it. (TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn)
+//
+//  8. A pull that the log has forgotten does not come back into it. The log passes over a state whose Job its marks cover, of
+//     a pull that it does not hold. (TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder)
 //
 // The tests whose names end in InAnyOrder drive real Hubs and Streams through all orders of events up to some depth.
 package feed

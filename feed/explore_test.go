@@ -84,6 +84,15 @@ func stopped() *world {
 	return w.run(lead(1), watch(1), happen, see(1), happen, see(1), write(1), read(1))
 }
 
+// Two replicas watch for themselves, as Redis is away, and a client goes from one to the other.
+func TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+		return w.run(lose(0), lose(1), watch(1), happen, see(0), wait(0))
+	}, 7, happen, see(0), see(1), wait(0), wait(1), write(0), attach(0), read(0), attach(1), read(1), visit(0), visit(1), giveUp)
+}
+
 // Redis loses the log, and one of two pulls ends, is gone and is forgotten.
 func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
 	try(t, func() *world {
@@ -91,4 +100,14 @@ func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
 		w.journal.remembered = 0
 		return w.run(lead(0), watch(0), attach(0), happen, see(0), happen, see(0), write(0), read(0), attach(1), visit(1))
 	}, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), attach(0), attach(1), watch(1), lose(1), wait(0), wait(1), flush, visit(0), visit(1), giveUp)
+}
+
+// A leader is stopped with something to append. Meanwhile the pull ends, is gone, and the log forgets it.
+func TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
+		w.journal.remembered = 0
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+		return w.run(happen, see(0), lead(1), watch(1), happen)
+	}, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), wait(0), lose(0), attach(0), yield(0))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -205,5 +206,42 @@ func TestANameThatIsUsedAgain(t *testing.T) {
 	p.state(again)
 	if got := p.take(10); len(got) != 1 || got[0].job != again {
 		t.Errorf("%+v is appended", got)
+	}
+}
+
+// A leader that was stopped may still have to append a pull that has ended meanwhile, is gone, and is forgotten.
+func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
+	redis := redistest.Start(t)
+	leader := newLeader(t, redis.URL())
+	appends := func(marked marks, operations ...operation) {
+		log, _ := leader.sharedPlace()
+		if _, err := leader.journal.append(t.Context(), log, marked, false, operations...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(id string, phase pull.Phase, version uint64) operation {
+		state := job(id, phase, "")
+		state.Revision = pull.Revision{Cluster: version}
+		return operation{kind: entryState, job: state}
+	}
+	appends(marks{}, at("forgotten", pull.Pulling, 10), operation{kind: entryGone, id: "forgotten"})
+	for i := range retired {
+		id := fmt.Sprint(i)
+		appends(marks{20, 20}, at(id, pull.Succeeded, 15), operation{kind: entryGone, id: id})
+	}
+	appends(marks{}, at("forgotten", pull.Pulling, 11), at("new", pull.Queued, 21))
+	appends(marks{}, at("forgotten", pull.Succeeded, 12))
+	c, err := leader.journal.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var living []string
+	for _, s := range c.states {
+		if !s.gone {
+			living = append(living, s.job.ID)
+		}
+	}
+	if !slices.Equal(living, []string{"new"}) {
+		t.Errorf("the log holds %v", living)
 	}
 }

@@ -6,11 +6,12 @@ import (
 	"pullwatch/pull"
 )
 
-// holdLimit is how long a reader that knows more than this replica waits for it to catch up. Then it gets a snapshot.
-const holdLimit = 5 * time.Second
+// holdLimit is how long a reader that knows more than this replica waits for it to catch up. Then it gets a snapshot. A
+// replica that does not catch up for that long has found that its watch or its leader is dead, and knows the present again.
+const holdLimit = 20 * time.Second
 
-// behind reports whether a reader that has come to a position has seen more of the shared log than this replica. Places
-// grow from one log to the next, too.
+// behind reports whether a reader that has come to a position has seen more than this replica: more of the shared log, or
+// something that another replica told by itself. Places grow from one log to the next, too.
 func (h *Hub) behind(at pull.Position) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -18,7 +19,11 @@ func (h *Hub) behind(at pull.Position) bool {
 }
 
 func (h *Hub) behindLocked(at pull.Position) bool {
-	return at.Log != "" && h.shared != "" && at.Seq > h.place && !h.remembersLocked(at)
+	if h.remembersLocked(at) {
+		return false
+	}
+	unread := at.Log != "" && h.shared != "" && at.Seq > h.place
+	return unread || at.Jobs > h.marked.jobs || at.Pods > h.marked.pods
 }
 
 // remembersLocked reports whether this replica has told a reader all up to a position by itself, and knows what that was.
@@ -52,7 +57,7 @@ func (s *Subscription) goOnLocked() {
 // releaseReachedLocked ends the holds of readers of which this replica has caught up.
 func (h *Hub) releaseReachedLocked() {
 	for s := range h.held {
-		if h.place >= s.after.Seq {
+		if !h.behindLocked(s.after) {
 			delete(h.held, s)
 			s.goOnLocked()
 			s.releaseLocked()

@@ -37,14 +37,16 @@ type Hub struct {
 	// shared names the log that replicas share, place is how far it has been taken.
 	shared string
 	place  uint64
-	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log.
-	unplaced map[*known]struct{}
+	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log. unplacedMarks are
+	// the highest resourceVersions in them, and in what was among them before.
+	unplaced      map[*known]struct{}
+	unplacedMarks marks
 	// held are the subscriptions whose readers have seen more of the shared log than this replica has.
 	held map[*Subscription]struct{}
 	// horizon is the highest seq and place of all pulls that have been forgotten.
 	horizonSeq, horizonPlace uint64
-	// jobs and pods are what Mark was told.
-	jobs, pods uint64
+	// marked is what Mark was told.
+	marked marks
 
 	filled   chan struct{}
 	fillOnce sync.Once
@@ -110,7 +112,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	before := s.seq
 	h.seq++
 	state := *job
-	state.Position = h.positionLocked(s, place)
+	state.Position = h.positionLocked(s, job.Revision, place)
 	if s.gone { // its name is used again
 		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
 	}
@@ -145,19 +147,28 @@ func (h *Hub) indexLocked(s *known) {
 
 // positionLocked returns the position of a pull's state, which is taken as the latest of all. A reader that has it has what
 // this replica told by itself before, too, so as long as there is such a state, the position says both.
-func (h *Hub) positionLocked(s *known, place uint64) pull.Position {
+func (h *Hub) positionLocked(s *known, revision pull.Revision, place uint64) pull.Position {
 	at := pull.Position{Log: h.shared, Seq: place}
 	delete(h.unplaced, s)
 	if place == 0 {
 		at.Seq = h.place
-		if h.shared != "" {
-			h.unplaced[s] = struct{}{}
-		}
+		h.unplaceLocked(s, revision)
 	}
 	if place == 0 || len(h.unplaced) > 0 {
-		at.Replica, at.Local = h.replica, h.seq
+		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unplacedMarks.jobs, h.unplacedMarks.pods
 	}
 	return at
+}
+
+// unplaceLocked notes a state that readers may have although it is not known to be in the shared log.
+func (h *Hub) unplaceLocked(s *known, revision pull.Revision) {
+	if h.shared != "" {
+		if len(h.unplaced) == 0 {
+			h.unplacedMarks = marks{}
+		}
+		h.unplaced[s] = struct{}{}
+	}
+	h.unplacedMarks = h.unplacedMarks.raised(marks{revision.Cluster, revision.Pods})
 }
 
 // settleLocked takes that a state which this replica has told by itself stands at a place of the shared log. Where the log
@@ -320,14 +331,15 @@ func (h *Hub) Changed() (<-chan struct{}, func()) { return h.changed.Subscribe()
 func (h *Hub) Mark(jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.jobs, h.pods = max(h.jobs, jobs), max(h.pods, pods)
+	h.marked = h.marked.raised(marks{jobs, pods})
+	h.releaseReachedLocked()
 }
 
 // Marked returns the highest resourceVersions that were marked; 0 and 0 for none.
 func (h *Hub) Marked() (jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.jobs, h.pods
+	return h.marked.jobs, h.marked.pods
 }
 
 // Complete tells that every pull that exists has been published.

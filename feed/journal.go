@@ -51,7 +51,8 @@ type journal interface {
 	// begin makes an empty log, to be filled by append, unless there is a complete one.
 	begin(ctx context.Context) (log string, err error)
 	// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds
-	// every pull. It returns errNoLog when the log is not the one that is named.
+	// every pull. States of pulls that the log has forgotten are passed over. It returns errNoLog when the log is not the one
+	// that is named.
 	append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error)
 	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
 	// what is there is no log of this form.
@@ -79,6 +80,9 @@ type redisJournal struct {
 // marks are resourceVersions up to which all changes have been published. Those in a log are written with the last of these
 // changes or after it.
 type marks struct{ jobs, pods uint64 }
+
+// raised returns the higher ones of each.
+func (m marks) raised(to marks) marks { return marks{max(m.jobs, to.jobs), max(m.pods, to.pods)} }
 
 func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
 
@@ -144,18 +148,18 @@ func (j *redisJournal) append(ctx context.Context, log string, marked marks, com
 		log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready, orderLength, placeLength,
 	}
 	for _, o := range operations {
-		id, order, payload := o.id, "", []byte(nil)
+		id, order, version, payload := o.id, "", uint64(0), []byte(nil)
 		switch o.kind {
 		case entryState:
 			var err error
 			if payload, err = encode(o.job); err != nil {
 				return 0, err
 			}
-			id, order = o.job.ID, o.job.OrderKey()
+			id, order, version = o.job.ID, o.job.OrderKey(), o.job.Revision.Cluster
 		case entryBeat:
 			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(marked.String())
 		}
-		args = append(args, o.kind, id, order, payload)
+		args = append(args, o.kind, id, order, payload, version)
 	}
 	place, err := appendScript.Run(ctx, j.redis, j.keys.all(), args...).Uint64()
 	if err != nil && strings.Contains(err.Error(), noLog) {

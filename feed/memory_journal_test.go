@@ -74,7 +74,9 @@ func (j *memoryJournal) append(_ context.Context, log string, marked marks, comp
 }
 
 func (j *memoryJournal) addState(job *pull.Job) {
-	if known := j.pulls[job.ID]; known != nil && known.job.OrderKey() >= job.OrderKey() {
+	known := j.pulls[job.ID]
+	forgotten := j.horizon > 0 && job.Revision.Cluster <= min(j.marks.jobs, j.marks.pods)
+	if known == nil && forgotten || known != nil && known.job.OrderKey() >= job.OrderKey() {
 		return
 	}
 	stored := *job

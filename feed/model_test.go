@@ -45,16 +45,16 @@ type modelClient struct {
 	told  map[string]bool // by revision
 	// placed is true once the replica knows what the client has.
 	placed bool
-	// snapshot holds the pulls of which the next state may be one that the client has had, or an older one.
+	// snapshot holds the pulls of which the next state may be one that the client has had; if it is true, or an older one.
 	snapshot map[string]bool
 	strict   bool // nothing may come again, whatever is documented
 }
 
-// expectSnapshot notes that all may come again.
-func (c *modelClient) expectSnapshot() {
+// expectSnapshot notes that all may come again, as it was or older.
+func (c *modelClient) expectSnapshot(older bool) {
 	c.told = map[string]bool{}
 	for id := range c.last {
-		c.snapshot[id] = true
+		c.snapshot[id] = older
 	}
 }
 
@@ -103,7 +103,7 @@ func (w *world) listen() {
 		// A place that the replica does not remember, or that another one told of alone, brings a snapshot, as documented.
 		foreign := c.after.Replica != "" && c.after.Replica != c.sub.hub.replica
 		if (foreign || c.sub.seenBy == noOrder) && !c.strict {
-			c.expectSnapshot()
+			c.expectSnapshot(c.sub.hub.behind(c.after))
 		}
 	}
 	for w.fault == "" {
@@ -115,9 +115,10 @@ func (w *world) listen() {
 			return
 		}
 		before := c.last[job.ID]
+		older, again := c.snapshot[job.ID]
+		delete(c.snapshot, job.ID)
 		switch {
-		case c.snapshot[job.ID]:
-			delete(c.snapshot, job.ID)
+		case older, again && !before.Supersedes(job):
 		case c.told[job.RevisionID()]:
 			w.fault = fmt.Sprintf("%s comes again as %s", show(job), job.RevisionID())
 		case before != nil && before.Phase.Final() && !job.Phase.Final():
@@ -185,7 +186,7 @@ func (w *world) key() uint64 {
 		}
 	}
 	for _, r := range w.replicas {
-		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.jobs)
+		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.Hub.marked, r.unplacedMarks)
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
 				fmt.Fprint(h, o.kind, o.id)
@@ -231,6 +232,11 @@ func (w *world) rest() {
 		}
 	}
 	for i, r := range w.replicas {
+		for _, known := range r.Pulls() {
+			if exists, _ := w.exists(known.ID); !exists && w.fault == "" {
+				w.fault = fmt.Sprintf("at rest r%d lists %v, which is gone", i, known)
+			}
+		}
 		for _, c := range w.history {
 			exists, last := w.exists(c.id)
 			if j := r.Latest(c.id); w.fault == "" && exists && (j == nil || j.Phase != w.history[last-1].phase) {

@@ -326,3 +326,16 @@ func TestALeaderThatHoldsAllItSeesGivesSignsOfLife(t *testing.T) {
 		}
 	})
 }
+
+// A mutation that has returned is in the lists of its replica, also when the log goes away in that moment.
+func TestWhatIsPublishedAsTheLogGoesAwayIsKnownOnceItIsFlushed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued})
+		defer w.close()
+		w.run(lead(0), watch(0), attach(0), start(0), write(0), read(0), lose(0), start(0))
+		w.replicas[0].Flush(t.Context())
+		if w.replicas[0].Latest("b") == nil {
+			t.Error("the pull is not known")
+		}
+	})
+}

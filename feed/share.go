@@ -35,7 +35,7 @@ func (h *Hub) load(c *contents) (lacking []operation) {
 	for _, k := range h.latest {
 		k.place = 0
 		if mixed {
-			h.unplaced[k] = struct{}{}
+			h.unplaceLocked(k, k.job.Revision)
 		}
 	}
 	if h.shared != c.log {
@@ -54,7 +54,7 @@ func (h *Hub) load(c *contents) (lacking []operation) {
 			lacking = append(lacking, operation{kind: entryGone, id: s.job.ID})
 		}
 	}
-	h.jobs, h.pods = max(h.jobs, c.marks.jobs), max(h.pods, c.marks.pods)
+	h.marked = h.marked.raised(c.marks)
 	clear(h.unplaced)
 	h.compact()
 	for _, e := range slices.Clone(h.log) {
@@ -62,7 +62,7 @@ func (h *Hub) load(c *contents) (lacking []operation) {
 		switch {
 		case k.place > 0:
 		case held[id] || k.job.Revision.Cluster > min(c.marks.jobs, c.marks.pods):
-			h.unplaced[k] = struct{}{}
+			h.unplaceLocked(k, k.job.Revision)
 			lacking = append(lacking, operation{kind: entryState, job: k.job})
 			if k.gone {
 				lacking = append(lacking, operation{kind: entryGone, id: id})
@@ -101,7 +101,7 @@ func (h *Hub) follow(r record) {
 	case entryGone:
 		h.retire(r.id)
 	case entryBeat:
-		h.jobs, h.pods = max(h.jobs, r.marks.jobs), max(h.pods, r.marks.pods)
+		h.marked = h.marked.raised(r.marks)
 	}
 	h.releaseReachedLocked()
 }

@@ -65,7 +65,7 @@ type Stream struct {
 	// that this is long ago.
 	heardOrBegan time.Time
 	missing      bool
-	// accepted counts what the log was to be told, settled how much of it has been appended; the last of that stands at place.
+	// accepted counts what the log is to be told, settled how much of it has been appended; the last of that stands at settledPlace.
 	accepted, settled uint64
 	settledPlace      uint64
 	// unread holds what was published since all of that had last come to the Hub. Redis may lose what it has accepted.
@@ -149,7 +149,9 @@ func (s *Stream) accept(o operation) {
 		s.unread.add(o)
 		s.expect()
 	}
-	if s.attached != "" {
+	if s.attached == "" {
+		s.accepted++ // whoever attaches has the log told
+	} else {
 		s.enqueue(o)
 	}
 }

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -313,4 +314,47 @@ func (h history) tellOne(random *rand.Rand) *taken {
 		}
 	}
 	return f
+}
+
+// Somebody deleted the pod of an attempt before, which had changed last, while no replica watched. Then two of them watch, each
+// for itself, and read the copier's log at their own pace, before one feed gets what both have told.
+func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T) {
+	w := newWorld().pod(1, corev1.PodFailed, ended(1, network)).pod(2, corev1.PodRunning, running())
+	before, copies := w.pods[0], w.pods[1]
+	w.record(record{Pod: before.UID, Attempts: 1, Ran: true, Ended: true, Outcome: network})
+	before.ResourceVersion = "210"
+	watch := func(f Feed, version uint64, pods ...*corev1.Pod) *Tracker {
+		tracker := NewTracker(f, quiet)
+		tracker.begin()
+		for _, pod := range pods {
+			tracker.observePod(pod)
+		}
+		tracker.observeJob(w.job)
+		tracker.reach(version, version)
+		tracker.settle()
+		return tracker
+	}
+	say := func(tracker *Tracker, percent int64) {
+		tracker.observeLog(copies, copierLog{tail: []string{"x"}, last: pull.Report{
+			Time: epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
+		}})
+	}
+	shared := newTaken("shared")
+	say(watch(shared, 210, before, copies), 10)
+	var hubs []*taken
+	for i, percent := range []int64{60, 40} {
+		f := newTaken(fmt.Sprint(i))
+		f.Publish(shared.Latest(w.job.Name))
+		say(watch(f, uint64(220+10*i), copies), percent)
+		if got := f.Latest(w.job.Name).Progress.Percent; got != int(percent) {
+			t.Fatalf("told %d%%, want %d%%", got, percent)
+		}
+		hubs = append(hubs, f)
+	}
+	for _, f := range hubs {
+		shared.Publish(f.Latest(w.job.Name))
+	}
+	if got := shared.Latest(w.job.Name).Progress.Percent; got != 60 {
+		t.Errorf("%d%% after 60%%", got)
+	}
 }

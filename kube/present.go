@@ -92,13 +92,17 @@ func (t *Tracker) publishEarly() {
 }
 
 // mark tells the feed how far everything has been published. A state that is held or early has not been. Some are held most
-// of the time while many pulls end, so that of the Jobs' changes those before them are told.
+// of the time while many pulls end, so that of the Jobs' changes those before them are told. Since when there has been a Job of
+// which nothing else was told is not known, so nothing is marked while its state is held.
 func (t *Tracker) mark() {
 	if !t.settled || len(t.early) > 0 {
 		return
 	}
 	jobs := t.jobs
-	for _, tr := range t.held {
+	for name, tr := range t.held {
+		if tr.state == nil && t.feed.Latest(name) == nil {
+			return
+		}
 		jobs = min(jobs, tr.heldFrom-1)
 	}
 	if len(t.held) == 0 && len(t.parted) == 0 {

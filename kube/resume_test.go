@@ -167,8 +167,9 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 		t.Error("marked before everything was told")
 	}
 	tracker.settle()
-	w := newWorld().pod(1, corev1.PodRunning, running()).condition(batchv1.JobComplete, "", "")
-	w.job.ResourceVersion = "150"
+	w := newWorld().pod(1, corev1.PodRunning, running())
+	tracker.observeJob(w.job)
+	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "150"
 	tracker.observeJob(w.job)
 	tracker.reach(150, 0)
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
@@ -181,6 +182,35 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	}
 	if got := hub.Latest(w.job.Name); got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has told of the pull before
+// would take it for lost.
+func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
+	hub := feed.New("a")
+	tracker := NewTracker(hub, quiet)
+	now := epoch
+	tracker.now = func() time.Time { return now }
+	tracker.begin()
+	tracker.reach(100, 100)
+	tracker.settle()
+	tracker.reach(0, 160)
+	w := newWorld().condition(batchv1.JobComplete, "", "")
+	w.job.ResourceVersion = "150"
+	list := &batchv1.JobList{Items: []batchv1.Job{*w.job}}
+	list.ResourceVersion = "155"
+	if err := tracker.replaceJobs(list); err != nil {
+		t.Fatal(err)
+	}
+	tracker.reach(155, 0)
+	if jobs, _ := hub.Marked(); jobs != 100 {
+		t.Errorf("marked %d, and nothing was told of a pull whose Job may be older", jobs)
+	}
+	now = now.Add(holdTime)
+	tracker.release()
+	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.job.Name).Phase != pull.Succeeded {
+		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.job.Name))
 	}
 }
 

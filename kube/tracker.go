@@ -190,9 +190,10 @@ func (t *Tracker) publish(tr *tracked) {
 	case known.Revision.Pods > max(pods, seen):
 		early = true
 	case known.Revision.Pods > pods || (known.Revision == tr.state.Revision && !known.Same(tr.state)):
-		// That one was made from a pod that has gone while nobody watched.
+		// That one was made from a pod that has gone while nobody watched. All replicas that find that take the same
+		// revision, so that what they read of the copier's log afterwards is compared.
 		state := *tr.state
-		state.Revision.Pods = max(pods, seen)
+		state.Revision.Pods = max(pods, min(seen, known.Revision.Pods+1))
 		tr.state, tr.podsGone = &state, state.Revision.Pods
 	}
 	t.early.put(tr.job.Name, tr, early)

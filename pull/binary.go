@@ -34,7 +34,10 @@ func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	b = appendString(b, j.Position.Log)
 	b = binary.AppendUvarint(b, j.Position.Seq)
 	b = appendString(b, j.Position.Replica)
-	return binary.AppendUvarint(b, j.Position.Local), nil
+	for _, n := range [...]uint64{j.Position.Local, j.Position.Jobs, j.Position.Pods} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b, nil
 }
 
 // UnmarshalBinary sets j to what AppendBinary wrote. It fails, and leaves j alone, when data is anything else than
@@ -59,7 +62,7 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 		FinishedAt:  d.time(),
 		UpdatedAt:   d.time(),
 		Revision:    Revision{Cluster: d.uvarint(), Pods: d.uvarint(), Step: d.uvarint()},
-		Position:    Position{Log: d.string(), Seq: d.uvarint(), Replica: d.string(), Local: d.uvarint()},
+		Position:    Position{Log: d.string(), Seq: d.uvarint(), Replica: d.string(), Local: d.uvarint(), Jobs: d.uvarint(), Pods: d.uvarint()},
 	}
 	if d.err == nil && d.rest != "" {
 		d.fail(errTrailing)

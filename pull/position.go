@@ -9,7 +9,8 @@ import (
 
 // Position is a place in the order in which the states of all pulls were published. Replicas that share a log agree on
 // Log and Seq. While a replica cannot reach the shared log, or has none, it publishes by itself: Replica and Local then
-// say where, behind the place that it had reached in the shared log. The zero Position stands for no place.
+// say where, behind the place that it had reached in the shared log, and Jobs and Pods what another replica must have
+// seen of the cluster to know as much. The zero Position stands for no place.
 type Position struct {
 	// Log names the shared log, and is empty without one; Seq grows by one with each state in it.
 	Log string
@@ -18,16 +19,21 @@ type Position struct {
 	// each state that the replica takes.
 	Replica string
 	Local   uint64
+	// Jobs and Pods are the highest resourceVersions in what the replica published by itself.
+	Jobs, Pods uint64
 }
 
-// String returns the position as clients see it: log.seq, ~replica.local, or both.
+// String returns the position as clients see it: log.seq, ~replica.local.jobs.pods, or both.
 func (p Position) String() string {
 	var text string
 	if p.Log != "" {
 		text = p.Log + "." + strconv.FormatUint(p.Seq, 36)
 	}
 	if p.Replica != "" {
-		text += "~" + p.Replica + "." + strconv.FormatUint(p.Local, 36)
+		text += "~" + p.Replica
+		for _, n := range [...]uint64{p.Local, p.Jobs, p.Pods} {
+			text += "." + strconv.FormatUint(n, 36)
+		}
 	}
 	return text
 }
@@ -45,10 +51,10 @@ func ParsePosition(text string) (Position, error) {
 			ok = ok && err == nil
 		}
 	case shared != "" || !published:
-		p.Log, p.Seq, ok = parsePlace(shared)
+		p.Log, ok = parsePlace(shared, &p.Seq)
 	}
 	if published && ok {
-		p.Replica, p.Local, ok = parsePlace(local)
+		p.Replica, ok = parsePlace(local, &p.Local, &p.Jobs, &p.Pods)
 	}
 	if !ok {
 		return Position{}, usererr.New(usererr.BadInput, "%q is no revision; give the revision of an update as it came", Truncate(text, 100))
@@ -56,13 +62,22 @@ func ParsePosition(text string) (Position, error) {
 	return p, nil
 }
 
-// parsePlace reads a name and a number in base 36.
-func parsePlace(text string) (name string, n uint64, ok bool) {
-	name, digits, _ := strings.Cut(text, ".")
+// parsePlace reads a name and numbers in base 36.
+func parsePlace(text string, numbers ...*uint64) (name string, ok bool) {
+	name, rest, _ := strings.Cut(text, ".")
 	const longest = 32
 	if name == "" || len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		return "", 0, false
+		return "", false
 	}
-	n, err := strconv.ParseUint(digits, 36, 64)
-	return name, n, err == nil
+	digits := strings.Split(rest, ".")
+	if len(digits) != len(numbers) {
+		return "", false
+	}
+	for i, n := range numbers {
+		var err error
+		if *n, err = strconv.ParseUint(digits[i], 36, 64); err != nil {
+			return "", false
+		}
+	}
+	return name, true
 }

@@ -12,7 +12,7 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 	for _, p := range []Position{
 		{Log: "abc", Seq: 1_763_000_000_000_000},
 		{Replica: "r2", Local: 7},
-		{Log: "abc", Seq: 40, Replica: "r2", Local: 7},
+		{Log: "abc", Seq: 40, Replica: "r2", Local: 7, Jobs: 900, Pods: 901},
 	} {
 		if got, err := ParsePosition((&Job{Position: p}).RevisionID()); got != p || err != nil {
 			t.Errorf("%+v was read as %+v, %v", p, got, err)
@@ -25,7 +25,7 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 }
 
 func TestWhatIsNoRevision(t *testing.T) {
-	for _, text := range []string{"", ".", "a", "a.", ".1", "~", "a.1~", "a.1~r", "A.1", "a.-1", "a.1.2", "-", "1-", "-1", "a.zzzzzzzzzzzzzzz", "a~b~c.1"} {
+	for _, text := range []string{"", ".", "a", "a.", ".1", "~", "a.1~", "a.1~r", "A.1", "a.-1", "a.1.2", "-", "1-", "-1", "a.zzzzzzzzzzzzzzz", "a~b~c.1", "a.1~b.1", "a.1~b.1.2", "a.1~b.1.2.3.4", "a.1~b.1.x-.3"} {
 		if p, err := ParsePosition(text); usererr.CodeOf(err) != usererr.BadInput {
 			t.Errorf("%q: %+v, %v", text, p, err)
 		}
@@ -33,7 +33,7 @@ func TestWhatIsNoRevision(t *testing.T) {
 }
 
 func FuzzParsePosition(f *testing.F) {
-	f.Add("abc.1~r.2")
+	f.Add("abc.1~r.2.3.4")
 	f.Add("1a-0")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := ParsePosition(text)
