@@ -28,7 +28,7 @@ func (p *pieces) open(from, to int64) (io.ReadCloser, error) {
 		p.rest = rest
 	}
 	p.at = to
-	p.last = &piece{from: p.rest, left: to - from}
+	p.last = &piece{from: p.rest, left: to - from, end: to == p.blob.desc.Size}
 	return p.last, nil
 }
 
@@ -49,18 +49,23 @@ func (p *pieces) close() {
 }
 
 type piece struct {
-	from  io.ReadCloser
-	left  int64
+	from io.ReadCloser
+	left int64
+	// end tells that the blob ends with the piece. Then the blob's stream is asked for more, which counts what was sent.
+	end   bool
 	given atomic.Int64
 	// whole is true once all of it has been read.
 	whole atomic.Bool
 }
 
 func (p *piece) Read(b []byte) (int, error) {
-	if p.left == 0 {
+	if p.left == 0 && !p.end {
 		return 0, io.EOF
 	}
-	n, err := p.from.Read(b[:min(int64(len(b)), p.left)])
+	if p.left > 0 {
+		b = b[:min(int64(len(b)), p.left)]
+	}
+	n, err := p.from.Read(b)
 	p.left -= int64(n)
 	p.given.Add(int64(n))
 	p.whole.Store(p.left == 0)
