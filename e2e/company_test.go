@@ -7,8 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -27,7 +25,7 @@ import (
 
 // A registry as companies have them: its certificate is of their own authority, and each project has its own login.
 func TestRegistryOfACompany(t *testing.T) {
-	company := newDistribution(t, true)
+	company := newDistribution(t, loginOnly(t))
 	image := company.host + "/team-a/app:1"
 	digest := push(t, image, randomImage(t, 100_000, 2), &authn.Basic{Username: loginUser, Password: loginPassword})
 	authority := company.serveTLS(t)
@@ -37,22 +35,11 @@ func TestRegistryOfACompany(t *testing.T) {
 	checkFailure(t, stranger.outcome(t, stranger.startOne(t, image).ID), "TLS", company.host, "unknown authority")
 	stranger.Terminate(t)
 
-	wrong := base64.StdEncoding.EncodeToString([]byte("nobody:knows"))
-	right := base64.StdEncoding.EncodeToString([]byte(loginUser + ":" + loginPassword))
-	logins, err := json.Marshal(map[string]any{"auths": map[string]any{
-		company.host: map[string]string{"auth": wrong}, "https://" + company.host + "/team-b": map[string]string{"auth": wrong},
-		"https://" + company.host + "/team-a": map[string]string{"auth": right},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = env.Client.CoreV1().Secrets(namespace).Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "logins"}, Type: corev1.SecretTypeDockerConfigJson,
-		Data: map[string][]byte{corev1.DockerConfigJsonKey: logins},
-	}, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = env.Client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
+	wrong, right := login{"nobody", "knows"}, login{loginUser, loginPassword}
+	createLogins(t, namespace, "logins", map[string]login{
+		company.host: wrong, "https://" + company.host + "/team-b": wrong, "https://" + company.host + "/team-a": right,
+	})
+	if _, err := env.Client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "authorities"}, Data: map[string]string{"company.crt": string(authority)},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -70,18 +57,7 @@ func (d *distribution) serveTLS(t *testing.T) (authority []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "company"}, IPAddresses: []net.IP{net.ParseIP(host)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, certificate := newAuthority(t, host)
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
@@ -114,4 +90,23 @@ func (d *distribution) serveTLS(t *testing.T) (authority []byte) {
 		return true
 	})
 	return authority
+}
+
+// newAuthority makes an authority of its own: a key and its certificate, which is good for a server at the IP address as
+// well.
+func newAuthority(t *testing.T, address string) (key *ecdsa.PrivateKey, certificate []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "company"}, IPAddresses: []net.IP{net.ParseIP(address)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err = x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, certificate
 }

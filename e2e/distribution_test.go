@@ -23,22 +23,30 @@ type distribution struct {
 	cmd    *exec.Cmd
 }
 
-// newDistribution starts an empty registry, which asks for the login above if it is private. It ends with the test.
-func newDistribution(t *testing.T, private bool) *distribution {
+// newDistribution starts an empty registry, which ends with the test. access is the part of its configuration on who may
+// do what, empty for a registry that is open to all.
+func newDistribution(t *testing.T, access string) *distribution {
 	t.Helper()
-	dir := t.TempDir()
-	d := &distribution{host: freeAddress(t, env.host), config: filepath.Join(dir, "config.yml")}
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"+
-		"storage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), d.host)
-	if private {
-		htpasswd := filepath.Join(dir, "htpasswd")
-		writeFile(t, htpasswd, loginHtpasswd+"\n")
-		config += fmt.Sprintf("auth: {htpasswd: {realm: e2e, path: %s}}\n", htpasswd)
-	}
-	writeFile(t, d.config, config)
+	return newDistributionOn(t, t.TempDir(), access)
+}
+
+// newDistributionOn starts a registry that has its blobs in a folder, which several may share.
+func newDistributionOn(t *testing.T, data, access string) *distribution {
+	t.Helper()
+	d := &distribution{host: freeAddress(t, env.host), config: filepath.Join(t.TempDir(), "config.yml")}
+	writeFile(t, d.config, fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"+
+		"storage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %q}\n%s", data, d.host, access))
 	d.start(t)
 	t.Cleanup(func() { d.stop(t) })
 	return d
+}
+
+// loginOnly is for registries that ask everybody for the login above.
+func loginOnly(t *testing.T) string {
+	t.Helper()
+	htpasswd := filepath.Join(t.TempDir(), "htpasswd")
+	writeFile(t, htpasswd, loginHtpasswd+"\n")
+	return fmt.Sprintf("auth: {htpasswd: {realm: e2e, path: %s}}\n", htpasswd)
 }
 
 // launch starts the registry and does not wait for it.

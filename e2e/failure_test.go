@@ -34,7 +34,7 @@ func TestImageThatDoesNotExist(t *testing.T) {
 }
 
 func TestImageThatNeedsALogin(t *testing.T) {
-	private := newDistribution(t, true)
+	private := newDistribution(t, loginOnly(t))
 	image := private.host + "/team/app:1"
 	digest := push(t, image, randomImage(t, 100_000, 2), &authn.Basic{Username: loginUser, Password: loginPassword})
 	namespace := newNamespace(t)
@@ -45,7 +45,7 @@ func TestImageThatNeedsALogin(t *testing.T) {
 	stranger.Terminate(t)
 
 	const secret = "registry-logins"
-	createLogin(t, namespace, secret, private.host)
+	createLogins(t, namespace, secret, map[string]login{private.host: {loginUser, loginPassword}})
 	guest := startServer(t, namespace, append(insecure(private.host), "--registry-secret="+secret)...)
 	again, err := guest.retry(t, failed.ID)
 	if err != nil {
@@ -57,11 +57,17 @@ func TestImageThatNeedsALogin(t *testing.T) {
 	checkCopied(t, guest.outcome(t, again.ID), digest)
 }
 
-// createLogin makes the secret that --registry-secret names.
-func createLogin(t *testing.T, namespace, name, host string) {
+// login is a user's name and password.
+type login struct{ user, password string }
+
+// createLogins makes the secret that --registry-secret names, of logins by the key of their entries.
+func createLogins(t *testing.T, namespace, name string, logins map[string]login) {
 	t.Helper()
-	auth := base64.StdEncoding.EncodeToString([]byte(loginUser + ":" + loginPassword))
-	config, err := json.Marshal(map[string]any{"auths": map[string]any{host: map[string]string{"auth": auth}}})
+	entries := map[string]map[string]string{}
+	for key, l := range logins {
+		entries[key] = map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(l.user + ":" + l.password))}
+	}
+	config, err := json.Marshal(map[string]any{"auths": entries})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +98,7 @@ func TestCopierImageThatCannotBePulled(t *testing.T) {
 
 // The registry is killed in mid-copy and stays away for so long that the copier gives up.
 func TestRegistryThatIsStoppedInMidCopy(t *testing.T) {
-	source, destination := newSource(t), newDistribution(t, false)
+	source, destination := newSource(t), newDistribution(t, "")
 	const layers, layerSize = 4, 5_000_000
 	image, digest := source.image(t, "app:1", layerSize, layers)
 	gate := source.hold(t, layers*layerSize/2)

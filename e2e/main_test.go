@@ -9,6 +9,7 @@
 //	E2E_HOST      this machine as pods reach it; by default the address from which it reaches the registry itself
 //
 // kubectl and docker-registry (the program of the distribution project) are to be on the PATH; the lab brings them.
+// So is nginx, which the lab does not bring (Debian: nginx-light).
 package e2e
 
 import (

@@ -67,17 +67,33 @@ const (
 // start starts pulls to the server's destination.
 func (s *server) start(t *testing.T, images ...string) []startResult {
 	t.Helper()
+	return s.startWith(t, map[string]any{"images": images})
+}
+
+// startTo starts a pull to a destination of its own, which is not refused.
+func (s *server) startTo(t *testing.T, destination, image string) pullJob {
+	t.Helper()
+	result := s.startWith(t, map[string]any{"images": []string{image}, "destination": destination})[0]
+	if result.Error != nil || result.Pull == nil {
+		t.Fatalf("start %s to %s: %+v", image, destination, result)
+	}
+	return *result.Pull
+}
+
+// startWith returns a result for each image of a StartPullsInput.
+func (s *server) startWith(t *testing.T, input map[string]any) []startResult {
+	t.Helper()
 	var data struct {
 		StartPulls struct{ Results []startResult }
 	}
-	err := s.Ask(t.Context(), `mutation($images: [String!]!) {
-		startPulls(input: {images: $images}) { results { image joined error { code message } pull { `+pullFields+` } } }
-	}`, map[string]any{"images": images}, &data)
+	err := s.Ask(t.Context(), `mutation($input: StartPullsInput!) {
+		startPulls(input: $input) { results { image joined error { code message } pull { `+pullFields+` } } }
+	}`, map[string]any{"input": input}, &data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(data.StartPulls.Results); got != len(images) {
-		t.Fatalf("%d results for %d images", got, len(images))
+	if got, want := len(data.StartPulls.Results), len(input["images"].([]string)); got != want {
+		t.Fatalf("%d results for %d images", got, want)
 	}
 	return data.StartPulls.Results
 }

@@ -29,28 +29,32 @@ type source struct {
 // newSource starts an empty registry, which ends with the test.
 func newSource(t *testing.T) *source {
 	t.Helper()
+	s := new(source)
+	blobs := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(t.TempDir())), registry.Logger(log.New(io.Discard, "", 0)))
+	s.host = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gate := s.held(); gate != nil && r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			w = &gatedWriter{ResponseWriter: w, gate: gate, ctx: r.Context()}
+		}
+		blobs.ServeHTTP(w, r)
+	}))
+	return s
+}
+
+// serve serves a handler at an address that pods reach, until the test has ended.
+func serve(t *testing.T, handler http.Handler) (host string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(env.host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &source{host: listener.Addr().String()}
-	blobs := registry.New(registry.WithBlobHandler(registry.NewDiskBlobHandler(t.TempDir())), registry.Logger(log.New(io.Discard, "", 0)))
-	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if gate := s.held(); gate != nil && r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
-				w = &gatedWriter{ResponseWriter: w, gate: gate, ctx: r.Context()}
-			}
-			blobs.ServeHTTP(w, r)
-		}),
-		ReadHeaderTimeout: time.Minute,
-	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() {
 		_ = server.Close()
 		serving.Wait()
 	})
-	return s
+	return listener.Addr().String()
 }
 
 // image pushes a new image under name, such as app:1, and returns its whole reference and its digest.

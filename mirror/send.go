@@ -3,12 +3,15 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"pullwatch/pull"
 )
 
 // way is how a blob has come to be at the destination.
@@ -28,6 +31,12 @@ type sending struct {
 	// location is where an upload goes on, nil when there is none. sent tells that one was begun.
 	location *url.URL
 	sent     bool
+	// brokeAfter is how many bytes the last request had been given when it broke off, zero if none did.
+	brokeAfter int64
+	// piece is how many bytes one request sends at most, zero for all that there are.
+	piece int64
+	// wholeOnly tells that the registry takes no pieces.
+	wholeOnly bool
 	// arrived is how far the destination had it at most.
 	arrived int64
 }
@@ -102,7 +111,28 @@ func (s *sending) try(ctx context.Context) (way, error) {
 			return 0, s.blame(err)
 		}
 	}
-	return copied, s.blame(s.upload(ctx, from))
+	err := s.upload(ctx, from)
+	if s.piece > 0 && refusesPiece(err) {
+		s.piece, s.wholeOnly = 0, true
+		if s.location, err = c.to.startUpload(ctx); err == nil {
+			err = s.upload(ctx, 0)
+		}
+	}
+	return copied, s.blame(err)
+}
+
+// refusesPiece reports whether a registry refuses an upload for what it is, as those do that take it in one piece only.
+func refusesPiece(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	if !ok {
+		return false
+	}
+	switch answer.StatusCode {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestedRangeNotSatisfiable,
+		http.StatusNotImplemented:
+		return true
+	}
+	return false
 }
 
 // tryMount asks for a mount, for which no byte moves, and so for a limited time.
@@ -113,7 +143,7 @@ func (c *copier) tryMount(ctx context.Context, desc v1.Descriptor) (mounted bool
 }
 
 // resume returns how many bytes of an upload that broke off are at the destination. Without a word on that the upload
-// is given up, and begins again.
+// is given up, and begins again in smaller pieces.
 func (s *sending) resume(ctx context.Context) int64 {
 	if s.location == nil || !s.sent {
 		return 0
@@ -121,24 +151,51 @@ func (s *sending) resume(ctx context.Context) int64 {
 	offset, next, err := s.c.to.uploadedTo(ctx, s.location)
 	if err != nil || offset == 0 || offset > s.blob.desc.Size {
 		s.location = nil
+		s.shrink()
 		return 0
 	}
-	if offset > s.arrived {
-		s.tries.progress(offset - s.arrived)
-		s.arrived = offset
-	}
+	s.reached(offset)
 	s.location = next
 	s.c.meter.at(s.blob.desc, min(offset, s.blob.desc.Size-1))
 	return offset
 }
 
+// reached notes how much of the blob the destination has.
+func (s *sending) reached(offset int64) {
+	if offset > s.arrived {
+		s.tries.progress(offset - s.arrived)
+		s.arrived = offset
+	}
+}
+
+// smallestPiece is below what proxies let through by default.
+const smallestPiece = 1 << 20
+
+// shrink has each of the next requests send half of what went into the one that broke off, and half of that after the
+// next break. Distribution 2 loses the whole upload when one of its requests breaks off: the upload's address holds,
+// signed, how far it was before, and is refused once more bytes are there. So where a proxy cuts what it passes on at a
+// size or a time, only requests that end before that bring anything.
+func (s *sending) shrink() {
+	if s.brokeAfter == 0 || s.wholeOnly {
+		return
+	}
+	before := s.brokeAfter
+	if s.piece > 0 {
+		before = s.piece
+	}
+	s.piece, s.brokeAfter = max(before/2, smallestPiece), 0
+	if s.piece < s.blob.desc.Size {
+		s.c.meter.event(fmt.Sprintf("Sending blob %s in pieces of %s from its beginning: the upload that broke off was lost",
+			s.blob.desc.Digest, pull.FormatBytes(s.piece)))
+	}
+}
+
 // upload sends a blob's bytes from an offset on and completes the upload.
 func (s *sending) upload(ctx context.Context, from int64) error {
-	open := func() (io.ReadCloser, error) { return s.blob.open(ctx, from) }
 	size := s.blob.desc.Size
 	if size == 0 {
 		// Nothing is to be sent, but it has a checksum, too.
-		body, err := open()
+		body, err := s.blob.open(ctx, 0)
 		if err == nil {
 			_, err = io.Copy(io.Discard, body)
 			err = errors.Join(err, body.Close())
@@ -148,12 +205,22 @@ func (s *sending) upload(ctx context.Context, from int64) error {
 		}
 	}
 	s.sent = true
-	if from < size {
-		next, err := s.c.to.sendBlob(ctx, s.location, from, size, open)
+	pieces := &pieces{ctx: ctx, blob: s.blob}
+	defer pieces.close()
+	for from < size {
+		to := size
+		if s.piece > 0 {
+			to = min(from+s.piece, size)
+		}
+		next, err := s.c.to.sendBlob(ctx, s.location, from, to, size, func() (io.ReadCloser, error) { return pieces.open(from, to) })
 		if err != nil {
+			s.brokeAfter = pieces.given()
 			return err
 		}
-		s.location = next
+		s.location, from = next, to
+		if from < size {
+			s.reached(from)
+		}
 	}
 	return s.c.to.completeUpload(ctx, s.location, s.blob.desc)
 }

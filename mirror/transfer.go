@@ -106,17 +106,19 @@ func (r *client) uploadedTo(ctx context.Context, location *url.URL) (offset int6
 	return last + 1, next, err
 }
 
-// sendBlob sends a blob's bytes from a position to its end, as open returns them, and returns where the upload is to
-// be completed.
+// sendBlob sends the bytes between two positions of a blob that has size bytes, as open returns them. It returns where
+// the upload goes on or is to be completed.
 func (r *client) sendBlob(
-	ctx context.Context, location *url.URL, from, size int64, open func() (io.ReadCloser, error),
+	ctx context.Context, location *url.URL, from, to, size int64, open func() (io.ReadCloser, error),
 ) (*url.URL, error) {
-	req := newRequest(withPatience(ctx, size), http.MethodPatch, location)
+	req := newRequest(withPatience(ctx, to-from), http.MethodPatch, location)
 	req.Header.Set("Content-Type", "application/octet-stream")
-	if from > 0 {
-		req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", from, size-1))
+	if from > 0 || to < size {
+		req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", from, to-1))
 	}
-	if err := setBody(req, size-from, open); err != nil {
+	// What cuts connections, rather than requests, must not add the pieces up.
+	req.Close = to < size
+	if err := setBody(req, to-from, open); err != nil {
 		return nil, err
 	}
 	resp, err := r.send(req, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)

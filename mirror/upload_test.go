@@ -24,6 +24,13 @@ type uploads struct {
 	take func(n int) int64
 	// silent makes it not tell how much has arrived.
 	silent bool
+	// cut, if above zero, breaks off each PATCH after so many bytes, and leaves take unused.
+	cut int64
+	// stateful makes it as distribution 2: an upload's address holds how far it was, so that the bytes of a request that
+	// broke off make it good for nothing.
+	stateful bool
+	// whole makes it take no upload in pieces.
+	whole bool
 
 	mu       sync.Mutex
 	parts    map[string]*bytes.Buffer
@@ -46,11 +53,16 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request) bool {
 		w.WriteHeader(http.StatusNotFound)
 		return true
 	}
+	if r.Method != http.MethodPost && u.stateful && r.URL.Query().Get("_state") != strconv.Itoa(part.Len()) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		answer(404, `{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}`)(w, r)
+		return true
+	}
 	switch r.Method {
 	case http.MethodPost:
 		id = strconv.Itoa(len(u.parts) + 1)
 		u.parts[id] = new(bytes.Buffer)
-		w.Header().Set("Location", r.URL.Path+id)
+		w.Header().Set("Location", r.URL.Path+id+"?_state=0")
 		w.WriteHeader(http.StatusAccepted)
 	case http.MethodGet:
 		if u.silent {
@@ -62,12 +74,20 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request) bool {
 		w.WriteHeader(http.StatusNoContent)
 	case http.MethodPatch:
 		u.patches++
-		limit := u.take(u.patches)
-		if r.ContentLength < 1000 {
+		limit := u.cut
+		if u.cut == 0 {
+			limit = u.take(u.patches)
+		}
+		if r.ContentLength < 1000 || (u.cut > 0 && r.ContentLength <= u.cut) {
 			limit = -1
 		}
 		if from := r.Header.Get("Content-Range"); from != "" && !strings.HasPrefix(from, fmt.Sprintf("%d-", part.Len())) {
 			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			return true
+		}
+		if u.whole && part.Len() > 0 {
+			_, _ = io.Copy(io.Discard, r.Body)
+			answer(405, `{"errors":[{"code":"UNSUPPORTED","message":"one PATCH only"}]}`)(w, r)
 			return true
 		}
 		body := io.Reader(r.Body)
@@ -79,7 +99,7 @@ func (u *uploads) serve(w http.ResponseWriter, r *http.Request) bool {
 		if limit >= 0 {
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set("Location", r.URL.Path)
+		w.Header().Set("Location", fmt.Sprintf("%s?_state=%d", r.URL.Path, part.Len()))
 		w.WriteHeader(http.StatusAccepted)
 	case http.MethodPut:
 		digest, err := v1.NewHash(r.URL.Query().Get("digest"))
@@ -158,6 +178,43 @@ func TestUploadThatBreaksOffGoesOn(t *testing.T) {
 			r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
 			r.failed(t, pull.ExitTransient, pull.Network, "destination registry")
 		})
+	})
+}
+
+// A large blob arrives behind a proxy that cuts requests at a size, where the registry loses what a broken one brought.
+func TestUploadBehindAProxyThatCutsRequests(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		image := randomImage(t, 30<<20, 1)
+		digest := l.push("source.test/app:1", image)
+		u := &uploads{registry: l.destination, cut: 9 << 20, stateful: true}
+		l.destination.fault = u.serve
+		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+		r.succeeded(t, digest)
+		if !r.said("in pieces of") || strings.Count(fmt.Sprint(r.events), "Retrying") != 1 {
+			t.Errorf("it was not sent in pieces after the first break: %+v", r.events)
+		}
+		if n := l.source.count("GET", "/blobs/"); n > 3 {
+			t.Errorf("the source was asked %d times for 2 blobs", n)
+		}
+	})
+}
+
+// A registry that takes a blob in one request only gets it so, also after one that broke off.
+func TestUploadThatBreaksOffWhereThereAreNoPieces(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		digest := l.push("source.test/app:1", randomImage(t, 5<<20, 1))
+		breaks := true
+		u := &uploads{registry: l.destination, stateful: true, whole: true, take: func(int) int64 { return -1 }}
+		l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if breaks && r.Method == http.MethodPatch && r.ContentLength > 1000 {
+				breaks = false
+				u.cut = 3 << 20
+				defer func() { u.cut = 0 }()
+			}
+			return u.serve(w, r)
+		}
+		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+		r.succeeded(t, digest)
 	})
 }
 
