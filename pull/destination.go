@@ -84,6 +84,9 @@ func fillPlaceholders(destination, registry, repository string) string {
 // parseRepository parses the name of a repository. An error says what is wrong, as a part of a sentence.
 func parseRepository(name string) (reference.Named, error) {
 	named, err := reference.ParseNormalizedNamed(name)
+	if err == nil && !reference.IsNameOnly(named) {
+		err = errors.New("leave out the tag or digest: an image keeps its own")
+	}
 	if err == nil {
 		err = checkForCopier(named)
 	}
@@ -120,6 +123,17 @@ func (r ImageReference) At(destination string) (ImageReference, error) {
 		}
 	}
 	return fromNamed(named), nil
+}
+
+// PlatformsAt is At for some of the image's platforms alone. These have an index of their own at the destination, with
+// another digest than the image's, so only the tag goes along. An error is a usererr.BadInput, also when there is no tag.
+func (r ImageReference) PlatformsAt(destination string) (ImageReference, error) {
+	if r.Tag == nil {
+		return ImageReference{}, usererr.New(usererr.BadInput, "image %q: with platforms it has another digest at the destination, so give it a tag as well, such as %s:TAG@%s",
+			r.Name, strings.TrimSuffix(r.Name, "@"+*r.Digest), *r.Digest)
+	}
+	r.Digest = nil
+	return r.At(destination)
 }
 
 // registryAsPath returns a registry's host, and its port if it has one, as a part of a repository's path, in which there

@@ -68,8 +68,8 @@ func TestWhereAnImageIsCopiedTo(t *testing.T) {
 		"harbor.example/{registry}{repository}":      "has to be a slash",
 		"harbor.example/UPPER/{registry}":            "lowercase",
 		"harbor.example/-{registry}":                 "invalid reference format",
-		"harbor.example/{registry}/{repository}:tag": "invalid reference format",
-		"harbor.example/" + strings.Repeat("a", 250) + "/{registry}/{repository}": "255",
+		"harbor.example/{registry}/{repository}:tag": "leave out the tag",
+		"harbor.example/" + strings.Repeat("a", 253) + "/{registry}/{repository}": "255",
 	} {
 		if got, err := ParseDestination(in); usererr.CodeOf(err) != usererr.BadInput || !strings.Contains(err.Error(), why) {
 			t.Errorf("ParseDestination(%q) = %q, %v; want BAD_INPUT with %q", in, got, err, why)
@@ -78,6 +78,25 @@ func TestWhereAnImageIsCopiedTo(t *testing.T) {
 	for _, in := range []string{"", "/", "mirror", "mirror/x", "https://harbor.example", "harbor.example/UPPER", "harbor.example/a:tag", "harbor.example//a", strings.Repeat("a.", 400)} {
 		if got, err := ParseDestination(in); usererr.CodeOf(err) != usererr.BadInput {
 			t.Errorf("ParseDestination(%q) = %q, %v; want BAD_INPUT", in, got, err)
+		}
+	}
+}
+
+// Platforms alone have another digest than the image, so that none can be promised at the destination.
+func TestPlatformsAreCopiedUnderTheTag(t *testing.T) {
+	for given, want := range map[string]string{
+		"quay.io/a:1":                 "harbor.example/a:1",
+		"quay.io/a":                   "harbor.example/a:latest",
+		"quay.io/a:1@" + someDigest:   "harbor.example/a:1",
+		"quay.io:443/a@" + someDigest: "",
+	} {
+		image, err := ParseImage(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := image.PlatformsAt("harbor.example")
+		if got.Name != want || got.Digest != nil || (want == "" && (usererr.CodeOf(err) != usererr.BadInput || !strings.Contains(err.Error(), "quay.io:443/a:TAG@"+someDigest))) {
+			t.Errorf("%s: %+v, %v; want %q", given, got, err, want)
 		}
 	}
 }
