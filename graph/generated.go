@@ -976,7 +976,7 @@ enum PullFailureReason {
   UNAUTHORIZED
   "A registry refused to answer so many requests."
   RATE_LIMITED
-  "The image has nothing for the platform that was asked for."
+  "The image has nothing for a platform that was asked for, or for any."
   NO_PLATFORM
   "A registry's certificate is not trusted, or it does not speak TLS."
   TLS
