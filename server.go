@@ -35,6 +35,7 @@ import (
 	"pullwatch/logshare"
 	"pullwatch/mirror"
 	"pullwatch/podlog"
+	"pullwatch/pull"
 	"pullwatch/redisclient"
 	"pullwatch/render"
 	"pullwatch/resolvers"
@@ -57,7 +58,7 @@ func main() {
 		m := settings.Mirror
 		os.Exit(mirror.Command(ctx, mirror.Options{
 			Source: m.Source, Destination: m.Destination, InsecureRegistries: m.InsecureRegistry,
-			AllowPrivateHosts: m.AllowPrivateHost, Authorities: m.RegistryCA,
+			AllowPrivateHosts: m.AllowPrivateHost, Authorities: m.RegistryCA, Platforms: m.Platform,
 		}, os.Stdout, m.TerminationLog))
 	}
 	context.AfterFunc(ctx, func() {
@@ -296,7 +297,7 @@ func startDemoPulls(ctx context.Context, hub *feed.Hub, pulls *kube.Pulls, image
 		return ctx.Err()
 	case <-hub.Filled():
 	}
-	_, err := pulls.Start(ctx, images, nil)
+	_, err := pulls.Start(ctx, pull.StartRequest{Images: images})
 	return err
 }
 

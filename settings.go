@@ -63,7 +63,7 @@ type serveSettings struct {
 	RedisPrefix string `group:"Redis" default:"pullwatch" placeholder:"PREFIX" help:"Begins the names of all keys in Redis. (${default})"`
 	ClusterName string `group:"Redis" placeholder:"NAME" help:"Tells clusters apart that share a Redis; the same on all replicas. Default: the namespace of the Jobs."`
 
-	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror."`
+	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror. {registry} and {repository} in the path stand for the image's own, e.g. harbor.example/{registry}/{repository}; without {repository} that is appended."`
 	CopierImage      string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
 	MaxParallel      int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
 	MaxQueuedPulls   int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
@@ -279,12 +279,14 @@ type mirrorSettings struct {
 	RegistryCA       []string `name:"registry-ca" placeholder:"FILE" help:"Certificates in PEM of authorities to trust besides the system's; a directory stands for its files. Repeatable."`
 	InsecureRegistry []string `placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
 	AllowPrivateHost []string `placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to. Repeatable."`
+	Platform         []string `placeholder:"OS/ARCH[/VARIANT]" help:"Copy only this platform of an image, e.g. linux/amd64, under an index of its own. Repeatable. Default: all platforms."`
 	TerminationLog   string   `placeholder:"FILE" help:"Write the outcome, in JSON, to this file."`
 }
 
 // Validate is called by kong once all flags are read.
 func (m *mirrorSettings) Validate() error {
-	return errors.Join(checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
+	_, err := pull.ParsePlatforms(m.Platform)
+	return errors.Join(err, checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
 }
 
 // checkHosts refuses what would be ignored, because no request's host is written so.

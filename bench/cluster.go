@@ -106,7 +106,7 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 		group.SetLimit(8) // more at once do not make the API server faster
 		for from := 0; from < n; from += pull.MaxStart {
 			group.Go(func() error {
-				results, err := pulls.Start(ctx, images(from, min(from+pull.MaxStart, n)), nil)
+				results, err := pulls.Start(ctx, pull.StartRequest{Images: images(from, min(from+pull.MaxStart, n))})
 				for _, result := range results {
 					if result.Error != nil {
 						err = errors.Join(err, result.Error)

@@ -108,6 +108,27 @@ var behaviors = []Behavior{
 	}},
 }
 
+// demoPlatforms are those that every image has.
+var demoPlatforms = []string{"linux/amd64", "linux/arm64"}
+
+// on returns what happens to a pull of some platforms, nil for all: none is found that an image does not have.
+func (b Behavior) on(platforms []string) Behavior {
+	var lacks []string
+	for _, platform := range platforms {
+		if !slices.Contains(demoPlatforms, platform) {
+			lacks = append(lacks, platform)
+		}
+	}
+	if lacks == nil || b.Word != "" {
+		return b
+	}
+	b.Reason = pull.NoPlatform
+	b.scenario = scenario{failures: always, exit: pull.ExitPermanent,
+		message: "The source registry {host} does not have {image} for every platform that was asked for: it lacks " +
+			strings.Join(lacks, ", ") + "; it has " + strings.Join(demoPlatforms, ", ")}
+	return b
+}
+
 // Behaviors returns all words that decide what happens to a pull. Images without any of them are copied.
 func Behaviors() []Behavior { return slices.Clone(behaviors) }
 

@@ -55,11 +55,12 @@ func (p *player) copy(ctx context.Context, log io.Writer, fails bool) (pull.Outc
 		return p.misfortune(ctx, &r)
 	}
 	copied := p.image.toCopy()
-	message := fmt.Sprintf("Copied %s to %s (%s)", pull.FormatBytes(copied), p.destination, p.image.digest)
+	digest := p.image.digestFor(p.platforms)
+	message := fmt.Sprintf("Copied %s to %s (%s)", pull.FormatBytes(copied), p.destination, digest)
 	if err := r.say(message); err != nil {
 		return pull.Outcome{}, 0, err
 	}
-	return pull.Outcome{Digest: p.image.digest, Image: p.image.digest, BytesTotal: p.image.size, BytesCopied: copied}, pull.ExitDone, nil
+	return pull.Outcome{Digest: digest, Image: p.image.digest, BytesTotal: p.image.size, BytesCopied: copied}, pull.ExitDone, nil
 }
 
 // misfortune is what ends an attempt half way.

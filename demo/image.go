@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,14 @@ func newImage(reference string) image {
 	}
 	img.copying = 5*time.Second + time.Duration(draw(13, 14_000))*time.Millisecond
 	return img
+}
+
+// digestFor returns the digest of what is copied: that of an index of its own for some of the platforms alone.
+func (img *image) digestFor(platforms []string) string {
+	if platforms == nil || slices.Equal(platforms, demoPlatforms) {
+		return img.digest
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(img.digest+pull.JoinPlatforms(platforms))))
 }
 
 // toCopy is how many bytes are not at the destination yet.

@@ -33,14 +33,18 @@ func (c *Cluster) play(ctx context.Context, small *batchv1.Job) error {
 		return fmt.Errorf("play job %s: copier has no source and destination", job.Name)
 	}
 	source, destination := args[len(args)-2], args[len(args)-1]
-	behavior := behaviorOf(source)
+	platforms, err := pull.SplitPlatforms(job.Annotations["pullwatch/platforms"])
+	if err != nil {
+		return fmt.Errorf("play job %s: %w", job.Name, err)
+	}
+	behavior := behaviorOf(source).on(platforms)
 	if behavior.deadline > 0 {
 		if job, err = c.shortenDeadline(ctx, job, behavior.deadline); err != nil {
 			return fmt.Errorf("play job %s: %w", small.Name, err)
 		}
 	}
 	p := &player{
-		cluster: c, job: job, image: newImage(source), destination: destination, behavior: behavior,
+		cluster: c, job: job, image: newImage(source), platforms: platforms, destination: destination, behavior: behavior,
 		clock: clock{behind: behind(source, job.CreationTimestamp.Time)},
 	}
 	if p.behavior.copying == 0 {
@@ -68,6 +72,7 @@ type player struct {
 	cluster     *Cluster
 	job         *batchv1.Job
 	image       image
+	platforms   []string
 	destination string
 	behavior    Behavior
 	clock

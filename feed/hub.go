@@ -26,7 +26,7 @@ type Hub struct {
 	seq    uint64
 	gone   []string // the retired pulls, oldest first
 	// running holds the pulls that have not ended, by what they copy.
-	running map[route]*known
+	running map[pull.Route]*known
 	// queued holds the pulls that wait in the queue and are not gone.
 	queued map[*known]struct{}
 	all    map[*Subscription]struct{} // the subscriptions to all pulls
@@ -69,17 +69,11 @@ type known struct {
 	readers []*Subscription // those that asked for it by id
 }
 
-type route struct{ image, destination string }
-
-func routeOf(j *pull.Job) route {
-	return route{j.Image.Name, j.Destination.Name}
-}
-
 // New returns an empty Hub. replica is a name that no other one has, in lower-case letters and digits, and becomes part of
 // the revisions that clients see.
 func New(replica string) *Hub {
 	return &Hub{
-		replica: replica, latest: map[string]*known{}, running: map[route]*known{}, queued: map[*known]struct{}{}, filled: make(chan struct{}),
+		replica: replica, latest: map[string]*known{}, running: map[pull.Route]*known{}, queued: map[*known]struct{}{}, filled: make(chan struct{}),
 		all: map[*Subscription]struct{}{}, unplaced: map[*known]struct{}{}, held: map[*Subscription]struct{}{},
 	}
 }
@@ -133,7 +127,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 
 // indexLocked finds a pull by what it copies while it has not ended, and among the queued ones while it waits.
 func (h *Hub) indexLocked(s *known) {
-	if r := routeOf(s.job); !s.job.Phase.Final() {
+	if r := s.job.Route(); !s.job.Phase.Final() {
 		h.running[r] = s
 	} else if h.running[r] == s {
 		delete(h.running, r)
@@ -217,7 +211,7 @@ func (h *Hub) retire(id string) {
 	}
 	s.gone = true
 	delete(h.queued, s)
-	if r := routeOf(s.job); h.running[r] == s {
+	if r := s.job.Route(); h.running[r] == s {
 		delete(h.running, r)
 	}
 	h.changed.Notify()
@@ -261,12 +255,11 @@ func (h *Hub) Latest(id string) *pull.Job {
 	return nil
 }
 
-// Running returns the pull of an image to a destination that has not ended, nil when there is none. Both are full names
-// as in pull.ImageReference.
-func (h *Hub) Running(image, destination string) *pull.Job {
+// Running returns the pull of a route that has not ended, nil when there is none.
+func (h *Hub) Running(r pull.Route) *pull.Job {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.running[route{image, destination}]; s != nil {
+	if s := h.running[r]; s != nil {
 		return s.job
 	}
 	return nil

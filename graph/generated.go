@@ -67,7 +67,7 @@ type ComplexityRoot struct {
 	Mutation struct {
 		CancelPull func(childComplexity int, id string) int
 		RetryPull  func(childComplexity int, id string) int
-		StartPulls func(childComplexity int, input StartPullsInput) int
+		StartPulls func(childComplexity int, input pull.StartRequest) int
 	}
 
 	PodLogBatch struct {
@@ -95,6 +95,7 @@ type ComplexityRoot struct {
 		Log         func(childComplexity int) int
 		Message     func(childComplexity int) int
 		Phase       func(childComplexity int) int
+		Platforms   func(childComplexity int) int
 		Progress    func(childComplexity int) int
 		RetryOf     func(childComplexity int) int
 		RevisionID  func(childComplexity int) int
@@ -149,7 +150,7 @@ type ComplexityRoot struct {
 // region    ************************** generated!.gotpl **************************
 
 type MutationResolver interface {
-	StartPulls(ctx context.Context, input StartPullsInput) (*StartPullsPayload, error)
+	StartPulls(ctx context.Context, input pull.StartRequest) (*StartPullsPayload, error)
 	CancelPull(ctx context.Context, id string) (*pull.Job, error)
 	RetryPull(ctx context.Context, id string) (*pull.Job, error)
 }
@@ -306,7 +307,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Mutation.StartPulls(childComplexity, args["input"].(StartPullsInput)), true
+		return e.ComplexityRoot.Mutation.StartPulls(childComplexity, args["input"].(pull.StartRequest)), true
 
 	case "PodLogBatch.cursor":
 		if e.ComplexityRoot.PodLogBatch.Cursor == nil {
@@ -418,6 +419,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PullJob.Phase(childComplexity), true
+	case "PullJob.platforms":
+		if e.ComplexityRoot.PullJob.Platforms == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullJob.Platforms(childComplexity), true
 	case "PullJob.progress":
 		if e.ComplexityRoot.PullJob.Progress == nil {
 			break
@@ -819,7 +826,7 @@ enum LogNoticeKind {
 type Mutation {
   """
   Starts a pull for each image. Each image has its own outcome: one bad reference fails alone.
-  An image that is already being pulled to the same destination joins the running pull.
+  An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
   """
   startPulls(input: StartPullsInput!): StartPullsPayload!
   "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
@@ -843,10 +850,21 @@ type Subscription {
 type PullJob {
   "Unique and stable: the name of the Kubernetes Job that does the pull."
   id: ID!
-  "The image that was asked for, with its defaults filled in."
+  """
+  The image that was asked for, with its defaults filled in. ` + "`" + `digest` + "`" + ` is the whole image's at the source, also when only some
+  of its platforms are copied.
+  """
   image: ImageReference!
-  "Where it is copied to."
+  """
+  Where it is copied to. ` + "`" + `digest` + "`" + ` is set when the pull has succeeded: that of ` + "`" + `image` + "`" + `, or with ` + "`" + `platforms` + "`" + ` that of the
+  index of these alone.
+  """
   destination: ImageReference!
+  """
+  The platforms that are copied, in order and in their usual spelling, e.g. linux/amd64 and linux/arm/v7; null for all
+  that the image has.
+  """
+  platforms: [String!]
   "Where it stands."
   phase: PullPhase!
   "What is happening now, or why it ended, in a sentence for people."
@@ -958,7 +976,7 @@ enum PullFailureReason {
   UNAUTHORIZED
   "A registry refused to answer so many requests."
   RATE_LIMITED
-  "The image has nothing for the platform that was asked for."
+  "The image has nothing for a platform that was asked for, or for any."
   NO_PLATFORM
   "A registry's certificate is not trusted, or it does not speak TLS."
   TLS
@@ -982,8 +1000,18 @@ enum PullFailureReason {
 input StartPullsInput {
   "1 to 100 image references: nginx, nginx:1.27, ghcr.io/a/b@sha256:…, host:5000/app"
   images: [String!]!
-  "Registry and optional path to copy to. Default: the one that the server is configured with."
+  """
+  Registry and optional path to copy to. Default: the one that the server is configured with. The image keeps its repository's
+  path below it, without its registry. In the path, {registry} and {repository} stand for the image's own: with
+  harbor.example/{registry}/{repository}, host:5000/a/b is copied to harbor.example/host_5000/a/b.
+  """
   destination: String
+  """
+  1 to 20 platforms, as os/arch or os/arch/variant, e.g. linux/amd64 and linux/arm/v7: only these are copied, with the
+  attestations that belong to them, under an index of their own. An image that lacks one of them fails with NO_PLATFORM.
+  Default: all platforms.
+  """
+  platforms: [String!]
 }
 
 "One result for each image, in the order given."
@@ -1098,6 +1126,8 @@ func (ec *executionContext) childFields_PullJob(ctx context.Context, field graph
 		return ec.fieldContext_PullJob_image(ctx, field)
 	case "destination":
 		return ec.fieldContext_PullJob_destination(ctx, field)
+	case "platforms":
+		return ec.fieldContext_PullJob_platforms(ctx, field)
 	case "phase":
 		return ec.fieldContext_PullJob_phase(ctx, field)
 	case "message":
@@ -1336,8 +1366,8 @@ func (ec *executionContext) field_Mutation_startPulls_args(ctx context.Context, 
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
-		func(ctx context.Context, v any) (StartPullsInput, error) {
-			return ec.unmarshalNStartPullsInput2pullwatchᚋgraphᚐStartPullsInput(ctx, v)
+		func(ctx context.Context, v any) (pull.StartRequest, error) {
+			return ec.unmarshalNStartPullsInput2pullwatchᚋpullᚐStartRequest(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1839,7 +1869,7 @@ func (ec *executionContext) _Mutation_startPulls(ctx context.Context, field grap
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Mutation().StartPulls(ctx, fc.Args["input"].(StartPullsInput))
+			return ec.Resolvers.Mutation().StartPulls(ctx, fc.Args["input"].(pull.StartRequest))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *StartPullsPayload) graphql.Marshaler {
@@ -2225,6 +2255,29 @@ func (ec *executionContext) fieldContext_PullJob_destination(_ context.Context, 
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _PullJob_platforms(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullJob_platforms(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Platforms, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PullJob_platforms(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _PullJob_phase(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
@@ -4382,8 +4435,8 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputStartPullsInput(ctx context.Context, obj any) (StartPullsInput, error) {
-	var it StartPullsInput
+func (ec *executionContext) unmarshalInputStartPullsInput(ctx context.Context, obj any) (pull.StartRequest, error) {
+	var it pull.StartRequest
 	if obj == nil {
 		return it, nil
 	}
@@ -4393,7 +4446,7 @@ func (ec *executionContext) unmarshalInputStartPullsInput(ctx context.Context, o
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"images", "destination"}
+	fieldsInOrder := [...]string{"images", "destination", "platforms"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -4414,6 +4467,13 @@ func (ec *executionContext) unmarshalInputStartPullsInput(ctx context.Context, o
 				return it, err
 			}
 			it.Destination = data
+		case "platforms":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("platforms"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Platforms = data
 		}
 	}
 	return it, nil
@@ -4789,6 +4849,11 @@ func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, 
 		case "destination":
 			out.Values[i] = ec._PullJob_destination(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "platforms":
+			out.Values[i] = ec._PullJob_platforms(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "phase":
@@ -5999,7 +6064,7 @@ func (ec *executionContext) marshalNStartPullResult2ᚖpullwatchᚋpullᚐStartR
 	return ec._StartPullResult(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNStartPullsInput2pullwatchᚋgraphᚐStartPullsInput(ctx context.Context, v any) (StartPullsInput, error) {
+func (ec *executionContext) unmarshalNStartPullsInput2pullwatchᚋpullᚐStartRequest(ctx context.Context, v any) (pull.StartRequest, error) {
 	res, err := ec.unmarshalInputStartPullsInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -6346,6 +6411,41 @@ func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋpullᚐJob(ctx contex
 		return graphql.Null
 	}
 	return ec._PullJob(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {

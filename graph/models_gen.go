@@ -12,14 +12,6 @@ type Mutation struct {
 type Query struct {
 }
 
-// What to pull, and where to.
-type StartPullsInput struct {
-	// 1 to 100 image references: nginx, nginx:1.27, ghcr.io/a/b@sha256:…, host:5000/app
-	Images []string `json:"images"`
-	// Registry and optional path to copy to. Default: the one that the server is configured with.
-	Destination *string `json:"destination,omitempty"`
-}
-
 // One result for each image, in the order given.
 type StartPullsPayload struct {
 	Results []*pull.StartResult `json:"results"`

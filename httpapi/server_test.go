@@ -40,6 +40,8 @@ type backend struct {
 	active func() ([]*pull.Job, error)
 	reads  atomic.Uint64
 	logs   resolvers.Logs // nil when there are none
+	// started is what was last asked to start.
+	started pull.StartRequest
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
@@ -55,8 +57,9 @@ func (b *backend) Cancel(context.Context, string) (*pull.Job, error) {
 	return nil, usererr.Wrap(errors.New("dial tcp 10.1.2.3: secret"), usererr.Unavailable, "Kubernetes does not answer")
 }
 func (b *backend) Retry(ctx context.Context, id string) (*pull.Job, error) { return b.Cancel(ctx, id) }
-func (b *backend) Start(_ context.Context, images []string, _ *string) ([]*pull.StartResult, error) {
-	return []*pull.StartResult{{Image: images[0], Error: usererr.New(usererr.BadInput, "no")}}, nil
+func (b *backend) Start(_ context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {
+	b.started = asked
+	return []*pull.StartResult{{Image: asked.Images[0], Error: usererr.New(usererr.BadInput, "no")}}, nil
 }
 func (b *backend) Stream(ctx context.Context, in podlog.Input) (*podlog.Stream, error) {
 	if b.logs != nil {

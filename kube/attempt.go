@@ -29,8 +29,10 @@ type record struct {
 	Last    pull.Report `json:"last,omitzero"`
 	LogTail []string    `json:"logTail,omitempty"`
 	// Before is the digest that the attempt before this one found the image to have, if it is known.
-	Before string    `json:"before,omitempty"`
-	Time   time.Time `json:"time"`
+	Before string `json:"before,omitempty"`
+	// Held is what the attempts before this one found at the destination's tag, as in pull.Outcome.
+	Held string    `json:"held,omitempty"`
+	Time time.Time `json:"time"`
 
 	// final is true when the copier said that no attempt will ever succeed.
 	final bool
@@ -38,6 +40,9 @@ type record struct {
 
 // image returns the digest that the attempt found the image to have, empty if that is not known.
 func (r *record) image() string { return cmp.Or(r.Outcome.Image, r.Last.Image) }
+
+// held returns what of another image was at the destination's tag when the attempts looked, the newest first.
+func (r *record) held() string { return cmp.Or(r.Outcome.Held, r.Last.Held, r.Held) }
 
 // readRecord returns the record on the Job, nil when there is none that can be read.
 func readRecord(job *batchv1.Job) *record {

@@ -36,7 +36,7 @@ func TestFullQueueRefusesPulls(t *testing.T) {
 	r.finish(t, failed, batchv1.JobFailed, "BackoffLimitExceeded")
 	r.await(t, failed, phase(pull.Failed))
 
-	results, err := r.pulls.Start(t.Context(), []string{"a:1", "a:2", "not an image", "a:3", "a:4", "a:1", "a:5"}, nil)
+	results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: []string{"a:1", "a:2", "not an image", "a:3", "a:4", "a:1", "a:5"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestFullQueueRefusesPulls(t *testing.T) {
 	}
 	r.await(t, started, phase(pull.Pending))
 	r.start(t, "a:4") // the place of the one that has started
-	if results, err := r.pulls.Start(t.Context(), []string{"a:5"}, nil); err != nil || results[0].Error == nil {
+	if results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: []string{"a:5"}}); err != nil || results[0].Error == nil {
 		t.Errorf("the queue is full again: %+v, %v", results, err)
 	}
 }
@@ -87,10 +87,10 @@ func TestPullThatWasNotMadeDoesNotWait(t *testing.T) {
 	defer starts.end()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if result := r.pulls.startOne(canceled, "a:1", "harbor.example", starts); result.Error == nil {
+	if result := r.pulls.startOne(canceled, "a:1", "harbor.example", nil, starts); result.Error == nil {
 		t.Fatalf("%+v", result)
 	}
-	if result := r.pulls.startOne(t.Context(), "a:2", "harbor.example", starts); result.Error != nil {
+	if result := r.pulls.startOne(t.Context(), "a:2", "harbor.example", nil, starts); result.Error != nil {
 		t.Errorf("%v", result.Error)
 	}
 }
@@ -140,7 +140,7 @@ func TestParallelStartsDoNotOverfillTheQueue(t *testing.T) {
 					for n := range pull.MaxStart {
 						images = append(images, fmt.Sprintf("app:%d-%d", caller, n))
 					}
-					results, err := r.pulls.Start(t.Context(), images, nil)
+					results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: images})
 					if err != nil {
 						t.Error(err)
 					}

@@ -23,12 +23,14 @@ const (
 	managedBy      = "pullwatch"
 	// ownPrefix begins the names that are pullwatch's own.
 	ownPrefix = "pullwatch/"
-	// labelKey is the same for all pulls of one image to one destination.
+	// labelKey is the same for all pulls of one route.
 	labelKey = ownPrefix + "key"
 
 	annotationImage       = ownPrefix + "image"
 	annotationDestination = ownPrefix + "destination"
-	annotationRetryOf     = ownPrefix + "retry-of"
+	// annotationPlatforms holds what pull.JoinPlatforms returns; a Job that copies all platforms has none.
+	annotationPlatforms = ownPrefix + "platforms"
+	annotationRetryOf   = ownPrefix + "retry-of"
 	// annotationCreated is the creation time with nanoseconds: Kubernetes keeps seconds, which is too coarse to start
 	// the pulls of one call in the order in which they were given.
 	annotationCreated = ownPrefix + "created"
@@ -160,16 +162,34 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 // request is one pull to start.
 type request struct {
 	image, destination pull.ImageReference
+	platforms          []string
 	retryOf            *string
+}
+
+// target returns where the image is copied to.
+func (r request) target(destination string) (pull.ImageReference, error) {
+	if len(r.platforms) > 0 {
+		return r.image.PlatformsAt(destination)
+	}
+	return r.image.At(destination)
+}
+
+func (r request) route() pull.Route {
+	return (&pull.Job{Image: r.image, Destination: r.destination, Platforms: r.platforms}).Route()
 }
 
 // key returns the value of labelKey.
 func (r request) key() string {
-	sum := sha256.Sum256([]byte(r.image.Name + "\n" + r.destination.Name))
+	route := r.route()
+	text := route.Image + "\n" + route.Destination
+	if route.Platforms != "" {
+		text += "\n" + route.Platforms
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])
 }
 
-// job returns the Job of the n-th pull of its image to its destination.
+// job returns the Job of the n-th pull of its route.
 func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Job {
 	job := prototype.DeepCopy()
 	job.Name = jobName(r, n)
@@ -183,12 +203,18 @@ func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Jo
 	set(&job.Spec.Template.Labels, labelKey, r.key())
 	set(&job.Annotations, annotationImage, r.image.Name)
 	set(&job.Annotations, annotationDestination, r.destination.Name)
+	if len(r.platforms) > 0 {
+		set(&job.Annotations, annotationPlatforms, pull.JoinPlatforms(r.platforms))
+	}
 	set(&job.Annotations, annotationCreated, now.UTC().Format(time.RFC3339Nano))
 	if r.retryOf != nil {
 		set(&job.Annotations, annotationRetryOf, *r.retryOf)
 	}
 	for i := range job.Spec.Template.Spec.Containers {
 		if c := &job.Spec.Template.Spec.Containers[i]; c.Name == pull.ContainerName {
+			for _, platform := range r.platforms {
+				c.Args = append(c.Args, "--platform="+platform)
+			}
 			c.Args = append(c.Args, r.image.Name, r.destination.Name)
 		}
 	}
@@ -198,7 +224,7 @@ func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Jo
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // jobName makes a name that a person recognizes in kubectl, that two replicas make alike, and that differs for every n:
-// the image's last path component and tag, a hash of image and destination, and n.
+// the image's last path component and tag, a hash of the route, and n.
 func jobName(r request, n int64) string {
 	short := r.image.Repository[strings.LastIndexByte(r.image.Repository, '/')+1:]
 	if r.image.Tag != nil {

@@ -30,8 +30,8 @@ type Known interface {
 	Retire(id string)
 	// Latest returns the known state of a pull, nil when there is none.
 	Latest(id string) *pull.Job
-	// Running returns the pull of an image to a destination, by their full names, that has not ended; nil for none.
-	Running(image, destination string) *pull.Job
+	// Running returns the pull of a route that has not ended; nil for none.
+	Running(pull.Route) *pull.Job
 	// Queued returns how many pulls wait in the queue: the known ones that do, and those among starting that are not known
 	// yet.
 	Queued(starting iter.Seq[string]) int
@@ -120,26 +120,31 @@ const maxStarting = 4
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
 const startTimeout = 30 * time.Second
 
-// Start starts a pull of each image to destination, nil for the configured one. Every image has a result of its own, in
-// the order given; an error means that none was started.
-func (p *Pulls) Start(ctx context.Context, images []string, destination *string) ([]*pull.StartResult, error) {
-	if len(images) == 0 || len(images) > pull.MaxStart {
-		return nil, usererr.New(usererr.BadInput, "images holds %d references; give 1 to %d in one call", len(images), pull.MaxStart)
+// Start starts a pull of each image. Every image has a result of its own, in the order given; an error means that none
+// was started.
+func (p *Pulls) Start(ctx context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {
+	if n := len(asked.Images); n == 0 || n > pull.MaxStart {
+		return nil, usererr.New(usererr.BadInput, "images holds %d references; give 1 to %d in one call", n, pull.MaxStart)
+	}
+	platforms, err := pull.ParsePlatforms(asked.Platforms)
+	if err != nil {
+		return nil, err
 	}
 	to := p.destination
-	if destination != nil {
-		var err error
-		if to, err = pull.ParseDestination(*destination); err != nil {
+	if asked.Destination != nil {
+		if to, err = pull.ParseDestination(*asked.Destination); err != nil {
 			return nil, err
 		}
 	}
 	if to == "" {
 		return nil, usererr.New(usererr.BadInput, "no destination is given and the server has no default; give input.destination or start the server with --destination")
 	}
-	return guarded(ctx, p, "start pulls", func(ctx context.Context) ([]*pull.StartResult, error) { return p.startAll(ctx, images, to) })
+	return guarded(ctx, p, "start pulls", func(ctx context.Context) ([]*pull.StartResult, error) {
+		return p.startAll(ctx, asked.Images, to, platforms)
+	})
 }
 
-func (p *Pulls) startAll(ctx context.Context, images []string, to string) ([]*pull.StartResult, error) {
+func (p *Pulls) startAll(ctx context.Context, images []string, to string, platforms []string) ([]*pull.StartResult, error) {
 	if err := p.known.AwaitFilled(ctx); err != nil {
 		return nil, err
 	}
@@ -150,7 +155,7 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string) ([]*pu
 	// One after the other, so that the leader sees them in the order in which they are to start.
 	results := make([]*pull.StartResult, len(images))
 	for i, image := range images {
-		results[i] = p.startOne(ctx, image, to, starts)
+		results[i] = p.startOne(ctx, image, to, platforms, starts)
 	}
 	p.known.Flush(ctx)
 	p.logFailures(results)
@@ -173,12 +178,12 @@ func (p *Pulls) logFailures(results []*pull.StartResult) {
 	}
 }
 
-func (p *Pulls) startOne(ctx context.Context, given, destination string, starts *starts) *pull.StartResult {
+func (p *Pulls) startOne(ctx context.Context, given, destination string, platforms []string, starts *starts) *pull.StartResult {
 	result := &pull.StartResult{Image: given}
-	var r request
+	r := request{platforms: platforms}
 	err := inTurn(ctx, p.parsing, func() (err error) {
 		if r.image, err = pull.ParseImage(given); err == nil {
-			r.destination, err = r.image.At(destination)
+			r.destination, err = r.target(destination)
 		}
 		return err
 	})
@@ -204,13 +209,13 @@ func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	return work()
 }
 
-// start makes the Job of a pull, or joins the pull of the same image and destination that has not ended. Replicas that
+// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that
 // start the same pull at the same moment choose the same name, and all but one find that it exists. What is made is
 // added to starts, which end when it is known.
 func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.Job, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if running := p.known.Running(r.image.Name, r.destination.Name); running != nil {
+	if running := p.known.Running(r.route()); running != nil {
 		state, err := p.join(ctx, running.ID)
 		if err != nil || state != nil {
 			return state, state != nil, err
@@ -265,8 +270,7 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 	return p.read(ctx, job)
 }
 
-// Retry starts a failed pull again. It returns the new pull, or the one of the same image and destination that has not
-// ended, so that retrying twice starts it once.
+// Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying twice starts it once.
 func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
 	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.Job, error) { return p.retry(ctx, id) })
 }
@@ -295,7 +299,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	defer starts.end()
 	var state *pull.Job
 	err = inTurn(ctx, p.starting, func() (err error) {
-		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, retryOf: &id}, starts)
+		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, platforms: of.platforms, retryOf: &id}, starts)
 		return err
 	})
 	if err != nil {

@@ -33,7 +33,7 @@ func (r *replica) jobNames(t *testing.T) []string {
 
 func TestEachImageHasItsOwnResult(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 10)
-	results, err := r.pulls.Start(t.Context(), []string{"nginx", "NGINX", "host:5000/app@sha256:1", "docker.io/library/nginx:latest"}, nil)
+	results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: []string{"nginx", "NGINX", "host:5000/app@sha256:1", "docker.io/library/nginx:latest"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +64,12 @@ func TestStartRefuses(t *testing.T) {
 		"101 images":      {make([]string, 101), nil},
 		"bad destination": {[]string{"nginx"}, &bad},
 	} {
-		if _, err := r.pulls.Start(t.Context(), c.images, c.destination); usererr.CodeOf(err) != usererr.BadInput {
+		if _, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: c.images, Destination: c.destination}); usererr.CodeOf(err) != usererr.BadInput {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	r.pulls.destination = ""
-	if _, err := r.pulls.Start(t.Context(), []string{"nginx"}, nil); usererr.CodeOf(err) != usererr.BadInput {
+	if _, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: []string{"nginx"}}); usererr.CodeOf(err) != usererr.BadInput {
 		t.Errorf("no destination: %v", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestTwoReplicasMakeOneJob(t *testing.T) {
 		var wg sync.WaitGroup
 		for i, r := range []*replica{a, b} {
 			wg.Go(func() {
-				results, err := r.pulls.Start(t.Context(), []string{image}, nil)
+				results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: []string{image}})
 				if err == nil {
 					got[i] = results[0]
 				}
@@ -235,7 +235,7 @@ func TestKubernetesAway(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 10)
 	id := r.start(t, "nginx")[0].ID
 	r.refuse.on.Store(true)
-	results, err := r.pulls.Start(t.Context(), []string{"redis"}, nil)
+	results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: []string{"redis"}})
 	if err != nil || results[0].Error == nil || results[0].Error.Code != usererr.Unavailable {
 		t.Errorf("start: %+v, %v", results, err)
 	}

@@ -38,9 +38,9 @@ func newRecord(tr *tracked) *record {
 	switch {
 	case old == nil:
 	case old.Pod == seen.Pod:
-		seen.Before = old.Before
+		seen.Before, seen.Held = old.Before, old.Held
 	default:
-		seen.Before = cmp.Or(old.image(), old.Before)
+		seen.Before, seen.Held = cmp.Or(old.image(), old.Before), old.held()
 	}
 	return seen
 }

@@ -143,7 +143,7 @@ func newAPI(t *testing.T) *fakeapi.Server {
 
 func (r *replica) start(t *testing.T, images ...string) []*pull.Job {
 	t.Helper()
-	results, err := r.pulls.Start(t.Context(), images, nil)
+	results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: images})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 // identity is the part of a pull's state that never changes.
 type identity struct {
 	image, destination pull.ImageReference
+	platforms          []string
 	created            time.Time
 	retryOf            *string
 }
@@ -32,11 +33,15 @@ func identify(job *batchv1.Job) (identity, error) {
 	if err != nil {
 		return identity{}, fmt.Errorf("annotation %s: %w", annotationDestination, err)
 	}
+	platforms, err := pull.SplitPlatforms(job.Annotations[annotationPlatforms])
+	if err != nil {
+		return identity{}, fmt.Errorf("annotation %s: %w", annotationPlatforms, err)
+	}
 	created, err := time.Parse(time.RFC3339Nano, job.Annotations[annotationCreated])
 	if err != nil {
 		created = job.CreationTimestamp.Time
 	}
-	id := identity{image: image, destination: destination, created: created.UTC()}
+	id := identity{image: image, destination: destination, platforms: platforms, created: created.UTC()}
 	if of := job.Annotations[annotationRetryOf]; of != "" {
 		id.retryOf = &of
 	}
@@ -50,7 +55,7 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	pods = slices.SortedFunc(slices.Values(pods), comparePods)
 	rec := readRecord(job)
 	s := &pull.Job{
-		ID: job.Name, Namespace: job.Namespace, Image: id.image, Destination: id.destination, RetryOf: id.retryOf,
+		ID: job.Name, Namespace: job.Namespace, Image: id.image, Destination: id.destination, Platforms: id.platforms, RetryOf: id.retryOf,
 		CreatedAt: id.created,
 		Attempts:  attempts(pods, rec),
 	}
@@ -87,7 +92,7 @@ func stateOf(id identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.U
 	default:
 		run(s, job, pods, logs, rec)
 	}
-	showImage(s, pods, logs, rec)
+	showFound(s, pods, logs, rec)
 	s.UpdatedAt = updatedAt(s, job, newest, log, rec)
 	return s
 }
@@ -107,31 +112,39 @@ func cancel(s *pull.Job, job *batchv1.Job, at time.Time, rec *record) {
 	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
 	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
 	s.Revision = pull.Revision{Cluster: version(job)}
-	showImage(s, nil, nil, &record{Last: last.Last})
+	showFound(s, nil, nil, &record{Last: last.Last})
 	s.UpdatedAt = updatedAt(s, job, nil, copierLog{}, nil)
 }
 
-// showImage fills in which image it is that the newest attempt copies, and says when an attempt before copied another.
-func showImage(s *pull.Job, pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) {
-	var digest, before string
+// showFound fills in which image it is that the newest attempt copies, and says when an attempt before copied another,
+// and what of another image was at the destination.
+func showFound(s *pull.Job, pods []*corev1.Pod, logs map[types.UID]copierLog, rec *record) {
+	var digest, before, held string
 	if len(pods) > 0 {
 		newest := pods[len(pods)-1]
 		log := logs[newest.UID]
 		end := evidence(newest, log)
 		// An end depends on what is written on the Job, if that is about the newest attempt.
 		if !s.Phase.Final() || rec == nil || rec.Pod != newest.UID || (end != nil && !rec.covers(end)) {
-			digest = log.last.Image
+			digest, held = log.last.Image, log.last.Held
 			if end != nil {
-				digest = cmp.Or(digest, end.image())
+				digest, held = cmp.Or(digest, end.image()), cmp.Or(held, end.held())
 			}
 		}
 		if rec != nil && rec.Pod != newest.UID {
-			before = cmp.Or(rec.image(), rec.Before)
+			before, held = cmp.Or(rec.image(), rec.Before), cmp.Or(held, rec.held())
 			rec = nil
 		}
 	}
 	if rec != nil {
-		digest, before = cmp.Or(digest, rec.image()), rec.Before
+		digest, before, held = cmp.Or(digest, rec.image()), rec.Before, cmp.Or(held, rec.held())
+	}
+	switch {
+	case held == "":
+	case s.Phase == pull.Pulling:
+		s.Message += " (" + pull.Replaces(held) + ")"
+	case s.Phase == pull.Succeeded:
+		s.Message += " (" + pull.Replaced(held) + ")"
 	}
 	if digest == "" {
 		digest, before = before, ""

@@ -59,7 +59,7 @@ func TestReferencesAreParsedWhenItIsTheClientsTurn(t *testing.T) {
 		}
 		var result *pull.StartResult
 		var starting sync.WaitGroup
-		starting.Go(func() { result = p.startOne(t.Context(), "not an image", "harbor.example", nil) })
+		starting.Go(func() { result = p.startOne(t.Context(), "not an image", "harbor.example", nil, nil) })
 		synctest.Wait()
 		if result != nil {
 			t.Error("a reference was parsed in another client's turn")

@@ -74,6 +74,8 @@ func judge(e *sideError) verdict {
 		return verdict{reason: pull.Network, says: "cannot be reached"}
 	case errors.Is(err, errNoPlatform):
 		return verdict{reason: pull.NoPlatform, permanent: true, says: "has nothing to copy in " + e.side.image}
+	case isA[*platformError](err):
+		return verdict{reason: pull.NoPlatform, permanent: true, says: "does not have " + e.side.image + " for every platform that was asked for"}
 	case errors.Is(err, errTooLarge), isA[*unsupportedError](err):
 		return verdict{reason: pull.Invalid, permanent: true,
 			says: "has " + e.side.image + " in a form that cannot be copied"}

@@ -1,4 +1,4 @@
-// Package mirror copies one container image, with all its platforms, from one registry into another. It is what runs
+// Package mirror copies one container image, with all its platforms or some of them, from one registry into another. It is what runs
 // inside a pull's Job, and by hand as "pullwatch mirror SRC DST".
 //
 // A copy goes in three steps: read the tree of manifests, so that the blobs and their total size are known exactly;
@@ -30,6 +30,8 @@ type Options struct {
 	// AllowPrivateHosts are hosts, as host or host:port, that registries may send the copier to although they are in a
 	// private network and the registry is not.
 	AllowPrivateHosts []string
+	// Platforms are those that are copied, as pull.ParsePlatforms takes them, under an index of their own; nil for all.
+	Platforms []string
 	// Authorities are files in PEM, or directories of them, with certificate authorities to trust besides the system's.
 	Authorities []string
 }
@@ -78,6 +80,9 @@ func successMessage(opts Options, outcome pull.Outcome) string {
 	message := fmt.Sprintf("%s (%s)", outcome.Did(" to "+opts.Destination), outcome.Digest)
 	if notes := outcome.Notes(); notes != "" {
 		message += ". " + notes
+	}
+	if outcome.Held != "" {
+		message += ". " + pull.Replaced(outcome.Held)
 	}
 	return message
 }

@@ -25,6 +25,8 @@ const parallel = 4
 type copier struct {
 	source      name.Reference
 	destination target
+	// platforms are those that are copied, nil for all.
+	platforms []string
 	// sourceSide and destinationSide are what errors are blamed on.
 	sourceSide, destinationSide side
 	// from reads the source, to reads and writes the destination.
@@ -55,7 +57,11 @@ func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *m
 	if err != nil {
 		return pull.Outcome{}, err
 	}
-	c := &copier{source: source, destination: destination, meter: meter}
+	platforms, err := pull.ParsePlatforms(opts.Platforms)
+	if err != nil {
+		return pull.Outcome{}, &failure{reason: pull.Invalid, permanent: true, message: sentence(err.Error())}
+	}
+	c := &copier{source: source, destination: destination, platforms: platforms, meter: meter}
 	disconnect, err := c.connect(ctx, base, opts)
 	if err != nil {
 		return pull.Outcome{}, err
@@ -92,7 +98,10 @@ func (c *copier) run(ctx context.Context) (digest v1.Hash, unconfirmed string, e
 		return v1.Hash{}, "", c.fromSource(err)
 	}
 	ref := c.destination.reference(tree.root)
-	shown := c.shows(ctx, ref, tree.root)
+	shown, other := c.shows(ctx, ref, tree.root)
+	if other != "" && c.destination.tag != "" {
+		c.meter.holds(other)
+	}
 	c.meter.expect(blobs)
 	if err := c.copyBlobs(ctx, blobs); err != nil {
 		return v1.Hash{}, "", err
@@ -184,7 +193,7 @@ func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Referenc
 		for _, m := range level {
 			group.Go(func() error {
 				ref := c.destination.repository.Digest(m.digest.String())
-				if c.shows(ctx, ref, m) {
+				if shown, _ := c.shows(ctx, ref, m); shown {
 					return nil
 				}
 				return c.put(ctx, ref, m)

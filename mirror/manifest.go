@@ -36,6 +36,8 @@ type manifest struct {
 	raw       []byte
 	// children are an index's manifests; leaves are the blobs: config and layers, or what else an index refers to.
 	children, leaves []v1.Descriptor
+	// config is an image's configuration, nil for an index.
+	config *v1.Descriptor
 	// hasSubject tells that the manifest belongs to another one, as a signature does.
 	hasSubject bool
 }
@@ -100,6 +102,15 @@ func parseManifest(digest v1.Hash, contentType string, raw []byte) (*manifest, e
 	}
 }
 
+// parseUnknown is parseManifest for a manifest of which no digest is known.
+func parseUnknown(contentType string, raw []byte) (*manifest, error) {
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	return parseManifest(digest, contentType, raw)
+}
+
 // pushedType returns the type that a manifest is pushed with: that which it says of itself, else that which it is
 // served as, if it fits.
 func pushedType(said, served types.MediaType, fits bool, otherwise types.MediaType) types.MediaType {
@@ -131,8 +142,7 @@ func (m *manifest) readIndex() error {
 		return errNoPlatform
 	}
 	for _, child := range index.Manifests {
-		// What a child is called here counts only as far as to where it is asked for.
-		if t := withoutParameters(string(child.MediaType)); t == "" || t.IsIndex() || t.IsImage() || t.IsSchema1() {
+		if isManifest(child) {
 			m.children = append(m.children, child)
 		} else {
 			m.leaves = append(m.leaves, child)
@@ -141,12 +151,20 @@ func (m *manifest) readIndex() error {
 	return nil
 }
 
+// isManifest reports whether what an index refers to is a manifest, and not a blob. What kind of manifest it is called
+// does not count.
+func isManifest(desc v1.Descriptor) bool {
+	t := withoutParameters(string(desc.MediaType))
+	return t == "" || t.IsIndex() || t.IsImage() || t.IsSchema1()
+}
+
 func (m *manifest) readImage() error {
 	image, err := v1.ParseManifest(bytes.NewReader(m.raw))
 	if err != nil {
 		return malformed("manifest", m.digest, err)
 	}
 	m.leaves = append(image.Layers, image.Config)
+	m.config = &image.Config
 	return nil
 }
 

@@ -35,6 +35,8 @@ type meter struct {
 	doing string
 	// image is the digest of the image at the source, empty until it is known.
 	image string
+	// held is the digest that the destination's tag has of another image, empty if none is known.
+	held string
 	// reached is how much of each blob has been written to the destination, the whole once it has accepted it.
 	reached map[v1.Hash]int64
 	total   *int64
@@ -98,7 +100,7 @@ func (m *meter) tick() {
 
 // report must be called with mu held.
 func (m *meter) report(message string) pull.Report {
-	report := pull.Report{Time: time.Now().UTC(), Message: message, Image: m.image, BytesDone: m.done, BytesTotal: m.total}
+	report := pull.Report{Time: time.Now().UTC(), Message: message, Image: m.image, Held: m.held, BytesDone: m.done, BytesTotal: m.total}
 	if m.best > m.done {
 		report.BytesBest = m.best
 	}
@@ -123,6 +125,14 @@ func (m *meter) resolved(image v1.Hash) {
 	m.image = image.String()
 	m.mu.Unlock()
 	m.event("The image is " + image.String())
+}
+
+// holds tells that the destination's tag has another image, which is replaced.
+func (m *meter) holds(digest string) {
+	m.mu.Lock()
+	m.held = digest
+	m.mu.Unlock()
+	m.event(pull.Replaces(digest))
 }
 
 // event says what has happened.
@@ -196,7 +206,7 @@ func (m *meter) set(blob v1.Descriptor, position int64) {
 func (m *meter) outcome() pull.Outcome {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	outcome := pull.Outcome{Image: m.image, BytesCopied: m.copied, BytesMounted: m.mounted, ManifestsWritten: m.manifests}
+	outcome := pull.Outcome{Image: m.image, Held: m.held, BytesCopied: m.copied, BytesMounted: m.mounted, ManifestsWritten: m.manifests}
 	if m.total != nil {
 		outcome.BytesTotal = *m.total
 	}

@@ -19,22 +19,30 @@ import (
 const readBackFor = 30 * time.Second
 
 // shows reports whether the destination is known to have the manifest as ref. When it cannot be told, it is written:
-// only that shows what is so.
-func (c *copier) shows(ctx context.Context, ref name.Reference, m *manifest) bool {
+// only that shows what is so. other is the digest of what it has there instead, empty when it has nothing or that is not
+// known.
+func (c *copier) shows(ctx context.Context, ref name.Reference, m *manifest) (shown bool, other string) {
 	said, err := c.to.manifestDigest(ctx, ref.Identifier())
 	if err != nil && !mayBeThere(err) {
-		return false
+		return false, ""
 	}
 	digest, parseErr := v1.NewHash(said)
-	if err == nil && parseErr == nil && !m.is(digest) {
-		return false
-	}
+	hasSaid := err == nil && parseErr == nil
 	// What a HEAD says can be wrong in many ways, and to believe it here would be to write nothing.
-	raw, _, getErr := c.to.manifest(ctx, ref.Identifier())
+	raw, contentType, getErr := c.to.manifest(ctx, ref.Identifier())
 	if getErr == nil {
-		return string(raw) == string(m.raw)
+		if string(raw) == string(m.raw) {
+			return true, ""
+		}
+		if there, err := parseUnknown(contentType, raw); err == nil {
+			return false, there.digest.String()
+		}
+		// It may be schema 1, of which only the registry knows the digest, or a proxy's page.
 	}
-	return err == nil && parseErr == nil && mayNotBeRead(getErr)
+	if hasSaid && !m.is(digest) {
+		return false, digest.String()
+	}
+	return hasSaid && mayNotBeRead(getErr), ""
 }
 
 // mayNotBeRead reports whether an answer to GET tells that a manifest is kept from who asks for it, by rights or by a

@@ -78,7 +78,7 @@ func (t target) accepts(root *manifest) error {
 		return nil
 	}
 	return &failure{reason: pull.Invalid, permanent: true,
-		message: fmt.Sprintf("The destination asks for %s, but the source is %s", t.digest, root.digest)}
+		message: fmt.Sprintf("The destination asks for %s, but what is copied is %s", t.digest, root.digest)}
 }
 
 // reference is what the root manifest is put under.

@@ -63,13 +63,16 @@ func (t *tree) blobs() ([]v1.Descriptor, error) {
 	return blobs, nil
 }
 
-// readTree reads every manifest that the source refers to.
+// readTree reads every manifest that the source refers to, or that is for the platforms that were asked for.
 func (c *copier) readTree(ctx context.Context) (*tree, error) {
 	root, err := c.readManifest(ctx, c.source.Identifier())
 	if err != nil {
 		return nil, err
 	}
 	c.meter.resolved(root.digest)
+	if root, err = c.choose(ctx, root); err != nil {
+		return nil, err
+	}
 	t := &tree{root: root, manifests: map[v1.Hash]*manifest{root.digest: root}}
 	var room atomic.Int64
 	room.Store(int64(maxTree - len(root.raw)))

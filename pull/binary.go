@@ -18,6 +18,7 @@ func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	b = appendString(b, j.Namespace)
 	b = appendReference(b, &j.Image)
 	b = appendReference(b, &j.Destination)
+	b = appendStrings(b, j.Platforms)
 	b = appendString(b, string(j.Phase))
 	b = appendString(b, j.Message)
 	b = appendProgress(b, &j.Progress)
@@ -50,6 +51,7 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 		Namespace:   d.string(),
 		Image:       d.reference(),
 		Destination: d.reference(),
+		Platforms:   d.strings(),
 		Phase:       Phase(d.string()),
 		Message:     d.string(),
 		Progress:    d.progress(),
@@ -77,6 +79,14 @@ func (j *Job) UnmarshalBinary(data []byte) error {
 func appendString(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
+}
+
+func appendStrings(b []byte, all []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(all)))
+	for _, s := range all {
+		b = appendString(b, s)
+	}
+	return b
 }
 
 func appendStringAt(b []byte, s *string) []byte { return appendString(b, *s) }
@@ -116,11 +126,7 @@ func appendProgress(b []byte, p *Progress) []byte {
 func appendFailure(b []byte, f *Failure) []byte {
 	b = appendString(b, string(f.Reason))
 	b = appendString(b, f.Message)
-	b = binary.AppendUvarint(b, uint64(len(f.LogTail)))
-	for _, line := range f.LogTail {
-		b = appendString(b, line)
-	}
-	return b
+	return appendStrings(b, f.LogTail)
 }
 
 // zeroUnix is the zero time.Time in Unix seconds; counted from there, the zero time takes two bytes.
@@ -193,6 +199,23 @@ func (d *decoder) string() string {
 	return s
 }
 
+// strings returns nil when there are none.
+func (d *decoder) strings() []string {
+	n := d.uvarint()
+	// Every string takes at least a byte, so no more memory is asked for than the input could fill.
+	if n > uint64(len(d.rest)) {
+		d.fail(errShort)
+	}
+	if n == 0 || d.err != nil {
+		return nil
+	}
+	all := make([]string, n)
+	for i := range all {
+		all[i] = d.string()
+	}
+	return all
+}
+
 func (d *decoder) bool() bool {
 	switch d.byte() {
 	case 0:
@@ -237,16 +260,9 @@ func (d *decoder) progress() Progress {
 }
 
 func (d *decoder) failure() Failure {
-	f := Failure{Reason: FailureReason(d.string()), Message: d.string()}
-	lines := d.uvarint()
-	// Every line takes at least a byte, so no more memory is asked for than the input could fill.
-	if lines > uint64(len(d.rest)) {
-		d.fail(errShort)
-		return f
-	}
-	f.LogTail = make([]string, lines)
-	for i := range f.LogTail {
-		f.LogTail[i] = d.string()
+	f := Failure{Reason: FailureReason(d.string()), Message: d.string(), LogTail: d.strings()}
+	if f.LogTail == nil {
+		f.LogTail = []string{}
 	}
 	return f
 }

@@ -205,7 +205,7 @@ func BenchmarkEncode1000Pulls(b *testing.B) {
 // Replicas of different versions share Redis during an update. When this fails, the number in the names of the keys has to
 // change with the form.
 func TestTheBinaryFormIsTheOneOfItsKeys(t *testing.T) {
-	const form = "016101620000000000000000000000000000000000000000000000000000000000000000000000000000"
+	const form = "01610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
 	b, err := (&Job{ID: "a", Namespace: "b"}).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (r FailureReason) Remedy() string {
 	case RateLimited:
 		return "Wait until the registry's limit has passed, then retry the pull; with credentials for the source in the registry secret the limit is usually higher."
 	case NoPlatform:
-		return "The image has nothing for the platform that was asked for. Choose a tag or digest that has it."
+		return "The image has nothing for a platform that was asked for, or nothing at all. Start it again without the platforms that the message says are not there, or choose a tag or digest that has them."
 	case TLS:
 		return "Make the registry's certificate valid and trusted by the copier: give its authority's certificate with --registry-ca. Name a registry without TLS, or with a certificate that nobody can verify, with --insecure-registry."
 	case Network:

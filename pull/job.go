@@ -35,9 +35,11 @@ type Job struct {
 	Namespace   string
 	Image       ImageReference
 	Destination ImageReference
-	Phase       Phase
-	Message     string
-	Progress    Progress
+	// Platforms are those that are copied, as ParsePlatforms returns them; nil for all.
+	Platforms []string
+	Phase     Phase
+	Message   string
+	Progress  Progress
 	// Attempts counts how often copying was started.
 	Attempts int
 	// Confirmed tells whether the digest was read back at the destination; nil until the pull has succeeded, and when
@@ -52,6 +54,17 @@ type Job struct {
 	// Revision orders the states of this pull, Position those of all pulls; Position is zero until the state is published.
 	Revision Revision
 	Position Position
+}
+
+// Route is what pulls have in common that are one and the same while they have not ended.
+type Route struct {
+	// Image and Destination are full names, Platforms what JoinPlatforms returns.
+	Image, Destination, Platforms string
+}
+
+// Route returns the pull's route.
+func (j *Job) Route() Route {
+	return Route{Image: j.Image.Name, Destination: j.Destination.Name, Platforms: JoinPlatforms(j.Platforms)}
 }
 
 // RevisionID returns where the state stands in the order of updates, as clients see it and ParsePosition reads it.
@@ -108,6 +121,14 @@ func (r Revision) String() string {
 
 // MaxStart is how many images one call may start.
 const MaxStart = 100
+
+// StartRequest is what a call asks to start.
+type StartRequest struct {
+	Images []string
+	// Destination is nil for the configured one, Platforms nil for all.
+	Destination *string
+	Platforms   []string
+}
 
 // StartResult is the outcome for one of the images that a call was to start.
 type StartResult struct {

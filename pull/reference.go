@@ -5,7 +5,6 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/opencontainers/go-digest"
 
 	"pullwatch/usererr"
 )
@@ -61,57 +60,4 @@ func fromNamed(named reference.Named) ImageReference {
 		ref.Digest = &sum
 	}
 	return ref
-}
-
-// ParseDestination parses where images are copied to: a registry and, after a slash, an optional path, such as
-// harbor.example/mirror. The result has no trailing slash. An error is a usererr.BadInput.
-func ParseDestination(s string) (string, error) {
-	bad := func(why string) (string, error) {
-		return "", usererr.New(usererr.BadInput, "destination %q: %s; expected a registry and an optional path, such as harbor.example/mirror", s, why)
-	}
-	trimmed := strings.TrimSuffix(s, "/")
-	switch {
-	case trimmed == "":
-		return bad("it is empty")
-	case len(trimmed) > maxReference:
-		return bad("it is too long")
-	case strings.Contains(trimmed, "://"):
-		return bad("leave out what ends in ://")
-	}
-	// Docker reads a first part without a dot or a port as a repository of docker.io, which cannot be meant here.
-	if host, _, _ := strings.Cut(trimmed, "/"); host != "localhost" && !strings.ContainsAny(host, ".:") {
-		return bad("its first part is not a registry's host name")
-	}
-	named, err := reference.ParseNormalizedNamed(trimmed + "/x")
-	if err == nil {
-		err = checkForCopier(named)
-	}
-	if err != nil {
-		return bad(err.Error())
-	}
-	return trimmed, nil
-}
-
-// At returns where the image stands when it is copied to destination, as ParseDestination returned it: the same
-// repository path, tag and digest below the destination, and "library" before a path that has to have two parts, at
-// docker.io. The source's registry is not part of it.
-func (r ImageReference) At(destination string) (ImageReference, error) {
-	named, err := reference.ParseNormalizedNamed(destination + "/" + r.Repository)
-	if err == nil {
-		err = checkForCopier(named)
-	}
-	if err != nil {
-		return ImageReference{}, usererr.New(usererr.BadInput, "image %q at destination %q: %v", r.Name, destination, err)
-	}
-	if r.Tag != nil {
-		if named, err = reference.WithTag(named, *r.Tag); err != nil {
-			return ImageReference{}, usererr.New(usererr.BadInput, "image %q: %v", r.Name, err)
-		}
-	}
-	if r.Digest != nil {
-		if named, err = reference.WithDigest(named, digest.Digest(*r.Digest)); err != nil {
-			return ImageReference{}, usererr.New(usererr.BadInput, "image %q: %v", r.Name, err)
-		}
-	}
-	return fromNamed(named), nil
 }

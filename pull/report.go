@@ -27,6 +27,8 @@ type Report struct {
 	Message string    `json:"msg"`
 	// Image is the digest of the image at the source, empty until it is known.
 	Image string `json:"image,omitempty"`
+	// Held is as in Outcome.
+	Held string `json:"held,omitempty"`
 	// BytesDone counts bytes that need no more work: found at the destination, or written to it. An upload that fails is
 	// taken back.
 	BytesDone int64 `json:"bytesDone"`
@@ -51,6 +53,9 @@ func (r Report) String() string {
 	if r.Image != "" {
 		line += " image=" + r.Image
 	}
+	if r.Held != "" {
+		line += " held=" + r.Held
+	}
 	return line + "]"
 }
 
@@ -62,7 +67,7 @@ func (r Report) figures() string {
 	return fmt.Sprintf(": %s of %s at %s/s", FormatBytes(r.BytesDone), FormatBytes(*r.BytesTotal), FormatBytes(r.BytesPerSecond))
 }
 
-var reportFigures = regexp.MustCompile(`^(.+) \[t=(\d{1,15}) done=(\d{1,18})(?: total=(\d{1,18}) rate=(\d{1,18}))?(?: best=(\d{1,18}))?(?: image=([a-z0-9]+:[0-9a-f]+))?\]$`)
+var reportFigures = regexp.MustCompile(`^(.+) \[t=(\d{1,15}) done=(\d{1,18})(?: total=(\d{1,18}) rate=(\d{1,18}))?(?: best=(\d{1,18}))?(?: image=([a-z0-9]+:[0-9a-f]+))?(?: held=([a-z0-9]+:[0-9a-f]+))?\]$`)
 
 // ParseReport returns the report that a line of the copier's log holds. It returns false for any other line. Times are
 // kept to the millisecond.
@@ -82,7 +87,7 @@ func ParseReport(line string) (r Report, ok bool) {
 	if parts[6] != "" {
 		r.BytesBest = number(parts[6])
 	}
-	r.Image = parts[7]
+	r.Image, r.Held = parts[7], parts[8]
 	r.Message = strings.TrimSuffix(parts[1], r.figures())
 	return r, r.Message != ""
 }
@@ -96,6 +101,9 @@ type Outcome struct {
 	Unconfirmed string `json:"unconfirmed,omitempty"`
 	// Image is the digest that the image had at the source, also when the attempt failed; empty if that is not known.
 	Image string `json:"image,omitempty"`
+	// Held is the digest of another image that the destination's tag had when the attempt looked, also when the attempt
+	// failed; empty if the tag had none, or that is not known.
+	Held string `json:"held,omitempty"`
 	// BytesTotal counts all bytes of all blobs. BytesCopied are those that had to be sent, BytesMounted those that the
 	// destination's registry took from another of its repositories; the rest was found.
 	BytesTotal   int64 `json:"bytesTotal,omitempty"`
@@ -109,6 +117,16 @@ type Outcome struct {
 	// Reason and Message say why the attempt failed; both are empty when it succeeded.
 	Reason  FailureReason `json:"reason,omitempty"`
 	Message string        `json:"message,omitempty"`
+}
+
+// Replaces says, in a sentence, that a copy replaces what the destination's tag has, of which only the digest is known.
+func Replaces(digest string) string {
+	return "It replaces " + digest + ", which the tag has at the destination."
+}
+
+// Replaced says so of a copy that has ended.
+func Replaced(digest string) string {
+	return "It replaced " + digest + ", which the tag had at the destination."
 }
 
 // Left tells of layers that were left out.

@@ -8,8 +8,8 @@ import (
 	"pullwatch/usererr"
 )
 
-func (r *mutationResolver) StartPulls(ctx context.Context, input graph.StartPullsInput) (*graph.StartPullsPayload, error) {
-	results, err := r.Pulls.Start(ctx, input.Images, input.Destination)
+func (r *mutationResolver) StartPulls(ctx context.Context, input pull.StartRequest) (*graph.StartPullsPayload, error) {
+	results, err := r.Pulls.Start(ctx, input)
 	for _, result := range results {
 		r.require(result.Pull)
 	}

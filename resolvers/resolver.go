@@ -32,7 +32,7 @@ type Lists interface {
 
 // Pulls starts, cancels and retries pulls.
 type Pulls interface {
-	Start(ctx context.Context, images []string, destination *string) ([]*pull.StartResult, error)
+	Start(context.Context, pull.StartRequest) ([]*pull.StartResult, error)
 	Cancel(ctx context.Context, id string) (*pull.Job, error)
 	Retry(ctx context.Context, id string) (*pull.Job, error)
 	// Find asks the cluster for a pull that Updates does not know; nil when there is none.
