@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help run build image test lint generate fuzz bench bench-short e2e hostile chaos
 
-TOOL := go tool -modfile=tools/go.mod
+TOOL := go tool -modfile=internal/tools/go.mod
 
 help: ## list the goals
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,14 +22,14 @@ test: ## run the tests
 
 FUZZTIME ?= 1m
 
-fuzz: ## run every fuzz target for FUZZTIME (1m), and keep what is found for the tests: make fuzz ARGS=./jsonreader
-	tools/fuzz $(FUZZTIME) $(or $(ARGS),./...)
+fuzz: ## run every fuzz target for FUZZTIME (1m), and keep what is found for the tests: make fuzz ARGS=./internal/serve/jsonreader
+	internal/tools/fuzz $(FUZZTIME) $(or $(ARGS),./...)
 
 lint: ## check formatting, vet, static analysis
 	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	go vet ./...
 	$(TOOL) staticcheck ./...
-	cd e2e && go vet ./... && go tool -modfile=../tools/go.mod staticcheck ./...
+	cd e2e && go vet ./... && go tool -modfile=../internal/tools/go.mod staticcheck ./...
 
 generate: ## make the generated files anew
 	$(TOOL) gqlgen generate
@@ -38,10 +38,10 @@ generate: ## make the generated files anew
 	cd e2e && go generate ./... && go mod tidy
 
 bench: ## measure lists, on the cluster that e2e would use, and serving GraphQL; write docs/performance.md
-	go run ./bench $(ARGS)
+	go run ./internal/bench $(ARGS)
 
 bench-short: ## run all of bench for moments, to see that it works: the figures mean nothing and are not written
-	go run ./bench -rounds 1 -seconds 1 -pulls 20 -connections 50 -lines 2000 -docs= $(ARGS)
+	go run ./internal/bench -rounds 1 -seconds 1 -pulls 20 -connections 50 -lines 2000 -docs= $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
 	cd e2e && go test -p 1 -count=1 -timeout 45m -v ./...

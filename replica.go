@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"pullwatch/cache"
-	"pullwatch/feed"
+	"pullwatch/internal/feed"
 	"pullwatch/kube"
 	"pullwatch/resolvers"
 )

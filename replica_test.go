@@ -11,12 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes"
 
-	"pullwatch/demo/fakeapi"
-	"pullwatch/feed"
+	"pullwatch/internal/demo/fakeapi"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/redisclient"
+	"pullwatch/internal/redis/redistest"
 	"pullwatch/kube"
-	"pullwatch/pull"
-	"pullwatch/redisclient"
-	"pullwatch/redisclient/redistest"
 )
 
 // Replicas that miss a leader each watch the cluster for themselves. One that was killed must be followed well before.

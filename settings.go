@@ -18,10 +18,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"pullwatch/demo"
-	"pullwatch/httpapi"
-	"pullwatch/pull"
-	"pullwatch/redisclient"
+	"pullwatch/internal/demo"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/redisclient"
+	"pullwatch/internal/serve/httpapi"
 )
 
 // commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is

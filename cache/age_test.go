@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 // A watch whose connection hangs is open for some time, and tells nothing.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"pullwatch/pull"
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/redistest"
 )
 
 // still is a source whose lists do not change.

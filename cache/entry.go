@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // kind is which of the lists.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 func TestReadsGoOnWithoutRedis(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"pullwatch/breaker"
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/breaker"
 )
 
 // How long a list that nobody refreshes is answered with.

@@ -14,9 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
-	"pullwatch/breaker"
-	"pullwatch/pull"
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/breaker"
+	"pullwatch/internal/redis/redistest"
 )
 
 func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }

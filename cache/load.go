@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"pullwatch/breaker"
-	"pullwatch/usererr"
+	"pullwatch/internal/redis/breaker"
+	"pullwatch/internal/usererr"
 )
 
 // leaseTries bounds how often a load waits for another replica's.

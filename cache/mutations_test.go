@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // Kubernetes gives mutations their versions in one order, and they return in another one.

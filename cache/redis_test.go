@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
-	"pullwatch/redisclient"
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redisclient"
+	"pullwatch/internal/redis/redistest"
 )
 
 const testKeys = "pullwatch:{test}:v1:"

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pullwatch/usererr"
+	"pullwatch/internal/usererr"
 )
 
 func TestStaleListsAreBetterThanNone(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"pullwatch/pack"
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/pack"
 )
 
 // A list's content in Redis is, packed, the number of pulls and, for each, its length and its binary form. Its stamp is

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"pullwatch/pack"
+	"pullwatch/internal/redis/pack"
 )
 
 func TestContentComesBack(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // writeTimeout bounds a write, for which nobody waits.

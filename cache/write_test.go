@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 // newLeader returns Lists that lead, and what their replica knows.

@@ -4,7 +4,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 // redisPassword is the one that a Redis asks for after lockOut.

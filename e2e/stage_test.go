@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 // stage is the replicas that a fault comes upon.

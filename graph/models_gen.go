@@ -3,7 +3,7 @@
 package graph
 
 import (
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 type Mutation struct {

@@ -9,7 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // pasts are pulls that end in every way that there is, with all that their objects go through.

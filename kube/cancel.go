@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 // canceledState is what is kept on a Job of how far its pull was when it was canceled. The replica that cancels it has said so for

@@ -7,7 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // waitingFor says what a pod whose copier does not run yet is waiting for. Reason is empty while it is only a matter of

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // copierLog is what has been read of one pod's copier log.

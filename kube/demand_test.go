@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pullwatch/broadcast"
-	"pullwatch/feed"
-	"pullwatch/pull"
+	"pullwatch/internal/broadcast"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
 )
 
 func (r *replica) demands() int {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"pullwatch/usererr"
+	"pullwatch/internal/usererr"
 )
 
 // entrance lets pulls into the queue while fewer than limit wait in it.

@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/feed"
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 // newReplicaThatQueues returns a replica without a leader, where at most limit pulls may wait: none leaves the queue by

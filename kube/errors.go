@@ -3,7 +3,7 @@ package kube
 import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"pullwatch/usererr"
+	"pullwatch/internal/usererr"
 )
 
 // userError says in words for the caller why the API server did not do something. what completes "pullwatch may not …".

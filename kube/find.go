@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 // missingTime is how long a pull that was looked for in vain is not looked for again, and maxMissing how many such are

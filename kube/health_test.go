@@ -10,8 +10,8 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 // A mutation that finds no API server is told so, and not after its whole time.

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // maxHistory is how many failed and how many succeeded Jobs stay until their TTL; the oldest go first.

@@ -7,7 +7,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // holdTime bounds how long a pull's last state waits for what completes it, and longestHold how long while the pods cannot

@@ -7,8 +7,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/feed"
-	"pullwatch/pull"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
 )
 
 // After a break the watch of the Jobs may be back long before that of the pods.

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // Labels and annotations of the Jobs that pullwatch makes. Labels are on their pods too.

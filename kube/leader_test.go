@@ -9,8 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/feed"
-	"pullwatch/pull"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
 )
 
 // lostLease is held as far as anybody has said, but has not been renewed in time.

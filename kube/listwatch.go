@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 
-	"pullwatch/usererr"
+	"pullwatch/internal/usererr"
 )
 
 const (

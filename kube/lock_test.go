@@ -6,7 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/feed"
+	"pullwatch/internal/feed"
 )
 
 // A leader that was stopped must not give back the Lease of the one that followed it.

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // observeJob takes a Job as the API server returned it, from a watch or from a write of our own. What is older than

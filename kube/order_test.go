@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/feed"
-	"pullwatch/pull"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
 )
 
 // taken is a Hub that keeps every state that it takes.

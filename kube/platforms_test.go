@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 func (r *replica) startFor(t *testing.T, image string, platforms ...string) *pull.StartResult {

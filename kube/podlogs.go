@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"pullwatch/podlog"
-	"pullwatch/usererr"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/usererr"
 )
 
 // PodLogs reads the logs of any pod that the client may read; it is the podlog.Source of a cluster. In a stream's

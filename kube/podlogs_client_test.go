@@ -13,7 +13,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"pullwatch/podlog"
+	"pullwatch/internal/podlog"
 )
 
 // TestLogsThatAreNotRead checks that little of them is taken in, and that they do not keep others from being read.

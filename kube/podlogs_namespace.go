@@ -8,7 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/usererr"
+	"pullwatch/internal/usererr"
 )
 
 // namespaceTimeout bounds how long a stream's start waits to learn whether its namespace exists.

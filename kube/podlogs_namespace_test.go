@@ -12,8 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/podlog"
-	"pullwatch/usererr"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/usererr"
 )
 
 // noNamespace answers as an API server does that has no such namespace.

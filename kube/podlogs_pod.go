@@ -6,7 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/podlog"
+	"pullwatch/internal/podlog"
 )
 
 // logPod takes from a pod what matters to its logs.

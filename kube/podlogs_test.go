@@ -22,8 +22,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/podlog"
-	"pullwatch/usererr"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/usererr"
 )
 
 // logReader reads a stream as text, piece by piece.

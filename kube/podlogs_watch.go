@@ -19,8 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 
-	"pullwatch/podlog"
-	"pullwatch/usererr"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/usererr"
 )
 
 // maxTargetPods bounds how many pods are looked at to find what a stream is to follow.

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/podlog"
+	"pullwatch/internal/podlog"
 )
 
 // TestWatchPodsTellsRecoveries checks that it is told when a server answers again that did not, and that a watch which

@@ -5,7 +5,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // present is how far a Tracker has come on its way from what was known before to what is true now.

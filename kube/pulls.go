@@ -16,10 +16,10 @@ import (
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
-	"pullwatch/budget"
-	"pullwatch/pull"
-	"pullwatch/turns"
-	"pullwatch/usererr"
+	"pullwatch/internal/budget"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/turns"
+	"pullwatch/internal/usererr"
 )
 
 // Known is the pulls as this replica knows them, whoever watches.

@@ -14,8 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 func (r *replica) jobNames(t *testing.T) []string {

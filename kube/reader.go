@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // Reader lists pulls from the API server.

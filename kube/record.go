@@ -12,7 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // newRecord returns what is known of a pull's newest attempt and not yet written on its Job, nil when nothing is.

@@ -8,9 +8,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/feed"
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 // finals collects the last states that are told, by pull.

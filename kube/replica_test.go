@@ -18,10 +18,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
-	"pullwatch/demo/fakeapi"
-	"pullwatch/feed"
-	"pullwatch/pull"
-	"pullwatch/turns"
+	"pullwatch/internal/demo/fakeapi"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/turns"
 )
 
 const testNamespace = "pulls"

@@ -8,9 +8,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"pullwatch/demo/fakeapi"
-	"pullwatch/feed"
-	"pullwatch/pull"
+	"pullwatch/internal/demo/fakeapi"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
 )
 
 // absence is a cluster in which three pulls run that hub knows, and go while nobody watches: one is canceled, one deleted

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // How new the parts are that a state is made from.

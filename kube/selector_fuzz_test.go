@@ -5,8 +5,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
-	"pullwatch/podlog"
-	"pullwatch/usererr"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/usererr"
 )
 
 // FuzzSelector checks that the API server reads a selector as it was read here, whatever it looked like.

@@ -13,7 +13,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // overlay lays a Job template in YAML over job, as kubectl would apply a patch file: lists with names, such as containers

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 func prototypeWith(template string) JobSettings {

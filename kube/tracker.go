@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/broadcast"
-	"pullwatch/pull"
+	"pullwatch/internal/broadcast"
+	"pullwatch/internal/pull"
 )
 
 // Feed takes what a Tracker finds out, and knows what was found out before, by this replica or another one. It is told

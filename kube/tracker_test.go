@@ -8,7 +8,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // told keeps what a Tracker tells its feed.

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"pullwatch/budget"
-	"pullwatch/pull"
-	"pullwatch/turns"
-	"pullwatch/usererr"
+	"pullwatch/internal/budget"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/turns"
+	"pullwatch/internal/usererr"
 )
 
 // A client who starts hundreds of pulls does not keep another one waiting until all of them have been started.

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 func TestQueueStartsTheOldestFirst(t *testing.T) {

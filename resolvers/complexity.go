@@ -2,8 +2,8 @@ package resolvers
 
 import (
 	"pullwatch/graph"
-	"pullwatch/podlog"
-	"pullwatch/pull"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/pull"
 )
 
 const (

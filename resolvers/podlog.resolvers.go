@@ -2,8 +2,8 @@ package resolvers
 
 import (
 	"context"
-	"pullwatch/podlog"
-	"pullwatch/render"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/serve/render"
 )
 
 func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {

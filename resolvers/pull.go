@@ -3,9 +3,9 @@ package resolvers
 import (
 	"context"
 
-	"pullwatch/feed"
-	"pullwatch/pull"
-	"pullwatch/usererr"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 )
 
 // require makes the next queries on this replica show what a mutation led to.

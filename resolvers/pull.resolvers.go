@@ -3,9 +3,9 @@ package resolvers
 import (
 	"context"
 	"pullwatch/graph"
-	"pullwatch/pull"
-	"pullwatch/render"
-	"pullwatch/usererr"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/serve/render"
+	"pullwatch/internal/usererr"
 )
 
 func (r *mutationResolver) StartPulls(ctx context.Context, input pull.StartRequest) (*graph.StartPullsPayload, error) {

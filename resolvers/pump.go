@@ -7,8 +7,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"pullwatch/graphqlhttp"
-	"pullwatch/graphqlws"
+	"pullwatch/internal/serve/graphqlhttp"
+	"pullwatch/internal/serve/graphqlws"
 )
 
 // pump sends what next returns to a channel, as gqlgen wants it, until next returns an error or ctx is done; then it

@@ -9,10 +9,10 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"pullwatch/cache"
-	"pullwatch/feed"
 	"pullwatch/graph"
-	"pullwatch/podlog"
-	"pullwatch/pull"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/pull"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // histories checks what subscribers were told against each other and against the truth.

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // jobTemplate keeps the real scheduler from the pods, and with it the real kubelet.

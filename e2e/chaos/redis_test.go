@@ -6,7 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 // Kinds of Redis.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"pullwatch/e2e/harness"
-	"pullwatch/pull"
+	"pullwatch/internal/pull"
 )
 
 // Phases in which a pull has ended.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"pullwatch/e2e/harness"
-	"pullwatch/redisclient/redistest"
+	"pullwatch/internal/redis/redistest"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"pullwatch/graphqlws"
+	"pullwatch/internal/serve/graphqlws"
 )
 
 func TestClientsOfNode(t *testing.T) {

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pullwatch/graph"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/logshare"
+	"pullwatch/resolvers"
+)
+
+// logLines and logLineBytes are how many lines a log has that is not a kubelet's, and how long their messages are.
+const (
+	logLines     = 100_000
+	logLineBytes = 200
+)
+
+// logSource is a podlog.Source of one pod, which has ended and whose log is in memory: no kubelet limits how fast it
+// is.
+type logSource struct{}
+
+// wholeLog is the pod's log. It is made when it is asked for first.
+var wholeLog = sync.OnceValue(func() []byte {
+	var text bytes.Buffer
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range logLines {
+		at = at.Add(20 * time.Microsecond)
+		message := fmt.Sprintf("line %d from bench ", i)
+		fmt.Fprintf(&text, "%s %s%s\n", at.Format("2006-01-02T15:04:05.000000000Z"), message,
+			strings.Repeat("x", logLineBytes-len(message)))
+	}
+	return text.Bytes()
+})
+
+// WatchPods implements podlog.Source, as does OpenLog.
+func (logSource) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
+	deliver(podlog.Snapshot{Final: true, Pods: []podlog.Pod{{
+		Name: target.Pod, UID: "bench", Finished: true,
+		Containers: []podlog.Container{{Name: "main", Run: podlog.Run{ID: "run"}}},
+	}}})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (logSource) OpenLog(_ context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+	text := wholeLog()
+	if req.Tail != nil {
+		text = text[max(0, len(text)-*req.Tail*len(text)/logLines):] // all lines are as long
+	}
+	return io.NopCloser(bytes.NewReader(text)), nil
+}
+
+// streamer returns what streams logs from a logSource as the program does from Kubernetes.
+func streamer(metrics prometheus.Registerer) *podlog.Streamer {
+	return podlog.New(podlog.Options{
+		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics), nil, logshare.MaxMemory), Metrics: podlog.NewMetrics(metrics), Log: slog.Default(),
+	})
+}
+
+// lineByLine are resolvers that send each line of a log by itself.
+type lineByLine struct{ *resolvers.Resolver }
+
+func (r lineByLine) Subscription() graph.SubscriptionResolver {
+	return lineSubscriptions{r.Resolver.Subscription()}
+}
+
+type lineSubscriptions struct{ graph.SubscriptionResolver }
+
+func (r lineSubscriptions) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
+	batches, err := r.SubscriptionResolver.PodLogs(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	single := make(chan *podlog.Batch)
+	go func() {
+		defer close(single)
+		for batch := range batches {
+			for i := range batch.Lines {
+				line := &podlog.Batch{Lines: batch.Lines[i : i+1], Notices: []podlog.Notice{}, Cursor: strconv.Itoa(i)}
+				select {
+				case single <- line:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return single, nil
+}

@@ -1,0 +1,84 @@
+package demo
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pullwatch/internal/pull"
+)
+
+// image is what a source reference stands for. It follows from the reference, so that the same image is the same size
+// each time.
+type image struct {
+	reference, host, repository, tag string
+	digest                           string
+	blobs                            []blob
+	size                             int64
+	// copying is how long it takes to copy.
+	copying time.Duration
+}
+
+type blob struct {
+	digest string
+	size   int64
+	// shared blobs are at the destination already.
+	shared bool
+}
+
+// newImage makes up the image of a reference.
+func newImage(reference string) image {
+	sum := sha256.Sum256([]byte(reference))
+	img := image{reference: reference, digest: fmt.Sprintf("sha256:%x", sum)}
+	img.host, img.repository, _ = strings.Cut(reference, "/")
+	if parsed, err := pull.ParseImage(reference); err == nil {
+		img.host, img.repository = parsed.Registry, parsed.Repository
+		if parsed.Tag != nil {
+			img.tag = *parsed.Tag
+		}
+		if parsed.Digest != nil {
+			img.digest = *parsed.Digest
+		}
+	}
+	draw := func(i, n int) int { return int(binary.BigEndian.Uint16(sum[2*i:])) % n }
+	// Most images are small and a few are huge.
+	total := int64(20<<20) << draw(0, 7)
+	layers := 3 + draw(1, 7)
+	for i := range layers {
+		share := total * int64(20+draw(2+i, 200)) / int64(120*layers)
+		digest := sha256.Sum256(fmt.Appendf(nil, "%s %d", reference, i))
+		shared := i == 0 && draw(12, 3) == 0
+		img.blobs = append(img.blobs, blob{digest: fmt.Sprintf("sha256:%x", digest), size: share, shared: shared})
+		img.size += share
+	}
+	img.copying = 5*time.Second + time.Duration(draw(13, 14_000))*time.Millisecond
+	return img
+}
+
+// digestFor returns the digest of what is copied: that of an index of its own for some of the platforms alone.
+func (img *image) digestFor(platforms []string) string {
+	if platforms == nil || slices.Equal(platforms, demoPlatforms) {
+		return img.digest
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(img.digest+pull.JoinPlatforms(platforms))))
+}
+
+// toCopy is how many bytes are not at the destination yet.
+func (img *image) toCopy() int64 {
+	n := img.size
+	for _, b := range img.blobs {
+		if b.shared {
+			n -= b.size
+		}
+	}
+	return n
+}
+
+// fill fills an image's particulars into a message.
+func (img *image) fill(message, destination string) string {
+	return strings.NewReplacer("{host}", img.host, "{image}", img.reference, "{repository}", img.repository,
+		"{tag}", img.tag, "{destination}", destination).Replace(message)
+}

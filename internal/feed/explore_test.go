@@ -1,0 +1,113 @@
+package feed
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"pullwatch/internal/pull"
+)
+
+// explore takes all steps in all orders up to a depth, and returns the shortest way to a fault and what it is.
+func explore(begin func() *world, depth int, steps ...step) (way []string, fault string, worlds int) {
+	seen := map[uint64]bool{}
+	ways := [][]int{{}}
+	for range depth - shallower {
+		var next [][]int
+		for _, way := range ways {
+			for n := range steps {
+				w := begin()
+				for _, m := range way {
+					w.take(steps[m])
+				}
+				if !w.take(steps[n]) || (w.fault == "" && seen[w.key()]) {
+					w.close()
+					continue
+				}
+				seen[w.key()] = true
+				longer := append(slices.Clone(way), n)
+				if w.fault == "" {
+					w.rest()
+				}
+				if w.fault != "" {
+					var names []string
+					for _, m := range longer {
+						names = append(names, steps[m].name)
+					}
+					return names, w.fault, len(seen)
+				}
+				w.close()
+				next = append(next, longer)
+			}
+		}
+		ways = next
+	}
+	return nil, "", len(seen)
+}
+
+func try(t *testing.T, begin func() *world, depth int, steps ...step) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		way, fault, worlds := explore(begin, depth, steps...)
+		if fault != "" {
+			t.Errorf("%s\nafter: %s", fault, strings.Join(way, ", "))
+		}
+		t.Log(worlds, "worlds")
+	})
+}
+
+// Nobody leads, and the replicas watch for themselves; then one of them leads, and another one comes to the log anew.
+func TestNoPullThatExistsIsToldLostInAnyOrder(t *testing.T) {
+	try(t, leaderless, 6, start(0), happen, see(0), see(1), write(0), write(1), read(0), read(1), wait(0), wait(1), lead(0), lead(1), yield(0), lose(1), attach(1))
+}
+
+// leaderless returns a world of two replicas that follow a log, and whose leader is gone.
+func leaderless() *world {
+	w := newWorld(3, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Pulling})
+	w.run(lead(2), watch(2), attach(2), happen, see(2), write(2), read(2), attach(0), attach(1))
+	w.leader = -1
+	w.replicas = w.replicas[:2]
+	return w.run(silence(0), silence(1), watch(0), watch(1))
+}
+
+// A leader is stopped, another one leads, and a client comes back to the first one when it goes on.
+func TestAReplicaThatWasStoppedTellsAClientNothingOlderInAnyOrder(t *testing.T) {
+	try(t, stopped, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), wait(0), lose(0), attach(0), yield(0), visit(0), visit(1), giveUp)
+}
+
+// stopped returns a world in which the second replica leads, and the first one does not know that. The client is at the
+// second one.
+func stopped() *world {
+	w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
+	w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+	return w.run(lead(1), watch(1), happen, see(1), happen, see(1), write(1), read(1))
+}
+
+// Two replicas watch for themselves, as Redis is away, and a client goes from one to the other.
+func TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+		return w.run(lose(0), lose(1), watch(1), happen, see(0), wait(0))
+	}, 7, happen, see(0), see(1), wait(0), wait(1), write(0), attach(0), read(0), attach(1), read(1), visit(0), visit(1), giveUp)
+}
+
+// Redis loses the log, and one of two pulls ends, is gone and is forgotten.
+func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Succeeded})
+		w.journal.remembered = 0
+		return w.run(lead(0), watch(0), attach(0), happen, see(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+	}, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), attach(0), attach(1), watch(1), lose(1), wait(0), wait(1), flush, visit(0), visit(1), giveUp)
+}
+
+// A leader is stopped with something to append. Meanwhile the pull ends, is gone, and the log forgets it.
+func TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
+		w.journal.remembered = 0
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+		return w.run(happen, see(0), lead(1), watch(1), happen)
+	}, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), wait(0), lose(0), attach(0), yield(0))
+}

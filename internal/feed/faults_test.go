@@ -1,0 +1,247 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/redistest"
+)
+
+// until waits until ok; subscribe names what wakes it.
+func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string, ok func() bool) {
+	t.Helper()
+	woken, unsubscribe := subscribe()
+	defer unsubscribe()
+	for !ok() {
+		select {
+		case <-woken:
+		case <-t.Context().Done():
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// A copier's progress alone does not change the resourceVersion that a state was made from.
+func TestProgressWhileRedisHangsIsNoEnd(t *testing.T) {
+	redis := redistest.Start(t)
+	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
+	other.awaitLive(t, true)
+	p := job("p", pull.Pulling, "one")
+	p.Revision = pull.Revision{Cluster: 500, Step: 1}
+	leader.Publish(p)
+	leader.Mark(510, 510) // other Jobs have changed since
+	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 510 })
+	redis.Pause()
+	for step := range uint64(2) {
+		next := *p
+		next.Revision.Step, next.Message = 2+step, fmt.Sprint("step ", step)
+		leader.Publish(&next)
+	}
+	leader.awaitLive(t, false)
+	redis.Resume()
+	leader.awaitLive(t, true)
+	r := other.read(t, pull.Position{})
+	r.until(t, "p", "step 1")
+	if got := r.last["p"]; got.Phase != pull.Pulling {
+		t.Errorf("p is %s: %s", got.Phase, got.Message)
+	}
+}
+
+// loseReads loses what Redis answers to reads of the stream while it is set.
+type loseReads struct{ atomic.Bool }
+
+func (*loseReads) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*loseReads) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (l *loseReads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, command redis.Cmder) error {
+		err := next(ctx, command)
+		if command.Name() == "xread" && l.Load() && err == nil {
+			err = errors.New("connection reset")
+			command.SetErr(err)
+		}
+		return err
+	}
+}
+
+func TestWhatRedisTookAndLostIsToldAllTheSame(t *testing.T) {
+	redis := redistest.Start(t)
+	leader := newLeader(t, redis.URL())
+	lose := &loseReads{}
+	leader.redis().redis.AddHook(lose)
+	r := leader.read(t, pull.Position{})
+	leader.Publish(job("p", pull.Pulling, "one"))
+	r.until(t, "p", "one")
+	lose.Store(true)
+	leader.Publish(job("p", pull.Succeeded, "two"))
+	leader.awaitLive(t, false)
+	redis.Kill()
+	lose.Store(false)
+	redis.Restart()
+	r.until(t, "p", "two")
+}
+
+func TestWhatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
+	redis := redistest.Start(t)
+	newLeader(t, redis.URL())
+	other := newReplica(t, redis.URL(), "other", false)
+	other.awaitLive(t, true)
+	redis.Pause()
+	defer redis.Resume()
+	other.Publish(job("p", pull.Queued, "one"))
+	other.Flush(t.Context())
+	other.read(t, pull.Position{}, "p").until(t, "p", "one")
+}
+
+func TestALogThatCannotBeReadIsReplaced(t *testing.T) {
+	for _, field := range []string{"p", fieldLog, fieldSeq, fieldBeat} {
+		t.Run(field, func(t *testing.T) {
+			redis := redistest.Start(t)
+			leader := newLeader(t, redis.URL())
+			leader.Publish(job("q", pull.Pulling, "one"))
+			leader.Flush(t.Context())
+			value := "garbage"
+			if field == fieldLog {
+				value = ""
+			}
+			if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, field, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+			other := newReplica(t, redis.URL(), "other", false)
+			other.awaitLive(t, true)
+			other.read(t, pull.Position{}).until(t, "q", "one")
+		})
+	}
+}
+
+func TestAReaderThatCameAgainIsToldNothingTwiceWhenRedisIsFlushed(t *testing.T) {
+	redis := redistest.Start(t)
+	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
+	other.awaitLive(t, true)
+	r := leader.read(t, pull.Position{})
+	leader.Publish(job("a", pull.Failed, "a1"))
+	leader.Publish(job("b", pull.Pulling, "b1"))
+	r.until(t, "b", "b1")
+	again := other.read(t, r.position, "a", "b")
+	again.told["aa1"], again.told["bb1"] = true, true
+	if err := redis.Client().FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	other.awaitLive(t, false)
+	other.awaitLive(t, true)
+	leader.Publish(job("b", pull.Succeeded, "b2"))
+	again.until(t, "b", "b2")
+}
+
+func TestWhatTheLogHasForgottenIsNotToldAgain(t *testing.T) {
+	redis := redistest.Start(t)
+	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
+	other.awaitLive(t, true)
+	r := leader.read(t, pull.Position{})
+	leader.Publish(job("p", pull.Canceled, "one"))
+	leader.Retire("p")
+	r.until(t, "p", "one")
+	leader.Mark(1<<20, 1<<20)
+	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 1<<20 })
+	// As if 1,024 others had been retired while the other replica could not read that.
+	leader.mu.Lock()
+	leader.Hub.mu.Lock()
+	leader.forget("p")
+	leader.Hub.mu.Unlock()
+	leader.mu.Unlock()
+	client := redis.Client()
+	client.HDel(t.Context(), leader.redis().keys.pulls, "p")
+	client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	for _, replica := range []*replica{leader, other} {
+		until(t, replica.LiveChanged, "it is back at the log", func() bool { return replica.attachments.Load() > 1 && replica.Live() })
+	}
+	leader.Publish(job("end", pull.Succeeded, "end"))
+	r.until(t, "end", "end")
+}
+
+func TestALeaderThatSeesNothingGivesNoSignOfLife(t *testing.T) {
+	redis := redistest.Start(t)
+	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
+	other.awaitLive(t, true)
+	leader.watching.Store(false)
+	other.mu.Lock()
+	other.silence = 2 * beatTime
+	other.mu.Unlock()
+	other.awaitLive(t, false)
+}
+
+func TestWhatHasComeBackIsNotKept(t *testing.T) {
+	redis := redistest.Start(t)
+	leader := newLeader(t, redis.URL())
+	for i := range 1000 {
+		leader.Publish(job(fmt.Sprint(i), pull.Queued, ""))
+		leader.Publish(job(fmt.Sprint(i), pull.Canceled, ""))
+		leader.Retire(fmt.Sprint(i))
+	}
+	until(t, leader.progress.Subscribe, "all has come back", func() bool {
+		leader.mu.Lock()
+		defer leader.mu.Unlock()
+		return len(leader.unread.jobs) == 0
+	})
+}
+
+// The name of a pull may be another one's once its Job is gone and forgotten.
+func TestANameThatIsUsedAgain(t *testing.T) {
+	var p pending
+	before, again := job("p", pull.Succeeded, "before"), job("p", pull.Queued, "again")
+	again.CreatedAt = time.Unix(1, 0)
+	p.state(before)
+	p.gone("p")
+	p.state(again)
+	if got := p.take(10); len(got) != 1 || got[0].job != again {
+		t.Errorf("%+v is appended", got)
+	}
+}
+
+// A leader that was stopped may still have to append a pull that has ended meanwhile, is gone, and is forgotten.
+func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
+	redis := redistest.Start(t)
+	leader := newLeader(t, redis.URL())
+	appends := func(marked marks, operations ...operation) {
+		log, _ := leader.sharedPlace()
+		if _, err := leader.journal.append(t.Context(), log, marked, false, operations...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(id string, phase pull.Phase, version uint64) operation {
+		state := job(id, phase, "")
+		state.Revision = pull.Revision{Cluster: version}
+		return operation{kind: entryState, job: state}
+	}
+	appends(marks{}, at("forgotten", pull.Pulling, 10), operation{kind: entryGone, id: "forgotten"})
+	for i := range retired {
+		id := fmt.Sprint(i)
+		appends(marks{20, 20}, at(id, pull.Succeeded, 15), operation{kind: entryGone, id: id})
+	}
+	appends(marks{}, at("forgotten", pull.Pulling, 11), at("new", pull.Queued, 21))
+	appends(marks{}, at("forgotten", pull.Succeeded, 12))
+	c, err := leader.journal.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var living []string
+	for _, s := range c.states {
+		if !s.gone {
+			living = append(living, s.job.ID)
+		}
+	}
+	if !slices.Equal(living, []string{"new"}) {
+		t.Errorf("the log holds %v", living)
+	}
+}

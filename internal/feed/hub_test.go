@@ -1,0 +1,236 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/redistest"
+	"pullwatch/internal/usererr"
+)
+
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
+
+var revision atomic.Uint64
+
+// job returns a state that supersedes all that were made before.
+func job(id string, phase pull.Phase, message string) *pull.Job {
+	return &pull.Job{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
+}
+
+// drain returns what a subscription has ready, as "id:message", and how it ended, if it did.
+func drain(t *testing.T, s *Subscription) (got []string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for {
+		j, err := s.Await(ctx)
+		if errors.Is(err, context.Canceled) {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+		got = append(got, j.ID+":"+j.Message)
+	}
+}
+
+func subscribe(t *testing.T, h *Hub, ids []string) *Subscription {
+	t.Helper()
+	s, err := h.Subscribe(ids, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestFirstTheStateThenEveryChange(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	h.Publish(job("b", pull.Queued, "1"))
+	h.Publish(job("a", pull.Pulling, "2"))
+	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"b", "b"})
+	got, _ := drain(t, all)
+	expect(t, got, "b:1", "a:2")
+	got, _ = drain(t, one)
+	expect(t, got, "b:1")
+	h.Publish(job("b", pull.Pulling, "2"))
+	h.Publish(job("c", pull.Queued, "1"))
+	got, _ = drain(t, all)
+	expect(t, got, "b:2", "c:1")
+	got, _ = drain(t, one)
+	expect(t, got, "b:2")
+}
+
+func TestSlowReaderGetsTheLatest(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "0"))
+	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
+	for i := range 10_000 {
+		h.Publish(job("a", pull.Pulling, fmt.Sprint(i)))
+	}
+	h.Publish(job("a", pull.Succeeded, "end"))
+	got, _ := drain(t, all)
+	expect(t, got, "a:end")
+	got, err := drain(t, one)
+	expect(t, got, "a:end")
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("all ids have ended, but: %v", err)
+	}
+	if len(h.log) > 200 {
+		t.Errorf("the log of one pull holds %d entries", len(h.log))
+	}
+}
+
+func TestEndsWhenAllHaveEnded(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Pulling, "1"))
+	h.Publish(job("b", pull.Failed, "1"))
+	s := subscribe(t, h, []string{"a", "b"})
+	got, err := drain(t, s)
+	expect(t, got, "a:1", "b:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Publish(job("b", pull.Failed, "2")) // its end has been told already
+	h.Publish(job("a", pull.Canceled, "2"))
+	h.Retire("a")
+	got, err = drain(t, s)
+	expect(t, got, "a:2")
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("%v", err)
+	}
+	if _, err := drain(t, subscribe(t, h, []string{})); !errors.Is(err, io.EOF) {
+		t.Errorf("of no pulls: %v", err)
+	}
+}
+
+func TestUnknownPull(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	if _, err := h.Subscribe([]string{"a", "nope"}, pull.Position{}); usererr.CodeOf(err) != usererr.NotFound {
+		t.Errorf("%v", err)
+	}
+	if h.subscriptions+len(h.latest["a"].readers) != 0 {
+		t.Error("a refused subscription is kept")
+	}
+}
+
+func TestRetiredPulls(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	early := subscribe(t, h, nil)
+	h.Publish(job("a", pull.Canceled, "2"))
+	h.Retire("a")
+	got, _ := drain(t, early)
+	expect(t, got, "a:2")
+	got, _ = drain(t, subscribe(t, h, nil))
+	expect(t, got)
+	got, _ = drain(t, subscribe(t, h, []string{"a"}))
+	expect(t, got, "a:2")
+
+	watched := subscribe(t, h, []string{"a"})
+	for i := range 3 * retired {
+		id := fmt.Sprint("p", i)
+		h.Publish(job(id, pull.Succeeded, ""))
+		h.Retire(id)
+	}
+	if len(h.latest) > retired+2 || len(h.log) > 3*retired {
+		t.Errorf("%d pulls and %d entries are remembered", len(h.latest), len(h.log))
+	}
+	if h.Latest("p0") != nil {
+		t.Error("the oldest is not forgotten")
+	}
+	got, _ = drain(t, watched)
+	expect(t, got, "a:2")
+}
+
+func TestAwaitWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New("r")
+		s := subscribe(t, h, nil)
+		got := make(chan string)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer close(got)
+			for {
+				j, err := s.Await(ctx)
+				if err != nil {
+					return
+				}
+				got <- j.Message
+			}
+		}()
+		synctest.Wait()
+		h.Publish(job("a", pull.Queued, "1"))
+		if m := <-got; m != "1" {
+			t.Error(m)
+		}
+		cancel()
+		if m, open := <-got; open {
+			t.Error(m)
+		}
+	})
+}
+
+func TestNotify(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
+	var told []string
+	all.Notify(func() { told = append(told, "all") })
+	one.Notify(func() { told = append(told, "one") })
+	expect(t, told)
+	h.Publish(job("a", pull.Pulling, "2"))
+	h.Publish(job("b", pull.Queued, "1"))
+	expect(t, told, "all", "one", "all")
+	all.Close()
+	one.Close()
+	h.Publish(job("a", pull.Succeeded, "3"))
+	expect(t, told, "all", "one", "all")
+}
+
+func TestConflatedStatesAreCounted(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
+	drain(t, all)
+	drain(t, one)
+	h.Publish(job("a", pull.Pulling, "2"))
+	drain(t, all)
+	h.Publish(job("b", pull.Queued, "1"))
+	h.Publish(job("a", pull.Pulling, "3")) // one has not had the one before
+	h.Publish(job("a", pull.Pulling, "4")) // neither has
+	if h.conflated != 3 {
+		t.Errorf("%d states were conflated, want 3", h.conflated)
+	}
+}
+
+func TestCloseForgets(t *testing.T) {
+	h := New("r")
+	h.Publish(job("a", pull.Queued, "1"))
+	for _, ids := range [][]string{nil, {"a"}} {
+		s, err := h.Subscribe(ids, pull.Position{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		s.Close()
+	}
+	if h.subscriptions+len(h.all)+len(h.latest["a"].readers) != 0 {
+		t.Error("closed subscriptions are kept")
+	}
+}

@@ -1,0 +1,154 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pullwatch/internal/pull"
+)
+
+// memoryJournal is a shared log in memory. It does what begin.lua, append.lua and destroy.lua do.
+type memoryJournal struct {
+	logs       int
+	log        string
+	ready      bool
+	seq        uint64
+	horizon    uint64
+	marks      marks
+	pulls      map[string]*state
+	gone       []string
+	remembered int // retired pulls
+	updates    []record
+	last       string // the name of the last entry
+	nonce      int    // of the entries of one append
+	beat       time.Time
+	full       bool // nothing can be appended
+}
+
+var errFull = errors.New("the journal is full")
+
+func (j *memoryJournal) begin(context.Context) (string, error) {
+	j.logs++
+	name := fmt.Sprint("log", j.logs)
+	if !j.ready {
+		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*state{}, remembered: j.remembered}
+	}
+	return name, nil
+}
+
+func (j *memoryJournal) append(_ context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+	if j.full {
+		return 0, errFull
+	}
+	if j.log != log {
+		return 0, errNoLog
+	}
+	j.nonce++
+	for _, o := range operations {
+		switch known := j.pulls[o.id]; o.kind {
+		case entryState:
+			j.addState(o.job)
+		case entryGone:
+			if known != nil && !known.gone {
+				j.add(record{kind: o.kind, id: o.id})
+				known.gone = true
+				j.gone = append(j.gone, o.id)
+				j.forget()
+			}
+		default:
+			j.add(record{kind: o.kind, marks: marked})
+		}
+	}
+	if marked.jobs >= j.marks.jobs && marked.jobs > 0 {
+		j.marks = marked
+	}
+	if complete {
+		j.ready = true
+		j.add(record{kind: entryBeat, marks: marked})
+	}
+	return j.seq, nil
+}
+
+func (j *memoryJournal) addState(job *pull.Job) {
+	known := j.pulls[job.ID]
+	forgotten := j.horizon > 0 && job.Revision.Cluster <= min(j.marks.jobs, j.marks.pods)
+	if known == nil && forgotten || known != nil && known.job.OrderKey() >= job.OrderKey() {
+		return
+	}
+	stored := *job
+	stored.Position = pull.Position{}
+	place := j.add(record{kind: entryState, id: job.ID, job: &stored})
+	j.pulls[job.ID] = &state{job: &stored, place: place}
+}
+
+func (j *memoryJournal) add(r record) uint64 {
+	j.seq++
+	r.place, r.entry, r.after = j.seq, fmt.Sprintf("%d-%d", j.seq, j.nonce), j.last
+	j.last = r.entry
+	j.updates = append(j.updates, r)
+	if r.kind == entryBeat {
+		j.beat = time.Now()
+	}
+	return j.seq
+}
+
+func (j *memoryJournal) forget() {
+	for len(j.gone) > j.remembered {
+		j.horizon = max(j.horizon, j.pulls[j.gone[0]].place)
+		delete(j.pulls, j.gone[0])
+		j.gone = j.gone[1:]
+	}
+}
+
+func (j *memoryJournal) load(context.Context) (*contents, error) {
+	if !j.ready {
+		return nil, errNoLog
+	}
+	c := &contents{log: j.log, place: j.seq, entry: j.last, horizon: j.horizon, marks: j.marks, silence: time.Since(j.beat)}
+	for _, s := range j.pulls {
+		c.states = append(c.states, *s)
+	}
+	slices.SortFunc(c.states, func(a, b state) int { return cmp.Compare(a.place, b.place) })
+	return c, nil
+}
+
+// read returns the entries behind one, and waits for none.
+func (j *memoryJournal) read(_ context.Context, _, behind string) ([]record, error) {
+	number := func(entry string) (place uint64, nonce int) {
+		_, _ = fmt.Sscanf(entry, "%d-%d", &place, &nonce) // the names are our own
+		return place, nonce
+	}
+	afterPlace, afterNonce := number(behind)
+	var records []record
+	for _, r := range j.updates {
+		if place, nonce := number(r.entry); place > afterPlace || (place == afterPlace && nonce > afterNonce) {
+			records = append(records, r)
+		}
+	}
+	return records, nil
+}
+
+func (j *memoryJournal) head(_ context.Context, place uint64) (log string, last uint64, entry string, err error) {
+	if j.log == "" {
+		return "", 0, "", errNoLog
+	}
+	for _, r := range j.updates {
+		if r.place == place {
+			entry = r.entry
+		}
+	}
+	return j.log, j.seq, entry, nil
+}
+
+func (j *memoryJournal) destroy(_ context.Context, log string) error {
+	if j.log == log {
+		*j = memoryJournal{logs: j.logs, remembered: j.remembered}
+	}
+	return nil
+}
+
+func (j *memoryJournal) close() {}

@@ -1,0 +1,269 @@
+package feed
+
+import (
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"time"
+
+	"pullwatch/internal/pull"
+)
+
+// world is a small cluster with replicas whose Hubs and Streams are the real ones, driven step by step: what happens when
+// is chosen by the test. Every replica has a watch, told here in a few lines, and a client goes from one to the other.
+type world struct {
+	journal  *memoryJournal
+	script   []change // what is still to happen in the cluster
+	history  []change
+	replicas []*modelReplica
+	leader   int
+	client   modelClient
+	fault    string
+}
+
+// change is a step of a pull, or its Job's end. The resourceVersion of the nth change is n.
+type change struct {
+	id    string
+	phase pull.Phase
+	gone  bool
+}
+
+type modelReplica struct {
+	*Stream
+	at       *cursor // nil while there is no session
+	leads    bool    // as far as it knows
+	watching bool
+	seen     int // how much of the history its watch has told
+}
+
+// modelClient follows all pulls and remembers what it was told.
+type modelClient struct {
+	at    int // the replica
+	sub   *Subscription
+	after pull.Position
+	last  map[string]*pull.Job
+	told  map[string]bool // by revision
+	// placed is true once the replica knows what the client has.
+	placed bool
+	// snapshot holds the pulls of which the next state may be one that the client has had; if it is true, or an older one.
+	snapshot map[string]bool
+	strict   bool // nothing may come again, whatever is documented
+}
+
+// expectSnapshot notes that all may come again, as it was or older.
+func (c *modelClient) expectSnapshot(older bool) {
+	c.told = map[string]bool{}
+	for id := range c.last {
+		c.snapshot[id] = older
+	}
+}
+
+func newWorld(replicas int, script ...change) *world {
+	w := &world{journal: &memoryJournal{remembered: retired}, script: script, leader: -1}
+	w.client = modelClient{last: map[string]*pull.Job{}, told: map[string]bool{}, snapshot: map[string]bool{}}
+	for i := range replicas {
+		s := NewStream(Options{
+			Hub: New(fmt.Sprint("r", i)), Log: slog.New(slog.DiscardHandler),
+			Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
+			Proven: time.Now,
+		})
+		s.journal = w.journal
+		w.replicas = append(w.replicas, &modelReplica{Stream: s})
+	}
+	return w
+}
+
+func (w *world) stateAt(version int) *pull.Job {
+	c := w.history[version-1]
+	return &pull.Job{ID: c.id, Phase: c.phase, Message: fmt.Sprint("version ", version), Revision: pull.Revision{Cluster: uint64(version)}}
+}
+
+// exists reports whether the cluster has the Job of a pull, and the version of its last state.
+func (w *world) exists(id string) (exists bool, last int) {
+	for i, c := range w.history {
+		switch {
+		case c.id != id:
+		case c.gone:
+			exists = false
+		default:
+			exists, last = true, i+1
+		}
+	}
+	return exists, last
+}
+
+// listen has the client take all that there is, and checks it.
+func (w *world) listen() {
+	c := &w.client
+	if c.sub == nil {
+		return
+	}
+	if _, held := c.sub.hub.held[c.sub]; !held && !c.placed {
+		c.placed = true
+		// A place that the replica does not remember, or that another one told of alone, brings a snapshot, as documented.
+		foreign := c.after.Replica != "" && c.after.Replica != c.sub.hub.replica
+		if (foreign || c.sub.seenBy == noOrder) && !c.strict {
+			c.expectSnapshot(c.sub.hub.behind(c.after))
+		}
+	}
+	for w.fault == "" {
+		job, err := c.sub.Next()
+		if err != nil {
+			w.fault = err.Error()
+		}
+		if job == nil {
+			return
+		}
+		before := c.last[job.ID]
+		older, again := c.snapshot[job.ID]
+		delete(c.snapshot, job.ID)
+		switch {
+		case older, again && !before.Supersedes(job):
+		case c.told[job.RevisionID()]:
+			w.fault = fmt.Sprintf("%s comes again as %s", show(job), job.RevisionID())
+		case before != nil && before.Phase.Final() && !job.Phase.Final():
+			w.fault = fmt.Sprintf("%s comes after the last state %s", show(job), show(before))
+		case before != nil && !job.Supersedes(before):
+			w.fault = fmt.Sprintf("%s comes after %s", show(job), show(before))
+		}
+		c.last[job.ID], c.told[job.RevisionID()], c.after = job, true, job.Position
+	}
+}
+
+func show(j *pull.Job) string {
+	return fmt.Sprintf("%s %s (%v, %s)", j.ID, j.Phase, j.Revision, j.RevisionID())
+}
+
+// take does a step, if it is possible, and what follows from it at once.
+func (w *world) take(s step) bool {
+	if !s.do(w) {
+		return false
+	}
+	for i, r := range w.replicas {
+		r.watching = r.watching && (r.leads || !r.Live())
+		for id, k := range r.latest {
+			if exists, _ := w.exists(id); exists && k.job.Failure != nil && w.fault == "" {
+				w.fault = fmt.Sprintf("r%d tells that %s is lost, and it exists", i, id)
+			}
+		}
+	}
+	w.checkMarks()
+	w.listen()
+	return true
+}
+
+// checkMarks finds marks that cover what the log does not hold.
+func (w *world) checkMarks() {
+	for i, c := range w.history {
+		covered := uint64(i) < w.journal.marks.jobs
+		if exists, _ := w.exists(c.id); !covered || c.gone || !exists || w.fault != "" {
+			continue
+		}
+		if s := w.journal.pulls[c.id]; s == nil || s.job.Revision.Cluster <= uint64(i) {
+			w.fault = fmt.Sprintf("the marks say %v, and the log holds no version %d of %s", w.journal.marks, i+1, c.id)
+		}
+	}
+}
+
+// close ends all timers.
+func (w *world) close() {
+	for _, r := range w.replicas {
+		r.stopWaiting()
+	}
+	if w.client.sub != nil {
+		w.client.sub.Close()
+	}
+}
+
+// key tells worlds apart.
+func (w *world) key() uint64 {
+	h := fnv.New64a()
+	fmt.Fprint(h, len(w.history), w.leader, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls))
+	for _, r := range w.journal.updates {
+		fmt.Fprint(h, r.kind, r.id)
+		if r.job != nil {
+			fmt.Fprint(h, r.job.Revision)
+		}
+	}
+	for _, r := range w.replicas {
+		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.Hub.marked, r.unplacedMarks)
+		for _, p := range []*pending{&r.pending, &r.unread} {
+			for _, o := range p.all() {
+				fmt.Fprint(h, o.kind, o.id)
+				if o.job != nil {
+					fmt.Fprint(h, o.job.Revision)
+				}
+			}
+		}
+		for _, s := range r.states() {
+			fmt.Fprint(h, s.job.ID, s.job.Revision, s.job.Position, s.place, s.gone)
+		}
+	}
+	c := &w.client
+	fmt.Fprint(h, "|", c.at, c.after, len(c.told))
+	if c.sub != nil {
+		fmt.Fprint(h, c.sub.cursor, c.sub.start, c.sub.after, c.sub.seenBy, len(c.sub.hub.held))
+	}
+	for _, id := range []string{"a", "b"} {
+		if j := c.last[id]; j != nil {
+			fmt.Fprint(h, id, j.Revision, c.snapshot[id])
+		}
+	}
+	return h.Sum64()
+}
+
+// rest lets everything come to rest, and checks that the client and all replicas know what is true.
+func (w *world) rest() {
+	if w.leader < 0 {
+		w.take(lead(0))
+	}
+	order := []int{w.leader}
+	for i := range w.replicas {
+		if i != w.leader {
+			w.take(yield(i))
+			order = append(order, i)
+		}
+	}
+	for range 4 {
+		for _, i := range order {
+			for _, s := range []step{watch(i), attach(i), see(i), see(i), see(i), see(i), write(i), read(i)} {
+				w.take(s)
+			}
+		}
+	}
+	for i, r := range w.replicas {
+		for _, known := range r.Pulls() {
+			if exists, _ := w.exists(known.ID); !exists && w.fault == "" {
+				w.fault = fmt.Sprintf("at rest r%d lists %v, which is gone", i, known)
+			}
+		}
+		for _, c := range w.history {
+			exists, last := w.exists(c.id)
+			if j := r.Latest(c.id); w.fault == "" && exists && (j == nil || j.Phase != w.history[last-1].phase) {
+				w.fault = fmt.Sprintf("at rest r%d knows %v of %s", i, j, c.id)
+			}
+		}
+	}
+	for _, c := range w.history {
+		exists, last := w.exists(c.id)
+		if w.client.sub == nil || !exists || w.fault != "" {
+			continue
+		}
+		if j := w.client.last[c.id]; j == nil || j.Phase != w.history[last-1].phase {
+			w.fault = fmt.Sprintf("at rest the client has %v of %s, which is %s", j, c.id, w.history[last-1].phase)
+		}
+	}
+}
+
+// run takes steps that must be possible.
+func (w *world) run(steps ...step) *world {
+	for _, s := range steps {
+		if !w.take(s) {
+			panic("not possible: " + s.name)
+		}
+	}
+	if w.fault != "" {
+		panic(w.fault)
+	}
+	return w
+}

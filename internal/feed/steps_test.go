@@ -1,0 +1,233 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pullwatch/internal/pull"
+)
+
+// step is one thing that may happen. Its function reports whether it can now.
+type step struct {
+	name string
+	do   func(w *world) bool
+}
+
+// happen lets the next change happen in the cluster.
+var happen = step{"change", func(w *world) bool {
+	if len(w.script) == 0 {
+		return false
+	}
+	w.history, w.script = append(w.history, w.script[0]), w.script[1:]
+	return true
+}}
+
+// watch begins a watch, with a list, where a replica needs one.
+func watch(i int) step {
+	return step{fmt.Sprintf("r%d watches", i), func(w *world) bool {
+		r := w.replicas[i]
+		if r.watching || (r.Live() && !r.leads) {
+			return false
+		}
+		r.watching, r.seen = true, len(w.history)
+		listed := map[string]bool{}
+		for _, c := range w.history {
+			if exists, last := w.exists(c.id); exists && !listed[c.id] {
+				listed[c.id] = true
+				r.Publish(w.stateAt(last))
+			}
+		}
+		for _, known := range r.Pulls() {
+			if !listed[known.ID] && known.Revision.Cluster <= uint64(len(w.history)) {
+				w.end(r, known.ID)
+			}
+		}
+		r.Complete()
+		r.Mark(uint64(r.seen), uint64(r.seen))
+		return true
+	}}
+}
+
+// end tells how a pull ended whose Job is gone.
+func (w *world) end(r *modelReplica, id string) {
+	if _, last := w.exists(id); last > 0 && w.history[last-1].phase.Final() {
+		r.Publish(w.stateAt(last))
+	} else if known := r.Latest(id); known != nil {
+		r.Publish(pull.LostJob(known))
+	}
+	r.Retire(id)
+}
+
+// start has a replica start a pull, which is the next change.
+func start(i int) step {
+	return step{fmt.Sprintf("r%d starts a pull", i), func(w *world) bool {
+		if len(w.script) == 0 || w.script[0].phase != pull.Queued {
+			return false
+		}
+		happen.do(w)
+		w.replicas[i].Publish(w.stateAt(len(w.history)))
+		return true
+	}}
+}
+
+// flush empties Redis.
+var flush = step{"Redis is flushed", func(w *world) bool {
+	return w.journal.destroy(context.Background(), w.journal.log) == nil && w.journal.log == ""
+}}
+
+// see hands one change to a replica that watches.
+func see(i int) step {
+	return step{fmt.Sprintf("r%d sees", i), func(w *world) bool {
+		r := w.replicas[i]
+		if !r.watching || r.seen == len(w.history) {
+			return false
+		}
+		r.seen++
+		if c := w.history[r.seen-1]; c.gone {
+			w.end(r, c.id)
+		} else {
+			r.Publish(w.stateAt(r.seen))
+		}
+		r.Mark(uint64(r.seen), uint64(r.seen))
+		return true
+	}}
+}
+
+// write appends what waits, and a leader's sign of life.
+func write(i int) step {
+	return step{fmt.Sprintf("r%d writes", i), func(w *world) bool {
+		beat := w.replicas[i].leads && w.replicas[i].watching
+		for w.replicas[i].writeBatch(context.Background(), beat) {
+		}
+		return true
+	}}
+}
+
+// read takes what the log holds.
+func read(i int) step {
+	return step{fmt.Sprintf("r%d reads", i), func(w *world) bool {
+		r := w.replicas[i]
+		if r.at == nil {
+			return false
+		}
+		if _, err := r.advance(context.Background(), r.at); err != nil {
+			r.at = nil
+			r.detach()
+		}
+		return true
+	}}
+}
+
+// lose ends a replica's session, as a broken connection does.
+func lose(i int) step {
+	return step{fmt.Sprintf("r%d loses the log", i), func(w *world) bool {
+		r := w.replicas[i]
+		if r.at == nil {
+			return false
+		}
+		r.at = nil
+		r.detach()
+		return true
+	}}
+}
+
+// attach begins a session.
+func attach(i int) step {
+	return step{fmt.Sprintf("r%d attaches", i), func(w *world) bool {
+		r := w.replicas[i]
+		if r.at != nil {
+			return false
+		}
+		if !w.journal.ready && (!r.leads || !r.isFilled()) {
+			return false // it would wait for a leader
+		}
+		c, err := r.open(context.Background())
+		if err == nil {
+			r.at, err = r.enter(context.Background(), c)
+		}
+		if err != nil {
+			w.fault = err.Error()
+		}
+		return true
+	}}
+}
+
+// silence lets so much time pass that a replica no longer believes in a leader.
+func silence(i int) step {
+	return step{fmt.Sprintf("r%d misses the leader", i), func(w *world) bool {
+		r := w.replicas[i]
+		if !r.Live() {
+			return false
+		}
+		r.mu.Lock()
+		r.heard = time.Time{}
+		r.mu.Unlock()
+		r.judge()
+		return true
+	}}
+}
+
+// wait lets so much time pass that a replica tells by itself what it could not append.
+func wait(i int) step {
+	return step{fmt.Sprintf("r%d waits no longer", i), func(w *world) bool {
+		r := w.replicas[i]
+		if !r.waiting {
+			return false
+		}
+		r.overdue()
+		return true
+	}}
+}
+
+// giveUp lets so much time pass that the client gets a snapshot.
+var giveUp = step{"the client waits no longer", func(w *world) bool {
+	c := &w.client
+	if c.sub == nil {
+		return false
+	}
+	if _, held := c.sub.hub.held[c.sub]; !held {
+		return false
+	}
+	c.sub.giveUp()
+	return true
+}}
+
+// lead gives a replica the Lease. The one that had it does not know yet.
+func lead(i int) step {
+	return step{fmt.Sprintf("r%d leads", i), func(w *world) bool {
+		if w.leader == i {
+			return false
+		}
+		w.leader, w.replicas[i].leads = i, true
+		return true
+	}}
+}
+
+// yield has a replica find out that it no longer leads.
+func yield(i int) step {
+	return step{fmt.Sprintf("r%d leads no longer", i), func(w *world) bool {
+		r := w.replicas[i]
+		if !r.leads || w.leader == i {
+			return false
+		}
+		r.leads = false
+		return true
+	}}
+}
+
+// visit has the client connect to a replica.
+func visit(i int) step {
+	return step{fmt.Sprintf("the client goes to r%d", i), func(w *world) bool {
+		c, hub := &w.client, w.replicas[i].Hub
+		if c.sub != nil {
+			c.sub.Close()
+		}
+		sub, err := hub.Subscribe(nil, c.after)
+		if err != nil {
+			w.fault = err.Error()
+		}
+		c.at, c.sub, c.placed = i, sub, false
+		return true
+	}}
+}

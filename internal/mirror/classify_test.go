@@ -1,0 +1,214 @@
+package mirror
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"pullwatch/internal/pull"
+)
+
+func TestClassify(t *testing.T) {
+	from := side{role: "source", registry: "r.test", image: "r.test/a:1"}
+	to := side{role: "destination", registry: "d.test", image: "d.test/a"}
+	status := func(code int, body string) error {
+		return transport.CheckError(&http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(body))}, 0)
+	}
+	said := func(code string) string { return fmt.Sprintf(`{"errors":[{"code":%q,"message":"words"}]}`, code) }
+	request := func(err error) error { return &url.Error{Op: "Get", URL: "https://r.test/v2/?token=secret", Err: err} }
+	full := `{"errors":[{"code":"UNKNOWN","detail":{"DriverName":"filesystem","Enclosed":{"Err":28,"Op":"mkdir"}}}]}`
+	wrongHost := x509.HostnameError{Certificate: &x509.Certificate{}}
+	noHost := &net.OpError{Op: "dial", Err: &net.DNSError{Name: "r.test"}}
+	refused := &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+	for name, test := range map[string]struct {
+		err       error
+		reason    pull.FailureReason
+		permanent bool
+	}{
+		"404":                     {from.blame(status(404, "")), pull.NotFound, true},
+		"name unknown":            {from.blame(status(400, said("NAME_UNKNOWN"))), pull.NotFound, true},
+		"manifest unknown":        {from.blame(status(404, said("MANIFEST_UNKNOWN"))), pull.NotFound, true},
+		"no such project":         {to.blame(status(404, said("NAME_UNKNOWN"))), pull.NotFound, true},
+		"401":                     {from.blame(status(401, "")), pull.Unauthorized, true},
+		"403":                     {to.blame(status(403, "")), pull.Unauthorized, true},
+		"denied":                  {to.blame(status(400, said("DENIED"))), pull.Unauthorized, true},
+		"unauthorized":            {from.blame(status(400, said("UNAUTHORIZED"))), pull.Unauthorized, true},
+		"429":                     {from.blame(status(429, "")), pull.RateLimited, false},
+		"429 with the word quota": {from.blame(status(429, "quota exceeded")), pull.RateLimited, false},
+		"too many requests":       {from.blame(status(403, said("TOOMANYREQUESTS"))), pull.RateLimited, false},
+		"quota 412":               {to.blame(status(412, "storage quota exceeded")), pull.DiskFull, false},
+		"quota 403":               {to.blame(status(403, "exceed the configured upper limit")), pull.DiskFull, false},
+		"507":                     {to.blame(status(507, "")), pull.DiskFull, false},
+		"disk full, in words":     {to.blame(status(500, "write /var: no space left on device")), pull.DiskFull, false},
+		"disk full, as a number":  {to.blame(status(500, full)), pull.DiskFull, false},
+		"lost upload":             {to.blame(status(404, said("BLOB_UPLOAD_UNKNOWN"))), pull.Unknown, false},
+		"lost blob":               {to.blame(status(400, said("MANIFEST_BLOB_UNKNOWN"))), pull.Unknown, false},
+		"spoilt on its way":       {to.blame(status(400, said("DIGEST_INVALID"))), pull.Invalid, true},
+		"manifest refused":        {to.blame(status(400, said("MANIFEST_INVALID"))), pull.Invalid, true},
+		"unsupported":             {to.blame(status(405, said("UNSUPPORTED"))), pull.Invalid, true},
+		"immutable tag":           {to.blame(status(412, "tag is immutable")), pull.Invalid, true},
+		"408":                     {from.blame(status(408, "")), pull.Timeout, false},
+		"500":                     {from.blame(status(500, "")), pull.Unknown, false},
+		"502":                     {from.blame(status(502, "")), pull.Network, false},
+		"503":                     {from.blame(status(503, said("UNAVAILABLE"))), pull.Network, false},
+		"unknown authority":       {from.blame(request(x509.UnknownAuthorityError{})), pull.TLS, true},
+		"expired":                 {from.blame(request(x509.CertificateInvalidError{})), pull.TLS, true},
+		"wrong host":              {from.blame(request(wrongHost)), pull.TLS, true},
+		"plain HTTP spoken":       {from.blame(request(http.ErrSchemeMismatch)), pull.TLS, true},
+		"plain HTTP refused":      {from.blame(request(&plainHTTPError{"x.test"})), pull.TLS, true},
+		"no such host":            {from.blame(request(noHost)), pull.Network, false},
+		"refused":                 {from.blame(request(refused)), pull.Network, false},
+		"reset":                   {to.blame(request(syscall.ECONNRESET)), pull.Network, false},
+		"closed":                  {to.blame(request(io.EOF)), pull.Network, false},
+		"broken off":              {from.blame(&readError{io.ErrUnexpectedEOF}), pull.Network, false},
+		"stalled":                 {from.blame(request(&stallError{stallTimeout})), pull.Timeout, false},
+		"out of time":             {context.DeadlineExceeded, pull.Timeout, false},
+		"one request out of time": {from.blame(request(context.DeadlineExceeded)), pull.Timeout, false},
+		// What somebody has called something says nothing.
+		"quota in a name":             {from.blame(status(404, `{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry","detail":{"name":"team/quota-exceeded"}}]}`)), pull.NotFound, true},
+		"quota in a name, denied":     {to.blame(status(403, `{"errors":[{"code":"DENIED","message":"access to team/quota-exceeded is denied"}]}`)), pull.Unauthorized, true},
+		"quota in a name, in text":    {to.blame(status(403, `no access to project quota-exceeded`)), pull.Unauthorized, true},
+		"quota in a project's name":   {to.blame(status(404, said("NAME_UNKNOWN"))), pull.NotFound, true},
+		"a number in a name":          {to.blame(status(403, `{"errors":[{"code":"DENIED","message":"no","detail":{"name":"err:28 x"}}]}`)), pull.Unauthorized, true},
+		"a source has no quota":       {from.blame(status(403, "quota exceeded")), pull.Unauthorized, true},
+		"a full source":               {from.blame(status(500, "write /cache/x: no space left on device")), pull.DiskFull, false},
+		"quota, as GitLab has it":     {to.blame(status(403, `{"errors":[{"code":"DENIED","message":"storage quota has been exceeded"}]}`)), pull.DiskFull, false},
+		"quota, as a code":            {to.blame(status(403, `{"errors":[{"code":"QUOTA_EXCEEDED","message":"no"}]}`)), pull.DiskFull, false},
+		"stopped":                     {context.Canceled, pull.Unknown, false},
+		"no space":                    {to.blame(syscall.ENOSPC), pull.DiskFull, false},
+		"empty index":                 {from.blame(errNoPlatform), pull.NoPlatform, true},
+		"too large":                   {from.blame(&readError{errTooLarge}), pull.Invalid, true},
+		"makes no sense":              {from.blame(errors.New("digest does not match")), pull.Invalid, true},
+		"nobody's fault that we know": {errors.New("what?"), pull.Unknown, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := classify(fmt.Errorf("wrapped: %w", test.err))
+			if got.reason != test.reason || got.permanent != test.permanent {
+				t.Errorf("got %s, permanent %t; want %s, %t (%s)",
+					got.reason, got.permanent, test.reason, test.permanent, got.message)
+			}
+			if strings.Contains(got.message, "secret") || strings.Contains(got.message, "\n") ||
+				len(got.message) > pull.MaxFailureMessage {
+				t.Errorf("message %q", got.message)
+			}
+			if !strings.HasPrefix(got.message, strings.ToUpper(got.message[:1])) {
+				t.Errorf("message %q is not a sentence", got.message)
+			}
+		})
+	}
+}
+
+func TestMessagesSayWhatToDo(t *testing.T) {
+	from := side{role: "source", registry: "r.test", image: "r.test/a:1"}
+	to := side{role: "destination", registry: "d.test", image: "d.test/a", login: "d.test"}
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	answered := func(s side, method, url string, code int, body string) error {
+		req, err := http.NewRequest(method, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.blame(transport.CheckError(&http.Response{StatusCode: code, Request: req, Body: io.NopCloser(strings.NewReader(body))}, 0))
+	}
+	for title, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"missing layer": {answered(from, "GET", "https://r.test/v2/a/blobs/"+digest, 404, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown"}]}`),
+			"The source registry r.test does not have a part of r.test/a:1: BLOB_UNKNOWN: blob unknown (GET blob " + digest + ")"},
+		"missing child": {answered(from, "GET", "https://r.test/v2/a/manifests/"+digest, 404, ""),
+			"The source registry r.test does not have a part of r.test/a:1: 404 Not Found (GET manifest " + digest + ")"},
+		"missing image": {answered(from, "GET", "https://r.test/v2/a/manifests/1", 404, ""),
+			"The source registry r.test does not have r.test/a:1: 404 Not Found (GET manifest 1)"},
+		"missing repository at the destination": {answered(to, "POST", "https://d.test/v2/a/blobs/uploads/", 404, `{"errors":[{"code":"NAME_UNKNOWN","message":"no repository a"}]}`),
+			"The destination registry d.test does not have the project or repository for d.test/a: create it there: NAME_UNKNOWN: no repository a (POST)"},
+		"push denied": {answered(to, "PUT", "https://d.test/v2/a/manifests/1", 403, `{"errors":[{"code":"DENIED","message":"no push"}]}`),
+			`The destination registry d.test does not accept d.test/a with the login "d.test", or has no such project or repository: DENIED: no push (PUT manifest 1)`},
+		"a proxy's page": {answered(to, "PATCH", "https://d.test/upload?signature=secret", 413, "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n<hr><center>nginx</center></body></html>"),
+			"The destination registry d.test rejects d.test/a: 413 Request Entity Too Large (PATCH)"},
+		"a page with only a title": {answered(to, "PUT", "https://d.test/up", 400, "<HTML><title>Bad &amp; worse</title></HTML>"),
+			"The destination registry d.test rejects d.test/a: 400 Bad Request: Bad & worse (PUT)"},
+		"a path of the registry's own": {answered(from, "GET", "https://r.test/v2/a/manifests/"+strings.Repeat("x", 3000)+"%0A", 400, ""),
+			"The source registry r.test rejects r.test/a:1: 400 Bad Request (GET manifest " + strings.Repeat("x", 200) + ")"},
+		"a blob's path of two lines": {answered(from, "GET", "https://r.test/v2/a/blobs/x%0Ay", 400, ""),
+			"The source registry r.test rejects r.test/a:1: 400 Bad Request (GET blob x y)"},
+		"words with an angle": {answered(from, "GET", "https://r.test/v2/a/manifests/1", 400, "1 < 2 and <none> is > 0"),
+			"The source registry r.test rejects r.test/a:1: 400 Bad Request: 1 < 2 and <none> is > 0 (GET manifest 1)"},
+		"no connection": {from.blame(&url.Error{Op: "Get", URL: "https://r.test/v2/a/blobs/" + digest + "?x=secret", Err: syscall.ECONNRESET}),
+			"The source registry r.test cannot be reached: connection reset by peer (GET blob " + digest + ")"},
+		"no connection elsewhere": {from.blame(&url.Error{Op: "Get", URL: "https://cdn.test/secret/blobs/x", Err: syscall.ECONNRESET}),
+			"The source registry r.test cannot be reached: connection reset by peer (GET)"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if got := classify(test.err).message; got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestCapitalLettersAreNamed(t *testing.T) {
+	for reference, word := range map[string]string{
+		"r.test/Team/App:V1": "r.test/team/app:V1",
+		"r.test:5000/App":    "r.test:5000/app",
+		"r.test/App@" + "sha256:" + strings.Repeat("0", 64): "r.test/app@sha256:",
+	} {
+		_, err := parseReference(reference)
+		if err == nil || !strings.Contains(err.Error(), "no capital letters; "+word) {
+			t.Errorf("%s: %v", reference, err)
+		}
+	}
+	if _, err := parseReference("r.test/a b"); err == nil || strings.Contains(err.Error(), "capital") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestDockerHubIsCalledByItsName(t *testing.T) {
+	ref, err := parseReference("nginx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := newSide("source", ref.Name(), ref.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := classify(s.blame(&transport.Error{StatusCode: http.StatusUnauthorized})).message
+	want := "The source registry docker.io does not give docker.io/library/nginx:latest without credentials, " +
+		"or does not have it: "
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("message %q, want %q…", got, want)
+	}
+}
+
+// Whatever a registry says, the outcome can be read from what Kubernetes keeps of it.
+func FuzzOutcomeFits(f *testing.F) {
+	f.Add("plain", 200)
+	f.Add(strings.Repeat("<html>\n\"\\", 2000), 500)
+	f.Add(strings.Repeat("\xff\x00\u2028é", 2000), 404)
+	f.Fuzz(func(t *testing.T, body string, status int) {
+		s := side{role: "source", registry: "r.test", image: "r.test/a:1"}
+		refusal := transport.CheckError(&http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))})
+		failed := classify(s.blame(refusal))
+		encoded, err := encodeOutcome(pull.Outcome{Reason: failed.reason, Message: failed.message})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var outcome pull.Outcome
+		if err := json.Unmarshal(encoded, &outcome); err != nil || len(encoded) > maxOutcome {
+			t.Errorf("%d bytes: %v", len(encoded), err)
+		}
+		if !strings.HasPrefix(failed.message, outcome.Message) || outcome.Reason != failed.reason {
+			t.Errorf("message %q became %q", failed.message, outcome.Message)
+		}
+	})
+}

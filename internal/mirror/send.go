@@ -1,0 +1,260 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"pullwatch/internal/pull"
+)
+
+// way is how a blob has come to be at the destination.
+type way int
+
+const (
+	found way = iota
+	mounted
+	copied
+)
+
+// sending is a blob on its way to the destination, over all tries.
+type sending struct {
+	c     *copier
+	blob  *blob
+	tries *tries
+	// location is where an upload goes on, nil when there is none. sent tells that one was begun.
+	location *url.URL
+	sent     bool
+	// brokeAfter is how many bytes the last request had been given when it broke off, zero if none did.
+	brokeAfter int64
+	// piece is how many bytes one request sends at most, zero for all that there are.
+	piece int64
+	// wholeOnly tells that the registry takes no pieces.
+	wholeOnly bool
+	// arrived is how far the destination had it at most.
+	arrived int64
+}
+
+// copyBlob sees to it that the destination has a blob. Each try goes on from where the one before broke off, as far as
+// both registries can.
+func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
+	blob, err := newBlob(c, desc)
+	if err != nil {
+		return c.fromSource(err)
+	}
+	s := &sending{c: c, blob: blob, tries: c.newTries("blob " + desc.Digest.String())}
+	for {
+		way, err := s.try(ctx)
+		if err == nil {
+			c.meter.finish(desc, way)
+			return nil
+		}
+		c.meter.at(desc, 0)
+		if !desc.MediaType.IsDistributable() && isMissing(err) {
+			c.leave(desc)
+			return nil
+		}
+		if !s.tries.again(ctx, err) {
+			return err
+		}
+	}
+}
+
+// isMissing reports whether a source says, rather than fails to say, that it does not have or give a blob.
+func isMissing(err error) bool {
+	blamed, ok := errors.AsType[*sideError](err)
+	if !ok || blamed.side.role != "source" {
+		return false
+	}
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusForbidden ||
+		answer.StatusCode == http.StatusGone || answer.StatusCode == http.StatusUnavailableForLegalReasons)
+}
+
+// try takes the cheapest way that there is: what the destination has is not sent, what its registry has elsewhere is
+// mounted, and an upload that has begun goes on. Every question that is not answered leads to the next way.
+func (s *sending) try(ctx context.Context) (way, error) {
+	c, desc := s.c, s.blob.desc
+	// Behind an upload, that the blob is there says that the answer to the upload's end was lost.
+	if (s.sent || !c.distrust.Load()) && c.to.hasBlob(ctx, desc) {
+		if s.sent {
+			return copied, nil
+		}
+		c.mu.Lock()
+		c.found = append(c.found, desc)
+		c.mu.Unlock()
+		return found, nil
+	}
+	if s.location == nil && c.mounter != nil && !c.noMount.Load() {
+		ok, location, err := c.tryMount(ctx, desc)
+		if ok && c.to.hasBlob(ctx, desc) {
+			return mounted, nil
+		}
+		if err != nil {
+			c.noMount.Store(true)
+		}
+		s.location = location
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	from := s.resume(ctx)
+	if s.location == nil {
+		var err error
+		if s.location, err = c.to.startUpload(ctx); err != nil {
+			return 0, s.blame(err)
+		}
+	}
+	err := s.upload(ctx, from)
+	if s.piece > 0 && refusesPiece(err) {
+		s.piece, s.wholeOnly = 0, true
+		if s.location, err = c.to.startUpload(ctx); err == nil {
+			err = s.upload(ctx, 0)
+		}
+	}
+	return copied, s.blame(err)
+}
+
+// refusesPiece reports whether a registry refuses an upload for what it is, as those do that take it in one piece only.
+func refusesPiece(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	if !ok {
+		return false
+	}
+	switch answer.StatusCode {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestedRangeNotSatisfiable,
+		http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+// tryMount asks for a mount, for which no byte moves, and so for a limited time.
+func (c *copier) tryMount(ctx context.Context, desc v1.Descriptor) (mounted bool, location *url.URL, err error) {
+	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
+	defer cancel()
+	return c.mounter.mount(ctx, desc, c.source.Context().RepositoryStr())
+}
+
+// resume returns how many bytes of an upload that broke off are at the destination. Without a word on that the upload
+// is given up, and begins again in smaller pieces.
+func (s *sending) resume(ctx context.Context) int64 {
+	if s.location == nil || !s.sent {
+		return 0
+	}
+	offset, next, err := s.c.to.uploadedTo(ctx, s.location)
+	if err != nil || offset == 0 || offset > s.blob.desc.Size {
+		s.location = nil
+		s.shrink()
+		return 0
+	}
+	s.reached(offset)
+	s.location = next
+	s.c.meter.at(s.blob.desc, min(offset, s.blob.desc.Size-1))
+	return offset
+}
+
+// reached notes how much of the blob the destination has.
+func (s *sending) reached(offset int64) {
+	if offset > s.arrived {
+		s.tries.progress(offset - s.arrived)
+		s.arrived = offset
+	}
+}
+
+// smallestPiece is below what proxies let through by default.
+const smallestPiece = 1 << 20
+
+// shrink has each of the next requests send half of what went into the one that broke off, and half of that after the
+// next break. Distribution 2 loses the whole upload when one of its requests breaks off: the upload's address holds,
+// signed, how far it was before, and is refused once more bytes are there. So where a proxy cuts what it passes on at a
+// size or a time, only requests that end before that bring anything.
+func (s *sending) shrink() {
+	if s.brokeAfter == 0 || s.wholeOnly {
+		return
+	}
+	before := s.brokeAfter
+	if s.piece > 0 {
+		before = s.piece
+	}
+	s.piece, s.brokeAfter = max(before/2, smallestPiece), 0
+	if s.piece < s.blob.desc.Size {
+		s.c.meter.event(fmt.Sprintf("Sending blob %s in pieces of %s from its beginning: the upload that broke off was lost",
+			s.blob.desc.Digest, pull.FormatBytes(s.piece)))
+	}
+}
+
+// upload sends a blob's bytes from an offset on and completes the upload.
+func (s *sending) upload(ctx context.Context, from int64) error {
+	size := s.blob.desc.Size
+	if size == 0 {
+		// Nothing is to be sent, but it has a checksum, too.
+		body, err := s.blob.open(ctx, 0)
+		if err == nil {
+			_, err = io.Copy(io.Discard, body)
+			err = errors.Join(err, body.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.sent = true
+	pieces := &pieces{ctx: ctx, blob: s.blob}
+	defer pieces.close()
+	for from < size {
+		to := size
+		if s.piece > 0 {
+			to = min(from+s.piece, size)
+		}
+		next, err := s.c.to.sendBlob(ctx, s.location, from, to, size, func() (io.ReadCloser, error) { return pieces.open(from, to) })
+		if err != nil {
+			s.brokeAfter = pieces.given()
+			return err
+		}
+		s.location, from = next, to
+		if from < size {
+			s.reached(from)
+		}
+	}
+	return s.c.to.completeUpload(ctx, s.location, s.blob.desc)
+}
+
+// blame returns an error of a try as one of the side that it came from, and gives up an upload that cannot go on.
+func (s *sending) blame(err error) error {
+	if err == nil {
+		return nil
+	}
+	if broken := s.blob.failure(); broken != nil {
+		s.blob.restart()
+		if isA[*mismatchError](broken) {
+			s.location = nil
+			return broken
+		}
+		// The reader has tried all that there is to try.
+		return &exhaustedError{broken}
+	}
+	if answer, ok := errors.AsType[*transport.Error](err); ok {
+		switch answer.StatusCode {
+		case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestedRangeNotSatisfiable, http.StatusTooManyRequests:
+		default:
+			if answer.StatusCode < http.StatusInternalServerError {
+				s.location = nil
+			}
+		}
+	}
+	return s.c.fromDestination(&partError{"blob " + s.blob.desc.Digest.String(), err})
+}
+
+// leave counts a layer that is not copied.
+func (c *copier) leave(desc v1.Descriptor) {
+	c.mu.Lock()
+	c.left = append(c.left, desc)
+	c.mu.Unlock()
+	c.meter.leave(desc)
+}

@@ -1,0 +1,69 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"pullwatch/internal/pull"
+)
+
+// side is one end of a copy, which an error can be blamed on.
+type side struct {
+	// role is "source" or "destination".
+	role     string
+	registry string
+	// image is what is read there, or the repository that is written to.
+	image string
+	// login names the login that is used; it is empty when there is none for the repository.
+	login string
+	// otherLogins tells that there are logins for other repositories of the registry.
+	otherLogins bool
+}
+
+// newSide returns a side and the logins that there are for it, the best first.
+func newSide(role, image string, repository name.Repository) (side, []login, error) {
+	s := side{role: role, registry: familiar(repository.RegistryStr()), image: familiar(image)}
+	logins, others, err := findLogins(repository)
+	if err != nil {
+		return side{}, nil, &failure{reason: pull.Invalid, permanent: true,
+			message: fmt.Sprintf("The credentials for the %s cannot be read: %s", s.name(), oneLine(err.Error()))}
+	}
+	s.otherLogins = others
+	return s, logins, nil
+}
+
+// who says with which login the registry was asked, never with what secret.
+func (s side) who() string {
+	switch {
+	case s.login != "":
+		return fmt.Sprintf("with the login %q", s.login)
+	case s.otherLogins:
+		return "without credentials, for the logins that there are for " + s.registry + " are for other repositories"
+	default:
+		return "without credentials"
+	}
+}
+
+// familiar returns a name with Docker Hub called as everybody calls it.
+func familiar(name string) string { return strings.Replace(name, "index.docker.io", "docker.io", 1) }
+
+func (s side) name() string { return s.role + " registry " + s.registry }
+
+// blame returns err as an error of this side; nil stays nil, and an error that is blamed already stays as it is.
+func (s side) blame(err error) error {
+	if _, ok := errors.AsType[*sideError](err); ok || err == nil {
+		return err
+	}
+	return &sideError{side: s, err: err}
+}
+
+type sideError struct {
+	side side
+	err  error
+}
+
+func (e *sideError) Error() string { return e.side.name() + ": " + e.err.Error() }
+func (e *sideError) Unwrap() error { return e.err }

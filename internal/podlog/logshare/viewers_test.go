@@ -1,0 +1,232 @@
+package logshare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pullwatch/internal/podlog"
+)
+
+// container is a snapshot of one container.
+func container(run podlog.Run) podlog.Snapshot {
+	containers := []podlog.Container{{Name: "app", Run: run}}
+	return podlog.Snapshot{Pods: []podlog.Pod{{Name: "web", UID: "1", Containers: containers, Finished: !run.Running}}}
+}
+
+var runEnded = podlog.Run{ID: "1", Reason: "Completed"}
+
+// late is a Source that is asked up to a second later for logs of runs that have ended.
+type late struct{ podlog.Source }
+
+func (l late) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+	if req.Ended {
+		time.Sleep(rand.N(time.Second))
+	}
+	return l.Source.OpenLog(ctx, req)
+}
+
+func newStreamer(source podlog.Source) *podlog.Streamer {
+	return podlog.New(podlog.Options{
+		Source: source, Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// view reads a stream to its end. It returns its messages and the kinds of its notices.
+func view(t *testing.T, streamer *podlog.Streamer, in podlog.Input) (messages []string, notices []podlog.NoticeKind) {
+	stream, err := streamer.Stream(t.Context(), in)
+	if err != nil {
+		t.Error(err)
+		return nil, nil
+	}
+	defer stream.Close()
+	for {
+		batch, err := stream.Next(t.Context())
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Error(err)
+			}
+			return messages, notices
+		}
+		for _, line := range batch.Lines {
+			messages = append(messages, line.Message)
+		}
+		for _, notice := range batch.Notices {
+			notices = append(notices, notice.Kind)
+		}
+	}
+}
+
+// TestViewersOfOneContainer checks what a hundred streams of one container cost the cluster.
+func TestViewersOfOneContainer(t *testing.T) {
+	const viewers, written = 100, 50
+	for _, tail := range []int{0, 10, 1000} {
+		t.Run(fmt.Sprint("tail ", tail), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster()
+				c.write(lines(0, 300, time.Second)...)
+				c.show(container(podlog.Run{ID: "1", Running: true}))
+				streamer := newStreamer(newTestSource(c))
+				var views sync.WaitGroup
+				for i := range viewers {
+					views.Go(func() {
+						time.Sleep(time.Duration(i) * 9 * time.Millisecond)
+						in := podlog.Input{Namespace: "default", Pod: &target.Pod, TailLines: &tail, Follow: true}
+						stream, err := streamer.Stream(t.Context(), in)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						defer stream.Close()
+						got := 0
+						for got < min(tail, 300)+written {
+							batch, err := stream.Next(t.Context())
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							got += len(batch.Lines)
+						}
+						if got != min(tail, 300)+written {
+							t.Errorf("%d lines", got)
+						}
+					})
+				}
+				time.Sleep(time.Minute)
+				wantRequests(t, c, 1, 1)
+				for range written {
+					time.Sleep(100 * time.Millisecond)
+					c.write(lines(300, 1, 0)...)
+				}
+				views.Wait()
+				wantRequests(t, c, 1, 0)
+				if watched, watching := c.watches(); watched != 1 || watching != 0 {
+					t.Errorf("%d watches, %d go on", watched, watching)
+				}
+			})
+		})
+	}
+}
+
+// TestViewersOfARunThatEnds checks what a hundred streams cost the cluster when the container that they follow ends.
+func TestViewersOfARunThatEnds(t *testing.T) {
+	const viewers = 100
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.write(lines(0, 10, time.Second)...)
+		c.show(container(podlog.Run{ID: "1", Running: true}))
+		s := newTestSource(c)
+		streamer := newStreamer(late{s})
+		var views sync.WaitGroup
+		for range viewers {
+			views.Go(func() {
+				messages, notices := view(t, streamer, podlog.Input{Namespace: "default", Pod: &target.Pod, Follow: true})
+				if len(messages) != 15 || len(notices) != 2 {
+					t.Errorf("got %q and %q", messages, notices)
+				}
+			})
+		}
+		wantRequests(t, c, 1, 1)
+		c.write(lines(10, 5, 0)...)
+		c.end("", io.EOF)
+		time.Sleep(time.Second)
+		c.show(container(runEnded))
+		views.Wait()
+		wantRequests(t, c, 3, 0)
+		wantNothingKept(t, s)
+	})
+}
+
+// TestViewersOfARunThatHasEnded checks what a hundred streams that come within a second cost the cluster.
+func TestViewersOfARunThatHasEnded(t *testing.T) {
+	const viewers = 100
+	none, ten, thousand := 0, 10, 1000
+	for _, test := range []struct {
+		name            string
+		tail            *int
+		lines, requests int
+	}{
+		// The first viewer reads by itself.
+		{"all", nil, 301, 3},
+		{"tail 1000", &thousand, 301, 2},
+		{"tail 10", &ten, 10, 2},
+		// A first viewer who gets no line does not know the end; the second one's look at it confirms that of the first.
+		{"tail 0", &none, 0, 4},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster()
+				c.write(lines(0, 300, time.Second)...)
+				c.write(record{time: time.Now(), text: "no line end", partial: true})
+				c.show(container(runEnded))
+				time.Sleep(time.Minute)
+				s := newTestSource(c)
+				streamer := newStreamer(s)
+				var views sync.WaitGroup
+				for i := range viewers {
+					views.Go(func() {
+						time.Sleep(time.Duration(i) * 9 * time.Millisecond)
+						in := podlog.Input{Namespace: "default", Pod: &target.Pod, TailLines: test.tail}
+						messages, notices := view(t, streamer, in)
+						if len(messages) != test.lines || len(notices) != 2 {
+							t.Errorf("got %q and %q", messages, notices)
+						}
+					})
+				}
+				views.Wait()
+				wantRequests(t, c, test.requests, 0)
+				wantNothingKept(t, s)
+			})
+		})
+	}
+}
+
+// TestCutOffLogsAreReadAgain checks that all viewers get all of a log that the cluster ends in the middle, as though
+// that were its end, whenever they come and as often as it does so.
+func TestCutOffLogsAreReadAgain(t *testing.T) {
+	const viewers, cuts = 20, 4
+	for _, follow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster()
+			c.write(lines(0, 100, time.Millisecond)...)
+			var answers atomic.Int64
+			c.answer = func(req podlog.LogRequest) answer {
+				time.Sleep(10 * time.Millisecond)
+				if !req.Ended || req.Tail != nil {
+					return answer{}
+				}
+				if n := answers.Add(1); n <= cuts {
+					return answer{cut: 10 * int(n)}
+				}
+				return answer{}
+			}
+			c.show(container(runEnded))
+			s := newTestSource(c)
+			streamer := newStreamer(late{s})
+			var views sync.WaitGroup
+			for range viewers {
+				views.Go(func() {
+					in := podlog.Input{Namespace: "default", Pod: &target.Pod, Follow: follow}
+					if messages, _ := view(t, streamer, in); len(messages) != 100 || messages[99] != "line 99" {
+						t.Errorf("got %q", messages)
+					}
+				})
+			}
+			views.Wait()
+			if opened, open := c.counts(); opened > 4*cuts || open > 0 {
+				t.Errorf("%d requests, of which %d are open", opened, open)
+			}
+			wantNothingKept(t, s)
+		})
+	}
+}

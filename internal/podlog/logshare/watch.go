@@ -1,0 +1,105 @@
+package logshare
+
+import (
+	"context"
+
+	"pullwatch/internal/podlog"
+)
+
+// watch is one watch of the wrapped source and those who share it.
+type watch struct {
+	cancel context.CancelFunc
+	// done is closed when the watch has ended; err is why.
+	done chan struct{}
+	err  error
+
+	// The rest is guarded by Source.mu.
+	subscribers int
+	latest      podlog.Snapshot
+	// version counts the snapshots.
+	version int
+	// changed is closed and made anew with each snapshot.
+	changed chan struct{}
+}
+
+// WatchPods implements podlog.Source. All who watch the same target share its snapshots, which must not be changed. A
+// subscriber that is slow to take a snapshot gets the latest next. One that comes to a watch that is under way begins
+// with what that has shown last.
+func (s *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
+	w := s.subscribe(target)
+	defer s.unsubscribe(target, w)
+	for seen := 0; ; {
+		s.mu.Lock()
+		snapshot, version, changed := w.latest, w.version, w.changed
+		s.mu.Unlock()
+		if ctx.Err() == nil && version != seen {
+			seen = version
+			deliver(snapshot)
+			continue
+		}
+		select {
+		case <-changed:
+		case <-w.done:
+			if w.version == seen {
+				return w.err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Source) subscribe(target podlog.Target) *watch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w, ok := s.watches[target]; ok {
+		w.subscribers++
+		s.metrics.watchesSaved.Inc()
+		return w
+	}
+	// The watch outlives the one who opens it, and ends with the last who shares it.
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watch{cancel: cancel, done: make(chan struct{}), subscribers: 1, changed: make(chan struct{})}
+	s.watches[target] = w
+	s.metrics.watches.Inc()
+	go func() {
+		defer close(w.done)
+		w.err = s.source.WatchPods(ctx, target, func(snapshot podlog.Snapshot) { s.publish(w, snapshot) })
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.forget(target, w)
+		s.metrics.watches.Dec()
+	}()
+	return w
+}
+
+func (s *Source) publish(w *watch, snapshot podlog.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.latest = snapshot
+	w.version++
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// forget keeps those who come later from a watch that ends. It is called with mu held.
+func (s *Source) forget(target podlog.Target, w *watch) {
+	if s.watches[target] == w {
+		delete(s.watches, target)
+	}
+}
+
+// unsubscribe ends the watch with its last subscriber, and waits for its end.
+func (s *Source) unsubscribe(target podlog.Target, w *watch) {
+	s.mu.Lock()
+	w.subscribers--
+	last := w.subscribers == 0
+	if last {
+		s.forget(target, w)
+	}
+	s.mu.Unlock()
+	if last {
+		w.cancel()
+		<-w.done
+	}
+}

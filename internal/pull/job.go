@@ -1,0 +1,141 @@
+// Package pull is the domain: what a pull is, the phases it goes through, why it fails, and the order in which pulls
+// are listed. A pull copies one container image into another registry. Where pulls run, how they are stored and how
+// they are served is other packages' business.
+package pull
+
+import (
+	"cmp"
+	"strconv"
+	"time"
+
+	"pullwatch/internal/usererr"
+)
+
+// Phase is where a pull stands.
+type Phase string
+
+// The phases of a pull; Succeeded, Failed and Canceled are final.
+const (
+	Queued    Phase = "QUEUED"
+	Pending   Phase = "PENDING"
+	Pulling   Phase = "PULLING"
+	Retrying  Phase = "RETRYING"
+	Succeeded Phase = "SUCCEEDED"
+	Failed    Phase = "FAILED"
+	Canceled  Phase = "CANCELED"
+)
+
+// Final reports whether a pull in this phase will never change again.
+func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
+
+// Job is the state of a pull at one moment. A Job that has been handed out is never changed: a new state is a new Job.
+type Job struct {
+	ID string
+	// Namespace is that of the Kubernetes Job.
+	Namespace   string
+	Image       ImageReference
+	Destination ImageReference
+	// Platforms are those that are copied, as ParsePlatforms returns them; nil for all.
+	Platforms []string
+	Phase     Phase
+	Message   string
+	Progress  Progress
+	// Attempts counts how often copying was started.
+	Attempts int
+	// Confirmed tells whether the digest was read back at the destination; nil until the pull has succeeded, and when
+	// nothing is known of how.
+	Confirmed *bool
+	// Failure is set exactly when Phase is Failed.
+	Failure *Failure
+	RetryOf *string
+	// CreatedAt and UpdatedAt are always set; StartedAt is zero until the pull has left the queue, FinishedAt until
+	// its phase is final, and then as well if the pull is Lost. All are in UTC.
+	CreatedAt, StartedAt, FinishedAt, UpdatedAt time.Time
+	// Revision orders the states of this pull, Position those of all pulls; Position is zero until the state is published.
+	Revision Revision
+	Position Position
+}
+
+// Route is what pulls have in common that are one and the same while they have not ended.
+type Route struct {
+	// Image and Destination are full names, Platforms what JoinPlatforms returns.
+	Image, Destination, Platforms string
+}
+
+// Route returns the pull's route.
+func (j *Job) Route() Route {
+	return Route{Image: j.Image.Name, Destination: j.Destination.Name, Platforms: JoinPlatforms(j.Platforms)}
+}
+
+// RevisionID returns where the state stands in the order of updates, as clients see it and ParsePosition reads it.
+func (j *Job) RevisionID() string {
+	if j.Position == (Position{}) {
+		return j.Revision.String()
+	}
+	return j.Position.String()
+}
+
+// Log tells where the log of the copier is.
+func (j *Job) Log() LogSource {
+	return LogSource{Namespace: j.Namespace, Job: j.ID, Container: ContainerName}
+}
+
+// LogSource names the logs of a Job's container.
+type LogSource struct{ Namespace, Job, Container string }
+
+// Progress tells how far the current attempt has come.
+type Progress struct {
+	// Percent is 0 to 100, and 100 only when the pull has succeeded.
+	Percent   int
+	BytesDone int64
+	// BytesTotal is nil until the copier has read the image's manifests.
+	BytesTotal *int64
+	// BytesPerSecond and SecondsLeft are nil while nothing moves.
+	BytesPerSecond *int64
+	SecondsLeft    *int
+}
+
+// Revision orders the states of a pull, and says what a state was made from: states of a pull with the same Revision are
+// equal. A Job and its pods are watched apart, and each watch may be ahead of the other one, so each has a number of its
+// own. The Job's counts first: new pods beside an old Job do not make a new state. The zero Revision stands before all
+// others.
+type Revision struct {
+	// Cluster is the resourceVersion of the Job.
+	Cluster uint64
+	// Pods is a resourceVersion at which the pods of the Job were those of the state; 0 before it has had any.
+	Pods uint64
+	// Step orders states that were made from the same objects and later words of the copier. It is even but for what
+	// LostJob returns.
+	Step uint64
+}
+
+// Compare returns -1, 0 or 1 as r stands before, at or behind s.
+func (r Revision) Compare(s Revision) int {
+	return cmp.Or(cmp.Compare(r.Cluster, s.Cluster), cmp.Compare(r.Pods, s.Pods), cmp.Compare(r.Step, s.Step))
+}
+
+// String returns the revision in base 36.
+func (r Revision) String() string {
+	return strconv.FormatUint(r.Cluster, 36) + "-" + strconv.FormatUint(r.Pods, 36) + "-" + strconv.FormatUint(r.Step, 36)
+}
+
+// MaxStart is how many images one call may start.
+const MaxStart = 100
+
+// StartRequest is what a call asks to start.
+type StartRequest struct {
+	Images []string
+	// Destination is nil for the configured one, Platforms nil for all.
+	Destination *string
+	Platforms   []string
+}
+
+// StartResult is the outcome for one of the images that a call was to start.
+type StartResult struct {
+	// Image is the reference as it was given.
+	Image string
+	// Pull is nil when the image could not be started, and Error says why.
+	Pull   *Job
+	Joined bool
+	Error  *usererr.Error
+}

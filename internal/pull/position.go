@@ -1,0 +1,83 @@
+package pull
+
+import (
+	"strconv"
+	"strings"
+
+	"pullwatch/internal/usererr"
+)
+
+// Position is a place in the order in which the states of all pulls were published. Replicas that share a log agree on
+// Log and Seq. While a replica cannot reach the shared log, or has none, it publishes by itself: Replica and Local then
+// say where, behind the place that it had reached in the shared log, and Jobs and Pods what another replica must have
+// seen of the cluster to know as much. The zero Position stands for no place.
+type Position struct {
+	// Log names the shared log, and is empty without one; Seq grows by one with each state in it.
+	Log string
+	Seq uint64
+	// Replica names the replica that published by itself, and is empty for what the shared log holds; Local grows with
+	// each state that the replica takes.
+	Replica string
+	Local   uint64
+	// Jobs and Pods are the highest resourceVersions in what the replica published by itself.
+	Jobs, Pods uint64
+}
+
+// String returns the position as clients see it: log.seq, ~replica.local.jobs.pods, or both.
+func (p Position) String() string {
+	var text string
+	if p.Log != "" {
+		text = p.Log + "." + strconv.FormatUint(p.Seq, 36)
+	}
+	if p.Replica != "" {
+		text += "~" + p.Replica
+		for _, n := range [...]uint64{p.Local, p.Jobs, p.Pods} {
+			text += "." + strconv.FormatUint(n, 36)
+		}
+	}
+	return text
+}
+
+// ParsePosition reads what Job.RevisionID returned. It returns the zero Position for a state that had not been published.
+// An error is a usererr.BadInput.
+func ParsePosition(text string) (Position, error) {
+	var p Position
+	shared, local, published := strings.Cut(text, "~")
+	ok := true
+	switch {
+	case strings.Contains(text, "-"):
+		for number := range strings.SplitSeq(text, "-") {
+			_, err := strconv.ParseUint(number, 36, 64)
+			ok = ok && err == nil
+		}
+	case shared != "" || !published:
+		p.Log, ok = parsePlace(shared, &p.Seq)
+	}
+	if published && ok {
+		p.Replica, ok = parsePlace(local, &p.Local, &p.Jobs, &p.Pods)
+	}
+	if !ok {
+		return Position{}, usererr.New(usererr.BadInput, "%q is no revision; give the revision of an update as it came", Truncate(text, 100))
+	}
+	return p, nil
+}
+
+// parsePlace reads a name and numbers in base 36.
+func parsePlace(text string, numbers ...*uint64) (name string, ok bool) {
+	name, rest, _ := strings.Cut(text, ".")
+	const longest = 32
+	if name == "" || len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return "", false
+	}
+	digits := strings.Split(rest, ".")
+	if len(digits) != len(numbers) {
+		return "", false
+	}
+	for i, n := range numbers {
+		var err error
+		if *n, err = strconv.ParseUint(digits[i], 36, 64); err != nil {
+			return "", false
+		}
+	}
+	return name, true
+}

@@ -1,0 +1,78 @@
+package graphqlhttp
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/jsonreader"
+)
+
+// parseBody reads the parameters of a POST request. What they take is taken from memory.
+func parseBody(text []byte, memory *budget.Account) (*graphql.RawParams, *refusal) {
+	if !utf8.Valid(text) {
+		return nil, badRequest("the request is not UTF-8")
+	}
+	r := jsonreader.New(text, memory)
+	p, _, err := r.Params()
+	if err == nil && !r.End() {
+		err = r.Err()
+	}
+	if err != nil {
+		return nil, refuseText(text, err)
+	}
+	return p, nil
+}
+
+// refuseText refuses a text that could not be read because of err.
+func refuseText(text []byte, err error) *refusal {
+	if refused := refuseJSON(err); refused != nil {
+		return refused
+	}
+	var value json.RawMessage
+	syntax, isSyntax := errors.AsType[*json.SyntaxError](json.Unmarshal(text, &value))
+	member, isMember := errors.AsType[*jsonreader.MemberError](err)
+	switch {
+	case len(bytes.TrimSpace(text)) == 0:
+		return badRequest("the request has no body")
+	case isSyntax:
+		return badRequest(fmt.Sprintf("the request is not JSON: %s (at byte %d)", syntax, syntax.Offset))
+	case isMember:
+		return badRequest(member.Error())
+	case bytes.HasPrefix(value, []byte("[")):
+		return badRequest("this server takes one operation in each request, not a batch of them")
+	}
+	return badRequest("the request is not a JSON object")
+}
+
+// refuseJSON refuses what would become too much in memory; nil for other errors.
+func refuseJSON(err error) *refusal {
+	if limit, ok := errors.AsType[*jsonreader.LimitError](err); ok {
+		return &refusal{status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, message: limit.Error()}
+	}
+	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
+		return noMemory(err)
+	}
+	return nil
+}
+
+// noMemory refuses what the budget has no room for.
+func noMemory(err error) *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, code: codeUnavailable, message: err.Error()}
+}
+
+// parseObject reads text that is a JSON object, or null. The error is what is wrong with it.
+func parseObject(text string, to *map[string]any, memory *budget.Account) error {
+	r := jsonreader.New([]byte(text), memory)
+	if !r.ReadObject(to) || !r.End() {
+		return cmp.Or(r.Err(), jsonreader.ErrSyntax)
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package graphqlhttp
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/budget"
+)
+
+// AddSubscriptionError makes a stream end with an event that carries err, once the subscription's channel is closed;
+// call it before that. ctx is the resolver's or one made from it. It reports false, and does nothing, if ctx is not one
+// of a stream of this package.
+//
+// It does what gqlgen's transport.AddSubscriptionError does for gqlgen's own WebSockets.
+func AddSubscriptionError(ctx context.Context, err *gqlerror.Error) bool {
+	o := operationOf(ctx)
+	if o == nil || !o.streams {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.errors = append(o.errors, err)
+	return true
+}
+
+// subscriptionErrors returns what AddSubscriptionError has been called with.
+func (o *operation) subscriptionErrors() gqlerror.List {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.errors
+}
+
+// stream is an answer of events.
+type stream struct {
+	exchange   *exchange
+	controller *http.ResponseController
+	// cancel ends the operation, and with it the stream.
+	cancel context.CancelFunc
+
+	mu    sync.Mutex // held while something is written
+	ended bool
+	wrote time.Time
+	// silence goes off when a comment may be due. ringing is held until it has gone off or has been stopped.
+	silence *time.Timer
+	ringing sync.WaitGroup
+}
+
+// stream answers with the events of an operation, or returns why it does not. It returns when the operation has ended.
+func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
+	if !e.originAllowed() {
+		return &refusal{
+			status: http.StatusForbidden, code: codeForbidden, message: "pages of other origins may not open streams here",
+		}
+	}
+	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {
+		return noMemory(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &stream{exchange: e, controller: http.NewResponseController(e.w), cancel: cancel}
+	address := e.transport.options.ClientAddress(e.r)
+	if refused := e.transport.admit(s, address); refused != nil {
+		return refused
+	}
+	defer e.transport.release(s, address)
+	if s.begin() {
+		s.run(ctx, o, start)
+	}
+	s.end()
+	return nil
+}
+
+// streamMemory is what a stream takes besides its connection, in bytes: the goroutines that wait for its results.
+const streamMemory = 16 << 10
+
+// originAllowed reports whether the page that the request comes from, if any, may open a stream. A browser names a
+// page's origin in the requests whose answer the page can read; of others it tells only where they come from.
+func (e *exchange) originAllowed() bool {
+	if e.r.Header.Get("Origin") == "" {
+		switch e.r.Header.Get("Sec-Fetch-Site") {
+		case "cross-site", "same-site":
+			return false
+		}
+	}
+	return e.transport.options.CheckOrigin(e.r)
+}
+
+// begin sends the header.
+func (s *stream) begin() bool {
+	header := s.exchange.w.Header()
+	header.Set("Content-Type", typeEvents+"; charset=utf-8")
+	header["Cache-Control"] = neverKeep
+	header.Set("X-Accel-Buffering", "no") // nginx would collect events
+	header.Add("Vary", vary)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.write(nil) {
+		return false
+	}
+	s.ringing.Add(1)
+	s.silence = time.AfterFunc(s.exchange.transport.options.KeepAlive, s.keepAlive)
+	return true
+}
+
+// run executes the operation and sends its results.
+func (s *stream) run(ctx context.Context, o *operation, start dispatch) {
+	var responses graphql.ResponseHandler
+	response := s.exchange.guard(ctx, func() *graphql.Response {
+		responses, ctx = start(ctx)
+		return responses(ctx)
+	})
+	for response != nil && ctx.Err() == nil {
+		if !s.send(response) {
+			return
+		}
+		deferred := response.HasNext != nil && *response.HasNext
+		// Without data, be it null, the request has failed before anything was executed.
+		if len(response.Data) == 0 || !o.continues && !deferred {
+			break
+		}
+		response = s.exchange.guard(ctx, func() *graphql.Response { return responses(ctx) })
+	}
+	if ctx.Err() != nil {
+		return // without complete: a client that is still there is to come back
+	}
+	if errs := o.subscriptionErrors(); len(errs) > 0 && !s.send(&graphql.Response{Errors: errs}) {
+		return
+	}
+	s.sendEvent([]byte("event: complete\ndata:\n\n"))
+}
+
+// send sends a result. It reports whether the stream goes on.
+func (s *stream) send(response *graphql.Response) bool {
+	text := takeBuffer()
+	defer text.put()
+	const prefix = "event: next\ndata: "
+	text.bytes = appendResponse(append(text.bytes, prefix...), response)
+	replaceLineEnds(text.bytes[len(prefix):])
+	text.bytes = append(text.bytes, "\n\n"...)
+	if s.exchange.memory.Set(budget.Responses, len(text.bytes)+len(response.Data)) != nil {
+		return false // without complete: the client is to come back
+	}
+	return s.sendEvent(validUTF8(text.bytes))
+}
+
+// replaceLineEnds makes JSON one line, as which an event's data is sent. A line can only end between its tokens, where
+// a space says the same.
+func replaceLineEnds(json []byte) {
+	for _, end := range []byte{'\n', '\r'} {
+		for rest := json; ; {
+			i := bytes.IndexByte(rest, end)
+			if i < 0 {
+				break
+			}
+			rest[i] = ' '
+			rest = rest[i:]
+		}
+	}
+}
+
+func (s *stream) sendEvent(event []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	began := time.Now()
+	if !s.write(event) {
+		return false
+	}
+	s.exchange.transport.options.Observer.Sent(len(event), s.wrote.Sub(began))
+	return true
+}
+
+// write writes and flushes. If that fails, it ends the operation and reports false. s.mu is held.
+func (s *stream) write(text []byte) bool {
+	err := s.controller.SetWriteDeadline(time.Now().Add(s.exchange.transport.options.WriteTimeout))
+	if err == nil && len(text) > 0 {
+		_, err = s.exchange.w.Write(text)
+	}
+	if err == nil {
+		err = s.controller.Flush()
+	}
+	if err != nil {
+		s.cancel()
+		return false
+	}
+	s.wrote = time.Now()
+	return true
+}
+
+// keepAlive sends a comment if nothing else has been sent for long enough.
+func (s *stream) keepAlive() {
+	defer s.ringing.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	interval := s.exchange.transport.options.KeepAlive
+	next := interval - time.Since(s.wrote)
+	if next <= 0 {
+		if !s.write([]byte(":\n\n")) {
+			return
+		}
+		next = interval
+	}
+	s.ringing.Add(1)
+	s.silence.Reset(next)
+}
+
+// end leaves the ResponseWriter alone from then on.
+func (s *stream) end() {
+	s.mu.Lock()
+	s.ended = true
+	if s.silence != nil && s.silence.Stop() {
+		s.ringing.Done()
+	}
+	// The http.Server has the last chunk to send. After a failed write it sends nothing.
+	_ = s.controller.SetWriteDeadline(time.Now().Add(s.exchange.transport.options.WriteTimeout))
+	s.mu.Unlock()
+	s.ringing.Wait()
+}

@@ -1,0 +1,222 @@
+package graphqlhttp
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/lru"
+)
+
+// A Transport serves GraphQL over HTTP. It can be used by several gqlgen servers, whose streams then share its limits.
+type Transport struct {
+	options  Options
+	repeats  *lru.Cache[requestKey, repeat]
+	discards discards
+
+	mu        sync.Mutex
+	draining  bool
+	streams   map[*stream]struct{}
+	addresses map[string]int // how many of the streams are of which client
+	// serving is held for each stream.
+	serving sync.WaitGroup
+}
+
+var _ graphql.Transport = (*Transport)(nil)
+
+// New returns a Transport. It has no goroutines of its own; see [Transport.Drain] for the end of its streams.
+func New(o Options) *Transport {
+	return &Transport{
+		options: o.withDefaults(), repeats: lru.New[requestKey, repeat](maxRepeats), discards: newDiscards(),
+		streams: map[*stream]struct{}{}, addresses: map[string]int{},
+	}
+}
+
+// Supports reports true: what this package does not serve it refuses with a GraphQL error. It is therefore to be the
+// last transport that a server is given.
+func (t *Transport) Supports(*http.Request) bool { return true }
+
+// Do answers the request, and returns when it has been answered.
+func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.GraphExecutor) {
+	e := &exchange{transport: t, executor: executor, w: w, r: r, memory: t.options.Memory(r)}
+	defer e.memory.Close()
+	if refused := e.serve(); refused != nil {
+		e.refuse(refused)
+	}
+}
+
+// exchange is a request and its answer.
+type exchange struct {
+	transport *Transport
+	executor  graphql.GraphExecutor
+	w         http.ResponseWriter
+	r         *http.Request
+	accepted  accepted
+	// memory counts what the request takes, until it has been answered.
+	memory *budget.Account
+	// own is how many bytes the response takes that is only this one's, while it is being written in another form.
+	own int
+	// text is what a request has to say to be answered as this one is, empty for none, and key where it is looked for.
+	text string
+	key  requestKey
+}
+
+// safe reports whether the request is one that changes nothing, and whose answer a browser may keep.
+func (e *exchange) safe() bool { return e.r.Method != http.MethodPost }
+
+// serve answers the request, or returns why it does not.
+func (e *exchange) serve() *refusal {
+	if refused := e.checkHeader(); refused != nil {
+		return refused
+	}
+	began := graphql.Now()
+	text, refused := e.readText()
+	if refused != nil {
+		return refused
+	}
+	if e.repeated(text.bytes) {
+		text.putRequest()
+		return nil
+	}
+	params, refused := e.parse(text.bytes, began)
+	e.memory.Give(budget.Requests, text.counted)
+	text.putRequest()
+	if refused != nil {
+		return refused
+	}
+	o := &operation{}
+	ctx := context.WithValue(graphql.StartOperationTrace(budget.With(e.r.Context(), e.memory)), operationKey{}, o)
+	prepared, failed := e.prepare(ctx, params)
+	if failed != nil {
+		if e.accepted.eventsFirst {
+			return e.stream(ctx, o, func(ctx context.Context) (graphql.ResponseHandler, context.Context) {
+				return graphql.OneShot(failed), ctx
+			})
+		}
+		e.answer(failed)
+		return nil
+	}
+	kind := prepared.Operation.Operation
+	if refused := e.checkOperation(kind); refused != nil {
+		return refused
+	}
+	start := func(ctx context.Context) (graphql.ResponseHandler, context.Context) {
+		return e.executor.DispatchOperation(ctx, prepared)
+	}
+	if e.accepted.eventsFirst || kind == ast.Subscription {
+		o.streams, o.continues = true, kind == ast.Subscription
+		return e.stream(ctx, o, start)
+	}
+	response := e.execute(ctx, start)
+	body, again := o.reply()
+	if again != nil && len(response.Errors) == 0 {
+		e.remember(prepared, again)
+	}
+	if body != nil {
+		e.answerBody(body)
+	} else {
+		e.answer(response)
+	}
+	return nil
+}
+
+// checkHeader returns why the request is refused for its method or header, or nil.
+func (e *exchange) checkHeader() *refusal {
+	switch e.r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodPost:
+		if refused := checkContent(e.r); refused != nil {
+			return refused
+		}
+	default:
+		return &refusal{
+			status: http.StatusMethodNotAllowed, code: codeBadInput, allow: "GET, HEAD, POST",
+			message: "send queries by GET or POST, mutations by POST",
+		}
+	}
+	e.accepted = accept(e.r.Header["Accept"])
+	if e.r.Method == http.MethodHead {
+		e.accepted.events, e.accepted.eventsFirst = false, false // it would have no end
+	}
+	if e.accepted.single == "" && !e.accepted.events {
+		return &refusal{
+			status: http.StatusNotAcceptable, code: codeBadInput,
+			message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ": accept one of them",
+		}
+	}
+	return nil
+}
+
+// checkOperation returns why the request may not run an operation of this kind, or nil.
+func (e *exchange) checkOperation(kind ast.Operation) *refusal {
+	switch {
+	case kind == ast.Mutation && e.safe():
+		return &refusal{
+			status: http.StatusMethodNotAllowed, code: codeBadInput, allow: http.MethodPost,
+			message: "a mutation is sent by POST",
+		}
+	case kind == ast.Subscription && !e.accepted.events:
+		return &refusal{
+			status: http.StatusNotAcceptable, code: codeBadInput,
+			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents,
+		}
+	}
+	return nil
+}
+
+// prepare makes the operation that the request is about, or the response that says why there is none.
+func (e *exchange) prepare(ctx context.Context, params *graphql.RawParams) (
+	prepared *graphql.OperationContext, failed *graphql.Response,
+) {
+	failed = e.guard(ctx, func() *graphql.Response {
+		var errs gqlerror.List
+		if prepared, errs = e.executor.CreateOperationContext(ctx, params); len(errs) > 0 {
+			if presented := e.executor.DispatchError(graphql.WithOperationContext(ctx, prepared), errs); presented != nil {
+				return presented
+			}
+			return &graphql.Response{Errors: errs}
+		}
+		return nil
+	})
+	return prepared, failed
+}
+
+// dispatch starts an operation.
+type dispatch func(context.Context) (graphql.ResponseHandler, context.Context)
+
+// execute returns the one response of an operation.
+func (e *exchange) execute(ctx context.Context, start dispatch) *graphql.Response {
+	response := e.guard(ctx, func() *graphql.Response {
+		responses, ctx := start(ctx)
+		return responses(ctx)
+	})
+	if response == nil {
+		return (&refusal{code: codeTimeout, message: "the request ended before its answer was ready"}).response()
+	}
+	return response
+}
+
+// guard returns what f returns or, if it panics, what the client is told then, which gqlgen's RecoverFunc may word.
+func (e *exchange) guard(ctx context.Context, f func() *graphql.Response) (response *graphql.Response) {
+	defer func() {
+		panicked := recover()
+		if panicked == nil {
+			return
+		}
+		if presenter, ok := e.executor.(interface {
+			PresentRecoveredError(context.Context, any) error
+		}); ok {
+			if err, ok := presenter.PresentRecoveredError(ctx, panicked).(*gqlerror.Error); ok && err != nil {
+				response = &graphql.Response{Errors: gqlerror.List{err}}
+				return
+			}
+		}
+		response = (&refusal{code: codeInternal, message: "internal system error"}).response()
+	}()
+	return f()
+}

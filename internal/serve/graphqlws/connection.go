@@ -1,0 +1,264 @@
+package graphqlws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/jsonreader"
+)
+
+// connection is one WebSocket. serve reads from it; whoever has something to send writes to it.
+type connection struct {
+	executor graphql.GraphExecutor
+	socket   *websocket.Conn
+	header   http.Header     // until connection_init
+	address  string          // that it counts for
+	values   context.Context // what operations see; it never ends
+	alarm    alarm
+
+	// heard is when the peer has last been heard, initBy when connection_init must have come and nextPing when the next
+	// ping is due, in the time of the schedule. nextPing belongs to the schedule.
+	heard    atomic.Int64
+	initBy   time.Duration
+	nextPing time.Duration
+
+	// goroutines are those of operations and of writeLater; operations that have a Source count as one. Once ending is
+	// true, only one of them, or who is writing, begins another one.
+	goroutines sync.WaitGroup
+
+	// The fields from here to flushed are what sending touches. They are next to each other because a message to
+	// thousands of connections finds none of them in the processor's cache.
+
+	transport *Transport
+	raw       syscall.RawConn // to write without waiting; nil if the socket does not do that
+
+	// mu guards all of the following.
+	mu      sync.Mutex
+	writing bool          // somebody writes, and looks at the queue again after that
+	stalled bool          // it is the goroutine of writeLater, because the kernel takes no more at once
+	ending  bool          // the last frame has been queued, or can no longer be sent
+	queue   *queued       // nil while nothing waits
+	space   chan struct{} // closed when the queue has been taken; nil while nobody waits for that
+	parked  list          // the subscriptions that wait until the peer keeps up
+	flushed chan struct{} // closed when nothing is written any more; nil while nobody waits for that
+	waiting int           // how many bytes are queued and being written, while stalled
+	held    int           // how many bytes are taken from the budget for that
+	// giveUp ends the wait for memory for a message; nil while there is none.
+	giveUp context.CancelFunc
+
+	// initialised is true once connection_init has come. It has been acknowledged when the next message is read, or the
+	// connection is ending.
+	initialised bool
+	// operations are those whose id is taken, running counts also those that the client has completed and that have not
+	// ended yet.
+	operations []*operation
+	running    int
+	cause      *CloseError // why it ends, once ending
+}
+
+// serve reads until the connection has ended, and waits for all that belongs to it.
+//
+// What a goroutine waits in decides how much stack it keeps: the runtime halves a stack of 8 KiB only while less than a
+// quarter of it is in use, of which the runtime counts 800 bytes for itself. So the functions between here and the
+// socket have small frames, and the work is done in functions of its own, which return.
+func (c *connection) serve() {
+	c.transport.begin(c)
+	c.setHandlers()
+	c.finish(c.read())
+}
+
+// setHandlers says what to do with control frames.
+func (c *connection) setHandlers() {
+	c.socket.SetPingHandler(func(data string) error {
+		c.hear()
+		c.sendControl(websocket.PongMessage, func(b []byte) []byte { return append(b, data...) })
+		return nil
+	})
+	c.socket.SetPongHandler(func(string) error {
+		c.hear()
+		return nil
+	})
+	c.socket.SetCloseHandler(func(code int, reason string) error {
+		c.peerCloses(code, reason)
+		return nil
+	})
+}
+
+// read takes messages until the socket can no longer be read. After this side has closed, it reads on for the peer's
+// close frame: to close the socket over what has not been read would take back what has been sent last.
+func (c *connection) read() error {
+	for {
+		kind, reader, err := c.socket.NextReader()
+		if err == nil {
+			err = c.take(kind, reader)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take deals with one message. It returns an error only if no more can be read.
+func (c *connection) take(kind int, reader io.Reader) error {
+	c.hear()
+	if c.isEnding() {
+		return nil
+	}
+	err := c.receive(kind, reader)
+	if refused, ok := errors.AsType[*CloseError](err); ok {
+		c.close(refused)
+		return nil
+	}
+	return err
+}
+
+func (c *connection) hear() { c.heard.Store(int64(c.transport.schedule.now())) }
+
+func (c *connection) isEnding() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ending
+}
+
+// receive reads one message and does what it asks for. A [CloseError] is what the client did wrong.
+func (c *connection) receive(kind int, reader io.Reader) error {
+	if kind != websocket.TextMessage {
+		return badRequest("the message is binary; send JSON as text")
+	}
+	text := takeIncoming()
+	defer c.putIncoming(text)
+	if err := c.readMessage(text, reader); err != nil {
+		return err
+	}
+	m, err := parseMessage(text.bytes)
+	if err != nil {
+		return err
+	}
+	switch m.kind {
+	case typeInit:
+		return c.init(m.payload)
+	case typePing:
+		c.sendMessage("pong", m.payload)
+	case typeSubscribe:
+		return c.subscribe(m.id, m.payload)
+	case typeComplete:
+		c.complete(m.id)
+	}
+	return nil
+}
+
+// init answers connection_init.
+func (c *connection) init(payload json.RawMessage) error {
+	c.mu.Lock()
+	again := c.initialised
+	c.initialised = true
+	c.mu.Unlock()
+	if again {
+		return &CloseError{CloseTooManyInitRequests, "Too many initialisation requests"}
+	}
+	acknowledgement, err := c.decide(payload)
+	c.header = nil
+	if err != nil {
+		if _, ok := errors.AsType[*CloseError](err); ok {
+			return err
+		}
+		return &CloseError{CloseForbidden, "Forbidden"}
+	}
+	c.sendMessage("connection_ack", acknowledgement)
+	return nil
+}
+
+// decide asks InitFunc and returns what goes with connection_ack.
+func (c *connection) decide(payload json.RawMessage) (acknowledgement []byte, err error) {
+	if c.transport.options.InitFunc == nil {
+		return nil, nil
+	}
+	memory := c.transport.options.Memory.Open(c.address, 0)
+	defer memory.Close() // what is to be kept is small
+	var values map[string]any
+	if payload != nil {
+		read := jsonreader.New(payload, memory)
+		if values = read.Object(); read.Err() != nil {
+			return nil, &CloseError{websocket.CloseTryAgainLater, read.Err().Error()}
+		}
+	}
+	ctx, cancel := context.WithTimeout(c.values, c.transport.options.InitTimeout)
+	defer cancel()
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			_ = presentPanic(ctx, c.executor, panicked) // it is gqlgen's RecoverFunc that has to know
+			err = &CloseError{websocket.CloseInternalServerErr, "internal error"}
+		}
+	}()
+	accepted, answer, err := c.transport.options.InitFunc(ctx, c.header, values)
+	if err != nil {
+		return nil, err
+	}
+	c.values = context.WithoutCancel(accepted)
+	if answer == nil {
+		return nil, nil
+	}
+	return json.Marshal(answer)
+}
+
+// woken enforces the limits of time, and pings.
+func (c *connection) woken(now time.Duration) (time.Duration, bool) {
+	options := &c.transport.options
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	silentUntil := time.Duration(c.heard.Load()) + options.PongWait
+	switch {
+	case c.ending:
+		c.cut() // the peer has not answered the close frame
+		return 0, false
+	case !c.initialised && now >= c.initBy:
+		cause := &CloseError{CloseInitTimeout, "Connection initialisation timeout"}
+		c.closeWith(cause, cause.payload())
+		return 0, false
+	case now >= silentUntil:
+		reason := fmt.Sprintf("nothing heard of the peer for %v", options.PongWait)
+		c.abort(&CloseError{websocket.CloseAbnormalClosure, reason})
+		return 0, false
+	case now >= c.nextPing:
+		c.nextPing = now + jittered(options.PingInterval)
+		c.enqueue(websocket.PingMessage, func(b []byte) []byte { return b })
+		c.flush()
+	}
+	next := min(c.nextPing, silentUntil)
+	if !c.initialised {
+		next = min(next, c.initBy)
+	}
+	return next, true
+}
+
+// jittered returns d less up to a tenth of it.
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
+
+// complete ends the operation with this id, if there is one: it may have ended by itself while the message was under
+// way.
+func (c *connection) complete(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := c.find(quote(id)); i >= 0 {
+		c.operations[i].stop()
+		c.operations = slices.Delete(c.operations, i, i+1)
+	}
+}
+
+// find returns the index of the operation with this id, which is JSON, or -1. c.mu is held.
+func (c *connection) find(id string) int {
+	return slices.IndexFunc(c.operations, func(o *operation) bool { return o.id == id })
+}

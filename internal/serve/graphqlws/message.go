@@ -1,0 +1,127 @@
+package graphqlws
+
+import (
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/jsonreader"
+)
+
+// Types of messages that a client sends.
+const (
+	typeInit      = "connection_init"
+	typeSubscribe = "subscribe"
+	typeComplete  = "complete"
+	typePing      = "ping"
+	typePong      = "pong"
+)
+
+// message is what a client has sent.
+type message struct {
+	kind string
+	id   string // of subscribe and complete, never empty
+	// payload is a JSON object, or nil if there was none.
+	payload json.RawMessage
+}
+
+// parseMessage reads one message and checks all that can be checked without knowing the connection. The message's payload
+// is a part of text.
+func parseMessage(text []byte) (message, error) {
+	if !utf8.Valid(text) {
+		return message{}, &CloseError{websocket.CloseInvalidFramePayloadData, "the message is not UTF-8"}
+	}
+	fields, err := parseFields(text)
+	if err != nil {
+		return message{}, err
+	}
+	m := message{}
+	kind, ok := readString(fields.kind)
+	if !ok {
+		return message{}, badRequest(`the message has no "type", or one that is not a string`)
+	}
+	m.kind = kind
+	switch kind {
+	case typeSubscribe, typeComplete:
+		if m.id, ok = readString(fields.id); !ok || m.id == "" {
+			return message{}, badRequest(`%s needs an "id": a string that is not empty`, kind)
+		}
+	case typeInit, typePing, typePong:
+	default:
+		return message{}, badRequest("a client sends no messages of type %q", truncate(kind, 50))
+	}
+	if kind != typeComplete {
+		if m.payload, ok = readObject(fields.payload); !ok {
+			return message{}, badRequest("the payload of %s is not an object", kind)
+		}
+	}
+	return m, nil
+}
+
+// fields are those of a message, as they are written; nil if they are missing.
+type fields struct{ kind, id, payload json.RawMessage }
+
+func parseFields(text []byte) (f fields, err error) {
+	r := jsonreader.New(text, nil)
+	if r.Next() != '{' {
+		return fields{}, badRequest("the message is not a JSON object")
+	}
+	for more := r.Enter('}'); more; more = r.More('}') {
+		switch name := r.Name(); name {
+		case "type":
+			f.kind = r.Skip()
+		case "id":
+			f.id = r.Skip()
+		case "payload":
+			f.payload = r.Skip()
+		default:
+			r.Skip()
+		}
+	}
+	if r.End() {
+		return f, nil
+	}
+	if limit, ok := errors.AsType[*jsonreader.LimitError](r.Err()); ok {
+		return fields{}, badRequest("%v", limit)
+	}
+	return fields{}, badRequest("the message is not a JSON object")
+}
+
+// parseSubscribe reads the payload of a subscribe message. What it becomes is taken from memory. An error that is no
+// [CloseError] refuses the operation only.
+func parseSubscribe(payload json.RawMessage, memory *budget.Account) (*graphql.RawParams, error) {
+	if payload == nil {
+		return nil, badRequest("subscribe needs a payload")
+	}
+	p, hasQuery, err := jsonreader.New(payload, memory).Params()
+	if member, ok := errors.AsType[*jsonreader.MemberError](err); ok {
+		return nil, badRequest("%v", member)
+	}
+	if err == nil && !hasQuery {
+		return nil, badRequest(`the payload of subscribe needs a "query": a string`)
+	}
+	return p, err
+}
+
+// isAbsent reports whether a field is missing or null; the protocol makes no difference.
+func isAbsent(value json.RawMessage) bool { return len(value) == 0 || string(value) == "null" }
+
+func readString(value json.RawMessage) (string, bool) {
+	var s string
+	if isAbsent(value) || json.Unmarshal(value, &s) != nil {
+		return "", false
+	}
+	return s, true
+}
+
+// readObject returns an object as it is, or nil if it is absent. It is false for anything else.
+func readObject(value json.RawMessage) (json.RawMessage, bool) {
+	if isAbsent(value) {
+		return nil, true
+	}
+	return value, value[0] == '{'
+}

@@ -1,0 +1,220 @@
+package graphqlws
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/gorilla/websocket"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/budget"
+)
+
+// A Transport serves WebSockets. It can be used by several gqlgen servers, whose connections then share its limits.
+type Transport struct {
+	options  Options
+	upgrader websocket.Upgrader
+	schedule schedule
+	runner   runner
+
+	mu          sync.Mutex
+	draining    bool
+	admitted    int
+	addresses   map[string]int // how many of the admitted are of which client
+	connections map[*connection]struct{}
+	// serving is held for each that has been admitted.
+	serving sync.WaitGroup
+}
+
+var _ graphql.Transport = (*Transport)(nil)
+
+// New returns a Transport. It has no goroutines while there are no connections; see [Transport.Drain] for their end.
+// It panics if the options cannot work together: if PongWait is not longer than PingInterval.
+func New(o Options) *Transport {
+	t := &Transport{options: o.withDefaults(), addresses: map[string]int{}, connections: map[*connection]struct{}{}}
+	if ping, pong := t.options.PingInterval, t.options.PongWait; pong <= ping {
+		panic(fmt.Sprintf("graphqlws: PongWait, %v, has to be longer than PingInterval, %v", pong, ping))
+	}
+	t.upgrader = t.options.upgrader(t.refuse)
+	t.schedule.start = time.Now()
+	t.runner.limit = runtime.GOMAXPROCS(0)
+	return t
+}
+
+// Supports reports whether the request asks for a WebSocket.
+func (t *Transport) Supports(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
+
+var (
+	errDraining         = errors.New("the server is stopping; try again in a moment")
+	errTooMany          = errors.New("the server has as many connections as it takes; try again later")
+	errTooManyOfAddress = errors.New("there are too many connections from your address; close one first")
+)
+
+// Do makes the request a WebSocket and returns; the connection is served by goroutines of the Transport. Operations see
+// the values of the request's context, but not its end. They do not see its header, which would be kept as long as the
+// connection: graphql.OperationContext.Headers is nil. See [InitFunc].
+func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.GraphExecutor) {
+	address := t.options.ClientAddress(r)
+	if status, err := t.admit(address); err != nil {
+		w.Header().Set("Retry-After", "5")
+		t.refuse(w, r, status, err)
+		return
+	}
+	socket, err := t.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		t.release(address) // Upgrade has answered
+		return
+	}
+	LimitUnsent(socket.NetConn())
+	now := t.schedule.now()
+	c := &connection{
+		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), address: address,
+		values: context.WithoutCancel(r.Context()),
+		initBy: now + t.options.InitTimeout, nextPing: now + jittered(t.options.PingInterval),
+	}
+	if t.options.InitFunc != nil {
+		c.header = r.Header
+	}
+	c.heard.Store(int64(now))
+	c.alarm.wake = c
+	go c.serve()
+}
+
+// begin makes a connection one of the transport's.
+func (t *Transport) begin(c *connection) {
+	t.options.Observer.ConnectionOpened()
+	t.mu.Lock()
+	t.connections[c] = struct{}{}
+	draining := t.draining
+	t.mu.Unlock()
+	t.schedule.set(&c.alarm, min(c.initBy, c.nextPing))
+	switch {
+	case draining:
+		c.close(errRestart)
+	case c.socket.Subprotocol() == "":
+		c.close(&CloseError{CloseSubprotocolNotAccepted, "Subprotocol not acceptable: offer " + Subprotocol})
+	}
+}
+
+// forget undoes begin and admit.
+func (t *Transport) forget(c *connection) {
+	t.schedule.remove(&c.alarm)
+	t.mu.Lock()
+	delete(t.connections, c)
+	t.mu.Unlock()
+	t.options.Observer.ConnectionClosed(c.cause.Code, c.cause.Reason)
+	t.release(c.address)
+}
+
+// admit counts a request for a WebSocket, or returns the HTTP status to refuse it with.
+func (t *Transport) admit(address string) (status int, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.draining:
+		return http.StatusServiceUnavailable, errDraining
+	case t.admitted >= t.options.MaxConnections:
+		return http.StatusServiceUnavailable, errTooMany
+	case t.addresses[address] >= t.options.MaxPerAddress:
+		return http.StatusTooManyRequests, errTooManyOfAddress
+	}
+	if err := t.options.Memory.Take(address, budget.Connections, connectionMemory); err != nil {
+		return http.StatusServiceUnavailable, err
+	}
+	t.admitted++
+	t.addresses[address]++
+	t.serving.Add(1)
+	return 0, nil
+}
+
+// connectionMemory is what a connection takes by itself, in bytes: as much again as is measured of one with a subscription,
+// for the kernel's part.
+const connectionMemory = 12 << 10
+
+func (t *Transport) release(address string) {
+	t.options.Memory.Give(address, budget.Connections, connectionMemory)
+	t.mu.Lock()
+	t.admitted--
+	if t.addresses[address]--; t.addresses[address] == 0 {
+		delete(t.addresses, address)
+	}
+	t.mu.Unlock()
+	t.serving.Done()
+}
+
+var errRestart = &CloseError{websocket.CloseServiceRestart, "Service restart"}
+
+// widestGap is how far apart Drain closes connections when there are few: a hundred a second do no harm when they come
+// back.
+const widestGap = 10 * time.Millisecond
+
+// Drain accepts no more WebSockets, closes those that there are with 1012 "Service restart", evenly spread over at
+// most the given time so that their clients do not all come back at once, and returns when all is gone: operations,
+// goroutines, timers.
+//
+// When ctx is done, what is left is cut off at once, and Drain returns an error that says so as soon as resolvers have
+// noticed that their contexts have ended.
+func (t *Transport) Drain(ctx context.Context, over time.Duration) error {
+	t.mu.Lock()
+	t.draining = true
+	connections := make([]*connection, 0, len(t.connections))
+	for c := range t.connections {
+		connections = append(connections, c)
+	}
+	t.mu.Unlock()
+
+	begun := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i, c := range connections {
+		timer.Reset(time.Until(begun.Add(time.Duration(i) * min(over/time.Duration(len(connections)), widestGap))))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		c.close(errRestart)
+	}
+
+	gone := make(chan struct{})
+	go func() {
+		t.serving.Wait()
+		t.schedule.wait()
+		t.runner.wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	for c := range t.connections {
+		c.mu.Lock()
+		c.abort(errRestart)
+		c.mu.Unlock()
+	}
+	t.mu.Unlock()
+	<-gone
+	return context.Cause(ctx)
+}
+
+func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
+	t.options.Observer.ConnectionRefused(status)
+	t.options.Refuse(w, r, status, reason)
+}
+
+// refuse is the default of Options.Refuse.
+func refuse(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Sec-WebSocket-Version", "13")
+	w.WriteHeader(status)
+	// A client that is gone needs no answer.
+	_ = json.NewEncoder(w).Encode(map[string]any{"errors": gqlerror.List{{Message: reason.Error()}}})
+}

@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"context"
+	"sync"
+
+	"github.com/99designs/gqlgen/graphql"
+	gqlgen "github.com/99designs/gqlgen/graphql/executor"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/usererr"
+	"pullwatch/resolvers"
+)
+
+// executor is gqlgen's, of which documents are found here: persisted, known, or new and within limits.
+type executor struct {
+	*gqlgen.Executor
+	documents *documents
+	persisted *persistedQueries
+	metrics   *operationMetrics
+}
+
+func newExecutor(o Options, metrics *operationMetrics) *executor {
+	e := &executor{
+		Executor:  gqlgen.New(o.Schema),
+		documents: newDocuments(o),
+		persisted: newPersistedQueries(),
+		metrics:   metrics,
+	}
+	e.SetQueryCache(foundDocument{})
+	e.SetErrorPresenter(o.Errors.Present)
+	e.SetRecoverFunc(o.Errors.Recover)
+	e.Use(extension.Introspection{}) // documents refuses it where it is switched off
+	e.AroundOperations(metrics.operation)
+	e.AroundOperations((&running{limit: o.Limits.MaxOperations, present: o.Errors.Present, clients: map[string]int{}}).admit)
+	e.AroundOperations(o.Errors.Operation)
+	if o.Middleware != nil {
+		e.AroundOperations(o.Middleware)
+	}
+	return e
+}
+
+// CreateOperationContext makes an operation of a request, or tells why there is none.
+func (e *executor) CreateOperationContext(
+	ctx context.Context, params *graphql.RawParams,
+) (*graphql.OperationContext, gqlerror.List) {
+	operation, errs := e.prepare(ctx, params)
+	if operation == nil {
+		operation = &graphql.OperationContext{RawQuery: params.Query, OperationName: params.OperationName}
+	}
+	return operation, errs
+}
+
+func (e *executor) prepare(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+	store, errs := e.persisted.resolve(params)
+	if errs != nil {
+		return nil, errs
+	}
+	found, errs := e.documents.find(ctx, params.Query, budget.From(ctx))
+	if errs != nil {
+		return nil, errs
+	}
+	store()
+	if found.Operations.ForName(params.OperationName) == nil {
+		return nil, noOperation(found, params.OperationName)
+	}
+	operation, errs := e.Executor.CreateOperationContext(context.WithValue(ctx, documentKey{}, found), params)
+	if errs == nil {
+		errs = e.documents.checkComplexity(ctx, found, operation)
+	}
+	if errs == nil {
+		errs = checkSubscription(operation)
+	}
+	return operation, errs
+}
+
+// DispatchError makes the response to a request whose operation does not run.
+func (e *executor) DispatchError(ctx context.Context, errs gqlerror.List) *graphql.Response {
+	response := e.Executor.DispatchError(ctx, errs)
+	e.metrics.refused(response.Errors)
+	return response
+}
+
+func noOperation(in *document, name string) gqlerror.List {
+	if name == "" {
+		return refusal(usererr.BadInput, "the document has %d operations: name one of them in operationName",
+			len(in.Operations))
+	}
+	return refusal(usererr.BadInput, "the document has no operation of the name that is in operationName")
+}
+
+// checkSubscription refuses subscriptions to more than one field: gqlgen would run the first of them.
+func checkSubscription(o *graphql.OperationContext) gqlerror.List {
+	if o.Operation.Operation != ast.Subscription {
+		return nil
+	}
+	if fields := graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Subscription"}); len(fields) != 1 {
+		return refusal(usererr.BadInput, "a subscription has exactly one field; open one for each")
+	}
+	return nil
+}
+
+// running counts the queries and mutations that are being executed, or wait for their turn.
+type running struct {
+	limit   int
+	present graphql.ErrorPresenterFunc
+
+	mu  sync.Mutex
+	now int
+	// clients says how many of them are of which client.
+	clients map[string]int
+}
+
+// admit is an operation middleware. It refuses what is too much at once, because what waits here holds memory, too. A client
+// may have as many as others may still have, so that nobody takes all.
+func (r *running) admit(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
+		return next(ctx)
+	}
+	respond := next(ctx)
+	refused := false
+	return func(ctx context.Context) *graphql.Response {
+		if refused {
+			return nil
+		}
+		client := resolvers.Caller(ctx)
+		if err := r.begin(client); err != nil {
+			refused = true
+			return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}
+		}
+		defer r.end(client)
+		return respond(ctx)
+	}
+}
+
+func (r *running) begin(client string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.now >= r.limit:
+		return usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
+	case r.clients[client] > r.limit-r.now-1:
+		return usererr.New(usererr.Unavailable, "the server executes %d operations of your address already; try again in a moment",
+			r.clients[client])
+	}
+	r.now++
+	r.clients[client]++
+	return nil
+}
+
+func (r *running) end(client string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now--
+	if r.clients[client]--; r.clients[client] == 0 {
+		delete(r.clients, client)
+	}
+}

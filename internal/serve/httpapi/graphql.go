@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/graphqlhttp"
+	"pullwatch/internal/serve/graphqlws"
+	"pullwatch/internal/usererr"
+)
+
+// maxBody is how long the body of a request may be, in bytes. It is that long for variables: documents have a limit of
+// their own.
+const maxBody = 1 << 20
+
+// transports are the ways in which clients reach /graphql.
+type transports struct {
+	sockets  *graphqlws.Transport
+	requests *graphqlhttp.Transport
+}
+
+func newTransports(o Options, operations *operationMetrics) transports {
+	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
+	return transports{
+		sockets: graphqlws.New(graphqlws.Options{
+			CheckOrigin: allowed, Refuse: refuseSocket, ClientAddress: clientAddress,
+			InitTimeout: o.Limits.InitTimeout, WriteTimeout: o.Limits.WriteTimeout,
+			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
+			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
+			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
+			Memory:   o.Memory,
+			Observer: newSocketMetrics(o.Metrics, o.Errors),
+		}),
+		requests: graphqlhttp.New(graphqlhttp.Options{
+			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
+			ClientAddress: clientAddress, Turns: o.Turns,
+			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
+			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
+			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
+		}),
+	}
+}
+
+// requestMemory returns the account of a request. What the connection has taken includes what a usual request needs,
+// unless there are several at a time.
+func requestMemory(memory *budget.Budget, r *http.Request) *budget.Account {
+	if r.ProtoMajor > 1 {
+		return memory.Open(clientAddress(r), 0)
+	}
+	return memory.Open(clientAddress(r), requestAllowance)
+}
+
+// serve returns the handler of /graphql.
+func (t transports) serve(executor graphql.GraphExecutor) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w = sendWhole(w, r)
+		if t.sockets.Supports(r) {
+			t.sockets.Do(w, r, executor)
+			return
+		}
+		t.requests.Do(w, r, executor)
+	})
+}
+
+// drain ends all WebSockets and streams, spread over at most the given time, and returns when they are gone.
+func (t transports) drain(ctx context.Context, over time.Duration) error {
+	var sockets, streams error
+	var draining sync.WaitGroup
+	draining.Go(func() { sockets = t.sockets.Drain(ctx, over) })
+	draining.Go(func() { streams = t.requests.Drain(ctx, over) })
+	draining.Wait()
+	return errors.Join(sockets, streams)
+}
+
+// refuseSocket answers a request that gets no WebSocket.
+func refuseSocket(w http.ResponseWriter, r *http.Request, status int, reason error) {
+	code, message := usererr.BadInput, reason.Error()
+	switch status {
+	case http.StatusForbidden:
+		code = usererr.Forbidden
+		message = "pages of " + r.Header.Get("Origin") +
+			" may not open WebSockets here; start the server with --allowed-origin to let them"
+	case http.StatusTooManyRequests:
+		code = usererr.LimitExceeded
+	case http.StatusServiceUnavailable:
+		code = usererr.Unavailable
+	}
+	refuse(w, status, code, message)
+}
+
+// refuse answers with a GraphQL error.
+func refuse(w http.ResponseWriter, status int, code usererr.Code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// A client that is gone needs no answer.
+	_ = json.NewEncoder(w).Encode(graphql.Response{
+		Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}},
+	})
+}

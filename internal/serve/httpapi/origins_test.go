@@ -1,0 +1,124 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"pullwatch/internal/pull"
+)
+
+// request sends a request to /graphql with a header.
+func (s *served) request(t *testing.T, method, path, body string, header map[string]string) *http.Response {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range header {
+		request.Header.Set(name, value)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		answer.Body.Close()
+	})
+	return answer
+}
+
+func TestPagesOfAllowedOrigins(t *testing.T) {
+	s := serve(t)
+	const query = `{"query":"{activePulls{id}}"}`
+	for origin, allowed := range map[string]bool{"https://dash.example": true, "https://evil.example": false, "null": false, "https://dash.example.evil": false} {
+		shared := ""
+		if allowed {
+			shared = origin
+		}
+		preflight := s.request(t, http.MethodOptions, "/graphql", "", map[string]string{
+			"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-anything",
+		})
+		if got := preflight.Header.Get("Access-Control-Allow-Origin"); got != shared {
+			t.Errorf("preflight of %s: %q", origin, got)
+		}
+		if got := preflight.Header.Get("Access-Control-Allow-Headers"); (got != "") != allowed {
+			t.Errorf("preflight of %s allows %q", origin, got)
+		}
+		for _, answer := range []*http.Response{
+			s.request(t, http.MethodPost, "/graphql", query, map[string]string{"Origin": origin, "Content-Type": "application/json"}),
+			s.request(t, http.MethodGet, "/graphql?query={activePulls{id}}", "", map[string]string{"Origin": origin}),
+		} {
+			if got := answer.Header.Get("Access-Control-Allow-Origin"); got != shared {
+				t.Errorf("%s of %s: %q", answer.Request.Method, origin, got)
+			}
+			if exposed := answer.Header.Get("Access-Control-Expose-Headers"); strings.Contains(strings.ToLower(exposed), "etag") != allowed {
+				t.Errorf("%s of %s exposes %q", answer.Request.Method, origin, exposed)
+			}
+			if !strings.Contains(strings.Join(answer.Header.Values("Vary"), ","), "Origin") {
+				t.Errorf("%s of %s: a cache could give the answer to others", answer.Request.Method, origin)
+			}
+		}
+	}
+}
+
+func TestStreams(t *testing.T) {
+	s := serve(t)
+	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	const subscription = `{"query":"subscription{pullJobUpdated(ids: [\"a\"]){phase}}"}`
+	for origin, status := range map[string]int{"": 200, "https://dash.example": 200, "https://evil.example": 403} {
+		header := map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream"}
+		if origin != "" {
+			header["Origin"] = origin
+		}
+		answer := s.request(t, http.MethodPost, "/graphql", subscription, header)
+		if answer.StatusCode != status {
+			t.Errorf("%q: %s", origin, answer.Status)
+		}
+		if status == 200 {
+			if event := readEvent(t, bufio.NewReader(answer.Body)); !strings.Contains(event, `"phase":"QUEUED"`) {
+				t.Errorf("%q: %s", origin, event)
+			}
+		}
+	}
+}
+
+// readEvent returns the next event of a stream.
+func readEvent(t *testing.T, stream *bufio.Reader) string {
+	t.Helper()
+	var event strings.Builder
+	for {
+		line, err := stream.ReadString('\n')
+		if err != nil {
+			t.Fatalf("%v after %s", err, &event)
+		}
+		event.WriteString(line)
+		if line == "\n" && strings.Contains(event.String(), "data:") {
+			return event.String()
+		}
+	}
+}
+
+func TestStoppingEndsStreams(t *testing.T) {
+	s := serve(t)
+	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	answer := s.request(t, http.MethodPost, "/graphql", `{"query":"subscription{pullJobUpdated{phase}}"}`,
+		map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream"})
+	stream := bufio.NewReader(answer.Body)
+	readEvent(t, stream)
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	rest, err := io.ReadAll(stream)
+	if err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(string(rest), "complete") {
+		t.Error("the subscription was completed: no client comes back for it")
+	}
+}

@@ -1,0 +1,142 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/turns"
+	"pullwatch/resolvers"
+)
+
+// Options say what is served and how.
+type Options struct {
+	Schema graphql.ExecutableSchema
+	// Errors presents all errors, those of Middleware, too.
+	Errors *resolvers.Errors
+	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
+	// another answered without that: see graphqlhttp.Repeat.
+	Middleware graphql.OperationMiddleware
+	// ActivePulls returns how long the list of active pulls is, about.
+	ActivePulls func() int
+	// Page is served at /.
+	Page http.Handler
+	// Ready returns nil when this replica can answer, otherwise why it cannot yet.
+	Ready func() error
+	// Loopback says that only this machine can connect. Requests for any other host's name are refused then: a web page
+	// can make its own name mean this machine, and would be of the same origin as the server.
+	Loopback bool
+	// AllowedOrigins are those of pages that may send requests and open WebSockets, besides pages from the server itself.
+	AllowedOrigins []string
+	// Limits have no defaults here.
+	Limits Limits
+	// Memory is what all that clients cause is taken from; nil for no bound.
+	Memory *budget.Budget
+	// Turns are those of work that takes long.
+	Turns *turns.Turns
+	// KnownDocuments bounds the documents that need not be parsed again, in bytes.
+	KnownDocuments int
+	// Metrics is served at /metrics, and the package's own metrics are registered with it.
+	Metrics *prometheus.Registry
+	// CertFile and KeyFile are in PEM; with both empty it is plain HTTP that is served.
+	CertFile, KeyFile string
+	// DrainTimeout is how long requests may take to finish when the server stops.
+	DrainTimeout time.Duration
+	Log          *slog.Logger
+}
+
+// Server serves HTTP.
+type Server struct {
+	options    Options
+	handler    http.Handler
+	transports transports
+	draining   chan struct{}
+}
+
+// New returns a Server that does not listen yet.
+func New(o Options) *Server {
+	operations := newOperationMetrics(o.Metrics)
+	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o, operations)}
+	executor := newExecutor(o, operations)
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(executor)))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("/", o.Page)
+	s.handler = mux
+	if o.Loopback {
+		s.handler = requireHost(mux, o.AllowedOrigins)
+	}
+	s.handler = countRequests(logPanics(s.handler, o.Log))
+	return s
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	err := s.options.Ready()
+	select {
+	case <-s.draining:
+		err = errors.New("stopping")
+	default:
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// Serve serves on listener, which it closes, until ctx is done. Then it ends subscriptions and gives other requests
+// DrainTimeout to finish.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:     s.handler,
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
+			return context.WithValue(ctx, connectionKey{}, conn)
+		},
+		ConnState:         trackState,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		// A connection holds no more of the bodies of all its requests than one over HTTP/1.1.
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
+		},
+		ErrorLog: newErrorLog(s.options.Log),
+	}
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		close(s.draining)
+		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
+		defer cancel()
+		err := s.transports.drain(draining, s.options.DrainTimeout/2)
+		err = errors.Join(err, server.Shutdown(draining))
+		stopped <- errors.Join(err, server.Close())
+	})
+	var err error
+	if s.options.CertFile != "" {
+		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
+	} else {
+		err = server.Serve(newClientListener(listener, s.options.Memory, false))
+	}
+	if stop() {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop serving HTTP: %w", err)
+	}
+	return nil
+}
