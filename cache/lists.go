@@ -236,6 +236,7 @@ func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*e
 			return e, e.from, nil
 		}
 	}
+	l.takeReturned()
 	e := l.memory[k].Load()
 	if e == nil {
 		return nil, 0, load.result.err

@@ -52,6 +52,24 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	return found, snapshot
 }
 
+// takeReturned takes into memory what this replica knows by itself if memory lacks a mutation that has returned, and has
+// nothing newer. It is as old as it says.
+func (l *Lists) takeReturned() {
+	mutations := l.required.Load().mutations // before the snapshot
+	snapshot := l.local.Snapshot()
+	var found both
+	for k, e := range l.remembered() {
+		if e == nil || e.mutations >= mutations || e.version > snapshot.Version {
+			return
+		}
+		found[k] = &entry{
+			jobs: snapshot.jobs(kind(k)), version: snapshot.Version, mutations: mutations,
+			asOf: snapshot.AsOf, proven: snapshot.Proven, from: tierWatch,
+		}
+	}
+	l.keep(found)
+}
+
 // takeShared takes into memory what Redis has, however old.
 func (l *Lists) takeShared() (both, error) {
 	var found both

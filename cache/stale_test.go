@@ -64,6 +64,31 @@ func TestSlowLoadsAreNotWaitedFor(t *testing.T) {
 	})
 }
 
+func TestAMutationShowsInAListThatIsOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, w := &source{}, newLocal()
+		l, _ := newLists(t, Options{Source: s, Local: w})
+		w.know(1)
+		expect(t, l, active, 1, tierKubernetes)
+		hung := time.Now()
+		w.hungAt.Store(&hung)
+		s.slow = make(chan struct{})
+		defer close(s.slow)
+		time.Sleep(2 * ActiveTTL) // fake time
+		known := snapshotOf(2)
+		known.Version = 1 // nothing has told how far the cluster is
+		w.snapshot.Store(&known)
+		l.Require(2)
+		r, err := l.Active(t.Context())
+		if err != nil || len(r.Jobs) != 2 || !r.Stale || r.Age != 2*ActiveTTL+loadPatience {
+			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.Jobs), r.Stale, r.Age, err)
+		}
+		w.know(0)
+		l.Require(3)
+		expect(t, l, active, 2, tierStale) // what this replica knows is older
+	})
+}
+
 func TestKubernetesIsNotAskedAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}

@@ -93,6 +93,16 @@ func TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder(t *testing.T
 	}, 7, happen, see(0), see(1), wait(0), wait(1), write(0), attach(0), read(0), attach(1), read(1), visit(0), visit(1), giveUp)
 }
 
+// Redis is away, a pull ends and is gone, as one replica tells by itself. The client goes to a replica that has been restarted
+// and reads in the log, once Redis is back, what was before.
+func TestAReplicaThatWasRestartedTellsNothingOlderInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Canceled}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
+		return w.run(lose(0), lose(1), happen, see(0), wait(0), happen, restart(1), watch(1))
+	}, 6, happen, see(0), see(1), wait(0), wait(1), attach(0), write(0), read(0), attach(1), write(1), read(1), visit(0), visit(1), giveUp)
+}
+
 // Redis loses the log, and one of two pulls ends, is gone and is forgotten.
 func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
 	try(t, func() *world {

@@ -64,9 +64,12 @@ type known struct {
 	job *pull.Job
 	seq uint64
 	// place is where the state stands in the shared log; 0 when it is not known to be there.
-	place   uint64
-	gone    bool
-	readers []*Subscription // those that asked for it by id
+	place uint64
+	gone  bool
+	// withheld is set for what the shared log says of a pull whose Job is gone, as this replica has seen. How it ended is
+	// told once that is known: a reader may have been told so already.
+	withheld bool
+	readers  []*Subscription // those that asked for it by id
 }
 
 // New returns an empty Hub. replica is a name that no other one has, in lower-case letters and digits, and becomes part of
@@ -99,6 +102,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		}
 		return
 	}
+	withheld := s == nil && place > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.marked.jobs
 	if s == nil {
 		s = &known{}
 		h.latest[job.ID] = s
@@ -110,7 +114,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	if s.gone { // its name is used again
 		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
 	}
-	s.job, s.seq, s.place, s.gone = &state, h.seq, place, false
+	s.job, s.seq, s.place, s.gone, s.withheld = &state, h.seq, place, false, withheld
 	h.indexLocked(s)
 	h.log = append(h.log, entry{h.seq, s})
 	if len(h.log) > 2*len(h.latest)+64 {
@@ -127,12 +131,12 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 
 // indexLocked finds a pull by what it copies while it has not ended, and among the queued ones while it waits.
 func (h *Hub) indexLocked(s *known) {
-	if r := s.job.Route(); !s.job.Phase.Final() {
+	if r := s.job.Route(); !s.job.Phase.Final() && !s.withheld {
 		h.running[r] = s
 	} else if h.running[r] == s {
 		delete(h.running, r)
 	}
-	if s.job.Phase == pull.Queued {
+	if s.job.Phase == pull.Queued && !s.withheld {
 		h.queued[s] = struct{}{}
 	} else {
 		delete(h.queued, s)
@@ -267,12 +271,12 @@ func (h *Hub) Running(r pull.Route) *pull.Job {
 
 // Pulls returns the latest state of every pull that has not been retired, in no order.
 func (h *Hub) Pulls() []*pull.Job {
-	return h.pulls(func(*pull.Job) bool { return true })
+	return h.pulls(func(*known) bool { return true })
 }
 
 // Active returns the pulls that have not ended, newest first.
 func (h *Hub) Active() []*pull.Job {
-	jobs := h.pulls(func(j *pull.Job) bool { return !j.Phase.Final() })
+	jobs := h.pulls(func(k *known) bool { return !k.job.Phase.Final() && !k.withheld })
 	pull.SortActive(jobs)
 	return jobs
 }
@@ -300,17 +304,17 @@ func (h *Hub) Queued(starting iter.Seq[string]) int {
 
 // Failed returns the failed pulls whose Jobs exist, the latest first.
 func (h *Hub) Failed() []*pull.Job {
-	jobs := h.pulls(func(j *pull.Job) bool { return j.Phase == pull.Failed })
+	jobs := h.pulls(func(k *known) bool { return k.job.Phase == pull.Failed })
 	pull.SortFailed(jobs)
 	return jobs
 }
 
-func (h *Hub) pulls(wanted func(*pull.Job) bool) []*pull.Job {
+func (h *Hub) pulls(wanted func(*known) bool) []*pull.Job {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	jobs := make([]*pull.Job, 0, len(h.latest))
 	for _, s := range h.latest {
-		if !s.gone && wanted(s.job) {
+		if !s.gone && wanted(s) {
 			jobs = append(jobs, s.job)
 		}
 	}

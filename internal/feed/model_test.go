@@ -17,6 +17,7 @@ type world struct {
 	history  []change
 	replicas []*modelReplica
 	leader   int
+	restarts int
 	client   modelClient
 	fault    string
 }
@@ -62,15 +63,19 @@ func newWorld(replicas int, script ...change) *world {
 	w := &world{journal: &memoryJournal{remembered: retired}, script: script, leader: -1}
 	w.client = modelClient{last: map[string]*pull.Job{}, told: map[string]bool{}, snapshot: map[string]bool{}}
 	for i := range replicas {
-		s := NewStream(Options{
-			Hub: New(fmt.Sprint("r", i)), Log: slog.New(slog.DiscardHandler),
-			Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
-			Proven: time.Now,
-		})
-		s.journal = w.journal
-		w.replicas = append(w.replicas, &modelReplica{Stream: s})
+		w.replicas = append(w.replicas, w.newReplica(i, fmt.Sprint("r", i)))
 	}
 	return w
+}
+
+func (w *world) newReplica(i int, name string) *modelReplica {
+	s := NewStream(Options{
+		Hub: New(name), Log: slog.New(slog.DiscardHandler),
+		Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
+		Proven: time.Now,
+	})
+	s.journal = w.journal
+	return &modelReplica{Stream: s}
 }
 
 func (w *world) stateAt(version int) *pull.Job {
@@ -178,7 +183,7 @@ func (w *world) close() {
 // key tells worlds apart.
 func (w *world) key() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, len(w.history), w.leader, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls))
+	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls))
 	for _, r := range w.journal.updates {
 		fmt.Fprint(h, r.kind, r.id)
 		if r.job != nil {

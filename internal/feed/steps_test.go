@@ -231,3 +231,16 @@ func visit(i int) step {
 		return true
 	}}
 }
+
+// restart replaces a replica by a new one, which knows nothing.
+func restart(i int) step {
+	return step{fmt.Sprintf("r%d restarts", i), func(w *world) bool {
+		if w.client.sub != nil && w.client.at == i {
+			return false // the client goes elsewhere first
+		}
+		w.replicas[i].stopWaiting()
+		w.restarts++
+		w.replicas[i] = w.newReplica(i, fmt.Sprintf("r%dx%d", i, w.restarts))
+		return true
+	}}
+}

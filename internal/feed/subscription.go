@@ -173,7 +173,7 @@ func (s *Subscription) nextOfAll() *known {
 		superseded := e.state.seq != e.seq
 		// Who comes for the first time is not told of what is over; who comes again may have missed just that.
 		goneBefore := e.state.gone && e.seq <= s.start && s.after == (pull.Position{})
-		if !superseded && !goneBefore && !s.seen(e.state) {
+		if !superseded && !goneBefore && !e.state.withheld && !s.seen(e.state) {
 			return e.state
 		}
 		s.cursor = e.seq
@@ -185,7 +185,7 @@ func (s *Subscription) nextOfPulls() (next *known, ended bool) {
 	ended = true
 	for _, k := range s.pulls {
 		ended = ended && k.job.Phase.Final()
-		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !s.seen(k) {
+		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !k.withheld && !s.seen(k) {
 			next = k
 		}
 	}
