@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Arrows between packages run one way: see docs/architecture.md.
+func TestPackagesImportWhatTheyMay(t *testing.T) {
+	may := map[string][]string{ // who may import packages that begin so
+		"k8s.io/":                       {"pullwatch", "pullwatch/kube", "pullwatch/internal/demo", "pullwatch/internal/bench"},
+		"github.com/redis/":             {"pullwatch", "pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/bench"},
+		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
+		"pullwatch/resolvers":           {"pullwatch", "pullwatch/internal/serve/httpapi", "pullwatch/internal/bench"},
+		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/bench"},
+		"pullwatch/internal/mirror":     {"pullwatch"},
+		"pullwatch/internal/demo":       {"pullwatch"},
+		"github.com/google/go-contain":  {"pullwatch/internal/mirror", "pullwatch/internal/pull"},
+		"github.com/gorilla/websocket":  {"pullwatch/internal/serve/graphqlws", "pullwatch/internal/bench"},
+		"pullwatch/internal/bench":      {},
+		"pullwatch/internal/serve/http": {"pullwatch", "pullwatch/internal/bench"},
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := func(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, imported := range p.Imports {
+			for prefix, importers := range may {
+				own := strings.HasPrefix(p.ImportPath, prefix)
+				allowed := slices.ContainsFunc(importers, func(folder string) bool {
+					return p.ImportPath == folder || folder != "pullwatch" && below(p.ImportPath, folder)
+				})
+				if strings.HasPrefix(imported, prefix) && !own && !allowed {
+					t.Errorf("%s imports %s", p.ImportPath, imported)
+				}
+			}
+		}
+	}
+}
