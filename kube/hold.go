@@ -31,7 +31,7 @@ func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
 	switch now := t.now(); {
 	case tr.heldUntil.IsZero():
 		tr.heldUntil, tr.heldAtMost = now.Add(holdTime), now.Add(longestHold)
-		tr.heldFrom = version(tr.job)
+		tr.heldFrom, tr.heldFromPods = version(tr.job), t.pods
 	case t.podsUnseen != nil && t.podsUnseen() && now.Before(tr.heldAtMost):
 		tr.heldUntil = now.Add(holdTime)
 	}

@@ -12,7 +12,7 @@ import (
 type present struct {
 	// jobs and pods are the resourceVersions up to which each watch has told everything.
 	jobs, pods uint64
-	// markedPods is what the feed was last told for the pods.
+	// markedPods is what the feed was last told for the pods. It only grows.
 	markedPods uint64
 	// settled is true once the Tracker has been told of everything that exists.
 	settled bool
@@ -92,22 +92,23 @@ func (t *Tracker) publishEarly() {
 }
 
 // mark tells the feed how far everything has been published. A state that is held or early has not been. Some are held most
-// of the time while many pulls end, so that of the Jobs' changes those before them are told. Since when there has been a Job of
+// of the time while many pulls end, so what came before them is told. Since when there has been a Job of
 // which nothing else was told is not known, so nothing is marked while its state is held.
 func (t *Tracker) mark() {
 	if !t.settled || len(t.early) > 0 {
 		return
 	}
-	jobs := t.jobs
+	jobs, pods := t.jobs, t.pods
 	for name, tr := range t.held {
 		if tr.state == nil && t.feed.Latest(name) == nil {
 			return
 		}
-		jobs = min(jobs, tr.heldFrom-1)
+		jobs, pods = min(jobs, tr.heldFrom-1), min(pods, tr.heldFromPods)
 	}
-	if len(t.held) == 0 && len(t.parted) == 0 {
-		t.markedPods = t.pods
+	for _, pod := range t.parted {
+		pods = min(pods, version(pod)-1)
 	}
+	t.markedPods = max(t.markedPods, pods)
 	if t.markedPods != 0 {
 		t.feed.Mark(jobs, t.markedPods)
 	}

@@ -185,6 +185,37 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	}
 }
 
+// Readers that come from other replicas wait for marks.
+func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
+	hub := feed.New("a")
+	tracker := NewTracker(hub, quiet)
+	now := epoch
+	tracker.now = func() time.Time { return now }
+	tracker.begin()
+	tracker.reach(100, 100)
+	tracker.settle()
+	hold := func(name string, version string) {
+		w := newWorld().pod(1, corev1.PodRunning, running())
+		w.job.Name = name
+		tracker.observeJob(w.job)
+		w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = version
+		tracker.observeJob(w.job)
+	}
+	hold("first", "150")
+	now = now.Add(holdTime / 2)
+	tracker.reach(160, 170)
+	hold("second", "180")
+	tracker.reach(190, 190)
+	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
+		t.Errorf("marked %d and %d while both are held", jobs, pods)
+	}
+	now = now.Add(holdTime / 2)
+	tracker.release()
+	if jobs, pods := hub.Marked(); jobs != 179 || pods != 170 {
+		t.Errorf("marked %d and %d while the second one is held", jobs, pods)
+	}
+}
+
 // The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has told of the pull before
 // would take it for lost.
 func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {

@@ -89,8 +89,8 @@ type tracked struct {
 	podsGone uint64
 	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
 	heldUntil time.Time
-	// heldFrom is the resourceVersion with which the Job had ended.
-	heldFrom uint64
+	// heldFrom is the resourceVersion with which the Job had ended, heldFromPods how far the pods had been told of by then.
+	heldFrom, heldFromPods uint64
 	// heldAtMost is how far that may be put off.
 	heldAtMost time.Time
 }

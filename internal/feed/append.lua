@@ -28,17 +28,21 @@ local function add(kind, id, payload)
 end
 
 local covered = redis.call('HGET', pulls, '#marks') or '0-0'
-local forgets = redis.call('HGET', pulls, '#horizon') ~= '0'
--- The log has held all that its marks cover. What it no longer holds of that is gone.
-local function forgotten(version)
-  return forgets and tonumber(version) <= math.min(tonumber(string.match(covered, '^%d+')), tonumber(string.match(covered, '%d+$')))
+-- The log has held all that its marks cover. What it no longer holds of that is gone. Versions begin anew with another
+-- cluster: what was created after all that is forgotten is a new pull there.
+local function created(order)
+  return string.sub(order, 1, 12)
+end
+local function forgotten(order, version)
+  return created(order) <= (redis.call('HGET', pulls, '#forgotten') or '')
+    and tonumber(version) <= math.min(tonumber(string.match(covered, '^%d+')), tonumber(string.match(covered, '%d+$')))
 end
 
 for i = 10, #ARGV, 5 do
   local kind, id, order, payload, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   if kind == 's' then
     local known = redis.call('HGET', pulls, id)
-    if (known and string.sub(known, 1, orderLength) < order) or (not known and not forgotten(version)) then
+    if (known and string.sub(known, 1, orderLength) < order) or (not known and not forgotten(order, version)) then
       local place = add(kind, id, payload)
       redis.call('HSET', pulls, id, order .. string.rep('0', placeLength - #place) .. place .. '0' .. payload)
     end
@@ -55,6 +59,9 @@ for i = 10, #ARGV, 5 do
         local last = redis.call('HGET', pulls, oldest)
         if last and string.sub(last, flag, flag) == '1' then
           redis.call('HDEL', pulls, oldest)
+          if created(last) > (redis.call('HGET', pulls, '#forgotten') or '') then
+            redis.call('HSET', pulls, '#forgotten', created(last))
+          end
           local place = tonumber(string.sub(last, orderLength + 1, flag - 1))
           if place > tonumber(redis.call('HGET', pulls, '#horizon')) then
             redis.call('HSET', pulls, '#horizon', string.format('%.0f', place))

@@ -18,7 +18,8 @@
 //
 //  2. A reader that has seen more than a replica gets nothing from that replica until the replica has caught up: it has read
 //     as much of the log, and its marks cover what another replica told the reader by itself. A replica that has not caught up
-//     after holdLimit sends a snapshot, which may be older. (TestAReaderThatKnowsMoreWaitsForTheReplica,
+//     after holdLimit sends a snapshot, which may be older. How far a copy is, which each replica reads for itself then, may be
+//     older without that. (TestAReaderThatKnowsMoreWaitsForTheReplica,
 //     TestTheEndOfAPullIsTheLastThatAClientIsTold, TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder)
 //
 //  3. A log's marks are written with the last of what they cover, or after it. A replica that could not append something
@@ -42,7 +43,7 @@
 //     names the one before it. (TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn)
 //
 //  8. A pull that the log has forgotten does not come back into it. The log passes over a state whose Job its marks cover, of
-//     a pull that it does not hold. (TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder)
+//     a pull that it does not hold and that is no newer than those that it has forgotten. (TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder)
 //
 // The tests whose names end in InAnyOrder drive real Hubs and Streams through all orders of events up to some depth.
 package feed

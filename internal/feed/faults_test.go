@@ -244,4 +244,9 @@ func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	if !slices.Equal(living, []string{"new"}) {
 		t.Errorf("the log holds %v", living)
 	}
+	// Another cluster, whose versions begin anew, has the place of the one before.
+	anew := at("anew", pull.Queued, 3)
+	anew.job.CreatedAt = time.Now()
+	appends(marks{}, anew)
+	until(t, leader.progress.Subscribe, "a pull that is newer than all that is forgotten is told", func() bool { return leader.Latest("anew") != nil })
 }

@@ -41,12 +41,12 @@ type Hub struct {
 	// the highest resourceVersions in them, and in what was among them before.
 	unplaced      map[*known]struct{}
 	unplacedMarks marks
-	// held are the subscriptions whose readers have seen more of the shared log than this replica has.
+	// held are the subscriptions whose readers have seen more than this replica has.
 	held map[*Subscription]struct{}
 	// horizon is the highest seq and place of all pulls that have been forgotten.
 	horizonSeq, horizonPlace uint64
-	// marked is what Mark was told.
-	marked marks
+	// marked is how far the Hub knows the cluster, watched how far this replica's own watch has told it: what Mark was told.
+	marked, watched marks
 
 	filled   chan struct{}
 	fillOnce sync.Once
@@ -102,7 +102,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		}
 		return
 	}
-	withheld := s == nil && place > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.marked.jobs
+	withheld := s == nil && place > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watched.jobs
 	if s == nil {
 		s = &known{}
 		h.latest[job.ID] = s
@@ -328,7 +328,8 @@ func (h *Hub) Changed() (<-chan struct{}, func()) { return h.changed.Subscribe()
 func (h *Hub) Mark(jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.marked = h.marked.raised(marks{jobs, pods})
+	h.watched = h.watched.raised(marks{jobs, pods})
+	h.marked = h.marked.raised(h.watched)
 	h.releaseReachedLocked()
 }
 
@@ -361,5 +362,5 @@ func (h *Hub) AwaitFilled(ctx context.Context) error {
 // Flush returns at once: what is published to a Hub is seen from then on.
 func (h *Hub) Flush(context.Context) {}
 
-// Await returns at once: a Hub by itself shares no order with others.
+// Await returns at once. A reader that has seen more waits in its subscription.
 func (h *Hub) Await(context.Context, pull.Position) {}

@@ -25,7 +25,7 @@ func newKeys(prefix string) keys {
 func (k keys) all() []string { return []string{k.pulls, k.updates, k.gone} }
 
 // Fields of the hash that are no pulls: the name of the log, the place of its last entry, the highest place of any pull that
-// was forgotten, the marks, when the last sign of life came, in seconds by Redis's clock, and whether the log is complete.
+// was forgotten, when the newest of those was created, as order keys begin, the marks, when the last sign of life came, in seconds by Redis's clock, and whether the log is complete.
 const (
 	fieldLog     = "#log"
 	fieldSeq     = "#seq"

@@ -18,6 +18,7 @@ type memoryJournal struct {
 	ready      bool
 	seq        uint64
 	horizon    uint64
+	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
 	marks      marks
 	pulls      map[string]*state
 	gone       []string
@@ -75,7 +76,7 @@ func (j *memoryJournal) append(_ context.Context, log string, marked marks, comp
 
 func (j *memoryJournal) addState(job *pull.Job) {
 	known := j.pulls[job.ID]
-	forgotten := j.horizon > 0 && job.Revision.Cluster <= min(j.marks.jobs, j.marks.pods)
+	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.marks.jobs, j.marks.pods)
 	if known == nil && forgotten || known != nil && known.job.OrderKey() >= job.OrderKey() {
 		return
 	}
@@ -98,7 +99,8 @@ func (j *memoryJournal) add(r record) uint64 {
 
 func (j *memoryJournal) forget() {
 	for len(j.gone) > j.remembered {
-		j.horizon = max(j.horizon, j.pulls[j.gone[0]].place)
+		oldest := j.pulls[j.gone[0]]
+		j.horizon, j.forgotten = max(j.horizon, oldest.place), max(j.forgotten, oldest.job.OrderKey()[:12])
 		delete(j.pulls, j.gone[0])
 		j.gone = j.gone[1:]
 	}

@@ -84,6 +84,7 @@ func (s *Stream) upToDate() {
 		return
 	}
 	s.Hub.Mark(s.marked.jobs, s.marked.pods)
+	s.progress.Notify()
 	if s.complete {
 		s.Hub.Complete()
 	}

@@ -36,7 +36,7 @@ func (e *platformError) Error() string {
 
 // entry is a manifest that an index names, or an index within it.
 type entry struct {
-	// raw is what the index has of it, byte by byte.
+	// raw is what the index has of it.
 	raw    json.RawMessage
 	digest v1.Hash
 	// platform is empty for what belongs to the image with the digest subject.

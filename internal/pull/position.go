@@ -38,7 +38,8 @@ func (p Position) String() string {
 	return text
 }
 
-// ParsePosition reads what Job.RevisionID returned. It returns the zero Position for a state that had not been published.
+// ParsePosition reads what Job.RevisionID returned, also of a version that did not tell Jobs and Pods. It returns the zero
+// Position for a state that had not been published.
 // An error is a usererr.BadInput.
 func ParsePosition(text string) (Position, error) {
 	var p Position
@@ -54,7 +55,11 @@ func ParsePosition(text string) (Position, error) {
 		p.Log, ok = parsePlace(shared, &p.Seq)
 	}
 	if published && ok {
-		p.Replica, ok = parsePlace(local, &p.Local, &p.Jobs, &p.Pods)
+		numbers := []*uint64{&p.Local, &p.Jobs, &p.Pods}
+		if strings.Count(local, ".") == 1 {
+			numbers = numbers[:1]
+		}
+		p.Replica, ok = parsePlace(local, numbers...)
 	}
 	if !ok {
 		return Position{}, usererr.New(usererr.BadInput, "%q is no revision; give the revision of an update as it came", Truncate(text, 100))

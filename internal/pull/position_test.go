@@ -18,6 +18,10 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Errorf("%+v was read as %+v, %v", p, got, err)
 		}
 	}
+	before := Position{Log: "abc", Seq: 40, Replica: "r2", Local: 7}
+	if got, err := ParsePosition("abc.14~r2.7"); got != before || err != nil {
+		t.Errorf("what the version before gave was read as %+v, %v", got, err)
+	}
 	unpublished := &Job{Revision: Revision{Cluster: 900, Step: 3}}
 	if got, err := ParsePosition(unpublished.RevisionID()); got != (Position{}) || err != nil {
 		t.Errorf("%+v, %v", got, err)
@@ -25,7 +29,7 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 }
 
 func TestWhatIsNoRevision(t *testing.T) {
-	for _, text := range []string{"", ".", "a", "a.", ".1", "~", "a.1~", "a.1~r", "A.1", "a.-1", "a.1.2", "-", "1-", "-1", "a.zzzzzzzzzzzzzzz", "a~b~c.1", "a.1~b.1", "a.1~b.1.2", "a.1~b.1.2.3.4", "a.1~b.1.x-.3"} {
+	for _, text := range []string{"", ".", "a", "a.", ".1", "~", "a.1~", "a.1~r", "A.1", "a.-1", "a.1.2", "-", "1-", "-1", "a.zzzzzzzzzzzzzzz", "a~b~c.1", "a.1~b.1.2", "a.1~b.1.2.3.4", "a.1~b.1.x-.3"} {
 		if p, err := ParsePosition(text); usererr.CodeOf(err) != usererr.BadInput {
 			t.Errorf("%q: %+v, %v", text, p, err)
 		}
