@@ -1367,7 +1367,7 @@ func (ec *executionContext) field_Mutation_startPulls_args(ctx context.Context, 
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (pull.StartRequest, error) {
-			return ec.unmarshalNStartPullsInput2pullwatchᚋpullᚐStartRequest(ctx, v)
+			return ec.unmarshalNStartPullsInput2pullwatchᚋinternalᚋpullᚐStartRequest(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1423,7 +1423,7 @@ func (ec *executionContext) field_Subscription_podLogs_args(ctx context.Context,
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (podlog.Input, error) {
-			return ec.unmarshalNPodLogsInput2pullwatchᚋpodlogᚐInput(ctx, v)
+			return ec.unmarshalNPodLogsInput2pullwatchᚋinternalᚋpodlogᚐInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1757,7 +1757,7 @@ func (ec *executionContext) _LogNotice_kind(ctx context.Context, field graphql.C
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v podlog.NoticeKind) graphql.Marshaler {
-			return ec.marshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind(ctx, selections, v)
+			return ec.marshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1917,7 +1917,7 @@ func (ec *executionContext) _Mutation_cancelPull(ctx context.Context, field grap
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx, selections, v)
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1961,7 +1961,7 @@ func (ec *executionContext) _Mutation_retryPull(ctx context.Context, field graph
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx, selections, v)
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2004,7 +2004,7 @@ func (ec *executionContext) _PodLogBatch_lines(ctx context.Context, field graphq
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []podlog.Line) graphql.Marshaler {
-			return ec.marshalNLogLine2ᚕpullwatchᚋpodlogᚐLineᚄ(ctx, selections, v)
+			return ec.marshalNLogLine2ᚕpullwatchᚋinternalᚋpodlogᚐLineᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2036,7 +2036,7 @@ func (ec *executionContext) _PodLogBatch_notices(ctx context.Context, field grap
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []podlog.Notice) graphql.Marshaler {
-			return ec.marshalNLogNotice2ᚕpullwatchᚋpodlogᚐNoticeᚄ(ctx, selections, v)
+			return ec.marshalNLogNotice2ᚕpullwatchᚋinternalᚋpodlogᚐNoticeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2091,7 +2091,7 @@ func (ec *executionContext) _PullFailure_reason(ctx context.Context, field graph
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v pull.FailureReason) graphql.Marshaler {
-			return ec.marshalNPullFailureReason2pullwatchᚋpullᚐFailureReason(ctx, selections, v)
+			return ec.marshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2206,7 +2206,7 @@ func (ec *executionContext) _PullJob_image(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v pull.ImageReference) graphql.Marshaler {
-			return ec.marshalNImageReference2pullwatchᚋpullᚐImageReference(ctx, selections, v)
+			return ec.marshalNImageReference2pullwatchᚋinternalᚋpullᚐImageReference(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2238,7 +2238,7 @@ func (ec *executionContext) _PullJob_destination(ctx context.Context, field grap
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v pull.ImageReference) graphql.Marshaler {
-			return ec.marshalNImageReference2pullwatchᚋpullᚐImageReference(ctx, selections, v)
+			return ec.marshalNImageReference2pullwatchᚋinternalᚋpullᚐImageReference(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2293,7 +2293,7 @@ func (ec *executionContext) _PullJob_phase(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v pull.Phase) graphql.Marshaler {
-			return ec.marshalNPullPhase2pullwatchᚋpullᚐPhase(ctx, selections, v)
+			return ec.marshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2339,7 +2339,7 @@ func (ec *executionContext) _PullJob_progress(ctx context.Context, field graphql
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v pull.Progress) graphql.Marshaler {
-			return ec.marshalNPullProgress2pullwatchᚋpullᚐProgress(ctx, selections, v)
+			return ec.marshalNPullProgress2pullwatchᚋinternalᚋpullᚐProgress(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2417,7 +2417,7 @@ func (ec *executionContext) _PullJob_failure(ctx context.Context, field graphql.
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Failure) graphql.Marshaler {
-			return ec.marshalOPullFailure2ᚖpullwatchᚋpullᚐFailure(ctx, selections, v)
+			return ec.marshalOPullFailure2ᚖpullwatchᚋinternalᚋpullᚐFailure(ctx, selections, v)
 		},
 		true,
 		false,
@@ -2564,7 +2564,7 @@ func (ec *executionContext) _PullJob_log(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v pull.LogSource) graphql.Marshaler {
-			return ec.marshalNPullLog2pullwatchᚋpullᚐLogSource(ctx, selections, v)
+			return ec.marshalNPullLog2pullwatchᚋinternalᚋpullᚐLogSource(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2803,7 +2803,7 @@ func (ec *executionContext) _Query_activePulls(ctx context.Context, field graphq
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚕᚖpullwatchᚋpullᚐJobᚄ(ctx, selections, v)
+			return ec.marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐJobᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2836,7 +2836,7 @@ func (ec *executionContext) _Query_failedPulls(ctx context.Context, field graphq
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚕᚖpullwatchᚋpullᚐJobᚄ(ctx, selections, v)
+			return ec.marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐJobᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2880,7 +2880,7 @@ func (ec *executionContext) _Query_pullJob(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalOPullJob2ᚖpullwatchᚋpullᚐJob(ctx, selections, v)
+			return ec.marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
 		},
 		true,
 		false,
@@ -3022,7 +3022,7 @@ func (ec *executionContext) _StartPullResult_pull(ctx context.Context, field gra
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalOPullJob2ᚖpullwatchᚋpullᚐJob(ctx, selections, v)
+			return ec.marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
 		},
 		true,
 		false,
@@ -3077,7 +3077,7 @@ func (ec *executionContext) _StartPullResult_error(ctx context.Context, field gr
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *usererr.Error) graphql.Marshaler {
-			return ec.marshalOUserError2ᚖpullwatchᚋusererrᚐError(ctx, selections, v)
+			return ec.marshalOUserError2ᚖpullwatchᚋinternalᚋusererrᚐError(ctx, selections, v)
 		},
 		true,
 		false,
@@ -3109,7 +3109,7 @@ func (ec *executionContext) _StartPullsPayload_results(ctx context.Context, fiel
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*pull.StartResult) graphql.Marshaler {
-			return ec.marshalNStartPullResult2ᚕᚖpullwatchᚋpullᚐStartResultᚄ(ctx, selections, v)
+			return ec.marshalNStartPullResult2ᚕᚖpullwatchᚋinternalᚋpullᚐStartResultᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3142,7 +3142,7 @@ func (ec *executionContext) _Subscription_pullJobUpdated(ctx context.Context, fi
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx, selections, v)
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3186,7 +3186,7 @@ func (ec *executionContext) _Subscription_podLogs(ctx context.Context, field gra
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *podlog.Batch) graphql.Marshaler {
-			return ec.marshalNPodLogBatch2ᚖpullwatchᚋpodlogᚐBatch(ctx, selections, v)
+			return ec.marshalNPodLogBatch2ᚖpullwatchᚋinternalᚋpodlogᚐBatch(ctx, selections, v)
 		},
 		true,
 		true,
@@ -3229,7 +3229,7 @@ func (ec *executionContext) _UserError_code(ctx context.Context, field graphql.C
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v usererr.Code) graphql.Marshaler {
-			return ec.marshalNErrorCode2pullwatchᚋusererrᚐCode(ctx, selections, v)
+			return ec.marshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5749,15 +5749,15 @@ func (ec *executionContext) marshalNBytes2int64(ctx context.Context, sel ast.Sel
 	return res
 }
 
-func (ec *executionContext) unmarshalNErrorCode2pullwatchᚋusererrᚐCode(ctx context.Context, v any) (usererr.Code, error) {
+func (ec *executionContext) unmarshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode(ctx context.Context, v any) (usererr.Code, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNErrorCode2pullwatchᚋusererrᚐCode[tmp]
+	res := unmarshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode[tmp]
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNErrorCode2pullwatchᚋusererrᚐCode(ctx context.Context, sel ast.SelectionSet, v usererr.Code) graphql.Marshaler {
+func (ec *executionContext) marshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode(ctx context.Context, sel ast.SelectionSet, v usererr.Code) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNErrorCode2pullwatchᚋusererrᚐCode[v])
+	res := graphql.MarshalString(marshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode[v])
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -5767,7 +5767,7 @@ func (ec *executionContext) marshalNErrorCode2pullwatchᚋusererrᚐCode(ctx con
 }
 
 var (
-	unmarshalNErrorCode2pullwatchᚋusererrᚐCode = map[string]usererr.Code{
+	unmarshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode = map[string]usererr.Code{
 		"BAD_INPUT":       usererr.BadInput,
 		"UNAUTHENTICATED": usererr.Unauthenticated,
 		"FORBIDDEN":       usererr.Forbidden,
@@ -5778,7 +5778,7 @@ var (
 		"UNAVAILABLE":     usererr.Unavailable,
 		"INTERNAL":        usererr.Internal,
 	}
-	marshalNErrorCode2pullwatchᚋusererrᚐCode = map[usererr.Code]string{
+	marshalNErrorCode2pullwatchᚋinternalᚋusererrᚐCode = map[usererr.Code]string{
 		usererr.BadInput:        "BAD_INPUT",
 		usererr.Unauthenticated: "UNAUTHENTICATED",
 		usererr.Forbidden:       "FORBIDDEN",
@@ -5807,7 +5807,7 @@ func (ec *executionContext) marshalNID2string(ctx context.Context, sel ast.Selec
 	return res
 }
 
-func (ec *executionContext) marshalNImageReference2pullwatchᚋpullᚐImageReference(ctx context.Context, sel ast.SelectionSet, v pull.ImageReference) graphql.Marshaler {
+func (ec *executionContext) marshalNImageReference2pullwatchᚋinternalᚋpullᚐImageReference(ctx context.Context, sel ast.SelectionSet, v pull.ImageReference) graphql.Marshaler {
 	return ec._ImageReference(ctx, sel, &v)
 }
 
@@ -5827,15 +5827,15 @@ func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.Selecti
 	return res
 }
 
-func (ec *executionContext) marshalNLogLine2pullwatchᚋpodlogᚐLine(ctx context.Context, sel ast.SelectionSet, v podlog.Line) graphql.Marshaler {
+func (ec *executionContext) marshalNLogLine2pullwatchᚋinternalᚋpodlogᚐLine(ctx context.Context, sel ast.SelectionSet, v podlog.Line) graphql.Marshaler {
 	return ec._LogLine(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNLogLine2ᚕpullwatchᚋpodlogᚐLineᚄ(ctx context.Context, sel ast.SelectionSet, v []podlog.Line) graphql.Marshaler {
+func (ec *executionContext) marshalNLogLine2ᚕpullwatchᚋinternalᚋpodlogᚐLineᚄ(ctx context.Context, sel ast.SelectionSet, v []podlog.Line) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNLogLine2pullwatchᚋpodlogᚐLine(ctx, sel, v[i])
+		return ec.marshalNLogLine2pullwatchᚋinternalᚋpodlogᚐLine(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -5847,15 +5847,15 @@ func (ec *executionContext) marshalNLogLine2ᚕpullwatchᚋpodlogᚐLineᚄ(ctx 
 	return ret
 }
 
-func (ec *executionContext) marshalNLogNotice2pullwatchᚋpodlogᚐNotice(ctx context.Context, sel ast.SelectionSet, v podlog.Notice) graphql.Marshaler {
+func (ec *executionContext) marshalNLogNotice2pullwatchᚋinternalᚋpodlogᚐNotice(ctx context.Context, sel ast.SelectionSet, v podlog.Notice) graphql.Marshaler {
 	return ec._LogNotice(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNLogNotice2ᚕpullwatchᚋpodlogᚐNoticeᚄ(ctx context.Context, sel ast.SelectionSet, v []podlog.Notice) graphql.Marshaler {
+func (ec *executionContext) marshalNLogNotice2ᚕpullwatchᚋinternalᚋpodlogᚐNoticeᚄ(ctx context.Context, sel ast.SelectionSet, v []podlog.Notice) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNLogNotice2pullwatchᚋpodlogᚐNotice(ctx, sel, v[i])
+		return ec.marshalNLogNotice2pullwatchᚋinternalᚋpodlogᚐNotice(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -5867,15 +5867,15 @@ func (ec *executionContext) marshalNLogNotice2ᚕpullwatchᚋpodlogᚐNoticeᚄ(
 	return ret
 }
 
-func (ec *executionContext) unmarshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind(ctx context.Context, v any) (podlog.NoticeKind, error) {
+func (ec *executionContext) unmarshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind(ctx context.Context, v any) (podlog.NoticeKind, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind[tmp]
+	res := unmarshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind[tmp]
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind(ctx context.Context, sel ast.SelectionSet, v podlog.NoticeKind) graphql.Marshaler {
+func (ec *executionContext) marshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind(ctx context.Context, sel ast.SelectionSet, v podlog.NoticeKind) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind[v])
+	res := graphql.MarshalString(marshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind[v])
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -5885,7 +5885,7 @@ func (ec *executionContext) marshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKin
 }
 
 var (
-	unmarshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind = map[string]podlog.NoticeKind{
+	unmarshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind = map[string]podlog.NoticeKind{
 		"STARTED": podlog.Started,
 		"WAITING": podlog.Waiting,
 		"ENDED":   podlog.Ended,
@@ -5893,7 +5893,7 @@ var (
 		"GAP":     podlog.Gap,
 		"DROPPED": podlog.Dropped,
 	}
-	marshalNLogNoticeKind2pullwatchᚋpodlogᚐNoticeKind = map[podlog.NoticeKind]string{
+	marshalNLogNoticeKind2pullwatchᚋinternalᚋpodlogᚐNoticeKind = map[podlog.NoticeKind]string{
 		podlog.Started: "STARTED",
 		podlog.Waiting: "WAITING",
 		podlog.Ended:   "ENDED",
@@ -5903,7 +5903,7 @@ var (
 	}
 )
 
-func (ec *executionContext) marshalNPodLogBatch2ᚖpullwatchᚋpodlogᚐBatch(ctx context.Context, sel ast.SelectionSet, v *podlog.Batch) graphql.Marshaler {
+func (ec *executionContext) marshalNPodLogBatch2ᚖpullwatchᚋinternalᚋpodlogᚐBatch(ctx context.Context, sel ast.SelectionSet, v *podlog.Batch) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -5913,20 +5913,20 @@ func (ec *executionContext) marshalNPodLogBatch2ᚖpullwatchᚋpodlogᚐBatch(ct
 	return ec._PodLogBatch(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNPodLogsInput2pullwatchᚋpodlogᚐInput(ctx context.Context, v any) (podlog.Input, error) {
+func (ec *executionContext) unmarshalNPodLogsInput2pullwatchᚋinternalᚋpodlogᚐInput(ctx context.Context, v any) (podlog.Input, error) {
 	res, err := ec.unmarshalInputPodLogsInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) unmarshalNPullFailureReason2pullwatchᚋpullᚐFailureReason(ctx context.Context, v any) (pull.FailureReason, error) {
+func (ec *executionContext) unmarshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason(ctx context.Context, v any) (pull.FailureReason, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNPullFailureReason2pullwatchᚋpullᚐFailureReason[tmp]
+	res := unmarshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason[tmp]
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPullFailureReason2pullwatchᚋpullᚐFailureReason(ctx context.Context, sel ast.SelectionSet, v pull.FailureReason) graphql.Marshaler {
+func (ec *executionContext) marshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason(ctx context.Context, sel ast.SelectionSet, v pull.FailureReason) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNPullFailureReason2pullwatchᚋpullᚐFailureReason[v])
+	res := graphql.MarshalString(marshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason[v])
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -5936,7 +5936,7 @@ func (ec *executionContext) marshalNPullFailureReason2pullwatchᚋpullᚐFailure
 }
 
 var (
-	unmarshalNPullFailureReason2pullwatchᚋpullᚐFailureReason = map[string]pull.FailureReason{
+	unmarshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason = map[string]pull.FailureReason{
 		"NOT_FOUND":     pull.NotFound,
 		"UNAUTHORIZED":  pull.Unauthorized,
 		"RATE_LIMITED":  pull.RateLimited,
@@ -5950,7 +5950,7 @@ var (
 		"LOST":          pull.Lost,
 		"UNKNOWN":       pull.Unknown,
 	}
-	marshalNPullFailureReason2pullwatchᚋpullᚐFailureReason = map[pull.FailureReason]string{
+	marshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason = map[pull.FailureReason]string{
 		pull.NotFound:      "NOT_FOUND",
 		pull.Unauthorized:  "UNAUTHORIZED",
 		pull.RateLimited:   "RATE_LIMITED",
@@ -5966,11 +5966,11 @@ var (
 	}
 )
 
-func (ec *executionContext) marshalNPullJob2ᚕᚖpullwatchᚋpullᚐJobᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
+func (ec *executionContext) marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐJobᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx, sel, v[i])
+		return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -5982,7 +5982,7 @@ func (ec *executionContext) marshalNPullJob2ᚕᚖpullwatchᚋpullᚐJobᚄ(ctx 
 	return ret
 }
 
-func (ec *executionContext) marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx context.Context, sel ast.SelectionSet, v *pull.Job) graphql.Marshaler {
+func (ec *executionContext) marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx context.Context, sel ast.SelectionSet, v *pull.Job) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -5992,19 +5992,19 @@ func (ec *executionContext) marshalNPullJob2ᚖpullwatchᚋpullᚐJob(ctx contex
 	return ec._PullJob(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNPullLog2pullwatchᚋpullᚐLogSource(ctx context.Context, sel ast.SelectionSet, v pull.LogSource) graphql.Marshaler {
+func (ec *executionContext) marshalNPullLog2pullwatchᚋinternalᚋpullᚐLogSource(ctx context.Context, sel ast.SelectionSet, v pull.LogSource) graphql.Marshaler {
 	return ec._PullLog(ctx, sel, &v)
 }
 
-func (ec *executionContext) unmarshalNPullPhase2pullwatchᚋpullᚐPhase(ctx context.Context, v any) (pull.Phase, error) {
+func (ec *executionContext) unmarshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx context.Context, v any) (pull.Phase, error) {
 	tmp, err := graphql.UnmarshalString(v)
-	res := unmarshalNPullPhase2pullwatchᚋpullᚐPhase[tmp]
+	res := unmarshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase[tmp]
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPullPhase2pullwatchᚋpullᚐPhase(ctx context.Context, sel ast.SelectionSet, v pull.Phase) graphql.Marshaler {
+func (ec *executionContext) marshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx context.Context, sel ast.SelectionSet, v pull.Phase) graphql.Marshaler {
 	_ = sel
-	res := graphql.MarshalString(marshalNPullPhase2pullwatchᚋpullᚐPhase[v])
+	res := graphql.MarshalString(marshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase[v])
 	if res == graphql.Null {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -6014,7 +6014,7 @@ func (ec *executionContext) marshalNPullPhase2pullwatchᚋpullᚐPhase(ctx conte
 }
 
 var (
-	unmarshalNPullPhase2pullwatchᚋpullᚐPhase = map[string]pull.Phase{
+	unmarshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase = map[string]pull.Phase{
 		"QUEUED":    pull.Queued,
 		"PENDING":   pull.Pending,
 		"PULLING":   pull.Pulling,
@@ -6023,7 +6023,7 @@ var (
 		"FAILED":    pull.Failed,
 		"CANCELED":  pull.Canceled,
 	}
-	marshalNPullPhase2pullwatchᚋpullᚐPhase = map[pull.Phase]string{
+	marshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase = map[pull.Phase]string{
 		pull.Queued:    "QUEUED",
 		pull.Pending:   "PENDING",
 		pull.Pulling:   "PULLING",
@@ -6034,15 +6034,15 @@ var (
 	}
 )
 
-func (ec *executionContext) marshalNPullProgress2pullwatchᚋpullᚐProgress(ctx context.Context, sel ast.SelectionSet, v pull.Progress) graphql.Marshaler {
+func (ec *executionContext) marshalNPullProgress2pullwatchᚋinternalᚋpullᚐProgress(ctx context.Context, sel ast.SelectionSet, v pull.Progress) graphql.Marshaler {
 	return ec._PullProgress(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNStartPullResult2ᚕᚖpullwatchᚋpullᚐStartResultᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.StartResult) graphql.Marshaler {
+func (ec *executionContext) marshalNStartPullResult2ᚕᚖpullwatchᚋinternalᚋpullᚐStartResultᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.StartResult) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNStartPullResult2ᚖpullwatchᚋpullᚐStartResult(ctx, sel, v[i])
+		return ec.marshalNStartPullResult2ᚖpullwatchᚋinternalᚋpullᚐStartResult(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -6054,7 +6054,7 @@ func (ec *executionContext) marshalNStartPullResult2ᚕᚖpullwatchᚋpullᚐSta
 	return ret
 }
 
-func (ec *executionContext) marshalNStartPullResult2ᚖpullwatchᚋpullᚐStartResult(ctx context.Context, sel ast.SelectionSet, v *pull.StartResult) graphql.Marshaler {
+func (ec *executionContext) marshalNStartPullResult2ᚖpullwatchᚋinternalᚋpullᚐStartResult(ctx context.Context, sel ast.SelectionSet, v *pull.StartResult) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -6064,7 +6064,7 @@ func (ec *executionContext) marshalNStartPullResult2ᚖpullwatchᚋpullᚐStartR
 	return ec._StartPullResult(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNStartPullsInput2pullwatchᚋpullᚐStartRequest(ctx context.Context, v any) (pull.StartRequest, error) {
+func (ec *executionContext) unmarshalNStartPullsInput2pullwatchᚋinternalᚋpullᚐStartRequest(ctx context.Context, v any) (pull.StartRequest, error) {
 	res, err := ec.unmarshalInputStartPullsInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
@@ -6399,14 +6399,14 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	return res
 }
 
-func (ec *executionContext) marshalOPullFailure2ᚖpullwatchᚋpullᚐFailure(ctx context.Context, sel ast.SelectionSet, v *pull.Failure) graphql.Marshaler {
+func (ec *executionContext) marshalOPullFailure2ᚖpullwatchᚋinternalᚋpullᚐFailure(ctx context.Context, sel ast.SelectionSet, v *pull.Failure) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._PullFailure(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋpullᚐJob(ctx context.Context, sel ast.SelectionSet, v *pull.Job) graphql.Marshaler {
+func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx context.Context, sel ast.SelectionSet, v *pull.Job) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
@@ -6496,7 +6496,7 @@ func (ec *executionContext) marshalOTime2ᚖtimeᚐTime(ctx context.Context, sel
 	return res
 }
 
-func (ec *executionContext) marshalOUserError2ᚖpullwatchᚋusererrᚐError(ctx context.Context, sel ast.SelectionSet, v *usererr.Error) graphql.Marshaler {
+func (ec *executionContext) marshalOUserError2ᚖpullwatchᚋinternalᚋusererrᚐError(ctx context.Context, sel ast.SelectionSet, v *usererr.Error) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
