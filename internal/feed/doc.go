@@ -41,6 +41,8 @@
 //
 //  7. A log that has lost its end is noticed with the next entry that a replica reads, however soon that comes: each entry
 //     names the one before it. (TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn)
+//     So is a log of before with which Redis comes back: the next replica that attaches removes it, and the leader makes a new
+//     one, for places grow from one log to the next. (TestALogOfBeforeWithWhichRedisComesBackIsReplaced)
 //
 //  8. A pull that the log has forgotten does not come back into it. The log passes over a state whose Job its marks cover, of
 //     a pull that it does not hold and that is no newer than those that it has forgotten. (TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder)

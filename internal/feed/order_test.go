@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -336,6 +337,35 @@ func TestWhatIsPublishedAsTheLogGoesAwayIsKnownOnceItIsFlushed(t *testing.T) {
 		w.replicas[0].Flush(t.Context())
 		if w.replicas[0].Latest("b") == nil {
 			t.Error("the pull is not known")
+		}
+	})
+}
+
+// A replica of Redis that had not heard of a newer log may take over. Readers of that would wait for a log of before to come as
+// far.
+func TestALogOfBeforeWithWhichRedisComesBackIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued}, change{id: "c", phase: pull.Queued})
+		defer w.close()
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0))
+		before := *w.journal
+		before.pulls = maps.Clone(before.pulls)
+		w.run(flush, lose(0), attach(0), visit(0), happen, see(0), write(0), read(0))
+		logs := w.journal.logs
+		*w.journal = before
+		w.journal.logs = logs
+		w.run(lose(0))
+		r := w.replicas[0]
+		c, err := r.open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.enter(t.Context(), c); !errors.Is(err, errGap) {
+			t.Errorf("the replica goes on with a log of before: %v", err)
+		}
+		w.follow(t, attach(0), visit(0), happen, see(0), write(0), read(0))
+		if got := w.messages(); !slices.Equal(got, []string{"a QUEUED", "b QUEUED", "c QUEUED"}) {
+			t.Errorf("the client was told %v", got)
 		}
 	})
 }

@@ -37,10 +37,17 @@ type cursor struct {
 
 // enter takes what the log holds, and turns what is published to it.
 func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
-	if log, place := s.sharedPlace(); log == c.log {
+	switch log, place := s.sharedPlace(); {
+	case log == c.log:
 		if err := s.check(ctx, log, place); err != nil {
 			return nil, err
 		}
+	case place > c.place:
+		// Places grow from one log to the next, and readers may have come further than this one ever will.
+		if err := s.journal.destroy(ctx, c.log); err != nil {
+			return nil, fmt.Errorf("remove a shared log of before: %w", err)
+		}
+		return nil, fmt.Errorf("%w: Redis came back with a log of before", errGap)
 	}
 	s.entry = c.entry
 	s.attach(c)
