@@ -35,8 +35,8 @@ type sending struct {
 	brokeAfter int64
 	// piece is how many bytes one request sends at most, zero for all that there are.
 	piece int64
-	// wholeOnly tells that the registry takes no pieces.
-	wholeOnly bool
+	// tookPiece tells that the registry has taken a piece of the blob, wholeOnly that it takes none.
+	tookPiece, wholeOnly bool
 	// arrived is how far the destination had it at most.
 	arrived int64
 }
@@ -113,7 +113,10 @@ func (s *sending) try(ctx context.Context) (way, error) {
 	}
 	err := s.upload(ctx, from)
 	if s.piece > 0 && refusesPiece(err) {
-		s.piece, s.wholeOnly = 0, true
+		// Where a piece has been taken before, the upload is lost rather than refused, and begins again.
+		if !s.tookPiece {
+			s.piece, s.wholeOnly = 0, true
+		}
 		if s.location, err = c.to.startUpload(ctx); err == nil {
 			err = s.upload(ctx, 0)
 		}
@@ -219,6 +222,7 @@ func (s *sending) upload(ctx context.Context, from int64) error {
 		}
 		s.location, from = next, to
 		if from < size {
+			s.tookPiece = true
 			s.reached(from)
 		}
 	}
