@@ -113,8 +113,8 @@ func (s *sending) try(ctx context.Context) (way, error) {
 	}
 	err := s.upload(ctx, from)
 	if s.piece > 0 && refusesPiece(err) {
-		// Where a piece has been taken before, the upload is lost rather than refused, and begins again.
-		if !s.tookPiece {
+		// An upload that is not found, or not where it was, behind a piece that was taken is lost, and begins again.
+		if !s.tookPiece || !losesUpload(err) {
 			s.piece, s.wholeOnly = 0, true
 		}
 		if s.location, err = c.to.startUpload(ctx); err == nil {
@@ -122,6 +122,12 @@ func (s *sending) try(ctx context.Context) (way, error) {
 		}
 	}
 	return copied, s.blame(err)
+}
+
+// losesUpload reports whether a registry says that it does not have an upload as it was.
+func losesUpload(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusRequestedRangeNotSatisfiable)
 }
 
 // refusesPiece reports whether a registry refuses an upload for what it is, as those do that take it in one piece only.
