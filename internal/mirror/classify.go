@@ -105,6 +105,9 @@ func judge(e *sideError) verdict {
 	}
 }
 
+// clientClosed is nginx's word for a client that went away. From a registry it comes through another proxy, which gave up.
+const clientClosed = 499
+
 // judgeAnswer understands an answer that says no.
 func judgeAnswer(s side, answer *transport.Error) verdict {
 	status := answer.StatusCode
@@ -127,7 +130,7 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 	case status == http.StatusNotFound, has(transport.NameUnknownErrorCode, transport.ManifestUnknownErrorCode,
 		transport.BlobUnknownErrorCode):
 		return verdict{reason: pull.NotFound, permanent: true, says: s.absence(answer)}
-	case status == http.StatusRequestTimeout:
+	case status == http.StatusRequestTimeout, status == clientClosed:
 		return verdict{reason: pull.Timeout, says: "gave up waiting"}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout,
 		has(transport.UnavailableErrorCode):

@@ -35,8 +35,8 @@ type sending struct {
 	brokeAfter int64
 	// piece is how many bytes one request sends at most, zero for all that there are.
 	piece int64
-	// wholeOnly tells that the registry takes no pieces.
-	wholeOnly bool
+	// tookPiece tells that the registry has taken a piece of the blob, wholeOnly that it takes none.
+	tookPiece, wholeOnly bool
 	// arrived is how far the destination had it at most.
 	arrived int64
 }
@@ -113,12 +113,21 @@ func (s *sending) try(ctx context.Context) (way, error) {
 	}
 	err := s.upload(ctx, from)
 	if s.piece > 0 && refusesPiece(err) {
-		s.piece, s.wholeOnly = 0, true
+		// An upload that is not found, or not where it was, behind a piece that was taken is lost, and begins again.
+		if !s.tookPiece || !losesUpload(err) {
+			s.piece, s.wholeOnly = 0, true
+		}
 		if s.location, err = c.to.startUpload(ctx); err == nil {
 			err = s.upload(ctx, 0)
 		}
 	}
 	return copied, s.blame(err)
+}
+
+// losesUpload reports whether a registry says that it does not have an upload as it was.
+func losesUpload(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusRequestedRangeNotSatisfiable)
 }
 
 // refusesPiece reports whether a registry refuses an upload for what it is, as those do that take it in one piece only.
@@ -219,6 +228,7 @@ func (s *sending) upload(ctx context.Context, from int64) error {
 		}
 		s.location, from = next, to
 		if from < size {
+			s.tookPiece = true
 			s.reached(from)
 		}
 	}

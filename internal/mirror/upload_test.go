@@ -199,6 +199,21 @@ func TestUploadBehindAProxyThatCutsRequests(t *testing.T) {
 	})
 }
 
+// An upload that is lost between two pieces is no reason to send the blob in one request, which the proxy would cut.
+func TestUploadThatIsLostBetweenPieces(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		digest := l.push("source.test/app:1", randomImage(t, 30<<20, 1))
+		u := &uploads{registry: l.destination, cut: 9 << 20, stateful: true}
+		later := func(r *http.Request) bool {
+			return r.Method == http.MethodPatch && r.Header.Get("Content-Range") != "" && !strings.HasPrefix(r.Header.Get("Content-Range"), "0-")
+		}
+		lose := times(1, later, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+		l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool { return lose(w, r) || u.serve(w, r) }
+		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+		r.succeeded(t, digest)
+	})
+}
+
 // A registry that takes a blob in one request only gets it so, also after one that broke off.
 func TestUploadThatBreaksOffWhereThereAreNoPieces(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
