@@ -26,7 +26,7 @@ const (
 	destination = "harbor.example/mirror"
 	// copierImage is never run: the pods of these pulls fit on no node.
 	copierImage = "harbor.example/tools/pullwatch:bench"
-	jobTemplate = `{"spec": {"template": {"spec": {"nodeSelector": {"pullwatch/internal/bench": "no-node"}}}}}`
+	jobTemplate = `{"spec": {"template": {"spec": {"nodeSelector": {"pullwatch/bench": "no-node"}}}}}`
 )
 
 // cluster is the Kubernetes that the pulls are in.
