@@ -105,6 +105,10 @@ func judge(e *sideError) verdict {
 	}
 }
 
+// statusClientClosed is how nginx notes that whoever asked has gone. A proxy in front of another one can pass it on, though
+// the copier is still there.
+const statusClientClosed = 499
+
 // judgeAnswer understands an answer that says no.
 func judgeAnswer(s side, answer *transport.Error) verdict {
 	status := answer.StatusCode
@@ -129,6 +133,8 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 		return verdict{reason: pull.NotFound, permanent: true, says: s.absence(answer)}
 	case status == http.StatusRequestTimeout:
 		return verdict{reason: pull.Timeout, says: "gave up waiting"}
+	case status == statusClientClosed:
+		return verdict{reason: pull.Network, says: "broke off the connection"}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout,
 		has(transport.UnavailableErrorCode):
 		return verdict{reason: pull.Network, says: "is not available"}

@@ -247,7 +247,8 @@ func (s *sending) blame(err error) error {
 	}
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		switch answer.StatusCode {
-		case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestedRangeNotSatisfiable, http.StatusTooManyRequests:
+		case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestedRangeNotSatisfiable, http.StatusTooManyRequests,
+			statusClientClosed:
 		default:
 			if answer.StatusCode < http.StatusInternalServerError {
 				s.location = nil
