@@ -6,8 +6,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
 func TestCopyOfLargeImage(t *testing.T) {
@@ -57,15 +55,13 @@ func TestCopyOfLargeImage(t *testing.T) {
 
 func TestCopyOfIndex(t *testing.T) {
 	source := newSource(t)
-	var index v1.ImageIndex = empty.Index
+	var images []platformImage
 	for _, platform := range []v1.Platform{
 		{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}, {OS: "windows", Architecture: "amd64"},
 	} {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: randomImage(t, 2_000_000, 3), Descriptor: v1.Descriptor{Platform: &platform},
-		})
+		images = append(images, platformImage{platform, randomImage(t, 2_000_000, 3)})
 	}
-	digest := source.push(t, "many:1", index)
+	digest := source.push(t, "many:1", indexOf(images...))
 	s := startServer(t, newNamespace(t), insecure(source.host)...)
 
 	pull := s.startOne(t, source.host+"/many:1")

@@ -142,6 +142,6 @@ func checkFailure(t *testing.T, p pullJob, reason string, words ...string) {
 		}
 	}
 	if p.Failure.Remedy == "" || p.Failure.LogTail == nil || p.FinishedAt == nil || p.Message == "" {
-		t.Errorf("something is missing: %+v %+v", p, p.Failure)
+		t.Fatalf("something is missing: %+v %+v", p, p.Failure)
 	}
 }

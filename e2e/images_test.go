@@ -80,6 +80,21 @@ func randomImage(t *testing.T, size int64, layers int64) v1.Image {
 	return image
 }
 
+// platformImage is an image for a platform.
+type platformImage struct {
+	platform v1.Platform
+	image    v1.Image
+}
+
+// indexOf makes an index of images for several platforms.
+func indexOf(images ...platformImage) v1.ImageIndex {
+	var index v1.ImageIndex = empty.Index
+	for _, i := range images {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: i.image, Descriptor: v1.Descriptor{Platform: &i.platform}})
+	}
+	return index
+}
+
 // push pushes an image or an index to a registry that is spoken to over plain HTTP, and returns its digest.
 func push(t *testing.T, reference string, what interface{ Digest() (v1.Hash, error) }, auth authn.Authenticator) string {
 	t.Helper()

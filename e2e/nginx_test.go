@@ -78,8 +78,8 @@ func TestUploadThroughABufferingProxy(t *testing.T) {
 	})
 }
 
-// passOn returns a handler that passes requests on to a registry.
-func passOn(t *testing.T, host string) http.Handler {
+// passOn returns a proxy that passes requests on to a registry.
+func passOn(t *testing.T, host string) *httputil.ReverseProxy {
 	t.Helper()
 	target := &url.URL{Scheme: "http", Host: host}
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {

@@ -10,6 +10,7 @@ type pullJob struct {
 	ID          string
 	Image       imageReference
 	Destination imageReference
+	Platforms   []string
 	Phase       string
 	Message     string
 	Progress    progress
@@ -58,7 +59,7 @@ type startResult struct {
 
 const (
 	imageFields = `name registry repository tag digest`
-	pullFields  = `id image { ` + imageFields + ` } destination { ` + imageFields + ` } phase message attempts retryOf
+	pullFields  = `id image { ` + imageFields + ` } destination { ` + imageFields + ` } platforms phase message attempts retryOf
 		progress { percent bytesDone bytesTotal bytesPerSecond secondsLeft }
 		failure { reason message remedy logTail }
 		createdAt startedAt finishedAt updatedAt revision`
@@ -70,10 +71,10 @@ func (s *server) start(t *testing.T, images ...string) []startResult {
 	return s.startWith(t, map[string]any{"images": images})
 }
 
-// startTo starts a pull to a destination of its own, which is not refused.
-func (s *server) startTo(t *testing.T, destination, image string) pullJob {
+// startTo starts a pull to a destination of its own, of these platforms or else of all, which is not refused.
+func (s *server) startTo(t *testing.T, destination, image string, platforms ...string) pullJob {
 	t.Helper()
-	result := s.startWith(t, map[string]any{"images": []string{image}, "destination": destination})[0]
+	result := s.startWith(t, map[string]any{"images": []string{image}, "destination": destination, "platforms": platforms})[0]
 	if result.Error != nil || result.Pull == nil {
 		t.Fatalf("start %s to %s: %+v", image, destination, result)
 	}

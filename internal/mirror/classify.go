@@ -105,8 +105,9 @@ func judge(e *sideError) verdict {
 	}
 }
 
-// clientClosed is nginx's word for a client that went away. From a registry it comes through another proxy, which gave up.
-const clientClosed = 499
+// statusClientClosed is how nginx notes that whoever asked has gone. A proxy in front of another one can pass it on, though
+// the copier is still there.
+const statusClientClosed = 499
 
 // judgeAnswer understands an answer that says no.
 func judgeAnswer(s side, answer *transport.Error) verdict {
@@ -130,8 +131,10 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 	case status == http.StatusNotFound, has(transport.NameUnknownErrorCode, transport.ManifestUnknownErrorCode,
 		transport.BlobUnknownErrorCode):
 		return verdict{reason: pull.NotFound, permanent: true, says: s.absence(answer)}
-	case status == http.StatusRequestTimeout, status == clientClosed:
+	case status == http.StatusRequestTimeout:
 		return verdict{reason: pull.Timeout, says: "gave up waiting"}
+	case status == statusClientClosed:
+		return verdict{reason: pull.Network, says: "broke off the connection"}
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout,
 		has(transport.UnavailableErrorCode):
 		return verdict{reason: pull.Network, says: "is not available"}

@@ -59,7 +59,7 @@ func TestClassify(t *testing.T) {
 		"unsupported":             {to.blame(status(405, said("UNSUPPORTED"))), pull.Invalid, true},
 		"immutable tag":           {to.blame(status(412, "tag is immutable")), pull.Invalid, true},
 		"408":                     {from.blame(status(408, "")), pull.Timeout, false},
-		"499":                     {from.blame(status(499, "")), pull.Timeout, false},
+		"499":                     {from.blame(status(499, "")), pull.Network, false},
 		"500":                     {from.blame(status(500, "")), pull.Unknown, false},
 		"502":                     {from.blame(status(502, "")), pull.Network, false},
 		"503":                     {from.blame(status(503, said("UNAVAILABLE"))), pull.Network, false},

@@ -41,6 +41,10 @@ func inContext(e *sideError, v verdict) verdict {
 		v.says = "no longer accepts the login that it took before"
 	case e.side.role == "destination" && readOnly(e.side, answer):
 		v = verdict{reason: pull.Unknown, says: "takes nothing at the moment: it is read-only"}
+	case ofPart && v.reason == pull.NotFound && e.side.role == "destination" && len(answer.Errors) == 0 &&
+		answer.Request != nil && continuesUpload(firstOf(answer.Request)):
+		// The registry had begun the upload: what is not found is that, and not the repository.
+		v = verdict{reason: pull.Unknown, says: "lost what had been uploaded"}
 	case ofPart && v.reason == pull.NotFound && e.side.role == "source":
 		// A registry that fetches images on demand can have a part later than what names it.
 		v.again = true
@@ -53,6 +57,10 @@ func inContext(e *sideError, v verdict) verdict {
 		v.says += fmt.Sprintf(", and asks to wait %s, longer than a copy does", wait)
 	}
 	return v
+}
+
+func continuesUpload(first *http.Request) bool {
+	return (first.Method == http.MethodPatch || first.Method == http.MethodPut) && !strings.Contains(first.URL.Path, "/manifests/")
 }
 
 // readOnly reports whether a registry refuses because it takes no writes for some time, as while it collects garbage.

@@ -25,6 +25,13 @@ func TestTransientFaultsAreRetried(t *testing.T) {
 		{"blob 500", func(l *lab) { l.source.fault = times(3, isBlobGet, answer(500, "oops")) }},
 		{"ping 502", func(l *lab) { l.source.fault = times(2, method("GET", "/v2/"), answer(502, "")) }},
 		{"upload 500", func(l *lab) { l.destination.fault = times(2, method("PATCH", ""), answer(500, "")) }},
+		{"upload 499", func(l *lab) { l.destination.fault = times(2, method("PATCH", ""), answer(499, "")) }},
+		{"an upload that is gone without a word", func(l *lab) {
+			l.destination.fault = times(1, method("PATCH", ""), answer(404, ""))
+		}},
+		{"an upload's end that is gone without a word", func(l *lab) {
+			l.destination.fault = times(1, method("PUT", "/uploads/"), answer(404, ""))
+		}},
 		{"an upload that was forgotten", func(l *lab) {
 			l.destination.fault = times(1, method("PUT", "/uploads/"),
 				answer(404, `{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"upload unknown"}]}`))

@@ -35,8 +35,8 @@ type sending struct {
 	brokeAfter int64
 	// piece is how many bytes one request sends at most, zero for all that there are.
 	piece int64
-	// tookPiece tells that the registry has taken a piece of the blob, wholeOnly that it takes none.
-	tookPiece, wholeOnly bool
+	// takesPieces tells that the registry has taken a piece behind another; wholeOnly that it takes no pieces.
+	takesPieces, wholeOnly bool
 	// arrived is how far the destination had it at most.
 	arrived int64
 }
@@ -112,26 +112,22 @@ func (s *sending) try(ctx context.Context) (way, error) {
 		}
 	}
 	err := s.upload(ctx, from)
-	if s.piece > 0 && refusesPiece(err) {
-		// An upload that is not found, or not where it was, behind a piece that was taken is lost, and begins again.
-		if !s.tookPiece || !losesUpload(err) {
+	// A registry may have lost the upload, or may take none in pieces. Only a second refusal tells.
+	for restarts := 0; restarts < 2 && s.piece > 0 && refusesUpload(err); restarts++ {
+		if restarts == 1 && !s.takesPieces {
 			s.piece, s.wholeOnly = 0, true
 		}
-		if s.location, err = c.to.startUpload(ctx); err == nil {
-			err = s.upload(ctx, 0)
+		if s.location, err = c.to.startUpload(ctx); err != nil {
+			return 0, s.blame(err)
 		}
+		err = s.upload(ctx, 0)
 	}
 	return copied, s.blame(err)
 }
 
-// losesUpload reports whether a registry says that it does not have an upload as it was.
-func losesUpload(err error) bool {
-	answer, ok := errors.AsType[*transport.Error](err)
-	return ok && (answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusRequestedRangeNotSatisfiable)
-}
-
-// refusesPiece reports whether a registry refuses an upload for what it is, as those do that take it in one piece only.
-func refusesPiece(err error) bool {
+// refusesUpload reports whether a registry refuses to go on with an upload, as those do that have lost it, and those that
+// take it in one piece only.
+func refusesUpload(err error) bool {
 	answer, ok := errors.AsType[*transport.Error](err)
 	if !ok {
 		return false
@@ -226,9 +222,9 @@ func (s *sending) upload(ctx context.Context, from int64) error {
 			s.brokeAfter = pieces.given()
 			return err
 		}
+		s.takesPieces = s.takesPieces || from > 0
 		s.location, from = next, to
 		if from < size {
-			s.tookPiece = true
 			s.reached(from)
 		}
 	}
@@ -251,7 +247,8 @@ func (s *sending) blame(err error) error {
 	}
 	if answer, ok := errors.AsType[*transport.Error](err); ok {
 		switch answer.StatusCode {
-		case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestedRangeNotSatisfiable, http.StatusTooManyRequests:
+		case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusRequestedRangeNotSatisfiable, http.StatusTooManyRequests,
+			statusClientClosed:
 		default:
 			if answer.StatusCode < http.StatusInternalServerError {
 				s.location = nil

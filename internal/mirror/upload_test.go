@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -199,21 +200,6 @@ func TestUploadBehindAProxyThatCutsRequests(t *testing.T) {
 	})
 }
 
-// An upload that is lost between two pieces is no reason to send the blob in one request, which the proxy would cut.
-func TestUploadThatIsLostBetweenPieces(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
-		digest := l.push("source.test/app:1", randomImage(t, 30<<20, 1))
-		u := &uploads{registry: l.destination, cut: 9 << 20, stateful: true}
-		later := func(r *http.Request) bool {
-			return r.Method == http.MethodPatch && r.Header.Get("Content-Range") != "" && !strings.HasPrefix(r.Header.Get("Content-Range"), "0-")
-		}
-		lose := times(1, later, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-		l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool { return lose(w, r) || u.serve(w, r) }
-		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
-		r.succeeded(t, digest)
-	})
-}
-
 // A registry that takes a blob in one request only gets it so, also after one that broke off.
 func TestUploadThatBreaksOffWhereThereAreNoPieces(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
@@ -231,6 +217,39 @@ func TestUploadThatBreaksOffWhereThereAreNoPieces(t *testing.T) {
 		r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
 		r.succeeded(t, digest)
 	})
+}
+
+// A registry that loses an upload in pieces gets it in pieces again: the whole does not come through where they do.
+func TestUploadInPiecesThatIsLostBeginsAgainInPieces(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// piece is the one that finds the upload gone: the first comes behind what was sent whole and cut.
+		piece int32
+		body  string
+	}{
+		{"at the second piece", 2, `{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown to registry"}]}`},
+		{"after pieces that were taken", 5, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inLab(t, func(t *testing.T, l *lab) {
+				digest := l.push("source.test/app:1", randomImage(t, 30<<20, 1))
+				u := &uploads{registry: l.destination, cut: 9 << 20, stateful: true}
+				var pieces atomic.Int32
+				lose := times(1, func(r *http.Request) bool {
+					return r.Method == http.MethodPatch && r.Header.Get("Content-Range") != "" && pieces.Add(1) == test.piece
+				}, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					answer(404, test.body)(w, r)
+				})
+				l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool { return lose(w, r) || u.serve(w, r) }
+				r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
+				r.succeeded(t, digest)
+				if strings.Count(fmt.Sprint(r.events), "Retrying") != 1 || pieces.Load() <= test.piece {
+					t.Errorf("not sent in pieces again after the loss (%d pieces): %+v", pieces.Load(), r.events)
+				}
+			})
+		})
+	}
 }
 
 // An upload whose last answer is lost is not sent again, and counts as copied.
