@@ -185,15 +185,20 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	}
 }
 
-// Readers that come from other replicas wait for marks.
-func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
-	hub := feed.New("a")
+// settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and clock.
+func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
+	hub, now := feed.New("a"), epoch
 	tracker := NewTracker(hub, quiet)
-	now := epoch
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
 	tracker.reach(100, 100)
 	tracker.settle()
+	return hub, tracker, &now
+}
+
+// Readers that come from other replicas wait for marks.
+func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
+	hub, tracker, now := settledAt100()
 	hold := func(name string, version string) {
 		w := newWorld().pod(1, corev1.PodRunning, running())
 		w.job.Name = name
@@ -202,14 +207,14 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 		tracker.observeJob(w.job)
 	}
 	hold("first", "150")
-	now = now.Add(holdTime / 2)
+	*now = now.Add(holdTime / 2)
 	tracker.reach(160, 170)
 	hold("second", "180")
 	tracker.reach(190, 190)
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while both are held", jobs, pods)
 	}
-	now = now.Add(holdTime / 2)
+	*now = now.Add(holdTime / 2)
 	tracker.release()
 	if jobs, pods := hub.Marked(); jobs != 179 || pods != 170 {
 		t.Errorf("marked %d and %d while the second one is held", jobs, pods)
@@ -219,13 +224,7 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 // The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has told of the pull before
 // would take it for lost.
 func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
-	hub := feed.New("a")
-	tracker := NewTracker(hub, quiet)
-	now := epoch
-	tracker.now = func() time.Time { return now }
-	tracker.begin()
-	tracker.reach(100, 100)
-	tracker.settle()
+	hub, tracker, now := settledAt100()
 	tracker.reach(0, 160)
 	w := newWorld().condition(batchv1.JobComplete, "", "")
 	w.job.ResourceVersion = "150"
@@ -238,7 +237,7 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 	if jobs, _ := hub.Marked(); jobs != 100 {
 		t.Errorf("marked %d, and nothing was told of a pull whose Job may be older", jobs)
 	}
-	now = now.Add(holdTime)
+	*now = now.Add(holdTime)
 	tracker.release()
 	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.job.Name).Phase != pull.Succeeded {
 		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.job.Name))
