@@ -1,8 +1,9 @@
--- Appends entries to the shared log. Returns the place of its last entry.
+-- Appends entries to the shared log. Returns the name of its last entry.
 -- KEYS: pulls, updates, gone.
 -- ARGV: name of the log, random number, longest stream, retired pulls to remember, marks, time, '1' when the log is
---       complete with this, length of an order key, digits of a place, then for each entry: kind, id, order key, payload,
---       and with a state the resourceVersion of the Job that it was made from.
+--       complete with this, length of an order key, digits of a place, name of the last entry that the caller knows (empty
+--       for none), then for each entry: kind, id, order key, payload, and with a state the resourceVersion of the Job that
+--       it was made from.
 -- A state that does not supersede the one that the log holds is passed over, so it does no harm when several replicas
 -- append the same ones. So is one of a pull that the log has forgotten.
 local pulls, updates, gone = KEYS[1], KEYS[2], KEYS[3]
@@ -11,6 +12,16 @@ if redis.call('HGET', pulls, '#log') ~= ARGV[1] then
 end
 local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local orderLength, placeLength = tonumber(ARGV[8]), tonumber(ARGV[9])
+
+-- A failover may have brought an older log of the same name. What the caller appends, and above all its marks, holds only
+-- for one with all that the caller knows. An entry that the stream has dropped because of its length was there.
+if ARGV[10] ~= '' then
+  local place = string.match(ARGV[10], '^%d+')
+  local held = redis.call('XRANGE', updates, place, place)
+  if tonumber(redis.call('HGET', pulls, '#seq')) < tonumber(place) or (held[1] and held[1][1] ~= ARGV[10]) then
+    return redis.error_reply('LOSTEND the log has lost its end')
+  end
+end
 
 local last = redis.call('HGET', pulls, '#last') or ''
 
@@ -38,7 +49,7 @@ local function forgotten(order, version)
     and tonumber(version) <= math.min(tonumber(string.match(covered, '^%d+')), tonumber(string.match(covered, '%d+$')))
 end
 
-for i = 10, #ARGV, 5 do
+for i = 11, #ARGV, 5 do
   local kind, id, order, payload, version = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   if kind == 's' then
     local known = redis.call('HGET', pulls, id)
@@ -89,4 +100,7 @@ if ARGV[7] == '1' then
   add('b', '', marks)
 end
 redis.call('HSET', pulls, '#last', last)
-return redis.call('HGET', pulls, '#seq')
+if last == '' then
+  return redis.call('HGET', pulls, '#seq') .. '-0'
+end
+return last

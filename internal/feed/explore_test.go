@@ -112,6 +112,15 @@ func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
 	}, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), attach(0), attach(1), watch(1), lose(1), wait(0), wait(1), flush, visit(0), visit(1), giveUp)
 }
 
+// Redis fails over to a server that has not got what was appended last, and nobody notices until something more is read or
+// appended.
+func TestAFailoverThatLosesTheEndOfTheLogLosesNoPullInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded})
+		return w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), read(1), visit(1))
+	}, 6, start(1), happen, see(0), write(0), read(0), write(1), read(1), attach(0), attach(1), lose(0), lose(1), failover)
+}
+
 // A leader is stopped with something to append. Meanwhile the pull ends, is gone, and the log forgets it.
 func TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder(t *testing.T) {
 	try(t, func() *world {

@@ -215,7 +215,7 @@ func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	leader := newLeader(t, redis.URL())
 	appends := func(marked marks, operations ...operation) {
 		log, _ := leader.sharedPlace()
-		if _, err := leader.journal.append(t.Context(), log, marked, false, operations...); err != nil {
+		if _, err := leader.journal.append(t.Context(), log, end{}, marked, false, operations...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -249,4 +249,45 @@ func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	anew.job.CreatedAt = time.Now()
 	appends(marks{}, anew)
 	until(t, leader.progress.Subscribe, "a pull that is newer than all that is forgotten is told", func() bool { return leader.Latest("anew") != nil })
+}
+
+// What Redis does not hold any more after a failover, nobody's marks may cover.
+func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
+	redis := redistest.Start(t)
+	journal := &redisJournal{redis: redis.Client(), keys: newKeys("{test}:")}
+	log, err := journal.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	appends := func(behind end, id string) (end, error) {
+		return journal.append(t.Context(), log, behind, marks{20, 20}, false, operation{kind: entryState, job: job(id, pull.Queued, "")})
+	}
+	known, err := appends(end{}, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := map[string]string{}
+	for _, key := range journal.keys.all() {
+		backup[key] = redis.Client().Dump(t.Context(), key).Val()
+	}
+	lost, err := appends(known, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range backup {
+		if value != "" {
+			if err := redis.Client().RestoreReplace(t.Context(), key, 0, value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := appends(lost, "c"); !errors.Is(err, errGap) {
+		t.Errorf("the log is at %v, and takes what stands behind %v: %v", known, lost, err)
+	}
+	if _, err := appends(known, "d"); err != nil { // at the same place
+		t.Fatal(err)
+	}
+	if _, err := appends(lost, "e"); !errors.Is(err, errGap) {
+		t.Errorf("an entry with another name than %v is taken for it: %v", lost, err)
+	}
 }

@@ -50,10 +50,10 @@ func (e *unreadableError) Unwrap() error { return e.cause }
 type journal interface {
 	// begin makes an empty log, to be filled by append, unless there is a complete one.
 	begin(ctx context.Context) (log string, err error)
-	// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds
-	// every pull. States of pulls that the log has forgotten are passed over. It returns errNoLog when the log is not the one
-	// that is named.
-	append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error)
+	// append appends operations to a log that holds its entries up to behind, and returns its last entry. complete tells
+	// readers that the log holds every pull. States of pulls that the log has forgotten are passed over. It returns errNoLog
+	// when the log is not the one that is named, and errGap when it lacks entries up to behind.
+	append(ctx context.Context, log string, behind end, marked marks, complete bool, operations ...operation) (end, error)
 	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
 	// what is there is no log of this form.
 	load(ctx context.Context) (*contents, error)
@@ -85,6 +85,26 @@ type marks struct{ jobs, pods uint64 }
 func (m marks) raised(to marks) marks { return marks{max(m.jobs, to.jobs), max(m.pods, to.pods)} }
 
 func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
+
+// end is an entry of a log: the last one that somebody knows. The zero end stands before all.
+type end struct {
+	place uint64
+	entry string // the stream's name for it; empty when nothing had been appended
+}
+
+func (e end) String() string {
+	if e.entry == "" && e.place > 0 {
+		return fmt.Sprintf("%d-0", e.place) // no entry ends with 0
+	}
+	return e.entry
+}
+
+// parseEnd reads what append.lua returns.
+func parseEnd(entry string) (end, error) {
+	place, _, _ := strings.Cut(entry, "-")
+	n, err := strconv.ParseUint(place, 10, 63)
+	return end{n, entry}, err
+}
 
 // operation is what is appended to the log.
 type operation struct {
@@ -137,7 +157,9 @@ func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
 	return log, nil
 }
 
-func (j *redisJournal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+func (j *redisJournal) append(
+	ctx context.Context, log string, behind end, marked marks, complete bool, operations ...operation,
+) (end, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	ready := "0"
@@ -146,6 +168,7 @@ func (j *redisJournal) append(ctx context.Context, log string, marked marks, com
 	}
 	args := []any{
 		log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready, orderLength, placeLength,
+		behind.String(),
 	}
 	for _, o := range operations {
 		id, order, version, payload := o.id, "", uint64(0), []byte(nil)
@@ -153,7 +176,7 @@ func (j *redisJournal) append(ctx context.Context, log string, marked marks, com
 		case entryState:
 			var err error
 			if payload, err = encode(o.job); err != nil {
-				return 0, err
+				return end{}, err
 			}
 			id, order, version = o.job.ID, o.job.OrderKey(), o.job.Revision.Cluster
 		case entryBeat:
@@ -161,14 +184,16 @@ func (j *redisJournal) append(ctx context.Context, log string, marked marks, com
 		}
 		args = append(args, o.kind, id, order, payload, version)
 	}
-	place, err := appendScript.Run(ctx, j.redis, j.keys.all(), args...).Uint64()
-	if err != nil && strings.Contains(err.Error(), noLog) {
-		return 0, errNoLog
+	last, err := appendScript.Run(ctx, j.redis, j.keys.all(), args...).Text()
+	switch {
+	case err == nil:
+		return parseEnd(last)
+	case strings.Contains(err.Error(), noLog):
+		return end{}, errNoLog
+	case strings.Contains(err.Error(), lostEnd):
+		return end{}, errGap
 	}
-	if err != nil {
-		return 0, fmt.Errorf("append to the shared log: %w", err)
-	}
-	return place, nil
+	return end{}, fmt.Errorf("append to the shared log: %w", err)
 }
 
 func (j *redisJournal) load(ctx context.Context) (*contents, error) {

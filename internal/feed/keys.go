@@ -63,5 +63,8 @@ const (
 	placeLength = 16
 )
 
-// noLog is how append.lua begins its error when the log is not the one that was meant.
-const noLog = "NOLOG"
+// How append.lua begins its errors: the log is not the one that was meant, or lacks what the caller knows of it.
+const (
+	noLog   = "NOLOG"
+	lostEnd = "LOSTEND"
+)

@@ -27,7 +27,8 @@ type memoryJournal struct {
 	last       string // the name of the last entry
 	nonce      int    // of the entries of one append
 	beat       time.Time
-	full       bool // nothing can be appended
+	full       bool           // nothing can be appended
+	before     *memoryJournal // as it was before the last append; nil when nothing is to be kept of that
 }
 
 var errFull = errors.New("the journal is full")
@@ -41,13 +42,19 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 	return name, nil
 }
 
-func (j *memoryJournal) append(_ context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+func (j *memoryJournal) append(
+	_ context.Context, log string, behind end, marked marks, complete bool, operations ...operation,
+) (end, error) {
 	if j.full {
-		return 0, errFull
+		return end{}, errFull
 	}
 	if j.log != log {
-		return 0, errNoLog
+		return end{}, errNoLog
 	}
+	if behind.place > j.seq || slices.ContainsFunc(j.updates, func(r record) bool { return r.place == behind.place && r.entry != behind.entry }) {
+		return end{}, errGap
+	}
+	j.before = j.copy()
 	j.nonce++
 	for _, o := range operations {
 		switch known := j.pulls[o.id]; o.kind {
@@ -71,7 +78,20 @@ func (j *memoryJournal) append(_ context.Context, log string, marked marks, comp
 		j.ready = true
 		j.add(record{kind: entryBeat, marks: marked})
 	}
-	return j.seq, nil
+	return end{j.seq, j.last}, nil
+}
+
+// copy returns what a replica of Redis has.
+func (j *memoryJournal) copy() *memoryJournal {
+	c := *j
+	c.before = nil
+	c.pulls = map[string]*state{}
+	for id, s := range j.pulls {
+		held := *s
+		c.pulls[id] = &held
+	}
+	c.gone, c.updates = slices.Clone(j.gone), slices.Clone(j.updates)
+	return &c
 }
 
 func (j *memoryJournal) addState(job *pull.Job) {

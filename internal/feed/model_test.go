@@ -183,7 +183,7 @@ func (w *world) close() {
 // key tells worlds apart.
 func (w *world) key() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls))
+	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
 	for _, r := range w.journal.updates {
 		fmt.Fprint(h, r.kind, r.id)
 		if r.job != nil {
@@ -191,7 +191,7 @@ func (w *world) key() uint64 {
 		}
 	}
 	for _, r := range w.replicas {
-		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.Hub.marked, r.unplacedMarks)
+		fmt.Fprint(h, "|", r.at, r.end, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.Hub.marked, r.unplacedMarks)
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
 				fmt.Fprint(h, o.kind, o.id)

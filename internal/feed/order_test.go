@@ -244,7 +244,7 @@ func TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 		w.follow(t, lead(0), write(0), read(1))
 		reader, log := w.replicas[1], w.journal
 		beat := func() {
-			if _, err := log.append(t.Context(), log.log, marks{1, 1}, false, operation{kind: entryBeat}); err != nil {
+			if _, err := log.append(t.Context(), log.log, end{}, marks{1, 1}, false, operation{kind: entryBeat}); err != nil {
 				t.Fatal(err)
 			}
 		}

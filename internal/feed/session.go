@@ -133,10 +133,11 @@ func (s *Stream) establish(ctx context.Context) error {
 	s.tellAlone() // so that the Hub holds all that the marks cover
 	marked, states := s.marked, s.states()
 	s.mu.Unlock()
+	var last end
 	var operations []operation
 	for _, known := range states {
 		if len(operations) >= batch {
-			if _, err := s.journal.append(ctx, log, marks{}, false, operations...); err != nil {
+			if last, err = s.journal.append(ctx, log, last, marks{}, false, operations...); err != nil {
 				return err
 			}
 			operations = operations[:0]
@@ -146,7 +147,7 @@ func (s *Stream) establish(ctx context.Context) error {
 			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
 		}
 	}
-	_, err = s.journal.append(ctx, log, marked, true, operations...)
+	_, err = s.journal.append(ctx, log, last, marked, true, operations...)
 	if errors.Is(err, errNoLog) {
 		return nil // another replica has made one
 	}
@@ -175,7 +176,7 @@ func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lacking := s.Hub.load(c)
-	s.attached, s.settledPlace = c.log, 0
+	s.attached, s.end, s.settledPlace = c.log, end{c.place, c.entry}, 0
 	s.heard = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
 	for _, o := range slices.Concat(lacking, s.unread.all()) {
@@ -240,6 +241,9 @@ func (s *Stream) missLeader() {
 
 // apply takes one entry of the log.
 func (s *Stream) apply(r record) {
+	s.mu.Lock()
+	s.knows(end{r.place, r.entry}) // before what the Hub has of it can be covered by marks
+	s.mu.Unlock()
 	s.Hub.follow(r)
 	s.lag.Store(int64(time.Since(r.time)))
 	switch r.kind {
@@ -256,6 +260,13 @@ func (s *Stream) apply(r record) {
 		case s.vacant <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// knows notes an entry that the log holds. Whatever is appended next needs it to be there.
+func (s *Stream) knows(e end) {
+	if e.place > s.end.place {
+		s.end = e
 	}
 }
 

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,6 +77,17 @@ var flush = step{"Redis is flushed", func(w *world) bool {
 	return w.journal.destroy(context.Background(), w.journal.log) == nil && w.journal.log == ""
 }}
 
+// failover loses what was appended last: a replica of Redis takes over that has not got it.
+var failover = step{"Redis fails over", func(w *world) bool {
+	if w.journal.before == nil {
+		return false
+	}
+	before, nonce, logs := w.journal.before, w.journal.nonce, w.journal.logs
+	*w.journal = *before
+	w.journal.nonce, w.journal.logs = nonce, logs
+	return true
+}}
+
 // see hands one change to a replica that watches.
 func see(i int) step {
 	return step{fmt.Sprintf("r%d sees", i), func(w *world) bool {
@@ -111,6 +123,10 @@ func read(i int) step {
 		if r.at == nil {
 			return false
 		}
+		if r.attached == "" { // writing has ended the session
+			r.at = nil
+			return true
+		}
 		if _, err := r.advance(context.Background(), r.at); err != nil {
 			r.at = nil
 			r.detach()
@@ -145,6 +161,9 @@ func attach(i int) step {
 		c, err := r.open(context.Background())
 		if err == nil {
 			r.at, err = r.enter(context.Background(), c)
+		}
+		if errors.Is(err, errGap) {
+			return true // it has removed a log that lacks something; it comes back later
 		}
 		if err != nil {
 			w.fault = err.Error()

@@ -51,8 +51,10 @@ type Stream struct {
 	mu sync.Mutex
 	// attached is the name of the log while it is read and written, empty otherwise.
 	attached string
-	pending  pending
-	marked   marks
+	// end is the last entry of that log that this replica has read or appended.
+	end     end
+	pending pending
+	marked  marks
 	// complete is true once every pull that exists has been published.
 	complete bool
 	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
@@ -236,12 +238,12 @@ func (s *Stream) Vacant() <-chan struct{} { return s.vacant }
 // Resign tells the other replicas that this one leads no longer.
 func (s *Stream) Resign(ctx context.Context) {
 	s.mu.Lock()
-	log := s.attached
+	log, last := s.attached, s.end
 	s.mu.Unlock()
 	if log == "" {
 		return
 	}
-	if _, err := s.journal.append(ctx, log, marks{}, false, operation{kind: entryResign}); err != nil {
+	if _, err := s.journal.append(ctx, log, last, marks{}, false, operation{kind: entryResign}); err != nil {
 		s.log.Debug("the other replicas could not be told that this one leads no longer", "error", err)
 	}
 }

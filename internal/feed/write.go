@@ -29,7 +29,7 @@ func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHer
 // writeBatch appends what waits, with a sign of life if one is due. It reports whether more waits.
 func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	s.mu.Lock()
-	log, marked, accepted, complete := s.attached, s.marked, s.accepted, s.complete
+	log, last, marked, accepted, complete := s.attached, s.end, s.marked, s.accepted, s.complete
 	if log == "" {
 		s.mu.Unlock()
 		return false
@@ -43,10 +43,9 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	if beat && (complete || marked.jobs > 0) {
 		operations = append(operations, operation{kind: entryBeat, unproven: s.unproven()})
 	}
-	var place uint64
 	var err error
 	if len(operations) > 0 {
-		place, err = s.journal.append(ctx, log, marked, false, operations...)
+		last, err = s.journal.append(ctx, log, last, marked, false, operations...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,10 +58,11 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 		return false
 	}
 	if len(operations) > 0 {
-		s.appended(place)
+		s.knows(last)
+		s.appended(last.place)
 	}
 	if !more {
-		s.settled, s.settledPlace = accepted, max(s.settledPlace, place)
+		s.settled, s.settledPlace = accepted, max(s.settledPlace, last.place)
 		s.settle()
 	}
 	s.progress.Notify()
