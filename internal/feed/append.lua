@@ -13,25 +13,31 @@ end
 local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local orderLength, placeLength = tonumber(ARGV[8]), tonumber(ARGV[9])
 
+local last = redis.call('HGET', pulls, '#last') or ''
+local now = redis.call('TIME')
+local clock = now[1] * 1000000 + now[2]
+local seq = tonumber(redis.call('HGET', pulls, '#seq'))
+
 -- A failover may have brought an older log of the same name. What the caller appends, and above all its marks, holds only
 -- for one with all that the caller knows. An entry that the stream has dropped because of its length was there.
 if ARGV[10] ~= '' then
   local place = string.match(ARGV[10], '^%d+')
-  local held = redis.call('XRANGE', updates, place, place)
-  if tonumber(redis.call('HGET', pulls, '#seq')) < tonumber(place) or (held[1] and held[1][1] ~= ARGV[10]) then
+  local first = redis.call('XRANGE', updates, '-', '+', 'COUNT', 1)[1]
+  local dropped = not first or tonumber(string.match(first[1], '^%d+')) > tonumber(place)
+  local held = redis.call('XRANGE', updates, place, place)[1]
+  if seq < tonumber(place) or not (dropped or held and held[1] == ARGV[10]) then
     return redis.error_reply('LOSTEND the log has lost its end')
   end
 end
 
-local last = redis.call('HGET', pulls, '#last') or ''
-
--- Each entry names the one before it. A log that has lost its end uses places again, and is known by that.
+-- Places are microseconds of the clock, so that a log that has lost its end in a failover does not use them again: what
+-- clients have of the end that was lost has other places than all that follows. Each entry names the one before it.
 local function add(kind, id, payload)
   if kind == 'b' then
-    local now = redis.call('TIME')
     redis.call('HSET', pulls, '#beat', now[1])
   end
-  local place = string.format('%.0f', redis.call('HINCRBY', pulls, '#seq', 1))
+  seq = math.max(seq + 1, clock)
+  local place = string.format('%.0f', seq)
   local name = place .. '-' .. nonce
   redis.call('XADD', updates, 'MAXLEN', '~', longest, name, 'k', kind, 'i', id, 'p', payload, 't', time, 'a', last)
   last = name
@@ -99,8 +105,5 @@ if ARGV[7] == '1' then
   redis.call('HSET', pulls, '#ready', '1')
   add('b', '', marks)
 end
-redis.call('HSET', pulls, '#last', last)
-if last == '' then
-  return redis.call('HGET', pulls, '#seq') .. '-0'
-end
-return last
+redis.call('HSET', pulls, '#last', last, '#seq', string.format('%.0f', seq))
+return last ~= '' and last or string.format('%.0f-0', seq)

@@ -103,6 +103,15 @@ func TestAReplicaThatWasRestartedTellsNothingOlderInAnyOrder(t *testing.T) {
 	}, 6, happen, see(0), see(1), wait(0), wait(1), attach(0), write(0), read(0), attach(1), write(1), read(1), visit(0), visit(1), giveUp)
 }
 
+// Redis goes away while a replica is restarted, which then is stopped, with a client that comes from another one.
+func TestAReplicaThatHasNotReadTheLogTellsNothingOlderInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
+		return w.run(restart(1), watch(1), happen, see(0), write(0), read(0))
+	}, 6, happen, see(0), see(1), wait(0), wait(1), write(0), read(0), attach(1), write(1), read(1), lose(0), visit(0), visit(1), giveUp)
+}
+
 // Redis loses the log, and one of two pulls ends, is gone and is forgotten.
 func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
 	try(t, func() *world {
@@ -118,7 +127,7 @@ func TestAFailoverThatLosesTheEndOfTheLogLosesNoPullInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded})
 		return w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), read(1), visit(1))
-	}, 6, start(1), happen, see(0), write(0), read(0), write(1), read(1), attach(0), attach(1), lose(0), lose(1), failover)
+	}, 6, start(1), happen, see(0), write(0), read(0), write(1), read(1), attach(0), attach(1), lose(0), lose(1), failover, visit(0), visit(1), giveUp)
 }
 
 // A leader is stopped with something to append. Meanwhile the pull ends, is gone, and the log forgets it.

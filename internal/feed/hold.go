@@ -22,7 +22,8 @@ func (h *Hub) behindLocked(at pull.Position) bool {
 	if h.remembersLocked(at) {
 		return false
 	}
-	unread := at.Log != "" && h.shared != "" && at.Seq > h.place
+	// What stands in a shared log cannot be compared before that has been read.
+	unread := at.Log != "" && (h.shared != "" && at.Seq > h.place || h.shared == "" && h.sharing)
 	return unread || at.Jobs > h.marked.jobs || at.Pods > h.marked.pods
 }
 

@@ -34,9 +34,10 @@ type Hub struct {
 	subscriptions int    // all of them
 	conflated     uint64 // states that a newer one took the place of before a subscription had them
 
-	// shared names the log that replicas share, place is how far it has been taken.
-	shared string
-	place  uint64
+	// sharing is set where replicas share a log. shared is its name once it has been read, place is how far it has been taken.
+	sharing bool
+	shared  string
+	place   uint64
 	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log. unplacedMarks are
 	// the highest resourceVersions in them, and in what was among them before.
 	unplaced      map[*known]struct{}

@@ -59,9 +59,9 @@ type journal interface {
 	load(ctx context.Context) (*contents, error)
 	// read waits for entries of a log behind one and returns them; none when blockTime has passed.
 	read(ctx context.Context, log, behind string) ([]record, error)
-	// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
-	// when the stream does not hold it any longer.
-	head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error)
+	// holds returns the name of the log, and whether it holds its entries up to known. One that the stream has dropped
+	// because of its length was there.
+	holds(ctx context.Context, known end) (log string, held bool, err error)
 	// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
 	destroy(ctx context.Context, log string) error
 	// close ends all calls and returns when none is under way.
@@ -333,30 +333,34 @@ func parseRecord(m redis.XMessage) (r record, err error) {
 	return r, err
 }
 
-func (j *redisJournal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
+func (j *redisJournal) holds(ctx context.Context, known end) (log string, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	var head *redis.SliceCmd
-	var at *redis.XMessageSliceCmd
+	var first, at *redis.XMessageSliceCmd
 	_, err = j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		head = p.HMGet(ctx, j.keys.pulls, fieldLog, fieldSeq)
-		n := strconv.FormatUint(place, 10)
-		at = p.XRange(ctx, j.keys.updates, n, n)
+		n := strconv.FormatUint(known.place, 10)
+		first, at = p.XRangeN(ctx, j.keys.updates, "-", "+", 1), p.XRange(ctx, j.keys.updates, n, n)
 		return nil
 	})
 	if err != nil {
-		return "", 0, "", fmt.Errorf("look at the shared log: %w", err)
+		return "", false, fmt.Errorf("look at the shared log: %w", err)
 	}
 	log, _ = head.Val()[0].(string)
 	seq, _ := head.Val()[1].(string)
-	last, err = strconv.ParseUint(seq, 10, 64)
+	last, err := strconv.ParseUint(seq, 10, 64)
 	if log == "" || err != nil {
-		return "", 0, "", errNoLog
+		return "", false, errNoLog
 	}
-	if entries := at.Val(); len(entries) > 0 {
-		entry = entries[0].ID
+	oldest, there := end{}, end{}
+	for entry, messages := range map[*end][]redis.XMessage{&oldest: first.Val(), &there: at.Val()} {
+		if len(messages) > 0 {
+			*entry, err = parseEnd(messages[0].ID)
+		}
 	}
-	return log, last, entry, nil
+	dropped := oldest.place == 0 || oldest.place > known.place
+	return log, last >= known.place && (dropped || there == known), err
 }
 
 func (j *redisJournal) destroy(ctx context.Context, log string) error {

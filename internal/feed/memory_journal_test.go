@@ -17,6 +17,7 @@ type memoryJournal struct {
 	log        string
 	ready      bool
 	seq        uint64
+	clock      uint64 // no failover sets it back
 	horizon    uint64
 	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
 	marks      marks
@@ -51,7 +52,7 @@ func (j *memoryJournal) append(
 	if j.log != log {
 		return end{}, errNoLog
 	}
-	if behind.place > j.seq || slices.ContainsFunc(j.updates, func(r record) bool { return r.place == behind.place && r.entry != behind.entry }) {
+	if !j.held(behind) {
 		return end{}, errGap
 	}
 	j.before = j.copy()
@@ -107,7 +108,8 @@ func (j *memoryJournal) addState(job *pull.Job) {
 }
 
 func (j *memoryJournal) add(r record) uint64 {
-	j.seq++
+	j.clock = max(j.clock, j.seq) + 1
+	j.seq = j.clock
 	r.place, r.entry, r.after = j.seq, fmt.Sprintf("%d-%d", j.seq, j.nonce), j.last
 	j.last = r.entry
 	j.updates = append(j.updates, r)
@@ -154,16 +156,16 @@ func (j *memoryJournal) read(_ context.Context, _, behind string) ([]record, err
 	return records, nil
 }
 
-func (j *memoryJournal) head(_ context.Context, place uint64) (log string, last uint64, entry string, err error) {
+func (j *memoryJournal) holds(_ context.Context, known end) (log string, held bool, err error) {
 	if j.log == "" {
-		return "", 0, "", errNoLog
+		return "", false, errNoLog
 	}
-	for _, r := range j.updates {
-		if r.place == place {
-			entry = r.entry
-		}
-	}
-	return j.log, j.seq, entry, nil
+	return j.log, j.held(known), nil
+}
+
+func (j *memoryJournal) held(known end) bool {
+	dropped := len(j.updates) == 0 || j.updates[0].place > known.place
+	return known.place <= j.seq && (dropped || slices.ContainsFunc(j.updates, func(r record) bool { return r.entry == known.entry }))
 }
 
 func (j *memoryJournal) destroy(_ context.Context, log string) error {

@@ -255,7 +255,7 @@ func TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.updates = log.updates[:len(log.updates)-1]
-		log.seq, log.last, log.nonce = log.seq-1, log.updates[len(log.updates)-1].entry, 50
+		log.seq, log.clock, log.last, log.nonce = log.seq-1, log.seq-1, log.updates[len(log.updates)-1].entry, 50
 		beat()
 		beat()
 		if _, err := reader.advance(t.Context(), reader.at); !errors.Is(err, errGap) {

@@ -39,7 +39,7 @@ type cursor struct {
 func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
 	switch log, place := s.sharedPlace(); {
 	case log == c.log:
-		if err := s.check(ctx, log, place); err != nil {
+		if err := s.check(ctx, log, end{place, s.entry}); err != nil {
 			return nil, err
 		}
 	case place > c.place:
@@ -62,12 +62,12 @@ func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error)
 		return false, s.replaceUnreadable(ctx, err)
 	}
 	if len(records) == 0 {
-		if err := s.check(ctx, at.log, at.place); err != nil {
+		if err := s.check(ctx, at.log, end{at.place, s.entry}); err != nil {
 			return false, err
 		}
 	}
 	for _, r := range records {
-		if r.place != at.place+1 || r.after != s.entry {
+		if r.after != s.entry || r.place <= at.place {
 			return true, errGap
 		}
 		s.apply(r)
@@ -154,15 +154,15 @@ func (s *Stream) establish(ctx context.Context) error {
 	return err
 }
 
-// check returns an error, and removes the log, when Redis has lost what this replica has read up to a place.
-func (s *Stream) check(ctx context.Context, log string, place uint64) error {
-	now, last, entry, err := s.journal.head(ctx, place)
+// check returns an error, and removes the log, when Redis has lost what this replica has read up to an entry.
+func (s *Stream) check(ctx context.Context, log string, known end) error {
+	now, held, err := s.journal.holds(ctx, known)
 	switch {
 	case err != nil:
 		return err
 	case now != log:
 		return errNoLog
-	case last < place, s.entry != "" && entry != "" && entry != s.entry:
+	case !held:
 		if err := s.journal.destroy(ctx, log); err != nil {
 			return fmt.Errorf("remove a shared log that has lost its end: %w", err)
 		}

@@ -82,9 +82,14 @@ var failover = step{"Redis fails over", func(w *world) bool {
 	if w.journal.before == nil {
 		return false
 	}
-	before, nonce, logs := w.journal.before, w.journal.nonce, w.journal.logs
+	before, nonce, logs, clock := w.journal.before, w.journal.nonce, w.journal.logs, w.journal.clock
 	*w.journal = *before
-	w.journal.nonce, w.journal.logs = nonce, logs
+	w.journal.nonce, w.journal.logs, w.journal.clock = nonce, logs, clock
+	for id, last := range w.client.last {
+		if last.Position.Seq > w.journal.seq {
+			w.client.snapshot[id] = false // it may come again, at another place
+		}
+	}
 	return true
 }}
 

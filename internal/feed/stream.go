@@ -99,6 +99,7 @@ type Options struct {
 
 // NewStream returns a Stream that does nothing but publish to its Hub until it runs.
 func NewStream(o Options) *Stream {
+	o.Hub.sharing = true
 	return &Stream{
 		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
 		watches: o.Watches, provenHere: o.Proven, silence: longestSilence,
