@@ -16,6 +16,8 @@ type present struct {
 	markedPods uint64
 	// settled is true once the Tracker has been told of everything that exists.
 	settled bool
+	// completed is true once the feed was told that it knows every pull.
+	completed bool
 	// replaying is true while the watches tell of the past.
 	replaying bool
 	// parted are the pods that are gone, with the resourceVersion of that, and count until the watch of the Jobs has come
@@ -93,16 +95,26 @@ func (t *Tracker) publishEarly() {
 
 // mark tells the feed how far everything has been published. A state that is held or early has not been. Some are held most
 // of the time while many pulls end, so what came before them is told. Since when there has been a Job of
-// which nothing else was told is not known, so nothing is marked while its state is held.
+// which nothing else was told is not known, so nothing is marked while its state is held, and the feed does not know every
+// pull before that.
 func (t *Tracker) mark() {
-	if !t.settled || len(t.early) > 0 {
+	if !t.settled {
 		return
 	}
-	jobs, pods := t.jobs, t.pods
 	for name, tr := range t.held {
 		if tr.state == nil && t.feed.Latest(name) == nil {
 			return
 		}
+	}
+	if !t.completed {
+		t.completed = true
+		t.feed.Complete()
+	}
+	if len(t.early) > 0 {
+		return
+	}
+	jobs, pods := t.jobs, t.pods
+	for _, tr := range t.held {
 		jobs, pods = min(jobs, tr.heldFrom-1), min(pods, tr.heldFromPods)
 	}
 	for _, pod := range t.parted {
@@ -131,7 +143,6 @@ func (t *Tracker) settle() {
 	t.retireUnseen()
 	t.settled = true
 	t.publishEarly()
-	t.feed.Complete()
 	t.mark()
 	t.changed.Notify()
 }

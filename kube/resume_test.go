@@ -244,6 +244,34 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 	}
 }
 
+// Whoever asks for a pull that ended just before this replica came is not told that there is none.
+func TestAPullWhoseEndIsHeldIsNotTakenForUnknown(t *testing.T) {
+	hub := feed.New("a")
+	tracker := NewTracker(hub, quiet)
+	now := epoch
+	tracker.now = func() time.Time { return now }
+	tracker.begin()
+	w := newWorld().condition(batchv1.JobComplete, "", "")
+	tracker.observeJob(w.job)
+	tracker.reach(150, 150)
+	tracker.settle()
+	select {
+	case <-hub.Filled():
+		t.Error("all pulls are said to be known")
+	default:
+	}
+	now = now.Add(holdTime)
+	tracker.release()
+	select {
+	case <-hub.Filled():
+	default:
+		t.Error("not all pulls are said to be known, although nothing is held")
+	}
+	if hub.Latest(w.job.Name) == nil {
+		t.Error("it is not known")
+	}
+}
+
 // A pull that another replica has started is not gone because a list is older.
 func TestUnseenPullsWaitForTheWatch(t *testing.T) {
 	hub := feed.New("a")
