@@ -8,11 +8,12 @@ import (
 
 	"pullwatch/cache"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/kube"
 	"pullwatch/resolvers"
 )
 
-// pullFeed is what all parts of a replica know of pulls: a feed.Hub by itself, or a feed.Stream that shares it.
+// pullFeed is what all parts of a replica know of pulls: a feed.Hub by itself, or a sharedlog.Stream that shares it.
 type pullFeed interface {
 	kube.Feed
 	kube.Known
@@ -23,8 +24,8 @@ type pullFeed interface {
 type knowledge struct {
 	*feed.Hub
 	watch  *kube.Watch
-	stream *feed.Stream // nil without Redis
-	health *kube.Health // of what watch asks
+	stream *sharedlog.Stream // nil without Redis
+	health *kube.Health      // of what watch asks
 }
 
 // Watching reports whether this replica watches the cluster.

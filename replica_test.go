@@ -13,6 +13,7 @@ import (
 
 	"pullwatch/internal/demo/fakeapi"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/redis/redistest"
@@ -21,9 +22,9 @@ import (
 
 // Replicas that miss a leader each watch the cluster for themselves. One that was killed must be followed well before.
 func TestALeaderThatWasKilledIsFollowedBeforeItIsMissed(t *testing.T) {
-	if longest := kube.LongestTakeover * 4 / 3; longest > feed.LongestAbsence {
+	if longest := kube.LongestTakeover * 4 / 3; longest > sharedlog.LongestAbsence {
 		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
-			kube.LongestTakeover, longest, feed.LongestAbsence)
+			kube.LongestTakeover, longest, sharedlog.LongestAbsence)
 	}
 }
 
@@ -49,7 +50,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
-	stream := feed.NewStream(feed.Options{
+	stream := sharedlog.New(sharedlog.Options{
 		Hub: hub, Redis: redis.Stream(), Keys: "pullwatch:{test}:v1:", Log: log,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})

@@ -28,6 +28,7 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/demo"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/internal/loglimit"
 	"pullwatch/internal/mirror"
 	"pullwatch/internal/podlog"
@@ -154,7 +155,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	var (
 		leader     *kube.Leader
 		watch      *kube.Watch
-		stream     *feed.Stream
+		stream     *sharedlog.Stream
 		shared     pullFeed = hub
 		succession kube.Succession
 		commands   redis.UniversalClient
@@ -163,7 +164,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		client := redisclient.New(redisSettings, log, metrics)
 		defer client.Close()
 		commands = client.Commands()
-		stream = feed.NewStream(feed.Options{
+		stream = sharedlog.New(sharedlog.Options{
 			Hub: hub, Redis: client.Stream(), Keys: s.keys(), Log: log,
 			Leads: func() bool { return leader.Leads() }, Watches: func() bool { return watch.Live() }, Proven: health.Asked,
 		})

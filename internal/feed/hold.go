@@ -10,9 +10,9 @@ import (
 // replica that does not catch up for that long has found that its watch or its leader is dead, and knows the present again.
 const holdLimit = 20 * time.Second
 
-// behind reports whether a reader that has come to a position has seen more than this replica: more of the shared log, or
+// Behind reports whether a reader that has come to a position has seen more than this replica: more of the shared log, or
 // something that another replica told by itself. Places grow from one log to the next, too.
-func (h *Hub) behind(at pull.Position) bool {
+func (h *Hub) Behind(at pull.Position) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.behindLocked(at)
@@ -23,7 +23,7 @@ func (h *Hub) behindLocked(at pull.Position) bool {
 		return false
 	}
 	unread := at.Log != "" && h.shared != "" && at.Seq > h.place
-	return unread || at.Jobs > h.marked.jobs || at.Pods > h.marked.pods
+	return unread || at.Jobs > h.marked.Jobs || at.Pods > h.marked.Pods
 }
 
 // remembersLocked reports whether this replica has told a reader all up to a position by itself, and knows what that was.

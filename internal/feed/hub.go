@@ -12,8 +12,8 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// retired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
-const retired = 1024
+// MaxRetired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
+const MaxRetired = 1024
 
 // Hub holds the pulls as this replica knows them and fans their states out. Make one with New.
 type Hub struct {
@@ -40,13 +40,13 @@ type Hub struct {
 	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log. unplacedMarks are
 	// the highest resourceVersions in them, and in what was among them before.
 	unplaced      map[*known]struct{}
-	unplacedMarks marks
+	unplacedMarks ResourceVersions
 	// held are the subscriptions whose readers have seen more than this replica has.
 	held map[*Subscription]struct{}
 	// horizon is the highest seq and place of all pulls that have been forgotten.
 	horizonSeq, horizonPlace uint64
 	// marked is how far the Hub knows the cluster, watched how far this replica's own watch has told it: what Mark was told.
-	marked, watched marks
+	marked, watched ResourceVersions
 
 	filled   chan struct{}
 	fillOnce sync.Once
@@ -102,7 +102,7 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 		}
 		return
 	}
-	withheld := s == nil && place > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watched.jobs
+	withheld := s == nil && place > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watched.Jobs
 	if s == nil {
 		s = &known{}
 		h.latest[job.ID] = s
@@ -153,7 +153,7 @@ func (h *Hub) positionLocked(s *known, revision pull.Revision, place uint64) pul
 		h.unplaceLocked(s, revision)
 	}
 	if place == 0 || len(h.unplaced) > 0 {
-		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unplacedMarks.jobs, h.unplacedMarks.pods
+		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unplacedMarks.Jobs, h.unplacedMarks.Pods
 	}
 	return at
 }
@@ -162,11 +162,11 @@ func (h *Hub) positionLocked(s *known, revision pull.Revision, place uint64) pul
 func (h *Hub) unplaceLocked(s *known, revision pull.Revision) {
 	if h.shared != "" {
 		if len(h.unplaced) == 0 {
-			h.unplacedMarks = marks{}
+			h.unplacedMarks = ResourceVersions{}
 		}
 		h.unplaced[s] = struct{}{}
 	}
-	h.unplacedMarks = h.unplacedMarks.raised(marks{revision.Cluster, revision.Pods})
+	h.unplacedMarks = h.unplacedMarks.Max(ResourceVersions{revision.Cluster, revision.Pods})
 }
 
 // settleLocked takes that a state which this replica has told by itself stands at a place of the shared log. Where the log
@@ -221,7 +221,7 @@ func (h *Hub) retire(id string) {
 	h.changed.Notify()
 	h.gone = append(h.gone, id)
 	for range len(h.gone) {
-		if len(h.gone) <= retired {
+		if len(h.gone) <= MaxRetired {
 			return
 		}
 		oldest := h.gone[0]
@@ -328,8 +328,8 @@ func (h *Hub) Changed() (<-chan struct{}, func()) { return h.changed.Subscribe()
 func (h *Hub) Mark(jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.watched = h.watched.raised(marks{jobs, pods})
-	h.marked = h.marked.raised(h.watched)
+	h.watched = h.watched.Max(ResourceVersions{jobs, pods})
+	h.marked = h.marked.Max(h.watched)
 	h.releaseReachedLocked()
 }
 
@@ -337,7 +337,7 @@ func (h *Hub) Mark(jobs, pods uint64) {
 func (h *Hub) Marked() (jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.marked.jobs, h.marked.pods
+	return h.marked.Jobs, h.marked.Pods
 }
 
 // Complete tells that every pull that exists has been published.

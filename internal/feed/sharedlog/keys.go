@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	_ "embed"

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"cmp"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/pack"
 )
@@ -53,7 +54,7 @@ type journal interface {
 	// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds
 	// every pull. States of pulls that the log has forgotten are passed over. It returns errNoLog when the log is not the one
 	// that is named.
-	append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error)
+	append(ctx context.Context, log string, marked feed.ResourceVersions, complete bool, operations ...operation) (uint64, error)
 	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
 	// what is there is no log of this form.
 	load(ctx context.Context) (*contents, error)
@@ -77,33 +78,27 @@ type redisJournal struct {
 	reads sync.WaitGroup
 }
 
-// marks are resourceVersions up to which all changes have been published. Those in a log are written with the last of these
-// changes or after it.
-type marks struct{ jobs, pods uint64 }
-
-// raised returns the higher ones of each.
-func (m marks) raised(to marks) marks { return marks{max(m.jobs, to.jobs), max(m.pods, to.pods)} }
-
-func (m marks) String() string { return fmt.Sprintf("%d-%d", m.jobs, m.pods) }
-
 // operation is what is appended to the log.
 type operation struct {
-	kind string
-	job  *pull.Job // with entryState
-	id   string    // with entryGone
+	kind        string
+	feed.Change // with entryState and entryGone
 	// unproven is, with entryBeat, how long ago the leader's watch was last known to live.
 	unproven time.Duration
 }
 
-// record is an entry of the log.
+func operationOf(c feed.Change) operation {
+	if c.Job != nil {
+		return operation{kind: entryState, Change: c}
+	}
+	return operation{kind: entryGone, Change: c}
+}
+
+// record is an entry of the log as it is read.
 type record struct {
-	kind  string
-	id    string
-	job   *pull.Job // with entryState
-	place uint64
+	kind string
+	feed.Entry
 	// entry is the stream's name for it, after that of the entry before it.
 	entry, after string
-	marks        marks // with entryBeat
 	// unproven is, with entryBeat, as in operation; negative when the entry does not tell.
 	unproven time.Duration
 	time     time.Time
@@ -111,20 +106,10 @@ type record struct {
 
 // contents is all that the log holds.
 type contents struct {
-	log            string
-	place, horizon uint64
-	entry          string // the stream's name for the one at place; empty for none
-	marks          marks
+	feed.Snapshot
+	entry string // the stream's name for the last entry; empty for none
 	// silence is how long ago the last sign of life came.
 	silence time.Duration
-	// states are in the order of the log.
-	states []state
-}
-
-type state struct {
-	job   *pull.Job
-	place uint64
-	gone  bool
 }
 
 func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
@@ -137,7 +122,7 @@ func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
 	return log, nil
 }
 
-func (j *redisJournal) append(ctx context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+func (j *redisJournal) append(ctx context.Context, log string, marked feed.ResourceVersions, complete bool, operations ...operation) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	ready := "0"
@@ -145,19 +130,19 @@ func (j *redisJournal) append(ctx context.Context, log string, marked marks, com
 		ready = "1"
 	}
 	args := []any{
-		log, 1 + rand2.Uint32N(1<<31), streamLength, retired, marked.String(), time.Now().UnixMilli(), ready, orderLength, placeLength,
+		log, 1 + rand2.Uint32N(1<<31), streamLength, feed.MaxRetired, formatVersions(marked), time.Now().UnixMilli(), ready, orderLength, placeLength,
 	}
 	for _, o := range operations {
-		id, order, version, payload := o.id, "", uint64(0), []byte(nil)
+		id, order, version, payload := o.Retired, "", uint64(0), []byte(nil)
 		switch o.kind {
 		case entryState:
 			var err error
-			if payload, err = encode(o.job); err != nil {
+			if payload, err = encode(o.Job); err != nil {
 				return 0, err
 			}
-			id, order, version = o.job.ID, o.job.OrderKey(), o.job.Revision.Cluster
+			id, order, version = o.Job.ID, o.Job.OrderKey(), o.Job.Revision.Cluster
 		case entryBeat:
-			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(marked.String())
+			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(formatVersions(marked))
 		}
 		args = append(args, o.kind, id, order, payload, version)
 	}
@@ -195,16 +180,17 @@ func (j *redisJournal) load(ctx context.Context) (*contents, error) {
 }
 
 func parseContents(fields map[string]string, now time.Time) (*contents, error) {
-	c := &contents{log: fields[fieldLog], entry: fields[fieldLast], marks: parseMarks(fields[fieldMarks])}
+	c := &contents{entry: fields[fieldLast]}
+	c.Log, c.ResourceVersions = fields[fieldLog], parseVersions(fields[fieldMarks])
 	var bad error
 	number := func(field string) uint64 {
 		n, err := strconv.ParseUint(fields[field], 10, 63)
 		bad = errors.Join(bad, err)
 		return n
 	}
-	c.place, c.horizon = number(fieldSeq), number(fieldHorizon)
+	c.Offset, c.Horizon = number(fieldSeq), number(fieldHorizon)
 	c.silence = now.Sub(time.Unix(int64(number(fieldBeat)), 0))
-	if c.log == "" {
+	if c.Log == "" {
 		bad = errors.New("it has no name")
 	}
 	if bad != nil {
@@ -218,32 +204,34 @@ func parseContents(fields map[string]string, now time.Time) (*contents, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pull %s: %w", id, err)
 		}
-		c.states = append(c.states, s)
+		c.States = append(c.States, s)
 	}
-	slices.SortFunc(c.states, func(a, b state) int { return cmp.Compare(a.place, b.place) })
+	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 
 // parseState reads a field's value as append.lua makes it.
-func parseState(value string) (s state, err error) {
+func parseState(value string) (s feed.State, err error) {
 	const flag = orderLength + placeLength
 	if len(value) <= flag {
 		return s, errors.New("its state is too short")
 	}
-	if s.place, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
+	if s.Offset, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
 		return s, err
 	}
-	s.gone = value[flag] == '1'
-	s.job, err = decode(value[flag+1:])
+	s.Retired = value[flag] == '1'
+	s.Job, err = decode(value[flag+1:])
 	return s, err
 }
 
-func parseMarks(text string) (m marks) {
+func formatVersions(v feed.ResourceVersions) string { return fmt.Sprintf("%d-%d", v.Jobs, v.Pods) }
+
+func parseVersions(text string) (v feed.ResourceVersions) {
 	jobs, pods, _ := strings.Cut(text, "-")
-	// What cannot be read is no mark, and only means that a watch begins with an ordinary list.
-	m.jobs, _ = strconv.ParseUint(jobs, 10, 64)
-	m.pods, _ = strconv.ParseUint(pods, 10, 64)
-	return m
+	// What cannot be read is no version, and only means that a watch begins with an ordinary list.
+	v.Jobs, _ = strconv.ParseUint(jobs, 10, 64)
+	v.Pods, _ = strconv.ParseUint(pods, 10, 64)
+	return v
 }
 
 func (j *redisJournal) read(ctx context.Context, log, behind string) ([]record, error) {
@@ -288,9 +276,9 @@ func (j *redisJournal) read(ctx context.Context, log, behind string) ([]record, 
 
 func parseRecord(m redis.XMessage) (r record, err error) {
 	text := func(field string) string { s, _ := m.Values[field].(string); return s }
-	r = record{kind: text("k"), id: text("i"), entry: m.ID, after: text("a")}
+	r = record{kind: text("k"), entry: m.ID, after: text("a")}
 	place, _, _ := strings.Cut(m.ID, "-")
-	if r.place, err = strconv.ParseUint(place, 10, 64); err != nil {
+	if r.Offset, err = strconv.ParseUint(place, 10, 64); err != nil {
 		return r, err
 	}
 	if ms, err := strconv.ParseInt(text("t"), 10, 64); err == nil {
@@ -298,10 +286,12 @@ func parseRecord(m redis.XMessage) (r record, err error) {
 	}
 	switch r.kind {
 	case entryState:
-		r.job, err = decode(text("p"))
+		r.Job, err = decode(text("p"))
+	case entryGone:
+		r.Retired = text("i")
 	case entryBeat:
-		r.marks, r.unproven = parseMarks(text("p")), -1
-		if ms, err := strconv.ParseInt(r.id, 10, 32); err == nil {
+		r.ResourceVersions, r.unproven = parseVersions(text("p")), -1
+		if ms, err := strconv.ParseInt(text("i"), 10, 32); err == nil {
 			r.unproven = time.Duration(ms) * time.Millisecond
 		}
 	}

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"pullwatch/internal/feed"
 )
 
 // batch is how many pulls one append takes.
@@ -37,14 +39,14 @@ type cursor struct {
 
 // enter takes what the log holds, and turns what is published to it.
 func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
-	switch log, place := s.sharedPlace(); {
-	case log == c.log:
+	switch log, place := s.LogOffset(); {
+	case log == c.Log:
 		if err := s.check(ctx, log, place); err != nil {
 			return nil, err
 		}
-	case place > c.place:
+	case place > c.Offset:
 		// Places grow from one log to the next, and readers may have come further than this one ever will.
-		if err := s.journal.destroy(ctx, c.log); err != nil {
+		if err := s.journal.destroy(ctx, c.Log); err != nil {
 			return nil, fmt.Errorf("remove a shared log of before: %w", err)
 		}
 		return nil, fmt.Errorf("%w: Redis came back with a log of before", errGap)
@@ -52,7 +54,7 @@ func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
 	s.entry = c.entry
 	s.attach(c)
 	// No entry ends with 0, so this name stands before whatever has been appended since.
-	return &cursor{log: c.log, place: c.place, behind: fmt.Sprintf("%d-0", c.place+1)}, nil
+	return &cursor{log: c.Log, place: c.Offset, behind: fmt.Sprintf("%d-0", c.Offset+1)}, nil
 }
 
 // advance takes the next entries of the log, and reports whether there were some.
@@ -67,11 +69,11 @@ func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error)
 		}
 	}
 	for _, r := range records {
-		if r.place != at.place+1 || r.after != s.entry {
+		if r.Offset != at.place+1 || r.after != s.entry {
 			return true, errGap
 		}
 		s.apply(r)
-		at.place, s.entry, at.behind = r.place, r.entry, r.entry
+		at.place, s.entry, at.behind = r.Offset, r.entry, r.entry
 	}
 	s.judge()
 	s.progress.Notify()
@@ -131,19 +133,19 @@ func (s *Stream) establish(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.tellAlone() // so that the Hub holds all that the marks cover
-	marked, states := s.marked, s.states()
+	marked, states := s.marked, s.States()
 	s.mu.Unlock()
 	var operations []operation
 	for _, known := range states {
 		if len(operations) >= batch {
-			if _, err := s.journal.append(ctx, log, marks{}, false, operations...); err != nil {
+			if _, err := s.journal.append(ctx, log, feed.ResourceVersions{}, false, operations...); err != nil {
 				return err
 			}
 			operations = operations[:0]
 		}
-		operations = append(operations, operation{kind: entryState, job: known.job})
-		if known.gone {
-			operations = append(operations, operation{kind: entryGone, id: known.job.ID})
+		operations = append(operations, operationOf(feed.Change{Job: known.Job}))
+		if known.Retired {
+			operations = append(operations, operationOf(feed.Change{Retired: known.Job.ID}))
 		}
 	}
 	_, err = s.journal.append(ctx, log, marked, true, operations...)
@@ -174,12 +176,12 @@ func (s *Stream) check(ctx context.Context, log string, place uint64) error {
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lacking := s.Hub.load(c)
-	s.attached, s.settledPlace = c.log, 0
+	lacking := s.Hub.Load(c.Snapshot)
+	s.attached, s.settledPlace = c.Log, 0
 	s.heard = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
-	for _, o := range slices.Concat(lacking, s.unread.all()) {
-		s.enqueue(o)
+	for _, change := range slices.Concat(lacking, s.unread.all()) {
+		s.enqueue(change)
 	}
 	if s.pending.empty() {
 		s.settled = s.accepted
@@ -240,7 +242,7 @@ func (s *Stream) missLeader() {
 
 // apply takes one entry of the log.
 func (s *Stream) apply(r record) {
-	s.Hub.follow(r)
+	s.Hub.Follow(r.Entry)
 	s.lag.Store(int64(time.Since(r.time)))
 	switch r.kind {
 	case entryBeat:
@@ -261,6 +263,6 @@ func (s *Stream) apply(r record) {
 
 // reached reports whether the log has been taken up to a place.
 func (s *Stream) reached(place uint64) bool {
-	_, at := s.sharedPlace()
+	_, at := s.LogOffset()
 	return at >= place
 }

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
-	"pullwatch/internal/usererr"
 )
 
 // Each of these is one order of events out of those that the model explores.
@@ -34,7 +34,7 @@ func (w *world) messages() (all []string) {
 	return all
 }
 
-func TestAPullThatReplicasToldByThemselvesIsNotLostUnderANewLeader(t *testing.T) {
+func TestAPullThatReplicasPublishedByThemselvesIsNotLostUnderANewLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := leaderless()
 		defer w.close()
@@ -45,7 +45,7 @@ func TestAPullThatReplicasToldByThemselvesIsNotLostUnderANewLeader(t *testing.T)
 	})
 }
 
-func TestMarksAreNotWrittenAfterWhatTheyCoverCouldNotBe(t *testing.T) {
+func TestResourceVersionsAreNotWrittenWhenAChangeThatTheyCoverCouldNotBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := leaderless()
 		defer w.close()
@@ -54,13 +54,13 @@ func TestMarksAreNotWrittenAfterWhatTheyCoverCouldNotBe(t *testing.T) {
 		w.journal.full = false
 		w.follow(t, write(0)) // the session has not ended yet
 		w.follow(t, lose(0), attach(0), write(0), read(1))
-		if j := w.replicas[1].Latest("b"); j == nil || w.journal.marks.jobs != 2 {
+		if j := w.replicas[1].Latest("b"); j == nil || w.journal.marks.Jobs != 2 {
 			t.Errorf("the log holds %v, its marks are %v", j, w.journal.marks)
 		}
 	})
 }
 
-func TestTheEndOfAPullIsTheLastThatAClientIsTold(t *testing.T) {
+func TestTheEndOfAPullIsTheLastStateThatAClientGets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := stopped()
 		defer w.close()
@@ -87,7 +87,7 @@ func TestNothingComesAgainAfterAReplicaWasStopped(t *testing.T) {
 	})
 }
 
-func TestNothingComesAgainThatAReplicaToldByItself(t *testing.T) {
+func TestNothingThatAReplicaPublishedByItselfComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued})
 		defer w.close()
@@ -101,81 +101,18 @@ func TestNothingComesAgainThatAReplicaToldByItself(t *testing.T) {
 	})
 }
 
-func TestWhatWasRetiredWhileTheLogWasAwayIsRetiredThere(t *testing.T) {
+func TestAPullThatWasRetiredWhileTheLogWasAwayIsRetiredInIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true})
 		defer w.close()
 		w.follow(t, lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), lose(0), happen, see(0), wait(0), attach(0), write(0))
-		if !w.journal.pulls["a"].gone {
+		if !w.journal.pulls["a"].Retired {
 			t.Error("the log holds a pull whose Job is gone")
 		}
 	})
 }
 
-// ahead returns a Hub at place 10 of a log, and a subscription of a reader that has come to place 20 on another replica.
-func ahead(t *testing.T, ids ...string) (*Hub, *Subscription) {
-	h := New("r")
-	known, over := job("known", pull.Pulling, "known"), job("over", pull.Failed, "over")
-	h.load(&contents{log: "l", place: 10, states: []state{{job: known, place: 9}, {job: over, place: 10}}})
-	s, err := h.Subscribe(ids, pull.Position{Log: "l", Seq: 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return h, s
-}
-
-func TestAReaderThatKnowsMoreWaitsForTheReplica(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, s := ahead(t)
-		h.Publish(job("known", pull.Pulling, "by itself"))
-		h.follow(record{kind: entryState, place: 19, job: job("known", pull.Succeeded, "seen")})
-		got, _ := drain(t, s)
-		expect(t, got)
-		woken := false
-		s.Notify(func() { woken = true })
-		h.follow(record{kind: entryState, place: 21, job: job("next", pull.Queued, "new")})
-		if !woken {
-			t.Error("the reader was not woken")
-		}
-		got, _ = drain(t, s)
-		expect(t, got, "next:new")
-	})
-}
-
-func TestAReaderThatKnowsMoreGetsASnapshotWhenTheReplicaStaysBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, s := ahead(t)
-		if _, err := s.Await(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got, _ := drain(t, s)
-		expect(t, got, "over:over")
-	})
-}
-
-func TestAReaderThatKnowsMoreGetsASnapshotOfAnotherLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, s := ahead(t)
-		h.load(&contents{log: "m", place: 1000, states: []state{{job: job("known", pull.Succeeded, "done"), place: 1000}}})
-		got, _ := drain(t, s)
-		expect(t, got, "over:over", "known:done")
-	})
-}
-
-func TestAPullIsNotToldToBeOverByAReplicaThatIsBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, s := ahead(t, "over")
-		if j, err := s.Next(); j != nil || err != nil {
-			t.Errorf("a reader that knows more was told %v, %v", j, err)
-		}
-		if _, err := h.Subscribe([]string{"later"}, pull.Position{Log: "l", Seq: 20}); usererr.CodeOf(err) != usererr.Unavailable {
-			t.Errorf("a pull that the reader may know from elsewhere is %v", err)
-		}
-	})
-}
-
-func TestAStateThatTheLogKeepsWaitingIsToldAllTheSame(t *testing.T) {
+func TestSubscribersGetAStateThatTheLogDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued})
 		defer w.close()
@@ -210,41 +147,16 @@ func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 	})
 }
 
-func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
-	h := New("r")
-	mine, shared := job("a", pull.Failed, "as seen here"), job("a", pull.Failed, "as the log says")
-	shared.Revision = mine.Revision
-	h.Publish(mine)
-	before, err := h.Subscribe(nil, pull.Position{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer before.Close()
-	got, _ := drain(t, before)
-	expect(t, got, "a:as seen here")
-	h.load(&contents{log: "l", place: 9, states: []state{{job: shared, place: 9}}})
-	got, _ = drain(t, before)
-	expect(t, got)
-	after, err := h.Subscribe(nil, pull.Position{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer after.Close()
-	if j, err := after.Next(); err != nil || j == nil || j.Message != "as the log says" || j.RevisionID() != "l.9" {
-		t.Errorf("a new reader is told %v, %v", j, err)
-	}
-}
-
 // Redis may come back without the last entry while the leader goes on, and use its place again for another one. A reader is
 // not shown that one: its name may stand before the one that was lost.
-func TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
+func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := leaderless()
 		defer w.close()
 		w.follow(t, lead(0), write(0), read(1))
 		reader, log := w.replicas[1], w.journal
 		beat := func() {
-			if _, err := log.append(t.Context(), log.log, marks{1, 1}, false, operation{kind: entryBeat}); err != nil {
+			if _, err := log.append(t.Context(), log.log, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryBeat}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -264,62 +176,14 @@ func TestALogThatHasLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	})
 }
 
-// A state that says what is known already may still be newer. What a replica sees next is compared with that.
-func TestARevisionThatSaysNothingNewIsRemembered(t *testing.T) {
-	h := New("r")
-	first, later := job("a", pull.Pulling, "half"), job("a", pull.Pulling, "half")
-	first.Revision, later.Revision = pull.Revision{Cluster: 1, Pods: 1}, pull.Revision{Cluster: 1, Pods: 5}
-	h.Publish(first)
-	sub, err := h.Subscribe(nil, pull.Position{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Close()
-	got, _ := drain(t, sub)
-	expect(t, got, "a:half")
-	h.Publish(later)
-	got, _ = drain(t, sub)
-	expect(t, got)
-	if known := h.Latest("a").Revision; known != later.Revision {
-		t.Errorf("revision %+v, want %+v", known, later.Revision)
-	}
-}
-
-// A reader that has what a replica told by itself need not have all that stands before it in the log.
-func TestAStateThatTheLogCorrectsHidesNothingFromItsReader(t *testing.T) {
-	h := New("r")
-	h.load(&contents{log: "l", place: 5})
-	alone, shared := job("a", pull.Failed, "as seen here"), job("a", pull.Failed, "as the log says")
-	shared.Revision = alone.Revision
-	h.Publish(alone)
-	h.follow(record{kind: entryState, place: 6, job: job("b", pull.Succeeded, "b1")})
-	h.follow(record{kind: entryState, place: 7, job: shared})
-	reader, err := h.Subscribe(nil, pull.Position{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := reader.Next()
-	if err != nil || first == nil || first.ID != "a" {
-		t.Fatalf("first comes %v, %v", first, err)
-	}
-	reader.Close()
-	again, err := h.Subscribe(nil, first.Position)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer again.Close()
-	got, _ := drain(t, again)
-	expect(t, got, "b:b1")
-}
-
 // A new leader may hold every end that it sees for a while. It leads all the same.
-func TestALeaderThatHoldsAllItSeesGivesSignsOfLife(t *testing.T) {
+func TestALeaderThatHoldsAllItSeesSendsHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		defer w.close()
 		w.follow(t, lead(0), watch(0), attach(0))
 		r := w.replicas[0]
-		r.marked = marks{}
+		r.marked = feed.ResourceVersions{}
 		before := len(w.journal.updates)
 		r.writeBatch(t.Context(), true)
 		if len(w.journal.updates) != before+1 {
@@ -329,7 +193,7 @@ func TestALeaderThatHoldsAllItSeesGivesSignsOfLife(t *testing.T) {
 }
 
 // A mutation that has returned is in the lists of its replica, also when the log goes away in that moment.
-func TestWhatIsPublishedAsTheLogGoesAwayIsKnownOnceItIsFlushed(t *testing.T) {
+func TestAPullPublishedAsTheLogGoesAwayIsKnownAfterFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued})
 		defer w.close()
@@ -343,7 +207,7 @@ func TestWhatIsPublishedAsTheLogGoesAwayIsKnownOnceItIsFlushed(t *testing.T) {
 
 // A replica of Redis that had not heard of a newer log may take over. Readers of that would wait for a log of before to come as
 // far.
-func TestALogOfBeforeWithWhichRedisComesBackIsReplaced(t *testing.T) {
+func TestAnEarlierLogWithWhichRedisComesBackIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued}, change{id: "c", phase: pull.Queued})
 		defer w.close()

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pullwatch/internal/broadcast"
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 )
 
@@ -37,7 +38,7 @@ const (
 // Redis may lose the end of the log, or all of it, at any time. Whoever notices removes the rest, and the leader begins a
 // new log from its own Hub.
 type Stream struct {
-	*Hub
+	*feed.Hub
 	journal        journal
 	leads, watches func() bool
 	provenHere     func() time.Time
@@ -52,7 +53,7 @@ type Stream struct {
 	// attached is the name of the log while it is read and written, empty otherwise.
 	attached string
 	pending  pending
-	marked   marks
+	marked   feed.ResourceVersions
 	// complete is true once every pull that exists has been published.
 	complete bool
 	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
@@ -81,7 +82,7 @@ type Stream struct {
 
 // Options say what a Stream works on.
 type Options struct {
-	Hub *Hub
+	Hub *feed.Hub
 	// Redis is a client that does not retry, so that every failure is seen. Run closes it when it ends.
 	Redis redis.UniversalClient
 	// Keys begins the names of all keys. It has a hash tag, so that a Redis Cluster keeps them together.
@@ -95,8 +96,8 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// NewStream returns a Stream that does nothing but publish to its Hub until it runs.
-func NewStream(o Options) *Stream {
+// New returns a Stream that does nothing but publish to its Hub until it runs.
+func New(o Options) *Stream {
 	return &Stream{
 		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
 		watches: o.Watches, provenHere: o.Proven, silence: longestSilence,
@@ -112,21 +113,21 @@ func (s *Stream) Publish(job *pull.Job) {
 	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.unread.holds(job.ID) {
 		return // a new leader sees anew what was published before
 	}
-	s.accept(operation{kind: entryState, job: job})
+	s.accept(feed.Change{Job: job})
 }
 
 // Retire takes the id of a pull whose Job is gone.
 func (s *Stream) Retire(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accept(operation{kind: entryGone, id: id})
+	s.accept(feed.Change{Retired: id})
 }
 
 // Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
 func (s *Stream) Mark(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marked = marks{jobs, pods}
+	s.marked = feed.ResourceVersions{Jobs: jobs, Pods: pods}
 	s.upToDate()
 }
 
@@ -142,23 +143,32 @@ func (s *Stream) Complete() {
 	s.upToDate()
 }
 
-func (s *Stream) accept(o operation) {
+func (s *Stream) accept(c feed.Change) {
 	if s.alone {
-		s.Hub.apply(o)
+		s.tell(c)
 	} else {
-		s.unread.add(o)
+		s.unread.add(c)
 		s.expect()
 	}
 	if s.attached == "" {
 		s.accepted++ // whoever attaches has the log told
 	} else {
-		s.enqueue(o)
+		s.enqueue(c)
+	}
+}
+
+// tell has the Hub take what does not come from the log.
+func (s *Stream) tell(c feed.Change) {
+	if c.Job != nil {
+		s.Hub.Publish(c.Job)
+	} else {
+		s.Hub.Retire(c.Retired)
 	}
 }
 
 // enqueue has the log told.
-func (s *Stream) enqueue(o operation) {
-	s.pending.add(o)
+func (s *Stream) enqueue(c feed.Change) {
+	s.pending.add(c)
 	s.accepted++
 	select {
 	case s.wake <- struct{}{}:
@@ -201,7 +211,7 @@ func (s *Stream) Await(ctx context.Context, at pull.Position) {
 	progress, unsubscribe := s.progress.Subscribe()
 	defer unsubscribe()
 	for {
-		if !s.behind(at) {
+		if !s.Behind(at) {
 			return
 		}
 		select {
@@ -241,7 +251,7 @@ func (s *Stream) Resign(ctx context.Context) {
 	if log == "" {
 		return
 	}
-	if _, err := s.journal.append(ctx, log, marks{}, false, operation{kind: entryResign}); err != nil {
+	if _, err := s.journal.append(ctx, log, feed.ResourceVersions{}, false, operation{kind: entryResign}); err != nil {
 		s.log.Debug("the other replicas could not be told that this one leads no longer", "error", err)
 	}
 }

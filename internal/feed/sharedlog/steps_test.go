@@ -1,8 +1,9 @@
-package feed
+package sharedlog
 
 import (
 	"context"
 	"fmt"
+	"testing/synctest"
 	"time"
 
 	"pullwatch/internal/pull"
@@ -180,16 +181,29 @@ func wait(i int) step {
 	}}
 }
 
-// giveUp lets so much time pass that the client gets a snapshot.
+// giveUp lets so much time pass that the client gets a snapshot, and nobody else notices.
 var giveUp = step{"the client waits no longer", func(w *world) bool {
-	c := &w.client
-	if c.sub == nil {
+	if !w.held() {
 		return false
 	}
-	if _, held := c.sub.hub.held[c.sub]; !held {
-		return false
+	const holdLimit = 20 * time.Second
+	for _, r := range w.replicas {
+		if r.waiting {
+			r.timer.Stop()
+		}
 	}
-	c.sub.giveUp()
+	time.Sleep(holdLimit) // fake time
+	synctest.Wait()
+	for _, r := range w.replicas {
+		if r.waiting {
+			r.timer.Reset(flushLimit)
+		}
+		r.heard = r.heard.Add(holdLimit)
+	}
+	w.journal.beat = w.journal.beat.Add(holdLimit)
+	if w.held() {
+		w.fault = "the client waits for ever"
+	}
 	return true
 }}
 

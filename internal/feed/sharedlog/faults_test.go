@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redistest"
 )
@@ -30,7 +31,7 @@ func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string
 }
 
 // A copier's progress alone does not change the resourceVersion that a state was made from.
-func TestProgressWhileRedisHangsIsNoEnd(t *testing.T) {
+func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -75,7 +76,7 @@ func (l *loseReads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func TestWhatRedisTookAndLostIsToldAllTheSame(t *testing.T) {
+func TestPublishSurvivesRedisLosingAnAcknowledgedWrite(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	lose := &loseReads{}
@@ -92,7 +93,7 @@ func TestWhatRedisTookAndLostIsToldAllTheSame(t *testing.T) {
 	r.until(t, "p", "two")
 }
 
-func TestWhatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
+func TestAPullThatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
 	redis := redistest.Start(t)
 	newLeader(t, redis.URL())
 	other := newReplica(t, redis.URL(), "other", false)
@@ -104,7 +105,7 @@ func TestWhatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
 	other.read(t, pull.Position{}, "p").until(t, "p", "one")
 }
 
-func TestALogThatCannotBeReadIsReplaced(t *testing.T) {
+func TestAnUnreadableLogIsReplaced(t *testing.T) {
 	for _, field := range []string{"p", fieldLog, fieldSeq, fieldBeat} {
 		t.Run(field, func(t *testing.T) {
 			redis := redistest.Start(t)
@@ -125,7 +126,7 @@ func TestALogThatCannotBeReadIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAReaderThatCameAgainIsToldNothingTwiceWhenRedisIsFlushed(t *testing.T) {
+func TestAReconnectedReaderGetsNothingTwiceWhenRedisIsFlushed(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -144,7 +145,7 @@ func TestAReaderThatCameAgainIsToldNothingTwiceWhenRedisIsFlushed(t *testing.T) 
 	again.until(t, "b", "b2")
 }
 
-func TestWhatTheLogHasForgottenIsNotToldAgain(t *testing.T) {
+func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -154,12 +155,15 @@ func TestWhatTheLogHasForgottenIsNotToldAgain(t *testing.T) {
 	r.until(t, "p", "one")
 	leader.Mark(1<<20, 1<<20)
 	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 1<<20 })
-	// As if 1,024 others had been retired while the other replica could not read that.
-	leader.mu.Lock()
-	leader.Hub.mu.Lock()
-	leader.forget("p")
-	leader.Hub.mu.Unlock()
-	leader.mu.Unlock()
+	// The leader forgets it, as so many others are retired while the other replica cannot read that.
+	for i := range feed.MaxRetired {
+		id := fmt.Sprint(i)
+		leader.Hub.Publish(job(id, pull.Canceled, ""))
+		leader.Hub.Retire(id)
+	}
+	if leader.Latest("p") != nil {
+		t.Fatal("the leader has not forgotten p")
+	}
 	client := redis.Client()
 	client.HDel(t.Context(), leader.redis().keys.pulls, "p")
 	client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -170,7 +174,7 @@ func TestWhatTheLogHasForgottenIsNotToldAgain(t *testing.T) {
 	r.until(t, "end", "end")
 }
 
-func TestALeaderThatSeesNothingGivesNoSignOfLife(t *testing.T) {
+func TestALeaderWhoseWatchIsDeadSendsNoHeartbeat(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -181,7 +185,7 @@ func TestALeaderThatSeesNothingGivesNoSignOfLife(t *testing.T) {
 	other.awaitLive(t, false)
 }
 
-func TestWhatHasComeBackIsNotKept(t *testing.T) {
+func TestMemoryIsFreedOnceTheLogHasReturnedAllChanges(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	for i := range 1000 {
@@ -197,24 +201,24 @@ func TestWhatHasComeBackIsNotKept(t *testing.T) {
 }
 
 // The name of a pull may be another one's once its Job is gone and forgotten.
-func TestANameThatIsUsedAgain(t *testing.T) {
+func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 	var p pending
 	before, again := job("p", pull.Succeeded, "before"), job("p", pull.Queued, "again")
 	again.CreatedAt = time.Unix(1, 0)
 	p.state(before)
 	p.gone("p")
 	p.state(again)
-	if got := p.take(10); len(got) != 1 || got[0].job != again {
+	if got := p.take(10); len(got) != 1 || got[0].Job != again {
 		t.Errorf("%+v is appended", got)
 	}
 }
 
 // A leader that was stopped may still have to append a pull that has ended meanwhile, is gone, and is forgotten.
-func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
+func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
-	appends := func(marked marks, operations ...operation) {
-		log, _ := leader.sharedPlace()
+	appends := func(marked feed.ResourceVersions, operations ...operation) {
+		log, _ := leader.LogOffset()
 		if _, err := leader.journal.append(t.Context(), log, marked, false, operations...); err != nil {
 			t.Fatal(err)
 		}
@@ -222,23 +226,23 @@ func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	at := func(id string, phase pull.Phase, version uint64) operation {
 		state := job(id, phase, "")
 		state.Revision = pull.Revision{Cluster: version}
-		return operation{kind: entryState, job: state}
+		return operationOf(feed.Change{Job: state})
 	}
-	appends(marks{}, at("forgotten", pull.Pulling, 10), operation{kind: entryGone, id: "forgotten"})
-	for i := range retired {
+	appends(feed.ResourceVersions{}, at("forgotten", pull.Pulling, 10), operationOf(feed.Change{Retired: "forgotten"}))
+	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)
-		appends(marks{20, 20}, at(id, pull.Succeeded, 15), operation{kind: entryGone, id: id})
+		appends(feed.ResourceVersions{Jobs: 20, Pods: 20}, at(id, pull.Succeeded, 15), operationOf(feed.Change{Retired: id}))
 	}
-	appends(marks{}, at("forgotten", pull.Pulling, 11), at("new", pull.Queued, 21))
-	appends(marks{}, at("forgotten", pull.Succeeded, 12))
+	appends(feed.ResourceVersions{}, at("forgotten", pull.Pulling, 11), at("new", pull.Queued, 21))
+	appends(feed.ResourceVersions{}, at("forgotten", pull.Succeeded, 12))
 	c, err := leader.journal.load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var living []string
-	for _, s := range c.states {
-		if !s.gone {
-			living = append(living, s.job.ID)
+	for _, s := range c.States {
+		if !s.Retired {
+			living = append(living, s.Job.ID)
 		}
 	}
 	if !slices.Equal(living, []string{"new"}) {
@@ -246,7 +250,7 @@ func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	}
 	// Another cluster, whose versions begin anew, has the place of the one before.
 	anew := at("anew", pull.Queued, 3)
-	anew.job.CreatedAt = time.Now()
-	appends(marks{}, anew)
+	anew.Job.CreatedAt = time.Now()
+	appends(feed.ResourceVersions{}, anew)
 	until(t, leader.progress.Subscribe, "a pull that is newer than all that is forgotten is told", func() bool { return leader.Latest("anew") != nil })
 }

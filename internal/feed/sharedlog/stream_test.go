@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"context"
@@ -14,10 +14,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/redis/redistest"
 )
+
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
+
+var revision atomic.Uint64
+
+// job returns a state that supersedes all that were made before.
+func job(id string, phase pull.Phase, message string) *pull.Job {
+	return &pull.Job{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
+}
 
 // replica is one Stream that runs.
 type replica struct {
@@ -38,8 +48,8 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	r := &replica{}
 	r.leading.Store(leads)
 	r.watching.Store(leads)
-	r.Stream = NewStream(Options{
-		Hub: New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
+	r.Stream = New(Options{
+		Hub: feed.New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
 		Proven: func() time.Time { return time.Now().Add(-time.Duration(r.unproven.Load())) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -83,7 +93,7 @@ func (r *replica) awaitLive(t *testing.T, live bool) {
 
 // reader reads one subscription and keeps what it was given.
 type reader struct {
-	sub      *Subscription
+	sub      *feed.Subscription
 	last     map[string]*pull.Job
 	position pull.Position
 	told     map[string]bool
@@ -117,7 +127,7 @@ func (r *reader) until(t *testing.T, id, message string) {
 	}
 }
 
-func TestEveryReplicaTellsOfEveryChange(t *testing.T) {
+func TestSubscribersOfEveryReplicaGetEveryChange(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -137,7 +147,7 @@ func TestEveryReplicaTellsOfEveryChange(t *testing.T) {
 	}
 }
 
-func TestGoOnAfterARevisionOnAnotherReplica(t *testing.T) {
+func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	r := leader.read(t, pull.Position{})
@@ -169,7 +179,7 @@ func TestGoOnAfterARevisionOnAnotherReplica(t *testing.T) {
 	}
 }
 
-func TestANewLeaderTellsNothingTwice(t *testing.T) {
+func TestSubscribersGetNothingTwiceFromANewLeader(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -196,7 +206,7 @@ func TestANewLeaderTellsNothingTwice(t *testing.T) {
 	}
 }
 
-func TestRedisRestartsEmpty(t *testing.T) {
+func TestSubscribersMissNothingWhenRedisRestartsEmpty(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -235,7 +245,7 @@ func TestRedisRestartsEmpty(t *testing.T) {
 	}
 }
 
-func TestRedisHangs(t *testing.T) {
+func TestSubscribersGetChangesWhileRedisHangs(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -248,7 +258,7 @@ func TestRedisHangs(t *testing.T) {
 	other.read(t, pull.Position{}).until(t, "a", "a1")
 }
 
-func TestRedisIsFull(t *testing.T) {
+func TestSubscribersGetChangesWhileRedisIsFull(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	if err := redis.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
@@ -267,7 +277,7 @@ func TestRedisIsFull(t *testing.T) {
 }
 
 // A failover to a replica that had not got the last writes yet brings back an earlier log.
-func TestRedisLosesTheEndOfTheLog(t *testing.T) {
+func TestSubscribersMissNothingWhenRedisLosesTheEndOfTheLog(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -300,7 +310,7 @@ func TestRedisLosesTheEndOfTheLog(t *testing.T) {
 	}
 }
 
-func TestSilenceIsNotTakenForQuiet(t *testing.T) {
+func TestAReplicaThatHearsNoLeaderWatchesForItself(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	other := newReplica(t, redis.URL(), "other", false)
@@ -314,7 +324,7 @@ func TestSilenceIsNotTakenForQuiet(t *testing.T) {
 	other.read(t, pull.Position{}).until(t, "a", "a1")
 }
 
-func TestWhatAFollowerPublishesIsSeenAtOnce(t *testing.T) {
+func TestAPullStartedOnAFollowerIsKnownThereAtOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -330,13 +340,13 @@ func TestWhatAFollowerPublishesIsSeenAtOnce(t *testing.T) {
 	r.until(t, "a", "a2")
 }
 
-func TestForgottenPullsCannotBeGoneOnBehind(t *testing.T) {
+func TestAReaderBehindForgottenPullsGetsASnapshot(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	r := leader.read(t, pull.Position{})
 	leader.Publish(job("first", pull.Queued, "1"))
 	r.until(t, "first", "1")
-	for i := range retired + 10 {
+	for i := range feed.MaxRetired + 10 {
 		id := fmt.Sprint("gone-", i)
 		leader.Publish(job(id, pull.Canceled, "c"))
 		leader.Retire(id)
@@ -348,12 +358,12 @@ func TestForgottenPullsCannotBeGoneOnBehind(t *testing.T) {
 		again.until(t, "first", "1") // the snapshot that comes instead
 	}
 	fields, err := redis.Client().HLen(t.Context(), leader.redis().keys.pulls).Result()
-	if err != nil || fields > retired+10 {
+	if err != nil || fields > feed.MaxRetired+10 {
 		t.Errorf("Redis holds %d fields, %v", fields, err)
 	}
 }
 
-func TestSentinelAndCluster(t *testing.T) {
+func TestSubscribersGetChangesThroughSentinelAndCluster(t *testing.T) {
 	set, cluster := redistest.StartReplicaSet(t), redistest.StartCluster(t)
 	for _, url := range []string{set.URL(), cluster.URL()} {
 		leader, other := newLeader(t, url), newReplica(t, url, "other", false)
@@ -377,7 +387,7 @@ func TestSentinelAndCluster(t *testing.T) {
 }
 
 // All replicas may have been away for long: what Redis has kept since then is not what the cluster looks like.
-func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
+func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	leader.Publish(job("a", pull.Pulling, "a1"))
@@ -400,16 +410,16 @@ func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
 	}
 }
 
-func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
+func TestTheDocumentedRedisUserHasAllRights(t *testing.T) {
 	server, cluster := redistest.Start(t), redistest.StartCluster(t)
-	login := redistest.AllowUser(t, "../../docs/operating.md", append(cluster.Servers, server)...)
+	login := redistest.AllowUser(t, "../../../docs/operating.md", append(cluster.Servers, server)...)
 	for _, url := range []string{
 		"redis://" + login + server.Addr + "/1",
 		strings.Replace(cluster.URL(), "://", "://"+login, 1),
 	} {
 		leader, other := newLeader(t, url), newReplica(t, url, "other", false)
 		other.awaitLive(t, true)
-		for i := range retired + 1 {
+		for i := range feed.MaxRetired + 1 {
 			id := fmt.Sprint(i)
 			leader.Publish(job(id, pull.Canceled, id))
 			leader.Retire(id)

@@ -1,11 +1,13 @@
-package feed
+package sharedlog
 
 import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"reflect"
 	"time"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 )
 
@@ -31,6 +33,7 @@ type change struct {
 
 type modelReplica struct {
 	*Stream
+	name     string
 	at       *cursor // nil while there is no session
 	leads    bool    // as far as it knows
 	watching bool
@@ -40,7 +43,7 @@ type modelReplica struct {
 // modelClient follows all pulls and remembers what it was told.
 type modelClient struct {
 	at    int // the replica
-	sub   *Subscription
+	sub   *feed.Subscription
 	after pull.Position
 	last  map[string]*pull.Job
 	told  map[string]bool // by revision
@@ -60,7 +63,7 @@ func (c *modelClient) expectSnapshot(older bool) {
 }
 
 func newWorld(replicas int, script ...change) *world {
-	w := &world{journal: &memoryJournal{remembered: retired}, script: script, leader: -1}
+	w := &world{journal: &memoryJournal{remembered: feed.MaxRetired}, script: script, leader: -1}
 	w.client = modelClient{last: map[string]*pull.Job{}, told: map[string]bool{}, snapshot: map[string]bool{}}
 	for i := range replicas {
 		w.replicas = append(w.replicas, w.newReplica(i, fmt.Sprint("r", i)))
@@ -69,13 +72,13 @@ func newWorld(replicas int, script ...change) *world {
 }
 
 func (w *world) newReplica(i int, name string) *modelReplica {
-	s := NewStream(Options{
-		Hub: New(name), Log: slog.New(slog.DiscardHandler),
+	s := New(Options{
+		Hub: feed.New(name), Log: slog.New(slog.DiscardHandler),
 		Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
 		Proven: time.Now,
 	})
 	s.journal = w.journal
-	return &modelReplica{Stream: s}
+	return &modelReplica{Stream: s, name: name}
 }
 
 func (w *world) stateAt(version int) *pull.Job {
@@ -97,18 +100,30 @@ func (w *world) exists(id string) (exists bool, last int) {
 	return exists, last
 }
 
+// held reports whether the client waits for its replica to catch up.
+func (w *world) held() bool {
+	c := &w.client
+	return c.sub != nil && private(w.replicas[c.at].Hub, "held").MapIndex(reflect.ValueOf(c.sub)).IsValid()
+}
+
+// private returns a field of a Hub or of a Subscription. Worlds differ in more than these show to anybody.
+func private(of any, field string) reflect.Value {
+	return reflect.ValueOf(of).Elem().FieldByName(field)
+}
+
 // listen has the client take all that there is, and checks it.
 func (w *world) listen() {
 	c := &w.client
 	if c.sub == nil {
 		return
 	}
-	if _, held := c.sub.hub.held[c.sub]; !held && !c.placed {
+	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
 		// A place that the replica does not remember, or that another one told of alone, brings a snapshot, as documented.
-		foreign := c.after.Replica != "" && c.after.Replica != c.sub.hub.replica
-		if (foreign || c.sub.seenBy == noOrder) && !c.strict {
-			c.expectSnapshot(c.sub.hub.behind(c.after))
+		foreign := c.after.Replica != "" && c.after.Replica != r.name
+		forgotten := private(c.sub, "seenBy").IsZero()
+		if (foreign || forgotten) && !c.strict {
+			c.expectSnapshot(r.Behind(c.after))
 		}
 	}
 	for w.fault == "" {
@@ -146,9 +161,9 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		for id, k := range r.latest {
-			if exists, _ := w.exists(id); exists && k.job.Failure != nil && w.fault == "" {
-				w.fault = fmt.Sprintf("r%d tells that %s is lost, and it exists", i, id)
+		for _, s := range r.States() {
+			if exists, _ := w.exists(s.Job.ID); exists && s.Job.Failure != nil && w.fault == "" {
+				w.fault = fmt.Sprintf("r%d tells that %s is lost, and it exists", i, s.Job.ID)
 			}
 		}
 	}
@@ -160,11 +175,11 @@ func (w *world) take(s step) bool {
 // checkMarks finds marks that cover what the log does not hold.
 func (w *world) checkMarks() {
 	for i, c := range w.history {
-		covered := uint64(i) < w.journal.marks.jobs
+		covered := uint64(i) < w.journal.marks.Jobs
 		if exists, _ := w.exists(c.id); !covered || c.gone || !exists || w.fault != "" {
 			continue
 		}
-		if s := w.journal.pulls[c.id]; s == nil || s.job.Revision.Cluster <= uint64(i) {
+		if s := w.journal.pulls[c.id]; s == nil || s.Job.Revision.Cluster <= uint64(i) {
 			w.fault = fmt.Sprintf("the marks say %v, and the log holds no version %d of %s", w.journal.marks, i+1, c.id)
 		}
 	}
@@ -185,29 +200,35 @@ func (w *world) key() uint64 {
 	h := fnv.New64a()
 	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls))
 	for _, r := range w.journal.updates {
-		fmt.Fprint(h, r.kind, r.id)
-		if r.job != nil {
-			fmt.Fprint(h, r.job.Revision)
+		fmt.Fprint(h, r.kind, r.Retired)
+		if r.Job != nil {
+			fmt.Fprint(h, r.Job.ID, r.Job.Revision)
 		}
 	}
 	for _, r := range w.replicas {
-		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.Hub.marked, r.unplacedMarks)
+		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled)
+		for _, field := range []string{"place", "seq", "shared", "marked", "unplacedMarks"} {
+			fmt.Fprint(h, private(r.Hub, field))
+		}
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
-				fmt.Fprint(h, o.kind, o.id)
-				if o.job != nil {
-					fmt.Fprint(h, o.job.Revision)
+				fmt.Fprint(h, o.Retired)
+				if o.Job != nil {
+					fmt.Fprint(h, o.Job.ID, o.Job.Revision)
 				}
 			}
 		}
-		for _, s := range r.states() {
-			fmt.Fprint(h, s.job.ID, s.job.Revision, s.job.Position, s.place, s.gone)
+		for _, s := range r.States() {
+			fmt.Fprint(h, s.Job.ID, s.Job.Revision, s.Job.Position, s.Offset, s.Retired)
 		}
 	}
 	c := &w.client
 	fmt.Fprint(h, "|", c.at, c.after, len(c.told))
 	if c.sub != nil {
-		fmt.Fprint(h, c.sub.cursor, c.sub.start, c.sub.after, c.sub.seenBy, len(c.sub.hub.held))
+		for _, field := range []string{"cursor", "start", "after", "seenBy"} {
+			fmt.Fprint(h, private(c.sub, field))
+		}
+		fmt.Fprint(h, w.held())
 	}
 	for _, id := range []string{"a", "b"} {
 		if j := c.last[id]; j != nil {

@@ -1,6 +1,9 @@
-package feed
+package sharedlog
 
-import "pullwatch/internal/pull"
+import (
+	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+)
 
 // pending is what waits to be appended to the shared log: of each pull its latest state, in the order in which the pulls
 // began to wait, so that none waits for ever behind others that change faster. The zero pending is empty and ready for use.
@@ -35,11 +38,11 @@ func (p *pending) gone(id string) {
 	p.ends[id] = true
 }
 
-func (p *pending) add(o operation) {
-	if o.kind == entryState {
-		p.state(o.job)
+func (p *pending) add(c feed.Change) {
+	if c.Job != nil {
+		p.state(c.Job)
 	} else {
-		p.gone(o.id)
+		p.gone(c.Retired)
 	}
 }
 
@@ -52,32 +55,31 @@ func (p *pending) holds(id string) bool {
 }
 
 // all returns what is to be appended for all pulls, and removes nothing.
-func (p *pending) all() (operations []operation) {
+func (p *pending) all() (changes []feed.Change) {
 	for _, id := range p.order {
-		operations = append(operations, p.operations(id)...)
+		changes = append(changes, p.changes(id)...)
 	}
-	return operations
+	return changes
 }
 
-func (p *pending) operations(id string) (operations []operation) {
+func (p *pending) changes(id string) (changes []feed.Change) {
 	if job := p.jobs[id]; job != nil {
-		operations = append(operations, operation{kind: entryState, job: job})
+		changes = append(changes, feed.Change{Job: job})
 	}
 	if p.ends[id] {
-		operations = append(operations, operation{kind: entryGone, id: id})
+		changes = append(changes, feed.Change{Retired: id})
 	}
-	return operations
+	return changes
 }
 
 // take removes the first pulls, at most n, and returns what is to be appended for them.
-func (p *pending) take(n int) []operation {
+func (p *pending) take(n int) (changes []feed.Change) {
 	n = min(n, len(p.order))
-	var operations []operation
 	for _, id := range p.order[:n] {
-		operations = append(operations, p.operations(id)...)
+		changes = append(changes, p.changes(id)...)
 		delete(p.jobs, id)
 		delete(p.ends, id)
 	}
 	p.order = append([]string(nil), p.order[n:]...)
-	return operations
+	return changes
 }

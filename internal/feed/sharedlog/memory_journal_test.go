@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 )
 
@@ -19,8 +20,8 @@ type memoryJournal struct {
 	seq        uint64
 	horizon    uint64
 	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
-	marks      marks
-	pulls      map[string]*state
+	marks      feed.ResourceVersions
+	pulls      map[string]*feed.State
 	gone       []string
 	remembered int // retired pulls
 	updates    []record
@@ -36,12 +37,12 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 	j.logs++
 	name := fmt.Sprint("log", j.logs)
 	if !j.ready {
-		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*state{}, remembered: j.remembered}
+		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.State{}, remembered: j.remembered}
 	}
 	return name, nil
 }
 
-func (j *memoryJournal) append(_ context.Context, log string, marked marks, complete bool, operations ...operation) (uint64, error) {
+func (j *memoryJournal) append(_ context.Context, log string, marked feed.ResourceVersions, complete bool, operations ...operation) (uint64, error) {
 	if j.full {
 		return 0, errFull
 	}
@@ -50,45 +51,45 @@ func (j *memoryJournal) append(_ context.Context, log string, marked marks, comp
 	}
 	j.nonce++
 	for _, o := range operations {
-		switch known := j.pulls[o.id]; o.kind {
+		switch known := j.pulls[o.Retired]; o.kind {
 		case entryState:
-			j.addState(o.job)
+			j.addState(o.Job)
 		case entryGone:
-			if known != nil && !known.gone {
-				j.add(record{kind: o.kind, id: o.id})
-				known.gone = true
-				j.gone = append(j.gone, o.id)
+			if known != nil && !known.Retired {
+				j.add(record{kind: o.kind, Entry: feed.Entry{Change: o.Change}})
+				known.Retired = true
+				j.gone = append(j.gone, o.Retired)
 				j.forget()
 			}
 		default:
-			j.add(record{kind: o.kind, marks: marked})
+			j.add(record{kind: o.kind, Entry: feed.Entry{ResourceVersions: marked}})
 		}
 	}
-	if marked.jobs >= j.marks.jobs && marked.jobs > 0 {
+	if marked.Jobs >= j.marks.Jobs && marked.Jobs > 0 {
 		j.marks = marked
 	}
 	if complete {
 		j.ready = true
-		j.add(record{kind: entryBeat, marks: marked})
+		j.add(record{kind: entryBeat, Entry: feed.Entry{ResourceVersions: marked}})
 	}
 	return j.seq, nil
 }
 
 func (j *memoryJournal) addState(job *pull.Job) {
 	known := j.pulls[job.ID]
-	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.marks.jobs, j.marks.pods)
-	if known == nil && forgotten || known != nil && known.job.OrderKey() >= job.OrderKey() {
+	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.marks.Jobs, j.marks.Pods)
+	if known == nil && forgotten || known != nil && known.Job.OrderKey() >= job.OrderKey() {
 		return
 	}
 	stored := *job
 	stored.Position = pull.Position{}
-	place := j.add(record{kind: entryState, id: job.ID, job: &stored})
-	j.pulls[job.ID] = &state{job: &stored, place: place}
+	place := j.add(record{kind: entryState, Entry: feed.Entry{Change: feed.Change{Job: &stored}}})
+	j.pulls[job.ID] = &feed.State{Job: &stored, Offset: place}
 }
 
 func (j *memoryJournal) add(r record) uint64 {
 	j.seq++
-	r.place, r.entry, r.after = j.seq, fmt.Sprintf("%d-%d", j.seq, j.nonce), j.last
+	r.Offset, r.entry, r.after = j.seq, fmt.Sprintf("%d-%d", j.seq, j.nonce), j.last
 	j.last = r.entry
 	j.updates = append(j.updates, r)
 	if r.kind == entryBeat {
@@ -100,7 +101,7 @@ func (j *memoryJournal) add(r record) uint64 {
 func (j *memoryJournal) forget() {
 	for len(j.gone) > j.remembered {
 		oldest := j.pulls[j.gone[0]]
-		j.horizon, j.forgotten = max(j.horizon, oldest.place), max(j.forgotten, oldest.job.OrderKey()[:12])
+		j.horizon, j.forgotten = max(j.horizon, oldest.Offset), max(j.forgotten, oldest.Job.OrderKey()[:12])
 		delete(j.pulls, j.gone[0])
 		j.gone = j.gone[1:]
 	}
@@ -110,11 +111,12 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 	if !j.ready {
 		return nil, errNoLog
 	}
-	c := &contents{log: j.log, place: j.seq, entry: j.last, horizon: j.horizon, marks: j.marks, silence: time.Since(j.beat)}
+	c := &contents{entry: j.last, silence: time.Since(j.beat)}
+	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.log, j.seq, j.horizon, j.marks
 	for _, s := range j.pulls {
-		c.states = append(c.states, *s)
+		c.States = append(c.States, *s)
 	}
-	slices.SortFunc(c.states, func(a, b state) int { return cmp.Compare(a.place, b.place) })
+	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 
@@ -139,7 +141,7 @@ func (j *memoryJournal) head(_ context.Context, place uint64) (log string, last 
 		return "", 0, "", errNoLog
 	}
 	for _, r := range j.updates {
-		if r.place == place {
+		if r.Offset == place {
 			entry = r.entry
 		}
 	}

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import "time"
 
@@ -70,8 +70,8 @@ func (s *Stream) tellAlone() {
 		return
 	}
 	s.alone = true
-	for _, o := range s.unread.all() {
-		s.Hub.apply(o)
+	for _, c := range s.unread.all() {
+		s.tell(c)
 	}
 	s.unread = pending{}
 	s.upToDate()
@@ -83,7 +83,7 @@ func (s *Stream) upToDate() {
 	if !s.unread.empty() {
 		return
 	}
-	s.Hub.Mark(s.marked.jobs, s.marked.pods)
+	s.Hub.Mark(s.marked.Jobs, s.marked.Pods)
 	s.progress.Notify()
 	if s.complete {
 		s.Hub.Complete()

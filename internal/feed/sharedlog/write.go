@@ -1,8 +1,10 @@
-package feed
+package sharedlog
 
 import (
 	"context"
 	"time"
+
+	"pullwatch/internal/feed"
 )
 
 // write appends what is published until ctx is done.
@@ -34,13 +36,16 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 		s.mu.Unlock()
 		return false
 	}
-	operations := s.pending.take(batch)
+	var operations []operation
+	for _, c := range s.pending.take(batch) {
+		operations = append(operations, operationOf(c))
+	}
 	more = len(s.pending.order) > 0
 	s.mu.Unlock()
 	if more || !s.leads() {
-		marked = marks{} // they are true only of what the leader has seen, once all of it has been appended
+		marked = feed.ResourceVersions{} // they are true only of what the leader has seen, once all of it has been appended
 	}
-	if beat && (complete || marked.jobs > 0) {
+	if beat && (complete || marked.Jobs > 0) {
 		operations = append(operations, operation{kind: entryBeat, unproven: s.unproven()})
 	}
 	var place uint64
