@@ -170,7 +170,9 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	for _, replica := range []*replica{leader, other} {
 		until(t, replica.LiveChanged, "it is back at the log", func() bool { return replica.attachments.Load() > 1 && replica.Live() })
 	}
-	leader.Publish(job("end", pull.Succeeded, "end"))
+	end := job("end", pull.Succeeded, "end")
+	end.Revision = pull.Revision{Cluster: 1<<20 + 1}
+	leader.Publish(end)
 	r.until(t, "end", "end")
 }
 
