@@ -150,7 +150,9 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("p", pull.Canceled, "one"))
+	p, end := job("p", pull.Canceled, "one"), job("end", pull.Succeeded, "end")
+	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than those that the log forgets
+	leader.Publish(p)
 	leader.Retire("p")
 	r.until(t, "p", "one")
 	leader.Mark(1<<20, 1<<20)
@@ -170,8 +172,6 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	for _, replica := range []*replica{leader, other} {
 		until(t, replica.LiveChanged, "it is back at the log", func() bool { return replica.attachments.Load() > 1 && replica.Live() })
 	}
-	end := job("end", pull.Succeeded, "end")
-	end.Revision = pull.Revision{Cluster: 1<<20 + 1}
 	leader.Publish(end)
 	r.until(t, "end", "end")
 }
