@@ -34,7 +34,6 @@ import (
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/logshare"
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/serve/httpapi"
 	"pullwatch/internal/serve/render"
@@ -199,7 +198,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	lists := cache.NewLists(cache.Options{
 		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream, health},
 		Redis: commands, Keys: s.keys(), Leads: leader.Leads,
-		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
+		Away: health.Away, Metrics: cache.NewMetrics(metrics), Log: log,
 	})
 
 	logs := podlog.New(podlog.Options{

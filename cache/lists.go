@@ -19,7 +19,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/breaker"
 )
 
 // How long a list that nobody refreshes is answered with.
@@ -34,6 +33,8 @@ const (
 	memoryTTL = 200 * time.Millisecond
 	// loadTimeout bounds a load, with the wait for another replica's. It goes on when those who asked give up.
 	loadTimeout = 15 * time.Second
+	// retryPause is how long a load that failed is not tried again.
+	retryPause = time.Second
 	// loadPatience is how long a load may take before a read prefers an older answer.
 	loadPatience = time.Second
 )
@@ -89,27 +90,27 @@ type Options struct {
 	Keys string
 	// Leads reports whether this replica writes its own lists to Redis ahead of reads; nil is never.
 	Leads func() bool
-	// Kubernetes stands before Source.
-	Kubernetes *breaker.Breaker
-	Metrics    *Metrics
-	Log        *slog.Logger
+	// Away reports whether Kubernetes does not answer at the moment, so that Source is not asked; nil is never.
+	Away    func() bool
+	Metrics *Metrics
+	Log     *slog.Logger
 }
 
 // Lists answers with the lists of pulls. It is for any number of goroutines.
 type Lists struct {
-	source     Source
-	local      Local
-	shared     *shared // nil without Redis
-	leads      func() bool
-	kubernetes *breaker.Breaker
-	metrics    *Metrics
-	log        *slog.Logger
+	source      Source
+	local       Local
+	shared      *shared // nil without Redis
+	leads, away func() bool
+	metrics     *Metrics
+	log         *slog.Logger
 
 	memory      [kinds]atomic.Pointer[entry]
 	generations atomic.Uint64               // the last one
 	required    atomic.Pointer[requirement] // of reads that begin now; never nil
 	refreshes   flights[both]
 	loads       flights[loaded]
+	lastFailure atomic.Pointer[failure] // of a load; nil for none
 	writes      mailbox
 
 	// life ends with Run; what reads began goes on until then, whoever gives up.
@@ -120,7 +121,7 @@ type Lists struct {
 // NewLists returns empty Lists. They answer at once; Run, which is called once, keeps them and ends what they began.
 func NewLists(o Options) *Lists {
 	l := &Lists{
-		source: o.Source, local: o.Local, leads: o.Leads, kubernetes: o.Kubernetes, metrics: o.Metrics, log: o.Log,
+		source: o.Source, local: o.Local, leads: o.Leads, away: o.Away, metrics: o.Metrics, log: o.Log,
 		writes: mailbox{filled: make(chan struct{}, 1)},
 	}
 	if o.Redis != nil {
@@ -146,7 +147,7 @@ type Result struct {
 }
 
 // Active returns the pulls that have not ended, newest first. An error is the source's, a usererr.Unavailable while
-// the source is not asked because it keeps failing, or ctx's.
+// Kubernetes is away, or ctx's.
 func (l *Lists) Active(ctx context.Context) (Result, error) { return l.read(ctx, active) }
 
 // Failed returns at most limit failed pulls, the latest first. Errors are as Active's.

@@ -15,7 +15,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redistest"
 )
 
@@ -97,10 +96,8 @@ func (l *local) know(version int) {
 
 // newLists returns Lists that run until the test ends or stop is called.
 func newLists(t testing.TB, o Options) (lists *Lists, stop func()) {
-	registry := prometheus.NewRegistry()
 	o.Log = slog.New(slog.DiscardHandler)
-	o.Metrics = NewMetrics(registry)
-	o.Kubernetes = breaker.New("kubernetes", breaker.Judge, o.Log, registry)
+	o.Metrics = NewMetrics(prometheus.NewRegistry())
 	if o.Local == nil {
 		o.Local = newLocal()
 	}

@@ -2,10 +2,8 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/usererr"
 )
 
@@ -16,6 +14,13 @@ const leaseTries = 3
 type loaded struct {
 	found both
 	err   error
+}
+
+// failure is a load that failed. Until retryAt it is the result of every load of which no more is required.
+type failure struct {
+	required requirement
+	err      error
+	retryAt  time.Time
 }
 
 // load gets the lists from Kubernetes, or from Redis once another replica has got them from there.
@@ -31,24 +36,22 @@ func (l *Lists) load(required requirement) loaded {
 func (l *Lists) loadOnce(required requirement) (both, error) {
 	ctx, cancel := context.WithTimeout(l.life, loadTimeout)
 	defer cancel()
-	if l.kubernetes.Open() {
-		return both{}, unavailable(breaker.ErrOpen)
+	if l.away != nil && l.away() {
+		return both{}, usererr.New(usererr.Unavailable,
+			"Kubernetes does not answer and the list of pulls is not cached; it is tried again within seconds")
+	}
+	if last := l.lastFailure.Load(); last != nil && last.required.mutations >= required.mutations && time.Now().Before(last.retryAt) {
+		return both{}, last.err
 	}
 	token, found := l.lease(ctx, required)
 	if l.allFresh(found, required) {
 		return found, nil
 	}
 	began, mutations := time.Now(), l.required.Load().mutations // both before the lists are read
-	var snapshot Snapshot
-	err := l.kubernetes.Do(func() (err error) {
-		snapshot, err = l.source.Load(ctx)
-		return err
-	})
+	snapshot, err := l.source.Load(ctx)
 	if err != nil {
 		l.release(token)
-		if errors.Is(err, breaker.ErrOpen) {
-			err = unavailable(err)
-		}
+		l.lastFailure.Store(&failure{required, err, time.Now().Add(retryPause)})
 		return both{}, err
 	}
 	l.metrics.loaded(tierKubernetes, began)
@@ -103,9 +106,4 @@ func (l *Lists) release(token string) {
 	if token != "" {
 		l.writes.put(write{token: token})
 	}
-}
-
-func unavailable(cause error) error {
-	return usererr.Wrap(cause, usererr.Unavailable,
-		"Kubernetes does not answer and the list of pulls is not cached; it is tried again within seconds")
 }
