@@ -39,7 +39,7 @@ func (k knowledge) Current() bool {
 // Snapshot returns the lists as they are known.
 func (k knowledge) Snapshot() cache.Snapshot {
 	// All before the lists are taken, so that they are no older than is said of them.
-	version, _ := k.Marked()
+	version, _ := k.ResourceVersions()
 	proven, watching := k.proven(), k.watch.Live()
 	asOf := time.Now()
 	if !watching {
@@ -88,7 +88,7 @@ func (r *readiness) run(ctx context.Context, hub *feed.Hub, lists *cache.Lists) 
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-hub.Filled():
+	case <-hub.Synced():
 	}
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()

@@ -295,7 +295,7 @@ func startDemoPulls(ctx context.Context, hub *feed.Hub, pulls *kube.Pulls, image
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-hub.Filled():
+	case <-hub.Synced():
 	}
 	_, err := pulls.Start(ctx, pull.StartRequest{Images: images})
 	return err

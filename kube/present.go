@@ -110,7 +110,7 @@ func (t *Tracker) mark() {
 	}
 	t.markedPods = max(t.markedPods, pods)
 	if t.markedPods != 0 {
-		t.feed.Mark(jobs, t.markedPods)
+		t.feed.SetResourceVersions(jobs, t.markedPods)
 	}
 }
 
@@ -131,7 +131,7 @@ func (t *Tracker) settle() {
 	t.retireUnseen()
 	t.settled = true
 	t.publishEarly()
-	t.feed.Complete()
+	t.feed.SetSynced()
 	t.mark()
 	t.changed.Notify()
 }

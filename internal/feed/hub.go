@@ -324,8 +324,8 @@ func (h *Hub) pulls(wanted func(*known) bool) []*pull.Job {
 // Changed returns a channel that has a value once some pull has changed, and the function that ends the subscription.
 func (h *Hub) Changed() (<-chan struct{}, func()) { return h.changed.Subscribe() }
 
-// Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
-func (h *Hub) Mark(jobs, pods uint64) {
+// SetResourceVersions notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
+func (h *Hub) SetResourceVersions(jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watched = h.watched.Max(ResourceVersions{jobs, pods})
@@ -333,21 +333,21 @@ func (h *Hub) Mark(jobs, pods uint64) {
 	h.releaseReachedLocked()
 }
 
-// Marked returns the highest resourceVersions that were marked; 0 and 0 for none.
-func (h *Hub) Marked() (jobs, pods uint64) {
+// ResourceVersions returns the highest resourceVersions that were marked; 0 and 0 for none.
+func (h *Hub) ResourceVersions() (jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.marked.Jobs, h.marked.Pods
 }
 
-// Complete tells that every pull that exists has been published.
-func (h *Hub) Complete() { h.fillOnce.Do(func() { close(h.filled) }) }
+// SetSynced tells that every pull that exists has been published.
+func (h *Hub) SetSynced() { h.fillOnce.Do(func() { close(h.filled) }) }
 
-// Filled is closed after the first Complete.
-func (h *Hub) Filled() <-chan struct{} { return h.filled }
+// Synced is closed after the first SetSynced.
+func (h *Hub) Synced() <-chan struct{} { return h.filled }
 
-// AwaitFilled waits for Filled, 10 s at most. The error is a usererr.Unavailable.
-func (h *Hub) AwaitFilled(ctx context.Context) error {
+// AwaitSync waits for Synced, 10 s at most. The error is a usererr.Unavailable.
+func (h *Hub) AwaitSync(ctx context.Context) error {
 	const longest = 10 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()

@@ -38,8 +38,8 @@ func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	p := job("p", pull.Pulling, "one")
 	p.Revision = pull.Revision{Cluster: 500, Step: 1}
 	leader.Publish(p)
-	leader.Mark(510, 510) // other Jobs have changed since
-	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 510 })
+	leader.SetResourceVersions(510, 510) // other Jobs have changed since
+	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 510 })
 	redis.Pause()
 	for step := range uint64(2) {
 		next := *p
@@ -155,8 +155,8 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	leader.Publish(p)
 	leader.Retire("p")
 	r.until(t, "p", "one")
-	leader.Mark(1<<20, 1<<20)
-	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 1<<20 })
+	leader.SetResourceVersions(1<<20, 1<<20)
+	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 1<<20 })
 	// The leader forgets it, as so many others are retired while the other replica cannot read that.
 	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)

@@ -83,10 +83,10 @@ func (s *Stream) upToDate() {
 	if !s.unread.empty() {
 		return
 	}
-	s.Hub.Mark(s.marked.Jobs, s.marked.Pods)
+	s.Hub.SetResourceVersions(s.marked.Jobs, s.marked.Pods)
 	s.progress.Notify()
 	if s.complete {
-		s.Hub.Complete()
+		s.Hub.SetSynced()
 	}
 }
 

@@ -118,7 +118,7 @@ func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
 
 func (s *Stream) isFilled() bool {
 	select {
-	case <-s.Filled():
+	case <-s.Synced():
 		return true
 	default:
 		return false
@@ -189,7 +189,7 @@ func (s *Stream) attach(c *contents) {
 	s.settle()
 	s.setLive(c.silence < s.silence)
 	if s.live {
-		s.Hub.Complete()
+		s.Hub.SetSynced()
 	}
 }
 
@@ -252,7 +252,7 @@ func (s *Stream) apply(r record) {
 			s.proven = s.heard.Add(-r.unproven)
 		}
 		s.mu.Unlock()
-		s.Hub.Complete()
+		s.Hub.SetSynced()
 	case entryResign:
 		select {
 		case s.vacant <- struct{}{}:

@@ -44,8 +44,8 @@ func watch(i int) step {
 				w.end(r, known.ID)
 			}
 		}
-		r.Complete()
-		r.Mark(uint64(r.seen), uint64(r.seen))
+		r.SetSynced()
+		r.SetResourceVersions(uint64(r.seen), uint64(r.seen))
 		return true
 	}}
 }
@@ -90,7 +90,7 @@ func see(i int) step {
 		} else {
 			r.Publish(w.stateAt(r.seen))
 		}
-		r.Mark(uint64(r.seen), uint64(r.seen))
+		r.SetResourceVersions(uint64(r.seen), uint64(r.seen))
 		return true
 	}}
 }

@@ -123,16 +123,16 @@ func (s *Stream) Retire(id string) {
 	s.accept(feed.Change{Retired: id})
 }
 
-// Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
-func (s *Stream) Mark(jobs, pods uint64) {
+// SetResourceVersions notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
+func (s *Stream) SetResourceVersions(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.marked = feed.ResourceVersions{Jobs: jobs, Pods: pods}
 	s.upToDate()
 }
 
-// Complete tells that every pull that exists has been published. The Hub is filled once all of that has come to it.
-func (s *Stream) Complete() {
+// SetSynced tells that every pull that exists has been published. The Hub is filled once all of that has come to it.
+func (s *Stream) SetSynced() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.complete = true

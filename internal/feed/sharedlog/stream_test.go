@@ -71,9 +71,9 @@ func (r *replica) redis() *redisJournal { return r.journal.(*redisJournal) }
 func newLeader(t *testing.T, url string) *replica {
 	t.Helper()
 	r := newReplica(t, url, "lead", true)
-	r.Complete()
+	r.SetSynced()
 	r.awaitLive(t, true)
-	r.Mark(1, 1)
+	r.SetResourceVersions(1, 1)
 	return r
 }
 
