@@ -59,10 +59,10 @@ type Snapshot struct {
 func (h *Hub) States() []State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.compact()
+	h.compactLocked()
 	all := make([]State, 0, len(h.log))
 	for _, e := range h.log {
-		all = append(all, State{Job: e.state.job, Offset: e.state.place, Retired: e.state.gone})
+		all = append(all, State{Job: e.state.job, Offset: e.state.offset, Retired: e.state.retired})
 	}
 	return all
 }
@@ -72,60 +72,60 @@ func (h *Hub) States() []State {
 func (h *Hub) LogOffset() (log string, offset uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.shared, h.place
+	return h.logName, h.logOffset
 }
 
 // Load takes all that the shared log holds, and returns what it lacks of what the Hub knows, to be appended to it.
 func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	mixed := len(h.unplaced) > 0 || h.shared != snapshot.Log // readers may have what stands nowhere in this log
+	mixed := len(h.unlogged) > 0 || h.logName != snapshot.Log // readers may have what stands nowhere in this log
 	for _, k := range h.latest {
-		k.place = 0
+		k.offset = 0
 		if mixed {
-			h.unplaceLocked(k, k.job.Revision)
+			h.addUnloggedLocked(k, k.job.Revision)
 		}
 	}
-	if h.shared != snapshot.Log {
-		h.horizonPlace = 0
+	if h.logName != snapshot.Log {
+		h.horizonOffset = 0
 	}
-	h.shared, h.place, h.horizonPlace = snapshot.Log, snapshot.Offset, max(h.horizonPlace, snapshot.Horizon)
-	held := make(map[string]bool, len(snapshot.States))
+	h.logName, h.logOffset, h.horizonOffset = snapshot.Log, snapshot.Offset, max(h.horizonOffset, snapshot.Horizon)
+	logged := make(map[string]bool, len(snapshot.States))
 	for _, s := range snapshot.States {
-		held[s.Job.ID] = true
-		h.take(s.Job, s.Offset)
+		logged[s.Job.ID] = true
+		h.takeLocked(s.Job, s.Offset)
 		k := h.latest[s.Job.ID]
 		switch {
-		case s.Retired && k.place > 0:
-			h.retire(s.Job.ID)
-		case k.gone && !s.Retired:
+		case s.Retired && k.offset > 0:
+			h.retireLocked(s.Job.ID)
+		case k.retired && !s.Retired:
 			lacking = append(lacking, Change{Retired: s.Job.ID})
 		}
 	}
-	h.marked = h.marked.Max(snapshot.ResourceVersions)
-	clear(h.unplaced)
-	h.compact()
+	h.versions = h.versions.Max(snapshot.ResourceVersions)
+	clear(h.unlogged)
+	h.compactLocked()
 	for _, e := range slices.Clone(h.log) {
 		id, k := e.state.job.ID, e.state
 		switch {
-		case k.place > 0:
-		case held[id] || k.job.Revision.Cluster > min(snapshot.ResourceVersions.Jobs, snapshot.ResourceVersions.Pods):
-			h.unplaceLocked(k, k.job.Revision)
+		case k.offset > 0:
+		case logged[id] || k.job.Revision.Cluster > min(snapshot.ResourceVersions.Jobs, snapshot.ResourceVersions.Pods):
+			h.addUnloggedLocked(k, k.job.Revision)
 			lacking = append(lacking, Change{Job: k.job})
-			if k.gone {
+			if k.retired {
 				lacking = append(lacking, Change{Retired: id})
 			}
 		default:
 			// The log has held it, so it has been retired and forgotten since: its Job is gone.
 			if !k.job.Phase.Final() {
-				h.take(pull.LostJob(k.job), 0)
-				delete(h.unplaced, k)
+				h.takeLocked(pull.LostJob(k.job), 0)
+				delete(h.unlogged, k)
 			}
-			h.retire(id)
-			k.place = max(1, snapshot.Horizon) // where it stood is not known, only that it was no later
+			h.retireLocked(id)
+			k.offset = max(1, snapshot.Horizon) // where it stood is not known, only that it was no later
 		}
 	}
-	h.releaseReachedLocked()
+	h.releaseCaughtUpLocked()
 	return lacking
 }
 
@@ -133,13 +133,13 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 func (h *Hub) Follow(e Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.place = e.Offset
+	h.logOffset = e.Offset
 	switch {
 	case e.Job != nil:
-		h.take(e.Job, e.Offset)
+		h.takeLocked(e.Job, e.Offset)
 	case e.Retired != "":
-		h.retire(e.Retired)
+		h.retireLocked(e.Retired)
 	}
-	h.marked = h.marked.Max(e.ResourceVersions)
-	h.releaseReachedLocked()
+	h.versions = h.versions.Max(e.ResourceVersions)
+	h.releaseCaughtUpLocked()
 }

@@ -36,7 +36,7 @@ func (c census) Collect(metrics chan<- prometheus.Metric) {
 	counts["queued"] = len(c.hub.queued)
 	for _, k := range c.hub.latest {
 		switch {
-		case k.gone:
+		case k.retired:
 		case !k.job.Phase.Final():
 			counts["active"]++
 		case k.job.Phase == pull.Failed:

@@ -103,7 +103,7 @@ func (w *world) exists(id string) (exists bool, last int) {
 // held reports whether the client waits for its replica to catch up.
 func (w *world) held() bool {
 	c := &w.client
-	return c.sub != nil && private(w.replicas[c.at].Hub, "held").MapIndex(reflect.ValueOf(c.sub)).IsValid()
+	return c.sub != nil && private(w.replicas[c.at].Hub, "waiting").MapIndex(reflect.ValueOf(c.sub)).IsValid()
 }
 
 // private returns a field of a Hub or of a Subscription. Worlds differ in more than these show to anybody.
@@ -207,7 +207,7 @@ func (w *world) key() uint64 {
 	}
 	for _, r := range w.replicas {
 		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled)
-		for _, field := range []string{"place", "seq", "shared", "marked", "unplacedMarks"} {
+		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
 			fmt.Fprint(h, private(r.Hub, field))
 		}
 		for _, p := range []*pending{&r.pending, &r.unread} {
