@@ -93,7 +93,7 @@ func TestAReplicaPublishesNothingOlderThanAnotherByItselfInAnyOrder(t *testing.T
 	}, 7, happen, see(0), see(1), wait(0), wait(1), write(0), attach(0), read(0), attach(1), read(1), visit(0), visit(1), giveUp)
 }
 
-// Redis is away, a pull ends and is gone, as one replica tells by itself. The client goes to a replica that has been restarted
+// Redis is away, a pull ends and is gone, as one replica publishes by itself. The client goes to a replica that has been restarted
 // and reads in the log, once Redis is back, what was before.
 func TestARestartedReplicaSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, func() *world {

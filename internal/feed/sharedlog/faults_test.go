@@ -39,7 +39,7 @@ func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	p.Revision = pull.Revision{Cluster: 500, Step: 1}
 	leader.Publish(p)
 	leader.SetResourceVersions(510, 510) // other Jobs have changed since
-	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 510 })
+	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 510 })
 	redis.Pause()
 	for step := range uint64(2) {
 		next := *p
@@ -106,7 +106,7 @@ func TestAPullThatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
 }
 
 func TestAnUnreadableLogIsReplaced(t *testing.T) {
-	for _, field := range []string{"p", fieldLog, fieldSeq, fieldBeat} {
+	for _, field := range []string{"p", fieldLog, fieldSeq, fieldHeartbeat} {
 		t.Run(field, func(t *testing.T) {
 			redis := redistest.Start(t)
 			leader := newLeader(t, redis.URL())
@@ -135,7 +135,7 @@ func TestAReconnectedReaderGetsNothingTwiceWhenRedisIsFlushed(t *testing.T) {
 	leader.Publish(job("b", pull.Pulling, "b1"))
 	r.until(t, "b", "b1")
 	again := other.read(t, r.position, "a", "b")
-	again.told["aa1"], again.told["bb1"] = true, true
+	again.delivered["aa1"], again.delivered["bb1"] = true, true
 	if err := redis.Client().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	leader.Retire("p")
 	r.until(t, "p", "one")
 	leader.SetResourceVersions(1<<20, 1<<20)
-	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 1<<20 })
+	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 1<<20 })
 	// The leader forgets it, as so many others are retired while the other replica cannot read that.
 	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)
@@ -182,7 +182,7 @@ func TestALeaderWhoseWatchIsDeadSendsNoHeartbeat(t *testing.T) {
 	other.awaitLive(t, true)
 	leader.watching.Store(false)
 	other.mu.Lock()
-	other.silence = 2 * beatTime
+	other.maxSilence = 2 * heartbeatInterval
 	other.mu.Unlock()
 	other.awaitLive(t, false)
 }
@@ -207,9 +207,9 @@ func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 	var p pending
 	before, again := job("p", pull.Succeeded, "before"), job("p", pull.Queued, "again")
 	again.CreatedAt = time.Unix(1, 0)
-	p.state(before)
-	p.gone("p")
-	p.state(again)
+	p.addState(before)
+	p.addRetired("p")
+	p.addState(again)
 	if got := p.take(10); len(got) != 1 || got[0].Job != again {
 		t.Errorf("%+v is appended", got)
 	}
@@ -219,9 +219,9 @@ func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
-	appends := func(marked feed.ResourceVersions, operations ...operation) {
+	appends := func(versions feed.ResourceVersions, operations ...operation) {
 		log, _ := leader.LogOffset()
-		if _, err := leader.journal.append(t.Context(), log, marked, false, operations...); err != nil {
+		if _, err := leader.journal.append(t.Context(), log, versions, false, operations...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -250,9 +250,9 @@ func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	if !slices.Equal(living, []string{"new"}) {
 		t.Errorf("the log holds %v", living)
 	}
-	// Another cluster, whose versions begin anew, has the place of the one before.
+	// Another cluster, whose versions begin anew, takes the place of the one before.
 	anew := at("anew", pull.Queued, 3)
 	anew.Job.CreatedAt = time.Now()
 	appends(feed.ResourceVersions{}, anew)
-	until(t, leader.progress.Subscribe, "a pull that is newer than all that is forgotten is told", func() bool { return leader.Latest("anew") != nil })
+	until(t, leader.progress.Subscribe, "a pull that is newer than all forgotten ones is delivered", func() bool { return leader.Latest("anew") != nil })
 }

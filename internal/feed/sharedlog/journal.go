@@ -1,34 +1,11 @@
 package sharedlog
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	rand2 "math/rand/v2"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"pullwatch/internal/feed"
-	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/pack"
-)
-
-const (
-	// streamLength is about how many entries a reader may fall behind before it has to load all states again.
-	streamLength = 20_000
-	// callLimit bounds a call to Redis that does not wait for anything.
-	callLimit = time.Second
-	// loadLimit bounds the loading of all states.
-	loadLimit = 5 * time.Second
-	// blockTime is how long a read waits for entries before it looks whether the log is still there.
-	blockTime = 2 * time.Second
 )
 
 var (
@@ -47,42 +24,33 @@ type unreadableError struct {
 func (e *unreadableError) Error() string { return "the shared log cannot be read: " + e.cause.Error() }
 func (e *unreadableError) Unwrap() error { return e.cause }
 
-// journal is a shared log.
+// journal stores a shared log.
 type journal interface {
 	// begin makes an empty log, to be filled by append, unless there is a complete one.
 	begin(ctx context.Context) (log string, err error)
-	// append appends operations and returns the place of the log's last entry. complete tells readers that the log holds
-	// every pull. States of pulls that the log has forgotten are passed over. It returns errNoLog when the log is not the one
+	// append appends operations and returns the offset of the log's last entry. complete says that the log holds every
+	// pull now. It leaves out states of pulls that the log has forgotten. It returns errNoLog when the log is not the one
 	// that is named.
-	append(ctx context.Context, log string, marked feed.ResourceVersions, complete bool, operations ...operation) (uint64, error)
+	append(ctx context.Context, log string, versions feed.ResourceVersions, complete bool, operations ...operation) (uint64, error)
 	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
 	// what is there is no log of this form.
 	load(ctx context.Context) (*contents, error)
-	// read waits for entries of a log behind one and returns them; none when blockTime has passed.
-	read(ctx context.Context, log, behind string) ([]record, error)
-	// head returns the name of the log and the place of its last entry, and the stream's name for the entry at place, empty
-	// when the stream does not hold it any longer.
-	head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error)
+	// read waits for entries of a log after an ID and returns them; none when blockTime has passed.
+	read(ctx context.Context, log, after string) ([]logEntry, error)
+	// head returns the name of the log, the offset of its last entry, and the ID of the entry at offset, empty when the log
+	// does not hold that entry any longer.
+	head(ctx context.Context, offset uint64) (log string, last uint64, id string, err error)
 	// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
 	destroy(ctx context.Context, log string) error
 	// close ends all calls and returns when none is under way.
 	close()
 }
 
-// redisJournal is the shared log in Redis.
-type redisJournal struct {
-	redis redis.UniversalClient
-	keys  keys
-	// reads are the calls that wait for entries. One goes on, and keeps its connection, for a moment when nobody waits for
-	// it any longer: a context does not end it.
-	reads sync.WaitGroup
-}
-
 // operation is what is appended to the log.
 type operation struct {
 	kind        string
-	feed.Change // with entryState and entryGone
-	// unproven is, with entryBeat, how long ago the leader's watch was last known to live.
+	feed.Change // with entryState and entryRetired
+	// unproven is, with entryHeartbeat, how long ago the leader's watch was last known to be live.
 	unproven time.Duration
 }
 
@@ -90,16 +58,16 @@ func operationOf(c feed.Change) operation {
 	if c.Job != nil {
 		return operation{kind: entryState, Change: c}
 	}
-	return operation{kind: entryGone, Change: c}
+	return operation{kind: entryRetired, Change: c}
 }
 
-// record is an entry of the log as it is read.
-type record struct {
+// logEntry is an entry of the log as it is read.
+type logEntry struct {
 	kind string
 	feed.Entry
-	// entry is the stream's name for it, after that of the entry before it.
-	entry, after string
-	// unproven is, with entryBeat, as in operation; negative when the entry does not tell.
+	// id is Redis's name for it, previous that of the entry before it.
+	id, previous string
+	// unproven is, with entryHeartbeat, as in operation; negative when the entry has none.
 	unproven time.Duration
 	time     time.Time
 }
@@ -107,247 +75,7 @@ type record struct {
 // contents is all that the log holds.
 type contents struct {
 	feed.Snapshot
-	entry string // the stream's name for the last entry; empty for none
-	// silence is how long ago the last sign of life came.
+	lastID string // the ID of the last entry; empty for none
+	// silence is how long ago the last heartbeat came.
 	silence time.Duration
-}
-
-func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	log = strings.ToLower(rand.Text()[:8])
-	if err := beginScript.Run(ctx, j.redis, j.keys.all(), log).Err(); err != nil {
-		return "", fmt.Errorf("begin the shared log: %w", err)
-	}
-	return log, nil
-}
-
-func (j *redisJournal) append(ctx context.Context, log string, marked feed.ResourceVersions, complete bool, operations ...operation) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	ready := "0"
-	if complete {
-		ready = "1"
-	}
-	args := []any{
-		log, 1 + rand2.Uint32N(1<<31), streamLength, feed.MaxRetired, formatVersions(marked), time.Now().UnixMilli(), ready, orderLength, placeLength,
-	}
-	for _, o := range operations {
-		id, order, version, payload := o.Retired, "", uint64(0), []byte(nil)
-		switch o.kind {
-		case entryState:
-			var err error
-			if payload, err = encode(o.Job); err != nil {
-				return 0, err
-			}
-			id, order, version = o.Job.ID, o.Job.OrderKey(), o.Job.Revision.Cluster
-		case entryBeat:
-			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(formatVersions(marked))
-		}
-		args = append(args, o.kind, id, order, payload, version)
-	}
-	place, err := appendScript.Run(ctx, j.redis, j.keys.all(), args...).Uint64()
-	if err != nil && strings.Contains(err.Error(), noLog) {
-		return 0, errNoLog
-	}
-	if err != nil {
-		return 0, fmt.Errorf("append to the shared log: %w", err)
-	}
-	return place, nil
-}
-
-func (j *redisJournal) load(ctx context.Context) (*contents, error) {
-	ctx, cancel := context.WithTimeout(ctx, loadLimit)
-	defer cancel()
-	var all *redis.MapStringStringCmd
-	var now *redis.TimeCmd
-	_, err := j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		all, now = p.HGetAll(ctx, j.keys.pulls), p.Time(ctx)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load the shared log: %w", err)
-	}
-	fields := all.Val()
-	if fields[fieldReady] == "" {
-		return nil, errNoLog
-	}
-	c, err := parseContents(fields, now.Val())
-	if err != nil {
-		return nil, &unreadableError{fields[fieldLog], err}
-	}
-	return c, nil
-}
-
-func parseContents(fields map[string]string, now time.Time) (*contents, error) {
-	c := &contents{entry: fields[fieldLast]}
-	c.Log, c.ResourceVersions = fields[fieldLog], parseVersions(fields[fieldMarks])
-	var bad error
-	number := func(field string) uint64 {
-		n, err := strconv.ParseUint(fields[field], 10, 63)
-		bad = errors.Join(bad, err)
-		return n
-	}
-	c.Offset, c.Horizon = number(fieldSeq), number(fieldHorizon)
-	c.silence = now.Sub(time.Unix(int64(number(fieldBeat)), 0))
-	if c.Log == "" {
-		bad = errors.New("it has no name")
-	}
-	if bad != nil {
-		return nil, bad
-	}
-	for id, value := range fields {
-		if strings.HasPrefix(id, "#") {
-			continue
-		}
-		s, err := parseState(value)
-		if err != nil {
-			return nil, fmt.Errorf("pull %s: %w", id, err)
-		}
-		c.States = append(c.States, s)
-	}
-	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
-	return c, nil
-}
-
-// parseState reads a field's value as append.lua makes it.
-func parseState(value string) (s feed.State, err error) {
-	const flag = orderLength + placeLength
-	if len(value) <= flag {
-		return s, errors.New("its state is too short")
-	}
-	if s.Offset, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
-		return s, err
-	}
-	s.Retired = value[flag] == '1'
-	s.Job, err = decode(value[flag+1:])
-	return s, err
-}
-
-func formatVersions(v feed.ResourceVersions) string { return fmt.Sprintf("%d-%d", v.Jobs, v.Pods) }
-
-func parseVersions(text string) (v feed.ResourceVersions) {
-	jobs, pods, _ := strings.Cut(text, "-")
-	// What cannot be read is no version, and only means that a watch begins with an ordinary list.
-	v.Jobs, _ = strconv.ParseUint(jobs, 10, 64)
-	v.Pods, _ = strconv.ParseUint(pods, 10, 64)
-	return v
-}
-
-func (j *redisJournal) read(ctx context.Context, log, behind string) ([]record, error) {
-	type reply struct {
-		streams []redis.XStream
-		err     error
-	}
-	replied := make(chan reply, 1)
-	j.reads.Go(func() {
-		// A connection that hangs must not pass for a log in which nothing happens.
-		ctx, cancel := context.WithTimeout(ctx, blockTime+callLimit)
-		defer cancel()
-		const most = 1000
-		streams, err := j.redis.XRead(ctx, &redis.XReadArgs{
-			Streams: []string{j.keys.updates, behind}, Count: most, Block: blockTime,
-		}).Result()
-		replied <- reply{streams, err}
-	})
-	var streams []redis.XStream
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-replied:
-		if errors.Is(r.err, redis.Nil) {
-			return nil, nil
-		}
-		if r.err != nil {
-			return nil, fmt.Errorf("read the shared log: %w", r.err)
-		}
-		streams = r.streams
-	}
-	var records []record
-	for _, m := range streams[0].Messages {
-		r, err := parseRecord(m)
-		if err != nil {
-			return nil, &unreadableError{log, fmt.Errorf("entry %s: %w", m.ID, err)}
-		}
-		records = append(records, r)
-	}
-	return records, nil
-}
-
-func parseRecord(m redis.XMessage) (r record, err error) {
-	text := func(field string) string { s, _ := m.Values[field].(string); return s }
-	r = record{kind: text("k"), entry: m.ID, after: text("a")}
-	place, _, _ := strings.Cut(m.ID, "-")
-	if r.Offset, err = strconv.ParseUint(place, 10, 64); err != nil {
-		return r, err
-	}
-	if ms, err := strconv.ParseInt(text("t"), 10, 64); err == nil {
-		r.time = time.UnixMilli(ms)
-	}
-	switch r.kind {
-	case entryState:
-		r.Job, err = decode(text("p"))
-	case entryGone:
-		r.Retired = text("i")
-	case entryBeat:
-		r.ResourceVersions, r.unproven = parseVersions(text("p")), -1
-		if ms, err := strconv.ParseInt(text("i"), 10, 32); err == nil {
-			r.unproven = time.Duration(ms) * time.Millisecond
-		}
-	}
-	return r, err
-}
-
-func (j *redisJournal) head(ctx context.Context, place uint64) (log string, last uint64, entry string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	var head *redis.SliceCmd
-	var at *redis.XMessageSliceCmd
-	_, err = j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		head = p.HMGet(ctx, j.keys.pulls, fieldLog, fieldSeq)
-		n := strconv.FormatUint(place, 10)
-		at = p.XRange(ctx, j.keys.updates, n, n)
-		return nil
-	})
-	if err != nil {
-		return "", 0, "", fmt.Errorf("look at the shared log: %w", err)
-	}
-	log, _ = head.Val()[0].(string)
-	seq, _ := head.Val()[1].(string)
-	last, err = strconv.ParseUint(seq, 10, 64)
-	if log == "" || err != nil {
-		return "", 0, "", errNoLog
-	}
-	if entries := at.Val(); len(entries) > 0 {
-		entry = entries[0].ID
-	}
-	return log, last, entry, nil
-}
-
-func (j *redisJournal) destroy(ctx context.Context, log string) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	return destroyScript.Run(ctx, j.redis, j.keys.all(), log).Err()
-}
-
-func (j *redisJournal) close() {
-	_ = j.redis.Close()
-	j.reads.Wait() // a read that waits for entries ends only with its connection
-}
-
-func encode(job *pull.Job) ([]byte, error) {
-	b, err := job.AppendBinary(nil)
-	if err != nil {
-		return nil, fmt.Errorf("encode pull %s: %w", job.ID, err)
-	}
-	return pack.Pack(b), nil
-}
-
-func decode(text string) (*pull.Job, error) {
-	b, err := pack.Unpack([]byte(text))
-	if err != nil {
-		return nil, err
-	}
-	job := &pull.Job{}
-	return job, job.UnmarshalBinary(b)
 }

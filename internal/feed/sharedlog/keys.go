@@ -8,11 +8,11 @@ import (
 
 // keys are where the shared log lives in Redis. It can be made again from the cluster, so nothing is lost with it.
 type keys struct {
-	// pulls is a hash: by id, the pull's latest state with its place in the log; and under names that no pull has, what
-	// is to be known of the log itself. That is one key so that it is evicted as a whole or not at all.
+	// pulls is a hash: by id, the pull's latest state with its offset in the log; and the fields below. That is one key so
+	// that Redis evicts it as a whole or not at all.
 	pulls string
-	// updates is a stream of the latest changes. An entry's id is its place in the log and a random number, by which a
-	// reader notices that Redis came back with another log than it had.
+	// updates is a stream of the latest entries. An entry's ID is its offset and a random number. By that number a reader
+	// notices that Redis came back with another log than it had.
 	updates string
 	// gone is a list of the retired pulls, oldest first.
 	gone string
@@ -24,24 +24,23 @@ func newKeys(prefix string) keys {
 
 func (k keys) all() []string { return []string{k.pulls, k.updates, k.gone} }
 
-// Fields of the hash that are no pulls: the name of the log, the place of its last entry, the highest place of any pull that
-// was forgotten, when the newest of those was created, as order keys begin, the marks, when the last sign of life came, in seconds by Redis's clock, and whether the log is complete.
+// Fields of the hash that are no pulls.
 const (
-	fieldLog     = "#log"
-	fieldSeq     = "#seq"
-	fieldHorizon = "#horizon"
-	fieldMarks   = "#marks"
-	fieldBeat    = "#beat"
-	fieldReady   = "#ready"
-	fieldLast    = "#last"
+	fieldLog       = "#log"     // its name
+	fieldSeq       = "#seq"     // the offset of its last entry
+	fieldHorizon   = "#horizon" // the highest offset of any pull that it has forgotten
+	fieldMarks     = "#marks"   // the resourceVersions up to which it has held every change
+	fieldHeartbeat = "#beat"    // when the last heartbeat came, in seconds by Redis's clock
+	fieldReady     = "#ready"   // set once it holds every pull
+	fieldLast      = "#last"    // the ID of its last entry
 )
 
 // Kinds of entries.
 const (
-	entryState  = "s"
-	entryGone   = "g"
-	entryBeat   = "b"
-	entryResign = "r"
+	entryState     = "s"
+	entryRetired   = "g"
+	entryHeartbeat = "b"
+	entryResign    = "r"
 )
 
 var (
@@ -57,10 +56,10 @@ var (
 	destroyScript = redis.NewScript(destroySource)
 )
 
-// Lengths within a pull's value: of what pull.Job.OrderKey returns, and of a place in decimal digits.
+// Lengths within a pull's value: of what pull.Job.OrderKey returns, and of an offset in decimal digits.
 const (
-	orderLength = 61
-	placeLength = 16
+	orderLength  = 61
+	offsetLength = 16
 )
 
 // noLog is how append.lua begins its error when the log is not the one that was meant.

@@ -20,12 +20,12 @@ type memoryJournal struct {
 	seq        uint64
 	horizon    uint64
 	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
-	marks      feed.ResourceVersions
+	versions   feed.ResourceVersions
 	pulls      map[string]*feed.State
 	gone       []string
 	remembered int // retired pulls
-	updates    []record
-	last       string // the name of the last entry
+	updates    []logEntry
+	last       string // the ID of the last entry
 	nonce      int    // of the entries of one append
 	beat       time.Time
 	full       bool // nothing can be appended
@@ -42,7 +42,7 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 	return name, nil
 }
 
-func (j *memoryJournal) append(_ context.Context, log string, marked feed.ResourceVersions, complete bool, operations ...operation) (uint64, error) {
+func (j *memoryJournal) append(_ context.Context, log string, versions feed.ResourceVersions, complete bool, operations ...operation) (uint64, error) {
 	if j.full {
 		return 0, errFull
 	}
@@ -54,45 +54,45 @@ func (j *memoryJournal) append(_ context.Context, log string, marked feed.Resour
 		switch known := j.pulls[o.Retired]; o.kind {
 		case entryState:
 			j.addState(o.Job)
-		case entryGone:
+		case entryRetired:
 			if known != nil && !known.Retired {
-				j.add(record{kind: o.kind, Entry: feed.Entry{Change: o.Change}})
+				j.add(logEntry{kind: o.kind, Entry: feed.Entry{Change: o.Change}})
 				known.Retired = true
 				j.gone = append(j.gone, o.Retired)
 				j.forget()
 			}
 		default:
-			j.add(record{kind: o.kind, Entry: feed.Entry{ResourceVersions: marked}})
+			j.add(logEntry{kind: o.kind, Entry: feed.Entry{ResourceVersions: versions}})
 		}
 	}
-	if marked.Jobs >= j.marks.Jobs && marked.Jobs > 0 {
-		j.marks = marked
+	if versions.Jobs >= j.versions.Jobs && versions.Jobs > 0 {
+		j.versions = versions
 	}
 	if complete {
 		j.ready = true
-		j.add(record{kind: entryBeat, Entry: feed.Entry{ResourceVersions: marked}})
+		j.add(logEntry{kind: entryHeartbeat, Entry: feed.Entry{ResourceVersions: versions}})
 	}
 	return j.seq, nil
 }
 
 func (j *memoryJournal) addState(job *pull.Job) {
 	known := j.pulls[job.ID]
-	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.marks.Jobs, j.marks.Pods)
+	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.versions.Jobs, j.versions.Pods)
 	if known == nil && forgotten || known != nil && known.Job.OrderKey() >= job.OrderKey() {
 		return
 	}
 	stored := *job
 	stored.Position = pull.Position{}
-	place := j.add(record{kind: entryState, Entry: feed.Entry{Change: feed.Change{Job: &stored}}})
-	j.pulls[job.ID] = &feed.State{Job: &stored, Offset: place}
+	offset := j.add(logEntry{kind: entryState, Entry: feed.Entry{Change: feed.Change{Job: &stored}}})
+	j.pulls[job.ID] = &feed.State{Job: &stored, Offset: offset}
 }
 
-func (j *memoryJournal) add(r record) uint64 {
+func (j *memoryJournal) add(r logEntry) uint64 {
 	j.seq++
-	r.Offset, r.entry, r.after = j.seq, fmt.Sprintf("%d-%d", j.seq, j.nonce), j.last
-	j.last = r.entry
+	r.Offset, r.id, r.previous = j.seq, fmt.Sprintf("%d-%d", j.seq, j.nonce), j.last
+	j.last = r.id
 	j.updates = append(j.updates, r)
-	if r.kind == entryBeat {
+	if r.kind == entryHeartbeat {
 		j.beat = time.Now()
 	}
 	return j.seq
@@ -111,8 +111,8 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 	if !j.ready {
 		return nil, errNoLog
 	}
-	c := &contents{entry: j.last, silence: time.Since(j.beat)}
-	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.log, j.seq, j.horizon, j.marks
+	c := &contents{lastID: j.last, silence: time.Since(j.beat)}
+	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.log, j.seq, j.horizon, j.versions
 	for _, s := range j.pulls {
 		c.States = append(c.States, *s)
 	}
@@ -120,32 +120,32 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 	return c, nil
 }
 
-// read returns the entries behind one, and waits for none.
-func (j *memoryJournal) read(_ context.Context, _, behind string) ([]record, error) {
-	number := func(entry string) (place uint64, nonce int) {
-		_, _ = fmt.Sscanf(entry, "%d-%d", &place, &nonce) // the names are our own
-		return place, nonce
+// read returns the entries after an ID, and waits for none.
+func (j *memoryJournal) read(_ context.Context, _, after string) ([]logEntry, error) {
+	number := func(id string) (offset uint64, nonce int) {
+		_, _ = fmt.Sscanf(id, "%d-%d", &offset, &nonce) // the IDs are our own
+		return offset, nonce
 	}
-	afterPlace, afterNonce := number(behind)
-	var records []record
+	afterOffset, afterNonce := number(after)
+	var entries []logEntry
 	for _, r := range j.updates {
-		if place, nonce := number(r.entry); place > afterPlace || (place == afterPlace && nonce > afterNonce) {
-			records = append(records, r)
+		if offset, nonce := number(r.id); offset > afterOffset || (offset == afterOffset && nonce > afterNonce) {
+			entries = append(entries, r)
 		}
 	}
-	return records, nil
+	return entries, nil
 }
 
-func (j *memoryJournal) head(_ context.Context, place uint64) (log string, last uint64, entry string, err error) {
+func (j *memoryJournal) head(_ context.Context, offset uint64) (log string, last uint64, id string, err error) {
 	if j.log == "" {
 		return "", 0, "", errNoLog
 	}
 	for _, r := range j.updates {
-		if r.Offset == place {
-			entry = r.entry
+		if r.Offset == offset {
+			id = r.id
 		}
 	}
-	return j.log, j.seq, entry, nil
+	return j.log, j.seq, id, nil
 }
 
 func (j *memoryJournal) destroy(_ context.Context, log string) error {

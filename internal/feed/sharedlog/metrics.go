@@ -18,8 +18,8 @@ func (s *Stream) RegisterStream(r prometheus.Registerer) {
 		return 0
 	})
 	gauge("pullwatch_stream_position", "Place in the shared log up to which this replica has read; the same on all replicas when none lags.", func() float64 {
-		_, place := s.LogOffset()
-		return float64(place)
+		_, offset := s.LogOffset()
+		return float64(offset)
 	})
 	gauge("pullwatch_stream_lag_seconds", "How long ago the last entry that was read had been appended, when it was read; by the clocks of two replicas.", func() float64 {
 		return time.Duration(s.lag.Load()).Seconds()

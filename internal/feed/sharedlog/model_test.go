@@ -12,7 +12,7 @@ import (
 )
 
 // world is a small cluster with replicas whose Hubs and Streams are the real ones, driven step by step: what happens when
-// is chosen by the test. Every replica has a watch, told here in a few lines, and a client goes from one to the other.
+// is chosen by the test. Every replica has a watch, made of a few lines here, and a client goes from one to the other.
 type world struct {
 	journal  *memoryJournal
 	script   []change // what is still to happen in the cluster
@@ -37,16 +37,16 @@ type modelReplica struct {
 	at       *cursor // nil while there is no session
 	leads    bool    // as far as it knows
 	watching bool
-	seen     int // how much of the history its watch has told
+	seen     int // how much of the history its watch has delivered
 }
 
-// modelClient follows all pulls and remembers what it was told.
+// modelClient follows all pulls and remembers what it got.
 type modelClient struct {
-	at    int // the replica
-	sub   *feed.Subscription
-	after pull.Position
-	last  map[string]*pull.Job
-	told  map[string]bool // by revision
+	at        int // the replica
+	sub       *feed.Subscription
+	after     pull.Position
+	last      map[string]*pull.Job
+	delivered map[string]bool // by revision
 	// placed is true once the replica knows what the client has.
 	placed bool
 	// snapshot holds the pulls of which the next state may be one that the client has had; if it is true, or an older one.
@@ -56,7 +56,7 @@ type modelClient struct {
 
 // expectSnapshot notes that all may come again, as it was or older.
 func (c *modelClient) expectSnapshot(older bool) {
-	c.told = map[string]bool{}
+	c.delivered = map[string]bool{}
 	for id := range c.last {
 		c.snapshot[id] = older
 	}
@@ -64,7 +64,7 @@ func (c *modelClient) expectSnapshot(older bool) {
 
 func newWorld(replicas int, script ...change) *world {
 	w := &world{journal: &memoryJournal{remembered: feed.MaxRetired}, script: script, leader: -1}
-	w.client = modelClient{last: map[string]*pull.Job{}, told: map[string]bool{}, snapshot: map[string]bool{}}
+	w.client = modelClient{last: map[string]*pull.Job{}, delivered: map[string]bool{}, snapshot: map[string]bool{}}
 	for i := range replicas {
 		w.replicas = append(w.replicas, w.newReplica(i, fmt.Sprint("r", i)))
 	}
@@ -119,7 +119,7 @@ func (w *world) listen() {
 	}
 	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
-		// A place that the replica does not remember, or that another one told of alone, brings a snapshot, as documented.
+		// A position that the replica does not remember, or that another one published by itself, brings a snapshot, as documented.
 		foreign := c.after.Replica != "" && c.after.Replica != r.name
 		forgotten := private(c.sub, "seenBy").IsZero()
 		if (foreign || forgotten) && !c.strict {
@@ -139,14 +139,14 @@ func (w *world) listen() {
 		delete(c.snapshot, job.ID)
 		switch {
 		case older, again && !before.Supersedes(job):
-		case c.told[job.RevisionID()]:
+		case c.delivered[job.RevisionID()]:
 			w.fault = fmt.Sprintf("%s comes again as %s", show(job), job.RevisionID())
 		case before != nil && before.Phase.Final() && !job.Phase.Final():
 			w.fault = fmt.Sprintf("%s comes after the last state %s", show(job), show(before))
 		case before != nil && !job.Supersedes(before):
 			w.fault = fmt.Sprintf("%s comes after %s", show(job), show(before))
 		}
-		c.last[job.ID], c.told[job.RevisionID()], c.after = job, true, job.Position
+		c.last[job.ID], c.delivered[job.RevisionID()], c.after = job, true, job.Position
 	}
 }
 
@@ -163,24 +163,24 @@ func (w *world) take(s step) bool {
 		r.watching = r.watching && (r.leads || !r.Live())
 		for _, s := range r.States() {
 			if exists, _ := w.exists(s.Job.ID); exists && s.Job.Failure != nil && w.fault == "" {
-				w.fault = fmt.Sprintf("r%d tells that %s is lost, and it exists", i, s.Job.ID)
+				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.Job.ID)
 			}
 		}
 	}
-	w.checkMarks()
+	w.checkVersions()
 	w.listen()
 	return true
 }
 
-// checkMarks finds marks that cover what the log does not hold.
-func (w *world) checkMarks() {
+// checkVersions finds resourceVersions that cover what the log does not hold.
+func (w *world) checkVersions() {
 	for i, c := range w.history {
-		covered := uint64(i) < w.journal.marks.Jobs
+		covered := uint64(i) < w.journal.versions.Jobs
 		if exists, _ := w.exists(c.id); !covered || c.gone || !exists || w.fault != "" {
 			continue
 		}
 		if s := w.journal.pulls[c.id]; s == nil || s.Job.Revision.Cluster <= uint64(i) {
-			w.fault = fmt.Sprintf("the marks say %v, and the log holds no version %d of %s", w.journal.marks, i+1, c.id)
+			w.fault = fmt.Sprintf("the log covers %v, and the log holds no version %d of %s", w.journal.versions, i+1, c.id)
 		}
 	}
 }
@@ -188,17 +188,17 @@ func (w *world) checkMarks() {
 // close ends all timers.
 func (w *world) close() {
 	for _, r := range w.replicas {
-		r.stopWaiting()
+		r.stopTimer()
 	}
 	if w.client.sub != nil {
 		w.client.sub.Close()
 	}
 }
 
-// key tells worlds apart.
+// key is the same for worlds that go on alike.
 func (w *world) key() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls))
+	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls))
 	for _, r := range w.journal.updates {
 		fmt.Fprint(h, r.kind, r.Retired)
 		if r.Job != nil {
@@ -206,7 +206,7 @@ func (w *world) key() uint64 {
 		}
 	}
 	for _, r := range w.replicas {
-		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled)
+		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.versions, r.bypassing, r.timing, r.accepted-r.appended)
 		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
 			fmt.Fprint(h, private(r.Hub, field))
 		}
@@ -223,7 +223,7 @@ func (w *world) key() uint64 {
 		}
 	}
 	c := &w.client
-	fmt.Fprint(h, "|", c.at, c.after, len(c.told))
+	fmt.Fprint(h, "|", c.at, c.after, len(c.delivered))
 	if c.sub != nil {
 		for _, field := range []string{"cursor", "start", "after", "seenBy"} {
 			fmt.Fprint(h, private(c.sub, field))

@@ -25,7 +25,7 @@ func (w *world) follow(t *testing.T, steps ...step) {
 	}
 }
 
-// messages returns what the client was told last, by pull.
+// messages returns what the client got last, by pull.
 func (w *world) messages() (all []string) {
 	for id, j := range w.client.last {
 		all = append(all, fmt.Sprint(id, " ", j.Phase))
@@ -40,7 +40,7 @@ func TestAPullThatReplicasPublishedByThemselvesIsNotLostUnderANewLeader(t *testi
 		defer w.close()
 		w.follow(t, visit(1), happen, see(0), see(1), wait(0), wait(1), lead(0), write(0), lose(1), attach(1))
 		if got := w.messages(); !slices.Equal(got, []string{"a PULLING", "b QUEUED"}) {
-			t.Errorf("the client was told %v", got)
+			t.Errorf("the client got %v", got)
 		}
 	})
 }
@@ -54,8 +54,8 @@ func TestResourceVersionsAreNotWrittenWhenAChangeThatTheyCoverCouldNotBe(t *test
 		w.journal.full = false
 		w.follow(t, write(0)) // the session has not ended yet
 		w.follow(t, lose(0), attach(0), write(0), read(1))
-		if j := w.replicas[1].Latest("b"); j == nil || w.journal.marks.Jobs != 2 {
-			t.Errorf("the log holds %v, its marks are %v", j, w.journal.marks)
+		if j := w.replicas[1].Latest("b"); j == nil || w.journal.versions.Jobs != 2 {
+			t.Errorf("the log holds %v, its versions are %v", j, w.journal.versions)
 		}
 	})
 }
@@ -66,11 +66,11 @@ func TestTheEndOfAPullIsTheLastStateThatAClientGets(t *testing.T) {
 		defer w.close()
 		w.follow(t, see(0), lose(0), visit(0), wait(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a SUCCEEDED"}) {
-			t.Errorf("a replica that had been stopped told the client %v", got)
+			t.Errorf("a replica that had been stopped sent the client %v", got)
 		}
 		w.follow(t, attach(0), happen, see(1), write(1), read(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a SUCCEEDED", "b QUEUED"}) {
-			t.Errorf("back at the log, it told the client %v", got)
+			t.Errorf("back at the log, it sent the client %v", got)
 		}
 	})
 }
@@ -82,7 +82,7 @@ func TestNothingComesAgainAfterAReplicaWasStopped(t *testing.T) {
 		w.client.strict = true
 		w.follow(t, happen, lose(0), see(0), see(0), see(0), visit(0), attach(0), write(0), read(0), visit(1), see(1), write(1), read(1), visit(0), read(0), visit(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a SUCCEEDED", "b QUEUED"}) {
-			t.Errorf("the client was told %v", got)
+			t.Errorf("the client got %v", got)
 		}
 	})
 }
@@ -93,10 +93,10 @@ func TestNothingThatAReplicaPublishedByItselfComesAgain(t *testing.T) {
 		defer w.close()
 		w.run(lead(1), watch(1), attach(1), happen, see(1), write(1), read(1), attach(0), visit(0), lose(0))
 		w.client.strict = true
-		// The client is told of b first, which stands behind a in the log.
+		// The client gets b first, which stands after a in the log.
 		w.follow(t, happen, start(0), wait(0), see(1), write(1), attach(0), visit(0), write(0), read(0), visit(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a PULLING", "b QUEUED"}) {
-			t.Errorf("the client was told %v", got)
+			t.Errorf("the client got %v", got)
 		}
 	})
 }
@@ -121,7 +121,7 @@ func TestSubscribersGetAStateThatTheLogDelays(t *testing.T) {
 		synctest.Wait()
 		w.listen()
 		if got := w.messages(); len(got) != 1 {
-			t.Errorf("the client was told %v", got)
+			t.Errorf("the client got %v", got)
 		}
 	})
 }
@@ -142,12 +142,12 @@ func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 			synctest.Wait()
 		}
 		if j := r.Latest("19"); j == nil || j.Position.Replica != "" {
-			t.Errorf("it was told as %v", j)
+			t.Errorf("it was delivered as %v", j)
 		}
 	})
 }
 
-// Redis may come back without the last entry while the leader goes on, and use its place again for another one. A reader is
+// Redis may come back without the last entry while the leader goes on, and use its offset again for another one. A reader is
 // not shown that one: its name may stand before the one that was lost.
 func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 		w.follow(t, lead(0), write(0), read(1))
 		reader, log := w.replicas[1], w.journal
 		beat := func() {
-			if _, err := log.append(t.Context(), log.log, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryBeat}); err != nil {
+			if _, err := log.append(t.Context(), log.log, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryHeartbeat}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -167,7 +167,7 @@ func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.updates = log.updates[:len(log.updates)-1]
-		log.seq, log.last, log.nonce = log.seq-1, log.updates[len(log.updates)-1].entry, 50
+		log.seq, log.last, log.nonce = log.seq-1, log.updates[len(log.updates)-1].id, 50
 		beat()
 		beat()
 		if _, err := reader.advance(t.Context(), reader.at); !errors.Is(err, errGap) {
@@ -183,11 +183,11 @@ func TestALeaderThatHoldsAllItSeesSendsHeartbeats(t *testing.T) {
 		defer w.close()
 		w.follow(t, lead(0), watch(0), attach(0))
 		r := w.replicas[0]
-		r.marked = feed.ResourceVersions{}
+		r.versions = feed.ResourceVersions{}
 		before := len(w.journal.updates)
 		r.writeBatch(t.Context(), true)
 		if len(w.journal.updates) != before+1 {
-			t.Error("no sign of life was written")
+			t.Error("no heartbeat was written")
 		}
 	})
 }
@@ -229,7 +229,7 @@ func TestAnEarlierLogWithWhichRedisComesBackIsReplaced(t *testing.T) {
 		}
 		w.follow(t, attach(0), visit(0), happen, see(0), write(0), read(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a QUEUED", "b QUEUED", "c QUEUED"}) {
-			t.Errorf("the client was told %v", got)
+			t.Errorf("the client got %v", got)
 		}
 	})
 }

@@ -13,8 +13,8 @@ import (
 // batch is how many pulls one append takes.
 const batch = 200
 
-// session reads the log from its beginning until something is wrong with it, and says what. It calls works once entries
-// have come.
+// session loads the log and reads its entries until something is wrong with it, and returns what. It calls works when
+// entries have come.
 func (s *Stream) session(ctx context.Context, works func()) error {
 	c, err := s.open(ctx)
 	if err != nil {
@@ -33,81 +33,81 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 // cursor is how far a session has read a log.
 type cursor struct {
 	log    string
-	place  uint64
-	behind string // the stream's name for that place
+	offset uint64
+	after  string // the ID after which the next read begins
 }
 
-// enter takes what the log holds, and turns what is published to it.
+// enter takes what the log holds. From then on what is published goes to that log.
 func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
-	switch log, place := s.LogOffset(); {
+	switch log, offset := s.LogOffset(); {
 	case log == c.Log:
-		if err := s.check(ctx, log, place); err != nil {
+		if err := s.checkIntact(ctx, log, offset); err != nil {
 			return nil, err
 		}
-	case place > c.Offset:
-		// Places grow from one log to the next, and readers may have come further than this one ever will.
+	case offset > c.Offset:
+		// Offsets grow from one log to the next, and readers may have read further than this log ever will go.
 		if err := s.journal.destroy(ctx, c.Log); err != nil {
-			return nil, fmt.Errorf("remove a shared log of before: %w", err)
+			return nil, fmt.Errorf("remove an earlier shared log: %w", err)
 		}
-		return nil, fmt.Errorf("%w: Redis came back with a log of before", errGap)
+		return nil, fmt.Errorf("%w: Redis came back with an earlier log", errGap)
 	}
-	s.entry = c.entry
+	s.lastID = c.lastID
 	s.attach(c)
-	// No entry ends with 0, so this name stands before whatever has been appended since.
-	return &cursor{log: c.Log, place: c.Offset, behind: fmt.Sprintf("%d-0", c.Offset+1)}, nil
+	// No ID ends with 0, so this one is lower than that of the next entry.
+	return &cursor{log: c.Log, offset: c.Offset, after: fmt.Sprintf("%d-0", c.Offset+1)}, nil
 }
 
 // advance takes the next entries of the log, and reports whether there were some.
 func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error) {
-	records, err := s.journal.read(ctx, at.log, at.behind)
+	entries, err := s.journal.read(ctx, at.log, at.after)
 	if err != nil {
 		return false, s.replaceUnreadable(ctx, err)
 	}
-	if len(records) == 0 {
-		if err := s.check(ctx, at.log, at.place); err != nil {
+	if len(entries) == 0 {
+		if err := s.checkIntact(ctx, at.log, at.offset); err != nil {
 			return false, err
 		}
 	}
-	for _, r := range records {
-		if r.Offset != at.place+1 || r.after != s.entry {
+	for _, r := range entries {
+		if r.Offset != at.offset+1 || r.previous != s.lastID {
 			return true, errGap
 		}
 		s.apply(r)
-		at.place, s.entry, at.behind = r.Offset, r.entry, r.entry
+		at.offset, s.lastID, at.after = r.Offset, r.id, r.id
 	}
-	s.judge()
+	s.updateLive()
 	s.progress.Notify()
-	return len(records) > 0, nil
+	return len(entries) > 0, nil
 }
 
-// open loads the log. Where there is none, a leader that knows all pulls makes one and others wait for it.
+// open loads the log. When there is none, a leader that is synced makes one, and other replicas wait for it.
 func (s *Stream) open(ctx context.Context) (*contents, error) {
-	behind := "0-0"
+	after := "0-0"
 	for {
 		c, err := s.journal.load(ctx)
 		if !errors.Is(err, errNoLog) {
 			return c, s.replaceUnreadable(ctx, err)
 		}
-		if s.leads() && s.isFilled() {
-			if err := s.establish(ctx); err != nil {
+		if s.leads() && s.isSynced() {
+			if err := s.create(ctx); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		records, err := s.journal.read(ctx, "", behind)
+		entries, err := s.journal.read(ctx, "", after)
 		if err != nil {
 			return nil, err
 		}
-		if len(records) > 0 {
-			behind = records[len(records)-1].entry
+		if len(entries) > 0 {
+			after = entries[len(entries)-1].id
 		}
 		s.mu.Lock()
-		s.missLeader()
+		s.missLeaderLocked()
 		s.mu.Unlock()
 	}
 }
 
-// replaceUnreadable removes a log that cannot be read, so that the leader begins a new one. It returns err.
+// replaceUnreadable removes a log that cannot be read, so that the leader makes a new one. It returns err.
 func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
 	var unreadable *unreadableError
 	if !errors.As(err, &unreadable) {
@@ -116,7 +116,7 @@ func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
 	return errors.Join(err, s.journal.destroy(ctx, unreadable.log))
 }
 
-func (s *Stream) isFilled() bool {
+func (s *Stream) isSynced() bool {
 	select {
 	case <-s.Synced():
 		return true
@@ -125,15 +125,15 @@ func (s *Stream) isFilled() bool {
 	}
 }
 
-// establish makes a new log of what this replica knows.
-func (s *Stream) establish(ctx context.Context) error {
+// create makes a new log of what this replica knows.
+func (s *Stream) create(ctx context.Context) error {
 	log, err := s.journal.begin(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.tellAlone() // so that the Hub holds all that the marks cover
-	marked, states := s.marked, s.States()
+	s.bypassLocked() // so that the Hub holds all that the versions cover
+	versions, states := s.versions, s.States()
 	s.mu.Unlock()
 	var operations []operation
 	for _, known := range states {
@@ -148,22 +148,22 @@ func (s *Stream) establish(ctx context.Context) error {
 			operations = append(operations, operationOf(feed.Change{Retired: known.Job.ID}))
 		}
 	}
-	_, err = s.journal.append(ctx, log, marked, true, operations...)
+	_, err = s.journal.append(ctx, log, versions, true, operations...)
 	if errors.Is(err, errNoLog) {
 		return nil // another replica has made one
 	}
 	return err
 }
 
-// check returns an error, and removes the log, when Redis has lost what this replica has read up to a place.
-func (s *Stream) check(ctx context.Context, log string, place uint64) error {
-	now, last, entry, err := s.journal.head(ctx, place)
+// checkIntact returns an error, and removes the log, when Redis has lost what this replica has read up to an offset.
+func (s *Stream) checkIntact(ctx context.Context, log string, offset uint64) error {
+	now, last, id, err := s.journal.head(ctx, offset)
 	switch {
 	case err != nil:
 		return err
 	case now != log:
 		return errNoLog
-	case last < place, s.entry != "" && entry != "" && entry != s.entry:
+	case last < offset, s.lastID != "" && id != "" && id != s.lastID:
 		if err := s.journal.destroy(ctx, log); err != nil {
 			return fmt.Errorf("remove a shared log that has lost its end: %w", err)
 		}
@@ -172,28 +172,28 @@ func (s *Stream) check(ctx context.Context, log string, place uint64) error {
 	return nil
 }
 
-// attach takes all states of the log, and has the log told what it lacks.
+// attach takes all states of the log, and appends those that it lacks.
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lacking := s.Hub.Load(c.Snapshot)
-	s.attached, s.settledPlace = c.Log, 0
-	s.heard = time.Now().Add(-c.silence)
+	s.attached, s.appendedOffset = c.Log, 0
+	s.lastHeartbeat = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
 	for _, change := range slices.Concat(lacking, s.unread.all()) {
-		s.enqueue(change)
+		s.enqueueLocked(change)
 	}
 	if s.pending.empty() {
-		s.settled = s.accepted
+		s.appended = s.accepted
 	}
-	s.settle()
-	s.setLive(c.silence < s.silence)
+	s.noteReadLocked()
+	s.setLiveLocked(c.silence < s.maxSilence)
 	if s.live {
 		s.Hub.SetSynced()
 	}
 }
 
-// detach keeps what is published for the next log.
+// detach lets what is published wait for the next log.
 func (s *Stream) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,36 +204,36 @@ func (s *Stream) detachLocked() {
 	if s.attached == "" {
 		return
 	}
-	s.attached, s.pending, s.expected, s.heardOrBegan = "", pending{}, 0, time.Now()
-	s.setLive(false)
+	s.attached, s.pending, s.expected, s.lastLive = "", pending{}, 0, time.Now()
+	s.setLiveLocked(false)
 	s.progress.Notify()
 }
 
-func (s *Stream) setLive(live bool) {
+func (s *Stream) setLiveLocked(live bool) {
 	if s.live != live {
 		s.live = live
 		s.liveChanged.Notify()
 	}
 }
 
-// judge decides whether the log is live and whether all that was published has come back.
-func (s *Stream) judge() {
+// updateLive decides whether the log is live, and whether all that was published has been read back from it.
+func (s *Stream) updateLive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settle()
-	s.setLive(s.attached != "" && time.Since(s.heard) < s.silence)
-	s.missLeader()
+	s.noteReadLocked()
+	s.setLiveLocked(s.attached != "" && time.Since(s.lastHeartbeat) < s.maxSilence)
+	s.missLeaderLocked()
 }
 
-// missLeader tells, once, that Redis works and yet nobody has been heard through it for long.
-func (s *Stream) missLeader() {
+// missLeaderLocked logs, once, that Redis works and yet no leader has been heard through it for long.
+func (s *Stream) missLeaderLocked() {
 	switch {
 	case s.live:
 		if s.missing {
 			s.log.Info("a leader is heard through Redis again")
 		}
-		s.heardOrBegan, s.missing = time.Now(), false
-	case !s.missing && time.Since(s.heardOrBegan) > s.silence:
+		s.lastLive, s.missing = time.Now(), false
+	case !s.missing && time.Since(s.lastLive) > s.maxSilence:
 		s.missing = true
 		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
 			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
@@ -241,15 +241,15 @@ func (s *Stream) missLeader() {
 }
 
 // apply takes one entry of the log.
-func (s *Stream) apply(r record) {
+func (s *Stream) apply(r logEntry) {
 	s.Hub.Follow(r.Entry)
 	s.lag.Store(int64(time.Since(r.time)))
 	switch r.kind {
-	case entryBeat:
+	case entryHeartbeat:
 		s.mu.Lock()
-		s.heard = time.Now()
+		s.lastHeartbeat = time.Now()
 		if r.unproven >= 0 {
-			s.proven = s.heard.Add(-r.unproven)
+			s.proven = s.lastHeartbeat.Add(-r.unproven)
 		}
 		s.mu.Unlock()
 		s.Hub.SetSynced()
@@ -261,8 +261,8 @@ func (s *Stream) apply(r record) {
 	}
 }
 
-// reached reports whether the log has been taken up to a place.
-func (s *Stream) reached(place uint64) bool {
-	_, at := s.LogOffset()
-	return at >= place
+// reached reports whether the log has been read up to an offset.
+func (s *Stream) reached(offset uint64) bool {
+	_, read := s.LogOffset()
+	return read >= offset
 }

@@ -50,7 +50,7 @@ func watch(i int) step {
 	}}
 }
 
-// end tells how a pull ended whose Job is gone.
+// end publishes how a pull ended whose Job is gone.
 func (w *world) end(r *modelReplica, id string) {
 	if _, last := w.exists(id); last > 0 && w.history[last-1].phase.Final() {
 		r.Publish(w.stateAt(last))
@@ -95,7 +95,7 @@ func see(i int) step {
 	}}
 }
 
-// write appends what waits, and a leader's sign of life.
+// write appends what waits, and a leader's heartbeat.
 func write(i int) step {
 	return step{fmt.Sprintf("r%d writes", i), func(w *world) bool {
 		beat := w.replicas[i].leads && w.replicas[i].watching
@@ -140,7 +140,7 @@ func attach(i int) step {
 		if r.at != nil {
 			return false
 		}
-		if !w.journal.ready && (!r.leads || !r.isFilled()) {
+		if !w.journal.ready && (!r.leads || !r.isSynced()) {
 			return false // it would wait for a leader
 		}
 		c, err := r.open(context.Background())
@@ -162,21 +162,21 @@ func silence(i int) step {
 			return false
 		}
 		r.mu.Lock()
-		r.heard = time.Time{}
+		r.lastHeartbeat = time.Time{}
 		r.mu.Unlock()
-		r.judge()
+		r.updateLive()
 		return true
 	}}
 }
 
-// wait lets so much time pass that a replica tells by itself what it could not append.
+// wait lets so much time pass that a replica publishes by itself what it could not append.
 func wait(i int) step {
 	return step{fmt.Sprintf("r%d waits no longer", i), func(w *world) bool {
 		r := w.replicas[i]
-		if !r.waiting {
+		if !r.timing {
 			return false
 		}
-		r.overdue()
+		r.timerFired()
 		return true
 	}}
 }
@@ -188,17 +188,17 @@ var giveUp = step{"the client waits no longer", func(w *world) bool {
 	}
 	const holdLimit = 20 * time.Second
 	for _, r := range w.replicas {
-		if r.waiting {
+		if r.timing {
 			r.timer.Stop()
 		}
 	}
 	time.Sleep(holdLimit) // fake time
 	synctest.Wait()
 	for _, r := range w.replicas {
-		if r.waiting {
+		if r.timing {
 			r.timer.Reset(flushLimit)
 		}
-		r.heard = r.heard.Add(holdLimit)
+		r.lastHeartbeat = r.lastHeartbeat.Add(holdLimit)
 	}
 	w.journal.beat = w.journal.beat.Add(holdLimit)
 	if w.held() {
@@ -252,7 +252,7 @@ func restart(i int) step {
 		if w.client.sub != nil && w.client.at == i {
 			return false // the client goes elsewhere first
 		}
-		w.replicas[i].stopWaiting()
+		w.replicas[i].stopTimer()
 		w.restarts++
 		w.replicas[i] = w.newReplica(i, fmt.Sprintf("r%dx%d", i, w.restarts))
 		return true

@@ -17,26 +17,26 @@ import (
 )
 
 const (
-	// beatTime is how often the leader appends a sign of life. It carries the marks.
-	beatTime = time.Second
-	// longestSilence is how long a replica goes on without a sign of life before it watches the cluster for itself.
-	longestSilence = 20 * time.Second
-	// LongestAbsence is for how long there may be no leader, at most, without a replica missing one: the last sign of life
-	// may have come beatTime before, and the first of the next leader comes beatTime after it has begun to watch.
-	LongestAbsence = longestSilence - 2*beatTime
-	// flushLimit bounds Flush.
+	// heartbeatInterval is how often the leader appends a heartbeat.
+	heartbeatInterval = time.Second
+	// maxSilence is how long a replica goes on without a heartbeat before it watches the cluster for itself.
+	maxSilence = 20 * time.Second
+	// LongestAbsence is for how long there may be no leader, at most, without a replica missing one. The last heartbeat may
+	// have come heartbeatInterval before, and the first of the next leader comes that long after it has begun to watch.
+	LongestAbsence = maxSilence - 2*heartbeatInterval
+	// flushLimit bounds Flush and Await, and how long a change may take through the log.
 	flushLimit = 500 * time.Millisecond
 )
 
 // Stream is a Hub whose states replicas share through a log in Redis.
 //
-// Whatever a replica publishes is appended to the log, and every Hub, the publisher's own included, takes it from there:
-// so all of them have one order. What does not come back from the log in time, the Stream has its own Hub take as well.
-// While the log is away, Live tells that the replica has to watch the cluster for itself. Back at the log, it loads all
-// states from there and appends the ones that the log lacks.
+// What a replica publishes is appended to the log. Every Hub, the publisher's own included, takes it from there, so all have
+// one order. What does not come back from the log in time, the Stream publishes to its own Hub. While the log is away, Live
+// says that the replica has to watch the cluster for itself. Back at the log, the Stream loads all states from there and
+// appends those that the log lacks.
 //
-// Redis may lose the end of the log, or all of it, at any time. Whoever notices removes the rest, and the leader begins a
-// new log from its own Hub.
+// Redis may lose the end of the log, or all of it, at any time. The replica that notices removes the rest, and the leader
+// makes a new log of what its own Hub holds.
 type Stream struct {
 	*feed.Hub
 	journal        journal
@@ -44,34 +44,35 @@ type Stream struct {
 	provenHere     func() time.Time
 	log            *slog.Logger
 	vacant         chan struct{}
-	// entry is the last one that was read, as Redis names it. It is the reader's alone.
-	entry string
+	// lastID is the ID of the last entry that was read. It is the reading goroutine's alone.
+	lastID string
 	// attachments and lag are for metrics; lag is in nanoseconds.
 	attachments, lag atomic.Int64
 
 	mu sync.Mutex
 	// attached is the name of the log while it is read and written, empty otherwise.
 	attached string
-	pending  pending
-	marked   feed.ResourceVersions
-	// complete is true once every pull that exists has been published.
-	complete bool
-	// heard is when a replica that leads last gave a sign of life, silence how long ago that may be.
-	heard   time.Time
-	silence time.Duration
-	// proven is when the watch of a replica that leads was last known to live.
+	pending  pending // changes to append
+	// versions and synced are what SetResourceVersions and SetSynced were told.
+	versions feed.ResourceVersions
+	synced   bool
+	// lastHeartbeat is when the last one came. A replica waits maxSilence for the next, except in tests.
+	lastHeartbeat time.Time
+	maxSilence    time.Duration
+	// proven is when the leader's watch was last known to be live.
 	proven time.Time
 	live   bool
-	// heardOrBegan is when the log was last live, or when that began to be waited for; missing is set once it was told
-	// that this is long ago.
-	heardOrBegan time.Time
-	missing      bool
-	// accepted counts what the log is to be told, settled how much of it has been appended; the last of that stands at settledPlace.
-	accepted, settled uint64
-	settledPlace      uint64
-	// unread holds what was published since all of that had last come to the Hub. Redis may lose what it has accepted.
+	// lastLive is when live was last true, or when the Stream began to wait for that. missing is set once the absence of a
+	// leader has been logged.
+	lastLive time.Time
+	missing  bool
+	// accepted counts the changes for the log, appended how many of them it has. The last of those has appendedOffset.
+	accepted, appended uint64
+	appendedOffset     uint64
+	// unread holds what was published since everything published had last been read back from the log. Redis may lose
+	// what it has accepted.
 	unread pending
-	patience
+	bypass
 	// interrupt ends the current session or pause.
 	interrupt context.CancelCauseFunc
 
@@ -80,85 +81,85 @@ type Stream struct {
 	liveChanged broadcast.Signal
 }
 
-// Options say what a Stream works on.
+// Options are what a Stream works with.
 type Options struct {
 	Hub *feed.Hub
-	// Redis is a client that does not retry, so that every failure is seen. Run closes it when it ends.
+	// Redis is a client that does not retry, so that the Stream sees every failure. Run closes it when it ends.
 	Redis redis.UniversalClient
-	// Keys begins the names of all keys. It has a hash tag, so that a Redis Cluster keeps them together.
+	// Keys is the prefix of all keys. It has a hash tag, so that a Redis Cluster keeps them together.
 	Keys string
-	// Leads reports whether this replica holds the Lease: it alone begins a new log.
+	// Leads reports whether this replica holds the Lease. Only the leader makes a new log.
 	Leads func() bool
-	// Watches reports whether this replica's own watch is live: a leader gives signs of life only while it is.
+	// Watches reports whether this replica's own watch is live. A leader sends heartbeats only while it is.
 	Watches func() bool
-	// Proven returns when this replica's own watch was last known to live, while Watches reports that it does.
+	// Proven returns when this replica's own watch was last known to be live, while Watches reports that it is.
 	Proven func() time.Time
 	Log    *slog.Logger
 }
 
-// New returns a Stream that does nothing but publish to its Hub until it runs.
+// New returns a Stream that only publishes to its Hub until Run is called.
 func New(o Options) *Stream {
 	return &Stream{
 		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
-		watches: o.Watches, provenHere: o.Proven, silence: longestSilence,
+		watches: o.Watches, provenHere: o.Proven, maxSilence: maxSilence,
 		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {},
 	}
 }
 
-// Publish takes a pull's new state. It is appended to the log and comes to the Hub from there, or at once while the log
-// is too slow or away.
+// Publish takes a pull's new state and appends it to the log. It comes to the Hub from there, or at once while the log is too
+// slow or away.
 func (s *Stream) Publish(job *pull.Job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.unread.holds(job.ID) {
-		return // a new leader sees anew what was published before
+		return // a new leader sees again what was published before
 	}
-	s.accept(feed.Change{Job: job})
+	s.acceptLocked(feed.Change{Job: job})
 }
 
-// Retire takes the id of a pull whose Job is gone.
+// Retire takes the id of a pull whose Job is gone, as Publish takes a state.
 func (s *Stream) Retire(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accept(feed.Change{Retired: id})
+	s.acceptLocked(feed.Change{Retired: id})
 }
 
-// SetResourceVersions notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
+// SetResourceVersions says that every change up to these resourceVersions, of Jobs and of pods, has been published.
 func (s *Stream) SetResourceVersions(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marked = feed.ResourceVersions{Jobs: jobs, Pods: pods}
-	s.upToDate()
+	s.versions = feed.ResourceVersions{Jobs: jobs, Pods: pods}
+	s.reportSyncedLocked()
 }
 
-// SetSynced tells that every pull that exists has been published. The Hub is filled once all of that has come to it.
+// SetSynced says that every pull that exists has been published. The Hub is synced once all of that has come to it.
 func (s *Stream) SetSynced() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.complete = true
+	s.synced = true
 	if s.attached == "" {
-		s.tellAlone()
-		s.interrupt(errNoLog) // a leader may now begin one
+		s.bypassLocked()
+		s.interrupt(errNoLog) // a leader may now make one
 	}
-	s.upToDate()
+	s.reportSyncedLocked()
 }
 
-func (s *Stream) accept(c feed.Change) {
-	if s.alone {
-		s.tell(c)
+func (s *Stream) acceptLocked(c feed.Change) {
+	if s.bypassing {
+		s.publishLocked(c)
 	} else {
 		s.unread.add(c)
-		s.expect()
+		s.startTimerLocked()
 	}
 	if s.attached == "" {
-		s.accepted++ // whoever attaches has the log told
+		s.accepted++ // attaching appends it
 	} else {
-		s.enqueue(c)
+		s.enqueueLocked(c)
 	}
 }
 
-// tell has the Hub take what does not come from the log.
-func (s *Stream) tell(c feed.Change) {
+// publishLocked publishes a change to the Hub, past the log.
+func (s *Stream) publishLocked(c feed.Change) {
 	if c.Job != nil {
 		s.Hub.Publish(c.Job)
 	} else {
@@ -166,8 +167,8 @@ func (s *Stream) tell(c feed.Change) {
 	}
 }
 
-// enqueue has the log told.
-func (s *Stream) enqueue(c feed.Change) {
+// enqueueLocked has the writing goroutine append a change.
+func (s *Stream) enqueueLocked(c feed.Change) {
 	s.pending.add(c)
 	s.accepted++
 	select {
@@ -176,8 +177,8 @@ func (s *Stream) enqueue(c feed.Change) {
 	}
 }
 
-// Flush waits until this replica's Hub has got from the log what was published before, half a second at most. Then it has
-// the Hub take it at once.
+// Flush waits until this replica's Hub has got from the log what was published before, half a second at most. After that it
+// publishes it to the Hub past the log.
 func (s *Stream) Flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushLimit)
 	defer cancel()
@@ -188,7 +189,7 @@ func (s *Stream) Flush(ctx context.Context) {
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()
-		done := s.unread.empty() || (s.settled >= target && s.reached(s.settledPlace))
+		done := s.unread.empty() || (s.appended >= target && s.reached(s.appendedOffset))
 		s.mu.Unlock()
 		if done {
 			return
@@ -198,13 +199,13 @@ func (s *Stream) Flush(ctx context.Context) {
 		case <-ctx.Done():
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.tellAlone()
+			s.bypassLocked()
 			return
 		}
 	}
 }
 
-// Await waits until this replica has come as far as a reader has on another one, half a second at most.
+// Await waits until this replica is not behind a reader at this position, half a second at most.
 func (s *Stream) Await(ctx context.Context, at pull.Position) {
 	ctx, cancel := context.WithTimeout(ctx, flushLimit)
 	defer cancel()
@@ -222,15 +223,15 @@ func (s *Stream) Await(ctx context.Context, at pull.Position) {
 	}
 }
 
-// Live reports whether the log is read and somebody leads, so that it tells of every change in the cluster.
+// Live reports whether the log is read and some replica leads, so that every change in the cluster comes through the log.
 func (s *Stream) Live() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.live
 }
 
-// Proven returns when the watch of a replica that leads was last known to live, as far as the log has told: up to then the
-// Hub knows every change in the cluster. It is zero when the log has not told yet.
+// Proven returns when the leader's watch was last known to be live, as the last heartbeat said. The Hub knows every change in
+// the cluster up to then. It is zero before the first heartbeat.
 func (s *Stream) Proven() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,10 +241,10 @@ func (s *Stream) Proven() time.Time {
 // LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the subscription.
 func (s *Stream) LiveChanged() (<-chan struct{}, func()) { return s.liveChanged.Subscribe() }
 
-// Vacant returns a channel that has a value when a leader has said that it leads no longer.
+// Vacant returns a channel that has a value when a leader has resigned.
 func (s *Stream) Vacant() <-chan struct{} { return s.vacant }
 
-// Resign tells the other replicas that this one leads no longer.
+// Resign tells the other replicas, through the log, that this one leads no longer.
 func (s *Stream) Resign(ctx context.Context) {
 	s.mu.Lock()
 	log := s.attached
@@ -256,30 +257,30 @@ func (s *Stream) Resign(ctx context.Context) {
 	}
 }
 
-// Run keeps to the log until ctx is done.
+// Run reads and writes the log until ctx is done, and closes the client. Its error is always nil.
 func (s *Stream) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer s.journal.close()
-	defer s.stopWaiting()
+	defer s.stopTimer()
 	wg.Go(func() { s.write(ctx) })
 	const shortest, longest, healthy = 100 * time.Millisecond, 2 * time.Second, 10 * time.Second
 	pause := shortest
-	told := false
+	warned := false
 	for ctx.Err() == nil {
 		session, cancel := context.WithCancelCause(ctx)
 		s.mu.Lock()
-		if s.heardOrBegan.IsZero() {
-			s.heardOrBegan = time.Now()
+		if s.lastLive.IsZero() {
+			s.lastLive = time.Now()
 		}
 		s.interrupt = cancel
 		s.mu.Unlock()
 		began := time.Now()
 		err := s.session(session, func() {
-			if told {
+			if warned {
 				s.log.Info("the shared log in Redis is back")
 			}
-			told = false
+			warned = false
 		})
 		if cause := context.Cause(session); cause != nil {
 			err = cause
@@ -292,8 +293,8 @@ func (s *Stream) Run(ctx context.Context) error {
 		if time.Since(began) > healthy {
 			pause = shortest
 		}
-		if !told && !errors.Is(err, errNoLog) {
-			told = true
+		if !warned && !errors.Is(err, errNoLog) {
+			warned = true
 			s.log.Warn("the shared log in Redis cannot be used; this replica watches the cluster for itself", "error", err)
 		}
 		s.pause(ctx, pause/2+rand.N(pause))

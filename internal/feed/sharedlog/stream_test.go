@@ -93,10 +93,10 @@ func (r *replica) awaitLive(t *testing.T, live bool) {
 
 // reader reads one subscription and keeps what it was given.
 type reader struct {
-	sub      *feed.Subscription
-	last     map[string]*pull.Job
-	position pull.Position
-	told     map[string]bool
+	sub       *feed.Subscription
+	last      map[string]*pull.Job
+	position  pull.Position
+	delivered map[string]bool
 }
 
 func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader {
@@ -107,7 +107,7 @@ func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader
 		t.Fatal(err)
 	}
 	t.Cleanup(sub.Close)
-	return &reader{sub: sub, last: map[string]*pull.Job{}, told: map[string]bool{}}
+	return &reader{sub: sub, last: map[string]*pull.Job{}, delivered: map[string]bool{}}
 }
 
 // until reads until the state of a pull has a message.
@@ -118,10 +118,10 @@ func (r *reader) until(t *testing.T, id, message string) {
 		if err != nil {
 			t.Fatalf("%s never was %q: %v", id, message, err)
 		}
-		if told := j.ID + j.Message; r.told[told] || r.told[j.RevisionID()] {
-			t.Errorf("told twice: %s as %s", told, j.RevisionID())
+		if state := j.ID + j.Message; r.delivered[state] || r.delivered[j.RevisionID()] {
+			t.Errorf("delivered twice: %s as %s", state, j.RevisionID())
 		} else {
-			r.told[told], r.told[j.RevisionID()] = true, true
+			r.delivered[state], r.delivered[j.RevisionID()] = true, true
 		}
 		r.last[j.ID], r.position = j, j.Position
 	}
@@ -171,7 +171,7 @@ func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 	if j, err := ended.sub.Await(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("%v, %v", j, err)
 	}
-	// Of a log that nobody knows, everything is told that there is.
+	// After a log that nobody knows comes everything that there is.
 	r3 := late.read(t, pull.Position{Log: "unknown", Seq: 5})
 	r3.until(t, "c", "c1")
 	if len(r3.last) != 3 || r3.last["a"].Message != "a2" {
@@ -201,8 +201,8 @@ func TestSubscribersGetNothingTwiceFromANewLeader(t *testing.T) {
 	other.Publish(&again)
 	other.Publish(job("a", pull.Succeeded, "a2"))
 	r.until(t, "a", "a2")
-	if len(r.told) != 6 {
-		t.Errorf("told %v", r.told)
+	if len(r.delivered) != 6 {
+		t.Errorf("delivered: %v", r.delivered)
 	}
 }
 
@@ -316,7 +316,7 @@ func TestAReplicaThatHearsNoLeaderWatchesForItself(t *testing.T) {
 	other := newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	other.mu.Lock()
-	other.silence = time.Nanosecond
+	other.maxSilence = time.Nanosecond
 	other.mu.Unlock()
 	leader.stop()
 	other.awaitLive(t, false)
@@ -394,7 +394,7 @@ func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 	leader.Flush(t.Context())
 	leader.stop()
 	anHourAgo := time.Now().Add(-time.Hour).Unix()
-	if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, fieldBeat, anHourAgo).Err(); err != nil {
+	if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, fieldHeartbeat, anHourAgo).Err(); err != nil {
 		t.Fatal(err)
 	}
 	late := newReplica(t, redis.URL(), "late", false)
@@ -405,7 +405,7 @@ func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 	}
 	late.mu.Lock()
 	defer late.mu.Unlock()
-	if late.live || late.isFilled() {
+	if late.live || late.isSynced() {
 		t.Error("an old log was taken for the state of the cluster")
 	}
 }

@@ -7,17 +7,17 @@ import (
 	"pullwatch/internal/feed"
 )
 
-// write appends what is published until ctx is done.
+// write appends what is published, and heartbeats, until ctx is done.
 func (s *Stream) write(ctx context.Context) {
-	beat := time.NewTicker(beatTime)
-	defer beat.Stop()
+	heartbeat := time.NewTicker(heartbeatInterval)
+	defer heartbeat.Stop()
 	for {
 		due := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
-		case <-beat.C:
+		case <-heartbeat.C:
 			due = s.leads() && s.watches()
 		}
 		for s.writeBatch(ctx, due) {
@@ -25,13 +25,13 @@ func (s *Stream) write(ctx context.Context) {
 	}
 }
 
-// unproven returns how long ago this replica's watch was last known to live.
+// unproven returns how long ago this replica's watch was last known to be live.
 func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHere())) }
 
-// writeBatch appends what waits, with a sign of life if one is due. It reports whether more waits.
-func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
+// writeBatch appends pending changes, with a heartbeat if one is due. It reports whether more are pending.
+func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	s.mu.Lock()
-	log, marked, accepted, complete := s.attached, s.marked, s.accepted, s.complete
+	log, versions, accepted, synced := s.attached, s.versions, s.accepted, s.synced
 	if log == "" {
 		s.mu.Unlock()
 		return false
@@ -43,20 +43,20 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 	more = len(s.pending.order) > 0
 	s.mu.Unlock()
 	if more || !s.leads() {
-		marked = feed.ResourceVersions{} // they are true only of what the leader has seen, once all of it has been appended
+		versions = feed.ResourceVersions{} // they cover only what the leader has seen, once all of that has been appended
 	}
-	if beat && (complete || marked.Jobs > 0) {
-		operations = append(operations, operation{kind: entryBeat, unproven: s.unproven()})
+	if heartbeat && (synced || versions.Jobs > 0) {
+		operations = append(operations, operation{kind: entryHeartbeat, unproven: s.unproven()})
 	}
-	var place uint64
+	var offset uint64
 	var err error
 	if len(operations) > 0 {
-		place, err = s.journal.append(ctx, log, marked, false, operations...)
+		offset, err = s.journal.append(ctx, log, versions, false, operations...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		// At once, so that no mark is written that covers what has just not been.
+		// At once, so that no versions are written that cover the changes which have just failed.
 		if s.attached == log {
 			s.detachLocked()
 		}
@@ -64,11 +64,11 @@ func (s *Stream) writeBatch(ctx context.Context, beat bool) (more bool) {
 		return false
 	}
 	if len(operations) > 0 {
-		s.appended(place)
+		s.appendedLocked(offset)
 	}
 	if !more {
-		s.settled, s.settledPlace = accepted, max(s.settledPlace, place)
-		s.settle()
+		s.appended, s.appendedOffset = accepted, max(s.appendedOffset, offset)
+		s.noteReadLocked()
 	}
 	s.progress.Notify()
 	return more
