@@ -10,7 +10,7 @@ import (
 // leaseTries bounds how often a load waits for another replica's.
 const leaseTries = 3
 
-// loaded is what a load comes to.
+// loaded is the result of a load.
 type loaded struct {
 	found both
 	err   error
@@ -23,7 +23,7 @@ type failure struct {
 	retryAt  time.Time
 }
 
-// load gets the lists from Kubernetes, or from Redis once another replica has got them from there.
+// load gets the lists from Kubernetes, or from Redis when another replica has just loaded them.
 func (l *Lists) load(required requirement) loaded {
 	found, err := l.loadOnce(required)
 	if err != nil {
@@ -66,7 +66,7 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 			found[k].freshFor(memoryTTL, k)
 		}
 	}
-	l.keep(found)
+	l.store(found)
 	if l.shared != nil {
 		snapshot.AsOf, snapshot.Proven = began, began
 		l.writes.put(write{snapshot: &snapshot, token: token})
@@ -74,8 +74,8 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 	return found, nil
 }
 
-// lease makes this replica the one that loads, and returns the token of that; or it waits until another one has
-// loaded, and returns what that found. It returns neither when there is nobody to wait for any more.
+// lease acquires the lease to load and returns its token. When another replica has it, lease waits for that one's load and
+// returns what it found. It returns neither when Redis fails or several others have failed to load.
 func (l *Lists) lease(ctx context.Context, required requirement) (token string, found both) {
 	if l.shared == nil {
 		return "", both{}
@@ -85,7 +85,7 @@ func (l *Lists) lease(ctx context.Context, required requirement) (token string, 
 		if err != nil {
 			return "", both{}
 		}
-		// Another one may have loaded between this replica's last look and now.
+		// Another replica may have loaded since this one last looked in Redis.
 		found, err := l.takeShared()
 		if l.allFresh(found, required) {
 			l.release(token)
@@ -101,7 +101,7 @@ func (l *Lists) lease(ctx context.Context, required requirement) (token string, 
 	return "", both{}
 }
 
-// release gives back a lease without having filled anything.
+// release releases a lease after a load that failed.
 func (l *Lists) release(token string) {
 	if token != "" {
 		l.writes.put(write{token: token})

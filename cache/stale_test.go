@@ -46,7 +46,7 @@ func TestStaleListsAreBetterThanNone(t *testing.T) {
 	})
 }
 
-func TestSlowLoadsAreNotWaitedFor(t *testing.T) {
+func TestASlowLoadDelaysReadsByASecondAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
 		l, _ := newLists(t, Options{Source: s})
@@ -56,7 +56,7 @@ func TestSlowLoadsAreNotWaitedFor(t *testing.T) {
 		began := time.Now()
 		for range 3 {
 			expect(t, l, active, 1, tierStale)
-			if waited := time.Since(began); waited != loadPatience {
+			if waited := time.Since(began); waited != maxLoadWait {
 				t.Errorf("waited %v", waited)
 			}
 		}
@@ -82,7 +82,7 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 		w.snapshot.Store(&known)
 		l.Require(2)
 		r, err := l.Active(t.Context())
-		if err != nil || len(r.Jobs) != 2 || !r.Stale || r.Age != 2*ActiveTTL+loadPatience {
+		if err != nil || len(r.Jobs) != 2 || !r.Stale || r.Age != 2*ActiveTTL+maxLoadWait {
 			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.Jobs), r.Stale, r.Age, err)
 		}
 		w.know(0)

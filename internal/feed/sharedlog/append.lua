@@ -1,35 +1,35 @@
--- Appends entries to the shared log. Returns the place of its last entry.
+-- Appends entries to the shared log. Returns the offset of its last entry.
 -- KEYS: pulls, updates, gone.
--- ARGV: name of the log, random number, longest stream, retired pulls to remember, marks, time, '1' when the log is
---       complete with this, length of an order key, digits of a place, then for each entry: kind, id, order key, payload,
+-- ARGV: name of the log, random number, longest stream, retired pulls to remember, resourceVersions, time, '1' when the log is
+--       complete with this, length of an order key, digits of an offset, then for each entry: kind, id, order key, payload,
 --       and with a state the resourceVersion of the Job that it was made from.
--- A state that does not supersede the one that the log holds is passed over, so it does no harm when several replicas
--- append the same ones. So is one of a pull that the log has forgotten.
+-- A state that does not supersede the one in the log is left out, so several replicas may append the same one. A state of a
+-- pull that the log has forgotten is left out as well.
 local pulls, updates, gone = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('HGET', pulls, '#log') ~= ARGV[1] then
   return redis.error_reply('NOLOG the log is another one')
 end
-local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local orderLength, placeLength = tonumber(ARGV[8]), tonumber(ARGV[9])
+local nonce, longest, remembered, versions, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local orderLength, offsetLength = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local last = redis.call('HGET', pulls, '#last') or ''
 
--- Each entry names the one before it. A log that has lost its end uses places again, and is known by that.
+-- Each entry names the one before it. A log that has lost its end uses offsets again, and readers notice it by that.
 local function add(kind, id, payload)
   if kind == 'b' then
     local now = redis.call('TIME')
     redis.call('HSET', pulls, '#beat', now[1])
   end
-  local place = string.format('%.0f', redis.call('HINCRBY', pulls, '#seq', 1))
-  local name = place .. '-' .. nonce
+  local offset = string.format('%.0f', redis.call('HINCRBY', pulls, '#seq', 1))
+  local name = offset .. '-' .. nonce
   redis.call('XADD', updates, 'MAXLEN', '~', longest, name, 'k', kind, 'i', id, 'p', payload, 't', time, 'a', last)
   last = name
-  return place
+  return offset
 end
 
 local covered = redis.call('HGET', pulls, '#marks') or '0-0'
--- The log has held all that its marks cover. What it no longer holds of that is gone. Versions begin anew with another
--- cluster: what was created after all that is forgotten is a new pull there.
+-- The log has held every change that its resourceVersions cover. A pull of those that it no longer holds is gone. Another
+-- cluster has resourceVersions of its own: a pull that was created after all forgotten ones is a new pull there.
 local function created(order)
   return string.sub(order, 1, 12)
 end
@@ -43,12 +43,12 @@ for i = 10, #ARGV, 5 do
   if kind == 's' then
     local known = redis.call('HGET', pulls, id)
     if (known and string.sub(known, 1, orderLength) < order) or (not known and not forgotten(order, version)) then
-      local place = add(kind, id, payload)
-      redis.call('HSET', pulls, id, order .. string.rep('0', placeLength - #place) .. place .. '0' .. payload)
+      local offset = add(kind, id, payload)
+      redis.call('HSET', pulls, id, order .. string.rep('0', offsetLength - #offset) .. offset .. '0' .. payload)
     end
   elseif kind == 'g' then
     local known = redis.call('HGET', pulls, id)
-    local flag = orderLength + placeLength + 1
+    local flag = orderLength + offsetLength + 1
     if known and string.sub(known, flag, flag) == '0' then
       add(kind, id, '')
       redis.call('HSET', pulls, id, string.sub(known, 1, flag - 1) .. '1' .. string.sub(known, flag + 1))
@@ -62,9 +62,9 @@ for i = 10, #ARGV, 5 do
           if created(last) > (redis.call('HGET', pulls, '#forgotten') or '') then
             redis.call('HSET', pulls, '#forgotten', created(last))
           end
-          local place = tonumber(string.sub(last, orderLength + 1, flag - 1))
-          if place > tonumber(redis.call('HGET', pulls, '#horizon')) then
-            redis.call('HSET', pulls, '#horizon', string.format('%.0f', place))
+          local offset = tonumber(string.sub(last, orderLength + 1, flag - 1))
+          if offset > tonumber(redis.call('HGET', pulls, '#horizon')) then
+            redis.call('HSET', pulls, '#horizon', string.format('%.0f', offset))
           end
         end
       end
@@ -74,19 +74,19 @@ for i = 10, #ARGV, 5 do
   end
 end
 -- A leader that was stopped for some time may know less than the one after it.
-local function jobs(m)
-  return tonumber(string.match(m, '^%d+'))
+local function jobs(pair)
+  return tonumber(string.match(pair, '^%d+'))
 end
-if marks ~= '0-0' and jobs(marks) >= jobs(covered) then
-  redis.call('HSET', pulls, '#marks', marks)
+if versions ~= '0-0' and jobs(versions) >= jobs(covered) then
+  redis.call('HSET', pulls, '#marks', versions)
 end
--- Nothing stays in Redis for ever once nobody appends any more.
+-- Once nobody appends any more, Redis forgets the log after a day.
 for _, key in ipairs(KEYS) do
   redis.call('EXPIRE', key, 24 * 60 * 60)
 end
 if ARGV[7] == '1' then
   redis.call('HSET', pulls, '#ready', '1')
-  add('b', '', marks)
+  add('b', '', versions)
 end
 redis.call('HSET', pulls, '#last', last)
 return redis.call('HGET', pulls, '#seq')
