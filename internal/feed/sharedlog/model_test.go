@@ -103,7 +103,13 @@ func (w *world) exists(id string) (exists bool, last int) {
 // held reports whether the client waits for its replica to catch up.
 func (w *world) held() bool {
 	c := &w.client
-	return c.sub != nil && private(w.replicas[c.at].Hub, "waiting").MapIndex(reflect.ValueOf(c.sub)).IsValid()
+	if c.sub == nil {
+		return false
+	}
+	hub := w.replicas[c.at].Hub
+	waits := private(hub, "waiting").MapIndex(reflect.ValueOf(c.sub)).IsValid()
+	hub.LogOffset() // the Hub's lock orders this before what its timers do
+	return waits
 }
 
 // private returns a field of a Hub or of a Subscription. Worlds differ in more than these show to anybody.
