@@ -8,11 +8,12 @@ import (
 
 	"pullwatch/cache"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/kube"
 	"pullwatch/resolvers"
 )
 
-// pullFeed is what all parts of a replica know of pulls: a feed.Hub by itself, or a feed.Stream that shares it.
+// pullFeed is what all parts of a replica know of pulls: a feed.Hub by itself, or a sharedlog.Stream that shares it.
 type pullFeed interface {
 	kube.Feed
 	kube.Known
@@ -23,8 +24,8 @@ type pullFeed interface {
 type knowledge struct {
 	*feed.Hub
 	watch  *kube.Watch
-	stream *feed.Stream // nil without Redis
-	health *kube.Health // of what watch asks
+	stream *sharedlog.Stream // nil without Redis
+	health *kube.Health      // of what watch asks
 }
 
 // Watching reports whether this replica watches the cluster.
@@ -38,7 +39,7 @@ func (k knowledge) Current() bool {
 // Snapshot returns the lists as they are known.
 func (k knowledge) Snapshot() cache.Snapshot {
 	// All before the lists are taken, so that they are no older than is said of them.
-	version, _ := k.Marked()
+	version, _ := k.ResourceVersions()
 	proven, watching := k.proven(), k.watch.Live()
 	asOf := time.Now()
 	if !watching {
@@ -87,7 +88,7 @@ func (r *readiness) run(ctx context.Context, hub *feed.Hub, lists *cache.Lists) 
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-hub.Filled():
+	case <-hub.Synced():
 	}
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()

@@ -2,28 +2,35 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"pullwatch/cache"
 	"pullwatch/internal/demo/fakeapi"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/redis/redistest"
+	"pullwatch/internal/usererr"
 	"pullwatch/kube"
 )
 
 // Replicas that miss a leader each watch the cluster for themselves. One that was killed must be followed well before.
 func TestALeaderThatWasKilledIsFollowedBeforeItIsMissed(t *testing.T) {
-	if longest := kube.LongestTakeover * 4 / 3; longest > feed.LongestAbsence {
+	if longest := kube.LongestTakeover * 4 / 3; longest > sharedlog.LongestAbsence {
 		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
-			kube.LongestTakeover, longest, feed.LongestAbsence)
+			kube.LongestTakeover, longest, sharedlog.LongestAbsence)
 	}
 }
 
@@ -49,7 +56,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
-	stream := feed.NewStream(feed.Options{
+	stream := sharedlog.New(sharedlog.Options{
 		Hub: hub, Redis: redis.Stream(), Keys: "pullwatch:{test}:v1:", Log: log,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})
@@ -81,5 +88,84 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	k := knowledge{hub, watch, stream, health}
 	if got := k.Snapshot(); !k.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
 		t.Errorf("watching %v, the lists are proven until %v, want %v", k.Watching(), got.Proven, old)
+	}
+}
+
+// downAPI is an API server that does not answer while it is down.
+type downAPI struct {
+	next        http.RoundTripper
+	down, hangs atomic.Bool
+	asked       atomic.Int64
+}
+
+func (a *downAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.asked.Add(1)
+	if !a.down.Load() {
+		return a.next.RoundTrip(r)
+	}
+	if a.hangs.Load() {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	return nil, errors.New("connection refused")
+}
+
+// A replica asks for the Lease all the time. Once that is not answered, no list waits for the API server.
+func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
+	for name, hangs := range map[string]bool{"refused": false, "hanging": true} {
+		t.Run(name, func(t *testing.T) {
+			api, log := fakeapi.New(), slog.New(slog.DiscardHandler)
+			defer api.Close()
+			config, down := api.Config(), &downAPI{}
+			down.hangs.Store(hangs)
+			config.Wrap(func(next http.RoundTripper) http.RoundTripper { down.next = next; return down })
+			health, err := kube.NewHealth(config, log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client, err := kubernetes.NewForConfig(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hub := feed.New("a")
+			watch := kube.NewWatch(client, "pulls", kube.NewTracker(hub, log), log)
+			replica := func() *cache.Lists {
+				return cache.NewLists(cache.Options{
+					Source: source{kube.NewReader(client, "pulls", hub.Latest)}, Local: knowledge{hub, watch, nil, health},
+					Away: health.Away, Metrics: cache.NewMetrics(prometheus.NewRegistry()), Log: log,
+				})
+			}
+			lists := replica()
+			if _, err := lists.Active(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			compete := func() { // Health learns how it went
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+				defer cancel()
+				_, _ = client.CoordinationV1().Leases("pulls").Get(ctx, "pullwatch", metav1.GetOptions{})
+			}
+			down.down.Store(true)
+			for !health.Away() {
+				compete()
+			}
+			before := down.asked.Load()
+			lists.Require(1 << 40) // memory is not new enough
+			if got, err := lists.Active(t.Context()); err != nil || !got.Stale {
+				t.Errorf("the list is %+v, %v", got, err)
+			}
+			if _, err := replica().Active(t.Context()); usererr.CodeOf(err) != usererr.Unavailable {
+				t.Errorf("a list that is not cached: %v", err)
+			}
+			if n := down.asked.Load() - before; n > 0 {
+				t.Errorf("the API server was asked %d times", n)
+			}
+			down.down.Store(false)
+			for health.Away() {
+				compete()
+			}
+			if got, err := lists.Active(t.Context()); err != nil || got.Stale {
+				t.Errorf("once it is back the list is %+v, %v", got, err)
+			}
+		})
 	}
 }

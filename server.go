@@ -28,12 +28,12 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/demo"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/internal/loglimit"
 	"pullwatch/internal/mirror"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/logshare"
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/serve/httpapi"
 	"pullwatch/internal/serve/render"
@@ -154,7 +154,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	var (
 		leader     *kube.Leader
 		watch      *kube.Watch
-		stream     *feed.Stream
+		stream     *sharedlog.Stream
 		shared     pullFeed = hub
 		succession kube.Succession
 		commands   redis.UniversalClient
@@ -163,7 +163,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		client := redisclient.New(redisSettings, log, metrics)
 		defer client.Close()
 		commands = client.Commands()
-		stream = feed.NewStream(feed.Options{
+		stream = sharedlog.New(sharedlog.Options{
 			Hub: hub, Redis: client.Stream(), Keys: s.keys(), Log: log,
 			Leads: func() bool { return leader.Leads() }, Watches: func() bool { return watch.Live() }, Proven: health.Asked,
 		})
@@ -198,7 +198,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	lists := cache.NewLists(cache.Options{
 		Source: source{kube.NewReader(client, s.Namespace, hub.Latest)}, Local: knowledge{hub, watch, stream, health},
 		Redis: commands, Keys: s.keys(), Leads: leader.Leads,
-		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
+		Away: health.Away, Metrics: cache.NewMetrics(metrics), Log: log,
 	})
 
 	logs := podlog.New(podlog.Options{
@@ -295,7 +295,7 @@ func startDemoPulls(ctx context.Context, hub *feed.Hub, pulls *kube.Pulls, image
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-hub.Filled():
+	case <-hub.Synced():
 	}
 	_, err := pulls.Start(ctx, pull.StartRequest{Images: images})
 	return err

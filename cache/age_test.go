@@ -9,7 +9,7 @@ import (
 )
 
 // A watch whose connection hangs is open for some time, and tells nothing.
-func TestAHangingWatchDoesNotMakeListsYoung(t *testing.T) {
+func TestListsAgeWhileTheWatchHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w := &source{}, newLocal()
 		s.fails.Store(true)
@@ -28,7 +28,7 @@ func TestAHangingWatchDoesNotMakeListsYoung(t *testing.T) {
 	})
 }
 
-func TestSharedListsAreAsOldAsTheLeadersProof(t *testing.T) {
+func TestTheAgeOfListsInRedisCountsFromTheLeadersProof(t *testing.T) {
 	server := redistest.Start(t)
 	w := newLocal()
 	w.watching.Store(true)

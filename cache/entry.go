@@ -21,7 +21,7 @@ func (k kind) String() string { return [...]string{"active", "failed"}[k] }
 
 func (k kind) ttl() time.Duration { return [...]time.Duration{ActiveTTL, failedTTL}[k] }
 
-// tier is where an answer comes from.
+// tier is where a list that is served comes from.
 type tier int
 
 const (
@@ -37,30 +37,30 @@ func (t tier) String() string {
 	return [...]string{"memory", "redis", "watch", "kubernetes", "stale"}[t]
 }
 
-// entry is a list as it was once found. It is not changed.
+// entry is a cached list. It is immutable.
 type entry struct {
 	jobs []*pull.Job
-	// version is the snapshot's: the list shows every change up to it.
+	// version is the snapshot's: the list shows every change up to that resourceVersion.
 	version uint64
-	// mutations is how many of this replica's mutations the list is known to show, whatever their versions: those that had
-	// returned when the list was read from where they are seen at once. It is 0 for a list from Redis.
+	// mutations is how many of this replica's mutations the list shows, whatever their versions: those that had returned
+	// when it was read from Kubernetes or from this replica's own knowledge. It is 0 for a list from Redis.
 	mutations uint64
 	// asOf is when the list was taken. It orders lists of the same version.
 	asOf time.Time
 	// proven is when the list was last known to be true, at most asOf. The list's age counts from then.
 	proven     time.Time
 	freshUntil time.Time
-	// kept is set when Run replaces the entry as the pulls change, for as long as this replica's watch is live.
-	kept bool
-	// from is the tier of those who waited for the entry, again that of those who find it in memory.
+	// watched is set when Run replaces the entry as the pulls change, for as long as this replica's watch is live.
+	watched bool
+	// from is the tier for reads that waited for the entry, again the one for reads that find it in memory.
 	from, again tier
 	// stamp names the list's content in Redis; it is empty when that is not known.
 	stamp string
-	// generation is what Result says of it. keep sets it.
+	// generation is Result's. store sets it.
 	generation uint64
 }
 
-// freshFor lets e be answered with for at most d, while it is no older than a list of its kind may be.
+// freshFor makes e fresh for d, or until its TTL ends if that is sooner.
 func (e *entry) freshFor(d time.Duration, k kind) {
 	e.freshUntil = e.proven.Add(k.ttl())
 	if soon := time.Now().Add(d); soon.Before(e.freshUntil) {
@@ -68,8 +68,8 @@ func (e *entry) freshFor(d time.Duration, k kind) {
 	}
 }
 
-// newer reports whether e is to be preferred to other. Of the same content it is not: how old that is was measured
-// over the network, so the difference means nothing.
+// newer reports whether e is newer than other. With the same content it is not: its age was measured over the network, so the
+// difference means nothing.
 func (e *entry) newer(other *entry) bool {
 	same := e.stamp != "" && e.stamp == other.stamp
 	later := cmp.Or(e.asOf.Compare(other.asOf), cmp.Compare(e.version, other.version), cmp.Compare(e.mutations, other.mutations)) > 0
@@ -81,20 +81,20 @@ func (e *entry) shows(required requirement) bool {
 	return e.mutations >= required.mutations || e.version >= required.version
 }
 
-// lateTier is the tier of an answer with e when nothing newer could be had.
-func (e *entry) lateTier(k kind, required requirement, now time.Time) tier {
+// fallbackTier is the tier of e when nothing newer could be had.
+func (e *entry) fallbackTier(k kind, required requirement, now time.Time) tier {
 	if now.Sub(e.proven) > k.ttl() || !e.shows(required) {
 		return tierStale
 	}
 	return tierMemory
 }
 
-// extended returns e, to be answered with for another moment, within which nobody looks for anything newer.
+// extended returns e, fresh for another moment, in which no read looks for anything newer.
 func (e *entry) extended(k kind) *entry {
 	now := time.Now()
 	longer := *e
-	longer.kept, longer.freshUntil = false, now.Add(memoryTTL)
-	longer.from = e.lateTier(k, requirement{}, now)
+	longer.watched, longer.freshUntil = false, now.Add(memoryTTL)
+	longer.from = e.fallbackTier(k, requirement{}, now)
 	longer.again = longer.from
 	return &longer
 }
@@ -102,9 +102,9 @@ func (e *entry) extended(k kind) *entry {
 // both are the lists as they were found together; nil for one that was not found.
 type both [kinds]*entry
 
-// fresh reports whether e may be answered with. While this replica watches, that is only what Run keeps.
+// fresh reports whether e may be served. While this replica watches, only an entry that Run replaces may.
 func (l *Lists) fresh(e *entry, required requirement) bool {
-	return e != nil && e.shows(required) && time.Now().Before(e.freshUntil) && e.kept == l.local.Watching()
+	return e != nil && e.shows(required) && time.Now().Before(e.freshUntil) && e.watched == l.local.Watching()
 }
 
 func (l *Lists) allFresh(found both, required requirement) bool {
@@ -116,7 +116,7 @@ func (l *Lists) allFresh(found both, required requirement) bool {
 	return true
 }
 
-func (l *Lists) remembered() both {
+func (l *Lists) cached() both {
 	var found both
 	for k := range kinds {
 		found[k] = l.memory[k].Load()
@@ -124,12 +124,12 @@ func (l *Lists) remembered() both {
 	return found
 }
 
-// keep puts what was found into memory, unless something newer is there.
-func (l *Lists) keep(found both) {
+// store puts what was found into memory, unless something newer is there.
+func (l *Lists) store(found both) {
 	for k, e := range found {
 		for e != nil {
 			old := l.memory[k].Load()
-			l.generate(e, old)
+			l.setGeneration(e, old)
 			if old != nil && old.newer(e) || l.memory[k].CompareAndSwap(old, e) {
 				break
 			}
@@ -137,8 +137,8 @@ func (l *Lists) keep(found both) {
 	}
 }
 
-// generate gives e the generation of old if it holds the same pulls, and a new one otherwise.
-func (l *Lists) generate(e, old *entry) {
+// setGeneration gives e the generation of old if it holds the same pulls, and a new one otherwise.
+func (l *Lists) setGeneration(e, old *entry) {
 	switch {
 	case old != nil && slices.Equal(e.jobs, old.jobs):
 		e.generation, e.jobs = old.generation, old.jobs
@@ -147,22 +147,22 @@ func (l *Lists) generate(e, old *entry) {
 	}
 }
 
-// unkeep ends the freshness of what Run kept.
-func (l *Lists) unkeep() {
-	for k, e := range l.remembered() {
-		if e != nil && e.kept {
+// expireWatched ends the freshness of entries that Run replaced.
+func (l *Lists) expireWatched() {
+	for k, e := range l.cached() {
+		if e != nil && e.watched {
 			old := *e
-			old.kept, old.freshUntil = false, time.Time{}
+			old.watched, old.freshUntil = false, time.Time{}
 			l.memory[k].CompareAndSwap(e, &old)
 		}
 	}
 }
 
-// extend lets memory answer for another moment, for want of anything newer. Unless evenStale, it leaves lists alone
-// that are older than their time to live.
+// extend makes the lists in memory fresh for another moment, because nothing newer can be had. Without evenStale it leaves
+// out those that are older than their TTL.
 func (l *Lists) extend(evenStale bool) both {
 	var found both
-	for k, e := range l.remembered() {
+	for k, e := range l.cached() {
 		if e == nil {
 			continue
 		}
@@ -170,6 +170,6 @@ func (l *Lists) extend(evenStale bool) both {
 			found[k] = e
 		}
 	}
-	l.keep(found)
+	l.store(found)
 	return found
 }

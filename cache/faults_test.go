@@ -7,7 +7,7 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-func TestReadsGoOnWithoutRedis(t *testing.T) {
+func TestListsAreServedWithoutRedis(t *testing.T) {
 	for name, fault := range map[string]struct{ begin, end func(*redistest.Server) }{
 		"killed": {(*redistest.Server).Kill, (*redistest.Server).Restart},
 		"paused": {(*redistest.Server).Pause, (*redistest.Server).Resume},
@@ -18,7 +18,7 @@ func TestReadsGoOnWithoutRedis(t *testing.T) {
 			l, _ := newReplica(t, server.URL(), Options{Source: s})
 			expect(t, l, active, 1, tierKubernetes)
 			eventually(t, "filled", func() bool { return inRedis(t, server, active) == "1" })
-			l.shared.patience = redisPatience
+			l.shared.timeout = redisTimeout
 			var count trips
 			l.shared.redis.AddHook(&count)
 			fault.begin(server)
@@ -48,7 +48,7 @@ func TestReadsGoOnWithoutRedis(t *testing.T) {
 	}
 }
 
-func TestOldListsSurviveBothBeingAway(t *testing.T) {
+func TestStaleListsAreServedWithoutRedisAndKubernetes(t *testing.T) {
 	server := redistest.Start(t)
 	good, bad := &source{}, &source{}
 	bad.fails.Store(true)
@@ -68,7 +68,7 @@ func TestOldListsSurviveBothBeingAway(t *testing.T) {
 	expect(t, b, active, 1, tierStale)
 }
 
-func TestAFlushIsAMiss(t *testing.T) {
+func TestListsAreLoadedAgainAfterRedisIsFlushed(t *testing.T) {
 	server := redistest.Start(t)
 	l, _ := newReplica(t, server.URL(), Options{Source: &source{}})
 	expect(t, l, active, 1, tierKubernetes)
@@ -84,7 +84,7 @@ func TestAFlushIsAMiss(t *testing.T) {
 	eventually(t, "filled again", func() bool { return inRedis(t, server, active) == "2" })
 }
 
-func TestOutOfMemory(t *testing.T) {
+func TestListsAreServedWhileRedisIsOutOfMemory(t *testing.T) {
 	server := redistest.Start(t)
 	l, _ := newReplica(t, server.URL(), Options{Source: &source{}})
 	expect(t, l, active, 1, tierKubernetes)
@@ -110,7 +110,7 @@ func TestOutOfMemory(t *testing.T) {
 	})
 }
 
-func TestGarbageIsReplaced(t *testing.T) {
+func TestUnreadableListsInRedisAreReplaced(t *testing.T) {
 	key := testKeys + "active"
 	for name, spoil := range map[string]func(*testing.T, *redistest.Server) error{
 		"a string": func(t *testing.T, s *redistest.Server) error {
@@ -151,7 +151,7 @@ func TestGarbageIsReplaced(t *testing.T) {
 	}
 }
 
-func TestTheLeadersRenewalReplacesGarbage(t *testing.T) {
+func TestTheLeadersRenewalReplacesUnreadableLists(t *testing.T) {
 	server := redistest.Start(t)
 	_, leader := newLeader(t, server.URL())
 	leader.know(1)
@@ -162,7 +162,7 @@ func TestTheLeadersRenewalReplacesGarbage(t *testing.T) {
 	eventually(t, "replaced", func() bool { return inRedis(t, server, active) == "1" })
 }
 
-func TestEveryKindOfRedis(t *testing.T) {
+func TestReplicasShareListsThroughEveryKindOfRedis(t *testing.T) {
 	check := func(t *testing.T, url string) {
 		s := &source{}
 		a, _ := newReplica(t, url, Options{Source: s})
@@ -188,7 +188,7 @@ func TestEveryKindOfRedis(t *testing.T) {
 	})
 }
 
-func TestRedisComesBackWithOlderLists(t *testing.T) {
+func TestListsDoNotGoBackWhenRedisReturnsWithOlderOnes(t *testing.T) {
 	server := redistest.Start(t)
 	s := &source{}
 	l, _ := newReplica(t, server.URL(), Options{Source: s})

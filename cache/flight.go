@@ -8,8 +8,8 @@ import (
 
 var errEnded = errors.New("the lists of pulls are not served any more")
 
-// flights lets all who need the same work wait for one run of it. Unlike golang.org/x/sync/singleflight, nobody joins
-// a run that began before what they require, and the end can be awaited.
+// flights lets concurrent callers share one run of some work. Unlike golang.org/x/sync/singleflight, a caller does not join a
+// run that began before what it requires, and end waits for all runs.
 type flights[T any] struct {
 	mu      sync.Mutex
 	latest  *flight[T]
@@ -26,8 +26,7 @@ type flight[T any] struct {
 	result T
 }
 
-// join returns the flight that is under way and meets required, or begins one. work gets what is required of it. The
-// error is errEnded.
+// join returns the flight that is under way and meets required, or begins one, which calls work. The error is errEnded.
 func (f *flights[T]) join(required requirement, work func(required requirement) T) (*flight[T], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +50,7 @@ func (f *flights[T]) join(required requirement, work func(required requirement) 
 	return flight, nil
 }
 
-// end lets no flight begin any more and waits for those under way.
+// end lets no more flights begin and waits for those under way.
 func (f *flights[T]) end() {
 	f.mu.Lock()
 	f.ended = true

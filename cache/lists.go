@@ -1,12 +1,12 @@
 // Package cache answers list queries without asking Kubernetes each time.
 //
-// A read takes the first of these that is fresh: this replica's memory (at most 200 ms old), what this replica's own
-// watch knows, Redis, what the shared log has told, and at last a load from Kubernetes, which fills Redis behind the
-// answer. Whatever it takes, it takes both lists at once, and all who wait for it share it; a short lease in Redis
-// makes even cold replicas share one load. The replica that leads writes the lists to Redis as they change and before
-// they expire, so that while it lives reads never reach Kubernetes.
+// A read takes the first of these that is fresh: this replica's memory (at most 200 ms old), what its own watch knows,
+// Redis, what the shared log has brought, and at last a load from Kubernetes. A load fills Redis after the read has its
+// answer. Each of these gives both lists at once, and concurrent reads share one. A short lease in Redis makes even cold
+// replicas share one load. The leader writes the lists to Redis as they change and before they expire, so while there is a
+// leader, reads do not reach Kubernetes.
 //
-// When nothing fresh can be had, or not soon, a read gets what there is with its age. When there is nothing, it gets
+// When nothing fresh can be had, or not soon, a read gets the cached lists with their age. When nothing is cached, it gets
 // the source's error.
 package cache
 
@@ -19,23 +19,24 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/breaker"
 )
 
-// How long a list that nobody refreshes is answered with.
+// How old a list may be before it is stale.
 const (
 	ActiveTTL = 5 * time.Second
 	failedTTL = 30 * time.Second
 )
 
 const (
-	// memoryTTL bounds how long a replica may not notice what another one wrote to Redis. With refreshPause, for which a
-	// change may wait until it is written there, it leaves every replica within 500 ms of the change.
+	// memoryTTL is how long a list is served from memory without looking in Redis. A change may wait refreshPause until it
+	// is written there, so every replica shows it within 500 ms.
 	memoryTTL = 200 * time.Millisecond
-	// loadTimeout bounds a load, with the wait for another replica's. It goes on when those who asked give up.
+	// loadTimeout bounds a load, with the wait for another replica's. A load goes on when its readers give up.
 	loadTimeout = 15 * time.Second
-	// loadPatience is how long a load may take before a read prefers an older answer.
-	loadPatience = time.Second
+	// retryPause is how long a load that failed is not tried again.
+	retryPause = time.Second
+	// maxLoadWait is how long a read waits for a load before it takes an older list.
+	maxLoadWait = time.Second
 )
 
 // Snapshot is both lists as of one moment. The pulls and the slices are shared and not changed.
@@ -44,8 +45,8 @@ type Snapshot struct {
 	Active, Failed []*pull.Job
 	// Version is a resourceVersion of Jobs: the lists show every change up to it.
 	Version uint64
-	// AsOf is when the lists were taken, and Proven when they were last known to be true: the cluster was seen to have told
-	// everything up to then. Of what a Source has loaded neither need be set.
+	// AsOf is when the lists were taken. Proven is when they were last known to be true: everything that the cluster had
+	// done by then had arrived. A Source need set neither.
 	AsOf, Proven time.Time
 }
 
@@ -56,10 +57,10 @@ func (s *Snapshot) jobs(k kind) []*pull.Job {
 	return s.Failed
 }
 
-// Source is where lists come from when nobody has them: Kubernetes.
+// Source is where lists come from when they are cached nowhere: Kubernetes.
 type Source interface {
-	// Load lists the pulls. The snapshot shows every change that was made before the call. Errors are for the caller
-	// of a list query to see.
+	// Load lists the pulls. The snapshot shows every change that was made before the call. The caller of a list query
+	// sees the error.
 	Load(context.Context) (Snapshot, error)
 }
 
@@ -67,8 +68,8 @@ type Source interface {
 type Local interface {
 	// Watching reports whether this replica's own watch is live: Snapshot is as new as any can be.
 	Watching() bool
-	// Current reports whether Snapshot is complete and at most moments behind, by this replica's own watch or by what
-	// the one that watches tells. A mutation through this replica is in it once the mutation has returned.
+	// Current reports whether Snapshot is complete and at most moments behind, through this replica's own watch or the
+	// shared log. It shows a mutation through this replica once the mutation has returned.
 	Current() bool
 	// Snapshot returns the lists as they are known.
 	Snapshot() Snapshot
@@ -77,50 +78,50 @@ type Local interface {
 	Changed() (<-chan struct{}, func())
 }
 
-// Options are what Lists work with. What is not said to be optional is required.
+// Options are what Lists work with.
 type Options struct {
 	Source Source
 	Local  Local
-	// Redis is nil for lists that are kept in memory only. Its ContextTimeoutEnabled is set, for reads give it 100 ms,
-	// and a breaker stands before it. The caller closes it after Run has returned.
+	// Redis is nil for lists that are cached in memory only. Its ContextTimeoutEnabled is set, because reads give it 100 ms,
+	// and it fails at once while Redis is away. The caller closes it after Run has returned.
 	Redis redis.UniversalClient
-	// Keys is what all keys in Redis begin with; for Redis Cluster it has a hash tag. Replicas with the same Keys
-	// share their lists.
+	// Keys is the prefix of all keys in Redis, with a hash tag for Redis Cluster. Replicas with the same Keys share their
+	// lists.
 	Keys string
-	// Leads reports whether this replica writes its own lists to Redis ahead of reads; nil is never.
+	// Leads reports whether this replica leads, and so writes its own lists to Redis ahead of reads; nil is never.
 	Leads func() bool
-	// Kubernetes stands before Source.
-	Kubernetes *breaker.Breaker
-	Metrics    *Metrics
-	Log        *slog.Logger
+	// Away reports whether Kubernetes does not answer at the moment, so that Source is not asked; nil is never.
+	Away    func() bool
+	Metrics *Metrics
+	Log     *slog.Logger
 }
 
 // Lists answers with the lists of pulls. It is for any number of goroutines.
 type Lists struct {
-	source     Source
-	local      Local
-	shared     *shared // nil without Redis
-	leads      func() bool
-	kubernetes *breaker.Breaker
-	metrics    *Metrics
-	log        *slog.Logger
+	source      Source
+	local       Local
+	shared      *shared // nil without Redis
+	leads, away func() bool
+	metrics     *Metrics
+	log         *slog.Logger
 
 	memory      [kinds]atomic.Pointer[entry]
 	generations atomic.Uint64               // the last one
 	required    atomic.Pointer[requirement] // of reads that begin now; never nil
 	refreshes   flights[both]
 	loads       flights[loaded]
+	lastFailure atomic.Pointer[failure] // of a load; nil for none
 	writes      mailbox
 
-	// life ends with Run; what reads began goes on until then, whoever gives up.
+	// life ends with Run. Until then what a read began goes on, even if the reader gives up.
 	life context.Context
 	end  context.CancelFunc
 }
 
-// NewLists returns empty Lists. They answer at once; Run, which is called once, keeps them and ends what they began.
+// NewLists returns empty Lists. They can be read at once. Run is called once: it refreshes them, and ends what reads began.
 func NewLists(o Options) *Lists {
 	l := &Lists{
-		source: o.Source, local: o.Local, leads: o.Leads, kubernetes: o.Kubernetes, metrics: o.Metrics, log: o.Log,
+		source: o.Source, local: o.Local, leads: o.Leads, away: o.Away, metrics: o.Metrics, log: o.Log,
 		writes: mailbox{filled: make(chan struct{}, 1)},
 	}
 	if o.Redis != nil {
@@ -135,18 +136,17 @@ func NewLists(o Options) *Lists {
 type Result struct {
 	// Jobs is shared and must not be changed.
 	Jobs []*pull.Job
-	// Generation is never 0, and the same as an earlier Result's of the same method only if the list, before a limit cut
-	// it, is the same.
+	// Generation is never 0. Results of the same method with the same Generation have the same list, before a limit cuts it.
 	Generation uint64
 	// Age is how long ago the list was last known to be true, on whichever replica.
 	Age time.Duration
-	// Stale is set when the list is older than its time to live, or than what Require asks for, because nothing newer
-	// can be had at the moment.
+	// Stale is set when the list is older than its TTL, or does not show what Require asks for, because nothing newer can be
+	// had at the moment.
 	Stale bool
 }
 
 // Active returns the pulls that have not ended, newest first. An error is the source's, a usererr.Unavailable while
-// the source is not asked because it keeps failing, or ctx's.
+// Kubernetes is away, or ctx's.
 func (l *Lists) Active(ctx context.Context) (Result, error) { return l.read(ctx, active) }
 
 // Failed returns at most limit failed pulls, the latest first. Errors are as Active's.
@@ -156,13 +156,13 @@ func (l *Lists) Failed(ctx context.Context, limit int) (Result, error) {
 	return r, err
 }
 
-// requirement is what a list must show: so many mutations of this replica, of which version is the highest. Mutations
-// that run at the same time return in another order than that of their versions. So a list that shows one of them says
-// nothing of those with lower versions, unless it shows every change up to there.
+// requirement is what a list must show: so many mutations of this replica, with versions up to version. Concurrent mutations
+// may return in another order than that of their versions. So a list that shows one of them need not show those with lower
+// versions, unless it shows every change up to its own version.
 type requirement struct{ mutations, version uint64 }
 
-// Require makes reads that begin from now on show a mutation that led to version, a resourceVersion of Jobs. It is called
-// once the mutation has returned, so that the next query on this replica shows it.
+// Require makes reads that begin from now on show a mutation that led to version, a resourceVersion of Jobs. The caller is a
+// mutation that is about to return, so the next query on this replica shows it.
 func (l *Lists) Require(version uint64) {
 	for {
 		old := l.required.Load()
@@ -214,7 +214,7 @@ func (l *Lists) find(ctx context.Context, k kind) (*entry, tier, error) {
 	return l.awaitLoad(ctx, k, required)
 }
 
-// awaitLoad returns what a load brings, or what memory has when that fails or takes long.
+// awaitLoad returns what a load brings, or what is in memory when the load fails or takes long.
 func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*entry, tier, error) {
 	load, err := l.loads.join(required, l.load)
 	if err != nil {
@@ -222,14 +222,14 @@ func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*e
 	}
 	var overdue <-chan time.Time
 	if l.memory[k].Load() != nil {
-		patience := time.NewTimer(time.Until(load.began.Add(loadPatience)))
+		patience := time.NewTimer(time.Until(load.began.Add(maxLoadWait)))
 		defer patience.Stop()
 		overdue = patience.C
 	}
 	select {
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
-	case <-overdue: // memory has something, and keeps it
+	case <-overdue: // there is something in memory
 	case <-load.landed:
 		if load.result.err == nil {
 			e := load.result.found[k]
@@ -241,5 +241,5 @@ func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*e
 	if e == nil {
 		return nil, 0, load.result.err
 	}
-	return e, e.lateTier(k, required, time.Now()), nil
+	return e, e.fallbackTier(k, required, time.Now()), nil
 }

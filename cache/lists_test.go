@@ -15,7 +15,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redistest"
 )
 
@@ -97,10 +96,8 @@ func (l *local) know(version int) {
 
 // newLists returns Lists that run until the test ends or stop is called.
 func newLists(t testing.TB, o Options) (lists *Lists, stop func()) {
-	registry := prometheus.NewRegistry()
 	o.Log = slog.New(slog.DiscardHandler)
-	o.Metrics = NewMetrics(registry)
-	o.Kubernetes = breaker.New("kubernetes", breaker.Judge, o.Log, registry)
+	o.Metrics = NewMetrics(prometheus.NewRegistry())
 	if o.Local == nil {
 		o.Local = newLocal()
 	}
@@ -142,7 +139,7 @@ func expire(l *Lists, age time.Duration) {
 	}
 }
 
-func TestListsLiveAsLongAsTheyMay(t *testing.T) {
+func TestListsAreLoadedAgainAfterTheirTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := newLists(t, Options{Source: &source{}})
 		expect(t, l, active, 1, tierKubernetes)
@@ -174,7 +171,7 @@ func TestOneLoadServesEveryLimit(t *testing.T) {
 	})
 }
 
-func TestOneLoadAtATime(t *testing.T) {
+func TestConcurrentReadersShareOneLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{slow: make(chan struct{})}
 		l, _ := newLists(t, Options{Source: s})
@@ -201,7 +198,7 @@ func TestOneLoadAtATime(t *testing.T) {
 	})
 }
 
-func TestReadsShowTheirOwnWrites(t *testing.T) {
+func TestAListShowsMutationsThatReturnedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{slow: make(chan struct{})}
 		l, _ := newLists(t, Options{Source: s})
@@ -230,7 +227,7 @@ func TestReadsShowTheirOwnWrites(t *testing.T) {
 	})
 }
 
-func TestWatchedListsAreRefreshed(t *testing.T) {
+func TestListsFollowThisReplicasWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w := &source{}, newLocal()
 		w.watching.Store(true)
@@ -264,7 +261,7 @@ func TestWatchedListsAreRefreshed(t *testing.T) {
 	})
 }
 
-func TestSharedKnowledgeComesBeforeKubernetes(t *testing.T) {
+func TestListsFromTheSharedLogNeedNoLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w := &source{}, newLocal()
 		w.current.Store(true)
@@ -282,7 +279,7 @@ func TestSharedKnowledgeComesBeforeKubernetes(t *testing.T) {
 	})
 }
 
-func TestNothingGoesOnAfterTheEnd(t *testing.T) {
+func TestRunEndsLoadsThatAreUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{slow: make(chan struct{})} // never done
 		l, stop := newLists(t, Options{Source: s})
@@ -321,13 +318,13 @@ func TestReadsAreCountedByTier(t *testing.T) {
 
 // What this replica knows by itself may have been confirmed longer ago than what Redis has, and yet show a mutation that
 // the other does not.
-func TestMemoryKeepsWhatIsRequired(t *testing.T) {
+func TestMemoryKeepsAListThatShowsTheMutation(t *testing.T) {
 	now := time.Now()
 	shared := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
 	own := &entry{version: 10, mutations: 1, asOf: now.Add(-time.Second)}
 	l := &Lists{}
-	l.keep(both{shared, shared})
-	l.keep(both{own, own})
+	l.store(both{shared, shared})
+	l.store(both{own, own})
 	if l.memory[active].Load() != own {
 		t.Error("what shows the mutation was not kept")
 	}

@@ -2,23 +2,28 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/usererr"
 )
 
 // leaseTries bounds how often a load waits for another replica's.
 const leaseTries = 3
 
-// loaded is what a load comes to.
+// loaded is the result of a load.
 type loaded struct {
 	found both
 	err   error
 }
 
-// load gets the lists from Kubernetes, or from Redis once another replica has got them from there.
+// failure is a load that failed. Until retryAt it is the result of every load of which no more is required.
+type failure struct {
+	required requirement
+	err      error
+	retryAt  time.Time
+}
+
+// load gets the lists from Kubernetes, or from Redis when another replica has just loaded them.
 func (l *Lists) load(required requirement) loaded {
 	found, err := l.loadOnce(required)
 	if err != nil {
@@ -31,24 +36,22 @@ func (l *Lists) load(required requirement) loaded {
 func (l *Lists) loadOnce(required requirement) (both, error) {
 	ctx, cancel := context.WithTimeout(l.life, loadTimeout)
 	defer cancel()
-	if l.kubernetes.Open() {
-		return both{}, unavailable(breaker.ErrOpen)
+	if l.away != nil && l.away() {
+		return both{}, usererr.New(usererr.Unavailable,
+			"Kubernetes does not answer and the list of pulls is not cached; it is tried again within seconds")
+	}
+	if last := l.lastFailure.Load(); last != nil && last.required.mutations >= required.mutations && time.Now().Before(last.retryAt) {
+		return both{}, last.err
 	}
 	token, found := l.lease(ctx, required)
 	if l.allFresh(found, required) {
 		return found, nil
 	}
 	began, mutations := time.Now(), l.required.Load().mutations // both before the lists are read
-	var snapshot Snapshot
-	err := l.kubernetes.Do(func() (err error) {
-		snapshot, err = l.source.Load(ctx)
-		return err
-	})
+	snapshot, err := l.source.Load(ctx)
 	if err != nil {
 		l.release(token)
-		if errors.Is(err, breaker.ErrOpen) {
-			err = unavailable(err)
-		}
+		l.lastFailure.Store(&failure{required, err, time.Now().Add(retryPause)})
 		return both{}, err
 	}
 	l.metrics.loaded(tierKubernetes, began)
@@ -63,7 +66,7 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 			found[k].freshFor(memoryTTL, k)
 		}
 	}
-	l.keep(found)
+	l.store(found)
 	if l.shared != nil {
 		snapshot.AsOf, snapshot.Proven = began, began
 		l.writes.put(write{snapshot: &snapshot, token: token})
@@ -71,8 +74,8 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 	return found, nil
 }
 
-// lease makes this replica the one that loads, and returns the token of that; or it waits until another one has
-// loaded, and returns what that found. It returns neither when there is nobody to wait for any more.
+// lease acquires the lease to load and returns its token. When another replica has it, lease waits for that one's load and
+// returns what it found. It returns neither when Redis fails or several others have failed to load.
 func (l *Lists) lease(ctx context.Context, required requirement) (token string, found both) {
 	if l.shared == nil {
 		return "", both{}
@@ -82,7 +85,7 @@ func (l *Lists) lease(ctx context.Context, required requirement) (token string, 
 		if err != nil {
 			return "", both{}
 		}
-		// Another one may have loaded between this replica's last look and now.
+		// Another replica may have loaded since this one last looked in Redis.
 		found, err := l.takeShared()
 		if l.allFresh(found, required) {
 			l.release(token)
@@ -98,14 +101,9 @@ func (l *Lists) lease(ctx context.Context, required requirement) (token string, 
 	return "", both{}
 }
 
-// release gives back a lease without having filled anything.
+// release releases a lease after a load that failed.
 func (l *Lists) release(token string) {
 	if token != "" {
 		l.writes.put(write{token: token})
 	}
-}
-
-func unavailable(cause error) error {
-	return usererr.Wrap(cause, usererr.Unavailable,
-		"Kubernetes does not answer and the list of pulls is not cached; it is tried again within seconds")
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Kubernetes gives mutations their versions in one order, and they return in another one.
-func TestEveryMutationIsInTheNextListWhileManyRun(t *testing.T) {
+func TestTheNextListShowsAMutationWhileManyRun(t *testing.T) {
 	for name, watching := range map[string]bool{"this replica watches": true, "another one watches": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

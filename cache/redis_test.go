@@ -51,7 +51,7 @@ func newReplica(t testing.TB, url string, o Options) (l *Lists, stop func()) {
 	})
 	o.Redis, o.Keys = client.Commands(), testKeys
 	l, stop = newLists(t, o)
-	l.shared.patience = 10 * time.Second
+	l.shared.timeout = 10 * time.Second
 	return l, stop
 }
 
@@ -89,7 +89,7 @@ func age(t testing.TB, s *redistest.Server, by time.Duration) {
 	}
 }
 
-func TestWhatOneReplicaLoadsAllHave(t *testing.T) {
+func TestReplicasShareALoad(t *testing.T) {
 	server := redistest.Start(t)
 	first, second := &source{}, &source{}
 	a, _ := newReplica(t, server.URL(), Options{Source: first})
@@ -111,7 +111,7 @@ func TestWhatOneReplicaLoadsAllHave(t *testing.T) {
 	}
 }
 
-func TestOneRoundTripForBothLists(t *testing.T) {
+func TestBothListsCostOneRoundTrip(t *testing.T) {
 	server := redistest.Start(t)
 	a, _ := newReplica(t, server.URL(), Options{Source: &source{}})
 	expect(t, a, active, 1, tierKubernetes)
@@ -164,7 +164,7 @@ func TestColdReplicasMakeOneLoad(t *testing.T) {
 	}
 }
 
-func TestTheNextOneLoadsWhenTheFirstFails(t *testing.T) {
+func TestAnotherReplicaLoadsWhenTheFirstFails(t *testing.T) {
 	server := redistest.Start(t)
 	bad, good := &source{slow: make(chan struct{})}, &source{}
 	bad.fails.Store(true)
@@ -183,7 +183,7 @@ func TestTheNextOneLoadsWhenTheFirstFails(t *testing.T) {
 	}
 }
 
-func TestALeaseThatIsNeverGivenBackEnds(t *testing.T) {
+func TestALeaseThatIsNeverReleasedExpires(t *testing.T) {
 	server := redistest.Start(t)
 	if err := server.Client().Set(t.Context(), testKeys+"lease:lists", "dead", leaseTTL).Err(); err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestALeaseThatIsNeverGivenBackEnds(t *testing.T) {
 	expect(t, l, active, 1, tierKubernetes)
 }
 
-func TestMutationsAreRequired(t *testing.T) {
+func TestAListFromRedisShowsMutationsThatReturnedBefore(t *testing.T) {
 	server := redistest.Start(t)
 	_, leader := newLeader(t, server.URL())
 	leader.know(3)
@@ -214,7 +214,7 @@ func TestMutationsAreRequired(t *testing.T) {
 	expect(t, l, active, 6, tierRedis)
 }
 
-func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
+func TestTheDocumentedRedisUserHasAllRights(t *testing.T) {
 	server := redistest.Start(t)
 	url := "redis://" + redistest.AllowUser(t, "../docs/operating.md", server) + server.Addr
 	s := &source{}

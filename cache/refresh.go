@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// refresh finds the lists wherever they are at hand: everywhere but in Kubernetes. What it returns may be missing or
-// not be fresh.
+// refresh looks for the lists everywhere but in Kubernetes. What it returns may be missing or not fresh.
 func (l *Lists) refresh(required requirement) both {
-	// Whoever began this may have looked at memory before a refresh that has just ended filled it.
-	if found := l.remembered(); l.allFresh(found, required) {
+	// Another refresh may have filled memory since the reader looked there.
+	if found := l.cached(); l.allFresh(found, required) {
 		return found
 	}
 	if l.local.Watching() {
@@ -22,15 +21,14 @@ func (l *Lists) refresh(required requirement) both {
 		return found
 	}
 	if err != nil {
-		// Redis is away: what memory has may be older than usual, but not older than a list may be that nobody
-		// refreshes.
+		// Redis is away: a list from memory may then be older than memoryTTL, but not older than its TTL.
 		return l.extend(false)
 	}
 	return found
 }
 
-// takeLocal takes into memory what this replica knows by itself. That shows every mutation through this replica that has
-// returned, but not one of a lower version that is still under way.
+// takeLocal stores in memory what this replica knows by itself. That shows every mutation through this replica that has
+// returned, but need not show one of a lower version that is still under way.
 func (l *Lists) takeLocal() (both, Snapshot) {
 	began, watching := time.Now(), l.local.Watching()
 	mutations := l.required.Load().mutations // before the snapshot
@@ -39,7 +37,7 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	for k := range kinds {
 		found[k] = &entry{
 			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
-			asOf: snapshot.AsOf, proven: snapshot.Proven, kept: watching, from: tierWatch,
+			asOf: snapshot.AsOf, proven: snapshot.Proven, watched: watching, from: tierWatch,
 		}
 		if watching {
 			found[k].freshFor(k.ttl(), k)
@@ -48,17 +46,17 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 		}
 	}
 	l.metrics.loaded(tierWatch, began)
-	l.keep(found)
+	l.store(found)
 	return found, snapshot
 }
 
-// takeReturned takes into memory what this replica knows by itself if memory lacks a mutation that has returned, and has
-// nothing newer. It is as old as it says.
+// takeReturned stores in memory what this replica knows by itself, if memory lacks a mutation that has returned and has
+// nothing newer. The age of that list is told as it is.
 func (l *Lists) takeReturned() {
 	mutations := l.required.Load().mutations // before the snapshot
 	snapshot := l.local.Snapshot()
 	var found both
-	for k, e := range l.remembered() {
+	for k, e := range l.cached() {
 		if e == nil || e.mutations >= mutations || e.version > snapshot.Version {
 			return
 		}
@@ -67,19 +65,19 @@ func (l *Lists) takeReturned() {
 			asOf: snapshot.AsOf, proven: snapshot.Proven, from: tierWatch,
 		}
 	}
-	l.keep(found)
+	l.store(found)
 }
 
-// takeShared takes into memory what Redis has, however old.
+// takeShared stores in memory what is in Redis, however old.
 func (l *Lists) takeShared() (both, error) {
 	var found both
 	if l.shared == nil {
 		return found, nil
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(l.life, l.shared.patience)
+	ctx, cancel := context.WithTimeout(l.life, l.shared.timeout)
 	defer cancel()
-	known := l.remembered()
+	known := l.cached()
 	found, unreadable, err := l.shared.read(ctx, known)
 	if err != nil {
 		return both{}, err
@@ -98,11 +96,11 @@ func (l *Lists) takeShared() (both, error) {
 		if e == nil || known[k] == nil || !known[k].newer(e) {
 			continue
 		}
-		// What was loaded while Redis was away could not be written there. It serves for as long as it may.
+		// What was loaded while Redis was away could not be written there. It is served until its TTL ends.
 		if longer := known[k].extended(kind(k)); longer.from != tierStale {
 			found[k] = longer
 		}
 	}
-	l.keep(found)
+	l.store(found)
 	return found, nil
 }

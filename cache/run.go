@@ -9,13 +9,13 @@ import (
 const (
 	// refreshPause bounds how often changes refresh the lists.
 	refreshPause = 250 * time.Millisecond
-	// refreshAhead is how often lists are refreshed when nothing changes: so often that one that fails does no harm.
+	// refreshAhead is how often lists are refreshed when nothing changes. It is half the TTL, so that one may fail.
 	refreshAhead = ActiveTTL / 2
 )
 
-// Run keeps the lists until ctx is done: while this replica watches, it takes changed lists into memory; while it
-// leads too, it writes them to Redis; and it writes there what reads had to load. When it returns, which is when all
-// work that was begun for reads has ended (at most 2 s later), nothing but memory answers any more. It is called once.
+// Run refreshes the lists until ctx is done. While this replica watches, it stores changed lists in memory; while it leads
+// too, it writes them to Redis; and it writes there what reads have loaded. It returns when all work that reads began has
+// ended, at most 2 s after ctx. Lists are read from memory only after that. It is called once.
 func (l *Lists) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	if l.shared != nil {
@@ -50,8 +50,8 @@ func (l *Lists) refreshAhead(ctx context.Context) {
 		}
 		pause.Reset(refreshPause)
 		if !l.local.Watching() {
-			// The watch may be live again before the next change, and must not find fresh what this one has made old.
-			l.unkeep()
+			// The watch may be live again before the next change. What this change has made old must not count as fresh then.
+			l.expireWatched()
 			continue
 		}
 		_, snapshot := l.takeLocal()

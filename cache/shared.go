@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// redisPatience is how long a read waits for Redis.
-	redisPatience = 100 * time.Millisecond
-	// retention is how long Redis keeps a list that is not fresh any more, to be answered with when Kubernetes is
-	// away. All replicas must agree on it, for they tell a list's age from the time that it has left to live.
+	// redisTimeout is how long a read waits for Redis.
+	redisTimeout = 100 * time.Millisecond
+	// retention is how long Redis keeps a list after its TTL, to be served while Kubernetes is away. All replicas must have
+	// the same, because they compute a list's age from the time that it has left to live.
 	retention = time.Hour
-	// leaseTTL is how long replicas wait for the one that loads; then the next of them does.
+	// leaseTTL is how long replicas wait for the one that loads. Then the next one loads.
 	leaseTTL = 2 * time.Second
 )
 
@@ -35,29 +35,29 @@ var (
 	acquireScript = redis.NewScript(acquireSource)
 )
 
-// shared is the lists in Redis. Each is a hash of its version, its content, the content's stamp, and for how many
-// milliseconds it had not been known to be true when it was taken. How long it has left to live tells when that was, so
-// that no two clocks are compared.
+// shared is the lists in Redis. Each is a hash of its version, its content, the content's stamp, and unproven: the
+// milliseconds between Proven and AsOf. When it was taken follows from the time that it has left to live, so that no two
+// clocks are compared.
 type shared struct {
 	redis redis.UniversalClient
 	lists [kinds]string
 	lease string
 	// fills is a stream that gets an entry when a load for all replicas has ended.
 	fills string
-	// patience is redisPatience, except in tests on busy machines.
-	patience time.Duration
+	// timeout is redisTimeout, except in tests on busy machines.
+	timeout time.Duration
 }
 
 func newShared(client redis.UniversalClient, keys string) *shared {
-	s := &shared{redis: client, lease: keys + "lease:lists", fills: keys + "fills", patience: redisPatience}
+	s := &shared{redis: client, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
 	for k := range kinds {
 		s.lists[k] = keys + k.String()
 	}
 	return s
 }
 
-// read gets the lists in one round trip, without the content of those that known has. It returns apart why lists could
-// not be read.
+// read gets the lists in one round trip, without the content of those that are known. unreadable says why a list could not be
+// read.
 func (s *shared) read(ctx context.Context, known both) (found both, unreadable map[kind]error, err error) {
 	began := time.Now()
 	var stamps [kinds]any
@@ -93,7 +93,7 @@ func (s *shared) read(ctx context.Context, known both) (found both, unreadable m
 
 var errNotAList = errors.New("it is not what pullwatch writes")
 
-// readEntry makes an entry of read.lua's reply to a question that was asked at began.
+// readEntry makes an entry of read.lua's reply to a call that was made at began.
 func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error) {
 	fields, _ := reply.([]any)
 	if len(fields) < 4 {
@@ -129,9 +129,9 @@ func (s *shared) remove(ctx context.Context, k kind) error {
 	return nil
 }
 
-// acquire returns a token when this replica is now the one that loads, otherwise the position to give to awaitFill.
+// acquire returns a token when this replica has got the lease, otherwise the position for awaitFill.
 func (s *shared) acquire(ctx context.Context) (token, position string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	token = rand.Text()
 	position, err = acquireScript.Run(ctx, s.redis, []string{s.lease, s.fills}, token, leaseTTL.Milliseconds()).Text()
@@ -145,9 +145,9 @@ func (s *shared) acquire(ctx context.Context) (token, position string, err error
 	}
 }
 
-// awaitFill returns when a load has ended behind position, or when none will any more.
+// awaitFill returns when a load has ended after position, or when the lease has expired.
 func (s *shared) awaitFill(ctx context.Context, position string) error {
-	ctx, cancel := context.WithTimeout(ctx, leaseTTL+s.patience)
+	ctx, cancel := context.WithTimeout(ctx, leaseTTL+s.timeout)
 	defer cancel()
 	err := s.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, position}, Count: 1, Block: leaseTTL}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {

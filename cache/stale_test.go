@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ func TestStaleListsAreBetterThanNone(t *testing.T) {
 			t.Errorf("nothing is known, but: %v", err)
 		}
 		s.fails.Store(false)
+		time.Sleep(retryPause) // fake time
 		expect(t, l, active, 2, tierKubernetes)
 		s.fails.Store(true)
 		time.Sleep(10 * time.Second) // fake time
@@ -44,7 +46,7 @@ func TestStaleListsAreBetterThanNone(t *testing.T) {
 	})
 }
 
-func TestSlowLoadsAreNotWaitedFor(t *testing.T) {
+func TestASlowLoadDelaysReadsByASecondAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
 		l, _ := newLists(t, Options{Source: s})
@@ -54,7 +56,7 @@ func TestSlowLoadsAreNotWaitedFor(t *testing.T) {
 		began := time.Now()
 		for range 3 {
 			expect(t, l, active, 1, tierStale)
-			if waited := time.Since(began); waited != loadPatience {
+			if waited := time.Since(began); waited != maxLoadWait {
 				t.Errorf("waited %v", waited)
 			}
 		}
@@ -80,7 +82,7 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 		w.snapshot.Store(&known)
 		l.Require(2)
 		r, err := l.Active(t.Context())
-		if err != nil || len(r.Jobs) != 2 || !r.Stale || r.Age != 2*ActiveTTL+loadPatience {
+		if err != nil || len(r.Jobs) != 2 || !r.Stale || r.Age != 2*ActiveTTL+maxLoadWait {
 			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.Jobs), r.Stale, r.Age, err)
 		}
 		w.know(0)
@@ -89,21 +91,49 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 	})
 }
 
-func TestKubernetesIsNotAskedAgainAndAgain(t *testing.T) {
+func TestALoadThatFailedIsNotTriedAgainAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
 		s.fails.Store(true)
 		l, _ := newLists(t, Options{Source: s})
-		for range 20 {
-			if _, err := l.Active(t.Context()); err == nil {
-				t.Error("no error")
+		for loads := range int64(3) {
+			for range 20 {
+				if _, err := l.Active(t.Context()); !errors.Is(err, errSource) {
+					t.Errorf("%v", err)
+				}
+			}
+			if n := s.loads.Load(); n != loads+1 {
+				t.Errorf("after %v, %d loads of a source that fails", time.Duration(loads)*retryPause, n)
+			}
+			time.Sleep(retryPause) // fake time
+		}
+	})
+}
+
+func TestListsAnswerAtOnceWhileKubernetesIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		s := &source{}
+		l, _ := newLists(t, Options{Source: s, Away: away.Load})
+		cold, _ := newLists(t, Options{Source: s, Away: away.Load})
+		expect(t, l, active, 1, tierKubernetes)
+		away.Store(true)
+		s.slow = make(chan struct{}) // a load would hang
+		time.Sleep(ActiveTTL + 1)    // fake time
+		began := time.Now()
+		for range 3 {
+			expect(t, l, active, 1, tierStale)
+			if _, err := cold.Active(t.Context()); usererr.CodeOf(err) != usererr.Unavailable {
+				t.Errorf("%v", err)
 			}
 		}
-		if n := s.loads.Load(); n != 3 {
-			t.Errorf("%d loads of a source that fails", n)
+		if waited, n := time.Since(began), s.loads.Load(); waited > 0 || n > 1 {
+			t.Errorf("reads took %v and led to %d loads", waited, n-1)
 		}
-		if _, err := l.Active(t.Context()); usererr.CodeOf(err) != usererr.Unavailable {
-			t.Errorf("%v", err)
-		}
+		away.Store(false)
+		close(s.slow)
+		time.Sleep(memoryTTL) // fake time
+		expect(t, l, active, 2, tierKubernetes)
+		expect(t, cold, active, 3, tierKubernetes)
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/redis/pack"
 )
 
-func TestContentComesBack(t *testing.T) {
+func TestAListIsDecodedAsItWasEncoded(t *testing.T) {
 	for _, n := range []int{0, 1, 1000} {
 		jobs := snapshotOf(n).Failed
 		data, stamp, err := new(encoder).encode(jobs)
@@ -27,7 +27,7 @@ func TestContentComesBack(t *testing.T) {
 	}
 }
 
-func TestContentThatCannotBeRead(t *testing.T) {
+func TestDamagedContentIsRejected(t *testing.T) {
 	whole, _, err := new(encoder).encode(snapshotOf(2).Active)
 	if err != nil {
 		t.Fatal(err)

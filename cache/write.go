@@ -10,25 +10,25 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// writeTimeout bounds a write, for which nobody waits.
+// writeTimeout bounds a write. No read waits for one.
 const writeTimeout = time.Second
 
-// write is something to be written to Redis.
+// write is what to write to Redis.
 type write struct {
-	// snapshot is nil when there is nothing but a lease to give back.
+	// snapshot is nil when there is only a lease to release.
 	snapshot *Snapshot
-	// token is of the lease that the write ends; it may be empty.
+	// token is that of the lease to release; empty for none.
 	token string
 }
 
-// mailbox holds the write that is to be done next: the latest of those that were put in.
+// mailbox holds the next write: the latest snapshot that was put in.
 type mailbox struct {
 	mu     sync.Mutex
 	next   write
 	filled chan struct{}
 }
 
-// put never blocks.
+// put makes w the next write, with the newer one of both snapshots. It does not wait.
 func (m *mailbox) put(w write) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,11 +53,10 @@ func (m *mailbox) take() write {
 	return w
 }
 
-// writer writes to Redis, one after the other.
+// writer writes to Redis, one write at a time.
 type writer struct {
 	*Lists
-	// encoded remembers the stamps of what was written last: a list that is still made of the same states needs not be
-	// encoded nor sent again.
+	// encoded holds the stamps of what was written last. A list of the same states is neither encoded nor sent again.
 	encoded [kinds]struct {
 		encoder
 		jobs  []*pull.Job
@@ -75,7 +74,7 @@ func (w *writer) run(ctx context.Context) {
 		}
 		next := w.writes.take()
 		if err := w.do(ctx, next); err != nil {
-			// That Redis is away is told by its breaker. The next change or renewal writes again.
+			// The client logs when Redis is away. The next change or renewal writes again.
 			w.log.Debug("lists of pulls are not written", "error", err)
 			if next.snapshot != nil {
 				for k := range kinds {

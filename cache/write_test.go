@@ -16,7 +16,7 @@ func newLeader(t testing.TB, url string) (*Lists, *local) {
 	return l, w
 }
 
-func TestTheLeaderKeepsTheLists(t *testing.T) {
+func TestTheLeaderRenewsTheListsInRedis(t *testing.T) {
 	server := redistest.Start(t)
 	_, leader := newLeader(t, server.URL())
 	leader.know(1)
@@ -62,7 +62,7 @@ func TestOnlyTheLeaderWritesAhead(t *testing.T) {
 	eventually(t, "written", func() bool { return inRedis(t, server, active) == "2" })
 }
 
-func TestTimeIsNotTurnedBack(t *testing.T) {
+func TestANewerListIsNotOverwritten(t *testing.T) {
 	server := redistest.Start(t)
 	l, _ := newReplica(t, server.URL(), Options{Source: &source{}})
 	w := &writer{Lists: l}

@@ -38,7 +38,7 @@ func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
 }
 
 func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
-	if err := p.known.AwaitFilled(ctx); err != nil {
+	if err := p.known.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -28,7 +28,7 @@ func TestWatchRunsWhileDemanded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newAPI(t)
 		r := newReplicaOf(t, api, feed.New("a"))
-		r.hub.Complete()
+		r.hub.SetSynced()
 		r.run(t, nil)
 		r.start(t, "nginx")
 		synctest.Wait()

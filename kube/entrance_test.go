@@ -124,7 +124,7 @@ func TestParallelStartsDoNotOverfillTheQueue(t *testing.T) {
 		"watching": func(t *testing.T) *replica { return newReplicaThatQueues(t, limit) },
 		"told late": func(t *testing.T) *replica {
 			r := newReplicaOf(t, newAPI(t), feed.New("a"))
-			r.hub.Complete()
+			r.hub.SetSynced()
 			known := &late{Hub: r.hub}
 			r.pulls.known, r.pulls.entrance = known, newEntrance(limit, known)
 			return r

@@ -69,12 +69,15 @@ func (h *Health) Register(r prometheus.Registerer) {
 		Name: "pullwatch_kubernetes_present",
 		Help: "1 while the API server answers this replica, 0 while it does not: mutations fail at once then.",
 	}, func() float64 {
-		if h.whilePresent().Err() != nil {
+		if h.Away() {
 			return 0
 		}
 		return 1
 	}))
 }
+
+// Away reports whether the API server does not answer at the moment.
+func (h *Health) Away() bool { return h.whilePresent().Err() != nil }
 
 func (h *Health) whilePresent() context.Context {
 	h.mu.Lock()

@@ -66,7 +66,7 @@ func TestAReplayDoesNotPutARunningPullBackIntoTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newTaken("b")
-	f.Mark(version(list), version(list))
+	f.SetResourceVersions(version(list), version(list))
 	a.finish(t, first, batchv1.JobComplete, "")
 	a.await(t, second, phase(pull.Pending))
 	pod := a.runPod(t, second, corev1.PodPending, *waiting("ContainerCreating", ""))

@@ -108,7 +108,7 @@ func (t *Tracker) mark() {
 	}
 	if !t.completed {
 		t.completed = true
-		t.feed.Complete()
+		t.feed.SetSynced()
 	}
 	if len(t.early) > 0 {
 		return
@@ -122,7 +122,7 @@ func (t *Tracker) mark() {
 	}
 	t.markedPods = max(t.markedPods, pods)
 	if t.markedPods != 0 {
-		t.feed.Mark(jobs, t.markedPods)
+		t.feed.SetResourceVersions(jobs, t.markedPods)
 	}
 }
 

@@ -37,9 +37,9 @@ type Known interface {
 	Queued(starting iter.Seq[string]) int
 	// Flush returns when what was published before is what this replica knows, or cannot be within a moment.
 	Flush(ctx context.Context)
-	// AwaitFilled waits until the pulls in the cluster are known. The error is a usererr.Unavailable: they are not
+	// AwaitSync waits until the pulls in the cluster are known. The error is a usererr.Unavailable: they are not
 	// soon.
-	AwaitFilled(ctx context.Context) error
+	AwaitSync(ctx context.Context) error
 }
 
 // Pulls starts, cancels and retries pulls, on a replica that watches the cluster or does not. Its errors are
@@ -145,7 +145,7 @@ func (p *Pulls) Start(ctx context.Context, asked pull.StartRequest) ([]*pull.Sta
 }
 
 func (p *Pulls) startAll(ctx context.Context, images []string, to string, platforms []string) ([]*pull.StartResult, error) {
-	if err := p.known.AwaitFilled(ctx); err != nil {
+	if err := p.known.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -276,7 +276,7 @@ func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
 }
 
 func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
-	if err := p.known.AwaitFilled(ctx); err != nil {
+	if err := p.known.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	getting, cancel := context.WithTimeout(ctx, callTimeout)

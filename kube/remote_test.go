@@ -113,7 +113,7 @@ func TestFind(t *testing.T) {
 func TestEndedPullsAreNotJoined(t *testing.T) {
 	api := newAPI(t)
 	r := newReplicaOf(t, api, feed.New("a"))
-	r.hub.Complete()
+	r.hub.SetSynced()
 	first := r.start(t, "nginx")[0].ID
 	r.finish(t, first, batchv1.JobComplete, "")
 	second := r.start(t, "nginx")[0].ID
@@ -131,7 +131,7 @@ func TestEndedPullsAreNotJoined(t *testing.T) {
 func TestReader(t *testing.T) {
 	api := newAPI(t)
 	r := newReplicaOf(t, api, feed.New("a"))
-	r.hub.Complete()
+	r.hub.SetSynced()
 	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
 	r.finish(t, jobs[2].ID, batchv1.JobFailed, "BackoffLimitExceeded")
 	active, failed, version, err := NewReader(r.client, testNamespace, r.hub.Latest).Load(t.Context())

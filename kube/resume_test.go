@@ -40,7 +40,7 @@ func newAbsence(t *testing.T) *absence {
 	// Nobody sees what this one does, since its feed is another one.
 	b := newReplicaOf(t, w.api, feed.New("apart"))
 	b.hub.Publish(w.hub.Latest(w.canceled)) // what it cancels it knows
-	b.hub.Complete()
+	b.hub.SetSynced()
 	if _, err := b.pulls.Cancel(t.Context(), w.canceled); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
 func TestWhatCannotBeReadAnyMoreIsLost(t *testing.T) {
 	w := newAbsence(t)
 	never, future := feed.New("never"), feed.New("future")
-	future.Mark(1<<40, 1<<40)
+	future.SetResourceVersions(1<<40, 1<<40)
 	for name, hub := range map[string]*feed.Hub{"no mark": never, "a mark of another cluster": future} {
 		for _, id := range []string{w.canceled, w.succeeded, w.deleted, w.goesOn} {
 			hub.Publish(w.hub.Latest(id))
@@ -163,7 +163,7 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
 	tracker.reach(100, 100)
-	if jobs, _ := hub.Marked(); jobs != 0 {
+	if jobs, _ := hub.ResourceVersions(); jobs != 0 {
 		t.Error("marked before everything was told")
 	}
 	tracker.settle()
@@ -172,12 +172,12 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "150"
 	tracker.observeJob(w.job)
 	tracker.reach(150, 0)
-	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
+	if jobs, pods := hub.ResourceVersions(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
 	}
 	now = now.Add(holdTime)
 	tracker.release()
-	if jobs, pods := hub.Marked(); jobs != 150 || pods != 100 {
+	if jobs, pods := hub.ResourceVersions(); jobs != 150 || pods != 100 {
 		t.Errorf("marked %d and %d", jobs, pods)
 	}
 	if got := hub.Latest(w.job.Name); got.Phase != pull.Succeeded {
@@ -211,12 +211,12 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 	tracker.reach(160, 170)
 	hold("second", "180")
 	tracker.reach(190, 190)
-	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
+	if jobs, pods := hub.ResourceVersions(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while both are held", jobs, pods)
 	}
 	*now = now.Add(holdTime / 2)
 	tracker.release()
-	if jobs, pods := hub.Marked(); jobs != 179 || pods != 170 {
+	if jobs, pods := hub.ResourceVersions(); jobs != 179 || pods != 170 {
 		t.Errorf("marked %d and %d while the second one is held", jobs, pods)
 	}
 }
@@ -234,12 +234,12 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	tracker.reach(155, 0)
-	if jobs, _ := hub.Marked(); jobs != 100 {
+	if jobs, _ := hub.ResourceVersions(); jobs != 100 {
 		t.Errorf("marked %d, and nothing was told of a pull whose Job may be older", jobs)
 	}
 	*now = now.Add(holdTime)
 	tracker.release()
-	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.job.Name).Phase != pull.Succeeded {
+	if jobs, _ := hub.ResourceVersions(); jobs != 155 || hub.Latest(w.job.Name).Phase != pull.Succeeded {
 		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.job.Name))
 	}
 }
@@ -256,14 +256,14 @@ func TestAPullWhoseEndIsHeldIsNotTakenForUnknown(t *testing.T) {
 	tracker.reach(150, 150)
 	tracker.settle()
 	select {
-	case <-hub.Filled():
+	case <-hub.Synced():
 		t.Error("all pulls are said to be known")
 	default:
 	}
 	now = now.Add(holdTime)
 	tracker.release()
 	select {
-	case <-hub.Filled():
+	case <-hub.Synced():
 	default:
 		t.Error("not all pulls are said to be known, although nothing is held")
 	}

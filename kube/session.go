@@ -97,7 +97,7 @@ func (w *Watch) list(ctx context.Context) error {
 		return err
 	}
 	then := now
-	jobs, pods := w.tracker.feed.Marked()
+	jobs, pods := w.tracker.feed.ResourceVersions()
 	marked := jobs != 0 && pods != 0 && jobs <= version(now.jobs) && pods <= version(now.pods) // else of another cluster
 	if marked && w.tracker.misses(now.jobs) {
 		past, err := w.lists(ctx, exactly(w.pods.options, pods), exactly(w.jobs.options, jobs))

@@ -26,12 +26,12 @@ type Feed interface {
 	Latest(id string) *pull.Job
 	// Pulls returns the known states of all pulls that are not retired.
 	Pulls() []*pull.Job
-	// Mark says that every change up to these resourceVersions, of the Jobs and of the pods, has been published.
-	Mark(jobs, pods uint64)
-	// Marked returns what Mark was last told by whichever replica; 0, 0 when nothing is known of that.
-	Marked() (jobs, pods uint64)
-	// Complete says that every pull that exists has been published.
-	Complete()
+	// SetResourceVersions says that every change up to these resourceVersions, of the Jobs and of the pods, has been published.
+	SetResourceVersions(jobs, pods uint64)
+	// ResourceVersions returns what SetResourceVersions was last told by whichever replica; 0, 0 when nothing is known of that.
+	ResourceVersions() (jobs, pods uint64)
+	// SetSynced says that every pull that exists has been published.
+	SetSynced()
 }
 
 // Tracker holds the state of every pull in the cluster while its Watch runs, and nothing otherwise.

@@ -14,13 +14,13 @@ import (
 // told keeps what a Tracker tells its feed.
 type told struct{ states []*pull.Job }
 
-func (f *told) Publish(j *pull.Job)     { f.states = append(f.states, j) }
-func (f *told) Retire(string)           {}
-func (f *told) Latest(string) *pull.Job { return nil }
-func (f *told) Pulls() []*pull.Job      { return nil }
-func (f *told) Mark(uint64, uint64)     {}
-func (f *told) Marked() (_, _ uint64)   { return 0, 0 }
-func (f *told) Complete()               {}
+func (f *told) Publish(j *pull.Job)                { f.states = append(f.states, j) }
+func (f *told) Retire(string)                      {}
+func (f *told) Latest(string) *pull.Job            { return nil }
+func (f *told) Pulls() []*pull.Job                 { return nil }
+func (f *told) SetResourceVersions(uint64, uint64) {}
+func (f *told) ResourceVersions() (_, _ uint64)    { return 0, 0 }
+func (f *told) SetSynced()                         {}
 
 func (f *told) last() *pull.Job { return f.states[len(f.states)-1] }
 

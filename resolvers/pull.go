@@ -18,7 +18,7 @@ func (r *Resolver) require(job *pull.Job) *pull.Job {
 
 // find returns a pull; nil when there is none.
 func (r *Resolver) find(ctx context.Context, id string) (*pull.Job, error) {
-	if err := r.Updates.AwaitFilled(ctx); err != nil {
+	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	if job := r.Updates.Latest(id); job != nil {
@@ -41,7 +41,7 @@ func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (
 		}
 	}
 	// A client that reconnects while the server starts must not be told that its pulls do not exist.
-	if err := r.Updates.AwaitFilled(ctx); err != nil {
+	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	r.Updates.Await(ctx, from)

@@ -41,8 +41,8 @@ type Pulls interface {
 
 // Updates knows the latest state of each pull.
 type Updates interface {
-	// AwaitFilled waits until the pulls in the cluster are known; it returns an error when that takes too long.
-	AwaitFilled(context.Context) error
+	// AwaitSync waits until the pulls in the cluster are known; it returns an error when that takes too long.
+	AwaitSync(context.Context) error
 	// Await waits, for a moment, until this replica has come as far as another one had.
 	Await(context.Context, pull.Position)
 	// Latest returns nil when the pull is not known.

@@ -1,9 +1,8 @@
--- Takes the lease to load the lists, unless somebody has it.
+-- Takes the lease to load the lists, unless it is taken.
 -- KEYS: lease, fills. ARGV: token, milliseconds.
--- Returns '' when the lease was taken, otherwise the position in fills behind which its holder will tell that it is
--- done.
+-- Returns '' when the lease was taken, otherwise the position in fills after which its holder adds an entry when it is done.
 local lease, fills, token = KEYS[1], KEYS[2], ARGV[1]
--- The holder itself may ask again, when the first reply did not reach it.
+-- The holder may call again when the first reply did not reach it.
 if redis.call('GET', lease) == token or redis.call('SET', lease, token, 'NX', 'PX', ARGV[2]) then
   return ''
 end

@@ -1,7 +1,7 @@
 -- Reads lists.
 -- KEYS: lists. ARGV: for each the stamp of what the caller has.
--- Returns for each: nothing when it is missing, or its remaining milliseconds, version, stamp, the milliseconds for which
--- it had not been known to be true and, unless the caller has it, data.
+-- Returns for each: nothing when it is missing, or its remaining milliseconds, version, stamp, the milliseconds between
+-- Proven and AsOf and, unless the caller has it, data.
 local reply = {}
 for i, key in ipairs(KEYS) do
   local left = redis.call('PTTL', key)

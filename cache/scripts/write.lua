@@ -1,7 +1,7 @@
--- Writes lists, and tells those who wait that a load has ended.
--- KEYS: lease, fills, then lists. ARGV: the lease's token or '', milliseconds that a list is kept after it has ceased
--- to be fresh; then for each list its version, stamp, milliseconds to live, milliseconds for which it had not been known
--- to be true, and data, '' when it should be there already.
+-- Writes lists, and wakes replicas that wait for the end of a load.
+-- KEYS: lease, fills, then lists. ARGV: the lease's token or '', milliseconds that a list is kept after its TTL;
+-- then for each list its version, stamp, milliseconds to live, milliseconds between Proven and AsOf, and data, '' when it
+-- should be there already.
 -- Returns for each list: 'stored', 'renewed', 'superseded' (what is there is fresh and newer) or 'missing' (no data
 -- was given and something else is there).
 local lease, fills, token, retention = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])

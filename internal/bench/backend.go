@@ -38,7 +38,7 @@ func newBackend(n int) (*backend, error) {
 		b.pulls[i] = job
 		b.hub.Publish(job)
 	}
-	b.hub.Complete()
+	b.hub.SetSynced()
 	b.list()
 	return b, nil
 }

@@ -89,7 +89,7 @@ func (c *cluster) fill(ctx context.Context, n int) (namespace string, remove fun
 		return "", remove, err
 	}
 	hub := feed.New("bench")
-	hub.Complete()
+	hub.SetSynced()
 	pulls, err := kube.NewPulls(kube.PullsOptions{
 		Client: c.client, Destination: destination, MaxQueued: n, Turns: turns.New(1), Known: hub,
 		Tracker: kube.NewTracker(hub, slog.Default()), Health: c.health, Log: slog.Default(),

@@ -11,7 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"pullwatch/cache"
-	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/kube"
 )
@@ -93,8 +92,7 @@ func observe(kubernetes cache.Source, client redis.UniversalClient, keys string)
 	registry := prometheus.NewRegistry()
 	return &observed{reads: registry, options: cache.Options{
 		Source: kubernetes, Local: stranger{}, Redis: client, Keys: keys,
-		Kubernetes: breaker.New("kubernetes", breaker.Judge, slog.Default(), registry),
-		Metrics:    cache.NewMetrics(registry), Log: slog.Default(),
+		Metrics: cache.NewMetrics(registry), Log: slog.Default(),
 	}}
 }
 

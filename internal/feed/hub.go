@@ -5,57 +5,56 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
 	"pullwatch/internal/broadcast"
 	"pullwatch/internal/pull"
-	"pullwatch/internal/usererr"
 )
 
-// retired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
-const retired = 1024
+// MaxRetired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
+const MaxRetired = 1024
 
-// Hub holds the pulls as this replica knows them and fans their states out. Make one with New.
+// Hub holds the pulls as this replica knows them and sends their states to subscribers. Make one with New.
 type Hub struct {
 	replica string
 
 	mu sync.Mutex
-	// log holds every pull's latest state in the order of change. A superseded entry is empty; compact removes those.
-	log    []entry
-	latest map[string]*known
-	seq    uint64
-	gone   []string // the retired pulls, oldest first
+	// log holds every pull's latest state in the order of change. A superseded slot is empty; compactLocked removes those.
+	log     []slot
+	latest  map[string]*known // by id
+	seq     uint64            // of the last slot
+	retired []string          // ids of the retired pulls, oldest first
 	// running holds the pulls that have not ended, by what they copy.
 	running map[pull.Route]*known
-	// queued holds the pulls that wait in the queue and are not gone.
+	// queued holds the pulls that wait in the queue and are not retired.
 	queued map[*known]struct{}
 	all    map[*Subscription]struct{} // the subscriptions to all pulls
 
 	subscriptions int    // all of them
-	conflated     uint64 // states that a newer one took the place of before a subscription had them
+	conflated     uint64 // states that a newer one replaced before a subscription had them
 
-	// sharing is set where replicas share a log. shared is its name once it has been read, place is how far it has been taken.
-	sharing bool
-	shared  string
-	place   uint64
-	// unplaced holds the states that this replica told by itself and that are not known to be in the shared log. unplacedMarks are
-	// the highest resourceVersions in them, and in what was among them before.
-	unplaced      map[*known]struct{}
-	unplacedMarks marks
-	// held are the subscriptions whose readers have seen more than this replica has.
-	held map[*Subscription]struct{}
-	// horizon is the highest seq and place of all pulls that have been forgotten.
-	horizonSeq, horizonPlace uint64
-	// marked is how far the Hub knows the cluster, watched how far this replica's own watch has told it: what Mark was told.
-	marked, watched marks
+	// sharesLog is set where replicas share a log. logName is its name, empty until it has been read, and logOffset that of the last entry that was taken from it.
+	sharesLog bool
+	logName   string
+	logOffset uint64
+	// unlogged holds the states that this replica has published by itself and that are not known to be in the shared log.
+	// unloggedVersions are the highest resourceVersions of those, and of what was among them before.
+	unlogged         map[*known]struct{}
+	unloggedVersions ResourceVersions
+	// waiting holds the subscriptions whose readers are ahead of this replica.
+	waiting map[*Subscription]struct{}
+	// horizonSeq and horizonOffset are the highest ones of all pulls that have been forgotten.
+	horizonSeq, horizonOffset uint64
+	// versions are those up to which the Hub knows every change. watchedVersions are those that SetResourceVersions was
+	// told: how far this replica's own watch has come.
+	versions, watchedVersions ResourceVersions
 
-	filled   chan struct{}
-	fillOnce sync.Once
+	synced   chan struct{}
+	syncOnce sync.Once
 	changed  broadcast.Signal
 }
 
-// entry is a place in the log. It stands for nothing once its state has moved on to a later place.
-type entry struct {
+// slot is an element of the Hub's log. It is empty once its state has moved to a later slot.
+type slot struct {
 	seq   uint64
 	state *known
 }
@@ -63,12 +62,12 @@ type entry struct {
 // known is what is known of a pull.
 type known struct {
 	job *pull.Job
-	seq uint64
-	// place is where the state stands in the shared log; 0 when it is not known to be there.
-	place uint64
-	gone  bool
-	// withheld is set for what the shared log says of a pull whose Job is gone, as this replica has seen. How it ended is
-	// told once that is known: a reader may have been told so already.
+	seq uint64 // of its slot
+	// offset is where the state stands in the shared log; 0 when it is not known to be there.
+	offset  uint64
+	retired bool // its Job is gone
+	// withheld is set when the shared log holds a running state of a pull whose Job is gone, as this replica's watch has
+	// seen. A reader may have its end already, so subscribers get the pull again only when the log brings its end.
 	withheld bool
 	readers  []*Subscription // those that asked for it by id
 }
@@ -77,33 +76,33 @@ type known struct {
 // the revisions that clients see.
 func New(replica string) *Hub {
 	return &Hub{
-		replica: replica, latest: map[string]*known{}, running: map[pull.Route]*known{}, queued: map[*known]struct{}{}, filled: make(chan struct{}),
-		all: map[*Subscription]struct{}{}, unplaced: map[*known]struct{}{}, held: map[*Subscription]struct{}{},
+		replica: replica, latest: map[string]*known{}, running: map[pull.Route]*known{}, queued: map[*known]struct{}{}, synced: make(chan struct{}),
+		all: map[*Subscription]struct{}{}, unlogged: map[*known]struct{}{}, waiting: map[*Subscription]struct{}{},
 	}
 }
 
-// Publish takes a pull's state if it supersedes the known one. It never blocks.
+// Publish takes a pull's state if it supersedes the known one. It does not wait.
 func (h *Hub) Publish(job *pull.Job) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.take(job, 0)
+	h.takeLocked(job, 0)
 }
 
-// take takes a state that stands at a place of the shared log, or at none.
-func (h *Hub) take(job *pull.Job, place uint64) {
+// takeLocked takes a state that stands at an offset of the shared log; 0 for none.
+func (h *Hub) takeLocked(job *pull.Job, offset uint64) {
 	s := h.latest[job.ID]
 	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
-		if s.place == 0 && place > 0 && !s.job.Supersedes(job) {
-			h.settleLocked(s, job, place)
+		if s.offset == 0 && offset > 0 && !s.job.Supersedes(job) {
+			h.confirmLocked(s, job, offset)
 		}
-		if job.Supersedes(s.job) { // nobody has to be told, but what follows is compared with it
+		if job.Supersedes(s.job) { // it says nothing new to subscribers, but later states are compared with it
 			state := *s.job
 			state.Revision = job.Revision
 			s.job = &state
 		}
 		return
 	}
-	withheld := s == nil && place > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watched.jobs
+	withheld := s == nil && offset > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watchedVersions.Jobs
 	if s == nil {
 		s = &known{}
 		h.latest[job.ID] = s
@@ -111,26 +110,26 @@ func (h *Hub) take(job *pull.Job, place uint64) {
 	before := s.seq
 	h.seq++
 	state := *job
-	state.Position = h.positionLocked(s, job.Revision, place)
-	if s.gone { // its name is used again
-		h.gone = slices.DeleteFunc(h.gone, func(id string) bool { return id == job.ID })
+	state.Position = h.positionLocked(s, job.Revision, offset)
+	if s.retired { // its name is used again
+		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == job.ID })
 	}
-	s.job, s.seq, s.place, s.gone, s.withheld = &state, h.seq, place, false, withheld
+	s.job, s.seq, s.offset, s.retired, s.withheld = &state, h.seq, offset, false, withheld
 	h.indexLocked(s)
-	h.log = append(h.log, entry{h.seq, s})
+	h.log = append(h.log, slot{h.seq, s})
 	if len(h.log) > 2*len(h.latest)+64 {
-		h.compact()
+		h.compactLocked()
 	}
 	for sub := range h.all {
-		sub.wake(before)
+		sub.wakeLocked(before)
 	}
 	for _, sub := range s.readers {
-		sub.wake(before)
+		sub.wakeLocked(before)
 	}
 	h.changed.Notify()
 }
 
-// indexLocked finds a pull by what it copies while it has not ended, and among the queued ones while it waits.
+// indexLocked keeps a pull in running while it has not ended, and in queued while it waits.
 func (h *Hub) indexLocked(s *known) {
 	if r := s.job.Route(); !s.job.Phase.Final() && !s.withheld {
 		h.running[r] = s
@@ -144,53 +143,53 @@ func (h *Hub) indexLocked(s *known) {
 	}
 }
 
-// positionLocked returns the position of a pull's state, which is taken as the latest of all. A reader that has it has what
-// this replica told by itself before, too, so as long as there is such a state, the position says both.
-func (h *Hub) positionLocked(s *known, revision pull.Revision, place uint64) pull.Position {
-	at := pull.Position{Log: h.shared, Seq: place}
-	delete(h.unplaced, s)
-	if place == 0 {
-		at.Seq = h.place
-		h.unplaceLocked(s, revision)
+// positionLocked returns the position of a pull's state, which becomes the latest of all. A reader that has this state also
+// has what this replica published by itself before. While such a state is unlogged, the position names both.
+func (h *Hub) positionLocked(s *known, revision pull.Revision, offset uint64) pull.Position {
+	at := pull.Position{Log: h.logName, Seq: offset}
+	delete(h.unlogged, s)
+	if offset == 0 {
+		at.Seq = h.logOffset
+		h.addUnloggedLocked(s, revision)
 	}
-	if place == 0 || len(h.unplaced) > 0 {
-		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unplacedMarks.jobs, h.unplacedMarks.pods
+	if offset == 0 || len(h.unlogged) > 0 {
+		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unloggedVersions.Jobs, h.unloggedVersions.Pods
 	}
 	return at
 }
 
-// unplaceLocked notes a state that readers may have although it is not known to be in the shared log.
-func (h *Hub) unplaceLocked(s *known, revision pull.Revision) {
-	if h.shared != "" {
-		if len(h.unplaced) == 0 {
-			h.unplacedMarks = marks{}
+// addUnloggedLocked adds a state that readers may have although it is not known to be in the shared log.
+func (h *Hub) addUnloggedLocked(s *known, revision pull.Revision) {
+	if h.logName != "" {
+		if len(h.unlogged) == 0 {
+			h.unloggedVersions = ResourceVersions{}
 		}
-		h.unplaced[s] = struct{}{}
+		h.unlogged[s] = struct{}{}
 	}
-	h.unplacedMarks = h.unplacedMarks.raised(marks{revision.Cluster, revision.Pods})
+	h.unloggedVersions = h.unloggedVersions.Max(ResourceVersions{revision.Cluster, revision.Pods})
 }
 
-// settleLocked takes that a state which this replica has told by itself stands at a place of the shared log. Where the log
-// says something else of the same revision or the same end, that holds for new readers; who was told is not told again.
-func (h *Hub) settleLocked(s *known, job *pull.Job, place uint64) {
-	s.place = place
-	delete(h.unplaced, s)
+// confirmLocked notes that a state which this replica has published by itself stands at an offset of the shared log. The log
+// may hold another state of the same revision, or another last state. New readers get that one; others get nothing again.
+func (h *Hub) confirmLocked(s *known, job *pull.Job, offset uint64) {
+	s.offset = offset
+	delete(h.unlogged, s)
 	if job.Same(s.job) {
 		return
 	}
 	state := *job
-	if state.Position = s.job.Position; s.seq == h.seq { // else a reader that has it need not have all before that place
-		state.Position = pull.Position{Log: h.shared, Seq: place}
+	if state.Position = s.job.Position; s.seq == h.seq { // else a reader that has it need not have all before that offset
+		state.Position = pull.Position{Log: h.logName, Seq: offset}
 	}
 	s.job = &state
-	if !s.gone {
+	if !s.retired {
 		h.indexLocked(s)
 	}
 	h.changed.Notify()
 }
 
-// compact drops the entries that have been superseded.
-func (h *Hub) compact() {
+// compactLocked removes the slots whose states have been superseded.
+func (h *Hub) compactLocked() {
 	kept := h.log[:0]
 	for _, e := range h.log {
 		if e.state.seq == e.seq {
@@ -201,52 +200,52 @@ func (h *Hub) compact() {
 	h.log = kept
 }
 
-// Retire takes the id of a pull of which nothing more will come. Subscribers still get its last state; new ones that ask
-// for all pulls do not, and new ones that ask for it by id do for as long as it is remembered.
+// Retire says that the Job of the pull with this id is gone, so no state of it follows. Subscribers still get its last
+// state. New subscribers to all pulls do not; new ones that ask for it by id do until it is forgotten, see MaxRetired.
 func (h *Hub) Retire(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.retire(id)
+	h.retireLocked(id)
 }
 
-func (h *Hub) retire(id string) {
+func (h *Hub) retireLocked(id string) {
 	s := h.latest[id]
-	if s == nil || s.gone {
+	if s == nil || s.retired {
 		return
 	}
-	s.gone = true
+	s.retired = true
 	delete(h.queued, s)
 	if r := s.job.Route(); h.running[r] == s {
 		delete(h.running, r)
 	}
 	h.changed.Notify()
-	h.gone = append(h.gone, id)
-	for range len(h.gone) {
-		if len(h.gone) <= retired {
+	h.retired = append(h.retired, id)
+	for range len(h.retired) {
+		if len(h.retired) <= MaxRetired {
 			return
 		}
-		oldest := h.gone[0]
-		h.gone = h.gone[1:]
+		oldest := h.retired[0]
+		h.retired = h.retired[1:]
 		if k := h.latest[oldest]; k != nil && len(k.readers) > 0 {
-			h.gone = append(h.gone, oldest) // somebody may still be owed its last state
+			h.retired = append(h.retired, oldest) // a subscriber may still have to get its last state
 			continue
 		}
-		h.forget(oldest)
+		h.forgetLocked(oldest)
 	}
 }
 
-func (h *Hub) forget(id string) {
+func (h *Hub) forgetLocked(id string) {
 	s := h.latest[id]
-	if s == nil || !s.gone {
+	if s == nil || !s.retired {
 		return
 	}
 	delete(h.latest, id)
-	delete(h.unplaced, s)
+	delete(h.unlogged, s)
 	h.horizonSeq = max(h.horizonSeq, s.seq)
-	if s.place == 0 {
-		s.place = h.place // the shared log may hold it at any place up to here
+	if s.offset == 0 {
+		s.offset = h.logOffset // the shared log may hold it at any offset up to here
 	}
-	h.horizonPlace = max(h.horizonPlace, s.place)
+	h.horizonOffset = max(h.horizonOffset, s.offset)
 	s.seq = 0
 }
 
@@ -289,8 +288,7 @@ func (h *Hub) ActiveCount() int {
 	return len(h.running)
 }
 
-// Queued returns how many pulls wait in the queue: the known ones that do, and those among starting that are not known
-// yet.
+// Queued returns how many pulls wait in the queue: the known ones that do, and the ids in starting that are not known yet.
 func (h *Hub) Queued(starting iter.Seq[string]) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -315,7 +313,7 @@ func (h *Hub) pulls(wanted func(*known) bool) []*pull.Job {
 	defer h.mu.Unlock()
 	jobs := make([]*pull.Job, 0, len(h.latest))
 	for _, s := range h.latest {
-		if !s.gone && wanted(s) {
+		if !s.retired && wanted(s) {
 			jobs = append(jobs, s.job)
 		}
 	}
@@ -325,43 +323,8 @@ func (h *Hub) pulls(wanted func(*known) bool) []*pull.Job {
 // Changed returns a channel that has a value once some pull has changed, and the function that ends the subscription.
 func (h *Hub) Changed() (<-chan struct{}, func()) { return h.changed.Subscribe() }
 
-// Mark notes that every change up to these resourceVersions, of Jobs and of pods, has been published.
-func (h *Hub) Mark(jobs, pods uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.watched = h.watched.raised(marks{jobs, pods})
-	h.marked = h.marked.raised(h.watched)
-	h.releaseReachedLocked()
-}
-
-// Marked returns the highest resourceVersions that were marked; 0 and 0 for none.
-func (h *Hub) Marked() (jobs, pods uint64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.marked.jobs, h.marked.pods
-}
-
-// Complete tells that every pull that exists has been published.
-func (h *Hub) Complete() { h.fillOnce.Do(func() { close(h.filled) }) }
-
-// Filled is closed after the first Complete.
-func (h *Hub) Filled() <-chan struct{} { return h.filled }
-
-// AwaitFilled waits for Filled, 10 s at most. The error is a usererr.Unavailable.
-func (h *Hub) AwaitFilled(ctx context.Context) error {
-	const longest = 10 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, longest)
-	defer cancel()
-	select {
-	case <-h.filled:
-		return nil
-	case <-ctx.Done():
-		return usererr.New(usererr.Unavailable, "the server has not read the state of the cluster yet; try again in a moment")
-	}
-}
-
-// Flush returns at once: what is published to a Hub is seen from then on.
+// Flush returns at once: a Hub knows a state as soon as it is published.
 func (h *Hub) Flush(context.Context) {}
 
-// Await returns at once. A reader that has seen more waits in its subscription.
+// Await returns at once. A reader that is ahead of the Hub waits in its Subscription.
 func (h *Hub) Await(context.Context, pull.Position) {}

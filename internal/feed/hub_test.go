@@ -9,12 +9,12 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"go.uber.org/goleak"
 	"pullwatch/internal/pull"
-	"pullwatch/internal/redis/redistest"
 	"pullwatch/internal/usererr"
 )
 
-func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var revision atomic.Uint64
 
@@ -57,7 +57,7 @@ func expect(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestFirstTheStateThenEveryChange(t *testing.T) {
+func TestSubscribersGetTheStateThenEveryChange(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	h.Publish(job("b", pull.Queued, "1"))
@@ -75,7 +75,7 @@ func TestFirstTheStateThenEveryChange(t *testing.T) {
 	expect(t, got, "b:2")
 }
 
-func TestSlowReaderGetsTheLatest(t *testing.T) {
+func TestASlowSubscriberGetsTheLatestState(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "0"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
@@ -95,7 +95,7 @@ func TestSlowReaderGetsTheLatest(t *testing.T) {
 	}
 }
 
-func TestEndsWhenAllHaveEnded(t *testing.T) {
+func TestASubscriptionEndsWhenAllItsPullsHaveEnded(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Pulling, "1"))
 	h.Publish(job("b", pull.Failed, "1"))
@@ -118,7 +118,7 @@ func TestEndsWhenAllHaveEnded(t *testing.T) {
 	}
 }
 
-func TestUnknownPull(t *testing.T) {
+func TestSubscribingToAnUnknownPullIsNotFound(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	if _, err := h.Subscribe([]string{"a", "nope"}, pull.Position{}); usererr.CodeOf(err) != usererr.NotFound {
@@ -129,7 +129,7 @@ func TestUnknownPull(t *testing.T) {
 	}
 }
 
-func TestRetiredPulls(t *testing.T) {
+func TestRetiredPullsAreKnownByIdUntilForgotten(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	early := subscribe(t, h, nil)
@@ -143,12 +143,12 @@ func TestRetiredPulls(t *testing.T) {
 	expect(t, got, "a:2")
 
 	watched := subscribe(t, h, []string{"a"})
-	for i := range 3 * retired {
+	for i := range 3 * MaxRetired {
 		id := fmt.Sprint("p", i)
 		h.Publish(job(id, pull.Succeeded, ""))
 		h.Retire(id)
 	}
-	if len(h.latest) > retired+2 || len(h.log) > 3*retired {
+	if len(h.latest) > MaxRetired+2 || len(h.log) > 3*MaxRetired {
 		t.Errorf("%d pulls and %d entries are remembered", len(h.latest), len(h.log))
 	}
 	if h.Latest("p0") != nil {
@@ -158,7 +158,7 @@ func TestRetiredPulls(t *testing.T) {
 	expect(t, got, "a:2")
 }
 
-func TestAwaitWaits(t *testing.T) {
+func TestAwaitReturnsTheNextState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New("r")
 		s := subscribe(t, h, nil)
@@ -186,7 +186,7 @@ func TestAwaitWaits(t *testing.T) {
 	})
 }
 
-func TestNotify(t *testing.T) {
+func TestNotifyWakesOnlySubscribersOfThePull(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
@@ -219,7 +219,7 @@ func TestConflatedStatesAreCounted(t *testing.T) {
 	}
 }
 
-func TestCloseForgets(t *testing.T) {
+func TestCloseReleasesTheSubscription(t *testing.T) {
 	h := New("r")
 	h.Publish(job("a", pull.Queued, "1"))
 	for _, ids := range [][]string{nil, {"a"}} {

@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Subscription is one reader's place in the feed. Its methods are for one goroutine at a time, but for Close.
+// Subscription is one reader's position in the feed. Its methods are for one goroutine at a time, but for Close.
 type Subscription struct {
 	hub    *Hub
 	pulls  []*known // those with the ids that were asked for; nil for all pulls
@@ -19,28 +19,30 @@ type Subscription struct {
 	start  uint64   // the seq at which the subscription began
 	ready  func()   // nil until somebody waits
 	closed bool
-	// after is where the reader has come to already, in the order that seenBy names.
+	// after is the position up to which the reader has everything, in the order that seenBy names.
 	after  pull.Position
 	seenBy order
-	// overdue ends a hold; nil when there was none.
-	overdue *time.Timer
+	// deadline ends the wait for this replica to catch up; nil when there was none.
+	deadline *time.Timer
 }
 
-// order is one in which a reader's earlier place can be found again.
+// order is one in which a reader's earlier position can be found again.
 type order int
 
 const (
 	noOrder order = iota // the reader gets a snapshot
-	sharedOrder
+	logOrder
 	localOrder
 )
 
-// Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. It first delivers the state of
-// each as it is now, without what a reader has that was delivered everything up to after; the zero Position stands for a
-// reader that has nothing. What was delivered after a Position that this replica does not remember is delivered again. To a
-// reader that has seen more than this replica nothing is delivered until the replica has caught up; after holdLimit all is
-// delivered again. The caller closes the Subscription. An id that is not known is a usererr.NotFound, or a
-// usererr.Unavailable where the reader may know it from another replica.
+// Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. The caller closes it.
+//
+// It first delivers the present state of each pull, without those that the reader has: it has everything up to after. The
+// zero Position stands for a reader that has nothing. When this replica does not remember after, it delivers all states. To
+// a reader that is ahead of this replica it delivers nothing until the replica has caught up, and after catchUpLimit all
+// states.
+//
+// An id that is not known is a usererr.NotFound, or a usererr.Unavailable where the reader may know it from another replica.
 func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,27 +83,26 @@ func distinct(pulls []*known) []*known {
 	})
 }
 
-// pass moves the cursor behind what the reader had before, for the order in which that is known may come to an end.
-func (s *Subscription) pass() {
-	if next, _ := s.next(); next != nil {
+// skipSeenLocked moves the cursor past what the reader had before. Later that may no longer be known.
+func (s *Subscription) skipSeenLocked() {
+	if next, _ := s.nextLocked(); next != nil {
 		s.cursor = next.seq - 1
 	}
 }
 
-// seen reports whether the reader had a state before it subscribed.
-func (s *Subscription) seen(k *known) bool {
+// seenLocked reports whether the reader had a state before it subscribed.
+func (s *Subscription) seenLocked(k *known) bool {
 	switch s.seenBy {
 	case localOrder:
 		return k.seq <= s.after.Local
-	case sharedOrder:
-		return k.place > 0 && k.place <= s.after.Seq && s.hub.shared == s.after.Log
+	case logOrder:
+		return k.offset > 0 && k.offset <= s.after.Seq && s.hub.logName == s.after.Log
 	}
 	return false
 }
 
-// wake tells the reader that there is a new state of a pull, of which the one before was the seq that is given. The hub
-// is locked.
-func (s *Subscription) wake(before uint64) {
+// wakeLocked tells the reader that there is a new state of a pull. The one before had the seq before.
+func (s *Subscription) wakeLocked(before uint64) {
 	if before > s.cursor {
 		s.hub.conflated++
 	}
@@ -111,7 +112,7 @@ func (s *Subscription) wake(before uint64) {
 }
 
 // Notify makes ready be called whenever a state has come since the last Next. It is called with the Hub locked, so it must
-// not block nor call the Hub, and it is not called after Close. States that are there already are not told of.
+// not block nor call the Hub, and it is not called after Close. It is not called for states that are there already.
 func (s *Subscription) Notify(ready func()) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -123,7 +124,7 @@ func (s *Subscription) Notify(ready func()) {
 func (s *Subscription) Next() (*pull.Job, error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	next, ended := s.next()
+	next, ended := s.nextLocked()
 	switch {
 	case next != nil:
 		s.cursor = next.seq
@@ -134,8 +135,8 @@ func (s *Subscription) Next() (*pull.Job, error) {
 	return nil, nil
 }
 
-// Await is Next, but it waits until there is a state, and returns ctx's error when ctx is done. It takes the place of
-// Notify.
+// Await is Next, but it waits until there is a state, and returns ctx's error when ctx is done. It replaces
+// what Notify was given.
 func (s *Subscription) Await(ctx context.Context) (*pull.Job, error) {
 	signal := make(chan struct{}, 1)
 	s.Notify(func() {
@@ -156,24 +157,24 @@ func (s *Subscription) Await(ctx context.Context) (*pull.Job, error) {
 	}
 }
 
-// next returns the first state behind the cursor, and when there is none whether none will ever come.
-func (s *Subscription) next() (next *known, ended bool) {
-	if _, held := s.hub.held[s]; held {
+// nextLocked returns the first state behind the cursor, and when there is none whether none will ever come.
+func (s *Subscription) nextLocked() (next *known, ended bool) {
+	if _, waits := s.hub.waiting[s]; waits {
 		return nil, false
 	}
 	if s.pulls == nil {
-		return s.nextOfAll(), false
+		return s.nextOfAllLocked(), false
 	}
-	return s.nextOfPulls()
+	return s.nextOfPullsLocked()
 }
 
-func (s *Subscription) nextOfAll() *known {
+func (s *Subscription) nextOfAllLocked() *known {
 	log := s.hub.log
 	for _, e := range log[sort.Search(len(log), func(i int) bool { return log[i].seq > s.cursor }):] {
 		superseded := e.state.seq != e.seq
-		// Who comes for the first time is not told of what is over; who comes again may have missed just that.
-		goneBefore := e.state.gone && e.seq <= s.start && s.after == (pull.Position{})
-		if !superseded && !goneBefore && !e.state.withheld && !s.seen(e.state) {
+		// A new reader does not get pulls that are over. A reader that resumes may have missed just that.
+		retiredBefore := e.state.retired && e.seq <= s.start && s.after == (pull.Position{})
+		if !superseded && !retiredBefore && !e.state.withheld && !s.seenLocked(e.state) {
 			return e.state
 		}
 		s.cursor = e.seq
@@ -181,11 +182,11 @@ func (s *Subscription) nextOfAll() *known {
 	return nil
 }
 
-func (s *Subscription) nextOfPulls() (next *known, ended bool) {
+func (s *Subscription) nextOfPullsLocked() (next *known, ended bool) {
 	ended = true
 	for _, k := range s.pulls {
 		ended = ended && k.job.Phase.Final()
-		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !k.withheld && !s.seen(k) {
+		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
 			next = k
 		}
 	}
@@ -203,9 +204,9 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.closed, s.ready = true, nil
-	delete(s.hub.held, s)
-	if s.overdue != nil {
-		s.overdue.Stop()
+	delete(s.hub.waiting, s)
+	if s.deadline != nil {
+		s.deadline.Stop()
 	}
 	s.hub.subscriptions--
 	delete(s.hub.all, s)

@@ -1,5 +1,5 @@
-// Package breaker keeps pullwatch from waiting again and again for a service that is away: after a few failures in a
-// row nobody asks it for a moment, then one caller tries whether it is back.
+// Package breaker is a circuit breaker. After a few failures of a service in a row it refuses calls for a moment, so that
+// callers do not wait for a service that is away. Then one call tries whether it is back.
 package breaker
 
 import (
@@ -35,7 +35,7 @@ const (
 	Unclear
 )
 
-// Judge is the usual judgment of a call: no error is Answered, the caller's own cancellation Unclear, and any other
+// Judge is the usual judge: no error is Answered, the caller's own cancellation Unclear, and any other
 // error, a deadline that ran out among them, Failed.
 func Judge(err error) Outcome {
 	switch {
@@ -48,14 +48,14 @@ func Judge(err error) Outcome {
 	}
 }
 
-// Breaker stands before one service. Its methods may be called by any goroutine.
+// Breaker guards the calls to one service. It is for any number of goroutines.
 type Breaker struct {
 	circuit *gobreaker.CircuitBreaker[struct{}]
 }
 
-// New returns a closed breaker before the service called name, which judge says the outcome of calls to. It logs when
-// the service is given up and when it is back, and registers the metric pullwatch_breaker_state{name}; a name can be
-// registered once.
+// New returns a closed breaker for the service called name. judge says what the error of a call says about the service. The
+// breaker logs when the service goes away and when it is back, and registers the metric pullwatch_breaker_state{name}. A
+// name can be registered once.
 func New(name string, judge func(error) Outcome, log *slog.Logger, metrics prometheus.Registerer) *Breaker {
 	log = log.With("service", name)
 	// gobreaker calls IsSuccessful and OnStateChange under its lock, which guards these two as well.

@@ -92,7 +92,7 @@ const (
 	back = `level=INFO msg="a service is back" service=storage away=`
 )
 
-func TestOpensAndComesBack(t *testing.T) {
+func TestAServiceThatFailsIsNotCalledUntilItIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.fail(failuresToOpen)
@@ -115,7 +115,7 @@ func TestOpensAndComesBack(t *testing.T) {
 	})
 }
 
-func TestFailuresMustFollowEachOther(t *testing.T) {
+func TestOnlyFailuresInARowOpen(t *testing.T) {
 	f := newFixture(t)
 	for range 3 {
 		f.fail(failuresToOpen - 1)
@@ -125,7 +125,7 @@ func TestFailuresMustFollowEachOther(t *testing.T) {
 	f.wantLog()
 }
 
-func TestCancellationSaysNothing(t *testing.T) {
+func TestCanceledCallsDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		canceled := fmt.Errorf("list: %w", context.Canceled)
@@ -145,7 +145,7 @@ func TestCancellationSaysNothing(t *testing.T) {
 	})
 }
 
-func TestOneTriesWhileOthersAreRefused(t *testing.T) {
+func TestOneCallTriesWhileOthersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.fail(failuresToOpen)
@@ -169,7 +169,7 @@ func TestOneTriesWhileOthersAreRefused(t *testing.T) {
 	})
 }
 
-func TestJudge(t *testing.T) {
+func TestACanceledCallIsUnclearAndADeadlineFailed(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want Outcome

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsPackedIsUnpacked(t *testing.T) {
+func TestUnpackReturnsWhatWasPacked(t *testing.T) {
 	var buffer []byte
 	for _, n := range []int{0, 1, threshold, threshold + 1, 1 << 20} {
 		value := bytes.Repeat([]byte("pull "), n/5+1)[:n]

@@ -18,13 +18,13 @@ import (
 // ErrAway is the error of a command that was not sent because Redis has just failed several times.
 var ErrAway = fmt.Errorf("redis is away: %w", breaker.ErrOpen)
 
-// noRetries is how go-redis wants to be told that a command is tried once; to it, 0 means its default.
+// noRetries makes go-redis try a command once; 0 means its default.
 const noRetries = -1
 
 // streamPoolSize leaves room, beside a few reads that block, for the commands of those who append and look up.
 const streamPoolSize = 4
 
-// Client is connected to one Redis. Its methods may be called by any goroutine.
+// Client is connected to one Redis. It is for any number of goroutines.
 type Client struct {
 	breaker          *breaker.Breaker
 	commands, stream redis.UniversalClient
@@ -33,8 +33,8 @@ type Client struct {
 // New returns a client that connects when it is used. It logs when Redis goes away and when it is back, and registers
 // its metrics; the caller closes it.
 func New(s *Settings, log *slog.Logger, metrics prometheus.Registerer) *Client {
-	// go-redis has one logger for the whole process, which tells of every failed attempt. What matters of that comes
-	// back as errors, and the breaker tells it once.
+	// go-redis has one logger for the whole process, which logs every failed attempt. What matters of that comes back as
+	// errors, and the breaker logs it once.
 	logging.Disable()
 
 	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -82,8 +82,8 @@ func streamOptions(s *Settings) *redis.UniversalOptions {
 func (c *Client) Commands() redis.UniversalClient { return c.commands }
 
 // Stream returns a client with a small pool of its own, at most 4 connections to each server, for reads that block and
-// for who follows a stream. Every command is tried once and goes to Redis whether it is away or not: when to try again
-// is the caller's business. Canceling the context of a read that blocks does not end it; its deadline does.
+// for those who follow a stream. Every command is tried once and goes to Redis whether it is away or not. The caller decides
+// when to try again. Canceling the context of a read that blocks does not end it; its deadline does.
 func (c *Client) Stream() redis.UniversalClient { return c.stream }
 
 // away reports whether Commands fail at once with ErrAway.

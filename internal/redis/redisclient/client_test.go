@@ -127,7 +127,7 @@ func (f *fixture) metric(name, label string) float64 {
 	return sum
 }
 
-func TestGoneServerIsNotAskedUntilItIsBack(t *testing.T) {
+func TestAServerThatIsAwayIsNotAskedUntilItIsBack(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFixture(t, server.URL())
 	f.awaitBack(f.ping)
@@ -141,7 +141,7 @@ func TestGoneServerIsNotAskedUntilItIsBack(t *testing.T) {
 	f.wantLog("level=WARN", `msg="a service is back" service=redis`)
 }
 
-func TestHangingServerCostsADeadlineThreeTimes(t *testing.T) {
+func TestAHangingServerCostsThreeDeadlinesAtMost(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFixture(t, server.URL())
 	f.awaitBack(f.ping)
@@ -154,7 +154,7 @@ func TestHangingServerCostsADeadlineThreeTimes(t *testing.T) {
 	f.awaitBack(f.ping)
 }
 
-func TestStreamGoesPastTheBreaker(t *testing.T) {
+func TestStreamIgnoresTheBreaker(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFixture(t, server.URL())
 	server.Kill()
@@ -166,7 +166,7 @@ func TestStreamGoesPastTheBreaker(t *testing.T) {
 	f.awaitBack(func() error { return f.Stream().Ping(t.Context()).Err() })
 }
 
-func TestWrongPasswordIsAwayAndSecret(t *testing.T) {
+func TestAWrongPasswordCountsAsAwayAndIsNotLogged(t *testing.T) {
 	server := redistest.Start(t, "--user", "app", "on", ">right", "~*", "+@all")
 	address := strings.TrimPrefix(server.URL(), "redis://")
 	wrong := newFixture(t, "redis://app:Xyzzy@"+address)
@@ -184,7 +184,7 @@ func TestWrongPasswordIsAwayAndSecret(t *testing.T) {
 	}
 }
 
-func TestServerWithoutMemoryIsAway(t *testing.T) {
+func TestAServerOutOfMemoryCountsAsAway(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", "1")
 	f := newFixture(t, server.URL())
 	f.wantAway(func() error { return f.Commands().Set(t.Context(), "key", "value", 0).Err() })
@@ -194,7 +194,7 @@ func TestServerWithoutMemoryIsAway(t *testing.T) {
 	}
 }
 
-func TestWrongRequestsAndMissesLeaveItThere(t *testing.T) {
+func TestWrongRequestsAndMissesDoNotCountAsAway(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFixture(t, server.URL())
 	ctx := t.Context()
@@ -244,7 +244,7 @@ func TestPipelineFailsWithItsWorstCommand(t *testing.T) {
 	}
 }
 
-func TestBlockingReadOutlastsTheReadTimeout(t *testing.T) {
+func TestABlockingReadMayTakeLongerThanTheReadTimeout(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFixture(t, server.URL()+"?read_timeout=50ms")
 	read := &redis.XReadArgs{Streams: []string{"stream", "$"}, Block: 200 * time.Millisecond}
@@ -275,7 +275,7 @@ func TestCloseEndsABlockingRead(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
+func TestTLSNeedsATrustedCertificate(t *testing.T) {
 	server, caFile := redistest.StartTLS(t)
 	ca := "?tls_ca=" + caFile
 	for _, parameters := range []string{ca, ca + "&tls_server_name=localhost", "?skip_verify=true"} {

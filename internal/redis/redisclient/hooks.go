@@ -17,7 +17,7 @@ var cannotServe = []string{
 	"NOAUTH", "WRONGPASS", "NOPERM", "max number of clients reached",
 }
 
-// judge says what the error of a command tells about Redis.
+// judge says what the error of a command says about Redis.
 func judge(err error) breaker.Outcome {
 	var reply redis.Error
 	switch {
@@ -35,8 +35,8 @@ func judge(err error) breaker.Outcome {
 	}
 }
 
-// worst returns the error of a pipeline that tells most about Redis: go-redis returns the first one, which may be that
-// of a key that does not exist.
+// worst returns the error in a pipeline that says most about Redis. go-redis returns the first one, which may be that of a
+// key that does not exist.
 func worst(first error, commands []redis.Cmder) error {
 	for _, command := range commands {
 		if judge(command.Err()) == breaker.Failed {
@@ -52,18 +52,18 @@ type hook struct {
 	failures *prometheus.CounterVec
 }
 
-// insideCall marks the context of a call. go-redis runs the commands that begin a new connection through the hooks too,
-// with the context of the call that needs it: they are part of that call. Were they judged on their own, the one call
-// that tries whether Redis is back would have to be refused its connection.
+// insideCall marks the context of a call. go-redis runs the commands that begin a new connection through the hooks too, with
+// the context of the call that needs it, so they are part of that call. Judged on their own, they would be refused while
+// one call tries whether Redis is back, and that call would get no connection.
 type insideCall struct{}
 
-// do makes a call, which is to return what the error of it tells most about Redis.
+// do makes a call. call returns the error that says most about Redis.
 func (h hook) do(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Value(insideCall{}) != nil {
 		return call(ctx)
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // of which Redis is innocent
+		return ctx.Err() // this says nothing about Redis
 	}
 	counted := func() error {
 		err := call(context.WithValue(ctx, insideCall{}, true))
@@ -128,7 +128,7 @@ func kindOf(err error) string {
 	}
 }
 
-// poolCollector tells of the connections of the clients, by what each is for.
+// poolCollector counts the connections of the clients, by what each is for.
 type poolCollector map[string]redis.UniversalClient
 
 var poolConnections = prometheus.NewDesc("pullwatch_redis_pool_connections",

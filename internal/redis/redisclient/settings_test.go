@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestParse(t *testing.T) {
+func TestParseReadsEveryFormOfURL(t *testing.T) {
 	for _, c := range []struct {
 		url, shown string
 		want       redis.UniversalOptions
@@ -83,7 +83,7 @@ func TestParseParameters(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejectsWrongURLsWithoutShowingPasswords(t *testing.T) {
 	notPEM := filepath.Join(t.TempDir(), "not.pem")
 	if err := os.WriteFile(notPEM, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)

@@ -127,7 +127,7 @@ func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 // newServed returns a Server, and what it serves, that does not run yet.
 func newServed(limits Limits, memory int64) (*served, *Server) {
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
-	b.Complete()
+	b.SetSynced()
 	s := &served{backend: b, page: http.NotFound}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.metrics = prometheus.NewRegistry()

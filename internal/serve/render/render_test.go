@@ -47,7 +47,7 @@ type pulls struct {
 
 func newPulls() *pulls {
 	p := &pulls{Hub: feed.New("r")}
-	p.Complete()
+	p.SetSynced()
 	p.change()
 	return p
 }

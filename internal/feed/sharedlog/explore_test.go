@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"slices"
@@ -58,7 +58,7 @@ func try(t *testing.T, begin func() *world, depth int, steps ...step) {
 }
 
 // Nobody leads, and the replicas watch for themselves; then one of them leads, and another one comes to the log anew.
-func TestNoPullThatExistsIsToldLostInAnyOrder(t *testing.T) {
+func TestNoPullThatExistsIsReportedLostInAnyOrder(t *testing.T) {
 	try(t, leaderless, 6, start(0), happen, see(0), see(1), write(0), write(1), read(0), read(1), wait(0), wait(1), lead(0), lead(1), yield(0), lose(1), attach(1))
 }
 
@@ -72,7 +72,7 @@ func leaderless() *world {
 }
 
 // A leader is stopped, another one leads, and a client comes back to the first one when it goes on.
-func TestAReplicaThatWasStoppedTellsAClientNothingOlderInAnyOrder(t *testing.T) {
+func TestAStoppedReplicaSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, stopped, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), wait(0), lose(0), attach(0), yield(0), visit(0), visit(1), giveUp)
 }
 
@@ -85,7 +85,7 @@ func stopped() *world {
 }
 
 // Two replicas watch for themselves, as Redis is away, and a client goes from one to the other.
-func TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder(t *testing.T) {
+func TestAReplicaPublishesNothingOlderThanAnotherByItselfInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
 		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
@@ -93,9 +93,9 @@ func TestAReplicaTellsNothingOlderThanAnotherToldByItselfInAnyOrder(t *testing.T
 	}, 7, happen, see(0), see(1), wait(0), wait(1), write(0), attach(0), read(0), attach(1), read(1), visit(0), visit(1), giveUp)
 }
 
-// Redis is away, a pull ends and is gone, as one replica tells by itself. The client goes to a replica that has been restarted
+// Redis is away, a pull ends and is gone, as one replica publishes by itself. The client goes to a replica that has been restarted
 // and reads in the log, once Redis is back, what was before.
-func TestAReplicaThatWasRestartedTellsNothingOlderInAnyOrder(t *testing.T) {
+func TestARestartedReplicaSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Canceled}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
 		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
@@ -113,7 +113,7 @@ func TestAReplicaThatHasNotReadTheLogTellsNothingOlderInAnyOrder(t *testing.T) {
 }
 
 // Redis loses the log, and one of two pulls ends, is gone and is forgotten.
-func TestALogThatIsLostLosesNoStateInAnyOrder(t *testing.T) {
+func TestALostLogLosesNoStateInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Succeeded})
 		w.journal.remembered = 0
@@ -131,7 +131,7 @@ func TestAFailoverThatLosesTheEndOfTheLogLosesNoPullInAnyOrder(t *testing.T) {
 }
 
 // A leader is stopped with something to append. Meanwhile the pull ends, is gone, and the log forgets it.
-func TestALeaderThatWasStoppedBringsNoPullBackInAnyOrder(t *testing.T) {
+func TestAStoppedLeaderBringsNoPullBackInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
 		w.journal.remembered = 0

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 )
 
 // A leader gives signs of life for as long as its watch is open, whether or not anything could arrive there.
-func TestASignOfLifeTellsHowOldItsProofIs(t *testing.T) {
+func TestAHeartbeatCarriesHowLongTheWatchIsUnproven(t *testing.T) {
 	server := redistest.Start(t)
 	leader := newLeader(t, server.URL())
 	other := newReplica(t, server.URL(), "other", false)

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redistest"
 )
@@ -30,15 +31,15 @@ func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string
 }
 
 // A copier's progress alone does not change the resourceVersion that a state was made from.
-func TestProgressWhileRedisHangsIsNoEnd(t *testing.T) {
+func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	p := job("p", pull.Pulling, "one")
 	p.Revision = pull.Revision{Cluster: 500, Step: 1}
 	leader.Publish(p)
-	leader.Mark(510, 510) // other Jobs have changed since
-	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 510 })
+	leader.SetResourceVersions(510, 510) // other Jobs have changed since
+	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 510 })
 	redis.Pause()
 	for step := range uint64(2) {
 		next := *p
@@ -75,7 +76,7 @@ func (l *loseReads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func TestWhatRedisTookAndLostIsToldAllTheSame(t *testing.T) {
+func TestPublishSurvivesRedisLosingAnAcknowledgedWrite(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	lose := &loseReads{}
@@ -92,7 +93,7 @@ func TestWhatRedisTookAndLostIsToldAllTheSame(t *testing.T) {
 	r.until(t, "p", "two")
 }
 
-func TestWhatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
+func TestAPullThatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
 	redis := redistest.Start(t)
 	newLeader(t, redis.URL())
 	other := newReplica(t, redis.URL(), "other", false)
@@ -104,8 +105,8 @@ func TestWhatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
 	other.read(t, pull.Position{}, "p").until(t, "p", "one")
 }
 
-func TestALogThatCannotBeReadIsReplaced(t *testing.T) {
-	for _, field := range []string{"p", fieldLog, fieldSeq, fieldBeat} {
+func TestAnUnreadableLogIsReplaced(t *testing.T) {
+	for _, field := range []string{"p", fieldLog, fieldSeq, fieldHeartbeat} {
 		t.Run(field, func(t *testing.T) {
 			redis := redistest.Start(t)
 			leader := newLeader(t, redis.URL())
@@ -125,7 +126,7 @@ func TestALogThatCannotBeReadIsReplaced(t *testing.T) {
 	}
 }
 
-func TestAReaderThatCameAgainIsToldNothingTwiceWhenRedisIsFlushed(t *testing.T) {
+func TestAReconnectedReaderGetsNothingTwiceWhenRedisIsFlushed(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -134,7 +135,7 @@ func TestAReaderThatCameAgainIsToldNothingTwiceWhenRedisIsFlushed(t *testing.T) 
 	leader.Publish(job("b", pull.Pulling, "b1"))
 	r.until(t, "b", "b1")
 	again := other.read(t, r.position, "a", "b")
-	again.told["aa1"], again.told["bb1"] = true, true
+	again.delivered["aa1"], again.delivered["bb1"] = true, true
 	if err := redis.Client().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -144,44 +145,49 @@ func TestAReaderThatCameAgainIsToldNothingTwiceWhenRedisIsFlushed(t *testing.T) 
 	again.until(t, "b", "b2")
 }
 
-func TestWhatTheLogHasForgottenIsNotToldAgain(t *testing.T) {
+func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("p", pull.Canceled, "one"))
+	p, end := job("p", pull.Canceled, "one"), job("end", pull.Succeeded, "end")
+	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than those that the log forgets
+	leader.Publish(p)
 	leader.Retire("p")
 	r.until(t, "p", "one")
-	leader.Mark(1<<20, 1<<20)
-	until(t, other.progress.Subscribe, "the marks arrive", func() bool { jobs, _ := other.Marked(); return jobs == 1<<20 })
-	// As if 1,024 others had been retired while the other replica could not read that.
-	leader.mu.Lock()
-	leader.Hub.mu.Lock()
-	leader.forget("p")
-	leader.Hub.mu.Unlock()
-	leader.mu.Unlock()
+	leader.SetResourceVersions(1<<20, 1<<20)
+	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 1<<20 })
+	// The leader forgets it, as so many others are retired while the other replica cannot read that.
+	for i := range feed.MaxRetired {
+		id := fmt.Sprint(i)
+		leader.Hub.Publish(job(id, pull.Canceled, ""))
+		leader.Hub.Retire(id)
+	}
+	if leader.Latest("p") != nil {
+		t.Fatal("the leader has not forgotten p")
+	}
 	client := redis.Client()
 	client.HDel(t.Context(), leader.redis().keys.pulls, "p")
 	client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	for _, replica := range []*replica{leader, other} {
 		until(t, replica.LiveChanged, "it is back at the log", func() bool { return replica.attachments.Load() > 1 && replica.Live() })
 	}
-	leader.Publish(job("end", pull.Succeeded, "end"))
+	leader.Publish(end)
 	r.until(t, "end", "end")
 }
 
-func TestALeaderThatSeesNothingGivesNoSignOfLife(t *testing.T) {
+func TestALeaderWhoseWatchIsDeadSendsNoHeartbeat(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	leader.watching.Store(false)
 	other.mu.Lock()
-	other.silence = 2 * beatTime
+	other.maxSilence = 2 * heartbeatInterval
 	other.mu.Unlock()
 	other.awaitLive(t, false)
 }
 
-func TestWhatHasComeBackIsNotKept(t *testing.T) {
+func TestMemoryIsFreedOnceTheLogHasReturnedAllChanges(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	for i := range 1000 {
@@ -197,61 +203,61 @@ func TestWhatHasComeBackIsNotKept(t *testing.T) {
 }
 
 // The name of a pull may be another one's once its Job is gone and forgotten.
-func TestANameThatIsUsedAgain(t *testing.T) {
+func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 	var p pending
 	before, again := job("p", pull.Succeeded, "before"), job("p", pull.Queued, "again")
 	again.CreatedAt = time.Unix(1, 0)
-	p.state(before)
-	p.gone("p")
-	p.state(again)
-	if got := p.take(10); len(got) != 1 || got[0].job != again {
+	p.addState(before)
+	p.addRetired("p")
+	p.addState(again)
+	if got := p.take(10); len(got) != 1 || got[0].Job != again {
 		t.Errorf("%+v is appended", got)
 	}
 }
 
 // A leader that was stopped may still have to append a pull that has ended meanwhile, is gone, and is forgotten.
-func TestWhatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
+func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
-	appends := func(marked marks, operations ...operation) {
-		log, _ := leader.sharedPlace()
-		if _, err := leader.journal.append(t.Context(), log, end{}, marked, false, operations...); err != nil {
+	appends := func(versions feed.ResourceVersions, operations ...operation) {
+		log, _ := leader.LogOffset()
+		if _, err := leader.journal.append(t.Context(), log, tail{}, versions, false, operations...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	at := func(id string, phase pull.Phase, version uint64) operation {
 		state := job(id, phase, "")
 		state.Revision = pull.Revision{Cluster: version}
-		return operation{kind: entryState, job: state}
+		return operationOf(feed.Change{Job: state})
 	}
-	appends(marks{}, at("forgotten", pull.Pulling, 10), operation{kind: entryGone, id: "forgotten"})
-	for i := range retired {
+	appends(feed.ResourceVersions{}, at("forgotten", pull.Pulling, 10), operationOf(feed.Change{Retired: "forgotten"}))
+	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)
-		appends(marks{20, 20}, at(id, pull.Succeeded, 15), operation{kind: entryGone, id: id})
+		appends(feed.ResourceVersions{Jobs: 20, Pods: 20}, at(id, pull.Succeeded, 15), operationOf(feed.Change{Retired: id}))
 	}
-	appends(marks{}, at("forgotten", pull.Pulling, 11), at("new", pull.Queued, 21))
-	appends(marks{}, at("forgotten", pull.Succeeded, 12))
+	appends(feed.ResourceVersions{}, at("forgotten", pull.Pulling, 11), at("new", pull.Queued, 21))
+	appends(feed.ResourceVersions{}, at("forgotten", pull.Succeeded, 12))
 	c, err := leader.journal.load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var living []string
-	for _, s := range c.states {
-		if !s.gone {
-			living = append(living, s.job.ID)
+	for _, s := range c.States {
+		if !s.Retired {
+			living = append(living, s.Job.ID)
 		}
 	}
 	if !slices.Equal(living, []string{"new"}) {
 		t.Errorf("the log holds %v", living)
 	}
-	// Another cluster, whose versions begin anew, has the place of the one before.
+	// Another cluster, whose versions begin anew, takes the place of the one before.
 	anew := at("anew", pull.Queued, 3)
-	anew.job.CreatedAt = time.Now()
-	appends(marks{}, anew)
-	until(t, leader.progress.Subscribe, "a pull that is newer than all that is forgotten is told", func() bool { return leader.Latest("anew") != nil })
+	anew.Job.CreatedAt = time.Now()
+	appends(feed.ResourceVersions{}, anew)
+	until(t, leader.progress.Subscribe, "a pull that is newer than all forgotten ones is delivered", func() bool { return leader.Latest("anew") != nil })
 }
 
-// What Redis does not hold any more after a failover, nobody's marks may cover.
+// Redis may have lost entries in a failover. Nobody's resourceVersions may cover them then.
 func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	redis := redistest.Start(t)
 	journal := &redisJournal{redis: redis.Client(), keys: newKeys("{test}:")}
@@ -259,10 +265,10 @@ func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	appends := func(behind end, id string) (end, error) {
-		return journal.append(t.Context(), log, behind, marks{20, 20}, false, operation{kind: entryState, job: job(id, pull.Queued, "")})
+	appends := func(known tail, id string) (tail, error) {
+		return journal.append(t.Context(), log, known, feed.ResourceVersions{Jobs: 20, Pods: 20}, false, operationOf(feed.Change{Job: job(id, pull.Queued, "")}))
 	}
-	known, err := appends(end{}, "a")
+	known, err := appends(tail{}, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,12 +288,16 @@ func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 		}
 	}
 	if _, err := appends(lost, "c"); !errors.Is(err, errGap) {
-		t.Errorf("the log is at %v, and takes what stands behind %v: %v", known, lost, err)
+		t.Errorf("a log that ends with %v takes what stands after %v: %v", known, lost, err)
 	}
-	if _, err := appends(known, "d"); err != nil { // at the same place
+	later, err := appends(known, "d")
+	if err != nil {
 		t.Fatal(err)
 	}
+	if later.offset <= lost.offset {
+		t.Errorf("offset %d is used again: %d", lost.offset, later.offset)
+	}
 	if _, err := appends(lost, "e"); !errors.Is(err, errGap) {
-		t.Errorf("an entry with another name than %v is taken for it: %v", lost, err)
+		t.Errorf("a log without %v takes what stands after it: %v", lost, err)
 	}
 }

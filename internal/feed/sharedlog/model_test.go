@@ -1,16 +1,18 @@
-package feed
+package sharedlog
 
 import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"reflect"
 	"time"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 )
 
 // world is a small cluster with replicas whose Hubs and Streams are the real ones, driven step by step: what happens when
-// is chosen by the test. Every replica has a watch, told here in a few lines, and a client goes from one to the other.
+// is chosen by the test. Every replica has a watch, made of a few lines here, and a client goes from one to the other.
 type world struct {
 	journal  *memoryJournal
 	script   []change // what is still to happen in the cluster
@@ -31,19 +33,20 @@ type change struct {
 
 type modelReplica struct {
 	*Stream
+	name     string
 	at       *cursor // nil while there is no session
 	leads    bool    // as far as it knows
 	watching bool
-	seen     int // how much of the history its watch has told
+	seen     int // how much of the history its watch has delivered
 }
 
-// modelClient follows all pulls and remembers what it was told.
+// modelClient follows all pulls and remembers what it got.
 type modelClient struct {
-	at    int // the replica
-	sub   *Subscription
-	after pull.Position
-	last  map[string]*pull.Job
-	told  map[string]bool // by revision
+	at        int // the replica
+	sub       *feed.Subscription
+	after     pull.Position
+	last      map[string]*pull.Job
+	delivered map[string]bool // by revision
 	// placed is true once the replica knows what the client has.
 	placed bool
 	// snapshot holds the pulls of which the next state may be one that the client has had; if it is true, or an older one.
@@ -53,15 +56,15 @@ type modelClient struct {
 
 // expectSnapshot notes that all may come again, as it was or older.
 func (c *modelClient) expectSnapshot(older bool) {
-	c.told = map[string]bool{}
+	c.delivered = map[string]bool{}
 	for id := range c.last {
 		c.snapshot[id] = older
 	}
 }
 
 func newWorld(replicas int, script ...change) *world {
-	w := &world{journal: &memoryJournal{remembered: retired}, script: script, leader: -1}
-	w.client = modelClient{last: map[string]*pull.Job{}, told: map[string]bool{}, snapshot: map[string]bool{}}
+	w := &world{journal: &memoryJournal{remembered: feed.MaxRetired}, script: script, leader: -1}
+	w.client = modelClient{last: map[string]*pull.Job{}, delivered: map[string]bool{}, snapshot: map[string]bool{}}
 	for i := range replicas {
 		w.replicas = append(w.replicas, w.newReplica(i, fmt.Sprint("r", i)))
 	}
@@ -69,13 +72,13 @@ func newWorld(replicas int, script ...change) *world {
 }
 
 func (w *world) newReplica(i int, name string) *modelReplica {
-	s := NewStream(Options{
-		Hub: New(name), Log: slog.New(slog.DiscardHandler),
+	s := New(Options{
+		Hub: feed.New(name), Log: slog.New(slog.DiscardHandler),
 		Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
 		Proven: time.Now,
 	})
 	s.journal = w.journal
-	return &modelReplica{Stream: s}
+	return &modelReplica{Stream: s, name: name}
 }
 
 func (w *world) stateAt(version int) *pull.Job {
@@ -97,18 +100,36 @@ func (w *world) exists(id string) (exists bool, last int) {
 	return exists, last
 }
 
+// held reports whether the client waits for its replica to catch up.
+func (w *world) held() bool {
+	c := &w.client
+	if c.sub == nil {
+		return false
+	}
+	hub := w.replicas[c.at].Hub
+	waits := private(hub, "waiting").MapIndex(reflect.ValueOf(c.sub)).IsValid()
+	hub.LogOffset() // the Hub's lock orders this before what its timers do
+	return waits
+}
+
+// private returns a field of a Hub or of a Subscription. Worlds differ in more than these show to anybody.
+func private(of any, field string) reflect.Value {
+	return reflect.ValueOf(of).Elem().FieldByName(field)
+}
+
 // listen has the client take all that there is, and checks it.
 func (w *world) listen() {
 	c := &w.client
 	if c.sub == nil {
 		return
 	}
-	if _, held := c.sub.hub.held[c.sub]; !held && !c.placed {
+	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
-		// A place that the replica does not remember, or that another one told of alone, brings a snapshot, as documented.
-		foreign := c.after.Replica != "" && c.after.Replica != c.sub.hub.replica
-		if (foreign || c.sub.seenBy == noOrder) && !c.strict {
-			c.expectSnapshot(c.sub.hub.behind(c.after))
+		// A position that the replica does not remember, or that another one published by itself, brings a snapshot, as documented.
+		foreign := c.after.Replica != "" && c.after.Replica != r.name
+		forgotten := private(c.sub, "seenBy").IsZero()
+		if (foreign || forgotten) && !c.strict {
+			c.expectSnapshot(r.Behind(c.after))
 		}
 	}
 	for w.fault == "" {
@@ -124,14 +145,14 @@ func (w *world) listen() {
 		delete(c.snapshot, job.ID)
 		switch {
 		case older, again && !before.Supersedes(job):
-		case c.told[job.RevisionID()]:
+		case c.delivered[job.RevisionID()]:
 			w.fault = fmt.Sprintf("%s comes again as %s", show(job), job.RevisionID())
 		case before != nil && before.Phase.Final() && !job.Phase.Final():
 			w.fault = fmt.Sprintf("%s comes after the last state %s", show(job), show(before))
 		case before != nil && !job.Supersedes(before):
 			w.fault = fmt.Sprintf("%s comes after %s", show(job), show(before))
 		}
-		c.last[job.ID], c.told[job.RevisionID()], c.after = job, true, job.Position
+		c.last[job.ID], c.delivered[job.RevisionID()], c.after = job, true, job.Position
 	}
 }
 
@@ -146,26 +167,26 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		for id, k := range r.latest {
-			if exists, _ := w.exists(id); exists && k.job.Failure != nil && w.fault == "" {
-				w.fault = fmt.Sprintf("r%d tells that %s is lost, and it exists", i, id)
+		for _, s := range r.States() {
+			if exists, _ := w.exists(s.Job.ID); exists && s.Job.Failure != nil && w.fault == "" {
+				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.Job.ID)
 			}
 		}
 	}
-	w.checkMarks()
+	w.checkVersions()
 	w.listen()
 	return true
 }
 
-// checkMarks finds marks that cover what the log does not hold.
-func (w *world) checkMarks() {
+// checkVersions finds resourceVersions that cover what the log does not hold.
+func (w *world) checkVersions() {
 	for i, c := range w.history {
-		covered := uint64(i) < w.journal.marks.jobs
+		covered := uint64(i) < w.journal.versions.Jobs
 		if exists, _ := w.exists(c.id); !covered || c.gone || !exists || w.fault != "" {
 			continue
 		}
-		if s := w.journal.pulls[c.id]; s == nil || s.job.Revision.Cluster <= uint64(i) {
-			w.fault = fmt.Sprintf("the marks say %v, and the log holds no version %d of %s", w.journal.marks, i+1, c.id)
+		if s := w.journal.pulls[c.id]; s == nil || s.Job.Revision.Cluster <= uint64(i) {
+			w.fault = fmt.Sprintf("the log covers %v, and the log holds no version %d of %s", w.journal.versions, i+1, c.id)
 		}
 	}
 }
@@ -173,41 +194,47 @@ func (w *world) checkMarks() {
 // close ends all timers.
 func (w *world) close() {
 	for _, r := range w.replicas {
-		r.stopWaiting()
+		r.stopTimer()
 	}
 	if w.client.sub != nil {
 		w.client.sub.Close()
 	}
 }
 
-// key tells worlds apart.
+// key is the same for worlds that go on alike.
 func (w *world) key() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.marks, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
+	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
 	for _, r := range w.journal.updates {
-		fmt.Fprint(h, r.kind, r.id)
-		if r.job != nil {
-			fmt.Fprint(h, r.job.Revision)
+		fmt.Fprint(h, r.kind, r.Retired)
+		if r.Job != nil {
+			fmt.Fprint(h, r.Job.ID, r.Job.Revision)
 		}
 	}
 	for _, r := range w.replicas {
-		fmt.Fprint(h, "|", r.at, r.end, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.marked, r.alone, r.waiting, r.accepted-r.settled, r.place, r.seq, r.shared, r.Hub.marked, r.unplacedMarks)
+		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.versions, r.bypassing, r.timing, r.accepted-r.appended)
+		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
+			fmt.Fprint(h, private(r.Hub, field))
+		}
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
-				fmt.Fprint(h, o.kind, o.id)
-				if o.job != nil {
-					fmt.Fprint(h, o.job.Revision)
+				fmt.Fprint(h, o.Retired)
+				if o.Job != nil {
+					fmt.Fprint(h, o.Job.ID, o.Job.Revision)
 				}
 			}
 		}
-		for _, s := range r.states() {
-			fmt.Fprint(h, s.job.ID, s.job.Revision, s.job.Position, s.place, s.gone)
+		for _, s := range r.States() {
+			fmt.Fprint(h, s.Job.ID, s.Job.Revision, s.Job.Position, s.Offset, s.Retired)
 		}
 	}
 	c := &w.client
-	fmt.Fprint(h, "|", c.at, c.after, len(c.told))
+	fmt.Fprint(h, "|", c.at, c.after, len(c.delivered))
 	if c.sub != nil {
-		fmt.Fprint(h, c.sub.cursor, c.sub.start, c.sub.after, c.sub.seenBy, len(c.sub.hub.held))
+		for _, field := range []string{"cursor", "start", "after", "seenBy"} {
+			fmt.Fprint(h, private(c.sub, field))
+		}
+		fmt.Fprint(h, w.held())
 	}
 	for _, id := range []string{"a", "b"} {
 		if j := c.last[id]; j != nil {

@@ -1,52 +1,52 @@
--- Appends entries to the shared log. Returns the name of its last entry.
+-- Appends entries to the shared log. Returns the ID of its last entry.
 -- KEYS: pulls, updates, gone.
--- ARGV: name of the log, random number, longest stream, retired pulls to remember, marks, time, '1' when the log is
---       complete with this, length of an order key, digits of a place, name of the last entry that the caller knows (empty
+-- ARGV: name of the log, random number, longest stream, retired pulls to remember, resourceVersions, time, '1' when the log is
+--       complete with this, length of an order key, digits of an offset, the ID of the last entry that the caller knows (empty
 --       for none), then for each entry: kind, id, order key, payload, and with a state the resourceVersion of the Job that
 --       it was made from.
--- A state that does not supersede the one that the log holds is passed over, so it does no harm when several replicas
--- append the same ones. So is one of a pull that the log has forgotten.
+-- A state that does not supersede the one in the log is left out, so several replicas may append the same one. A state of a
+-- pull that the log has forgotten is left out as well.
 local pulls, updates, gone = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('HGET', pulls, '#log') ~= ARGV[1] then
   return redis.error_reply('NOLOG the log is another one')
 end
-local nonce, longest, remembered, marks, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local orderLength, placeLength = tonumber(ARGV[8]), tonumber(ARGV[9])
+local nonce, longest, remembered, versions, time = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local orderLength, offsetLength = tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local last = redis.call('HGET', pulls, '#last') or ''
 local now = redis.call('TIME')
 local clock = now[1] * 1000000 + now[2]
 local seq = tonumber(redis.call('HGET', pulls, '#seq'))
 
--- A failover may have brought an older log of the same name. What the caller appends, and above all its marks, holds only
--- for one with all that the caller knows. An entry that the stream has dropped because of its length was there.
+-- A failover may bring back an older log of the same name. The caller's resourceVersions are true only of a log that holds
+-- every entry that the caller knows. The stream may have dropped that entry because of its length.
 if ARGV[10] ~= '' then
-  local place = string.match(ARGV[10], '^%d+')
+  local offset = string.match(ARGV[10], '^%d+')
   local first = redis.call('XRANGE', updates, '-', '+', 'COUNT', 1)[1]
-  local dropped = not first or tonumber(string.match(first[1], '^%d+')) > tonumber(place)
-  local held = redis.call('XRANGE', updates, place, place)[1]
-  if seq < tonumber(place) or not (dropped or held and held[1] == ARGV[10]) then
+  local dropped = not first or tonumber(string.match(first[1], '^%d+')) > tonumber(offset)
+  local known = redis.call('XRANGE', updates, offset, offset)[1]
+  if seq < tonumber(offset) or not (dropped or known and known[1] == ARGV[10]) then
     return redis.error_reply('LOSTEND the log has lost its end')
   end
 end
 
--- Places are microseconds of the clock, so that a log that has lost its end in a failover does not use them again: what
--- clients have of the end that was lost has other places than all that follows. Each entry names the one before it.
+-- Offsets are microseconds of the clock. So a log that has lost its end does not use the lost offsets again: clients may
+-- have them. Each entry names the one before it.
 local function add(kind, id, payload)
   if kind == 'b' then
     redis.call('HSET', pulls, '#beat', now[1])
   end
   seq = math.max(seq + 1, clock)
-  local place = string.format('%.0f', seq)
-  local name = place .. '-' .. nonce
+  local offset = string.format('%.0f', seq)
+  local name = offset .. '-' .. nonce
   redis.call('XADD', updates, 'MAXLEN', '~', longest, name, 'k', kind, 'i', id, 'p', payload, 't', time, 'a', last)
   last = name
-  return place
+  return offset
 end
 
 local covered = redis.call('HGET', pulls, '#marks') or '0-0'
--- The log has held all that its marks cover. What it no longer holds of that is gone. Versions begin anew with another
--- cluster: what was created after all that is forgotten is a new pull there.
+-- The log has held every change that its resourceVersions cover. A pull of those that it no longer holds is gone. Another
+-- cluster has resourceVersions of its own: a pull that was created after all forgotten ones is a new pull there.
 local function created(order)
   return string.sub(order, 1, 12)
 end
@@ -60,12 +60,12 @@ for i = 11, #ARGV, 5 do
   if kind == 's' then
     local known = redis.call('HGET', pulls, id)
     if (known and string.sub(known, 1, orderLength) < order) or (not known and not forgotten(order, version)) then
-      local place = add(kind, id, payload)
-      redis.call('HSET', pulls, id, order .. string.rep('0', placeLength - #place) .. place .. '0' .. payload)
+      local offset = add(kind, id, payload)
+      redis.call('HSET', pulls, id, order .. string.rep('0', offsetLength - #offset) .. offset .. '0' .. payload)
     end
   elseif kind == 'g' then
     local known = redis.call('HGET', pulls, id)
-    local flag = orderLength + placeLength + 1
+    local flag = orderLength + offsetLength + 1
     if known and string.sub(known, flag, flag) == '0' then
       add(kind, id, '')
       redis.call('HSET', pulls, id, string.sub(known, 1, flag - 1) .. '1' .. string.sub(known, flag + 1))
@@ -79,9 +79,9 @@ for i = 11, #ARGV, 5 do
           if created(last) > (redis.call('HGET', pulls, '#forgotten') or '') then
             redis.call('HSET', pulls, '#forgotten', created(last))
           end
-          local place = tonumber(string.sub(last, orderLength + 1, flag - 1))
-          if place > tonumber(redis.call('HGET', pulls, '#horizon')) then
-            redis.call('HSET', pulls, '#horizon', string.format('%.0f', place))
+          local offset = tonumber(string.sub(last, orderLength + 1, flag - 1))
+          if offset > tonumber(redis.call('HGET', pulls, '#horizon')) then
+            redis.call('HSET', pulls, '#horizon', string.format('%.0f', offset))
           end
         end
       end
@@ -91,19 +91,19 @@ for i = 11, #ARGV, 5 do
   end
 end
 -- A leader that was stopped for some time may know less than the one after it.
-local function jobs(m)
-  return tonumber(string.match(m, '^%d+'))
+local function jobs(pair)
+  return tonumber(string.match(pair, '^%d+'))
 end
-if marks ~= '0-0' and jobs(marks) >= jobs(covered) then
-  redis.call('HSET', pulls, '#marks', marks)
+if versions ~= '0-0' and jobs(versions) >= jobs(covered) then
+  redis.call('HSET', pulls, '#marks', versions)
 end
--- Nothing stays in Redis for ever once nobody appends any more.
+-- Once nobody appends any more, Redis forgets the log after a day.
 for _, key in ipairs(KEYS) do
   redis.call('EXPIRE', key, 24 * 60 * 60)
 end
 if ARGV[7] == '1' then
   redis.call('HSET', pulls, '#ready', '1')
-  add('b', '', marks)
+  add('b', '', versions)
 end
 redis.call('HSET', pulls, '#last', last, '#seq', string.format('%.0f', seq))
 return last ~= '' and last or string.format('%.0f-0', seq)

@@ -1,5 +1,5 @@
 //go:build !race
 
-package feed
+package sharedlog
 
 const shallower = 0

@@ -1,6 +1,6 @@
 //go:build race
 
-package feed
+package sharedlog
 
 // The race detector finds nothing where steps are taken one by one, and makes each take twenty times as long.
 const shallower = 1

@@ -1,4 +1,4 @@
-package feed
+package sharedlog
 
 import (
 	"context"
@@ -14,10 +14,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/redis/redistest"
 )
+
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
+
+var revision atomic.Uint64
+
+// job returns a state that supersedes all that were made before.
+func job(id string, phase pull.Phase, message string) *pull.Job {
+	return &pull.Job{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
+}
 
 // replica is one Stream that runs.
 type replica struct {
@@ -38,8 +48,8 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	r := &replica{}
 	r.leading.Store(leads)
 	r.watching.Store(leads)
-	r.Stream = NewStream(Options{
-		Hub: New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
+	r.Stream = New(Options{
+		Hub: feed.New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
 		Proven: func() time.Time { return time.Now().Add(-time.Duration(r.unproven.Load())) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -61,9 +71,9 @@ func (r *replica) redis() *redisJournal { return r.journal.(*redisJournal) }
 func newLeader(t *testing.T, url string) *replica {
 	t.Helper()
 	r := newReplica(t, url, "lead", true)
-	r.Complete()
+	r.SetSynced()
 	r.awaitLive(t, true)
-	r.Mark(1, 1)
+	r.SetResourceVersions(1, 1)
 	return r
 }
 
@@ -83,10 +93,10 @@ func (r *replica) awaitLive(t *testing.T, live bool) {
 
 // reader reads one subscription and keeps what it was given.
 type reader struct {
-	sub      *Subscription
-	last     map[string]*pull.Job
-	position pull.Position
-	told     map[string]bool
+	sub       *feed.Subscription
+	last      map[string]*pull.Job
+	position  pull.Position
+	delivered map[string]bool
 }
 
 func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader {
@@ -97,7 +107,7 @@ func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader
 		t.Fatal(err)
 	}
 	t.Cleanup(sub.Close)
-	return &reader{sub: sub, last: map[string]*pull.Job{}, told: map[string]bool{}}
+	return &reader{sub: sub, last: map[string]*pull.Job{}, delivered: map[string]bool{}}
 }
 
 // until reads until the state of a pull has a message.
@@ -108,16 +118,16 @@ func (r *reader) until(t *testing.T, id, message string) {
 		if err != nil {
 			t.Fatalf("%s never was %q: %v", id, message, err)
 		}
-		if told := j.ID + j.Message; r.told[told] || r.told[j.RevisionID()] {
-			t.Errorf("told twice: %s as %s", told, j.RevisionID())
+		if state := j.ID + j.Message; r.delivered[state] || r.delivered[j.RevisionID()] {
+			t.Errorf("delivered twice: %s as %s", state, j.RevisionID())
 		} else {
-			r.told[told], r.told[j.RevisionID()] = true, true
+			r.delivered[state], r.delivered[j.RevisionID()] = true, true
 		}
 		r.last[j.ID], r.position = j, j.Position
 	}
 }
 
-func TestEveryReplicaTellsOfEveryChange(t *testing.T) {
+func TestSubscribersOfEveryReplicaGetEveryChange(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -137,7 +147,7 @@ func TestEveryReplicaTellsOfEveryChange(t *testing.T) {
 	}
 }
 
-func TestGoOnAfterARevisionOnAnotherReplica(t *testing.T) {
+func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	r := leader.read(t, pull.Position{})
@@ -161,7 +171,7 @@ func TestGoOnAfterARevisionOnAnotherReplica(t *testing.T) {
 	if j, err := ended.sub.Await(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("%v, %v", j, err)
 	}
-	// Of a log that nobody knows, everything is told that there is.
+	// After a log that nobody knows comes everything that there is.
 	r3 := late.read(t, pull.Position{Log: "unknown", Seq: 5})
 	r3.until(t, "c", "c1")
 	if len(r3.last) != 3 || r3.last["a"].Message != "a2" {
@@ -169,7 +179,7 @@ func TestGoOnAfterARevisionOnAnotherReplica(t *testing.T) {
 	}
 }
 
-func TestANewLeaderTellsNothingTwice(t *testing.T) {
+func TestSubscribersGetNothingTwiceFromANewLeader(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -191,12 +201,12 @@ func TestANewLeaderTellsNothingTwice(t *testing.T) {
 	other.Publish(&again)
 	other.Publish(job("a", pull.Succeeded, "a2"))
 	r.until(t, "a", "a2")
-	if len(r.told) != 6 {
-		t.Errorf("told %v", r.told)
+	if len(r.delivered) != 6 {
+		t.Errorf("delivered: %v", r.delivered)
 	}
 }
 
-func TestRedisRestartsEmpty(t *testing.T) {
+func TestSubscribersMissNothingWhenRedisRestartsEmpty(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -235,7 +245,7 @@ func TestRedisRestartsEmpty(t *testing.T) {
 	}
 }
 
-func TestRedisHangs(t *testing.T) {
+func TestSubscribersGetChangesWhileRedisHangs(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -248,7 +258,7 @@ func TestRedisHangs(t *testing.T) {
 	other.read(t, pull.Position{}).until(t, "a", "a1")
 }
 
-func TestRedisIsFull(t *testing.T) {
+func TestSubscribersGetChangesWhileRedisIsFull(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	if err := redis.Client().ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
@@ -267,7 +277,7 @@ func TestRedisIsFull(t *testing.T) {
 }
 
 // A failover to a replica that had not got the last writes yet brings back an earlier log.
-func TestRedisLosesTheEndOfTheLog(t *testing.T) {
+func TestSubscribersMissNothingWhenRedisLosesTheEndOfTheLog(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -300,13 +310,13 @@ func TestRedisLosesTheEndOfTheLog(t *testing.T) {
 	}
 }
 
-func TestSilenceIsNotTakenForQuiet(t *testing.T) {
+func TestAReplicaThatHearsNoLeaderWatchesForItself(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	other := newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	other.mu.Lock()
-	other.silence = time.Nanosecond
+	other.maxSilence = time.Nanosecond
 	other.mu.Unlock()
 	leader.stop()
 	other.awaitLive(t, false)
@@ -314,7 +324,7 @@ func TestSilenceIsNotTakenForQuiet(t *testing.T) {
 	other.read(t, pull.Position{}).until(t, "a", "a1")
 }
 
-func TestWhatAFollowerPublishesIsSeenAtOnce(t *testing.T) {
+func TestAPullStartedOnAFollowerIsKnownThereAtOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
@@ -330,13 +340,13 @@ func TestWhatAFollowerPublishesIsSeenAtOnce(t *testing.T) {
 	r.until(t, "a", "a2")
 }
 
-func TestForgottenPullsCannotBeGoneOnBehind(t *testing.T) {
+func TestAReaderBehindForgottenPullsGetsASnapshot(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	r := leader.read(t, pull.Position{})
 	leader.Publish(job("first", pull.Queued, "1"))
 	r.until(t, "first", "1")
-	for i := range retired + 10 {
+	for i := range feed.MaxRetired + 10 {
 		id := fmt.Sprint("gone-", i)
 		leader.Publish(job(id, pull.Canceled, "c"))
 		leader.Retire(id)
@@ -348,12 +358,12 @@ func TestForgottenPullsCannotBeGoneOnBehind(t *testing.T) {
 		again.until(t, "first", "1") // the snapshot that comes instead
 	}
 	fields, err := redis.Client().HLen(t.Context(), leader.redis().keys.pulls).Result()
-	if err != nil || fields > retired+10 {
+	if err != nil || fields > feed.MaxRetired+10 {
 		t.Errorf("Redis holds %d fields, %v", fields, err)
 	}
 }
 
-func TestSentinelAndCluster(t *testing.T) {
+func TestSubscribersGetChangesThroughSentinelAndCluster(t *testing.T) {
 	set, cluster := redistest.StartReplicaSet(t), redistest.StartCluster(t)
 	for _, url := range []string{set.URL(), cluster.URL()} {
 		leader, other := newLeader(t, url), newReplica(t, url, "other", false)
@@ -377,14 +387,14 @@ func TestSentinelAndCluster(t *testing.T) {
 }
 
 // All replicas may have been away for long: what Redis has kept since then is not what the cluster looks like.
-func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
+func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	leader.Publish(job("a", pull.Pulling, "a1"))
 	leader.Flush(t.Context())
 	leader.stop()
 	anHourAgo := time.Now().Add(-time.Hour).Unix()
-	if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, fieldBeat, anHourAgo).Err(); err != nil {
+	if err := redis.Client().HSet(t.Context(), leader.redis().keys.pulls, fieldHeartbeat, anHourAgo).Err(); err != nil {
 		t.Fatal(err)
 	}
 	late := newReplica(t, redis.URL(), "late", false)
@@ -395,21 +405,21 @@ func TestAnOldLogIsNotTakenForTheCluster(t *testing.T) {
 	}
 	late.mu.Lock()
 	defer late.mu.Unlock()
-	if late.live || late.isFilled() {
+	if late.live || late.isSynced() {
 		t.Error("an old log was taken for the state of the cluster")
 	}
 }
 
-func TestTheDocumentedUserMayDoAllThatIsNeeded(t *testing.T) {
+func TestTheDocumentedRedisUserHasAllRights(t *testing.T) {
 	server, cluster := redistest.Start(t), redistest.StartCluster(t)
-	login := redistest.AllowUser(t, "../../docs/operating.md", append(cluster.Servers, server)...)
+	login := redistest.AllowUser(t, "../../../docs/operating.md", append(cluster.Servers, server)...)
 	for _, url := range []string{
 		"redis://" + login + server.Addr + "/1",
 		strings.Replace(cluster.URL(), "://", "://"+login, 1),
 	} {
 		leader, other := newLeader(t, url), newReplica(t, url, "other", false)
 		other.awaitLive(t, true)
-		for i := range retired + 1 {
+		for i := range feed.MaxRetired + 1 {
 			id := fmt.Sprint(i)
 			leader.Publish(job(id, pull.Canceled, id))
 			leader.Retire(id)

@@ -1,9 +1,10 @@
-package feed
+package sharedlog
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"testing/synctest"
 	"time"
 
 	"pullwatch/internal/pull"
@@ -44,13 +45,13 @@ func watch(i int) step {
 				w.end(r, known.ID)
 			}
 		}
-		r.Complete()
-		r.Mark(uint64(r.seen), uint64(r.seen))
+		r.SetSynced()
+		r.SetResourceVersions(uint64(r.seen), uint64(r.seen))
 		return true
 	}}
 }
 
-// end tells how a pull ended whose Job is gone.
+// end publishes how a pull ended whose Job is gone.
 func (w *world) end(r *modelReplica, id string) {
 	if _, last := w.exists(id); last > 0 && w.history[last-1].phase.Final() {
 		r.Publish(w.stateAt(last))
@@ -106,12 +107,12 @@ func see(i int) step {
 		} else {
 			r.Publish(w.stateAt(r.seen))
 		}
-		r.Mark(uint64(r.seen), uint64(r.seen))
+		r.SetResourceVersions(uint64(r.seen), uint64(r.seen))
 		return true
 	}}
 }
 
-// write appends what waits, and a leader's sign of life.
+// write appends what waits, and a leader's heartbeat.
 func write(i int) step {
 	return step{fmt.Sprintf("r%d writes", i), func(w *world) bool {
 		beat := w.replicas[i].leads && w.replicas[i].watching
@@ -160,7 +161,7 @@ func attach(i int) step {
 		if r.at != nil {
 			return false
 		}
-		if !w.journal.ready && (!r.leads || !r.isFilled()) {
+		if !w.journal.ready && (!r.leads || !r.isSynced()) {
 			return false // it would wait for a leader
 		}
 		c, err := r.open(context.Background())
@@ -185,35 +186,48 @@ func silence(i int) step {
 			return false
 		}
 		r.mu.Lock()
-		r.heard = time.Time{}
+		r.lastHeartbeat = time.Time{}
 		r.mu.Unlock()
-		r.judge()
+		r.updateLive()
 		return true
 	}}
 }
 
-// wait lets so much time pass that a replica tells by itself what it could not append.
+// wait lets so much time pass that a replica publishes by itself what it could not append.
 func wait(i int) step {
 	return step{fmt.Sprintf("r%d waits no longer", i), func(w *world) bool {
 		r := w.replicas[i]
-		if !r.waiting {
+		if !r.timing {
 			return false
 		}
-		r.overdue()
+		r.timerFired()
 		return true
 	}}
 }
 
-// giveUp lets so much time pass that the client gets a snapshot.
+// giveUp lets so much time pass that the client gets a snapshot, and nobody else notices.
 var giveUp = step{"the client waits no longer", func(w *world) bool {
-	c := &w.client
-	if c.sub == nil {
+	if !w.held() {
 		return false
 	}
-	if _, held := c.sub.hub.held[c.sub]; !held {
-		return false
+	const holdLimit = 20 * time.Second
+	for _, r := range w.replicas {
+		if r.timing {
+			r.timer.Stop()
+		}
 	}
-	c.sub.giveUp()
+	time.Sleep(holdLimit) // fake time
+	synctest.Wait()
+	for _, r := range w.replicas {
+		if r.timing {
+			r.timer.Reset(flushLimit)
+		}
+		r.lastHeartbeat = r.lastHeartbeat.Add(holdLimit)
+	}
+	w.journal.beat = w.journal.beat.Add(holdLimit)
+	if w.held() {
+		w.fault = "the client waits for ever"
+	}
 	return true
 }}
 
@@ -262,7 +276,7 @@ func restart(i int) step {
 		if w.client.sub != nil && w.client.at == i {
 			return false // the client goes elsewhere first
 		}
-		w.replicas[i].stopWaiting()
+		w.replicas[i].stopTimer()
 		w.restarts++
 		w.replicas[i] = w.newReplica(i, fmt.Sprintf("r%dx%d", i, w.restarts))
 		return true

@@ -1,0 +1,152 @@
+package feed
+
+import (
+	"slices"
+
+	"pullwatch/internal/pull"
+)
+
+// What a shared log does with a Hub. The log brings the changes of all replicas into one order. Whoever reads it calls
+// Load with all that it holds, and then Follow with each entry, in the order of the log. A Hub without a shared log needs
+// none of this.
+
+// ResourceVersions are the versions of the cluster's Jobs and pods up to which all changes are known.
+type ResourceVersions struct{ Jobs, Pods uint64 }
+
+// Max returns the higher ones of each.
+func (v ResourceVersions) Max(other ResourceVersions) ResourceVersions {
+	return ResourceVersions{max(v.Jobs, other.Jobs), max(v.Pods, other.Pods)}
+}
+
+// Change is what happened to a pull. One of its fields is set.
+type Change struct {
+	// Job is the pull's new state.
+	Job *pull.Job
+	// Retired is the id of a pull whose Job is gone.
+	Retired string
+}
+
+// Entry is an entry of a shared log. It may hold no change, or only ResourceVersions.
+type Entry struct {
+	// Offset is greater by one than that of the entry before.
+	Offset uint64
+	Change
+	ResourceVersions ResourceVersions
+}
+
+// State is the latest state of a pull.
+type State struct {
+	Job *pull.Job
+	// Offset is where the state stands in the shared log; 0 when it is not known to be there.
+	Offset uint64
+	// Retired is set when the pull's Job is gone.
+	Retired bool
+}
+
+// Snapshot is all that a shared log holds.
+type Snapshot struct {
+	// Log is its name. A log that takes the place of a lost one has another name, and greater offsets.
+	Log string
+	// Offset is that of its last entry, and Horizon the highest one of any pull that the log has forgotten.
+	Offset, Horizon uint64
+	// ResourceVersions are those of which the log has held every change.
+	ResourceVersions ResourceVersions
+	// States are in the order of the log.
+	States []State
+}
+
+// States returns every pull that the Hub knows, in the order of change.
+func (h *Hub) States() []State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.compactLocked()
+	all := make([]State, 0, len(h.log))
+	for _, e := range h.log {
+		all = append(all, State{Job: e.state.job, Offset: e.state.offset, Retired: e.state.retired})
+	}
+	return all
+}
+
+// LogOffset returns the name of the shared log and the offset of the last entry that the Hub has got from it; both are zero
+// before the first Load.
+func (h *Hub) LogOffset() (log string, offset uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.logName, h.logOffset
+}
+
+// UseSharedLog says that replicas share a log. Until Load has been called, a reader whose position stands in the log waits.
+func (h *Hub) UseSharedLog() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sharesLog = true
+}
+
+// Load takes all that the shared log holds, and returns what it lacks of what the Hub knows, to be appended to it.
+func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mixed := len(h.unlogged) > 0 || h.logName != snapshot.Log // readers may have what stands nowhere in this log
+	for _, k := range h.latest {
+		k.offset = 0
+		if mixed {
+			h.addUnloggedLocked(k, k.job.Revision)
+		}
+	}
+	if h.logName != snapshot.Log {
+		h.horizonOffset = 0
+	}
+	h.logName, h.logOffset, h.horizonOffset = snapshot.Log, snapshot.Offset, max(h.horizonOffset, snapshot.Horizon)
+	logged := make(map[string]bool, len(snapshot.States))
+	for _, s := range snapshot.States {
+		logged[s.Job.ID] = true
+		h.takeLocked(s.Job, s.Offset)
+		k := h.latest[s.Job.ID]
+		switch {
+		case s.Retired && k.offset > 0:
+			h.retireLocked(s.Job.ID)
+		case k.retired && !s.Retired:
+			lacking = append(lacking, Change{Retired: s.Job.ID})
+		}
+	}
+	h.versions = h.versions.Max(snapshot.ResourceVersions)
+	clear(h.unlogged)
+	h.compactLocked()
+	for _, e := range slices.Clone(h.log) {
+		id, k := e.state.job.ID, e.state
+		switch {
+		case k.offset > 0:
+		case logged[id] || k.job.Revision.Cluster > min(snapshot.ResourceVersions.Jobs, snapshot.ResourceVersions.Pods):
+			h.addUnloggedLocked(k, k.job.Revision)
+			lacking = append(lacking, Change{Job: k.job})
+			if k.retired {
+				lacking = append(lacking, Change{Retired: id})
+			}
+		default:
+			// The log has held it, so it has been retired and forgotten since: its Job is gone.
+			if !k.job.Phase.Final() {
+				h.takeLocked(pull.LostJob(k.job), 0)
+				delete(h.unlogged, k)
+			}
+			h.retireLocked(id)
+			k.offset = max(1, snapshot.Horizon) // where it stood is not known, only that it was no later
+		}
+	}
+	h.releaseCaughtUpLocked()
+	return lacking
+}
+
+// Follow takes the next entry of the shared log.
+func (h *Hub) Follow(e Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.logOffset = e.Offset
+	switch {
+	case e.Job != nil:
+		h.takeLocked(e.Job, e.Offset)
+	case e.Retired != "":
+		h.retireLocked(e.Retired)
+	}
+	h.versions = h.versions.Max(e.ResourceVersions)
+	h.releaseCaughtUpLocked()
+}

@@ -1,0 +1,279 @@
+package sharedlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pullwatch/internal/feed"
+)
+
+// batch is how many pulls one append takes.
+const batch = 200
+
+// session loads the log and reads its entries until something is wrong with it, and returns what. It calls works when
+// entries have come.
+func (s *Stream) session(ctx context.Context, works func()) error {
+	c, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := s.enter(ctx, c)
+	for err == nil {
+		var some bool
+		if some, err = s.advance(ctx, at); some {
+			works()
+		}
+	}
+	return err
+}
+
+// cursor is how far a session has read a log.
+type cursor struct {
+	log    string
+	offset uint64
+	after  string // the ID after which the next read begins
+}
+
+// enter takes what the log holds. From then on what is published goes to that log.
+func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
+	switch log, offset := s.LogOffset(); {
+	case log == c.Log:
+		if err := s.checkIntact(ctx, log, tail{offset, s.lastID}); err != nil {
+			return nil, err
+		}
+	case offset > c.Offset:
+		// Offsets grow from one log to the next, and readers may have read further than this log ever will go.
+		if err := s.journal.destroy(ctx, c.Log); err != nil {
+			return nil, fmt.Errorf("remove an earlier shared log: %w", err)
+		}
+		return nil, fmt.Errorf("%w: Redis came back with an earlier log", errGap)
+	}
+	s.lastID = c.lastID
+	s.attach(c)
+	// No ID ends with 0, so this one is lower than that of the next entry.
+	return &cursor{log: c.Log, offset: c.Offset, after: fmt.Sprintf("%d-0", c.Offset+1)}, nil
+}
+
+// advance takes the next entries of the log, and reports whether there were some.
+func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error) {
+	entries, err := s.journal.read(ctx, at.log, at.after)
+	if err != nil {
+		return false, s.replaceUnreadable(ctx, err)
+	}
+	if len(entries) == 0 {
+		if err := s.checkIntact(ctx, at.log, tail{at.offset, s.lastID}); err != nil {
+			return false, err
+		}
+	}
+	for _, r := range entries {
+		if r.previous != s.lastID || r.Offset <= at.offset {
+			return true, errGap
+		}
+		s.apply(r)
+		at.offset, s.lastID, at.after = r.Offset, r.id, r.id
+	}
+	s.updateLive()
+	s.progress.Notify()
+	return len(entries) > 0, nil
+}
+
+// open loads the log. When there is none, a leader that is synced makes one, and other replicas wait for it.
+func (s *Stream) open(ctx context.Context) (*contents, error) {
+	after := "0-0"
+	for {
+		c, err := s.journal.load(ctx)
+		if !errors.Is(err, errNoLog) {
+			return c, s.replaceUnreadable(ctx, err)
+		}
+		if s.leads() && s.isSynced() {
+			if err := s.create(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		entries, err := s.journal.read(ctx, "", after)
+		if err != nil {
+			return nil, err
+		}
+		if len(entries) > 0 {
+			after = entries[len(entries)-1].id
+		}
+		s.mu.Lock()
+		s.missLeaderLocked()
+		s.mu.Unlock()
+	}
+}
+
+// replaceUnreadable removes a log that cannot be read, so that the leader makes a new one. It returns err.
+func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
+	var unreadable *unreadableError
+	if !errors.As(err, &unreadable) {
+		return err
+	}
+	return errors.Join(err, s.journal.destroy(ctx, unreadable.log))
+}
+
+func (s *Stream) isSynced() bool {
+	select {
+	case <-s.Synced():
+		return true
+	default:
+		return false
+	}
+}
+
+// create makes a new log of what this replica knows.
+func (s *Stream) create(ctx context.Context) error {
+	log, err := s.journal.begin(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.bypassLocked() // so that the Hub holds all that the versions cover
+	versions, states := s.versions, s.States()
+	s.mu.Unlock()
+	var last tail
+	var operations []operation
+	for _, known := range states {
+		if len(operations) >= batch {
+			if last, err = s.journal.append(ctx, log, last, feed.ResourceVersions{}, false, operations...); err != nil {
+				return err
+			}
+			operations = operations[:0]
+		}
+		operations = append(operations, operationOf(feed.Change{Job: known.Job}))
+		if known.Retired {
+			operations = append(operations, operationOf(feed.Change{Retired: known.Job.ID}))
+		}
+	}
+	_, err = s.journal.append(ctx, log, last, versions, true, operations...)
+	if errors.Is(err, errNoLog) {
+		return nil // another replica has made one
+	}
+	return err
+}
+
+// checkIntact returns an error, and removes the log, when Redis has lost entries that this replica has read.
+func (s *Stream) checkIntact(ctx context.Context, log string, read tail) error {
+	now, held, err := s.journal.holds(ctx, read)
+	switch {
+	case err != nil:
+		return err
+	case now != log:
+		return errNoLog
+	case !held:
+		if err := s.journal.destroy(ctx, log); err != nil {
+			return fmt.Errorf("remove a shared log that has lost its end: %w", err)
+		}
+		return fmt.Errorf("%w: Redis came back without its end", errGap)
+	}
+	return nil
+}
+
+// attach takes all states of the log, and appends those that it lacks.
+func (s *Stream) attach(c *contents) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lacking := s.Hub.Load(c.Snapshot)
+	s.attached, s.tail, s.appendedOffset = c.Log, tail{c.Offset, c.lastID}, 0
+	s.lastHeartbeat = time.Now().Add(-c.silence)
+	s.attachments.Add(1)
+	for _, change := range slices.Concat(lacking, s.unread.all()) {
+		s.enqueueLocked(change)
+	}
+	if s.pending.empty() {
+		s.appended = s.accepted
+	}
+	s.noteReadLocked()
+	s.setLiveLocked(c.silence < s.maxSilence)
+	if s.live {
+		s.Hub.SetSynced()
+	}
+}
+
+// detach lets what is published wait for the next log.
+func (s *Stream) detach() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.detachLocked()
+}
+
+func (s *Stream) detachLocked() {
+	if s.attached == "" {
+		return
+	}
+	s.attached, s.pending, s.expected, s.lastLive = "", pending{}, 0, time.Now()
+	s.setLiveLocked(false)
+	s.progress.Notify()
+}
+
+func (s *Stream) setLiveLocked(live bool) {
+	if s.live != live {
+		s.live = live
+		s.liveChanged.Notify()
+	}
+}
+
+// updateLive decides whether the log is live, and whether all that was published has been read back from it.
+func (s *Stream) updateLive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noteReadLocked()
+	s.setLiveLocked(s.attached != "" && time.Since(s.lastHeartbeat) < s.maxSilence)
+	s.missLeaderLocked()
+}
+
+// missLeaderLocked logs, once, that Redis works and yet no leader has been heard through it for long.
+func (s *Stream) missLeaderLocked() {
+	switch {
+	case s.live:
+		if s.missing {
+			s.log.Info("a leader is heard through Redis again")
+		}
+		s.lastLive, s.missing = time.Now(), false
+	case !s.missing && time.Since(s.lastLive) > s.maxSilence:
+		s.missing = true
+		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
+			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
+	}
+}
+
+// apply takes one entry of the log.
+func (s *Stream) apply(r logEntry) {
+	s.mu.Lock()
+	s.setTailLocked(tail{r.Offset, r.id}) // first: versions that are appended from now on may cover what the Hub takes
+	s.mu.Unlock()
+	s.Hub.Follow(r.Entry)
+	s.lag.Store(int64(time.Since(r.time)))
+	switch r.kind {
+	case entryHeartbeat:
+		s.mu.Lock()
+		s.lastHeartbeat = time.Now()
+		if r.unproven >= 0 {
+			s.proven = s.lastHeartbeat.Add(-r.unproven)
+		}
+		s.mu.Unlock()
+		s.Hub.SetSynced()
+	case entryResign:
+		select {
+		case s.vacant <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// setTailLocked notes an entry that the log holds. Appending fails if the log has lost it.
+func (s *Stream) setTailLocked(t tail) {
+	if t.offset > s.tail.offset {
+		s.tail = t
+	}
+}
+
+// reached reports whether the log has been read up to an offset.
+func (s *Stream) reached(offset uint64) bool {
+	_, read := s.LogOffset()
+	return read >= offset
+}
