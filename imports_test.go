@@ -18,6 +18,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
 		"pullwatch/resolvers":           {"pullwatch", "pullwatch/internal/serve/httpapi", "pullwatch/internal/bench"},
 		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/bench"},
+		"pullwatch/kube/podlogs":        {"pullwatch", "pullwatch/internal/bench"},
 		"pullwatch/internal/mirror":     {"pullwatch"},
 		"pullwatch/internal/demo":       {"pullwatch"},
 		"github.com/google/go-contain":  {"pullwatch/internal/mirror", "pullwatch/internal/pull"},

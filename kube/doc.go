@@ -13,5 +13,5 @@
 //
 // The leader also lets queued pulls start (queue.go), writes on each Job how its attempts ended, because pods go before
 // their Job (record.go), and prunes history (history.go). Pulls starts, cancels, retries and finds pulls on any replica;
-// Reader lists them; PodLogs opens the logs of any pod.
+// Reader lists them. Logs of pods are the business of kube/podlogs.
 package kube

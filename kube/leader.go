@@ -14,6 +14,8 @@ import (
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"pullwatch/kube/listwatch"
 )
 
 // leaseName is the Lease that the leader of all replicas in a namespace holds.
@@ -193,7 +195,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			l.log.Warn("the leader's work failed and is tried until it succeeds", "error", err)
 			told = true
 		}
-		pause(ctx, wait)
+		listwatch.Sleep(ctx, wait)
 		wait = min(2*wait, longest)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/kube/listwatch"
 )
 
 // session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has been told of
@@ -39,7 +41,7 @@ func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 
 // begin lists everything for the first time. It returns false when ctx is done before that.
 func (w *Watch) begin(ctx context.Context) bool {
-	backoff, told := newWatchBackoff(), false
+	backoff, told := listwatch.NewBackoff(), false
 	for {
 		err := w.list(ctx)
 		if err == nil {
@@ -55,7 +57,7 @@ func (w *Watch) begin(ctx context.Context) bool {
 			w.log.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
 			told = true
 		}
-		if !pause(ctx, backoff.Step()) {
+		if !listwatch.Sleep(ctx, backoff.Step()) {
 			return false
 		}
 	}
@@ -63,36 +65,24 @@ func (w *Watch) begin(ctx context.Context) bool {
 
 // follow watches one resource until ctx is done. What an API server forbids it may allow again.
 func (w *Watch) follow(ctx context.Context, k *watched) {
-	backoff := newWatchBackoff()
+	backoff := listwatch.NewBackoff()
 	for {
 		began := time.Now()
-		err := k.follow(ctx)
+		err := k.Follow(ctx)
 		w.log.Debug("a watch ended", "resource", k.name, "error", err)
-		if time.Since(began) > watchGrace {
-			backoff = newWatchBackoff()
+		if time.Since(began) > listwatch.Grace {
+			backoff = listwatch.NewBackoff()
 		}
-		if !pause(ctx, backoff.Step()) {
+		if !listwatch.Sleep(ctx, backoff.Step()) {
 			return
 		}
-	}
-}
-
-// pause returns false when ctx is done before d has passed.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 
 // list tells the Tracker what exists. When a pull that the feed knows is gone, it tells instead what existed when
 // whoever watched before stopped, and the watches go on from there: how the pull ended is told like any other change.
 func (w *Watch) list(ctx context.Context) error {
-	now, err := w.lists(ctx, w.pods.options, w.jobs.options)
+	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)
 	if err != nil {
 		return err
 	}
@@ -100,7 +90,7 @@ func (w *Watch) list(ctx context.Context) error {
 	jobs, pods := w.tracker.feed.Marked()
 	marked := jobs != 0 && pods != 0 && jobs <= version(now.jobs) && pods <= version(now.pods) // else of another cluster
 	if marked && w.tracker.misses(now.jobs) {
-		past, err := w.lists(ctx, exactly(w.pods.options, pods), exactly(w.jobs.options, jobs))
+		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {
 			then = past
 			w.tracker.replay()
@@ -124,7 +114,7 @@ type lists struct {
 }
 
 func (w *Watch) lists(ctx context.Context, pods, jobs metav1.ListOptions) (lists, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listwatch.ListTimeout)
 	defer cancel()
 	var l lists
 	var err error

@@ -50,7 +50,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 	}
 	tracker.podsUnseen = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < holdTime }
 	w.jobs = newWatched("jobs", w.jobClient.Watch, log)
-	w.jobs.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
+	w.jobs.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)
 		if err != nil {
 			return "", err
@@ -61,7 +61,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		w.jobs.skip()
 		return list.ResourceVersion, nil
 	}
-	w.jobs.apply = func(e watch.Event) {
+	w.jobs.Apply = func(e watch.Event) {
 		job, ok := e.Object.(*batchv1.Job)
 		if !ok {
 			return
@@ -73,9 +73,9 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		}
 		w.jobs.tell(e.Type, job)
 	}
-	w.jobs.reached = func(version string) { tracker.reach(parseVersion(version), 0) }
+	w.jobs.Reached = func(version string) { tracker.reach(parseVersion(version), 0) }
 	w.pods = newWatched("pods", w.podClient.Watch, log)
-	w.pods.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
+	w.pods.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.podClient.List(ctx, o)
 		if err != nil {
 			return "", err
@@ -84,7 +84,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		w.pods.skip()
 		return list.ResourceVersion, nil
 	}
-	w.pods.apply = func(e watch.Event) {
+	w.pods.Apply = func(e watch.Event) {
 		pod, ok := e.Object.(*corev1.Pod)
 		if !ok {
 			return
@@ -96,7 +96,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		}
 		w.pods.tell(e.Type, pod)
 	}
-	w.pods.reached = func(version string) { tracker.reach(0, parseVersion(version)) }
+	w.pods.Reached = func(version string) { tracker.reach(0, parseVersion(version)) }
 	return w
 }
 

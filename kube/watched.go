@@ -13,11 +13,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"pullwatch/kube/listwatch"
 )
 
 // watched is one kind of object that is watched.
 type watched struct {
-	listWatch
+	listwatch.ListWatch
 	name string
 	// backlog is what the watch has still to tell of the past; arrived is closed once that is nothing. Both are made
 	// anew by begin.
@@ -32,8 +34,8 @@ type watched struct {
 func newWatched(name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), log *slog.Logger) *watched {
 	k := &watched{name: name}
 	broken := false
-	k.options = metav1.ListOptions{LabelSelector: selector}
-	k.open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	k.Options = metav1.ListOptions{LabelSelector: selector}
+	k.Open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		inner, err := open(ctx, o)
 		switch {
 		case err != nil && ctx.Err() == nil && !broken:
@@ -57,7 +59,7 @@ func newWatched(name string, open func(context.Context, metav1.ListOptions) (wat
 // begin prepares a watch from the version of the list then, which arrives at the present with the list now.
 func (k *watched) begin(then, now listObject) {
 	k.backlog, k.arrived = newBacklog(then, now), make(chan struct{})
-	k.reach(then.GetResourceVersion())
+	k.Reach(then.GetResourceVersion())
 	k.checkArrival()
 }
 

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -34,7 +34,7 @@ func TestWatchPodsTellsRecoveries(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- NewPodLogs(api.client).WatchPods(ctx, podlog.Target{Namespace: "default", Pod: "web"},
+		ended <- New(api.client).WatchPods(ctx, podlog.Target{Namespace: "default", Pod: "web"},
 			func(s podlog.Snapshot) {
 				select {
 				case snapshots <- s:

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"bytes"
@@ -34,11 +34,11 @@ func TestLogsThatAreNotRead(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	client, err := NewLogClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+	client, err := NewClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := NewPodLogs(client)
+	source := New(client)
 	open := func(container string) io.ReadCloser {
 		log, err := source.OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web", Container: container, Follow: true})
 		if err != nil {
@@ -72,14 +72,14 @@ func TestConnectionsOfLogs(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	client, err := NewLogClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+	client, err := NewClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var seen []string
 	for _, follow := range []bool{true, false, true, false} {
 		req := podlog.LogRequest{Namespace: "default", Pod: "web", Container: "app", Follow: follow}
-		log, err := NewPodLogs(client).OpenLog(t.Context(), req)
+		log, err := New(client).OpenLog(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -289,7 +289,7 @@ func TestOpenLogErrors(t *testing.T) {
 				w.WriteHeader(int(status.Code))
 				json.NewEncoder(w).Encode(status)
 			}
-			_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
+			_, err := New(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
 			if !errors.Is(err, test.want) {
 				t.Errorf("got %v", err)
 			}
@@ -301,7 +301,7 @@ func TestOpenLogErrors(t *testing.T) {
 func TestNotFoundByAProxyIsNotTheEnd(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }
-	_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
+	_, err := New(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
 	if err == nil || errors.Is(err, podlog.ErrGone) {
 		t.Errorf("got %v", err)
 	}
@@ -341,6 +341,6 @@ func TestPodLogsLeaving(t *testing.T) {
 
 func newStreamer(api *logAPI) *podlog.Streamer {
 	return podlog.New(podlog.Options{
-		Source: NewPodLogs(api.client), Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Source: New(api.client), Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 }

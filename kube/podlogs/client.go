@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 // the speed of a log with long lines.
 const logWindow = 512 << 10
 
-// NewLogClient returns a client for NewPodLogs. Its connections are its own, so that logs take neither places nor time on
+// NewClient returns a client for New. Its connections are its own, so that logs take neither places nor time on
 // those of other requests, and hold little of what is not read. It reads the certificates of authorities in config once.
-func NewLogClient(config *rest.Config) (kubernetes.Interface, error) {
+func NewClient(config *rest.Config) (kubernetes.Interface, error) {
 	if config.Transport != nil {
 		return kubernetes.NewForConfig(config)
 	}
