@@ -13,6 +13,7 @@ import (
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate"
 )
 
 // missingTime is how long a pull that was looked for in vain is not looked for again, and maxMissing how many such are
@@ -54,7 +55,7 @@ func (p *Pulls) find(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := identify(job); err != nil {
+	if _, err := pullstate.Identify(job); err != nil {
 		return nil, nil
 	}
 	state, err := p.read(ctx, job)
@@ -80,27 +81,28 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 
 // read publishes the state of a pull that is not known, and returns it.
 func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	state, pods, err := p.observe(ctx, job)
+	view, err := p.observe(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	if !state.Phase.Final() || state.Phase == pull.Canceled || recorded(job, pods) { // no other last state follows
+	state := view.State()
+	if !state.Phase.Final() || state.Phase == pull.Canceled || view.Recorded() { // no other last state follows
 		p.known.Publish(state)
 	}
 	return state, nil
 }
 
-// observe returns the state of a pull as the API server tells it, and the pods that it is made from.
-func (p *Pulls) observe(ctx context.Context, job *batchv1.Job) (*pull.Job, []*corev1.Pod, error) {
-	id, err := identify(job)
+// observe returns a pull as the API server tells it now, without its logs.
+func (p *Pulls) observe(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
+	id, err := pullstate.Identify(job)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	pods, err := p.podsOf(ctx, job)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return stateOf(id, job, pods, nil), pods, nil
+	return pullstate.Read(id, job, pods, nil), nil
 }
 
 // podsOf returns the pods of a Job from the API server.
@@ -122,11 +124,11 @@ func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
 	if state != nil {
 		return state, nil
 	}
-	id, err := identify(job)
+	id, err := pullstate.Identify(job)
 	if err != nil {
 		return nil, err
 	}
-	state = stateOf(id, job, nil, nil) // a new Job has no pods, and those of a canceled one do not count
+	state = pullstate.Read(id, job, nil, nil).State() // a new Job has no pods, and those of a canceled one do not count
 	if !watched {
 		p.known.Publish(state)
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // holdTime bounds how long a pull's last state waits for what completes it, and longestHold how long while the pods cannot
@@ -21,45 +19,23 @@ const (
 // a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. The first
 // last state that is told is the only one, so it is held back for a moment to be complete, and to be written on the Job: then
 // every replica tells the same.
-func (t *Tracker) hold(tr *tracked, state *pull.Job, pods []*corev1.Pod) bool {
+func (t *Tracker) hold(tr *tracked, state *pull.Job, view *pullstate.View) bool {
 	name := tr.job.Name
 	told := tr.state != nil && tr.state.Phase.Final()
-	if told || state.Phase == pull.Canceled || !state.Phase.Final() || !t.incomplete(tr, pods) {
+	if told || state.Phase == pull.Canceled || !state.Phase.Final() || view.Complete(t.isGone) {
 		delete(t.held, name)
 		return false
 	}
 	switch now := t.now(); {
 	case tr.heldUntil.IsZero():
 		tr.heldUntil, tr.heldAtMost = now.Add(holdTime), now.Add(longestHold)
-		tr.heldFrom, tr.heldFromPods = version(tr.job), t.pods
+		tr.heldFrom, tr.heldFromPods = pullstate.Version(tr.job), t.pods
 	case t.podsUnseen != nil && t.podsUnseen() && now.Before(tr.heldAtMost):
 		tr.heldUntil = now.Add(holdTime)
 	}
 	late := !t.now().Before(tr.heldUntil)
 	t.held.put(name, tr, !late)
 	return !late
-}
-
-// incomplete reports whether more is about to be known of a Job that has ended.
-func (t *Tracker) incomplete(tr *tracked, pods []*corev1.Pod) bool {
-	present := false
-	for _, pod := range pods {
-		if t.parted[pod.UID] != nil {
-			continue
-		}
-		present = true
-		copier := copierStatus(pod)
-		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded ||
-			(copier != nil && copier.State.Terminated != nil)
-		if !ended || t.unread[pod.UID] != nil {
-			return true
-		}
-	}
-	if present && t.unrecorded[tr.job.Name] != nil {
-		return true // once it is on the Job, all replicas tell the same
-	}
-	status := tr.job.Status
-	return len(pods) == 0 && readRecord(tr.job) == nil && (status.Failed > 0 || condition(tr.job, batchv1.JobComplete) != nil)
 }
 
 // releaseHeld tells held states when their time is over, until ctx is done.

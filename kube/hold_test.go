@@ -9,13 +9,14 @@ import (
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 // After a break the watch of the Jobs may be back long before that of the pods.
 func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
-	now, unseen := epoch, true
+	now, unseen := statetest.Epoch, true
 	tracker.now = func() time.Time { return now }
 	tracker.podsUnseen = func() bool { return unseen }
 	tracker.begin()
@@ -23,13 +24,13 @@ func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
 	phaseAfter := func(wait time.Duration) pull.Phase {
 		now = now.Add(wait)
 		tracker.release()
-		if job := hub.Latest(newWorld().job.Name); job != nil {
+		if job := hub.Latest(statetest.New().Job.Name); job != nil {
 			return job.Phase
 		}
 		return ""
 	}
-	w := newWorld().pod(1, corev1.PodRunning, running()).condition(batchv1.JobComplete, "", "")
-	tracker.observeJob(w.job)
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running()).Condition(batchv1.JobComplete, "", "")
+	tracker.observeJob(w.Job)
 	for waited := time.Duration(0); waited < longestHold-holdTime; waited += holdTime {
 		if got := phaseAfter(holdTime); got.Final() {
 			t.Fatalf("told as %s after %s although its pods cannot be seen", got, waited+holdTime)
@@ -44,18 +45,18 @@ func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
 func TestALastStateDoesNotWaitForEver(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
-	now := epoch
+	now := statetest.Epoch
 	tracker.now = func() time.Time { return now }
 	tracker.podsUnseen = func() bool { return true }
 	tracker.begin()
 	tracker.settle()
-	w := newWorld().condition(batchv1.JobComplete, "", "")
-	tracker.observeJob(w.job)
+	w := statetest.New().Condition(batchv1.JobComplete, "", "")
+	tracker.observeJob(w.Job)
 	for waited := time.Duration(0); waited <= longestHold; waited += holdTime {
 		now = now.Add(holdTime)
 		tracker.release()
 	}
-	if got := hub.Latest(w.job.Name); got == nil || got.Phase != pull.Succeeded {
+	if got := hub.Latest(w.Job.Name); got == nil || got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // lostLease is held as far as anybody has said, but has not been renewed in time.
@@ -38,7 +39,7 @@ func TestLeaderThatWasStoppedWritesNothing(t *testing.T) {
 		if err := term.startQueued(t.Context()); err == nil {
 			t.Error("a queued pull was started")
 		}
-		if err := term.annotate(t.Context(), id, annotationRecord, "{}"); err == nil {
+		if err := term.annotate(t.Context(), id, pullstate.AnnotationRecord, "{}"); err == nil {
 			t.Error("a record was written")
 		}
 		if err := term.delete(t.Context(), job); err == nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // observeJob takes a Job as the API server returned it, from a watch or from a write of our own. What is older than
@@ -29,7 +30,7 @@ func (t *Tracker) observe(job *batchv1.Job) {
 	case tr == nil:
 		tr = newTracked()
 		t.pulls[job.Name] = tr
-	case tr.job != nil && tr.job.UID == job.UID && version(job) < version(tr.job):
+	case tr.job != nil && tr.job.UID == job.UID && pullstate.Version(job) < pullstate.Version(tr.job):
 		return
 	case tr.job != nil && tr.job.UID != job.UID:
 		t.remove(tr.job) // its deletion was missed
@@ -37,7 +38,7 @@ func (t *Tracker) observe(job *batchv1.Job) {
 		t.pulls[job.Name] = tr
 	}
 	if tr.job == nil {
-		id, err := identify(job)
+		id, err := pullstate.Identify(job)
 		if err != nil {
 			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
 			t.ignored.put(job.UID, true)
@@ -113,10 +114,10 @@ func (t *Tracker) end(tr *tracked, job *batchv1.Job) {
 		return
 	}
 	last := tr.state
-	if version(job) > version(tr.job) {
+	if pullstate.Version(job) > pullstate.Version(tr.job) {
 		tr.job = job
 	}
-	state, _ := t.derive(tr)
+	state := tr.stateIn(tr.view())
 	if !state.Phase.Final() {
 		if last == nil {
 			last = state
@@ -146,7 +147,7 @@ func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
 	}
 	for _, tr := range t.pulls {
 		// A Job that this replica has made since the list was taken is not gone.
-		if tr.job != nil && !listed[tr.job.UID] && version(tr.job) <= at {
+		if tr.job != nil && !listed[tr.job.UID] && pullstate.Version(tr.job) <= at {
 			t.remove(tr.job)
 		}
 	}
@@ -183,7 +184,7 @@ func (t *Tracker) placePod(pod *corev1.Pod) {
 func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.removePod(pod, version(pod))
+	t.removePod(pod, pullstate.Version(pod))
 	t.changed.Notify()
 }
 
@@ -210,7 +211,7 @@ func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
 func (t *Tracker) forgetParted(pod *corev1.Pod) {
 	delete(t.parted, pod.UID)
 	if tr := t.pulls[pod.Labels[jobNameLabel]]; tr != nil && tr.pods[pod.UID] != nil {
-		t.forgetPod(tr, pod, version(pod))
+		t.forgetPod(tr, pod, pullstate.Version(pod))
 	}
 }
 
@@ -240,7 +241,7 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 	for _, tr := range t.pulls {
 		for uid, pod := range tr.pods {
 			if !listed[uid] && t.parted[uid] == nil {
-				t.removePod(pod, version(list))
+				t.removePod(pod, pullstate.Version(list))
 			}
 		}
 	}
@@ -248,22 +249,16 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 }
 
 // observeLog takes what has been read of a pod's copier log.
-func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
+func (t *Tracker) observeLog(pod *corev1.Pod, log pullstate.Log) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	tr := t.pulls[pod.Labels[jobNameLabel]]
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
 	}
-	known := tr.logs[pod.UID]
-	if log.step() < known.step() { // a log that is opened again begins with lines that have been read
-		if !log.complete {
-			return
-		}
-		log.last, log.since = known.last, known.since
-	}
-	if len(log.tail) == 0 {
-		log.tail = known.tail // what was followed before is better than nothing
+	log, ok := tr.logs[pod.UID].Merge(log)
+	if !ok {
+		return
 	}
 	tr.logs[pod.UID] = log
 	t.update(tr)

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // present is how far a Tracker has come on its way from what was known before to what is true now.
@@ -35,7 +36,7 @@ func (t *Tracker) misses(list *batchv1.JobList) bool {
 	for i := range list.Items {
 		listed[list.Items[i].Name] = true
 	}
-	at := version(list)
+	at := pullstate.Version(list)
 	for _, known := range t.feed.Pulls() {
 		if !known.Phase.Final() && !listed[known.ID] && known.Revision.Cluster <= at {
 			return true
@@ -43,6 +44,9 @@ func (t *Tracker) misses(list *batchv1.JobList) bool {
 	}
 	return false
 }
+
+// isGone reports whether a pod is gone that still counts.
+func (t *Tracker) isGone(pod types.UID) bool { return t.parted[pod] != nil }
 
 // replay says that what follows is the past, until settle.
 func (t *Tracker) replay() {
@@ -63,7 +67,7 @@ func (t *Tracker) reach(jobs, pods uint64) {
 	}
 	if !t.replaying {
 		for _, pod := range t.parted {
-			if version(pod) <= t.jobs {
+			if pullstate.Version(pod) <= t.jobs {
 				t.forgetParted(pod)
 			}
 		}
@@ -78,7 +82,7 @@ func (t *Tracker) podsSeen(tr *tracked) uint64 {
 	seen := t.pods
 	for uid := range tr.pods {
 		if pod := t.parted[uid]; pod != nil {
-			seen = min(seen, version(pod)-1)
+			seen = min(seen, pullstate.Version(pod)-1)
 		}
 	}
 	return seen
@@ -106,7 +110,7 @@ func (t *Tracker) mark() {
 		jobs, pods = min(jobs, tr.heldFrom-1), min(pods, tr.heldFromPods)
 	}
 	for _, pod := range t.parted {
-		pods = min(pods, version(pod)-1)
+		pods = min(pods, pullstate.Version(pod)-1)
 	}
 	t.markedPods = max(t.markedPods, pods)
 	if t.markedPods != 0 {

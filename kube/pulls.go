@@ -20,6 +20,7 @@ import (
 	"pullwatch/internal/pull"
 	"pullwatch/internal/turns"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate"
 )
 
 // Known is the pulls as this replica knows them, whoever watches.
@@ -261,7 +262,7 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, canceled := canceledAt(job); canceled || finished(job) {
+	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Finished(job) {
 		return nil, nil
 	}
 	if state := p.known.Latest(id); state != nil {
@@ -288,18 +289,18 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	of, err := identify(job)
+	of, err := pullstate.Identify(job)
 	if err != nil {
 		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
 	}
-	if condition(job, batchv1.JobFailed) == nil {
+	if pullstate.Condition(job, batchv1.JobFailed) == nil {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
 	starts := &starts{entrance: p.entrance}
 	defer starts.end()
 	var state *pull.Job
 	err = inTurn(ctx, p.starting, func() (err error) {
-		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, platforms: of.platforms, retryOf: &id}, starts)
+		state, _, err = p.start(ctx, request{image: of.Image, destination: of.Destination, platforms: of.Platforms, retryOf: &id}, starts)
 		return err
 	})
 	if err != nil {

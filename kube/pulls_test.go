@@ -16,6 +16,7 @@ import (
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 func (r *replica) jobNames(t *testing.T) []string {
@@ -159,7 +160,7 @@ func TestCancel(t *testing.T) {
 	jobs := r.start(t, "nginx:1", "nginx:2")
 	first, queued := jobs[0].ID, jobs[1].ID
 	r.await(t, first, phase(pull.Pending))
-	r.runPod(t, first, corev1.PodRunning, *running())
+	r.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	r.await(t, first, phase(pull.Pulling))
 	for _, id := range []string{queued, first} {
 		updates, err := r.hub.Subscribe([]string{id}, pull.Position{})

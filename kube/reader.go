@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // Reader lists pulls from the API server.
@@ -68,15 +69,15 @@ func (r *Reader) list(ctx context.Context) ([]*pull.Job, uint64, error) {
 	states := make([]*pull.Job, 0, len(jobs.Items))
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
-		id, err := identify(job)
+		id, err := pullstate.Identify(job)
 		if err != nil {
 			continue
 		}
-		state := stateOf(id, job, podsOf[job.Name], nil)
+		state := pullstate.Read(id, job, podsOf[job.Name], nil).State()
 		if known := r.latest(job.Name); known != nil && !state.Supersedes(known) {
 			state = known
 		}
 		states = append(states, state)
 	}
-	return states, version(jobs), nil
+	return states, pullstate.Version(jobs), nil
 }

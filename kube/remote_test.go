@@ -11,6 +11,7 @@ import (
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 // finals collects the last states that are told, by pull.
@@ -35,7 +36,7 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 		}
 	}()
 	return func() map[string][]*pull.Job {
-		hub.Publish(&pull.Job{ID: "end", CreatedAt: epoch})
+		hub.Publish(&pull.Job{ID: "end", CreatedAt: statetest.Epoch})
 		<-ended
 		updates.Close()
 		return told
@@ -58,7 +59,7 @@ func TestReplicaThatDoesNotWatch(t *testing.T) {
 		t.Error("a pull that was started is not known")
 	}
 	watching.await(t, first, phase(pull.Pending))
-	pod := watching.runPod(t, first, corev1.PodRunning, *running())
+	pod := watching.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	report(t, api, pod, 30, 60)
 	watching.await(t, first, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
 	if again := other.start(t, "nginx:1")[0]; again.ID != first || again.Phase != pull.Pulling || again.Progress.Percent != 50 {
@@ -93,7 +94,7 @@ func TestFind(t *testing.T) {
 	a, b := newReplica(t, api, "a", 1), newReplicaOf(t, api, feed.New("b"))
 	id := a.start(t, "nginx")[0].ID
 	a.await(t, id, phase(pull.Pending))
-	a.runPod(t, id, corev1.PodRunning, *running())
+	a.runPod(t, id, corev1.PodRunning, *statetest.Running())
 	got, err := b.pulls.Find(t.Context(), id)
 	if err != nil || got == nil || got.Phase != pull.Pulling || b.hub.Latest(id) != got {
 		t.Errorf("%+v, %v", got, err)

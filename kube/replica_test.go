@@ -22,6 +22,7 @@ import (
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/turns"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 const testNamespace = "pulls"
@@ -183,10 +184,16 @@ func phase(p pull.Phase) func(*pull.Job) bool {
 // runPod plays the Job controller and a kubelet: it makes a pod of the Job in that state.
 func (r *replica) runPod(t *testing.T, job string, phase corev1.PodPhase, state corev1.ContainerState) *corev1.Pod {
 	t.Helper()
-	pod, err := r.client.CoreV1().Pods(testNamespace).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: job + "-", Labels: map[string]string{jobNameLabel: job, labelManagedBy: managedBy}},
+	owner, err := r.client.BatchV1().Jobs(testNamespace).Get(t.Context(), job, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: job + "-", Labels: map[string]string{labelManagedBy: managedBy}},
 		Spec:       corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: pull.ContainerName, Image: "x"}}},
-	}, metav1.CreateOptions{})
+	}
+	statetest.OwnPod(pod, owner)
+	pod, err = r.client.CoreV1().Pods(testNamespace).Create(t.Context(), pod, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +222,7 @@ func report(t *testing.T, api *fakeapi.Server, pod *corev1.Pod, done, total int6
 	log := api.OpenLog("test://" + pod.Name)
 	t.Cleanup(func() { log.Close() })
 	fmt.Fprintln(log, pull.Report{
-		Time: epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5,
+		Time: statetest.Epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5,
 	})
 }
 

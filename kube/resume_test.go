@@ -11,6 +11,7 @@ import (
 	"pullwatch/internal/demo/fakeapi"
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 // absence is a cluster in which three pulls run that hub knows, and go while nobody watches: one is canceled, one deleted
@@ -31,7 +32,7 @@ func newAbsence(t *testing.T) *absence {
 	pods := map[string]*corev1.Pod{}
 	for i, job := range jobs {
 		a.await(t, job.ID, phase(pull.Pending))
-		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *running())
+		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *statetest.Running())
 		report(t, w.api, pods[job.ID], int64(10+i), 100)
 		a.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
 	}
@@ -44,7 +45,7 @@ func newAbsence(t *testing.T) *absence {
 	if _, err := b.pulls.Cancel(t.Context(), w.canceled); err != nil {
 		t.Fatal(err)
 	}
-	b.setPod(t, pods[w.succeeded], corev1.PodSucceeded, *ended(0, copied))
+	b.setPod(t, pods[w.succeeded], corev1.PodSucceeded, *statetest.Ended(0, statetest.Copied))
 	b.finish(t, w.succeeded, batchv1.JobComplete, "")
 	b.deletePod(t, pods[w.succeeded])
 	b.deleteJob(t, w.succeeded)
@@ -92,7 +93,7 @@ func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
 	if got := last[w.canceled]; got == nil || got.Phase != pull.Canceled || got.Progress.Percent != 10 || got.Attempts != 1 {
 		t.Errorf("canceled: %+v", got)
 	}
-	if got := last[w.succeeded]; got == nil || got.Phase != pull.Succeeded || got.Destination.Digest == nil || *got.Destination.Digest != copied.Digest {
+	if got := last[w.succeeded]; got == nil || got.Phase != pull.Succeeded || got.Destination.Digest == nil || *got.Destination.Digest != statetest.Copied.Digest {
 		t.Errorf("succeeded: %+v", got)
 	}
 	if got := last[w.deleted]; got == nil || got.Failure == nil || got.Failure.Reason != pull.Lost {
@@ -142,13 +143,13 @@ func (f *slowFeed) Pulls() []*pull.Job      { return []*pull.Job{f.known} }
 func (f *slowFeed) Latest(string) *pull.Job { return f.known }
 
 func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
-	w := newWorld()
-	f := &slowFeed{known: w.state(t)}
+	w := statetest.New()
+	f := &slowFeed{known: w.State(t)}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
-	tracker.observeJob(w.job)
-	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "200"
-	tracker.observeDeleted(w.job)
+	tracker.observeJob(w.Job)
+	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "200"
+	tracker.observeDeleted(w.Job)
 	tracker.reach(300, 300)
 	tracker.settle()
 	if got := f.last(); got.Phase != pull.Succeeded {
@@ -159,7 +160,7 @@ func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
 func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
-	now := epoch
+	now := statetest.Epoch
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
 	tracker.reach(100, 100)
@@ -167,10 +168,10 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 		t.Error("marked before everything was told")
 	}
 	tracker.settle()
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "150"
-	tracker.observeJob(w.job)
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observeJob(w.Job)
+	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "150"
+	tracker.observeJob(w.Job)
 	tracker.reach(150, 0)
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
@@ -180,14 +181,14 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	if jobs, pods := hub.Marked(); jobs != 150 || pods != 100 {
 		t.Errorf("marked %d and %d", jobs, pods)
 	}
-	if got := hub.Latest(w.job.Name); got.Phase != pull.Succeeded {
+	if got := hub.Latest(w.Job.Name); got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
 	}
 }
 
 // settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and clock.
 func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
-	hub, now := feed.New("a"), epoch
+	hub, now := feed.New("a"), statetest.Epoch
 	tracker := NewTracker(hub, quiet)
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
@@ -200,11 +201,11 @@ func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
 func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 	hub, tracker, now := settledAt100()
 	hold := func(name string, version string) {
-		w := newWorld().pod(1, corev1.PodRunning, running())
-		w.job.Name = name
-		tracker.observeJob(w.job)
-		w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = version
-		tracker.observeJob(w.job)
+		w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+		w.Job.Name = name
+		tracker.observeJob(w.Job)
+		w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = version
+		tracker.observeJob(w.Job)
 	}
 	hold("first", "150")
 	*now = now.Add(holdTime / 2)
@@ -226,9 +227,9 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 	hub, tracker, now := settledAt100()
 	tracker.reach(0, 160)
-	w := newWorld().condition(batchv1.JobComplete, "", "")
-	w.job.ResourceVersion = "150"
-	list := &batchv1.JobList{Items: []batchv1.Job{*w.job}}
+	w := statetest.New().Condition(batchv1.JobComplete, "", "")
+	w.Job.ResourceVersion = "150"
+	list := &batchv1.JobList{Items: []batchv1.Job{*w.Job}}
 	list.ResourceVersion = "155"
 	if err := tracker.replaceJobs(list); err != nil {
 		t.Fatal(err)
@@ -239,8 +240,8 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 	}
 	*now = now.Add(holdTime)
 	tracker.release()
-	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.job.Name).Phase != pull.Succeeded {
-		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.job.Name))
+	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.Job.Name).Phase != pull.Succeeded {
+		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.Job.Name))
 	}
 }
 
@@ -248,7 +249,7 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 func TestUnseenPullsWaitForTheWatch(t *testing.T) {
 	hub := feed.New("a")
 	for i, id := range []string{"old", "new"} {
-		hub.Publish(&pull.Job{ID: id, CreatedAt: epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
+		hub.Publish(&pull.Job{ID: id, CreatedAt: statetest.Epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
 	}
 	tracker := NewTracker(hub, quiet)
 	tracker.begin()

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/kube/listwatch"
+	"pullwatch/kube/pullstate"
 )
 
 // session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has been told of
@@ -88,7 +89,7 @@ func (w *Watch) list(ctx context.Context) error {
 	}
 	then := now
 	jobs, pods := w.tracker.feed.Marked()
-	marked := jobs != 0 && pods != 0 && jobs <= version(now.jobs) && pods <= version(now.pods) // else of another cluster
+	marked := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
 	if marked && w.tracker.misses(now.jobs) {
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"pullwatch/internal/broadcast"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // Feed takes what a Tracker finds out, and knows what was found out before, by this replica or another one. It is told
@@ -80,10 +81,10 @@ func (s set) put(name string, t *tracked, member bool) {
 
 // tracked is all that is known of one pull. Its pods may be known before its Job is; until then job and state are nil.
 type tracked struct {
-	id    identity
+	id    pullstate.Identity
 	job   *batchv1.Job
 	pods  map[types.UID]*corev1.Pod
-	logs  map[types.UID]copierLog
+	logs  map[types.UID]pullstate.Log
 	state *pull.Job
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
@@ -95,8 +96,21 @@ type tracked struct {
 	heldAtMost time.Time
 }
 
+func (tr *tracked) view() *pullstate.View {
+	return pullstate.Read(tr.id, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
+}
+
+// stateIn returns the pull's state in its view.
+func (tr *tracked) stateIn(view *pullstate.View) *pull.Job {
+	state := view.State()
+	if state.Phase != pull.Canceled {
+		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
+	}
+	return state
+}
+
 func newTracked() *tracked {
-	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]copierLog{}}
+	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]pullstate.Log{}}
 }
 
 // How many gone Jobs are remembered: more than are ever deleted while an event of one is still under way.
@@ -138,28 +152,19 @@ func (t *Tracker) update(tr *tracked) {
 	if tr.job == nil {
 		return
 	}
-	state, pods := t.derive(tr)
-	for _, pod := range pods {
-		if t.parted[pod.UID] == nil && needsReading(tr, pod) {
-			t.unread[pod.UID] = pod
+	view := tr.view()
+	for uid, pod := range tr.pods {
+		if !t.isGone(uid) && view.NeedsLog(uid) {
+			t.unread[uid] = pod
 		} else {
-			delete(t.unread, pod.UID)
+			delete(t.unread, uid)
 		}
 	}
-	t.unrecorded.put(tr.job.Name, tr, newRecord(tr) != nil)
-	if !t.hold(tr, state, pods) {
+	t.unrecorded.put(tr.job.Name, tr, view.Unwritten() != nil)
+	state := tr.stateIn(view)
+	if !t.hold(tr, state, view) {
 		t.take(tr, state)
 	}
-}
-
-// derive returns a pull's state and the pods that it is made from.
-func (t *Tracker) derive(tr *tracked) (*pull.Job, []*corev1.Pod) {
-	pods := slices.Collect(maps.Values(tr.pods))
-	state := stateOf(tr.id, tr.job, pods, tr.logs)
-	if state.Phase != pull.Canceled {
-		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
-	}
-	return state, pods
 }
 
 // take takes a pull's new state. One that is no later than the last is passed over: it is made from lines of a log that have

@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"pullwatch/kube/pullstate"
 )
 
 // jobNameLabel is on every pod of a Job; the Job controller sets it.
@@ -73,7 +75,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		}
 		w.jobs.tell(e.Type, job)
 	}
-	w.jobs.Reached = func(version string) { tracker.reach(parseVersion(version), 0) }
+	w.jobs.Reached = func(version string) { tracker.reach(pullstate.ParseVersion(version), 0) }
 	w.pods = newWatched("pods", w.podClient.Watch, log)
 	w.pods.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.podClient.List(ctx, o)
@@ -96,7 +98,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		}
 		w.pods.tell(e.Type, pod)
 	}
-	w.pods.Reached = func(version string) { tracker.reach(0, parseVersion(version)) }
+	w.pods.Reached = func(version string) { tracker.reach(0, pullstate.ParseVersion(version)) }
 	return w
 }
 

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 func TestQueueStartsTheOldestFirst(t *testing.T) {
@@ -47,19 +49,19 @@ func TestWhyItFailedSurvivesItsPod(t *testing.T) {
 	r := newReplica(t, api, "a", 1)
 	id := r.start(t, "nginx")[0].ID
 	r.await(t, id, phase(pull.Pending))
-	pod := r.runPod(t, id, corev1.PodRunning, *running())
+	pod := r.runPod(t, id, corev1.PodRunning, *statetest.Running())
 	log := api.OpenLog("test://" + pod.Name)
 	for i := range 30 {
-		fmt.Fprintln(log, pull.Report{Time: epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
+		fmt.Fprintln(log, pull.Report{Time: statetest.Epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
 	}
 	r.await(t, id, func(j *pull.Job) bool { return j.Progress.BytesDone == 29 && j.Progress.Percent == 48 })
 	log.Close()
-	r.setPod(t, pod, corev1.PodFailed, *ended(3, notFound))
+	r.setPod(t, pod, corev1.PodFailed, *statetest.Ended(3, statetest.NotFound))
 	r.finish(t, id, batchv1.JobFailed, "PodFailurePolicy")
 	failed := r.await(t, id, phase(pull.Failed))
 	check := func(who string, f *pull.Failure) {
 		t.Helper()
-		if f.Reason != pull.NotFound || f.Message != notFound.Message || len(f.LogTail) != pull.MaxLogTail || f.LogTail[19] != "line 29" {
+		if f.Reason != pull.NotFound || f.Message != statetest.NotFound.Message || len(f.LogTail) != pull.MaxLogTail || f.LogTail[19] != "line 29" {
 			t.Errorf("%s: %+v", who, f)
 		}
 	}
@@ -81,7 +83,7 @@ func awaitRecord(t *testing.T, r *replica, id string) {
 	}
 	defer w.Stop()
 	for event := range w.ResultChan() {
-		if job, ok := event.Object.(*batchv1.Job); ok && readRecord(job) != nil && readRecord(job).Ran {
+		if job, ok := event.Object.(*batchv1.Job); ok && pullstate.ReadRecord(job) != nil && pullstate.ReadRecord(job).Ran {
 			return
 		}
 	}
@@ -135,11 +137,11 @@ func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
 func TestHistoryIsPruned(t *testing.T) {
 	tracker := NewTracker(&told{}, nil)
 	for i := range 510 {
-		w := newWorld()
-		w.job.Name, w.job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))
-		w.condition(batchv1.JobFailed, "BackoffLimitExceeded", "")
-		w.job.Status.Conditions[0].LastTransitionTime = at(i)
-		tracker.observeJob(w.job)
+		w := statetest.New()
+		w.Job.Name, w.Job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))
+		w.Condition(batchv1.JobFailed, "BackoffLimitExceeded", "")
+		w.Job.Status.Conditions[0].LastTransitionTime = statetest.At(i)
+		tracker.observeJob(w.Job)
 	}
 	got := map[string]bool{}
 	for _, job := range tracker.prunable(500) {

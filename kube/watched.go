@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 
 	"pullwatch/kube/listwatch"
+	"pullwatch/kube/pullstate"
 )
 
 // watched is one kind of object that is watched.
@@ -127,12 +128,12 @@ func newBacklog(then, now listObject) backlog {
 			return err
 		})
 	}
-	each(now, func(o metav1.Object) { b[o.GetUID()] = version(o) })
+	each(now, func(o metav1.Object) { b[o.GetUID()] = pullstate.Version(o) })
 	each(then, func(o metav1.Object) {
 		switch v, exists := b[o.GetUID()]; {
 		case !exists:
 			b[o.GetUID()] = gone
-		case v <= version(o):
+		case v <= pullstate.Version(o):
 			delete(b, o.GetUID())
 		}
 	})
@@ -140,7 +141,7 @@ func newBacklog(then, now listObject) backlog {
 }
 
 func (b backlog) tell(kind watch.EventType, o metav1.Object) {
-	if v, behind := b[o.GetUID()]; behind && (kind == watch.Deleted || version(o) >= v) {
+	if v, behind := b[o.GetUID()]; behind && (kind == watch.Deleted || pullstate.Version(o) >= v) {
 		delete(b, o.GetUID())
 	}
 }
