@@ -333,3 +333,15 @@ func TestWhatAPullReplacesIsTold(t *testing.T) {
 		t.Errorf("after another attempt: %q", s.Message)
 	}
 }
+
+// The pods of a Job that was deleted go some seconds after it, and the next pull of the image may get its name.
+func TestAPullDoesNotBeginWithTheFailureOfAnEarlierOneOfItsName(t *testing.T) {
+	w := statetest.New().Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.Network))
+	w.Job.UID = "the next one"
+	if s := w.State(t); s.Phase != pull.Pending || s.Attempts != 0 {
+		t.Errorf("%s %q after %d attempts", s.Phase, s.Message, s.Attempts)
+	}
+	if rec := w.View(t).Unwritten(); rec != nil {
+		t.Errorf("to be written on the Job: %+v", rec)
+	}
+}

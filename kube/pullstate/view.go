@@ -14,6 +14,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
@@ -29,10 +30,14 @@ type View struct {
 	rec *Record
 }
 
-// Read returns the View of a pull. logs may lack those of some pods.
+// Read returns the View of a pull. It passes over pods that another Job owns: one that had the same name before. logs may lack
+// those of some pods.
 func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
 	v := &View{id: id, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods))}
 	for _, pod := range pods {
+		if !metav1.IsControlledBy(pod, job) {
+			continue
+		}
 		v.attempts = append(v.attempts, attempt{pod: pod, copier: CopierStatus(pod), log: logs[pod.UID]})
 	}
 	slices.SortFunc(v.attempts, func(a, b attempt) int {
