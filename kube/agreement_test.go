@@ -197,8 +197,8 @@ func TestReplicasThatTellTheSameRevisionTellTheSame(t *testing.T) {
 						now := statetest.Epoch.Add(time.Duration(replicas) * time.Hour)
 						o := p.history.join(f, func() time.Time { return now }, pods, jobs)
 						o.seeAll(reads)
-						now = now.Add(longestHold)
-						o.tracker.release()
+						now = now.Add(maxFinalDelay)
+						o.tracker.publishDelayed()
 						for _, state := range f.states[p.Job.Name] {
 							compare(state)
 							if !state.Phase.Final() {

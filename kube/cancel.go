@@ -66,7 +66,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 // cancellation returns the annotations that cancel a pull. How often copying was started is for the API server to say, how far
 // it is for the copier, whose words are known.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
-	view, err := p.observe(ctx, job)
+	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
 	}
@@ -79,14 +79,14 @@ func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]
 
 // deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
 func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	state, err := p.tell(job)
+	state, err := p.publishWritten(job)
 	if err != nil {
 		return nil, err
 	}
 	if err := deleteJob(ctx, p.jobs, job); err != nil {
 		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
 	} else {
-		p.tellGone(job)
+		p.retireDeleted(job)
 	}
 	p.known.Flush(ctx)
 	return p.newest(state), nil

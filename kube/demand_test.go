@@ -75,7 +75,7 @@ func TestSyncIsThatOfTheNextSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.tracker.mu.Lock()
-			if !r.tracker.settled {
+			if !r.tracker.synced {
 				t.Error("synced before everything was told")
 			}
 			r.tracker.mu.Unlock()

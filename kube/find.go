@@ -58,7 +58,7 @@ func (p *Pulls) find(ctx context.Context, id string) (*pull.Job, error) {
 	if _, err := pullstate.Identify(job); err != nil {
 		return nil, nil
 	}
-	state, err := p.read(ctx, job)
+	state, err := p.publishFound(ctx, job)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 }
 
 // read publishes the state of a pull that is not known, and returns it.
-func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	view, err := p.observe(ctx, job)
+func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
 }
 
 // observe returns a pull as the API server tells it now, without its logs.
-func (p *Pulls) observe(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
+func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
 	id, err := pullstate.Identify(job)
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (p *Pulls) podsOf(ctx context.Context, job *batchv1.Job) ([]*corev1.Pod, er
 }
 
 // tell makes known the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
-func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
+func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.Job, error) {
 	state, watched := p.tracker.observeWritten(job)
 	if state != nil {
 		return state, nil
@@ -136,7 +136,7 @@ func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
 }
 
 // tellGone makes known that this replica has deleted a Job.
-func (p *Pulls) tellGone(job *batchv1.Job) {
+func (p *Pulls) retireDeleted(job *batchv1.Job) {
 	if !p.tracker.observeDeleted(job) {
 		p.known.Retire(job.Name)
 	}

@@ -177,23 +177,23 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	changed, unsubscribe := l.tracker.changed.Subscribe()
 	defer unsubscribe()
 	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
-	wait, told := shortest, false
+	wait, logged := shortest, false
 	for ctx.Err() == nil {
 		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
 		}
 		if err == nil || ctx.Err() != nil {
-			wait, told = shortest, false
+			wait, logged = shortest, false
 			select {
 			case <-ctx.Done():
 			case <-changed:
 			}
 			continue
 		}
-		if !told {
+		if !logged {
 			l.log.Warn("the leader's work failed and is tried until it succeeds", "error", err)
-			told = true
+			logged = true
 		}
 		listwatch.Sleep(ctx, wait)
 		wait = min(2*wait, longest)

@@ -17,11 +17,11 @@ import (
 func (t *Tracker) observeJob(job *batchv1.Job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.observe(job)
+	t.setJobLocked(job)
 	t.changed.Notify()
 }
 
-func (t *Tracker) observe(job *batchv1.Job) {
+func (t *Tracker) setJobLocked(job *batchv1.Job) {
 	if _, gone := t.ignored.get(job.UID); gone {
 		return
 	}
@@ -33,7 +33,7 @@ func (t *Tracker) observe(job *batchv1.Job) {
 	case tr.job != nil && tr.job.UID == job.UID && pullstate.Version(job) < pullstate.Version(tr.job):
 		return
 	case tr.job != nil && tr.job.UID != job.UID:
-		t.remove(tr.job) // its deletion was missed
+		t.removeJobLocked(tr.job) // its deletion was missed
 		tr = newTracked()
 		t.pulls[job.Name] = tr
 	}
@@ -51,7 +51,7 @@ func (t *Tracker) observe(job *batchv1.Job) {
 	job.ManagedFields = nil
 	job.Spec.Template = corev1.PodTemplateSpec{}
 	tr.job = job
-	t.update(tr)
+	t.updateLocked(tr)
 }
 
 // observeWritten takes a Job that this replica has just written, and returns the pull's state; nil when it is gone
@@ -62,13 +62,13 @@ func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
 	if !t.watching {
 		return nil, false
 	}
-	t.observe(job)
+	t.setJobLocked(job)
 	t.changed.Notify()
 	tr := t.pulls[job.Name]
 	if tr == nil {
 		return nil, true
 	}
-	if t.early[job.Name] != nil {
+	if t.behind[job.Name] != nil {
 		t.feed.Publish(tr.state) // a new Job has no pods that may be ahead of it
 	}
 	return tr.state, true
@@ -82,34 +82,34 @@ func (t *Tracker) observeDeleted(job *batchv1.Job) bool {
 	if !t.watching {
 		return false
 	}
-	t.remove(job)
+	t.removeJobLocked(job)
 	t.changed.Notify()
 	return true
 }
 
-func (t *Tracker) remove(job *batchv1.Job) {
+func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 	tr := t.pulls[job.Name]
 	t.ignored.put(job.UID, true)
 	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
 		return
 	}
-	t.end(tr, job)
+	t.publishEndLocked(tr, job)
 	for uid := range tr.pods {
 		delete(t.unread, uid)
-		delete(t.parted, uid)
+		delete(t.gonePods, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held, t.early} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.delayed, t.behind} {
 		delete(s, job.Name)
 	}
 	delete(t.pulls, job.Name)
-	if !t.settled {
+	if !t.synced {
 		t.removed[job.Name] = true
 	}
 	t.feed.Retire(job.Name)
 }
 
 // end tells the last state of a pull whose Job is gone. Nothing more will come that could complete it.
-func (t *Tracker) end(tr *tracked, job *batchv1.Job) {
+func (t *Tracker) publishEndLocked(tr *tracked, job *batchv1.Job) {
 	if tr.state != nil && tr.state.Phase.Final() {
 		return
 	}
@@ -129,7 +129,7 @@ func (t *Tracker) end(tr *tracked, job *batchv1.Job) {
 		state = pull.LostJob(last)
 	}
 	tr.state = state
-	t.publish(tr)
+	t.publishLocked(tr)
 }
 
 // replaceJobs takes a list of all Jobs: what is not among them is gone.
@@ -143,12 +143,12 @@ func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
 	listed := make(map[types.UID]bool, len(list.Items))
 	for i := range list.Items {
 		listed[list.Items[i].UID] = true
-		t.observe(&list.Items[i])
+		t.setJobLocked(&list.Items[i])
 	}
 	for _, tr := range t.pulls {
 		// A Job that this replica has made since the list was taken is not gone.
 		if tr.job != nil && !listed[tr.job.UID] && pullstate.Version(tr.job) <= at {
-			t.remove(tr.job)
+			t.removeJobLocked(tr.job)
 		}
 	}
 	t.changed.Notify()
@@ -159,11 +159,11 @@ func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
 func (t *Tracker) observePod(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.placePod(pod)
+	t.setPodLocked(pod)
 	t.changed.Notify()
 }
 
-func (t *Tracker) placePod(pod *corev1.Pod) {
+func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	name := pod.Labels[jobNameLabel]
 	if name == "" {
 		return
@@ -177,20 +177,20 @@ func (t *Tracker) placePod(pod *corev1.Pod) {
 	trimmed.ManagedFields = nil
 	trimmed.Spec.NodeName = pod.Spec.NodeName
 	tr.pods[pod.UID] = trimmed
-	t.update(tr)
+	t.updateLocked(tr)
 }
 
 // observePodDeleted takes the last state of a pod that is gone.
 func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.removePod(pod, pullstate.Version(pod))
+	t.removePodLocked(pod, pullstate.Version(pod))
 	t.changed.Notify()
 }
 
 // removePod takes that a pod is gone at a resourceVersion. It counts until the watch of the Jobs has come as far, which tells
 // what became of it.
-func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
+func (t *Tracker) removePodLocked(pod *corev1.Pod, at uint64) {
 	name := pod.Labels[jobNameLabel]
 	tr := t.pulls[name]
 	if tr == nil || tr.pods[pod.UID] == nil {
@@ -200,22 +200,22 @@ func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
 		parted, last := pod.DeepCopy(), pod.DeepCopy()
 		parted.ResourceVersion = strconv.FormatUint(at, 10)
 		last.ResourceVersion = strconv.FormatUint(max(at, 1)-1, 10) // up to then it was there
-		t.parted[pod.UID] = parted
-		t.placePod(last)
+		t.gonePods[pod.UID] = parted
+		t.setPodLocked(last)
 		return
 	}
-	t.forgetPod(tr, pod, at)
+	t.forgetPodLocked(tr, pod, at)
 }
 
-// forgetParted removes a pod that was parted.
-func (t *Tracker) forgetParted(pod *corev1.Pod) {
-	delete(t.parted, pod.UID)
+// forgetGoneLocked removes a pod that was parted.
+func (t *Tracker) forgetGoneLocked(pod *corev1.Pod) {
+	delete(t.gonePods, pod.UID)
 	if tr := t.pulls[pod.Labels[jobNameLabel]]; tr != nil && tr.pods[pod.UID] != nil {
-		t.forgetPod(tr, pod, pullstate.Version(pod))
+		t.forgetPodLocked(tr, pod, pullstate.Version(pod))
 	}
 }
 
-func (t *Tracker) forgetPod(tr *tracked, pod *corev1.Pod, at uint64) {
+func (t *Tracker) forgetPodLocked(tr *tracked, pod *corev1.Pod, at uint64) {
 	tr.podsGone = max(tr.podsGone, at)
 	delete(tr.pods, pod.UID)
 	delete(tr.logs, pod.UID)
@@ -226,7 +226,7 @@ func (t *Tracker) forgetPod(tr *tracked, pod *corev1.Pod, at uint64) {
 		}
 		return
 	}
-	t.update(tr)
+	t.updateLocked(tr)
 }
 
 // replacePods takes a list of all pods: what is not among them is gone.
@@ -236,12 +236,12 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 	listed := make(map[types.UID]bool, len(list.Items))
 	for i := range list.Items {
 		listed[list.Items[i].UID] = true
-		t.placePod(&list.Items[i])
+		t.setPodLocked(&list.Items[i])
 	}
 	for _, tr := range t.pulls {
 		for uid, pod := range tr.pods {
-			if !listed[uid] && t.parted[uid] == nil {
-				t.removePod(pod, pullstate.Version(list))
+			if !listed[uid] && t.gonePods[uid] == nil {
+				t.removePodLocked(pod, pullstate.Version(list))
 			}
 		}
 	}
@@ -261,7 +261,7 @@ func (t *Tracker) observeLog(pod *corev1.Pod, log pullstate.Log) {
 		return
 	}
 	tr.logs[pod.UID] = log
-	t.update(tr)
-	t.mark()
+	t.updateLocked(tr)
+	t.markLocked()
 	t.changed.Notify()
 }

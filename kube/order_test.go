@@ -212,7 +212,7 @@ func (h history) join(f Feed, clock func() time.Time, pods, jobs int) *onlooker 
 		panic(err)
 	}
 	o.tracker.reach(uint64(jobs), uint64(pods))
-	o.tracker.settle()
+	o.tracker.finishSync()
 	return o
 }
 
@@ -333,7 +333,7 @@ func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T)
 		}
 		tracker.observeJob(w.Job)
 		tracker.reach(version, version)
-		tracker.settle()
+		tracker.finishSync()
 		return tracker
 	}
 	say := func(tracker *Tracker, percent int64) {

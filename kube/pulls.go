@@ -53,7 +53,7 @@ type Pulls struct {
 	known       Known
 	tracker     *Tracker
 	health      *Health
-	entrance    *entrance
+	admission   *admission
 	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond,
 	// which is 50 ms for the references of one call. starting is only about pulls.
 	parsing, starting *turns.Turns
@@ -93,7 +93,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		entrance: newEntrance(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
+		admission: newAdmission(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
@@ -151,7 +151,7 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string, platfo
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	starts := &starts{entrance: p.entrance}
+	starts := &starts{admission: p.admission}
 	defer starts.end()
 	// One after the other, so that the leader sees them in the order in which they are to start.
 	results := make([]*pull.StartResult, len(images))
@@ -233,12 +233,12 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 		}
 		// Another replica may have made it since Running was asked.
 		if known == nil {
-			if err := starts.enter(name); err != nil {
+			if err := starts.admit(name); err != nil {
 				return nil, false, err
 			}
 			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
 			if err == nil {
-				state, err := p.tell(job)
+				state, err := p.publishWritten(job)
 				return state, false, err
 			}
 			starts.withdraw()
@@ -268,7 +268,7 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 	if state := p.known.Latest(id); state != nil {
 		return state, nil
 	}
-	return p.read(ctx, job)
+	return p.publishFound(ctx, job)
 }
 
 // Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying twice starts it once.
@@ -296,7 +296,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	if pullstate.Condition(job, batchv1.JobFailed) == nil {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
-	starts := &starts{entrance: p.entrance}
+	starts := &starts{admission: p.admission}
 	defer starts.end()
 	var state *pull.Job
 	err = inTurn(ctx, p.starting, func() (err error) {

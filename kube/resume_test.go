@@ -107,7 +107,7 @@ func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
 	}
 	r.tracker.mu.Lock()
 	defer r.tracker.mu.Unlock()
-	if tr := r.tracker.pulls[w.goesOn]; len(r.tracker.pulls) != 1 || len(tr.pods) != 0 || len(r.tracker.parted) != 0 {
+	if tr := r.tracker.pulls[w.goesOn]; len(r.tracker.pulls) != 1 || len(tr.pods) != 0 || len(r.tracker.gonePods) != 0 {
 		t.Errorf("what has gone is still there: %+v", r.tracker.pulls)
 	}
 }
@@ -151,7 +151,7 @@ func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
 	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "200"
 	tracker.observeDeleted(w.Job)
 	tracker.reach(300, 300)
-	tracker.settle()
+	tracker.finishSync()
 	if got := f.last(); got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
 	}
@@ -167,7 +167,7 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	if jobs, _ := hub.Marked(); jobs != 0 {
 		t.Error("marked before everything was told")
 	}
-	tracker.settle()
+	tracker.finishSync()
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
 	tracker.observeJob(w.Job)
 	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "150"
@@ -176,8 +176,8 @@ func TestMarkDoesNotPassAHeldState(t *testing.T) {
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
 	}
-	now = now.Add(holdTime)
-	tracker.release()
+	now = now.Add(finalDelay)
+	tracker.publishDelayed()
 	if jobs, pods := hub.Marked(); jobs != 150 || pods != 100 {
 		t.Errorf("marked %d and %d", jobs, pods)
 	}
@@ -193,7 +193,7 @@ func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
 	tracker.reach(100, 100)
-	tracker.settle()
+	tracker.finishSync()
 	return hub, tracker, &now
 }
 
@@ -208,15 +208,15 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 		tracker.observeJob(w.Job)
 	}
 	hold("first", "150")
-	*now = now.Add(holdTime / 2)
+	*now = now.Add(finalDelay / 2)
 	tracker.reach(160, 170)
 	hold("second", "180")
 	tracker.reach(190, 190)
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while both are held", jobs, pods)
 	}
-	*now = now.Add(holdTime / 2)
-	tracker.release()
+	*now = now.Add(finalDelay / 2)
+	tracker.publishDelayed()
 	if jobs, pods := hub.Marked(); jobs != 179 || pods != 170 {
 		t.Errorf("marked %d and %d while the second one is held", jobs, pods)
 	}
@@ -238,8 +238,8 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 	if jobs, _ := hub.Marked(); jobs != 100 {
 		t.Errorf("marked %d, and nothing was told of a pull whose Job may be older", jobs)
 	}
-	*now = now.Add(holdTime)
-	tracker.release()
+	*now = now.Add(finalDelay)
+	tracker.publishDelayed()
 	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.Job.Name).Phase != pull.Succeeded {
 		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.Job.Name))
 	}
@@ -254,7 +254,7 @@ func TestUnseenPullsWaitForTheWatch(t *testing.T) {
 	tracker := NewTracker(hub, quiet)
 	tracker.begin()
 	tracker.reach(150, 150)
-	tracker.settle()
+	tracker.finishSync()
 	if hub.Latest("old").Phase != pull.Failed || hub.Latest("new").Phase != pull.Queued {
 		t.Errorf("%+v, %+v", hub.Latest("old"), hub.Latest("new"))
 	}

@@ -14,39 +14,39 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has been told of
+// session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has been logged of
 // everything that exists.
 func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 	w.tracker.begin()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { w.tracker.releaseHeld(ctx) })
+	wg.Go(func() { w.tracker.runDelays(ctx) })
 	if !w.begin(ctx) {
 		return
 	}
-	// The Jobs come behind the pods, so that the last state of a Job that has gone is told with what its pods were.
+	// The Jobs come behind the pods, so that the last state of a Job that has gone is logged with what its pods were.
 	for _, k := range []*watched{w.pods, w.jobs} {
 		wg.Go(func() { w.follow(ctx, k) })
 		select {
 		case <-ctx.Done():
 			return
-		case <-k.arrived:
+		case <-k.caughtUp:
 		}
 	}
-	w.tracker.settle()
+	w.tracker.finishSync()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.settled.Store(w.synced == synced)
+	w.hasSynced.Store(w.synced == synced)
 	close(synced)
 }
 
 // begin lists everything for the first time. It returns false when ctx is done before that.
 func (w *Watch) begin(ctx context.Context) bool {
-	backoff, told := listwatch.NewBackoff(), false
+	backoff, logged := listwatch.NewBackoff(), false
 	for {
 		err := w.list(ctx)
 		if err == nil {
-			if told {
+			if logged {
 				w.log.Info("the pulls in the cluster can be read again")
 			}
 			return true
@@ -54,9 +54,9 @@ func (w *Watch) begin(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		if !told {
+		if !logged {
 			w.log.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
-			told = true
+			logged = true
 		}
 		if !listwatch.Sleep(ctx, backoff.Step()) {
 			return false
@@ -81,7 +81,7 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 }
 
 // list tells the Tracker what exists. When a pull that the feed knows is gone, it tells instead what existed when
-// whoever watched before stopped, and the watches go on from there: how the pull ended is told like any other change.
+// whoever watched before stopped, and the watches go on from there: how the pull ended is logged like any other change.
 func (w *Watch) list(ctx context.Context) error {
 	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)
 	if err != nil {
@@ -94,7 +94,7 @@ func (w *Watch) list(ctx context.Context) error {
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {
 			then = past
-			w.tracker.replay()
+			w.tracker.beginReplay()
 		} else {
 			w.log.Debug("the past cannot be read any more", "error", err)
 		}

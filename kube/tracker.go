@@ -40,9 +40,9 @@ type Tracker struct {
 	log  *slog.Logger
 	feed Feed
 	now  func() time.Time
-	// podsUnseen reports whether what has become of pods may not have been told yet, because their watch is broken or has
+	// podsStale reports whether what has become of pods may not have been told yet, because their watch is broken or has
 	// just been taken up again. It is nil without a watch.
-	podsUnseen func() bool
+	podsStale func() bool
 
 	mu sync.Mutex
 	contents
@@ -59,13 +59,13 @@ type contents struct {
 	active, queued, failed, succeeded, canceled, unrecorded set
 	// held are the pulls whose last state waits to be complete, early those whose state is not the last and is made from
 	// less than may be known by now: it is told when the watches have come further.
-	held, early set
+	delayed, behind set
 	// unread are the pods whose copier's log is to be read.
 	unread map[types.UID]*corev1.Pod
 	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no
 	// pulls.
 	ignored *recent[types.UID, bool]
-	present
+	syncState
 }
 
 type set map[string]*tracked
@@ -88,12 +88,12 @@ type tracked struct {
 	state *pull.Job
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
-	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
-	heldUntil time.Time
-	// heldFrom is the resourceVersion with which the Job had ended, heldFromPods how far the pods had been told of by then.
-	heldFrom, heldFromPods uint64
-	// heldAtMost is how far that may be put off.
-	heldAtMost time.Time
+	// delayedUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
+	delayedUntil time.Time
+	// delayedJob is the resourceVersion with which the Job had ended, delayedPods how far the pods had been told of by then.
+	delayedJob, delayedPods uint64
+	// delayLimit is how far that may be put off.
+	delayLimit time.Time
 }
 
 func (tr *tracked) view() *pullstate.View {
@@ -124,10 +124,10 @@ func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{}, early: set{},
-		unread:  map[types.UID]*corev1.Pod{},
-		ignored: newRecent[types.UID, bool](rememberedJobs),
-		present: present{parted: map[types.UID]*corev1.Pod{}, unseen: map[string]uint64{}, removed: map[string]bool{}},
+		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, delayed: set{}, behind: set{},
+		unread:    map[types.UID]*corev1.Pod{},
+		ignored:   newRecent[types.UID, bool](rememberedJobs),
+		syncState: syncState{gonePods: map[types.UID]*corev1.Pod{}, unconfirmed: map[string]uint64{}, removed: map[string]bool{}},
 	}
 }
 
@@ -148,13 +148,13 @@ func (t *Tracker) reset() {
 }
 
 // update recomputes a pull's state and everything that depends on it.
-func (t *Tracker) update(tr *tracked) {
+func (t *Tracker) updateLocked(tr *tracked) {
 	if tr.job == nil {
 		return
 	}
 	view := tr.view()
 	for uid, pod := range tr.pods {
-		if !t.isGone(uid) && view.NeedsLog(uid) {
+		if !t.isGoneLocked(uid) && view.NeedsLog(uid) {
 			t.unread[uid] = pod
 		} else {
 			delete(t.unread, uid)
@@ -162,34 +162,34 @@ func (t *Tracker) update(tr *tracked) {
 	}
 	t.unrecorded.put(tr.job.Name, tr, view.Unwritten() != nil)
 	state := tr.stateIn(view)
-	if !t.hold(tr, state, view) {
-		t.take(tr, state)
+	if !t.delayLocked(tr, state, view) {
+		t.setStateLocked(tr, state)
 	}
 }
 
 // take takes a pull's new state. One that is no later than the last is passed over: it is made from lines of a log that have
 // been read before.
-func (t *Tracker) take(tr *tracked, state *pull.Job) {
+func (t *Tracker) setStateLocked(tr *tracked, state *pull.Job) {
 	if last := tr.state; last == nil || state.Supersedes(last) {
 		tr.state = state
 		if last == nil || !last.Same(state) {
-			t.publish(tr)
+			t.publishLocked(tr)
 		}
 	}
-	t.sort(tr)
+	t.indexLocked(tr)
 }
 
 // publish tells a pull's state, unless it may be older than the one that the feed knows: then it is told when the watches have
 // come further. A last state is told at once.
-func (t *Tracker) publish(tr *tracked) {
+func (t *Tracker) publishLocked(tr *tracked) {
 	known := t.feed.Latest(tr.job.Name)
 	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt)) {
 		known = nil
 	}
 	early := false
-	switch pods, seen := tr.state.Revision.Pods, t.podsSeen(tr); {
+	switch pods, seen := tr.state.Revision.Pods, t.podsSeenLocked(tr); {
 	case tr.state.Phase.Final():
-	case !t.settled:
+	case !t.synced:
 		early = true
 	case known == nil:
 	case known.Revision.Pods > max(pods, seen):
@@ -201,21 +201,21 @@ func (t *Tracker) publish(tr *tracked) {
 		state.Revision.Pods = max(pods, min(seen, known.Revision.Pods+1))
 		tr.state, tr.podsGone = &state, state.Revision.Pods
 	}
-	t.early.put(tr.job.Name, tr, early)
-	if !early && !(known != nil && unread(tr.state, known)) {
+	t.behind.put(tr.job.Name, tr, early)
+	if !early && !(known != nil && logBehind(tr.state, known)) {
 		t.feed.Publish(tr.state)
 	}
 }
 
 // unread reports whether the known state was made from words of the copier that have not been read here yet, as after a change
 // of the leader: progress does not fall within an attempt.
-func unread(state, known *pull.Job) bool {
+func logBehind(state, known *pull.Job) bool {
 	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
 		state.Revision.Step < known.Revision.Step
 }
 
 // sort puts a pull where the loops look for it.
-func (t *Tracker) sort(tr *tracked) {
+func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued)

@@ -30,7 +30,7 @@ func newTestTracker() (*Tracker, *told) {
 	f := &told{}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
-	tracker.settle()
+	tracker.finishSync()
 	return tracker, f
 }
 
@@ -88,7 +88,7 @@ func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
 		tracker.observeJob(w.Job)
 		tracker.observePod(w.Pods[0])
 		tracker.reach(300, 300)
-		tracker.settle()
+		tracker.finishSync()
 		for _, percent := range lines {
 			say(tracker, percent)
 		}

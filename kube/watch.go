@@ -39,8 +39,8 @@ type Watch struct {
 	// demanded has a value when demands has changed.
 	demanded chan struct{}
 	// synced is closed, and settled true, once the Tracker has been told of everything that exists.
-	synced  chan struct{}
-	settled atomic.Bool
+	synced    chan struct{}
+	hasSynced atomic.Bool
 }
 
 // NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded.
@@ -50,7 +50,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		jobClient: client.BatchV1().Jobs(namespace), podClient: client.CoreV1().Pods(namespace),
 		demanded: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
-	tracker.podsUnseen = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < holdTime }
+	tracker.podsStale = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < finalDelay }
 	w.jobs = newWatched("jobs", w.jobClient.Watch, log)
 	w.jobs.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)
@@ -60,7 +60,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		if err := tracker.replaceJobs(list); err != nil {
 			return "", err
 		}
-		w.jobs.skip()
+		w.jobs.skipBacklog()
 		return list.ResourceVersion, nil
 	}
 	w.jobs.Apply = func(e watch.Event) {
@@ -73,7 +73,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		} else {
 			tracker.observeJob(job)
 		}
-		w.jobs.tell(e.Type, job)
+		w.jobs.deliver(e.Type, job)
 	}
 	w.jobs.Reached = func(version string) { tracker.reach(pullstate.ParseVersion(version), 0) }
 	w.pods = newWatched("pods", w.podClient.Watch, log)
@@ -83,7 +83,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 			return "", err
 		}
 		tracker.replacePods(list)
-		w.pods.skip()
+		w.pods.skipBacklog()
 		return list.ResourceVersion, nil
 	}
 	w.pods.Apply = func(e watch.Event) {
@@ -96,7 +96,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		} else {
 			tracker.observePod(pod)
 		}
-		w.pods.tell(e.Type, pod)
+		w.pods.deliver(e.Type, pod)
 	}
 	w.pods.Reached = func(version string) { tracker.reach(0, pullstate.ParseVersion(version)) }
 	return w
@@ -142,7 +142,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 		demanded := w.demands > 0
 		if !demanded && !want {
 			// Whoever demands it from now on waits for the next session.
-			w.settled.Store(false)
+			w.hasSynced.Store(false)
 			w.synced = make(chan struct{})
 		}
 		w.mu.Unlock()
@@ -172,4 +172,4 @@ func (w *Watch) AwaitSync(ctx context.Context) error {
 
 // Live reports whether everything that exists has been told and both watches are open, so that what is known is as new
 // as it can be.
-func (w *Watch) Live() bool { return w.settled.Load() && w.jobs.live() && w.pods.live() }
+func (w *Watch) Live() bool { return w.hasSynced.Load() && w.jobs.live() && w.pods.live() }

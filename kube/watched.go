@@ -24,8 +24,8 @@ type watched struct {
 	name string
 	// backlog is what the watch has still to tell of the past; arrived is closed once that is nothing. Both are made
 	// anew by begin.
-	backlog backlog
-	arrived chan struct{}
+	backlog  backlog
+	caughtUp chan struct{}
 
 	watches atomic.Int32
 	opens   atomic.Int64
@@ -59,31 +59,31 @@ func newWatched(name string, open func(context.Context, metav1.ListOptions) (wat
 
 // begin prepares a watch from the version of the list then, which arrives at the present with the list now.
 func (k *watched) begin(then, now listObject) {
-	k.backlog, k.arrived = newBacklog(then, now), make(chan struct{})
+	k.backlog, k.caughtUp = newBacklog(then, now), make(chan struct{})
 	k.Reach(then.GetResourceVersion())
-	k.checkArrival()
+	k.checkCaughtUp()
 }
 
 // tell notes that a change has been handed over.
-func (k *watched) tell(kind watch.EventType, o metav1.Object) {
-	k.backlog.tell(kind, o)
-	k.checkArrival()
+func (k *watched) deliver(kind watch.EventType, o metav1.Object) {
+	k.backlog.deliver(kind, o)
+	k.checkCaughtUp()
 }
 
 // skip notes that a list of the present has been handed over.
-func (k *watched) skip() {
+func (k *watched) skipBacklog() {
 	k.backlog = nil
-	k.checkArrival()
+	k.checkCaughtUp()
 }
 
-func (k *watched) checkArrival() {
+func (k *watched) checkCaughtUp() {
 	if len(k.backlog) > 0 {
 		return
 	}
 	select {
-	case <-k.arrived:
+	case <-k.caughtUp:
 	default:
-		close(k.arrived)
+		close(k.caughtUp)
 	}
 }
 
@@ -140,7 +140,7 @@ func newBacklog(then, now listObject) backlog {
 	return b
 }
 
-func (b backlog) tell(kind watch.EventType, o metav1.Object) {
+func (b backlog) deliver(kind watch.EventType, o metav1.Object) {
 	if v, behind := b[o.GetUID()]; behind && (kind == watch.Deleted || pullstate.Version(o) >= v) {
 		delete(b, o.GetUID())
 	}

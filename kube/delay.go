@@ -8,44 +8,44 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// holdTime bounds how long a pull's last state waits for what completes it, and longestHold how long while the pods cannot
+// finalDelay bounds how long a pull's last state waits for what completes it, and maxFinalDelay how long while the pods cannot
 // be seen: their watch may be taken up again seconds after that of the Jobs.
 const (
-	holdTime    = time.Second
-	longestHold = 10 * time.Second
+	finalDelay    = time.Second
+	maxFinalDelay = 10 * time.Second
 )
 
 // hold reports whether the last state of a pull is not to be told yet. Jobs and pods come over two watches, and a log over
 // a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. The first
 // last state that is told is the only one, so it is held back for a moment to be complete, and to be written on the Job: then
 // every replica tells the same.
-func (t *Tracker) hold(tr *tracked, state *pull.Job, view *pullstate.View) bool {
+func (t *Tracker) delayLocked(tr *tracked, state *pull.Job, view *pullstate.View) bool {
 	name := tr.job.Name
 	told := tr.state != nil && tr.state.Phase.Final()
-	if told || state.Phase == pull.Canceled || !state.Phase.Final() || view.Complete(t.isGone) {
-		delete(t.held, name)
+	if told || state.Phase == pull.Canceled || !state.Phase.Final() || view.Complete(t.isGoneLocked) {
+		delete(t.delayed, name)
 		return false
 	}
 	switch now := t.now(); {
-	case tr.heldUntil.IsZero():
-		tr.heldUntil, tr.heldAtMost = now.Add(holdTime), now.Add(longestHold)
-		tr.heldFrom, tr.heldFromPods = pullstate.Version(tr.job), t.pods
-	case t.podsUnseen != nil && t.podsUnseen() && now.Before(tr.heldAtMost):
-		tr.heldUntil = now.Add(holdTime)
+	case tr.delayedUntil.IsZero():
+		tr.delayedUntil, tr.delayLimit = now.Add(finalDelay), now.Add(maxFinalDelay)
+		tr.delayedJob, tr.delayedPods = pullstate.Version(tr.job), t.pods
+	case t.podsStale != nil && t.podsStale() && now.Before(tr.delayLimit):
+		tr.delayedUntil = now.Add(finalDelay)
 	}
-	late := !t.now().Before(tr.heldUntil)
-	t.held.put(name, tr, !late)
+	late := !t.now().Before(tr.delayedUntil)
+	t.delayed.put(name, tr, !late)
 	return !late
 }
 
-// releaseHeld tells held states when their time is over, until ctx is done.
-func (t *Tracker) releaseHeld(ctx context.Context) {
+// runDelays tells held states when their time is over, until ctx is done.
+func (t *Tracker) runDelays(ctx context.Context) {
 	changed, unsubscribe := t.changed.Subscribe()
 	defer unsubscribe()
-	timer := time.NewTimer(holdTime)
+	timer := time.NewTimer(finalDelay)
 	defer timer.Stop()
 	for {
-		if wait, some := t.release(); some {
+		if wait, some := t.publishDelayed(); some {
 			timer.Reset(wait)
 		} else {
 			timer.Stop()
@@ -60,14 +60,14 @@ func (t *Tracker) releaseHeld(ctx context.Context) {
 }
 
 // release tells the held states whose time is over, and returns when the next one's is.
-func (t *Tracker) release() (wait time.Duration, some bool) {
+func (t *Tracker) publishDelayed() (wait time.Duration, some bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	told := false
-	for _, tr := range t.held {
-		left := tr.heldUntil.Sub(t.now())
+	for _, tr := range t.delayed {
+		left := tr.delayedUntil.Sub(t.now())
 		if left <= 0 {
-			t.update(tr)
+			t.updateLocked(tr)
 			told = true
 			continue
 		}
@@ -76,7 +76,7 @@ func (t *Tracker) release() (wait time.Duration, some bool) {
 		}
 	}
 	if told {
-		t.mark()
+		t.markLocked()
 		t.changed.Notify()
 	}
 	return wait, some

@@ -18,12 +18,12 @@ func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
 	tracker := NewTracker(hub, quiet)
 	now, unseen := statetest.Epoch, true
 	tracker.now = func() time.Time { return now }
-	tracker.podsUnseen = func() bool { return unseen }
+	tracker.podsStale = func() bool { return unseen }
 	tracker.begin()
-	tracker.settle()
+	tracker.finishSync()
 	phaseAfter := func(wait time.Duration) pull.Phase {
 		now = now.Add(wait)
-		tracker.release()
+		tracker.publishDelayed()
 		if job := hub.Latest(statetest.New().Job.Name); job != nil {
 			return job.Phase
 		}
@@ -31,13 +31,13 @@ func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
 	}
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running()).Condition(batchv1.JobComplete, "", "")
 	tracker.observeJob(w.Job)
-	for waited := time.Duration(0); waited < longestHold-holdTime; waited += holdTime {
-		if got := phaseAfter(holdTime); got.Final() {
-			t.Fatalf("told as %s after %s although its pods cannot be seen", got, waited+holdTime)
+	for waited := time.Duration(0); waited < maxFinalDelay-finalDelay; waited += finalDelay {
+		if got := phaseAfter(finalDelay); got.Final() {
+			t.Fatalf("told as %s after %s although its pods cannot be seen", got, waited+finalDelay)
 		}
 	}
 	unseen = false
-	if got := phaseAfter(holdTime); got != pull.Succeeded {
+	if got := phaseAfter(finalDelay); got != pull.Succeeded {
 		t.Errorf("%q once they could be seen for some time", got)
 	}
 }
@@ -47,14 +47,14 @@ func TestALastStateDoesNotWaitForEver(t *testing.T) {
 	tracker := NewTracker(hub, quiet)
 	now := statetest.Epoch
 	tracker.now = func() time.Time { return now }
-	tracker.podsUnseen = func() bool { return true }
+	tracker.podsStale = func() bool { return true }
 	tracker.begin()
-	tracker.settle()
+	tracker.finishSync()
 	w := statetest.New().Condition(batchv1.JobComplete, "", "")
 	tracker.observeJob(w.Job)
-	for waited := time.Duration(0); waited <= longestHold; waited += holdTime {
-		now = now.Add(holdTime)
-		tracker.release()
+	for waited := time.Duration(0); waited <= maxFinalDelay; waited += finalDelay {
+		now = now.Add(finalDelay)
+		tracker.publishDelayed()
 	}
 	if got := hub.Latest(w.Job.Name); got == nil || got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
