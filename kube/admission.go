@@ -17,7 +17,7 @@ type admission struct {
 	refused atomic.Int64
 
 	mu sync.Mutex
-	// starting holds the pulls that were let in and may not be known yet, and how many calls start each.
+	// starting holds the pulls that were admitted and may not be known yet, and how many calls start each.
 	starting map[string]int
 }
 
@@ -25,8 +25,8 @@ func newAdmission(limit int, known Known) *admission {
 	return &admission{limit: limit, known: known, starting: map[string]int{}}
 }
 
-// enter counts a pull among those that wait, or returns why there may not be another. A pull that another call is
-// starting, or has just started, has its place already. What has entered leaves with leave.
+// admit counts a pull among those that wait. It returns a usererr.LimitExceeded when as many wait as may. A pull that another call
+// is starting, or has just started, is counted already. release ends what admit began.
 func (e *admission) admit(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -41,7 +41,7 @@ func (e *admission) admit(id string) error {
 	return nil
 }
 
-// leave ends what enter began: the pull is known by now, or was not made.
+// release ends what admit began: the pulls are known by now, or were not made.
 func (e *admission) release(ids ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -52,7 +52,7 @@ func (e *admission) release(ids ...string) {
 	}
 }
 
-// starts are the pulls of one call that have entered the queue. They leave together, when all of them are known.
+// starts are the pulls of one call that were admitted. They are released together, when all of them are known.
 type starts struct {
 	admission *admission
 	ids       []string
@@ -66,7 +66,7 @@ func (s *starts) admit(id string) error {
 	return nil
 }
 
-// withdraw ends the last enter: no Job was made.
+// withdraw releases the pull that was admitted last: no Job was made.
 func (s *starts) withdraw() {
 	last := len(s.ids) - 1
 	s.admission.release(s.ids[last])

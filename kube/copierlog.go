@@ -18,8 +18,8 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// tailTimeout bounds the reading of the last lines of a copier that has failed. A pull's failure is told without them
-// when the kubelet does not answer by then.
+// tailTimeout bounds the reading of the last lines of a copier that has failed. A pull's failure is published without them when
+// the kubelet does not answer by then.
 const tailTimeout = time.Second
 
 // CopierLogs follows the log of every copier that runs, for its progress, and reads the last lines of each that failed.
@@ -29,12 +29,12 @@ type CopierLogs struct {
 	log     *slog.Logger
 }
 
-// NewCopierLogs returns CopierLogs that tell tracker what they read.
+// NewCopierLogs returns CopierLogs that give tracker what they read.
 func NewCopierLogs(client kubernetes.Interface, tracker *Tracker, log *slog.Logger) *CopierLogs {
 	return &CopierLogs{client: client, tracker: tracker, log: log}
 }
 
-// reader is one log that is being read.
+// reader is the reading of one log. follow tells whether it waits for further lines.
 type reader struct {
 	cancel context.CancelFunc
 	follow bool
@@ -51,8 +51,8 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 	for {
 		want := c.tracker.unreadPods()
 		for uid, r := range readers {
-			// A kubelet notices only after seconds that the container of a followed log has ended, so such a log is
-			// read once more, to its end, rather than waited for.
+			// A kubelet ends a followed log seconds after its container. Do not wait for that: read the log once more, to its
+			// end.
 			if pod := want[uid]; pod == nil || (r.follow && pullstate.CopierStatus(pod).State.Running == nil) {
 				r.cancel()
 			}
@@ -108,8 +108,8 @@ func (c *CopierLogs) follow(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-// readTail reads the last lines of a copier that has failed. The log counts as read even when it could not be: the pull's
-// end is not held up for it.
+// readTail reads the last lines of a copier that has failed. The log counts as complete even when it cannot be read, so that the
+// pull's final state does not wait for it.
 func (c *CopierLogs) readTail(ctx context.Context, pod *corev1.Pod) {
 	reading, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (c *CopierLogs) readTail(ctx context.Context, pod *corev1.Pod) {
 	c.tracker.observeLog(pod, log)
 }
 
-// read hands the last lines of a copier's log to each, and then the ones that follow if it is to.
+// read calls each with the last lines of a copier's log and, if follow is set, with those that come later.
 func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, each func([]byte)) error {
 	body, err := c.client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
 		Container: pull.ContainerName, Follow: follow, TailLines: new(int64(pull.MaxLogTail)),

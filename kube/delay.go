@@ -8,21 +8,20 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// finalDelay bounds how long a pull's last state waits for what completes it, and maxFinalDelay how long while the pods cannot
-// be seen: their watch may be taken up again seconds after that of the Jobs.
+// finalDelay bounds how long a final state waits for what completes it. maxFinalDelay bounds it while the pods' watch is broken:
+// it may be opened again seconds after the Jobs' watch.
 const (
 	finalDelay    = time.Second
 	maxFinalDelay = 10 * time.Second
 )
 
-// hold reports whether the last state of a pull is not to be told yet. Jobs and pods come over two watches, and a log over
-// a third way: a Job can be seen to have ended before its pod is, and then neither a digest nor a reason is known. The first
-// last state that is told is the only one, so it is held back for a moment to be complete, and to be written on the Job: then
-// every replica tells the same.
+// delayLocked reports whether a state is final and must wait. Jobs, pods and logs come over three ways. A Job may end here before
+// its pod does, and then neither a digest nor a reason is known. A pull has one final state, so that waits to be complete and to
+// be written on the Job: then every replica publishes the same.
 func (t *Tracker) delayLocked(tr *tracked, state *pull.Job, view *pullstate.View) bool {
 	name := tr.job.Name
-	told := tr.state != nil && tr.state.Phase.Final()
-	if told || state.Phase == pull.Canceled || !state.Phase.Final() || view.Complete(t.isGoneLocked) {
+	published := tr.state != nil && tr.state.Phase.Final()
+	if published || state.Phase == pull.Canceled || !state.Phase.Final() || view.Complete(t.isGoneLocked) {
 		delete(t.delayed, name)
 		return false
 	}
@@ -38,7 +37,7 @@ func (t *Tracker) delayLocked(tr *tracked, state *pull.Job, view *pullstate.View
 	return !late
 }
 
-// runDelays tells held states when their time is over, until ctx is done.
+// runDelays publishes delayed states when their time is over, until ctx is done.
 func (t *Tracker) runDelays(ctx context.Context) {
 	changed, unsubscribe := t.changed.Subscribe()
 	defer unsubscribe()
@@ -59,23 +58,23 @@ func (t *Tracker) runDelays(ctx context.Context) {
 	}
 }
 
-// release tells the held states whose time is over, and returns when the next one's is.
+// publishDelayed publishes the delayed states whose time is over. It returns how long the next one has to wait, if there is one.
 func (t *Tracker) publishDelayed() (wait time.Duration, some bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	told := false
+	published := false
 	for _, tr := range t.delayed {
 		left := tr.delayedUntil.Sub(t.now())
 		if left <= 0 {
 			t.updateLocked(tr)
-			told = true
+			published = true
 			continue
 		}
 		if !some || left < wait {
 			wait, some = left, true
 		}
 	}
-	if told {
+	if published {
 		t.markLocked()
 		t.changed.Notify()
 	}

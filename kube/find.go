@@ -16,15 +16,15 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// missingTime is how long a pull that was looked for in vain is not looked for again, and maxMissing how many such are
-// remembered: a dashboard may go on asking for a pull that is gone.
+// missingTime is how long Find does not look again for a pull that it did not find, and maxMissing how many of those it remembers:
+// a dashboard may go on asking for a pull that is gone.
 const (
 	missingTime = time.Second
 	maxMissing  = 1024
 )
 
-// Find returns the state of a pull that is not known yet, read from the API server, and makes it known; nil when there
-// is no such pull, or was none within the last second. It takes 10 s at most.
+// Find reads a pull that is not known yet from the API server, publishes its state and returns it. It returns nil when there is no
+// such pull, or was none within the last second. It takes 10 s at most.
 func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 	p.mu.Lock()
 	missed, _ := p.missing.get(id)
@@ -79,20 +79,20 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 	return job, err
 }
 
-// read publishes the state of a pull that is not known, and returns it.
+// publishFound publishes the state of a pull that is not known, and returns it.
 func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
 	}
 	state := view.State()
-	if !state.Phase.Final() || state.Phase == pull.Canceled || view.Recorded() { // no other last state follows
+	if !state.Phase.Final() || state.Phase == pull.Canceled || view.Recorded() { // no other final state follows
 		p.known.Publish(state)
 	}
 	return state, nil
 }
 
-// observe returns a pull as the API server tells it now, without its logs.
+// view returns a pull as the API server has it now, without logs.
 func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
 	id, err := pullstate.Identify(job)
 	if err != nil {
@@ -118,7 +118,7 @@ func (p *Pulls) podsOf(ctx context.Context, job *batchv1.Job) ([]*corev1.Pod, er
 	return pods, nil
 }
 
-// tell makes known the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
+// publishWritten publishes the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
 func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.Job, error) {
 	state, watched := p.tracker.observeWritten(job)
 	if state != nil {
@@ -135,15 +135,14 @@ func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.Job, error) {
 	return state, nil
 }
 
-// tellGone makes known that this replica has deleted a Job.
+// retireDeleted retires the pull of a Job that this replica has deleted.
 func (p *Pulls) retireDeleted(job *batchv1.Job) {
 	if !p.tracker.observeDeleted(job) {
 		p.known.Retire(job.Name)
 	}
 }
 
-// newest returns the state that is known of a pull if it is no older than the given one: it has a place in the order of
-// updates.
+// newest returns the known state of a pull if it is no older than the given one, because the known one has a Position.
 func (p *Pulls) newest(state *pull.Job) *pull.Job {
 	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
 		return known

@@ -12,8 +12,8 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. What is older than
-// what is known already is passed over.
+// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. An older version than the known
+// one is dropped.
 func (t *Tracker) observeJob(job *batchv1.Job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -21,6 +21,7 @@ func (t *Tracker) observeJob(job *batchv1.Job) {
 	t.changed.Notify()
 }
 
+// setJobLocked does the work of observeJob.
 func (t *Tracker) setJobLocked(job *batchv1.Job) {
 	if _, gone := t.ignored.get(job.UID); gone {
 		return
@@ -54,8 +55,8 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 	t.updateLocked(tr)
 }
 
-// observeWritten takes a Job that this replica has just written, and returns the pull's state; nil when it is gone
-// again. It returns false, and has taken nothing, when this replica does not watch.
+// observeWritten takes a Job that this replica has just written, and returns the pull's state, nil when the Job is gone again.
+// It returns false and does nothing when this replica does not watch.
 func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,8 +75,8 @@ func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
 	return tr.state, true
 }
 
-// observeDeleted takes the last that is known of a Job that is gone. It returns false, and has taken nothing, when this
-// replica does not watch.
+// observeDeleted takes the last version of a Job that is gone. It returns false and does nothing when this replica does not
+// watch.
 func (t *Tracker) observeDeleted(job *batchv1.Job) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,6 +88,7 @@ func (t *Tracker) observeDeleted(job *batchv1.Job) bool {
 	return true
 }
 
+// removeJobLocked publishes a pull's final state and forgets the pull.
 func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 	tr := t.pulls[job.Name]
 	t.ignored.put(job.UID, true)
@@ -108,7 +110,7 @@ func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 	t.feed.Retire(job.Name)
 }
 
-// end tells the last state of a pull whose Job is gone. Nothing more will come that could complete it.
+// publishEndLocked publishes the final state of a pull whose Job is gone. Nothing more will come that could complete it.
 func (t *Tracker) publishEndLocked(tr *tracked, job *batchv1.Job) {
 	if tr.state != nil && tr.state.Phase.Final() {
 		return
@@ -122,7 +124,7 @@ func (t *Tracker) publishEndLocked(tr *tracked, job *batchv1.Job) {
 		if last == nil {
 			last = state
 		}
-		// The resourceVersion of the deletion says nothing of the copier, which the feed may know more of.
+		// The Job's last version says nothing of the copier. The feed may know more of it.
 		if known := t.feed.Latest(job.Name); known != nil && !known.Phase.Final() && known.CreatedAt.Equal(last.CreatedAt) && known.Supersedes(last) {
 			last = known
 		}
@@ -155,7 +157,7 @@ func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
 	return nil
 }
 
-// observePod takes a pod's new state.
+// observePod takes a pod as a watch returned it.
 func (t *Tracker) observePod(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,6 +165,7 @@ func (t *Tracker) observePod(pod *corev1.Pod) {
 	t.changed.Notify()
 }
 
+// setPodLocked keeps of a pod what pull states are made from.
 func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	name := pod.Labels[jobNameLabel]
 	if name == "" {
@@ -180,7 +183,7 @@ func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	t.updateLocked(tr)
 }
 
-// observePodDeleted takes the last state of a pod that is gone.
+// observePodDeleted takes the last version of a pod that is gone.
 func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -188,8 +191,8 @@ func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.changed.Notify()
 }
 
-// removePod takes that a pod is gone at a resourceVersion. It counts until the watch of the Jobs has come as far, which tells
-// what became of it.
+// removePodLocked takes that a pod was gone at a resourceVersion. The pod still counts until the Jobs' watch has come as far:
+// the Job says by then what became of it.
 func (t *Tracker) removePodLocked(pod *corev1.Pod, at uint64) {
 	name := pod.Labels[jobNameLabel]
 	tr := t.pulls[name]
@@ -197,17 +200,17 @@ func (t *Tracker) removePodLocked(pod *corev1.Pod, at uint64) {
 		return
 	}
 	if t.replaying || (tr.job != nil && at > t.jobs) {
-		parted, last := pod.DeepCopy(), pod.DeepCopy()
-		parted.ResourceVersion = strconv.FormatUint(at, 10)
+		gone, last := pod.DeepCopy(), pod.DeepCopy()
+		gone.ResourceVersion = strconv.FormatUint(at, 10)
 		last.ResourceVersion = strconv.FormatUint(max(at, 1)-1, 10) // up to then it was there
-		t.gonePods[pod.UID] = parted
+		t.gonePods[pod.UID] = gone
 		t.setPodLocked(last)
 		return
 	}
 	t.forgetPodLocked(tr, pod, at)
 }
 
-// forgetGoneLocked removes a pod that was parted.
+// forgetGoneLocked forgets a pod of gonePods.
 func (t *Tracker) forgetGoneLocked(pod *corev1.Pod) {
 	delete(t.gonePods, pod.UID)
 	if tr := t.pulls[pod.Labels[jobNameLabel]]; tr != nil && tr.pods[pod.UID] != nil {
@@ -215,6 +218,7 @@ func (t *Tracker) forgetGoneLocked(pod *corev1.Pod) {
 	}
 }
 
+// forgetPodLocked forgets a pod that was gone at a resourceVersion.
 func (t *Tracker) forgetPodLocked(tr *tracked, pod *corev1.Pod, at uint64) {
 	tr.podsGone = max(tr.podsGone, at)
 	delete(tr.pods, pod.UID)
@@ -248,7 +252,7 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 	t.changed.Notify()
 }
 
-// observeLog takes what has been read of a pod's copier log.
+// observeLog takes what was read of a copier's log.
 func (t *Tracker) observeLog(pod *corev1.Pod, log pullstate.Log) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// startQueued lets the oldest queued pulls start while fewer than maxParallel run.
+// startQueued starts the oldest queued pulls while fewer than maxParallel run.
 func (t *term) startQueued(ctx context.Context) error {
 	var errs []error
 	for _, name := range t.tracker.startable(t.maxParallel) {

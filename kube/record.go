@@ -38,7 +38,7 @@ func (t *term) recordAttempts(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// annotate sets an annotation on a Job; a Job that is gone needs none.
+// annotate sets an annotation on a Job. A Job that is gone is no error.
 func (t *term) annotate(ctx context.Context, name, annotation, value string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{annotation: value}}})
 	if err != nil {

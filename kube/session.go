@@ -14,8 +14,7 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has been logged of
-// everything that exists.
+// session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has synced.
 func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 	w.tracker.begin()
 	var wg sync.WaitGroup
@@ -24,7 +23,7 @@ func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 	if !w.begin(ctx) {
 		return
 	}
-	// The Jobs come behind the pods, so that the last state of a Job that has gone is logged with what its pods were.
+	// Follow pods before Jobs: the final state of a deleted Job needs what its pods reported.
 	for _, k := range []*watched{w.pods, w.jobs} {
 		wg.Go(func() { w.follow(ctx, k) })
 		select {
@@ -64,7 +63,7 @@ func (w *Watch) begin(ctx context.Context) bool {
 	}
 }
 
-// follow watches one resource until ctx is done. What an API server forbids it may allow again.
+// follow watches one resource until ctx is done. It goes on after a refusal, since what is forbidden may be allowed again.
 func (w *Watch) follow(ctx context.Context, k *watched) {
 	backoff := listwatch.NewBackoff()
 	for {
@@ -80,8 +79,8 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list tells the Tracker what exists. When a pull that the feed knows is gone, it tells instead what existed when
-// whoever watched before stopped, and the watches go on from there: how the pull ended is logged like any other change.
+// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects of the feed's mark instead,
+// and the watches go on from there: how the pull ended then comes like any other change.
 func (w *Watch) list(ctx context.Context) error {
 	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)
 	if err != nil {
@@ -99,7 +98,7 @@ func (w *Watch) list(ctx context.Context) error {
 			w.log.Debug("the past cannot be read any more", "error", err)
 		}
 	}
-	// Pods come first, so that no pull is seen for the first time without its own.
+	// Pods come first, so that no pull is seen without its pods.
 	w.tracker.replacePods(then.pods)
 	if err := w.tracker.replaceJobs(then.jobs); err != nil {
 		return err

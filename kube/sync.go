@@ -9,28 +9,27 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// present is how far a Tracker has come on its way from what was known before to what is true now.
+// syncState is how far a Tracker has come from what the feed knew to what is true now.
 type syncState struct {
-	// jobs and pods are the resourceVersions up to which each watch has told everything.
+	// jobs and pods are the resourceVersions that the watches have reached.
 	jobs, pods uint64
-	// markedPods is what the feed was last told for the pods. It only grows.
+	// markedPods is the pods' resourceVersion in the last Feed.Mark. It only grows.
 	markedPods uint64
-	// settled is true once the Tracker has been told of everything that exists.
+	// synced is true once the Tracker knows every object that exists.
 	synced bool
-	// replaying is true while the watches tell of the past.
+	// replaying is true while the watches bring changes of the past.
 	replaying bool
-	// parted are the pods that are gone, with the resourceVersion of that, and count until the watch of the Jobs has come
-	// as far.
+	// gonePods are pods that are gone, with the resourceVersion at which they were. They count until the Jobs' watch has
+	// reached it.
 	gonePods map[types.UID]*corev1.Pod
-	// removed are the pulls that were told to be gone before settle: the feed may be slow to know it.
+	// removed are the pulls whose Jobs were found gone before finishSync. The feed may be slow to retire them.
 	removed map[string]bool
-	// unseen are the pulls that the feed knows and the Tracker does not, with the resourceVersion at which each
-	// existed.
+	// unconfirmed are the pulls that the feed knows and the Tracker does not, with a resourceVersion at which each existed.
 	unconfirmed map[string]uint64
 }
 
-// misses reports whether a pull that had not ended, as far as the feed knows, is not in a list of all Jobs: how it
-// ended can only be learned from the past.
+// misses reports whether a list of all Jobs lacks a pull that has not ended as far as the feed knows. Only the past can tell
+// how such a pull ended.
 func (t *Tracker) misses(list *batchv1.JobList) bool {
 	listed := make(map[string]bool, len(list.Items))
 	for i := range list.Items {
@@ -45,17 +44,17 @@ func (t *Tracker) misses(list *batchv1.JobList) bool {
 	return false
 }
 
-// isGone reports whether a pod is gone that still counts.
+// isGoneLocked reports whether a pod is gone but still counts.
 func (t *Tracker) isGoneLocked(pod types.UID) bool { return t.gonePods[pod] != nil }
 
-// replay says that what follows is the past, until settle.
+// beginReplay says that the changes until finishSync are of the past.
 func (t *Tracker) beginReplay() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.replaying = true
 }
 
-// reach takes the resourceVersions up to which the watches have told everything; 0 for no change.
+// reach takes the resourceVersions that the watches have reached, 0 for no change.
 func (t *Tracker) reach(jobs, pods uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -77,7 +76,7 @@ func (t *Tracker) reach(jobs, pods uint64) {
 	t.markLocked()
 }
 
-// podsSeen returns up to which resourceVersion a pull's pods are those that it has here.
+// podsSeenLocked returns the resourceVersion up to which a pull's pods are known.
 func (t *Tracker) podsSeenLocked(tr *tracked) uint64 {
 	seen := t.pods
 	for uid := range tr.pods {
@@ -88,16 +87,16 @@ func (t *Tracker) podsSeenLocked(tr *tracked) uint64 {
 	return seen
 }
 
-// publishBehindLocked tells the states that it was too early for, as far as it no longer is.
+// publishBehindLocked publishes the states that are no longer older than the feed's.
 func (t *Tracker) publishBehindLocked() {
 	for _, tr := range t.behind {
 		t.publishLocked(tr)
 	}
 }
 
-// mark tells the feed how far everything has been published. A state that is held or early has not been. Some are held most
-// of the time while many pulls end, so what came before them is told. Since when there has been a Job of
-// which nothing else was told is not known, so nothing is marked while its state is held.
+// markLocked calls Feed.Mark with the resourceVersions up to which everything has been published. Some states are delayed most
+// of the time while many pulls end, so it marks what came before them. It marks nothing while the only state of a pull is
+// delayed: how old that Job is cannot be known.
 func (t *Tracker) markLocked() {
 	if !t.synced || len(t.behind) > 0 {
 		return
@@ -118,7 +117,7 @@ func (t *Tracker) markLocked() {
 	}
 }
 
-// settle says that the Tracker has been told of everything that exists.
+// finishSync says that the Tracker knows every object that exists.
 func (t *Tracker) finishSync() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -140,8 +139,7 @@ func (t *Tracker) finishSync() {
 	t.changed.Notify()
 }
 
-// retireUnconfirmedLocked tells of the pulls that existed before what the watch of the Jobs has told, and of which it told
-// nothing.
+// retireUnconfirmedLocked publishes as lost, and retires, the pulls that the Jobs' watch has passed without finding them.
 func (t *Tracker) retireUnconfirmedLocked() {
 	for id, existed := range t.unconfirmed {
 		if tr := t.pulls[id]; tr != nil && tr.job != nil {

@@ -18,14 +18,14 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// jobNameLabel is on every pod of a Job; the Job controller sets it.
+// jobNameLabel is the label with which the Job controller names a pod's Job.
 const jobNameLabel = batchv1.JobNameLabel
 
 // callTimeout bounds one call to the API server that is not a watch.
 const callTimeout = 10 * time.Second
 
-// Watch keeps a Tracker up to date while anybody demands it: it watches the Jobs and the pods of pulls, and takes a
-// broken watch up again where it broke, so that it misses no change as long as the API server remembers that point.
+// Watch keeps a Tracker up to date while somebody demands it. It watches the Jobs and the pods of pulls, and opens a broken watch
+// again where it broke, so it misses no change that the API server remembers.
 type Watch struct {
 	tracker   *Tracker
 	log       *slog.Logger
@@ -38,7 +38,7 @@ type Watch struct {
 	demands int
 	// demanded has a value when demands has changed.
 	demanded chan struct{}
-	// synced is closed, and settled true, once the Tracker has been told of everything that exists.
+	// synced is closed, and hasSynced true, once the Tracker knows every object that exists.
 	synced    chan struct{}
 	hasSynced atomic.Bool
 }
@@ -141,7 +141,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 		w.mu.Lock()
 		demanded := w.demands > 0
 		if !demanded && !want {
-			// Whoever demands it from now on waits for the next session.
+			// Whoever demands it from now on waits for the next session to sync.
 			w.hasSynced.Store(false)
 			w.synced = make(chan struct{})
 		}
@@ -157,7 +157,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 	}
 }
 
-// AwaitSync waits until the watch, which the caller demands, has told of everything that exists. The error is ctx's.
+// AwaitSync waits until the Tracker knows every object that exists. The caller demands the watch. The error is ctx's.
 func (w *Watch) AwaitSync(ctx context.Context) error {
 	w.mu.Lock()
 	synced := w.synced
@@ -170,6 +170,5 @@ func (w *Watch) AwaitSync(ctx context.Context) error {
 	}
 }
 
-// Live reports whether everything that exists has been told and both watches are open, so that what is known is as new
-// as it can be.
+// Live reports whether the Tracker has synced and both watches are open, so that it is as new as it can be.
 func (w *Watch) Live() bool { return w.hasSynced.Load() && w.jobs.live() && w.pods.live() }

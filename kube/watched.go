@@ -18,18 +18,17 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// watched is one kind of object that is watched.
+// watched is the watch of one resource: Jobs or pods.
 type watched struct {
 	listwatch.ListWatch
 	name string
-	// backlog is what the watch has still to tell of the past; arrived is closed once that is nothing. Both are made
-	// anew by begin.
+	// backlog is what the watch has still to replay of the past. caughtUp is closed once that is nothing. begin makes both anew.
 	backlog  backlog
 	caughtUp chan struct{}
 
 	watches atomic.Int32
 	opens   atomic.Int64
-	opened  atomic.Int64 // when it was opened last, in Unix milliseconds
+	opened  atomic.Int64 // the time of the last open, in Unix milliseconds
 }
 
 func newWatched(name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), log *slog.Logger) *watched {
@@ -40,7 +39,7 @@ func newWatched(name string, open func(context.Context, metav1.ListOptions) (wat
 		inner, err := open(ctx, o)
 		switch {
 		case err != nil && ctx.Err() == nil && !broken:
-			broken = true // and told once, however often it is tried
+			broken = true // logged once, however often it is tried
 			log.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
 		case err == nil && broken:
 			broken = false
@@ -57,20 +56,20 @@ func newWatched(name string, open func(context.Context, metav1.ListOptions) (wat
 	return k
 }
 
-// begin prepares a watch from the version of the list then, which arrives at the present with the list now.
+// begin prepares a watch from the list then. The watch has caught up when it has brought what differs in the list now.
 func (k *watched) begin(then, now listObject) {
 	k.backlog, k.caughtUp = newBacklog(then, now), make(chan struct{})
 	k.Reach(then.GetResourceVersion())
 	k.checkCaughtUp()
 }
 
-// tell notes that a change has been handed over.
+// deliver notes that the Tracker has a change.
 func (k *watched) deliver(kind watch.EventType, o metav1.Object) {
 	k.backlog.deliver(kind, o)
 	k.checkCaughtUp()
 }
 
-// skip notes that a list of the present has been handed over.
+// skipBacklog notes that the Tracker has a list of the present.
 func (k *watched) skipBacklog() {
 	k.backlog = nil
 	k.checkCaughtUp()
@@ -89,7 +88,7 @@ func (k *watched) checkCaughtUp() {
 
 func (k *watched) live() bool { return k.watches.Load() > 0 }
 
-// countedWatch counts until it is stopped.
+// countedWatch is counted until it is stopped.
 type countedWatch struct {
 	watch.Interface
 	count *atomic.Int32
@@ -107,8 +106,7 @@ type listObject interface {
 	runtime.Object
 }
 
-// backlog is what a watch of the past tells before it has arrived at the present: of each object that it has not yet
-// told of as it is now, the version of that, or gone.
+// backlog holds the objects that a watch of the past has yet to bring: the present resourceVersion of each, or gone.
 type backlog map[types.UID]uint64
 
 const gone = math.MaxUint64
