@@ -29,7 +29,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	for {
 		job, err := p.get(ctx, id)
 		if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
-			return last, nil // somebody else asked for the same
+			return last, nil // another caller canceled it
 		}
 		if err != nil {
 			return nil, err
@@ -63,8 +63,8 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	}
 }
 
-// cancellation returns the annotations that cancel a pull. How often copying was started is for the API server to say, how far
-// it is for the copier, whose words are known.
+// cancellation returns the annotations that cancel a pull. The API server knows best how often copying was started. The known state
+// has what the copier wrote.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {

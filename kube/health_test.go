@@ -34,7 +34,7 @@ func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 				t.Errorf("three mutations took %s", took)
 			}
 			fault(r.refuse, false)
-			awaitPresent(t, r.pulls.health)
+			awaitReachable(t, r.pulls.health)
 			if job, err := r.pulls.Cancel(t.Context(), id); err != nil || job.Phase != pull.Canceled {
 				t.Errorf("back again: %+v, %v", job, err)
 			}
@@ -70,17 +70,17 @@ func TestKubernetesIsThereWhileAKubeletIsNot(t *testing.T) {
 		}
 		response.Body.Close()
 	}
-	if health.whilePresent().Err() != nil {
+	if health.whileReachable().Err() != nil {
 		t.Error("mutations are refused because a kubelet does not answer")
 	}
 }
 
-// awaitPresent asks until the API server has been found back, as the program does by competing for the Lease.
-func awaitPresent(t *testing.T, h *Health) {
+// awaitReachable asks until the API server has been found back, as the program does by competing for the Lease.
+func awaitReachable(t *testing.T, h *Health) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for h.whilePresent().Err() != nil && ctx.Err() == nil {
+	for h.whileReachable().Err() != nil && ctx.Err() == nil {
 		h.probe(ctx)
 	}
 }

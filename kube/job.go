@@ -53,7 +53,7 @@ type JobSettings struct {
 // itself tries each blob several times before its pod fails.
 const retries = 3
 
-// newJobPrototype returns the Job that every pull's Job is a copy of, without what differs between pulls.
+// newJobPrototype returns a Job with all that the Jobs of pulls have in common.
 func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	labels := map[string]string{labelManagedBy: managedBy}
 	args := []string{"mirror", "--termination-log=" + corev1.TerminationMessagePathDefault}
@@ -67,7 +67,7 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 		Name:  pull.ContainerName,
 		Image: s.CopierImage,
 		Args:  args,
-		// Well below the limit, so that the garbage collector works harder before the kernel kills.
+		// Well below the limit: the garbage collector must work harder before the kernel kills the copier.
 		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "48MiB"}},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("48Mi")},

@@ -23,9 +23,9 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// Known is the pulls as this replica knows them, whoever watches.
+// Known holds the pulls that this replica knows, whichever replica watches.
 type Known interface {
-	// Publish takes a pull's state. What does not supersede the known state is dropped.
+	// Publish takes a pull's state. A state that does not supersede the known one is dropped.
 	Publish(*pull.Job)
 	// Retire takes the id of a pull whose Job is gone. No state of it follows.
 	Retire(id string)
@@ -33,13 +33,11 @@ type Known interface {
 	Latest(id string) *pull.Job
 	// Running returns the pull of a route that has not ended; nil for none.
 	Running(pull.Route) *pull.Job
-	// Queued returns how many pulls wait in the queue: the known ones that do, and those among starting that are not known
-	// yet.
+	// Queued returns how many known pulls wait in the queue, and adds those of starting that are not known yet.
 	Queued(starting iter.Seq[string]) int
-	// Flush returns when what was published before is what this replica knows, or cannot be within a moment.
+	// Flush returns when Latest returns what was published before, or after a moment.
 	Flush(ctx context.Context)
-	// AwaitFilled waits until the pulls in the cluster are known. The error is a usererr.Unavailable: they are not
-	// soon.
+	// AwaitFilled waits until the pulls in the cluster are known. It gives up with a usererr.Unavailable.
 	AwaitFilled(ctx context.Context) error
 }
 
@@ -54,13 +52,13 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	admission   *admission
-	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond,
-	// which is 50 ms for the references of one call. starting is only about pulls.
+	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond, those
+	// of one call 50 ms. starting is for Jobs that are being made.
 	parsing, starting *turns.Turns
 	log               *slog.Logger
 
 	mu sync.Mutex
-	// missing holds when pulls were last looked for in vain.
+	// missing holds when Find last did not find a pull.
 	missing *recent[string, time.Time]
 }
 
@@ -76,15 +74,15 @@ type PullsOptions struct {
 	MaxQueued int
 	// Turns are those in which references are parsed.
 	Turns *turns.Turns
-	// Known is told what is done while this replica does not watch, Tracker while it does.
+	// Tracker takes the Jobs that Pulls writes while this replica watches; Known takes their states while it does not.
 	Known   Known
 	Tracker *Tracker
-	// Health observes Client. When it finds the API server away, what is under way is given up.
+	// Health observes Client. Calls end when it finds the API server away.
 	Health *Health
 	Log    *slog.Logger
 }
 
-// NewPulls returns Pulls. It returns an error when the Job template is no good.
+// NewPulls returns Pulls. The error says what is wrong with the Job template.
 func NewPulls(o PullsOptions) (*Pulls, error) {
 	prototype, err := newJobPrototype(o.Jobs)
 	if err != nil {
@@ -97,8 +95,8 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	}, nil
 }
 
-// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server cannot be
-// asked, because that says nothing about the template.
+// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server does not answer: that
+// says nothing about the template.
 func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -114,8 +112,8 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
-// maxStarting is how many pulls are being started at a time. Clients take turns, so that one who starts hundreds does not
-// keep the others from starting theirs.
+// maxStarting is how many pulls are started at a time. Clients take turns, so that one with hundreds of pulls does not hold up the
+// others.
 const maxStarting = 4
 
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
@@ -168,7 +166,7 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string, platfo
 	return results, nil
 }
 
-// logFailures logs once what kept pulls from being started that is no mistake of the caller's.
+// logFailures logs one line for all pulls that were not started, but for mistakes of the caller.
 func (p *Pulls) logFailures(results []*pull.StartResult) {
 	failures := slices.DeleteFunc(slices.Clone(results), func(r *pull.StartResult) bool {
 		return r.Error == nil || !r.Error.IsFailure() || errors.Is(r.Error, context.Canceled) // when the caller has gone
@@ -200,7 +198,7 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string, platfor
 	return result
 }
 
-// inTurn works when it is the client's turn.
+// inTurn calls work when it is the client's turn.
 func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	end, err := turns.Take(ctx, budget.From(ctx).Client())
 	if err != nil {
@@ -210,9 +208,8 @@ func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	return work()
 }
 
-// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that
-// start the same pull at the same moment choose the same name, and all but one find that it exists. What is made is
-// added to starts, which end when it is known.
+// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that start the same pull at the
+// same moment choose the same name, and all but one find that it exists. A Job that is made is added to starts.
 func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.Job, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -223,7 +220,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 		}
 	}
 	now := time.Now()
-	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
+	// Each day has its own range of numbers, so that a name does not come back when Kubernetes has deleted its Job.
 	const perDay = 1000
 	for n := now.Unix() / int64(24*60*60) * perDay; ; n++ {
 		name := jobName(r, n)
@@ -310,8 +307,8 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	return p.newest(state), nil
 }
 
-// guarded does something that needs the API server and gives it up when that is found away. Its error is a usererr.Error,
-// for which what completes "pullwatch cannot …".
+// guarded calls do, which needs the API server, and cancels its context when the server is found away. The error is a
+// usererr.Error, for which what completes "pullwatch cannot …".
 func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, release, err := p.health.guard(ctx)
@@ -326,13 +323,13 @@ func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.
 	return result, nil
 }
 
-// asUserError says in words for the caller why Kubernetes would not do something.
+// asUserError returns the error that a caller sees when Kubernetes did not do something.
 func asUserError(ctx context.Context, err error, what string) *usererr.Error {
 	if e, ok := errors.AsType[*usererr.Error](err); ok {
 		return e
 	}
 	if errors.Is(context.Cause(ctx), errAway) {
-		return unanswered(nil, what) // of which the log tells once, not for each caller
+		return unanswered(nil, what) // no cause: Health has logged it once, for all callers
 	}
 	return userError(err, what)
 }

@@ -167,7 +167,7 @@ func (t *Tracker) updateLocked(tr *tracked) {
 	}
 }
 
-// setStateLocked replaces a pull's state and publishes it. A state that does not supersede the present one is dropped: it is
+// setStateLocked replaces a pull's state and publishes it. A state that does not supersede the current one is dropped: it is
 // made from lines of a log that were read before.
 func (t *Tracker) setStateLocked(tr *tracked, state *pull.Job) {
 	if last := tr.state; last == nil || state.Supersedes(last) {
