@@ -81,7 +81,7 @@ func TestFullQueueRefusesPulls(t *testing.T) {
 }
 
 // A pull of which Kubernetes makes no Job takes no place from the next one of the same call.
-func TestPullThatWasNotMadeDoesNotWait(t *testing.T) {
+func TestAPullThatWasNotMadeTakesNoPlaceInTheQueue(t *testing.T) {
 	r := newReplicaThatQueues(t, 1)
 	starts := &starts{admission: r.pulls.admission}
 	defer starts.end()

@@ -98,7 +98,7 @@ func pasts() map[string]*past {
 }
 
 // Without Redis each replica watches for itself, and only one of them reads what it is asked to do.
-func TestReplicasByThemselvesTellTheSameEnd(t *testing.T) {
+func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	api := newAPI(t)
 	replicas := []*replica{newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)}
 	a, b := replicas[0], replicas[1]
@@ -168,7 +168,7 @@ func (o *onlooker) readLogs() {
 
 // Replicas begin to watch at different moments, list pods and Jobs at different ones, have other clocks, and read the copier's
 // log or cannot.
-func TestReplicasThatTellTheSameRevisionTellTheSame(t *testing.T) {
+func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
 			told := map[string][]byte{}
@@ -193,7 +193,7 @@ func TestReplicasThatTellTheSameRevisionTellTheSame(t *testing.T) {
 				for jobs := pods; jobs < len(p.history); jobs++ {
 					for _, reads := range []bool{true, false} {
 						replicas++
-						f := newTaken(fmt.Sprint(replicas))
+						f := newKeepingHub(fmt.Sprint(replicas))
 						now := statetest.Epoch.Add(time.Duration(replicas) * time.Hour)
 						o := p.history.join(f, func() time.Time { return now }, pods, jobs)
 						o.seeAll(reads)

@@ -13,7 +13,7 @@ import (
 )
 
 // After a break the watch of the Jobs may be back long before that of the pods.
-func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
+func TestAPullEndsWithItsDigestThoughThePodsWatchIsLate(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
 	now, unseen := statetest.Epoch, true
@@ -42,7 +42,7 @@ func TestALastStateWaitsForPodsThatCannotBeSeen(t *testing.T) {
 	}
 }
 
-func TestALastStateDoesNotWaitForEver(t *testing.T) {
+func TestAPullEndsThoughItsPodsCannotBeSeen(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
 	now := statetest.Epoch

@@ -16,9 +16,9 @@ import (
 
 // A mutation that finds no API server is told so, and not after its whole time.
 func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
-	for name, fault := range map[string]func(*refusing, bool){
-		"refused": func(r *refusing, on bool) { r.on.Store(on) },
-		"hanging": func(r *refusing, on bool) { r.hangs.Store(on) },
+	for name, fault := range map[string]func(*faultyTransport, bool){
+		"refused": func(r *faultyTransport, on bool) { r.on.Store(on) },
+		"hanging": func(r *faultyTransport, on bool) { r.hangs.Store(on) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReplica(t, newAPI(t), "a", 1)
@@ -53,7 +53,7 @@ func (silentKubelet) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func TestKubernetesIsThereWhileAKubeletIsNot(t *testing.T) {
+func TestMutationsGoOnWhileAKubeletIsAway(t *testing.T) {
 	config := &rest.Config{Host: "http://api.example", Transport: silentKubelet{}}
 	health, err := NewHealth(config, quiet)
 	if err != nil {
@@ -85,7 +85,7 @@ func awaitReachable(t *testing.T, h *Health) {
 	}
 }
 
-func TestOnlyAnswersProveThatTheAPIServerIsThere(t *testing.T) {
+func TestListsAgeWhileTheAPIServerDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &slowAPI{status: http.StatusOK}
 		config := &rest.Config{Host: "http://api.example", Transport: api}

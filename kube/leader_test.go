@@ -26,7 +26,7 @@ func (l lostLease) Check(time.Duration) error {
 	return nil
 }
 
-func TestLeaderThatWasStoppedWritesNothing(t *testing.T) {
+func TestALeaderThatWasStoppedWritesNothing(t *testing.T) {
 	r := newReplicaOf(t, newAPI(t), feed.New("a"))
 	r.run(t, nil)
 	r.watch.Demand()
@@ -73,7 +73,7 @@ func (s succession) Resign(context.Context) {
 	}
 }
 
-func TestReplicaTakesOverAtOnce(t *testing.T) {
+func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, hub := newAPI(t), feed.New("a")
 		told := successors{make(chan struct{}, 1), make(chan struct{}, 1)}

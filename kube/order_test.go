@@ -19,18 +19,18 @@ import (
 	"pullwatch/kube/pullstate/statetest"
 )
 
-// taken is a Hub that keeps every state that it takes.
-type taken struct {
+// keepingHub is a Hub that keeps every state that it takes.
+type keepingHub struct {
 	*feed.Hub
 	mu     sync.Mutex
 	states map[string][]*pull.Job
 }
 
-func newTaken(replica string) *taken {
-	return &taken{Hub: feed.New(replica), states: map[string][]*pull.Job{}}
+func newKeepingHub(replica string) *keepingHub {
+	return &keepingHub{Hub: feed.New(replica), states: map[string][]*pull.Job{}}
 }
 
-func (f *taken) Publish(j *pull.Job) {
+func (f *keepingHub) Publish(j *pull.Job) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.Latest(j.ID)
@@ -41,7 +41,7 @@ func (f *taken) Publish(j *pull.Job) {
 }
 
 // reversals returns the phases that a pull without a failed attempt was told in, if a later one came before an earlier one.
-func (f *taken) reversals(id string) []pull.Phase {
+func (f *keepingHub) reversals(id string) []pull.Phase {
 	order := []pull.Phase{pull.Queued, pull.Pending, pull.Pulling, pull.Succeeded}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,7 +57,7 @@ func (f *taken) reversals(id string) []pull.Phase {
 
 // A new leader that learns how one pull ended goes through the past of all: the pods are told of as they are now while the
 // Jobs are still those of before.
-func TestAReplayDoesNotPutARunningPullBackIntoTheQueue(t *testing.T) {
+func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
 	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3")
@@ -67,7 +67,7 @@ func TestAReplayDoesNotPutARunningPullBackIntoTheQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newTaken("b")
+	f := newKeepingHub("b")
 	f.Mark(pullstate.Version(list), pullstate.Version(list))
 	a.finish(t, first, batchv1.JobComplete, "")
 	a.await(t, second, phase(pull.Pending))
@@ -271,7 +271,7 @@ func (o *onlooker) seeAll(reads bool) {
 
 // Two replicas tell one feed what they see. Each of their watches is ahead of the others at some time, and each replica lists
 // pods and Jobs at some moments.
-func TestTheWatchThatIsAheadReversesNothing(t *testing.T) {
+func TestAPullNeverGoesBackWhenOneWatchIsAhead(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(100) {
@@ -297,8 +297,8 @@ func TestTheWatchThatIsAheadReversesNothing(t *testing.T) {
 }
 
 // tellOne has two replicas tell one feed of the history, and returns that.
-func (h history) tellOne(random *rand.Rand) *taken {
-	f := newTaken("a")
+func (h history) tellOne(random *rand.Rand) *keepingHub {
+	f := newKeepingHub("a")
 	var moves []func() bool
 	join := func() {
 		pods := random.IntN(len(h))
@@ -341,11 +341,11 @@ func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T)
 			Time: statetest.Epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
 		}})
 	}
-	shared := newTaken("shared")
+	shared := newKeepingHub("shared")
 	say(watch(shared, 210, before, copies), 10)
-	var hubs []*taken
+	var hubs []*keepingHub
 	for i, percent := range []int64{60, 40} {
-		f := newTaken(fmt.Sprint(i))
+		f := newKeepingHub(fmt.Sprint(i))
 		f.Publish(shared.Latest(w.Job.Name))
 		say(watch(f, uint64(220+10*i), copies), percent)
 		if got := f.Latest(w.Job.Name).Progress.Percent; got != int(percent) {

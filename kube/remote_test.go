@@ -44,7 +44,7 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 }
 
 // A replica that does not watch knows what another one tells, and tells what it does itself.
-func TestReplicaThatDoesNotWatch(t *testing.T) {
+func TestPullsStartCancelAndRetryOnAReplicaThatDoesNotWatch(t *testing.T) {
 	api, hub := newAPI(t), feed.New("shared")
 	watching, other := newReplicaOf(t, api, hub), newReplicaOf(t, api, hub)
 	watching.run(t, NewLeader(watching.leaderOptions("watching", 1, nil)))
@@ -89,7 +89,7 @@ func TestReplicaThatDoesNotWatch(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestAPullOfAnotherReplicaIsFoundByItsID(t *testing.T) {
 	api := newAPI(t)
 	a, b := newReplica(t, api, "a", 1), newReplicaOf(t, api, feed.New("b"))
 	id := a.start(t, "nginx")[0].ID
@@ -129,7 +129,7 @@ func TestEndedPullsAreNotJoined(t *testing.T) {
 	}
 }
 
-func TestReader(t *testing.T) {
+func TestListsReadFromKubernetesKeepWhatTheCopierWrote(t *testing.T) {
 	api := newAPI(t)
 	r := newReplicaOf(t, api, feed.New("a"))
 	r.hub.Complete()

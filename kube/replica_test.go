@@ -36,12 +36,12 @@ type replica struct {
 	leader  *Leader
 	client  kubernetes.Interface
 	// refuse makes every request fail while it is true.
-	refuse *refusing
+	refuse *faultyTransport
 	stop   func()
 }
 
-// refusing is a round tripper that can fail, and break what it has let through.
-type refusing struct {
+// faultyTransport is a round tripper that can fail, hang, and cut responses that are being read.
+type faultyTransport struct {
 	http.RoundTripper
 	on    atomic.Bool
 	hangs atomic.Bool
@@ -51,7 +51,7 @@ type refusing struct {
 }
 
 // cut breaks every response that is still being read.
-func (r *refusing) cut() {
+func (r *faultyTransport) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, body := range r.bodies {
@@ -60,7 +60,7 @@ func (r *refusing) cut() {
 	r.bodies = nil
 }
 
-func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r *faultyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.on.Load() {
 		return nil, errors.New("connection refused")
 	}
@@ -95,7 +95,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	t.Helper()
 	config := api.Config()
-	r := &replica{hub: hub, refuse: &refusing{RoundTripper: config.Transport}}
+	r := &replica{hub: hub, refuse: &faultyTransport{RoundTripper: config.Transport}}
 	config.Transport = r.refuse
 	health, err := NewHealth(config, quiet)
 	if err != nil {

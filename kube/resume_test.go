@@ -87,7 +87,7 @@ func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.J
 	return r, last
 }
 
-func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
+func TestPullsThatEndedWhileNobodyWatchedEndForSubscribers(t *testing.T) {
 	w := newAbsence(t)
 	r, last := w.end(t, w.hub)
 	if got := last[w.canceled]; got == nil || got.Phase != pull.Canceled || got.Progress.Percent != 10 || got.Attempts != 1 {
@@ -112,7 +112,7 @@ func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadAnyMoreIsLost(t *testing.T) {
+func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 	w := newAbsence(t)
 	never, future := feed.New("never"), feed.New("future")
 	future.Mark(1<<40, 1<<40)
@@ -135,14 +135,14 @@ func TestWhatCannotBeReadAnyMoreIsLost(t *testing.T) {
 
 // slowFeed is a feed that takes its time to know what it was told.
 type slowFeed struct {
-	told
+	statesFeed
 	known *pull.Job
 }
 
 func (f *slowFeed) Pulls() []*pull.Job      { return []*pull.Job{f.known} }
 func (f *slowFeed) Latest(string) *pull.Job { return f.known }
 
-func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
+func TestAPullThatEndedInTheReplayIsNotLost(t *testing.T) {
 	w := statetest.New()
 	f := &slowFeed{known: w.State(t)}
 	tracker := NewTracker(f, quiet)
@@ -157,7 +157,7 @@ func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
 	}
 }
 
-func TestMarkDoesNotPassAHeldState(t *testing.T) {
+func TestADelayedEndIsNotSkippedByTheNextLeader(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
 	now := statetest.Epoch
@@ -198,7 +198,7 @@ func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
 }
 
 // Readers that come from other replicas wait for marks.
-func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
+func TestReconnectingReadersDoNotWaitWhileManyPullsEnd(t *testing.T) {
 	hub, tracker, now := settledAt100()
 	hold := func(name string, version string) {
 		w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
@@ -224,7 +224,7 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 
 // The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has told of the pull before
 // would take it for lost.
-func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
+func TestAPullOfWhichOnlyADelayedEndIsKnownIsNotLost(t *testing.T) {
 	hub, tracker, now := settledAt100()
 	tracker.reach(0, 160)
 	w := statetest.New().Condition(batchv1.JobComplete, "", "")
@@ -246,7 +246,7 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 }
 
 // A pull that another replica has started is not gone because a list is older.
-func TestUnseenPullsWaitForTheWatch(t *testing.T) {
+func TestAPullNewerThanTheListIsNotLost(t *testing.T) {
 	hub := feed.New("a")
 	for i, id := range []string{"old", "new"} {
 		hub.Publish(&pull.Job{ID: id, CreatedAt: statetest.Epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})

@@ -13,28 +13,28 @@ import (
 	"pullwatch/kube/pullstate/statetest"
 )
 
-// told keeps what a Tracker tells its feed.
-type told struct{ states []*pull.Job }
+// statesFeed is a feed that keeps the published states and knows none.
+type statesFeed struct{ states []*pull.Job }
 
-func (f *told) Publish(j *pull.Job)     { f.states = append(f.states, j) }
-func (f *told) Retire(string)           {}
-func (f *told) Latest(string) *pull.Job { return nil }
-func (f *told) Pulls() []*pull.Job      { return nil }
-func (f *told) Mark(uint64, uint64)     {}
-func (f *told) Marked() (_, _ uint64)   { return 0, 0 }
-func (f *told) Complete()               {}
+func (f *statesFeed) Publish(j *pull.Job)     { f.states = append(f.states, j) }
+func (f *statesFeed) Retire(string)           {}
+func (f *statesFeed) Latest(string) *pull.Job { return nil }
+func (f *statesFeed) Pulls() []*pull.Job      { return nil }
+func (f *statesFeed) Mark(uint64, uint64)     {}
+func (f *statesFeed) Marked() (_, _ uint64)   { return 0, 0 }
+func (f *statesFeed) Complete()               {}
 
-func (f *told) last() *pull.Job { return f.states[len(f.states)-1] }
+func (f *statesFeed) last() *pull.Job { return f.states[len(f.states)-1] }
 
-func newTestTracker() (*Tracker, *told) {
-	f := &told{}
+func newTestTracker() (*Tracker, *statesFeed) {
+	f := &statesFeed{}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
 	tracker.finishSync()
 	return tracker, f
 }
 
-func TestDeletedBeforeItsEndWasComplete(t *testing.T) {
+func TestAPullThatSucceededIsNotLostWhenItsJobGoesAtOnce(t *testing.T) {
 	tracker, f := newTestTracker()
 	w := statetest.New().Condition(batchv1.JobComplete, "", "")
 	tracker.observeJob(w.Job)
@@ -76,7 +76,7 @@ func TestProgressDoesNotFallWhenALogIsOpenedAgain(t *testing.T) {
 // What the replica before has told of the copier's progress is read again, line by line, by the one that follows.
 func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
-	f := newTaken("a")
+	f := newKeepingHub("a")
 	say := func(tracker *Tracker, percent int64) {
 		tracker.observeLog(w.Pods[0], pullstate.Log{Tail: []string{"x"}, Last: pull.Report{
 			Time: statetest.Epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
@@ -106,7 +106,7 @@ func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
 	}
 }
 
-func TestReportsOfOneMillisecondAreToldInTheirOrder(t *testing.T) {
+func TestNoLineOfProgressIsLostWithinAMillisecondOrWhenAClockIsSetBack(t *testing.T) {
 	tracker, f := newTestTracker()
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
 	tracker.observeJob(w.Job)
@@ -122,7 +122,7 @@ func TestReportsOfOneMillisecondAreToldInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestRevisionsAreUnique(t *testing.T) {
+func TestRevisionsGrowWhenAPodGoesAndComes(t *testing.T) {
 	tracker, f := newTestTracker()
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
 	tracker.observeJob(w.Job)
@@ -136,7 +136,7 @@ func TestRevisionsAreUnique(t *testing.T) {
 	}
 }
 
-func TestStaleStartErrorIsNotTheEnd(t *testing.T) {
+func TestAnErrorThatThePodGotOverIsNotWhyThePullFailed(t *testing.T) {
 	tracker, f := newTestTracker()
 	w := statetest.New().Pod(1, corev1.PodPending, statetest.Waiting("ErrImagePull", "dial tcp: i/o timeout"))
 	tracker.observeJob(w.Job)

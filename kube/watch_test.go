@@ -30,7 +30,7 @@ func TestQueueStartsTheOldestFirst(t *testing.T) {
 	}
 }
 
-func TestAnotherReplicaTakesOver(t *testing.T) {
+func TestQueuedPullsStartAfterTheLeaderIsGone(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
 	jobs := a.start(t, "nginx:1", "nginx:2")
@@ -90,7 +90,7 @@ func awaitRecord(t *testing.T, r *replica, id string) {
 	t.Fatal("no record was written")
 }
 
-func TestDeletedByHandIsLost(t *testing.T) {
+func TestAPullDeletedByHandIsLost(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 1)
 	id := r.start(t, "nginx")[0].ID
 	if err := r.client.BatchV1().Jobs(testNamespace).Delete(t.Context(), id, metav1.DeleteOptions{}); err != nil {
@@ -101,7 +101,7 @@ func TestDeletedByHandIsLost(t *testing.T) {
 	}
 }
 
-func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
+func TestNoEndIsMissedWhenTheWatchBreaks(t *testing.T) {
 	api := newAPI(t)
 	r := newReplica(t, api, "a", 10)
 	other := newReplica(t, api, "b", 10)
@@ -134,8 +134,8 @@ func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
 	}
 }
 
-func TestHistoryIsPruned(t *testing.T) {
-	tracker := NewTracker(&told{}, nil)
+func TestTheOldestFailedPullsArePruned(t *testing.T) {
+	tracker := NewTracker(&statesFeed{}, nil)
 	for i := range 510 {
 		w := statetest.New()
 		w.Job.Name, w.Job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))

@@ -13,9 +13,9 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestWatchPodsTellsRecoveries checks that it is told when a server answers again that did not, and that a watch which
+// TestAReaderLearnsThatTheAPIServerIsBack checks that it is told when a server answers again that did not, and that a watch which
 // merely ended is no recovery.
-func TestWatchPodsTellsRecoveries(t *testing.T) {
+func TestAReaderLearnsThatTheAPIServerIsBack(t *testing.T) {
 	api := newLogAPI(t)
 	var away, refused atomic.Bool
 	wasRefused := make(chan struct{})

@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestClassifyWaiting(t *testing.T) {
+func TestWhyTheCopierCannotStartIsClassifiedByItsText(t *testing.T) {
 	for _, c := range []struct {
 		reason, message string
 		want            pull.FailureReason

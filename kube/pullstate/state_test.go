@@ -15,7 +15,7 @@ import (
 	"pullwatch/kube/pullstate/statetest"
 )
 
-func TestPhase(t *testing.T) {
+func TestThePhaseFollowsFromJobPodsAndRecord(t *testing.T) {
 	for name, c := range map[string]struct {
 		world    *statetest.World
 		phase    pull.Phase
@@ -94,7 +94,7 @@ func TestPhase(t *testing.T) {
 	}
 }
 
-func TestFailure(t *testing.T) {
+func TestAFailedPullSaysWhy(t *testing.T) {
 	failed := func(reason string) *statetest.World {
 		return statetest.New().Condition(batchv1.JobFailed, reason, "what the controller says")
 	}
@@ -154,7 +154,7 @@ func TestFailureMessageIsBounded(t *testing.T) {
 	}
 }
 
-func TestUnschedulable(t *testing.T) {
+func TestAPullThatNoNodeCanRunSaysSo(t *testing.T) {
 	w := statetest.New().Pod(1, corev1.PodPending, nil)
 	w.Pods[0].Status.Conditions = []corev1.PodCondition{{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available",
@@ -167,7 +167,7 @@ func TestUnschedulable(t *testing.T) {
 	}
 }
 
-func TestProgress(t *testing.T) {
+func TestProgressIs100OnlyWhenThePullHasSucceeded(t *testing.T) {
 	p := statetest.New().Pod(1, corev1.PodRunning, statetest.Running()).Log(250, 1000, 100, "x").State(t).Progress
 	if p.Percent != 25 || p.BytesDone != 250 || *p.BytesTotal != 1000 || *p.BytesPerSecond != 100 || *p.SecondsLeft != 8 {
 		t.Errorf("%+v", p)
@@ -183,7 +183,7 @@ func TestProgress(t *testing.T) {
 }
 
 // Until the next attempt runs, the last one's progress is told, also by a replica that has never read its log.
-func TestProgressStaysAfterAnAttempt(t *testing.T) {
+func TestProgressStaysBetweenAttempts(t *testing.T) {
 	total := int64(1000)
 	rec := pullstate.Record{Pod: "pod-a", Attempts: 1, Ran: true, Outcome: statetest.Network, Last: pull.Report{BytesDone: 250, BytesTotal: &total}}
 	for name, w := range map[string]*statetest.World{
@@ -200,7 +200,7 @@ func TestProgressStaysAfterAnAttempt(t *testing.T) {
 	}
 }
 
-func TestRevisionGrows(t *testing.T) {
+func TestTheRevisionGrowsWithEachChange(t *testing.T) {
 	w := statetest.New()
 	before := w.State(t).Revision
 	for _, step := range []func(){
@@ -217,7 +217,7 @@ func TestRevisionGrows(t *testing.T) {
 	}
 }
 
-func TestIdentifyRefusesForeignJobs(t *testing.T) {
+func TestAForeignJobIsNoPull(t *testing.T) {
 	if _, err := pullstate.Identify(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "x", Labels: map[string]string{"app.kubernetes.io/managed-by": "pullwatch"}}}); err == nil {
 		t.Error("a Job without an image is no pull")
 	}
@@ -247,7 +247,7 @@ func TestConfirmedSaysWhetherTheCopyWasReadBack(t *testing.T) {
 	}
 }
 
-func TestImageDigestIsToldWhenItIsKnown(t *testing.T) {
+func TestTheImagesDigestIsKnownWhileItIsCopied(t *testing.T) {
 	was, is := "sha256:"+strings.Repeat("a", 64), "sha256:"+strings.Repeat("b", 64)
 	found := func(w *statetest.World, digest string) *statetest.World {
 		uid := w.Pods[len(w.Pods)-1].UID
@@ -289,7 +289,7 @@ func TestImageDigestIsToldWhenItIsKnown(t *testing.T) {
 	}
 }
 
-func TestRecordKeepsWhatTheAttemptBeforeFound(t *testing.T) {
+func TestATagThatMovedBetweenAttemptsIsNotForgotten(t *testing.T) {
 	was := "sha256:" + strings.Repeat("a", 64)
 	old := pullstate.Record{Pod: "gone", Attempts: 1, Ran: true, Ended: true, Outcome: pull.Outcome{Reason: pull.Network, Message: "x", Image: was}}
 	done := statetest.Copied
@@ -313,7 +313,7 @@ func TestCanceledPullKeepsHowFarItWas(t *testing.T) {
 
 // What a pull replaces is told while it runs, when it has ended, and when the attempt that found it has been followed by
 // another one.
-func TestWhatAPullReplacesIsTold(t *testing.T) {
+func TestTheMessageNamesTheImageThatIsReplaced(t *testing.T) {
 	held := "sha256:" + strings.Repeat("b", 64)
 	w := statetest.New().Pod(10, corev1.PodRunning, statetest.Running()).Log(1, 2, 0, "Copying")
 	log := w.Logs["pod-a"]
