@@ -41,7 +41,7 @@ func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver fu
 			return w.startError(ctx, err, "jobs")
 		}
 	}
-	// After the Job, so that a Job that has finished is seen with all its pods.
+	// List pods after the Job, so that a finished Job is seen with all its pods.
 	if err := pods.Start(ctx); err != nil {
 		return w.startError(ctx, err, "pods")
 	}
@@ -63,16 +63,16 @@ type targetWatch struct {
 	client  kubernetes.Interface
 	target  podlog.Target
 	deliver func(podlog.Snapshot)
-	// relistPods asks for the pods once more when the Job has finished: what the watch has shown of them may be older.
+	// relistPods asks for a new list of pods when the Job has finished: the pods' watch may be behind.
 	relistPods chan struct{}
 
 	mu    sync.Mutex
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
-	// jobSettled means that the Job is over and pods are as new as that.
-	jobSettled bool
-	// away means that the last request for pods failed; recoveries counts how often one succeeded after that.
+	// podsFinal is true once the Job is over and pods are as new as that.
+	podsFinal bool
+	// away is true while the last request for pods failed. recoveries counts how often one succeeded after that.
 	away       bool
 	recoveries int
 }
@@ -91,7 +91,7 @@ type targetJob struct {
 
 func (j targetJob) over() bool { return j.finished || j.gone }
 
-// publish makes a change and delivers what there is then.
+// publish makes a change and delivers a snapshot.
 func (w *targetWatch) publish(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -111,7 +111,7 @@ func (w *targetWatch) snapshot() podlog.Snapshot {
 	slices.SortFunc(found, func(a, b targetPod) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Name, b.Name))
 	})
-	s := podlog.Snapshot{Final: w.jobSettled, Recoveries: w.recoveries}
+	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	for _, pod := range found {
 		s.Pods = append(s.Pods, pod.Pod)
 	}
@@ -179,7 +179,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	}
 	w.publish(func() {
 		w.pods = pods
-		w.jobSettled = jobOver
+		w.podsFinal = jobOver
 	})
 	return list.ResourceVersion, nil
 }
@@ -190,7 +190,7 @@ func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) 
 	return watcher, err
 }
 
-// answered takes in how a request for pods went, and publishes a recovery.
+// answered takes the result of a request for pods, and publishes a recovery.
 func (w *targetWatch) answered(err error) {
 	w.mu.Lock()
 	recovered := w.away && err == nil
