@@ -42,6 +42,9 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "k8s.io/client-go") && p.ImportPath == "pullwatch/kube/pullstate" {
+				t.Errorf("%s imports %s, but a pull's state depends on nothing but objects", p.ImportPath, imported)
+			}
 			for prefix, importers := range may {
 				own := strings.HasPrefix(p.ImportPath, prefix)
 				allowed := slices.ContainsFunc(importers, func(folder string) bool {

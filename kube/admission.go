@@ -25,8 +25,8 @@ func newAdmission(limit int, known Known) *admission {
 	return &admission{limit: limit, known: known, starting: map[string]int{}}
 }
 
-// admit counts a pull among those that wait. It returns a usererr.LimitExceeded when as many wait as may. A pull that another call
-// is starting, or has just started, is counted already. release ends what admit began.
+// admit counts a pull among those that wait. It returns a usererr.LimitExceeded when as many wait as may. A pull that another
+// call is starting, or has just started, is counted already. release ends what admit began.
 func (e *admission) admit(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

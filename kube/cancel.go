@@ -63,8 +63,8 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	}
 }
 
-// cancellation returns the annotations that cancel a pull. The API server knows best how often copying was started. The known state
-// has what the copier wrote.
+// cancellation returns the annotations that cancel a pull. The API server knows best how often copying was started. The known
+// state has what the copier wrote.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {

@@ -108,8 +108,8 @@ func (c *CopierLogs) follow(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-// readTail reads the last lines of a copier that has failed. The log counts as complete even when it cannot be read, so that the
-// pull's final state does not wait for it.
+// readTail reads the last lines of a copier that has failed. The log counts as complete even when it cannot be read, so that
+// the pull's final state does not wait for it.
 func (c *CopierLogs) readTail(ctx context.Context, pod *corev1.Pod) {
 	reading, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()

@@ -8,16 +8,16 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// finalDelay bounds how long a final state waits for what completes it. maxFinalDelay bounds it while the pods' watch is broken:
-// it may be opened again seconds after the Jobs' watch.
+// finalDelay bounds how long a final state waits for what completes it. maxFinalDelay bounds it while the pods' watch is
+// broken: it may be opened again seconds after the Jobs' watch.
 const (
 	finalDelay    = time.Second
 	maxFinalDelay = 10 * time.Second
 )
 
-// delayLocked reports whether a state is final and must wait. Jobs, pods and logs come over three ways. A Job may end here before
-// its pod does, and then neither a digest nor a reason is known. A pull has one final state, so that waits to be complete and to
-// be written on the Job: then every replica publishes the same.
+// delayLocked reports whether a state is final and must wait. Jobs, pods and logs come over three ways. A Job may end here
+// before its pod does, and then neither a digest nor a reason is known. A pull has one final state, so that waits to be
+// complete and to be written on the Job: then every replica publishes the same.
 func (t *Tracker) delayLocked(tr *tracked, state *pull.Job, view *pullstate.View) bool {
 	name := tr.job.Name
 	published := tr.state != nil && tr.state.Phase.Final()
@@ -58,7 +58,8 @@ func (t *Tracker) runDelays(ctx context.Context) {
 	}
 }
 
-// publishDelayed publishes the delayed states whose time is over. It returns how long the next one has to wait, if there is one.
+// publishDelayed publishes the delayed states whose time is over. It returns how long the next one has to wait, if there is
+// one.
 func (t *Tracker) publishDelayed() (wait time.Duration, some bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

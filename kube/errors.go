@@ -6,7 +6,8 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// userError returns the error that a caller sees when the API server did not do something. what completes "pullwatch may not …".
+// userError returns the error that a caller sees when the API server did not do something. what completes "pullwatch may not
+// …".
 func userError(err error, what string) *usererr.Error {
 	switch {
 	case apierrors.IsForbidden(err):

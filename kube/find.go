@@ -16,15 +16,15 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// missingTime is how long Find does not look again for a pull that it did not find, and maxMissing how many of those it remembers:
-// a dashboard may go on asking for a pull that is gone.
+// missingTime is how long Find does not look again for a pull that it did not find, and maxMissing how many of those it
+// remembers: a dashboard may go on asking for a pull that is gone.
 const (
 	missingTime = time.Second
 	maxMissing  = 1024
 )
 
-// Find reads a pull that is not known yet from the API server, publishes its state and returns it. It returns nil when there is no
-// such pull, or was none within the last second. It takes 10 s at most.
+// Find reads a pull that is not known yet from the API server, publishes its state and returns it. It returns nil when there
+// is no such pull, or was none within the last second. It takes 10 s at most.
 func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 	p.mu.Lock()
 	missed, _ := p.missing.get(id)

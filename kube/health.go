@@ -27,8 +27,8 @@ const (
 // errAway ends a mutation while the API server is away.
 var errAway = errors.New("the API server does not answer")
 
-// Health tells whether the API server answers. It watches the results of this process's own requests. There are always some: each
-// replica competes for the Lease.
+// Health tells whether the API server answers. It watches the results of this process's own requests. There are always some:
+// each replica competes for the Lease.
 type Health struct {
 	client *http.Client
 	url    string
@@ -82,8 +82,8 @@ func (h *Health) whileReachable() context.Context {
 	return h.reachable
 }
 
-// guard returns a context that ends with ctx or, with the cause errAway, when the API server is found away. release ends it. While
-// the API server is away, guard returns errAway at once. It probes the API server when the caller takes long.
+// guard returns a context that ends with ctx or, with the cause errAway, when the API server is found away. release ends it.
+// While the API server is away, guard returns errAway at once. It probes the API server when the caller takes long.
 func (h *Health) guard(ctx context.Context) (guarded context.Context, release func(), err error) {
 	reachable := h.whileReachable()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -137,8 +137,8 @@ func (h *Health) failed(requests int, err error) {
 	h.unreachable()
 }
 
-// Asked returns when the latest request was made that the API server answered from the cluster's state. Watches were complete until
-// then, at least. It is zero when there was none.
+// Asked returns when the latest request was made that the API server answered from the cluster's state. Watches were complete
+// until then, at least. It is zero when there was none.
 func (h *Health) Asked() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()

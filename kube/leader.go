@@ -69,8 +69,8 @@ type Leader struct {
 	leads       atomic.Bool
 }
 
-// LeaseTimeout is the timeout of requests for the Lease. A replica that cannot renew the Lease in time must let it go, and one that
-// competes for it must not wait for a connection that hangs.
+// LeaseTimeout is the timeout of requests for the Lease. A replica that cannot renew the Lease in time must let it go, and one
+// that competes for it must not wait for a connection that hangs.
 const LeaseTimeout = 2 * time.Second
 
 // LeaderOptions say what a Leader works on.

@@ -12,8 +12,8 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. An older version than the known
-// one is dropped.
+// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. An older version than the
+// known one is dropped.
 func (t *Tracker) observeJob(job *batchv1.Job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

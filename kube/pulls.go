@@ -95,8 +95,8 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	}, nil
 }
 
-// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server does not answer: that
-// says nothing about the template.
+// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server does not answer:
+// that says nothing about the template.
 func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -112,8 +112,8 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
-// maxStarting is how many pulls are started at a time. Clients take turns, so that one with hundreds of pulls does not hold up the
-// others.
+// maxStarting is how many pulls are started at a time. Clients take turns, so that one with hundreds of pulls does not hold up
+// the others.
 const maxStarting = 4
 
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
@@ -208,8 +208,8 @@ func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	return work()
 }
 
-// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that start the same pull at the
-// same moment choose the same name, and all but one find that it exists. A Job that is made is added to starts.
+// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that start the same pull at
+// the same moment choose the same name, and all but one find that it exists. A Job that is made is added to starts.
 func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.Job, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -268,7 +268,8 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 	return p.publishFound(ctx, job)
 }
 
-// Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying twice starts it once.
+// Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying
+// twice starts it once.
 func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
 	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.Job, error) { return p.retry(ctx, id) })
 }

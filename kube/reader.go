@@ -19,8 +19,8 @@ type Reader struct {
 	latest    func(id string) *pull.Job
 }
 
-// NewReader returns a Reader of the pulls in namespace. latest returns the known state of a pull, or nil. A known state that is no
-// older than what was read is taken instead, because it has what the copier wrote and a Position.
+// NewReader returns a Reader of the pulls in namespace. latest returns the known state of a pull, or nil. A known state that
+// is no older than what was read is taken instead, because it has what the copier wrote and a Position.
 func NewReader(client kubernetes.Interface, namespace string, latest func(id string) *pull.Job) *Reader {
 	return &Reader{client: client, namespace: namespace, latest: latest}
 }

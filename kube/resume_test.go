@@ -186,7 +186,8 @@ func TestADelayedEndIsNotSkippedByTheNextLeader(t *testing.T) {
 	}
 }
 
-// settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and clock.
+// settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and
+// clock.
 func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
 	hub, now := feed.New("a"), statetest.Epoch
 	tracker := NewTracker(hub, quiet)

@@ -28,8 +28,8 @@ type lease interface {
 // errTermOver means that another replica may lead by now.
 var errTermOver = errors.New("the Lease is lost")
 
-// check returns errTermOver when the Lease may have run out. A process that was stopped does not know that until it tries to renew
-// the Lease, and another replica may lead by then.
+// check returns errTermOver when the Lease may have run out. A process that was stopped does not know that until it tries to
+// renew the Lease, and another replica may lead by then.
 func (t *term) check() error {
 	if !t.lease.IsLeader() {
 		return errTermOver

@@ -91,7 +91,8 @@ type tracked struct {
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
 	// latest that delayedUntil may become.
 	delayedUntil, delayLimit time.Time
-	// delayedJob is the resourceVersion with which the Job had ended, delayedPods that which the pods' watch had reached by then.
+	// delayedJob is the resourceVersion with which the Job had ended, delayedPods that which the pods' watch had reached by
+	// then.
 	delayedJob, delayedPods uint64
 }
 

@@ -24,8 +24,8 @@ const jobNameLabel = batchv1.JobNameLabel
 // callTimeout bounds one call to the API server that is not a watch.
 const callTimeout = 10 * time.Second
 
-// Watch keeps a Tracker up to date while somebody demands it. It watches the Jobs and the pods of pulls, and opens a broken watch
-// again where it broke, so it misses no change that the API server remembers.
+// Watch keeps a Tracker up to date while somebody demands it. It watches the Jobs and the pods of pulls, and opens a broken
+// watch again where it broke, so it misses no change that the API server remembers.
 type Watch struct {
 	tracker   *Tracker
 	log       *slog.Logger

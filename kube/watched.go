@@ -22,7 +22,8 @@ import (
 type watched struct {
 	listwatch.ListWatch
 	name string
-	// backlog is what the watch has still to replay of the past. caughtUp is closed once that is nothing. begin makes both anew.
+	// backlog is what the watch has still to replay of the past. caughtUp is closed once that is nothing. begin makes both
+	// anew.
 	backlog  backlog
 	caughtUp chan struct{}
 

@@ -93,9 +93,9 @@ func parseRepository(name string) (reference.Named, error) {
 	return named, err
 }
 
-// At returns the image's name at destination, as ParseDestination returned it. Placeholders are filled in from the image. Without
-// {repository} the image's repository path is appended. Tag and digest stay the same. At docker.io, "library" precedes a path of one
-// part. The source's registry is not part of the name unless {registry} says so. An error is a usererr.BadInput.
+// At returns the image's name at destination, as ParseDestination returned it. Placeholders are filled in from the image.
+// Without {repository} the image's repository path is appended. Tag and digest stay the same. At docker.io, "library" precedes
+// a path of one part. The source's registry is not part of the name unless {registry} says so. An error is a usererr.BadInput.
 func (r ImageReference) At(destination string) (ImageReference, error) {
 	bad := func(err error) (ImageReference, error) {
 		return ImageReference{}, usererr.New(usererr.BadInput, "image %q at destination %q: %v", r.Name, destination, err)

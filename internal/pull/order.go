@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Supersedes reports whether j is a later state than k of the same pull. A final state supersedes all that are not, and the first
-// final state that is published stays. Only an end that its Job tells supersedes that a pull is lost. A pull that was created later
-// supersedes an earlier one of the same name.
+// Supersedes reports whether j is a later state than k of the same pull. A final state supersedes all that are not, and the
+// first final state that is published stays. Only an end that its Job tells supersedes that a pull is lost. A pull that was
+// created later supersedes an earlier one of the same name.
 func (j *Job) Supersedes(k *Job) bool {
 	order := cmp.Or(cmp.Compare(j.CreatedAt.UnixMilli(), k.CreatedAt.UnixMilli()), cmp.Compare(j.finality(), k.finality()))
 	if order == 0 && j.finality() == changing {
@@ -47,8 +47,8 @@ func (j *Job) Same(k *Job) bool {
 	return reflect.DeepEqual(j, &c)
 }
 
-// OrderKey returns a text of fixed length. Of two states of a pull, j supersedes k exactly when j's OrderKey is the greater one, byte
-// by byte.
+// OrderKey returns a text of fixed length. Of two states of a pull, j supersedes k exactly when j's OrderKey is the greater
+// one, byte by byte.
 func (j *Job) OrderKey() string {
 	var r Revision
 	if j.finality() == changing {
@@ -57,8 +57,9 @@ func (j *Job) OrderKey() string {
 	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), j.finality(), r.Cluster, r.Pods, r.Step)
 }
 
-// LostJob returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on the last
-// state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it was.
+// LostJob returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on
+// the last state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it
+// was.
 func LostJob(last *Job) *Job {
 	s := *last
 	s.Phase, s.FinishedAt = Failed, time.Time{}

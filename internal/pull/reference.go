@@ -42,8 +42,8 @@ func ParseImage(s string) (ImageReference, error) {
 	return fromNamed(named), nil
 }
 
-// checkForCopier refuses what the copier would refuse later. The copier reads references with another library, which accepts fewer
-// registry names.
+// checkForCopier refuses what the copier would refuse later. The copier reads references with another library, which accepts
+// fewer registry names.
 func checkForCopier(named reference.Named) error {
 	_, err := name.ParseReference(named.String())
 	return err

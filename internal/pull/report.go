@@ -20,8 +20,8 @@ const (
 	ExitPermanent = 3
 )
 
-// Report is one line of the copier's log: what the copier does and how far it is. The copier writes one a second while bytes move, and
-// one whenever something else happens. The JSON form is for annotations of the Job.
+// Report is one line of the copier's log: what the copier does and how far it is. The copier writes one a second while bytes
+// move, and one whenever something else happens. The JSON form is for annotations of the Job.
 type Report struct {
 	Time    time.Time `json:"time"`
 	Message string    `json:"msg"`

@@ -28,8 +28,8 @@ const (
 // Final reports whether a pull in this phase will never change again.
 func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
 
-// Job is the state of a pull at one moment, which its Kubernetes Job, its pods and their logs make. It is never changed once it has
-// been handed out: a new state is a new Job.
+// Job is the state of a pull at one moment, which its Kubernetes Job, its pods and their logs make. It is never changed once
+// it has been handed out: a new state is a new Job.
 type Job struct {
 	ID string
 	// Namespace is that of the Kubernetes Job.
@@ -96,9 +96,9 @@ type Progress struct {
 	SecondsLeft    *int
 }
 
-// Revision says how new the objects are that a state was made from. It orders the states of a pull, and states of the same Revision
-// are equal. A Job and its pods are watched apart, and either watch may be ahead, so each has a number of its own. The Job's counts
-// first. The zero Revision comes before all others.
+// Revision says how new the objects are that a state was made from. It orders the states of a pull, and states of the same
+// Revision are equal. A Job and its pods are watched apart, and either watch may be ahead, so each has a number of its own.
+// The Job's counts first. The zero Revision comes before all others.
 type Revision struct {
 	// Cluster is the resourceVersion of the Job.
 	Cluster uint64

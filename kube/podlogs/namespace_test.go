@@ -43,7 +43,8 @@ func TestLogsOfAMissingNamespaceAreNotFound(t *testing.T) {
 	}
 }
 
-// TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists checks that streams begin where nothing says for certain that it is missing.
+// TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists checks that streams begin where nothing says for certain that it is
+// missing.
 func TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"exists": anyNamespace,

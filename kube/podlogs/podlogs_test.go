@@ -93,7 +93,8 @@ func (r *logReader) end(want ...string) {
 	}
 }
 
-// TestNoLineIsLostOrRepeatedInTheLifeOfAPod takes one pod through a life in which everything that can happen to its log happens.
+// TestNoLineIsLostOrRepeatedInTheLifeOfAPod takes one pod through a life in which everything that can happen to its log
+// happens.
 func TestNoLineIsLostOrRepeatedInTheLifeOfAPod(t *testing.T) {
 	api := newLogAPI(t)
 	var mu sync.Mutex

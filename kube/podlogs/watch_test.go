@@ -13,8 +13,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestAReaderLearnsThatTheAPIServerIsBack checks that it is told when a server answers again that did not, and that a watch which
-// merely ended is no recovery.
+// TestAReaderLearnsThatTheAPIServerIsBack checks that it is told when a server answers again that did not, and that a watch
+// which merely ended is no recovery.
 func TestAReaderLearnsThatTheAPIServerIsBack(t *testing.T) {
 	api := newLogAPI(t)
 	var away, refused atomic.Bool
