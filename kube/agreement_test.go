@@ -102,15 +102,15 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	api := newAPI(t)
 	replicas := []*replica{newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)}
 	a, b := replicas[0], replicas[1]
-	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
-	canceled, succeeded, failed, lost := jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
+	started := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	canceled, succeeded, failed, lost := started[0].ID, started[1].ID, started[2].ID, started[3].ID
 	pods := map[string]*corev1.Pod{}
-	for _, job := range jobs {
-		a.await(t, job.ID, phase(pull.Pending))
-		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *statetest.Running())
-		report(t, api, pods[job.ID], 30, 60)
+	for _, state := range started {
+		a.await(t, state.ID, phase(pull.Pending))
+		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
+		report(t, api, pods[state.ID], 30, 60)
 		for _, r := range replicas {
-			r.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
+			r.await(t, state.ID, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
 		}
 	}
 	if _, err := b.pulls.Cancel(t.Context(), canceled); err != nil {
@@ -121,10 +121,10 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	a.setPod(t, pods[failed], corev1.PodFailed, *statetest.Ended(3, statetest.NotFound))
 	a.finish(t, failed, batchv1.JobFailed, "PodFailurePolicy")
 	a.deleteJob(t, lost)
-	for _, job := range jobs {
+	for _, state := range started {
 		var ends [][]byte
 		for _, r := range replicas {
-			end := *r.await(t, job.ID, func(j *pull.Job) bool { return j.Phase.Final() })
+			end := *r.await(t, state.ID, func(j *pull.Job) bool { return j.Phase.Final() })
 			end.Position = pull.Position{}
 			text, err := end.AppendBinary(nil)
 			if err != nil {
@@ -133,7 +133,7 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 			ends = append(ends, text)
 		}
 		if !bytes.Equal(ends[0], ends[1]) {
-			t.Errorf("%s ended as\n%+v and\n%+v", job.ID, a.hub.Latest(job.ID), b.hub.Latest(job.ID))
+			t.Errorf("%s ended as\n%+v and\n%+v", state.ID, a.hub.Latest(state.ID), b.hub.Latest(state.ID))
 		}
 	}
 }

@@ -32,13 +32,13 @@ func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 	if time.Since(missed) < missingTime {
 		return nil, nil
 	}
-	job, err := p.lookUp(ctx, id)
-	if job == nil && err == nil {
+	state, err := p.lookUp(ctx, id)
+	if state == nil && err == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.missing.put(id, time.Now())
 	}
-	return job, err
+	return state, err
 }
 
 func (p *Pulls) lookUp(ctx context.Context, id string) (*pull.Job, error) {

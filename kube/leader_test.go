@@ -88,10 +88,10 @@ func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 		if !a.leader.Leads() || b.leader.Leads() || !a.watch.Live() || b.watch.Live() {
 			t.Fatal("a is to lead and to watch, and only a")
 		}
-		jobs := b.start(t, "nginx:1", "nginx:2")
-		a.await(t, jobs[0].ID, phase(pull.Pending))
-		a.finish(t, jobs[0].ID, "Complete", "")
-		a.await(t, jobs[1].ID, phase(pull.Pending))
+		started := b.start(t, "nginx:1", "nginx:2")
+		a.await(t, started[0].ID, phase(pull.Pending))
+		a.finish(t, started[0].ID, "Complete", "")
+		a.await(t, started[1].ID, phase(pull.Pending))
 		third := b.start(t, "nginx:3")[0]
 		began := time.Now()
 		a.stop()
@@ -99,7 +99,7 @@ func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 		if waited := time.Since(began); !b.leader.Leads() || !b.watch.Live() || waited > 0 {
 			t.Errorf("b leads: %v, after %s", b.leader.Leads(), waited)
 		}
-		b.finish(t, jobs[1].ID, "Complete", "")
+		b.finish(t, started[1].ID, "Complete", "")
 		b.await(t, third.ID, phase(pull.Pending))
 	})
 }

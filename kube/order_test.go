@@ -60,8 +60,8 @@ func (f *keepingHub) reversals(id string) []pull.Phase {
 func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
-	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3")
-	first, second, deleted := jobs[0].ID, jobs[1].ID, jobs[2].ID
+	started := a.start(t, "nginx:1", "nginx:2", "nginx:3")
+	first, second, deleted := started[0].ID, started[1].ID, started[2].ID
 	a.await(t, first, phase(pull.Pending))
 	list, err := a.client.BatchV1().Jobs(testNamespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -77,8 +77,8 @@ func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T)
 	a.setPod(t, pod, corev1.PodRunning, *statetest.Running())
 	a.deleteJob(t, deleted)
 
-	for _, job := range a.hub.Pulls() {
-		f.Publish(job)
+	for _, state := range a.hub.Pulls() {
+		f.Publish(state)
 	}
 	b := newReplicaOf(t, api, f.Hub)
 	b.tracker.feed = f

@@ -157,8 +157,8 @@ func TestJobsAreSafeAndBounded(t *testing.T) {
 
 func TestACanceledPullEndsAndItsJobGoes(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 1)
-	jobs := r.start(t, "nginx:1", "nginx:2")
-	first, queued := jobs[0].ID, jobs[1].ID
+	started := r.start(t, "nginx:1", "nginx:2")
+	first, queued := started[0].ID, started[1].ID
 	r.await(t, first, phase(pull.Pending))
 	r.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	r.await(t, first, phase(pull.Pulling))
@@ -173,11 +173,11 @@ func TestACanceledPullEndsAndItsJobGoes(t *testing.T) {
 		}
 		var last *pull.Job
 		for {
-			job, err := updates.Await(t.Context())
+			state, err := updates.Await(t.Context())
 			if err != nil {
 				break
 			}
-			last = job
+			last = state
 		}
 		updates.Close()
 		if last.Phase != pull.Canceled || last.FinishedAt.IsZero() {

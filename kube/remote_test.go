@@ -26,12 +26,12 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 	go func() {
 		defer close(ended)
 		for {
-			job, err := updates.Await(t.Context())
-			if err != nil || job.ID == "end" {
+			state, err := updates.Await(t.Context())
+			if err != nil || state.ID == "end" {
 				return
 			}
-			if job.Phase.Final() {
-				told[job.ID] = append(told[job.ID], job)
+			if state.Phase.Final() {
+				told[state.ID] = append(told[state.ID], state)
 			}
 		}
 	}()
@@ -50,10 +50,10 @@ func TestPullsStartCancelAndRetryOnAReplicaThatDoesNotWatch(t *testing.T) {
 	watching.run(t, NewLeader(watching.leaderOptions("watching", 1, nil)))
 	ends := finals(t, hub)
 
-	jobs := other.start(t, "nginx:1", "nginx:2", "nginx:1")
-	first, queued := jobs[0].ID, jobs[1].ID
-	if jobs[2].ID != first {
-		t.Errorf("the same image twice: %s and %s", first, jobs[2].ID)
+	started := other.start(t, "nginx:1", "nginx:2", "nginx:1")
+	first, queued := started[0].ID, started[1].ID
+	if started[2].ID != first {
+		t.Errorf("the same image twice: %s and %s", first, started[2].ID)
 	}
 	if hub.Latest(queued) == nil {
 		t.Error("a pull that was started is not known")
@@ -133,13 +133,13 @@ func TestListsReadFromKubernetesKeepWhatTheCopierWrote(t *testing.T) {
 	api := newAPI(t)
 	r := newReplicaOf(t, api, feed.New("a"))
 	r.hub.Complete()
-	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
-	r.finish(t, jobs[2].ID, batchv1.JobFailed, "BackoffLimitExceeded")
+	started := r.start(t, "nginx:1", "nginx:2", "nginx:3")
+	r.finish(t, started[2].ID, batchv1.JobFailed, "BackoffLimitExceeded")
 	active, failed, version, err := NewReader(r.client, testNamespace, r.hub.Latest).Load(t.Context())
-	if err != nil || len(active) != 2 || len(failed) != 1 || failed[0].ID != jobs[2].ID || version < failed[0].Revision.Cluster {
+	if err != nil || len(active) != 2 || len(failed) != 1 || failed[0].ID != started[2].ID || version < failed[0].Revision.Cluster {
 		t.Fatalf("%+v, %+v, %d, %v", active, failed, version, err)
 	}
-	if active[0] != r.hub.Latest(jobs[1].ID) {
+	if active[0] != r.hub.Latest(started[1].ID) {
 		t.Error("a known state was not taken")
 	}
 	r.refuse.on.Store(true)

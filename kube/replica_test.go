@@ -167,12 +167,12 @@ func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pul
 	}
 	defer updates.Close()
 	for {
-		job, err := updates.Await(t.Context())
+		state, err := updates.Await(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
-		if fits(job) {
-			return job
+		if fits(state) {
+			return state
 		}
 	}
 }

@@ -27,14 +27,14 @@ func newAbsence(t *testing.T) *absence {
 	w := &absence{api: newAPI(t), hub: feed.New("shared")}
 	a := newReplicaOf(t, w.api, w.hub)
 	a.run(t, NewLeader(a.leaderOptions("a", 10, nil)))
-	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
-	w.canceled, w.succeeded, w.deleted, w.goesOn = jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
+	started := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	w.canceled, w.succeeded, w.deleted, w.goesOn = started[0].ID, started[1].ID, started[2].ID, started[3].ID
 	pods := map[string]*corev1.Pod{}
-	for i, job := range jobs {
-		a.await(t, job.ID, phase(pull.Pending))
-		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *statetest.Running())
-		report(t, w.api, pods[job.ID], int64(10+i), 100)
-		a.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
+	for i, state := range started {
+		a.await(t, state.ID, phase(pull.Pending))
+		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
+		report(t, w.api, pods[state.ID], int64(10+i), 100)
+		a.await(t, state.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
 	}
 	a.stop()
 

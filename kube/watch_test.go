@@ -16,16 +16,16 @@ import (
 
 func TestQueueStartsTheOldestFirst(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 2)
-	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
-	for i, job := range jobs[:2] {
-		r.await(t, job.ID, phase(pull.Pending))
-		if state := r.hub.Latest(jobs[i+2].ID); state.Phase != pull.Queued {
+	started := r.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	for i, state := range started[:2] {
+		r.await(t, state.ID, phase(pull.Pending))
+		if state := r.hub.Latest(started[i+2].ID); state.Phase != pull.Queued {
 			t.Errorf("%s is %s while two run", state.ID, state.Phase)
 		}
 	}
-	r.finish(t, jobs[1].ID, batchv1.JobComplete, "")
-	r.await(t, jobs[2].ID, phase(pull.Pending))
-	if state := r.hub.Latest(jobs[3].ID); state.Phase != pull.Queued {
+	r.finish(t, started[1].ID, batchv1.JobComplete, "")
+	r.await(t, started[2].ID, phase(pull.Pending))
+	if state := r.hub.Latest(started[3].ID); state.Phase != pull.Queued {
 		t.Errorf("the youngest is %s", state.Phase)
 	}
 }
@@ -33,12 +33,12 @@ func TestQueueStartsTheOldestFirst(t *testing.T) {
 func TestQueuedPullsStartAfterTheLeaderIsGone(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
-	jobs := a.start(t, "nginx:1", "nginx:2")
-	a.await(t, jobs[0].ID, phase(pull.Pending))
+	started := a.start(t, "nginx:1", "nginx:2")
+	a.await(t, started[0].ID, phase(pull.Pending))
 	b := newReplica(t, api, "b", 1)
 	a.stop()
-	b.finish(t, jobs[0].ID, batchv1.JobComplete, "")
-	b.await(t, jobs[1].ID, phase(pull.Pending))
+	b.finish(t, started[0].ID, batchv1.JobComplete, "")
+	b.await(t, started[1].ID, phase(pull.Pending))
 	if !b.leader.Leads() {
 		t.Error("a pull was started by a replica that does not lead")
 	}
@@ -105,31 +105,31 @@ func TestNoEndIsMissedWhenTheWatchBreaks(t *testing.T) {
 	api := newAPI(t)
 	r := newReplica(t, api, "a", 10)
 	other := newReplica(t, api, "b", 10)
-	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
-	updates, err := r.hub.Subscribe([]string{jobs[0].ID, jobs[1].ID, jobs[2].ID}, pull.Position{})
+	started := r.start(t, "nginx:1", "nginx:2", "nginx:3")
+	updates, err := r.hub.Subscribe([]string{started[0].ID, started[1].ID, started[2].ID}, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer updates.Close()
 	r.refuse.on.Store(true)
 	r.refuse.cut()
-	other.finish(t, jobs[0].ID, batchv1.JobComplete, "")
-	other.finish(t, jobs[1].ID, batchv1.JobFailed, "BackoffLimitExceeded")
-	if _, err := other.pulls.Cancel(t.Context(), jobs[2].ID); err != nil {
+	other.finish(t, started[0].ID, batchv1.JobComplete, "")
+	other.finish(t, started[1].ID, batchv1.JobFailed, "BackoffLimitExceeded")
+	if _, err := other.pulls.Cancel(t.Context(), started[2].ID); err != nil {
 		t.Fatal(err)
 	}
 	r.refuse.on.Store(false)
 	last := map[string]pull.Phase{}
 	for {
-		job, err := updates.Await(t.Context())
+		state, err := updates.Await(t.Context())
 		if err != nil {
 			break
 		}
-		last[job.ID] = job.Phase
+		last[state.ID] = state.Phase
 	}
 	for i, want := range []pull.Phase{pull.Succeeded, pull.Failed, pull.Canceled} {
-		if got := last[jobs[i].ID]; got != want {
-			t.Errorf("%s ended as %s, want %s", jobs[i].ID, got, want)
+		if got := last[started[i].ID]; got != want {
+			t.Errorf("%s ended as %s, want %s", started[i].ID, got, want)
 		}
 	}
 }
