@@ -11,12 +11,47 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// attempt is one pod of a pull.
+// attempt is one pod of a pull, and what follows from its status.
 type attempt struct {
 	pod *corev1.Pod
+	log Log
 	// copier is the status of the copier's container, nil until the kubelet has reported it.
 	copier *corev1.ContainerStatus
-	log    Log
+	// started is true once the copier was ever started. running is true while it runs.
+	started, running bool
+	// terminated tells how the copier's container ended, nil while it has not.
+	terminated *corev1.ContainerStateTerminated
+	// unknown is true when the kubelet does not know how the copier fared. The kubelet says so of a copier that it stops before
+	// the start, and overwrites with that what the copier was waiting for.
+	unknown bool
+	// ended is true once the copier will not run again.
+	ended bool
+	// waiting says what a copier waits for that neither runs nor has ended.
+	waiting pull.Outcome
+	// record is what must outlive the pod: how its copier ended, or which error keeps it from starting. It is nil while all
+	// is well.
+	record *Record
+}
+
+func readAttempt(pod *corev1.Pod, log Log) attempt {
+	a := attempt{pod: pod, log: log, copier: CopierStatus(pod)}
+	if a.copier != nil {
+		a.running, a.terminated = a.copier.State.Running != nil, a.copier.State.Terminated
+	}
+	a.started = a.running || (a.terminated != nil && !a.terminated.StartedAt.IsZero())
+	a.unknown = a.terminated != nil && a.terminated.Reason == "ContainerStatusUnknown"
+	failed := pod.Status.Phase == corev1.PodFailed
+	a.ended = failed || pod.Status.Phase == corev1.PodSucceeded || a.terminated != nil
+	switch {
+	case a.unknown:
+	case failed || a.terminated != nil:
+		a.record = a.endRecord()
+	case !a.running:
+		if a.waiting = waitingFor(pod); a.waiting.Reason != "" {
+			a.record = &Record{Pod: pod.UID, Outcome: a.waiting}
+		}
+	}
+	return a
 }
 
 // CopierStatus returns the status of the copier's container in a pod, nil until the kubelet has reported it.
@@ -29,64 +64,17 @@ func CopierStatus(pod *corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-func (a *attempt) running() bool { return a.copier != nil && a.copier.State.Running != nil }
-
-// terminated returns how the copier's container ended, nil while it has not.
-func (a *attempt) terminated() *corev1.ContainerStateTerminated {
-	if a.copier == nil {
-		return nil
-	}
-	return a.copier.State.Terminated
-}
-
-// started reports whether the copier was ever started.
-func (a *attempt) started() bool {
-	t := a.terminated()
-	return a.running() || (t != nil && !t.StartedAt.IsZero())
-}
-
-// podEnded reports whether the pod will not run again.
-func (a *attempt) podEnded() bool {
-	phase := a.pod.Status.Phase
-	return phase == corev1.PodFailed || phase == corev1.PodSucceeded || a.terminated() != nil
-}
-
-// unknown reports whether the kubelet does not know how the copier fared. The kubelet says so of a copier that it stops
-// before the start, and overwrites with that what the copier was waiting for.
-func (a *attempt) unknown() bool {
-	t := a.terminated()
-	return t != nil && t.Reason == "ContainerStatusUnknown"
-}
-
-// record returns what must outlive the pod: how its copier ended, or which error keeps it from starting. It returns nil while
-// all is well.
-func (a *attempt) record() *Record {
-	switch {
-	case a.unknown():
-		return nil
-	case a.pod.Status.Phase == corev1.PodFailed || a.terminated() != nil:
-		end := a.endRecord()
-		return &end
-	case a.running():
-		return nil
-	}
-	if out := waitingFor(a.pod); out.Reason != "" {
-		return &Record{Pod: a.pod.UID, Outcome: out}
-	}
-	return nil
-}
-
 // endRecord returns how an attempt ended whose pod has failed or whose copier has terminated.
-func (a *attempt) endRecord() Record {
-	end := Record{Pod: a.pod.UID, Ran: true, Ended: true, Last: a.log.Last, LogTail: slices.Clone(a.log.Tail)}
-	fail := func(reason pull.FailureReason, format string, args ...any) Record {
+func (a *attempt) endRecord() *Record {
+	end := &Record{Pod: a.pod.UID, Ran: true, Ended: true, Last: a.log.Last, LogTail: slices.Clone(a.log.Tail)}
+	fail := func(reason pull.FailureReason, format string, args ...any) *Record {
 		end.Outcome.Reason, end.Outcome.Message = reason, pull.Truncate(fmt.Sprintf(format, args...), pull.MaxFailureMessage)
 		return end
 	}
-	status, t := a.pod.Status, a.terminated()
+	status, t := a.pod.Status, a.terminated
 	if t == nil {
 		// The kubelet gave the whole pod up: evicted, or its node is gone.
-		end.Ran = a.started()
+		end.Ran = a.started
 		return fail(classifyText(status.Message, pull.Unknown), "The copier's pod failed (%s): %s",
 			cmp.Or(status.Reason, "no reason given"), cmp.Or(status.Message, "no message given"))
 	}

@@ -17,47 +17,48 @@ import (
 func (v *View) State() *pull.Job {
 	s := &pull.Job{
 		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.id.Image, Destination: v.id.Destination, Platforms: v.id.Platforms,
-		RetryOf: v.id.RetryOf, CreatedAt: v.id.Created, Attempts: v.attemptsMade(),
+		RetryOf: v.id.RetryOf, CreatedAt: v.id.Created, Attempts: v.made,
 	}
 	if v.job.Status.StartTime != nil {
 		s.StartedAt = v.job.Status.StartTime.UTC()
 	}
-	if at, canceled := Canceled(v.job); canceled {
-		v.canceled(s, at)
+	if v.canceledAt != nil {
+		v.canceled(s)
 		return s
 	}
-	s.Revision = v.revision()
-	complete, failed := Condition(v.job, batchv1.JobComplete), Condition(v.job, batchv1.JobFailed)
+	s.Revision = pull.Revision{Cluster: Version(v.job), Step: v.log.step()}
+	for _, a := range v.attempts {
+		s.Revision.Pods = max(s.Revision.Pods, Version(a.pod))
+	}
 	switch {
-	case complete != nil:
-		s.FinishedAt = complete.LastTransitionTime.UTC()
-		succeeded(s, v.lastEnd(v.attempts))
-	case failed != nil:
-		s.Phase, s.FinishedAt = pull.Failed, failed.LastTransitionTime.UTC()
-		end := v.lastEnd(v.attempts)
-		s.Failure = failureOf(v.job, failed, end, s.Attempts > 0)
+	case v.complete != nil:
+		s.FinishedAt = v.complete.LastTransitionTime.UTC()
+		succeeded(s, v.end)
+	case v.failed != nil:
+		s.Phase, s.FinishedAt = pull.Failed, v.failed.LastTransitionTime.UTC()
+		s.Failure = failureOf(v.job, v.failed, v.end, s.Attempts > 0)
 		s.Message = s.Failure.Message
-		if end != nil {
-			s.Progress = progressOf(end.Last, false)
+		if v.end != nil {
+			s.Progress = progressOf(v.end.Last, false)
 		}
 	case v.job.Spec.Suspend != nil && *v.job.Spec.Suspend:
 		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
-	case len(v.attempts) == 0:
+	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		if v.rec != nil && v.rec.Ran {
 			v.attemptEnded(s, v.rec)
 		}
 	default:
-		v.unfinished(s, v.newest())
+		v.unfinished(s)
 	}
 	v.addDigests(s)
 	s.UpdatedAt = v.updatedAt(s)
 	return s
 }
 
-// canceled fills in the state of a pull that was canceled at a time. It depends on the Job alone: the pods go with the Job,
+// canceled fills in the state of a pull that was canceled. It depends on the Job alone: the pods go with the Job,
 // and each replica would tell something else of them.
-func (v *View) canceled(s *pull.Job, at time.Time) {
+func (v *View) canceled(s *pull.Job) {
 	last := readCanceledState(v.job)
 	if last == nil {
 		last = &canceledState{}
@@ -66,7 +67,7 @@ func (v *View) canceled(s *pull.Job, at time.Time) {
 			last.Last.Image = v.rec.image()
 		}
 	}
-	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", at
+	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", *v.canceledAt
 	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
 	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
 	s.Revision = pull.Revision{Cluster: Version(v.job)}
@@ -76,29 +77,28 @@ func (v *View) canceled(s *pull.Job, at time.Time) {
 	s.UpdatedAt = v.updatedAt(s)
 }
 
-// unfinished fills in the state of a pull that has left the queue, whose newest attempt is given and whose Job has not ended.
-func (v *View) unfinished(s *pull.Job, newest *attempt) {
-	terminated := newest.terminated()
+// unfinished fills in the state of a pull that has left the queue and has a pod, and whose Job has not ended.
+func (v *View) unfinished(s *pull.Job) {
+	newest, terminated := v.newest, v.newest.terminated
 	switch {
 	case v.rec != nil && v.rec.Pod == newest.pod.UID && v.rec.Ended && terminated == nil:
 		v.attemptEnded(s, v.rec) // the Job is newer than the pod
-	case newest.unknown():
+	case newest.unknown:
 		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
 		if v.rec != nil && v.rec.Pod == newest.pod.UID {
 			s.Message = v.rec.Outcome.Message
 		}
 	case newest.pod.Status.Phase == corev1.PodFailed || (terminated != nil && terminated.ExitCode != pull.ExitDone):
-		v.attemptEnded(s, v.lastEnd(v.attempts))
-	case newest.running() || terminated != nil:
+		v.attemptEnded(s, v.end)
+	case newest.running || terminated != nil:
 		s.Phase, s.Message = pull.Pulling, cmp.Or(newest.log.Last.Message, "Copying has started.")
-		s.Progress = progressOf(newest.log.Last, newest.running())
+		s.Progress = progressOf(newest.log.Last, newest.running)
 	default:
-		waiting := waitingFor(newest.pod)
-		s.Phase, s.Message = pull.Pending, waiting.Message
+		s.Phase, s.Message = pull.Pending, newest.waiting.Message
 		if s.Attempts > 0 {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+waiting.Message
-			if before := v.lastEnd(v.attempts[:len(v.attempts)-1]); before != nil {
-				s.Progress = progressOf(before.Last, false)
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+newest.waiting.Message
+			if v.endBefore != nil {
+				s.Progress = progressOf(v.endBefore.Last, false)
 			}
 		}
 	}
@@ -110,7 +110,7 @@ func (v *View) attemptEnded(s *pull.Job, end *Record) {
 	switch {
 	case end.Ended && end.Outcome.Reason == "":
 		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
-	case end.final || Condition(v.job, batchv1.JobFailureTarget) != nil || (v.job.Spec.BackoffLimit != nil && s.Attempts > int(*v.job.Spec.BackoffLimit)):
+	case end.final || v.failing != nil || (v.job.Spec.BackoffLimit != nil && s.Attempts > int(*v.job.Spec.BackoffLimit)):
 		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
 		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
 	default:
@@ -196,8 +196,8 @@ func progressOf(r pull.Report, moving bool) pull.Progress {
 func (v *View) addDigests(s *pull.Job) {
 	var digest, before, held string
 	rec := v.rec
-	if newest := v.newest(); newest != nil {
-		end := newest.record()
+	if newest := v.newest; newest != nil {
+		end := newest.record
 		// An end depends on what is written on the Job, if that is about the newest attempt.
 		if !s.Phase.Final() || rec == nil || rec.Pod != newest.pod.UID || (end != nil && !rec.covers(end)) {
 			digest, held = newest.log.Last.Image, newest.log.Last.Held
@@ -253,14 +253,14 @@ func (v *View) updatedAt(s *pull.Job) time.Time {
 	if v.rec != nil {
 		later(v.rec.Time)
 	}
-	if newest := v.newest(); newest != nil {
+	if newest := v.newest; newest != nil {
 		later(newest.pod.CreationTimestamp.Time)
-		if newest.running() {
+		if newest.running {
 			later(newest.copier.State.Running.StartedAt.Time)
-		} else if t := newest.terminated(); t != nil {
-			later(t.FinishedAt.Time)
+		} else if newest.terminated != nil {
+			later(newest.terminated.FinishedAt.Time)
 		}
 	}
-	later(v.lastLog().Last.Time)
+	later(v.log.Last.Time)
 	return at.UTC()
 }

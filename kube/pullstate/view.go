@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,103 +21,106 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// View is a pull as its objects tell it.
+// View is a pull as its objects tell it: all that a state is made from, read once.
 type View struct {
 	id  Identity
 	job *batchv1.Job
-	// attempts are in the order in which their pods were created. The last one is the current attempt.
-	attempts []attempt
+	// complete, failed and failing are the conditions of the Job that end it, or are about to; nil while they are not true.
+	complete, failed, failing *batchv1.JobCondition
+	// canceledAt is when the pull was canceled, nil if it was not.
+	canceledAt *time.Time
 	// rec is the record on the Job, nil when there is none.
 	rec *Record
+	// attempts are in the order in which their pods were created. newest is the last one, nil when there is none.
+	attempts []attempt
+	newest   *attempt
+	// made is the number of pods in which the copier was started, with those that are gone and only rec knows.
+	made int
+	// end is what is known of the newest attempt, and endBefore of the one before it; nil when nothing is.
+	end, endBefore *Record
+	// log is the log that the state is made from. That is the newest attempt's once its copier has started, and the one before
+	// until then.
+	log Log
 }
 
 // Read returns the View of a pull. It passes over pods that another Job owns: one that had the same name before. logs may lack
 // those of some pods.
 func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
-	v := &View{id: id, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods))}
+	v := &View{
+		id: id, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods)), complete: Condition(job, batchv1.JobComplete),
+		failed: Condition(job, batchv1.JobFailed), failing: Condition(job, batchv1.JobFailureTarget),
+	}
+	if at, canceled := Canceled(job); canceled {
+		v.canceledAt = &at
+	}
 	for _, pod := range pods {
-		if !metav1.IsControlledBy(pod, job) {
-			continue
+		if metav1.IsControlledBy(pod, job) {
+			v.attempts = append(v.attempts, readAttempt(pod, logs[pod.UID]))
 		}
-		v.attempts = append(v.attempts, attempt{pod: pod, copier: CopierStatus(pod), log: logs[pod.UID]})
 	}
 	slices.SortFunc(v.attempts, func(a, b attempt) int {
 		return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time), cmp.Compare(a.pod.UID, b.pod.UID))
 	})
+	v.made, v.end, v.endBefore = attemptsMade(v.attempts, v.rec), v.rec, v.rec
+	if n := len(v.attempts); n > 0 {
+		v.newest = &v.attempts[n-1]
+		v.end, v.log = lastEnd(v.newest, v.rec), v.newest.log
+		if n > 1 {
+			before := &v.attempts[n-2]
+			v.endBefore = lastEnd(before, v.rec)
+			if !v.newest.started {
+				v.log = before.log
+			}
+		}
+	}
 	return v
 }
 
-// newest returns the current attempt, nil when there is no pod.
-func (v *View) newest() *attempt {
-	if len(v.attempts) == 0 {
-		return nil
-	}
-	return &v.attempts[len(v.attempts)-1]
-}
-
-// lastEnd returns what is known of the last of some attempts, nil when nothing is. It takes the record on the Job before the
-// pod and its log. So replicas that have not seen the pod tell the same as those that have.
-func (v *View) lastEnd(attempts []attempt) *Record {
-	if len(attempts) == 0 {
-		return v.rec
-	}
-	last := attempts[len(attempts)-1]
-	end := last.record()
+// lastEnd returns what is known of an attempt, nil when nothing is. It takes the record on the Job before the pod and its log.
+// So replicas that have not seen the pod tell the same as those that have.
+func lastEnd(a *attempt, rec *Record) *Record {
 	switch {
-	case end == nil:
-		return v.rec
-	case v.rec.covers(end):
-		recorded := *v.rec
-		recorded.final = end.final
+	case a.record == nil:
+		return rec
+	case rec.covers(a.record):
+		recorded := *rec
+		recorded.final = a.record.final
 		return &recorded
-	case v.rec != nil && v.rec.Pod == last.pod.UID && len(end.LogTail) == 0:
-		end.LogTail, end.Last = v.rec.LogTail, v.rec.Last
+	case rec != nil && rec.Pod == a.pod.UID && len(a.record.LogTail) == 0:
+		end := *a.record
+		end.LogTail, end.Last = rec.LogTail, rec.Last
+		return &end
 	}
-	return end
+	return a.record
 }
 
-// attemptsMade counts the pods in which the copier was started, with those that are gone and only the record knows.
-func (v *View) attemptsMade() int {
+func attemptsMade(attempts []attempt, rec *Record) int {
 	n, recorded := 0, false
-	for _, a := range v.attempts {
-		if a.started() {
+	for _, a := range attempts {
+		if a.started {
 			n++
 		}
-		recorded = recorded || (v.rec != nil && a.pod.UID == v.rec.Pod)
+		recorded = recorded || (rec != nil && a.pod.UID == rec.Pod)
 	}
 	switch {
-	case v.rec == nil:
+	case rec == nil:
 		return n
 	case recorded:
-		return max(n, v.rec.Attempts)
+		return max(n, rec.Attempts)
 	default:
-		return n + v.rec.Attempts
+		return n + rec.Attempts
 	}
-}
-
-// lastLog returns the log that the state is made from. That is the current attempt's once its copier has started, and the one
-// before until then.
-func (v *View) lastLog() Log {
-	n := len(v.attempts)
-	if n == 0 {
-		return Log{}
-	}
-	if n > 1 && !v.attempts[n-1].started() {
-		n--
-	}
-	return v.attempts[n-1].log
 }
 
 // needsLog reports whether the state needs more of an attempt's log: how far the copier is while it runs, its last lines when
 // it has failed.
 func (v *View) needsLog(a *attempt) bool {
-	t := a.terminated()
 	switch {
-	case a.unknown():
+	case a.unknown:
 		return false
-	case a.running():
-		return !Finished(v.job)
-	case t == nil || t.ExitCode == pull.ExitDone:
+	case a.running:
+		return v.complete == nil && v.failed == nil
+	case a.terminated == nil || a.terminated.ExitCode == pull.ExitDone:
 		return false
 	}
 	return !a.log.Complete && (v.rec == nil || v.rec.Pod != a.pod.UID || !v.rec.Ended)
@@ -131,36 +135,35 @@ func (v *View) NeedsLog(pod types.UID) bool {
 // Unwritten returns what is known of the current attempt and not yet written on the Job, nil when nothing is. Its Time is for
 // the caller to set.
 func (v *View) Unwritten() *Record {
-	newest := v.newest()
-	if newest == nil {
+	if v.newest == nil {
 		return nil
 	}
-	seen := newest.record()
-	if newest.running() && v.rec != nil && v.rec.Pod == newest.pod.UID {
+	seen := v.newest.record
+	if v.newest.running && v.rec != nil && v.rec.Pod == v.newest.pod.UID {
 		// What it waited for is over, and must not stand for its end should the pod vanish.
-		seen = &Record{Pod: newest.pod.UID, Ran: true, Outcome: pull.Outcome{Reason: pull.Unknown, Message: "The copier's pod was removed while it ran."}}
+		seen = &Record{Pod: v.rec.Pod, Ran: true, Outcome: pull.Outcome{Reason: pull.Unknown, Message: "The copier's pod was removed while it ran."}}
 	}
-	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && v.needsLog(newest)) || v.rec.covers(seen) {
+	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && v.needsLog(v.newest)) || v.rec.covers(seen) {
 		return nil
 	}
-	seen.Attempts = v.attemptsMade()
+	unwritten := *seen
+	unwritten.Attempts = v.made
 	switch {
 	case v.rec == nil:
 	case v.rec.Pod == seen.Pod:
-		seen.Before, seen.Held = v.rec.Before, v.rec.Held
+		unwritten.Before, unwritten.Held = v.rec.Before, v.rec.Held
 	default:
-		seen.Before, seen.Held = cmp.Or(v.rec.image(), v.rec.Before), v.rec.held()
+		unwritten.Before, unwritten.Held = cmp.Or(v.rec.image(), v.rec.Before), v.rec.held()
 	}
-	return seen
+	return &unwritten
 }
 
 // Recorded reports whether all that is to be known of a Job that has ended is written on it.
 func (v *View) Recorded() bool {
-	if v.rec == nil || len(v.attempts) == 0 {
+	if v.rec == nil || v.newest == nil {
 		return v.rec != nil
 	}
-	seen := v.newest().record()
-	return seen == nil || v.rec.covers(seen)
+	return v.newest.record == nil || v.rec.covers(v.newest.record)
 }
 
 // Complete reports whether nothing more is about to be known of a Job that has ended. gone tells which pods are gone: nothing
@@ -173,23 +176,14 @@ func (v *View) Complete(gone func(types.UID) bool) bool {
 			continue
 		}
 		exists = true
-		if !a.podEnded() || v.needsLog(a) {
+		if !a.ended || v.needsLog(a) {
 			return false
 		}
 	}
 	if exists && v.Unwritten() != nil {
 		return false // once it is on the Job, all replicas tell the same
 	}
-	return len(v.attempts) > 0 || v.rec != nil || (v.job.Status.Failed == 0 && Condition(v.job, batchv1.JobComplete) == nil)
-}
-
-// revision says how new the objects are.
-func (v *View) revision() pull.Revision {
-	r := pull.Revision{Cluster: Version(v.job), Step: v.lastLog().step()}
-	for _, a := range v.attempts {
-		r.Pods = max(r.Pods, Version(a.pod))
-	}
-	return r
+	return len(v.attempts) > 0 || v.rec != nil || (v.job.Status.Failed == 0 && v.complete == nil)
 }
 
 // Version returns the resourceVersion of an object or a list. Kubernetes promises since 1.35 that it is a number and grows
