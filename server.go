@@ -40,6 +40,7 @@ import (
 	"pullwatch/internal/serve/web"
 	"pullwatch/internal/turns"
 	"pullwatch/kube"
+	"pullwatch/kube/podlogs"
 	"pullwatch/resolvers"
 )
 
@@ -112,7 +113,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}
-	logClient, err := kube.NewLogClient(config)
+	logClient, err := podlogs.NewClient(config)
 	if err != nil {
 		return fmt.Errorf("kubernetes client: %w", err)
 	}
@@ -202,7 +203,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	})
 
 	logs := podlog.New(podlog.Options{
-		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), clients, kept(memory, 8, logshare.MaxMemory)),
+		Source:     logshare.New(podlogs.New(logClient), logshare.NewMetrics(metrics), clients, kept(memory, 8, logshare.MaxMemory)),
 		Metrics:    podlog.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
 		Budget: clients, Turns: long,

@@ -1,0 +1,199 @@
+// Package pullstate tells the state of a pull from its Job, the Job's pods and what was read of their logs. It has no client,
+// no clock and no memory: the same objects give the same state on every replica and after every restart.
+//
+// Read makes a View of the objects (view.go). State tells the pull's state (state.go), each pod being one attempt
+// (attempt.go). A pod's and a registry's error texts are classified in classify.go. Pods go before their Job, so the leader
+// writes on the Job what Unwritten returns (record.go), and Read takes that before what the pods tell: all replicas see it,
+// and for longer.
+package pullstate
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/internal/pull"
+)
+
+// View is a pull as its objects tell it: all that a state is made from, read once.
+type View struct {
+	id  Identity
+	job *batchv1.Job
+	// complete, failed and failing are the conditions of the Job that end it, or are about to; nil while they are not true.
+	complete, failed, failing *batchv1.JobCondition
+	// canceledAt is when the pull was canceled, nil if it was not.
+	canceledAt *time.Time
+	// rec is the record on the Job, nil when there is none.
+	rec *Record
+	// attempts are in the order in which their pods were created. newest is the last one, nil when there is none.
+	attempts []attempt
+	newest   *attempt
+	// made is the number of pods in which the copier was started, with those that are gone and only rec knows.
+	made int
+	// end is what is known of the newest attempt, and endBefore of the one before it; nil when nothing is.
+	end, endBefore *Record
+	// log is the log that the state is made from. That is the newest attempt's once its copier has started, and the one before
+	// until then.
+	log Log
+}
+
+// Read returns the View of a pull. It passes over pods that another Job owns: one that had the same name before. logs may lack
+// those of some pods.
+func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
+	v := &View{
+		id: id, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods)), complete: Condition(job, batchv1.JobComplete),
+		failed: Condition(job, batchv1.JobFailed), failing: Condition(job, batchv1.JobFailureTarget),
+	}
+	if at, canceled := Canceled(job); canceled {
+		v.canceledAt = &at
+	}
+	for _, pod := range pods {
+		if metav1.IsControlledBy(pod, job) {
+			v.attempts = append(v.attempts, readAttempt(pod, logs[pod.UID]))
+		}
+	}
+	slices.SortFunc(v.attempts, func(a, b attempt) int {
+		return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time), cmp.Compare(a.pod.UID, b.pod.UID))
+	})
+	v.made, v.end, v.endBefore = attemptsMade(v.attempts, v.rec), v.rec, v.rec
+	if n := len(v.attempts); n > 0 {
+		v.newest = &v.attempts[n-1]
+		v.end, v.log = lastEnd(v.newest, v.rec), v.newest.log
+		if n > 1 {
+			before := &v.attempts[n-2]
+			v.endBefore = lastEnd(before, v.rec)
+			if !v.newest.started {
+				v.log = before.log
+			}
+		}
+	}
+	return v
+}
+
+// lastEnd returns what is known of an attempt, nil when nothing is. It takes the record on the Job before the pod and its log.
+// So replicas that have not seen the pod tell the same as those that have.
+func lastEnd(a *attempt, rec *Record) *Record {
+	switch {
+	case a.record == nil:
+		return rec
+	case rec.covers(a.record):
+		recorded := *rec
+		recorded.final = a.record.final
+		return &recorded
+	case rec != nil && rec.Pod == a.pod.UID && len(a.record.LogTail) == 0:
+		end := *a.record
+		end.LogTail, end.Last = rec.LogTail, rec.Last
+		return &end
+	}
+	return a.record
+}
+
+func attemptsMade(attempts []attempt, rec *Record) int {
+	n, recorded := 0, false
+	for _, a := range attempts {
+		if a.started {
+			n++
+		}
+		recorded = recorded || (rec != nil && a.pod.UID == rec.Pod)
+	}
+	switch {
+	case rec == nil:
+		return n
+	case recorded:
+		return max(n, rec.Attempts)
+	default:
+		return n + rec.Attempts
+	}
+}
+
+// needsLog reports whether the state needs more of an attempt's log: how far the copier is while it runs, its last lines when
+// it has failed.
+func (v *View) needsLog(a *attempt) bool {
+	switch {
+	case a.unknown:
+		return false
+	case a.running:
+		return v.complete == nil && v.failed == nil
+	case a.terminated == nil || a.terminated.ExitCode == pull.ExitDone:
+		return false
+	}
+	return !a.log.Complete && (v.rec == nil || v.rec.Pod != a.pod.UID || !v.rec.Ended)
+}
+
+// NeedsLog reports whether the state needs more of a pod's log than was read.
+func (v *View) NeedsLog(pod types.UID) bool {
+	i := slices.IndexFunc(v.attempts, func(a attempt) bool { return a.pod.UID == pod })
+	return i >= 0 && v.needsLog(&v.attempts[i])
+}
+
+// Unwritten returns what is known of the current attempt and not yet written on the Job, nil when nothing is. Its Time is for
+// the caller to set.
+func (v *View) Unwritten() *Record {
+	if v.newest == nil {
+		return nil
+	}
+	seen := v.newest.record
+	if v.newest.running && v.rec != nil && v.rec.Pod == v.newest.pod.UID {
+		// What it waited for is over, and must not stand for its end should the pod vanish.
+		seen = &Record{Pod: v.rec.Pod, Ran: true, Outcome: pull.Outcome{Reason: pull.Unknown, Message: "The copier's pod was removed while it ran."}}
+	}
+	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && v.needsLog(v.newest)) || v.rec.covers(seen) {
+		return nil
+	}
+	unwritten := *seen
+	unwritten.Attempts = v.made
+	switch {
+	case v.rec == nil:
+	case v.rec.Pod == seen.Pod:
+		unwritten.Before, unwritten.Held = v.rec.Before, v.rec.Held
+	default:
+		unwritten.Before, unwritten.Held = cmp.Or(v.rec.image(), v.rec.Before), v.rec.held()
+	}
+	return &unwritten
+}
+
+// Recorded reports whether all that is to be known of a Job that has ended is written on it.
+func (v *View) Recorded() bool {
+	if v.rec == nil || v.newest == nil {
+		return v.rec != nil
+	}
+	return v.newest.record == nil || v.rec.covers(v.newest.record)
+}
+
+// Complete reports whether nothing more is about to be known of a Job that has ended. gone tells which pods are gone: nothing
+// more comes from those.
+func (v *View) Complete(gone func(types.UID) bool) bool {
+	exists := false
+	for i := range v.attempts {
+		a := &v.attempts[i]
+		if gone(a.pod.UID) {
+			continue
+		}
+		exists = true
+		if !a.ended || v.needsLog(a) {
+			return false
+		}
+	}
+	if exists && v.Unwritten() != nil {
+		return false // once it is on the Job, all replicas tell the same
+	}
+	return len(v.attempts) > 0 || v.rec != nil || (v.job.Status.Failed == 0 && v.complete == nil)
+}
+
+// Version returns the resourceVersion of an object or a list. Kubernetes promises since 1.35 that it is a number and grows
+// over all objects of a kind; Jobs and pods share one etcd everywhere but in rare set-ups that split them.
+func Version(o interface{ GetResourceVersion() string }) uint64 {
+	return ParseVersion(o.GetResourceVersion())
+}
+
+// ParseVersion returns 0 for what is no number.
+func ParseVersion(resourceVersion string) uint64 {
+	v, _ := strconv.ParseUint(resourceVersion, 10, 64)
+	return v
+}
