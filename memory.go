@@ -60,7 +60,3 @@ func limitMemory() {
 		debug.SetMemoryLimit(int64(limit / 4 * 3))
 	}
 }
-
-// kept returns how many bytes may be kept of something that can be made again: a part of the budget, and at most as much
-// as is of use.
-func kept(memory, part, most int) int { return min(memory/part, most) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,13 +14,19 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"pullwatch/internal/demo"
+	"pullwatch/internal/loglimit"
+	"pullwatch/internal/mirror"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redisclient"
+	"pullwatch/internal/replica"
 	"pullwatch/internal/serve/httpapi"
+	"pullwatch/internal/serve/web"
+	"pullwatch/kube"
 )
 
 // commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is
@@ -143,12 +148,32 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
 }
 
-func (s *serveSettings) limits() httpapi.Limits {
-	return httpapi.Limits{
-		PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
-		MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,
-		MaxMessage: s.MaxMessage, MaxOperations: s.MaxOperations, Introspection: s.Introspection,
+// httpOptions returns how to serve HTTP.
+func (s *serveSettings) httpOptions() httpapi.Options {
+	return httpapi.Options{
+		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
+		Loopback:       s.loopback(),
+		AllowedOrigins: s.AllowedOrigin,
+		CertFile:       s.TLSCert, KeyFile: s.TLSKey,
+		DrainTimeout: s.DrainTimeout,
+		Limits: httpapi.Limits{
+			PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
+			MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,
+			MaxMessage: s.MaxMessage, MaxOperations: s.MaxOperations, Introspection: s.Introspection,
+		},
 	}
+}
+
+// behaviors are the words in images' names that the page of a demo explains.
+func behaviors(demoed bool) []web.Behavior {
+	if !demoed {
+		return nil
+	}
+	var all []web.Behavior
+	for _, b := range demo.Behaviors() {
+		all = append(all, web.Behavior{Word: b.Word, Description: b.Description})
+	}
+	return all
 }
 
 // isOrigin reports whether text is an origin exactly as a browser sends it.
@@ -168,53 +193,29 @@ func (s *serveSettings) loopback() bool {
 	return err == nil && (host == "localhost" || (ip != nil && ip.IsLoopback()))
 }
 
-// useDemo sets what the demo needs and was not given, and returns how to reach its cluster.
-func (s *serveSettings) useDemo(cluster *demo.Cluster) *rest.Config {
-	s.Namespace = cmp.Or(s.Namespace, "pullwatch")
-	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
-	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
-	// Each demo has a cluster of its own, of which nothing is left in the next.
-	s.ClusterName = cmp.Or(s.ClusterName, "demo-"+rand.Text())
-	return cluster.Config()
-}
-
-// useCluster returns how to reach the cluster, and sets the namespace of the Jobs when none was given.
-func (s *serveSettings) useCluster() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = s.Kubeconfig
-	overrides := &clientcmd.ConfigOverrides{}
-	overrides.Context.Namespace = s.Namespace
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
-	config, err := loader.ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("no cluster to use (give --kubeconfig, or try it with --demo): %w", err)
+// replicaOptions returns what a replica works on, in a cluster that is reached with config.
+func (s *serveSettings) replicaOptions(config *rest.Config, shared *replica.Shared) (replica.Options, error) {
+	o := replica.Options{
+		Shared: shared, Config: config, Keys: redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace)),
+		Jobs: kube.JobSettings{
+			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
+			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
+			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL,
+		},
+		MaxParallel: s.MaxParallel, MaxQueued: s.MaxQueuedPulls,
+		MaxLogStreams: s.MaxLogStreams, MaxCallerLogStreams: s.MaxCallerLogStreams,
 	}
-	if s.Namespace, _, err = loader.Namespace(); err != nil {
-		return nil, fmt.Errorf("namespace of the Jobs: %w", err)
+	var err error
+	if o.Redis, err = s.redis(); err != nil {
+		return o, err
 	}
-	// client-go notices only after 45 s that a connection hangs, unless it is told here; it takes that from nowhere else.
-	// After 3 s another one is made: the Lease is not lost, and lists are not stale, because of one connection.
-	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "1", "HTTP2_PING_TIMEOUT_SECONDS": "2"} {
-		if os.Getenv(name) == "" {
-			if err := os.Setenv(name, seconds); err != nil {
-				return nil, err
-			}
-		}
+	if o.Destination, err = s.destination(); err != nil {
+		return o, err
 	}
-	// A burst of starts is 100 Jobs; client-go's default of 5 calls a second would take 20 s for them.
-	config.QPS, config.Burst = 100, 200
-	config.ContentType = "application/vnd.kubernetes.protobuf"
-	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	config.UserAgent = "pullwatch"
-	return config, nil
-}
-
-// jobTemplate returns the content of --job-template, nil without one.
-func (s *serveSettings) jobTemplate() ([]byte, error) {
-	if s.JobTemplate == "" {
-		return nil, nil
+	if s.JobTemplate != "" {
+		o.Jobs.Template, err = os.ReadFile(s.JobTemplate)
 	}
-	return os.ReadFile(s.JobTemplate)
+	return o, err
 }
 
 // destination returns the default destination, checked; empty for none.
@@ -233,11 +234,6 @@ func (s *serveSettings) redis() (*redisclient.Settings, error) {
 	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a secret made from a file may end with a line break
 }
 
-// keys begins the names of all keys in Redis.
-func (s *serveSettings) keys() string {
-	return redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
-}
-
 func (s *serveSettings) level() slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
@@ -246,12 +242,24 @@ func (s *serveSettings) level() slog.Level {
 	return level
 }
 
-func (s *serveSettings) newLogHandler() slog.Handler {
+// newLog returns the log, which becomes the default one, and registers its metrics.
+func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: s.level()}
+	var lines slog.Handler = slog.NewTextHandler(os.Stderr, options)
 	if s.LogFormat == "json" {
-		return slog.NewJSONHandler(os.Stderr, options)
+		lines = slog.NewJSONHandler(os.Stderr, options)
 	}
-	return slog.NewTextHandler(os.Stderr, options)
+	limited := loglimit.New(lines)
+	limited.Register(metrics)
+	log := slog.New(limited)
+	slog.SetDefault(log)
+	// client-go logs every retry during an outage, often as an error. The log shows outages by itself, so client-go's lines
+	// are for debugging only, and are not limited there.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	if s.level() == slog.LevelDebug {
+		klog.SetSlogLogger(slog.New(lines))
+	}
+	return log
 }
 
 // announce logs where the server can be reached, and what it is not.
@@ -281,6 +289,13 @@ type mirrorSettings struct {
 	AllowPrivateHost []string `placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to. Repeatable."`
 	Platform         []string `placeholder:"OS/ARCH[/VARIANT]" help:"Copy only this platform of an image, e.g. linux/amd64, under an index of its own. Repeatable. Default: all platforms."`
 	TerminationLog   string   `placeholder:"FILE" help:"Write the outcome, in JSON, to this file."`
+}
+
+func (m *mirrorSettings) options() mirror.Options {
+	return mirror.Options{
+		Source: m.Source, Destination: m.Destination, InsecureRegistries: m.InsecureRegistry,
+		AllowPrivateHosts: m.AllowPrivateHost, Authorities: m.RegistryCA, Platforms: m.Platform,
+	}
 }
 
 // Validate is called by kong once all flags are read.

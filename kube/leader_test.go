@@ -84,7 +84,7 @@ func TestReplicaTakesOverAtOnce(t *testing.T) {
 			replicas = append(replicas, r)
 		}
 		a, b := replicas[0], replicas[1]
-		if !a.leader.Leads() || b.leader.Leads() || !a.watch.Live() || b.watch.Live() {
+		if !a.role.Leads() || b.role.Leads() || !a.role.Watches() || b.role.Watches() {
 			t.Fatal("a is to lead and to watch, and only a")
 		}
 		jobs := b.start(t, "nginx:1", "nginx:2")
@@ -95,8 +95,8 @@ func TestReplicaTakesOverAtOnce(t *testing.T) {
 		began := time.Now()
 		a.stop()
 		synctest.Wait()
-		if waited := time.Since(began); !b.leader.Leads() || !b.watch.Live() || waited > 0 {
-			t.Errorf("b leads: %v, after %s", b.leader.Leads(), waited)
+		if waited := time.Since(began); !b.role.Leads() || !b.role.Watches() || waited > 0 {
+			t.Errorf("b leads: %v, after %s", b.role.Leads(), waited)
 		}
 		b.finish(t, jobs[1].ID, "Complete", "")
 		b.await(t, third.ID, phase(pull.Pending))

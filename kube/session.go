@@ -33,7 +33,7 @@ func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 	w.tracker.settle()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.settled.Store(w.synced == synced)
+	w.role.synced.Store(w.synced == synced)
 	close(synced)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -26,6 +25,7 @@ const callTimeout = 10 * time.Second
 // broken watch up again where it broke, so that it misses no change as long as the API server remembers that point.
 type Watch struct {
 	tracker   *Tracker
+	role      *Role
 	log       *slog.Logger
 	jobClient batchv1client.JobInterface
 	podClient corev1client.PodInterface
@@ -36,20 +36,19 @@ type Watch struct {
 	demands int
 	// demanded has a value when demands has changed.
 	demanded chan struct{}
-	// synced is closed, and settled true, once the Tracker has been told of everything that exists.
-	synced  chan struct{}
-	settled atomic.Bool
+	// synced is closed once the Tracker has been told of everything that exists.
+	synced chan struct{}
 }
 
-// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded.
-func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, log *slog.Logger) *Watch {
+// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded, and tells role when it is live.
+func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, role *Role, log *slog.Logger) *Watch {
 	w := &Watch{
-		tracker: tracker, log: log,
+		tracker: tracker, role: role, log: log,
 		jobClient: client.BatchV1().Jobs(namespace), podClient: client.CoreV1().Pods(namespace),
 		demanded: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
 	tracker.podsUnseen = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < holdTime }
-	w.jobs = newWatched("jobs", w.jobClient.Watch, log)
+	w.jobs = newWatched("jobs", w.jobClient.Watch, &role.jobs, log)
 	w.jobs.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)
 		if err != nil {
@@ -74,7 +73,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		w.jobs.tell(e.Type, job)
 	}
 	w.jobs.reached = func(version string) { tracker.reach(parseVersion(version), 0) }
-	w.pods = newWatched("pods", w.podClient.Watch, log)
+	w.pods = newWatched("pods", w.podClient.Watch, &role.pods, log)
 	w.pods.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.podClient.List(ctx, o)
 		if err != nil {
@@ -140,7 +139,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 		demanded := w.demands > 0
 		if !demanded && !want {
 			// Whoever demands it from now on waits for the next session.
-			w.settled.Store(false)
+			w.role.synced.Store(false)
 			w.synced = make(chan struct{})
 		}
 		w.mu.Unlock()
@@ -167,7 +166,3 @@ func (w *Watch) AwaitSync(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
-// Live reports whether everything that exists has been told and both watches are open, so that what is known is as new
-// as it can be.
-func (w *Watch) Live() bool { return w.settled.Load() && w.jobs.live() && w.pods.live() }

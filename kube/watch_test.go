@@ -37,7 +37,7 @@ func TestAnotherReplicaTakesOver(t *testing.T) {
 	a.stop()
 	b.finish(t, jobs[0].ID, batchv1.JobComplete, "")
 	b.await(t, jobs[1].ID, phase(pull.Pending))
-	if !b.leader.Leads() {
+	if !b.role.Leads() {
 		t.Error("a pull was started by a replica that does not lead")
 	}
 }

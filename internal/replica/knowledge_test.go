@@ -1,4 +1,4 @@
-package main
+package replica
 
 import (
 	"context"
@@ -48,12 +48,13 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	role := &kube.Role{}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
 	stream := feed.NewStream(feed.Options{
 		Hub: hub, Redis: redis.Stream(), Keys: "pullwatch:{test}:v1:", Log: log,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})
-	watch := kube.NewWatch(client, "pulls", kube.NewTracker(stream, log), log)
+	watch := kube.NewWatch(client, "pulls", kube.NewTracker(stream, log), role, log)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -78,7 +79,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	for stream.Proven().IsZero() && ctx.Err() == nil {
 		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
 	}
-	k := knowledge{hub, watch, stream, health}
+	k := knowledge{hub, role, stream, health}
 	if got := k.Snapshot(); !k.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
 		t.Errorf("watching %v, the lists are proven until %v, want %v", k.Watching(), got.Proven, old)
 	}
