@@ -51,10 +51,10 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	role := &kube.Role{}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
 	stream := feed.NewStream(feed.Options{
-		Hub: hub, Redis: redis.Stream(), Keys: "pullwatch:{test}:v1:", Log: log,
+		Hub: hub, Redis: redis.Stream(), Keys: testKeys, Log: log,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})
-	watch := kube.NewWatch(client, "pulls", kube.NewTracker(stream, log), role, log)
+	watch := kube.NewWatch(client, testNamespace, kube.NewTracker(stream, log), role, log)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -65,14 +65,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	if err := watch.AwaitSync(ctx); err != nil {
 		t.Fatal(err)
 	}
-	changed, unsubscribe := stream.LiveChanged()
-	defer unsubscribe()
-	for !stream.Live() && ctx.Err() == nil {
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-	}
+	awaitLive(t, ctx, stream)
 	stream.Publish(&pull.Job{ID: "p", Phase: pull.Queued, CreatedAt: time.Now()})
 	stream.Flush(ctx)
 	name := hub.Latest("p").Position.Log
