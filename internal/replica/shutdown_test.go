@@ -43,6 +43,29 @@ type running struct {
 	readyAtStop, ran chan error
 }
 
+// resigning is a transport that lets nobody give a Lease back before the server is told to stop.
+type resigning struct {
+	http.RoundTripper
+	stopping    <-chan struct{} // closed when a replica is told to stop
+	serverStops <-chan struct{}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r resigning) RoundTrip(q *http.Request) (*http.Response, error) {
+	if q.Method == http.MethodPut && strings.Contains(q.URL.Path, "/leases/") {
+		select {
+		case <-r.stopping:
+			select {
+			case <-r.serverStops:
+			case <-q.Context().Done():
+				return nil, q.Context().Err()
+			}
+		default:
+		}
+	}
+	return r.RoundTripper.RoundTrip(q)
+}
+
 // startReplica returns when the replica leads.
 func startReplica(t *testing.T, redis *redisclient.Settings) *running {
 	t.Helper()
@@ -55,9 +78,14 @@ func startReplica(t *testing.T, redis *redisclient.Settings) *running {
 	if r.client, err = kubernetes.NewForConfig(api.Config()); err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(within)
+	r.stop = stop
+	serverStops := make(chan struct{})
+	config := api.Config()
+	config.Transport = resigning{config.Transport, ctx.Done(), serverStops}
 	r.Replica, err = New(Options{
 		Shared: NewShared(256<<20, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)),
-		Config: api.Config(), Redis: redis, Keys: testKeys,
+		Config: config, Redis: redis, Keys: testKeys,
 		Jobs:        kube.JobSettings{Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Hour, HistoryTTL: time.Hour},
 		Destination: "harbor.example/mirror", MaxParallel: 1, MaxQueued: 100,
 	})
@@ -77,12 +105,13 @@ func startReplica(t *testing.T, redis *redisclient.Settings) *running {
 		t.Fatal(err)
 	}
 	r.url = "http://" + listener.Addr().String()
-	ctx, stop := context.WithCancel(within)
-	r.stop = stop
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		r.ran <- r.Run(ctx, func(ctx context.Context) error {
-			defer context.AfterFunc(ctx, func() { r.readyAtStop <- r.ready.Check() })()
+			defer context.AfterFunc(ctx, func() {
+				close(serverStops)
+				r.readyAtStop <- r.ready.Check()
+			})()
 			return server.Serve(ctx, listener)
 		})
 	})
