@@ -19,16 +19,16 @@ import (
 	"pullwatch/kube"
 )
 
-// Replicas that miss a leader each watch the cluster for themselves. One that was killed must be followed well before.
-func TestALeaderThatWasKilledIsFollowedBeforeItIsMissed(t *testing.T) {
+// Replicas that hear no leader each watch the cluster for themselves. A killed leader must be followed well before that.
+func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 	if longest := kube.LongestTakeover * 4 / 3; longest > feed.LongestAbsence {
 		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
 			kube.LongestTakeover, longest, feed.LongestAbsence)
 	}
 }
 
-// A replica that has just begun to watch knows from its watch what has not come back from the shared log yet, and lists
-// only what has.
+// A replica that has just begun to watch knows changes that have not come back from the shared log yet. Its lists show only
+// those that have.
 func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	server, log := redistest.Start(t), slog.New(slog.DiscardHandler)
 	settings, err := redisclient.Parse(server.URL())
@@ -72,8 +72,8 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	for stream.Proven().IsZero() && ctx.Err() == nil {
 		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
 	}
-	k := knowledge{hub, role, stream, health}
-	if got := k.Snapshot(); !k.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
-		t.Errorf("watching %v, the lists are proven until %v, want %v", k.Watching(), got.Proven, old)
+	l := local{hub, role, stream, health}
+	if got := l.Snapshot(); !l.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
+		t.Errorf("watching %v, the lists are proven until %v, want %v", l.Watching(), got.Proven, old)
 	}
 }
