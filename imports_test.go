@@ -18,6 +18,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
 		"pullwatch/resolvers":           {"pullwatch/internal/replica", "pullwatch/internal/serve/httpapi", "pullwatch/internal/bench"},
 		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/replica", "pullwatch/internal/bench"},
+		"pullwatch/kube/podlogs":        {"pullwatch/internal/replica", "pullwatch/internal/bench"},
 		"pullwatch/internal/mirror":     {"pullwatch"},
 		"pullwatch/internal/demo":       {"pullwatch"},
 		"github.com/google/go-contain":  {"pullwatch/internal/mirror", "pullwatch/internal/pull"},
@@ -42,6 +43,9 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "k8s.io/client-go") && p.ImportPath == "pullwatch/kube/pullstate" {
+				t.Errorf("%s imports %s, but a pull's state depends on nothing but objects", p.ImportPath, imported)
+			}
 			for prefix, importers := range may {
 				own := strings.HasPrefix(p.ImportPath, prefix)
 				allowed := slices.ContainsFunc(importers, func(folder string) bool {

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 // pasts are pulls that end in every way that there is, with all that their objects go through.
@@ -21,7 +23,7 @@ func pasts() map[string]*past {
 	}
 	canceled := func(p *past) {
 		p.onJob(func(job *batchv1.Job) {
-			job.Annotations[annotationCanceled] = epoch.Add(time.Minute).Format(time.RFC3339Nano)
+			job.Annotations[pullstate.AnnotationCanceled] = statetest.Epoch.Add(time.Minute).Format(time.RFC3339Nano)
 			job.Annotations["pullwatch/canceled-state"] = `{"attempts":1,"last":{"bytesDone":3,"bytesTotal":900}}`
 		})
 	}
@@ -29,47 +31,47 @@ func pasts() map[string]*past {
 	return map[string]*past{
 		"succeeds": make(func(p *past) {
 			p.runs()
-			p.onPod(corev1.PodSucceeded, ended(0, copied))
-			p.recorded(record{Ran: true, Ended: true, Outcome: copied})
+			p.onPod(corev1.PodSucceeded, statetest.Ended(0, statetest.Copied))
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Copied})
 			p.ends(batchv1.JobComplete, "")
 			p.podGone()
 			p.jobGone()
 		}),
 		"is recorded after it has ended": make(func(p *past) {
 			p.runs()
-			p.onPod(corev1.PodSucceeded, ended(0, copied))
+			p.onPod(corev1.PodSucceeded, statetest.Ended(0, statetest.Copied))
 			p.ends(batchv1.JobComplete, "")
-			p.recorded(record{Ran: true, Ended: true, Outcome: copied})
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Copied})
 			p.podGone()
 			p.jobGone()
 		}),
 		"fails for good": make(func(p *past) {
 			p.runs()
-			p.onPod(corev1.PodFailed, ended(3, notFound))
+			p.onPod(corev1.PodFailed, statetest.Ended(3, statetest.NotFound))
 			p.ends(batchv1.JobFailed, "PodFailurePolicy")
-			p.recorded(record{Ran: true, Ended: true, Outcome: notFound, LogTail: tail, Time: epoch.Add(time.Hour)})
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.NotFound, LogTail: tail, Time: statetest.Epoch.Add(time.Hour)})
 			p.podGone()
 			p.jobGone()
 		}),
 		"fails once and succeeds": make(func(p *past) {
 			p.runs()
-			p.onPod(corev1.PodFailed, ended(1, network))
-			p.recorded(record{Ran: true, Ended: true, Outcome: network, LogTail: tail})
+			p.onPod(corev1.PodFailed, statetest.Ended(1, statetest.Network))
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Network, LogTail: tail})
 			p.podGone()
 			p.attempt()
-			p.onPod(corev1.PodSucceeded, ended(0, copied))
-			p.recorded(record{Ran: true, Ended: true, Outcome: copied})
+			p.onPod(corev1.PodSucceeded, statetest.Ended(0, statetest.Copied))
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Copied})
 			p.ends(batchv1.JobComplete, "")
 			p.podGone()
 			p.jobGone()
 		}),
 		"never starts": make(func(p *past) {
 			p.onJob(func(job *batchv1.Job) { job.Spec.Suspend = new(false) })
-			p.pod(1, corev1.PodPending, nil)
-			p.onPod(corev1.PodPending, waiting("ErrImagePull", "x: not found"))
-			p.recorded(record{Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: ErrImagePull: x: not found"}})
-			p.history[len(p.history)-1].job.Annotations[annotationRecord] = p.job.Annotations[annotationRecord]
-			p.onPod(corev1.PodPending, waiting("ImagePullBackOff", "Back-off pulling image: x: not found"))
+			p.Pod(1, corev1.PodPending, nil)
+			p.onPod(corev1.PodPending, statetest.Waiting("ErrImagePull", "x: not found"))
+			p.recorded(pullstate.Record{Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: ErrImagePull: x: not found"}})
+			p.history[len(p.history)-1].job.Annotations[pullstate.AnnotationRecord] = p.Job.Annotations[pullstate.AnnotationRecord]
+			p.onPod(corev1.PodPending, statetest.Waiting("ImagePullBackOff", "Back-off pulling image: x: not found"))
 			p.ends(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)
 			p.podGone()
 			p.jobGone()
@@ -78,7 +80,7 @@ func pasts() map[string]*past {
 		"is canceled while it runs": make(func(p *past) {
 			p.runs()
 			canceled(p)
-			p.onPod(corev1.PodFailed, ended(137, pull.Outcome{}))
+			p.onPod(corev1.PodFailed, statetest.Ended(137, pull.Outcome{}))
 			p.podGone()
 			p.jobGone()
 		}),
@@ -87,8 +89,8 @@ func pasts() map[string]*past {
 		"is deleted after its pod": make(func(p *past) { p.runs(); p.podGone(); p.jobGone() }),
 		"is deleted between attempts": make(func(p *past) {
 			p.runs()
-			p.onPod(corev1.PodFailed, ended(1, network))
-			p.recorded(record{Ran: true, Ended: true, Outcome: network, LogTail: tail})
+			p.onPod(corev1.PodFailed, statetest.Ended(1, statetest.Network))
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Network, LogTail: tail})
 			p.jobGone()
 			p.podGone()
 		}),
@@ -96,33 +98,33 @@ func pasts() map[string]*past {
 }
 
 // Without Redis each replica watches for itself, and only one of them reads what it is asked to do.
-func TestReplicasByThemselvesTellTheSameEnd(t *testing.T) {
+func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	api := newAPI(t)
 	replicas := []*replica{newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)}
 	a, b := replicas[0], replicas[1]
-	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
-	canceled, succeeded, failed, lost := jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
+	started := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	canceled, succeeded, failed, lost := started[0].ID, started[1].ID, started[2].ID, started[3].ID
 	pods := map[string]*corev1.Pod{}
-	for _, job := range jobs {
-		a.await(t, job.ID, phase(pull.Pending))
-		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *running())
-		report(t, api, pods[job.ID], 30, 60)
+	for _, state := range started {
+		a.await(t, state.ID, phase(pull.Pending))
+		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
+		report(t, api, pods[state.ID], 30, 60)
 		for _, r := range replicas {
-			r.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
+			r.await(t, state.ID, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
 		}
 	}
 	if _, err := b.pulls.Cancel(t.Context(), canceled); err != nil {
 		t.Fatal(err)
 	}
-	a.setPod(t, pods[succeeded], corev1.PodSucceeded, *ended(0, copied))
+	a.setPod(t, pods[succeeded], corev1.PodSucceeded, *statetest.Ended(0, statetest.Copied))
 	a.finish(t, succeeded, batchv1.JobComplete, "")
-	a.setPod(t, pods[failed], corev1.PodFailed, *ended(3, notFound))
+	a.setPod(t, pods[failed], corev1.PodFailed, *statetest.Ended(3, statetest.NotFound))
 	a.finish(t, failed, batchv1.JobFailed, "PodFailurePolicy")
 	a.deleteJob(t, lost)
-	for _, job := range jobs {
+	for _, state := range started {
 		var ends [][]byte
 		for _, r := range replicas {
-			end := *r.await(t, job.ID, func(j *pull.Job) bool { return j.Phase.Final() })
+			end := *r.await(t, state.ID, func(j *pull.Job) bool { return j.Phase.Final() })
 			end.Position = pull.Position{}
 			text, err := end.AppendBinary(nil)
 			if err != nil {
@@ -131,25 +133,25 @@ func TestReplicasByThemselvesTellTheSameEnd(t *testing.T) {
 			ends = append(ends, text)
 		}
 		if !bytes.Equal(ends[0], ends[1]) {
-			t.Errorf("%s ended as\n%+v and\n%+v", job.ID, a.hub.Latest(job.ID), b.hub.Latest(job.ID))
+			t.Errorf("%s ended as\n%+v and\n%+v", state.ID, a.hub.Latest(state.ID), b.hub.Latest(state.ID))
 		}
 	}
 }
 
 // writes returns what the copier of a pod has written when so many changes of the history have been made: a line for each since
 // its pod is there.
-func (h history) writes(pod *corev1.Pod, upTo int) (log copierLog) {
+func (h history) writes(pod *corev1.Pod, upTo int) (log pullstate.Log) {
 	ran := false
 	for i, e := range h[:upTo] {
 		if e.pod == nil || e.pod.UID != pod.UID {
 			continue
 		}
-		if copier := copierStatus(e.pod); copier != nil && copier.State.Running != nil {
+		if copier := pullstate.CopierStatus(e.pod); copier != nil && copier.State.Running != nil {
 			ran = true
 		}
 		if ran {
-			line := pull.Report{Time: epoch.Add(time.Duration(i) * time.Second), Message: fmt.Sprint("step ", i), BytesDone: int64(i), BytesTotal: new(int64(900))}
-			log.add([]byte(line.String()))
+			line := pull.Report{Time: statetest.Epoch.Add(time.Duration(i) * time.Second), Message: fmt.Sprint("step ", i), BytesDone: int64(i), BytesTotal: new(int64(900))}
+			log.Add([]byte(line.String()))
 		}
 	}
 	return log
@@ -159,14 +161,14 @@ func (h history) writes(pod *corev1.Pod, upTo int) (log copierLog) {
 func (o *onlooker) readLogs() {
 	for _, pod := range o.tracker.unreadPods() {
 		log := o.history.writes(pod, o.pods)
-		log.complete = copierStatus(pod).State.Terminated != nil
+		log.Complete = pullstate.CopierStatus(pod).State.Terminated != nil
 		o.tracker.observeLog(pod, log)
 	}
 }
 
 // Replicas begin to watch at different moments, list pods and Jobs at different ones, have other clocks, and read the copier's
 // log or cannot.
-func TestReplicasThatTellTheSameRevisionTellTheSame(t *testing.T) {
+func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
 			told := map[string][]byte{}
@@ -191,13 +193,13 @@ func TestReplicasThatTellTheSameRevisionTellTheSame(t *testing.T) {
 				for jobs := pods; jobs < len(p.history); jobs++ {
 					for _, reads := range []bool{true, false} {
 						replicas++
-						f := newTaken(fmt.Sprint(replicas))
-						now := epoch.Add(time.Duration(replicas) * time.Hour)
+						f := newKeepingHub(fmt.Sprint(replicas))
+						now := statetest.Epoch.Add(time.Duration(replicas) * time.Hour)
 						o := p.history.join(f, func() time.Time { return now }, pods, jobs)
 						o.seeAll(reads)
-						now = now.Add(longestHold)
-						o.tracker.release()
-						for _, state := range f.states[p.job.Name] {
+						now = now.Add(maxFinalDelay)
+						o.tracker.publishDelayed()
+						for _, state := range f.states[p.Job.Name] {
 							compare(state)
 							if !state.Phase.Final() {
 								compare(pull.LostJob(state)) // as told by who learns nothing more

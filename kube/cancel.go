@@ -12,25 +12,8 @@ import (
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate"
 )
-
-// canceledState is what is kept on a Job of how far its pull was when it was canceled. The replica that cancels it has said so for
-// all: each of them knows a little more or less of the copier at that moment.
-type canceledState struct {
-	Attempts int `json:"attempts"`
-	// Percent may be more than Last says: it does not fall when an upload fails.
-	Percent int         `json:"percent,omitempty"`
-	Last    pull.Report `json:"last,omitzero"`
-}
-
-// readCanceled returns what is kept on the Job, nil when there is nothing that can be read.
-func readCanceled(job *batchv1.Job) *canceledState {
-	var c canceledState
-	if err := json.Unmarshal([]byte(job.Annotations[annotationCanceledState]), &c); err != nil {
-		return nil
-	}
-	return &c
-}
 
 // Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
 func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
@@ -46,15 +29,15 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	for {
 		job, err := p.get(ctx, id)
 		if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
-			return last, nil // somebody else asked for the same
+			return last, nil // another caller canceled it
 		}
 		if err != nil {
 			return nil, err
 		}
-		if finished(job) {
+		if pullstate.Finished(job) {
 			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
 		}
-		if _, canceled := canceledAt(job); canceled { // and not deleted yet
+		if _, canceled := pullstate.Canceled(job); canceled { // and not deleted yet
 			return p.deleteCanceled(ctx, job)
 		}
 		at, err := p.cancellation(ctx, job)
@@ -80,36 +63,30 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
 	}
 }
 
-// cancellation returns the annotations that cancel a pull. How often copying was started is for the API server to say, how far
-// it is for the copier, whose words are known.
+// cancellation returns the annotations that cancel a pull. The API server knows best how often copying was started. The known
+// state has what the copier wrote.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
-	last, _, err := p.observe(ctx, job)
+	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
 	}
+	last := view.State()
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known
 	}
-	report := pull.Report{BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal}
-	if last.Image.Digest != nil {
-		report.Image = *last.Image.Digest
-	}
-	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Percent: last.Progress.Percent, Last: report})
-	return map[string]string{
-		annotationCanceled: time.Now().UTC().Format(time.RFC3339Nano), annotationCanceledState: string(text),
-	}, err
+	return pullstate.CancelAnnotations(last, time.Now())
 }
 
 // deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
 func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	state, err := p.tell(job)
+	state, err := p.publishWritten(job)
 	if err != nil {
 		return nil, err
 	}
 	if err := deleteJob(ctx, p.jobs, job); err != nil {
 		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
 	} else {
-		p.tellGone(job)
+		p.retireDeleted(job)
 	}
 	p.known.Flush(ctx)
 	return p.newest(state), nil

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,38 +15,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
-// copierLog is what has been read of one pod's copier log.
-type copierLog struct {
-	last pull.Report
-	// tail holds the last messages, at most pull.MaxLogTail.
-	tail []string
-	// since is how many lines there are behind the first report that has the time of the last one, or all of them before
-	// the first report.
-	since uint64
-	// complete is true once nothing more is to be read.
-	complete bool
-}
-
-// needsReading reports whether there is something in the log of a pod's copier that the state of the pull needs: how far
-// it is while it runs, its last lines when it has failed.
-func needsReading(tr *tracked, pod *corev1.Pod) bool {
-	copier := copierStatus(pod)
-	switch {
-	case copier == nil || tr.job == nil || lostSight(copier) || (finished(tr.job) && copier.State.Running != nil):
-		return false
-	case copier.State.Running != nil:
-		return true
-	case copier.State.Terminated == nil || copier.State.Terminated.ExitCode == pull.ExitDone:
-		return false
-	}
-	rec := readRecord(tr.job)
-	return !tr.logs[pod.UID].complete && (rec == nil || rec.Pod != pod.UID || !rec.Ended)
-}
-
-// tailTimeout bounds the reading of the last lines of a copier that has failed. A pull's failure is told without them
-// when the kubelet does not answer by then.
+// tailTimeout bounds the reading of the last lines of a copier that has failed. A pull's failure is published without them when
+// the kubelet does not answer by then.
 const tailTimeout = time.Second
 
 // CopierLogs follows the log of every copier that runs, for its progress, and reads the last lines of each that failed.
@@ -57,12 +29,12 @@ type CopierLogs struct {
 	log     *slog.Logger
 }
 
-// NewCopierLogs returns CopierLogs that tell tracker what they read.
+// NewCopierLogs returns CopierLogs that give tracker what they read.
 func NewCopierLogs(client kubernetes.Interface, tracker *Tracker, log *slog.Logger) *CopierLogs {
 	return &CopierLogs{client: client, tracker: tracker, log: log}
 }
 
-// reader is one log that is being read.
+// reader is the reading of one log. follow tells whether it waits for further lines.
 type reader struct {
 	cancel context.CancelFunc
 	follow bool
@@ -79,9 +51,9 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 	for {
 		want := c.tracker.unreadPods()
 		for uid, r := range readers {
-			// A kubelet notices only after seconds that the container of a followed log has ended, so such a log is
-			// read once more, to its end, rather than waited for.
-			if pod := want[uid]; pod == nil || (r.follow && copierStatus(pod).State.Running == nil) {
+			// A kubelet ends a followed log seconds after its container. Do not wait for that: read the log once more, to its
+			// end.
+			if pod := want[uid]; pod == nil || (r.follow && pullstate.CopierStatus(pod).State.Running == nil) {
 				r.cancel()
 			}
 		}
@@ -89,7 +61,7 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 			if _, reading := readers[uid]; reading {
 				continue
 			}
-			read, follow := c.readTail, copierStatus(pod).State.Running != nil
+			read, follow := c.readTail, pullstate.CopierStatus(pod).State.Running != nil
 			if follow {
 				read = c.follow
 			}
@@ -118,9 +90,9 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 func (c *CopierLogs) follow(ctx context.Context, pod *corev1.Pod) {
 	const shortest, longest = 200 * time.Millisecond, 5 * time.Second
 	for pause := shortest; ; pause = min(2*pause, longest) {
-		var log copierLog
+		var log pullstate.Log
 		err := c.read(ctx, pod, true, func(line []byte) {
-			log.add(line)
+			log.Add(line)
 			c.tracker.observeLog(pod, log)
 			pause = shortest
 		})
@@ -136,20 +108,20 @@ func (c *CopierLogs) follow(ctx context.Context, pod *corev1.Pod) {
 	}
 }
 
-// readTail reads the last lines of a copier that has failed. The log counts as read even when it could not be: the pull's
-// end is not held up for it.
+// readTail reads the last lines of a copier that has failed. The log counts as complete even when it cannot be read, so that
+// the pull's final state does not wait for it.
 func (c *CopierLogs) readTail(ctx context.Context, pod *corev1.Pod) {
 	reading, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()
-	var log copierLog
-	if err := c.read(reading, pod, false, log.add); err != nil && ctx.Err() == nil {
+	var log pullstate.Log
+	if err := c.read(reading, pod, false, log.Add); err != nil && ctx.Err() == nil {
 		c.log.Warn("the last lines of a failed copier could not be read", "pod", pod.Name, "error", err)
 	}
-	log.complete = true
+	log.Complete = true
 	c.tracker.observeLog(pod, log)
 }
 
-// read hands the last lines of a copier's log to each, and then the ones that follow if it is to.
+// read calls each with the last lines of a copier's log and, if follow is set, with those that come later.
 func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, each func([]byte)) error {
 	body, err := c.client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{
 		Container: pull.ContainerName, Follow: follow, TailLines: new(int64(pull.MaxLogTail)),
@@ -173,27 +145,6 @@ func (c *CopierLogs) read(ctx context.Context, pod *corev1.Pod, follow bool, eac
 			_, rest, err = lines.ReadLine()
 		}
 	}
-}
-
-// add takes one line of the log: a pull.Report, or what a crash left.
-func (l *copierLog) add(line []byte) {
-	text := string(line)
-	l.since++
-	if r, ok := pull.ParseReport(text); ok {
-		text = r.Message
-		if r.Time.After(l.last.Time) {
-			l.since = 0
-		} else {
-			r.Time = l.last.Time // the node's clock was set back
-		}
-		l.last = r
-	}
-	if len(l.tail) == pull.MaxLogTail {
-		l.tail = l.tail[1:]
-	}
-	// The tail is to be kept in an annotation, and those of a Job hold 256 KiB in all.
-	const longest = 1 << 10
-	l.tail = append(l.tail, pull.Truncate(strings.ToValidUTF8(text, "\uFFFD"), longest))
 }
 
 // unreadPods returns the pods whose copier's log is to be read.

@@ -24,7 +24,7 @@ func (r *replica) tracked() int {
 	return len(r.tracker.pulls)
 }
 
-func TestWatchRunsWhileDemanded(t *testing.T) {
+func TestTheClusterIsWatchedOnlyWhileDemanded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newAPI(t)
 		r := newReplicaOf(t, api, feed.New("a"))
@@ -61,7 +61,7 @@ func TestWatchRunsWhileDemanded(t *testing.T) {
 	})
 }
 
-func TestSyncIsThatOfTheNextSession(t *testing.T) {
+func TestALeaderThatComesBackWaitsUntilItHasSyncedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicaOf(t, newAPI(t), feed.New("a"))
 		r.refuse.on.Store(true)
@@ -75,7 +75,7 @@ func TestSyncIsThatOfTheNextSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.tracker.mu.Lock()
-			if !r.tracker.settled {
+			if !r.tracker.synced {
 				t.Error("synced before everything was told")
 			}
 			r.tracker.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *shared) set(live bool) {
 	synctest.Wait()
 }
 
-func TestStandIn(t *testing.T) {
+func TestUpdatesGoOnWhileTheSharedFeedIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicaOf(t, newAPI(t), feed.New("a"))
 		s := &shared{}

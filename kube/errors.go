@@ -6,7 +6,8 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// userError says in words for the caller why the API server did not do something. what completes "pullwatch may not …".
+// userError returns the error that a caller sees when the API server did not do something. what completes "pullwatch may not
+// …".
 func userError(err error, what string) *usererr.Error {
 	switch {
 	case apierrors.IsForbidden(err):
@@ -24,7 +25,7 @@ func userError(err error, what string) *usererr.Error {
 	}
 }
 
-// unanswered is the error of who asked for something while Kubernetes does not answer.
+// unanswered returns the error that a caller sees while Kubernetes does not answer.
 func unanswered(cause error, what string) *usererr.Error {
 	return usererr.Wrap(cause, usererr.Unavailable, "Kubernetes does not answer, so pullwatch cannot %s; try again in a moment", what)
 }

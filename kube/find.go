@@ -13,16 +13,17 @@ import (
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate"
 )
 
-// missingTime is how long a pull that was looked for in vain is not looked for again, and maxMissing how many such are
-// remembered: a dashboard may go on asking for a pull that is gone.
+// missingTime is how long Find does not look again for a pull that it did not find, and maxMissing how many of those it
+// remembers: a dashboard may go on asking for a pull that is gone.
 const (
 	missingTime = time.Second
 	maxMissing  = 1024
 )
 
-// Find returns the state of a pull that is not known yet, read from the API server, and makes it known; nil when there
+// Find reads a pull that is not known yet from the API server, publishes its state and returns it. It returns nil when there
 // is no such pull, or was none within the last second. It takes 10 s at most.
 func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 	p.mu.Lock()
@@ -31,13 +32,13 @@ func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 	if time.Since(missed) < missingTime {
 		return nil, nil
 	}
-	job, err := p.lookUp(ctx, id)
-	if job == nil && err == nil {
+	state, err := p.lookUp(ctx, id)
+	if state == nil && err == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.missing.put(id, time.Now())
 	}
-	return job, err
+	return state, err
 }
 
 func (p *Pulls) lookUp(ctx context.Context, id string) (*pull.Job, error) {
@@ -54,10 +55,10 @@ func (p *Pulls) find(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := identify(job); err != nil {
+	if _, err := pullstate.Identify(job); err != nil {
 		return nil, nil
 	}
-	state, err := p.read(ctx, job)
+	state, err := p.publishFound(ctx, job)
 	if err != nil {
 		return nil, err
 	}
@@ -78,29 +79,30 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 	return job, err
 }
 
-// read publishes the state of a pull that is not known, and returns it.
-func (p *Pulls) read(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
-	state, pods, err := p.observe(ctx, job)
+// publishFound publishes the state of a pull that is not known, and returns it.
+func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
 	}
-	if !state.Phase.Final() || state.Phase == pull.Canceled || recorded(job, pods) { // no other last state follows
+	state := view.State()
+	if !state.Phase.Final() || state.Phase == pull.Canceled || view.Recorded() { // no other final state follows
 		p.known.Publish(state)
 	}
 	return state, nil
 }
 
-// observe returns the state of a pull as the API server tells it, and the pods that it is made from.
-func (p *Pulls) observe(ctx context.Context, job *batchv1.Job) (*pull.Job, []*corev1.Pod, error) {
-	id, err := identify(job)
+// view returns a pull as the API server has it now, without logs.
+func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
+	id, err := pullstate.Identify(job)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	pods, err := p.podsOf(ctx, job)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return stateOf(id, job, pods, nil), pods, nil
+	return pullstate.Read(id, job, pods, nil), nil
 }
 
 // podsOf returns the pods of a Job from the API server.
@@ -116,32 +118,31 @@ func (p *Pulls) podsOf(ctx context.Context, job *batchv1.Job) ([]*corev1.Pod, er
 	return pods, nil
 }
 
-// tell makes known the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
-func (p *Pulls) tell(job *batchv1.Job) (*pull.Job, error) {
+// publishWritten publishes the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
+func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.Job, error) {
 	state, watched := p.tracker.observeWritten(job)
 	if state != nil {
 		return state, nil
 	}
-	id, err := identify(job)
+	id, err := pullstate.Identify(job)
 	if err != nil {
 		return nil, err
 	}
-	state = stateOf(id, job, nil, nil) // a new Job has no pods, and those of a canceled one do not count
+	state = pullstate.Read(id, job, nil, nil).State() // a new Job has no pods, and those of a canceled one do not count
 	if !watched {
 		p.known.Publish(state)
 	}
 	return state, nil
 }
 
-// tellGone makes known that this replica has deleted a Job.
-func (p *Pulls) tellGone(job *batchv1.Job) {
+// retireDeleted retires the pull of a Job that this replica has deleted.
+func (p *Pulls) retireDeleted(job *batchv1.Job) {
 	if !p.tracker.observeDeleted(job) {
 		p.known.Retire(job.Name)
 	}
 }
 
-// newest returns the state that is known of a pull if it is no older than the given one: it has a place in the order of
-// updates.
+// newest returns the known state of a pull if it is no older than the given one, because the known one has a Position.
 func (p *Pulls) newest(state *pull.Job) *pull.Job {
 	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
 		return known

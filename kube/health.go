@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// probeAfter is how long a mutation waits for the API server before that is asked whether it is there at all.
+	// probeAfter is how long a mutation waits for the API server before Health probes it.
 	probeAfter = 500 * time.Millisecond
-	// probeTimeout bounds that question.
+	// probeTimeout bounds a probe.
 	probeTimeout = time.Second
-	// failuresToAway is how many requests must fail in a row: a single one may have met with a connection's end.
+	// failuresToAway is how many requests must fail in a row: a single failure may be a connection's end.
 	failuresToAway = 2
 )
 
-// errAway is why a mutation ends that found no API server.
+// errAway ends a mutation while the API server is away.
 var errAway = errors.New("the API server does not answer")
 
-// Health tells whether the API server answers. It learns that from how this process's own requests fare, of which there are
-// always some: each replica competes for the Lease.
+// Health tells whether the API server answers. It watches the results of this process's own requests. There are always some:
+// each replica competes for the Lease.
 type Health struct {
 	client *http.Client
 	url    string
@@ -38,16 +38,16 @@ type Health struct {
 	failures int
 	// asked is when the latest request was made that was answered from the cluster's state.
 	asked time.Time
-	// present ends when the API server is found away, and is another context once it is back.
-	present context.Context
-	leave   context.CancelFunc
+	// reachable is canceled when the API server is found away, and another context once it is back.
+	reachable   context.Context
+	unreachable context.CancelFunc
 }
 
 // NewHealth returns a Health that observes the requests of all clients that are made with config from then on, and logs
 // when the API server is found away and when it is back.
 func NewHealth(config *rest.Config, log *slog.Logger) (*Health, error) {
 	h := &Health{log: log}
-	h.present, h.leave = context.WithCancel(context.Background())
+	h.reachable, h.unreachable = context.WithCancel(context.Background())
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return observer{next, h} })
 	probing := rest.CopyConfig(config)
 	probing.Timeout = probeTimeout
@@ -69,30 +69,29 @@ func (h *Health) Register(r prometheus.Registerer) {
 		Name: "pullwatch_kubernetes_present",
 		Help: "1 while the API server answers this replica, 0 while it does not: mutations fail at once then.",
 	}, func() float64 {
-		if h.whilePresent().Err() != nil {
+		if h.whileReachable().Err() != nil {
 			return 0
 		}
 		return 1
 	}))
 }
 
-func (h *Health) whilePresent() context.Context {
+func (h *Health) whileReachable() context.Context {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.present
+	return h.reachable
 }
 
-// guard returns a context that ends when ctx does or, with the cause errAway, when the API server is found away, and the
-// function that releases it. While it is known to be away that has happened already, and the error is errAway. A caller
-// that takes long has the API server asked whether it is there.
-func (h *Health) guard(ctx context.Context) (context.Context, func(), error) {
-	present := h.whilePresent()
+// guard returns a context that ends with ctx or, with the cause errAway, when the API server is found away. release ends it.
+// While the API server is away, guard returns errAway at once. It probes the API server when the caller takes long.
+func (h *Health) guard(ctx context.Context) (guarded context.Context, release func(), err error) {
+	reachable := h.whileReachable()
 	ctx, cancel := context.WithCancelCause(ctx)
-	if present.Err() != nil {
+	if reachable.Err() != nil {
 		cancel(errAway)
 		return ctx, nil, errAway
 	}
-	unlink := context.AfterFunc(present, func() { cancel(errAway) })
+	unlink := context.AfterFunc(reachable, func() { cancel(errAway) })
 	var probing sync.WaitGroup
 	probing.Go(func() {
 		timer := time.NewTimer(probeAfter)
@@ -110,7 +109,7 @@ func (h *Health) guard(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// probe asks the API server whether it is there. Any answer will do.
+// probe sends the API server a request. Any answer shows that it is there.
 func (h *Health) probe(ctx context.Context) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url, nil)
 	if err != nil {
@@ -126,27 +125,27 @@ func (h *Health) probe(ctx context.Context) {
 	}
 }
 
-// failed takes the error of the last of some requests.
+// failed takes that requests failed, the last of them with err.
 func (h *Health) failed(requests int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failures += requests
-	if h.failures < failuresToAway || h.present.Err() != nil {
+	if h.failures < failuresToAway || h.reachable.Err() != nil {
 		return
 	}
 	h.log.Warn("Kubernetes does not answer: lists come from the cache, mutations are refused", "error", err)
-	h.leave()
+	h.unreachable()
 }
 
-// Asked returns when the latest request was made that the API server has answered from the cluster's state: until then at
-// least it was there, and told its watches what it knew. It is zero when there was none.
+// Asked returns when the latest request was made that the API server answered from the cluster's state. Watches were complete
+// until then, at least. It is zero when there was none.
 func (h *Health) Asked() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.asked
 }
 
-// proved takes when a request was made that has been answered from the cluster's state.
+// proved takes the time of a request that was answered from the cluster's state.
 func (h *Health) proved(made time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -160,13 +159,13 @@ func (h *Health) answered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failures = 0
-	if h.present.Err() != nil {
+	if h.reachable.Err() != nil {
 		h.log.Info("Kubernetes answers again")
-		h.present, h.leave = context.WithCancel(context.Background())
+		h.reachable, h.unreachable = context.WithCancel(context.Background())
 	}
 }
 
-// observer tells Health how requests fare.
+// observer reports the results of requests to Health.
 type observer struct {
 	next   http.RoundTripper
 	health *Health
@@ -178,9 +177,9 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := o.next.RoundTrip(request)
 	switch {
 	case strings.HasSuffix(request.URL.Path, "/log"):
-		// It was for a kubelet to answer, through the API server.
+		// A kubelet answers it, through the API server.
 	case err != nil && errors.Is(request.Context().Err(), context.Canceled):
-		// It was given up, which says nothing.
+		// The caller gave it up, which says nothing.
 	case err != nil:
 		o.health.failed(1, err)
 	case response.StatusCode == http.StatusBadGateway, response.StatusCode == http.StatusServiceUnavailable:
@@ -190,7 +189,7 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 		switch code := response.StatusCode; {
 		case code < http.StatusMultipleChoices, code == http.StatusNotFound, code == http.StatusConflict:
 			o.health.proved(made)
-		default: // it did not look at the cluster's state, or may have lost sight of it
+		default: // not answered from the cluster's state
 		}
 	}
 	return response, err

@@ -16,9 +16,9 @@ import (
 
 // A mutation that finds no API server is told so, and not after its whole time.
 func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
-	for name, fault := range map[string]func(*refusing, bool){
-		"refused": func(r *refusing, on bool) { r.on.Store(on) },
-		"hanging": func(r *refusing, on bool) { r.hangs.Store(on) },
+	for name, fault := range map[string]func(*faultyTransport, bool){
+		"refused": func(r *faultyTransport, on bool) { r.on.Store(on) },
+		"hanging": func(r *faultyTransport, on bool) { r.hangs.Store(on) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReplica(t, newAPI(t), "a", 1)
@@ -34,7 +34,7 @@ func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 				t.Errorf("three mutations took %s", took)
 			}
 			fault(r.refuse, false)
-			awaitPresent(t, r.pulls.health)
+			awaitReachable(t, r.pulls.health)
 			if job, err := r.pulls.Cancel(t.Context(), id); err != nil || job.Phase != pull.Canceled {
 				t.Errorf("back again: %+v, %v", job, err)
 			}
@@ -53,7 +53,7 @@ func (silentKubelet) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-func TestKubernetesIsThereWhileAKubeletIsNot(t *testing.T) {
+func TestMutationsGoOnWhileAKubeletIsAway(t *testing.T) {
 	config := &rest.Config{Host: "http://api.example", Transport: silentKubelet{}}
 	health, err := NewHealth(config, quiet)
 	if err != nil {
@@ -70,22 +70,22 @@ func TestKubernetesIsThereWhileAKubeletIsNot(t *testing.T) {
 		}
 		response.Body.Close()
 	}
-	if health.whilePresent().Err() != nil {
+	if health.whileReachable().Err() != nil {
 		t.Error("mutations are refused because a kubelet does not answer")
 	}
 }
 
-// awaitPresent asks until the API server has been found back, as the program does by competing for the Lease.
-func awaitPresent(t *testing.T, h *Health) {
+// awaitReachable asks until the API server has been found back, as the program does by competing for the Lease.
+func awaitReachable(t *testing.T, h *Health) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for h.whilePresent().Err() != nil && ctx.Err() == nil {
+	for h.whileReachable().Err() != nil && ctx.Err() == nil {
 		h.probe(ctx)
 	}
 }
 
-func TestOnlyAnswersProveThatTheAPIServerIsThere(t *testing.T) {
+func TestListsAgeWhileTheAPIServerDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &slowAPI{status: http.StatusOK}
 		config := &rest.Config{Host: "http://api.example", Transport: api}

@@ -13,10 +13,10 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// maxHistory is how many failed and how many succeeded Jobs stay until their TTL; the oldest go first.
+// maxHistory is how many failed and how many succeeded Jobs stay until their TTL. The oldest go first.
 const maxHistory = 500
 
-// prune deletes the Jobs that are too many, and the ones whose deletion failed when they were canceled.
+// prune deletes the Jobs beyond maxHistory, and those whose deletion failed when they were canceled.
 func (t *term) prune(ctx context.Context) error {
 	var errs []error
 	for _, job := range t.tracker.prunable(maxHistory) {
@@ -27,6 +27,7 @@ func (t *term) prune(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// prunable returns the Jobs that prune deletes when keep is the longest history.
 func (t *Tracker) prunable(keep int) []*batchv1.Job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -52,7 +53,7 @@ func (t *Tracker) prunable(keep int) []*batchv1.Job {
 	return jobs
 }
 
-// deleteJob deletes a Job and, behind it, its pods. A Job that is gone already is no error.
+// deleteJob deletes a Job; Kubernetes then deletes its pods. A Job that is gone already is no error.
 func deleteJob(ctx context.Context, jobs batchv1client.JobInterface, job *batchv1.Job) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

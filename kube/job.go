@@ -15,31 +15,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
-// Labels and annotations of the Jobs that pullwatch makes. Labels are on their pods too.
+// Labels of the Jobs that pullwatch makes and of their pods. Annotations are in pullstate.
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	managedBy      = "pullwatch"
-	// ownPrefix begins the names that are pullwatch's own.
-	ownPrefix = "pullwatch/"
 	// labelKey is the same for all pulls of one route.
-	labelKey = ownPrefix + "key"
-
-	annotationImage       = ownPrefix + "image"
-	annotationDestination = ownPrefix + "destination"
-	// annotationPlatforms holds what pull.JoinPlatforms returns; a Job that copies all platforms has none.
-	annotationPlatforms = ownPrefix + "platforms"
-	annotationRetryOf   = ownPrefix + "retry-of"
-	// annotationCreated is the creation time with nanoseconds: Kubernetes keeps seconds, which is too coarse to start
-	// the pulls of one call in the order in which they were given.
-	annotationCreated = ownPrefix + "created"
-	// annotationCanceled holds when the pull was canceled; it is set before the Job is deleted.
-	annotationCanceled = ownPrefix + "canceled"
-	// annotationCanceledState holds, in JSON, how far the pull was then; see canceledState. It is set with annotationCanceled.
-	annotationCanceledState = ownPrefix + "canceled-state"
-	// annotationRecord holds, in JSON, how the last attempt that ended did so; see record.
-	annotationRecord = ownPrefix + "record"
+	labelKey = pullstate.Prefix + "key"
 
 	selector = labelManagedBy + "=" + managedBy
 )
@@ -69,7 +53,7 @@ type JobSettings struct {
 // itself tries each blob several times before its pod fails.
 const retries = 3
 
-// newJobPrototype returns the Job that every pull's Job is a copy of, without what differs between pulls.
+// newJobPrototype returns a Job with all that the Jobs of pulls have in common.
 func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	labels := map[string]string{labelManagedBy: managedBy}
 	args := []string{"mirror", "--termination-log=" + corev1.TerminationMessagePathDefault}
@@ -83,7 +67,7 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 		Name:  pull.ContainerName,
 		Image: s.CopierImage,
 		Args:  args,
-		// Well below the limit, so that the garbage collector works harder before the kernel kills.
+		// Well below the limit: the garbage collector must work harder before the kernel kills the copier.
 		Env: []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "48MiB"}},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("48Mi")},
@@ -201,14 +185,14 @@ func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Jo
 	}
 	set(&job.Labels, labelKey, r.key())
 	set(&job.Spec.Template.Labels, labelKey, r.key())
-	set(&job.Annotations, annotationImage, r.image.Name)
-	set(&job.Annotations, annotationDestination, r.destination.Name)
+	set(&job.Annotations, pullstate.AnnotationImage, r.image.Name)
+	set(&job.Annotations, pullstate.AnnotationDestination, r.destination.Name)
 	if len(r.platforms) > 0 {
-		set(&job.Annotations, annotationPlatforms, pull.JoinPlatforms(r.platforms))
+		set(&job.Annotations, pullstate.AnnotationPlatforms, pull.JoinPlatforms(r.platforms))
 	}
-	set(&job.Annotations, annotationCreated, now.UTC().Format(time.RFC3339Nano))
+	set(&job.Annotations, pullstate.AnnotationCreated, now.UTC().Format(time.RFC3339Nano))
 	if r.retryOf != nil {
-		set(&job.Annotations, annotationRetryOf, *r.retryOf)
+		set(&job.Annotations, pullstate.AnnotationRetryOf, *r.retryOf)
 	}
 	for i := range job.Spec.Template.Spec.Containers {
 		if c := &job.Spec.Template.Spec.Containers[i]; c.Name == pull.ContainerName {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestJobsReachTheRegistriesOfACompany(t *testing.T) {
+func TestCopiersGetLoginsAndCertificatesOfACompany(t *testing.T) {
 	job, err := newJobPrototype(JobSettings{
 		Namespace: "pulls", CopierImage: "pullwatch:test", RegistrySecret: "logins", RegistryCA: "company-ca",
 		InsecureRegistries: []string{"host:5000"}, AllowPrivateHosts: []string{"minio.test:9000", "10.0.0.5"},

@@ -13,6 +13,8 @@ import (
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"pullwatch/kube/listwatch"
 )
 
 // leaseName is the Lease that the leader of all replicas in a namespace holds.
@@ -27,7 +29,7 @@ const (
 	retryPeriod   = time.Second
 )
 
-// longestTry is how long client-go may wait, at most, before it tries again to take a Lease.
+// longestTry is the longest that client-go waits before it tries again to take a Lease.
 const longestTry = time.Duration((1 + leaderelection.JitterFactor) * float64(retryPeriod))
 
 // LongestTakeover is how long it takes at most, after a leader was killed, until another replica leads and watches, as long
@@ -40,19 +42,19 @@ const longestTry = time.Duration((1 + leaderelection.JitterFactor) * float64(ret
 // With these times that is 11.4 s. Half of them would make twice as many requests.
 const LongestTakeover = longestTry + leaseDuration + longestTry + time.Second
 
-// Succession is how a leader that stops lets the others know, so that they need not find out by themselves.
+// Succession tells the other replicas that a leader stops, so that they need not wait for its Lease to run out.
 type Succession interface {
 	// Resign tells the other replicas that the Lease has been given back. It is called with a deadline.
 	Resign(ctx context.Context)
-	// Vacant returns a channel, always the same, that has a value once a leader has resigned.
+	// Vacant returns a channel, always the same, that gets a value when a leader has resigned.
 	Vacant() <-chan struct{}
 }
 
-// resignTimeout bounds Resign: a replica that stops is not kept from it.
+// resignTimeout bounds Resign, which must not hold up a shutdown.
 const resignTimeout = time.Second
 
-// Leader does what must be done once for all replicas, while this replica holds the Lease: it watches the cluster, lets
-// queued pulls start, records how attempts ended, and prunes history.
+// Leader does what must be done once for all replicas, while this replica holds the Lease: it demands the watch, starts queued
+// pulls, records how attempts ended, and prunes history.
 type Leader struct {
 	leases      coordinationv1client.LeasesGetter
 	jobs        batchv1client.JobInterface
@@ -66,8 +68,8 @@ type Leader struct {
 	log         *slog.Logger
 }
 
-// LeaseTimeout is the timeout of requests for the Lease: a replica that cannot renew it in time must let it go, and one that
-// competes for it must not wait for a connection that hangs.
+// LeaseTimeout is the timeout of requests for the Lease. A replica that cannot renew the Lease in time must let it go, and one
+// that competes for it must not wait for a connection that hangs.
 const LeaseTimeout = 2 * time.Second
 
 // LeaderOptions say what a Leader works on.
@@ -96,7 +98,7 @@ func NewLeader(o LeaderOptions) *Leader {
 	}
 }
 
-// Run competes for the Lease and leads whenever it has it, until ctx is done; then it gives the Lease back.
+// Run competes for the Lease and leads while it has it, until ctx is done. Then it gives the Lease back.
 func (l *Leader) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if err := l.campaign(ctx); err != nil {
@@ -126,7 +128,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("leader election: %w", err)
 	}
-	// The Lease outlives ctx until the work that it guards has ended.
+	// Hold the Lease beyond ctx, until the work that it guards has ended.
 	electing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	over := make(chan struct{})
 	go func() {
@@ -173,25 +175,25 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	changed, unsubscribe := l.tracker.changed.Subscribe()
 	defer unsubscribe()
 	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
-	wait, told := shortest, false
+	wait, logged := shortest, false
 	for ctx.Err() == nil {
 		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
 		}
 		if err == nil || ctx.Err() != nil {
-			wait, told = shortest, false
+			wait, logged = shortest, false
 			select {
 			case <-ctx.Done():
 			case <-changed:
 			}
 			continue
 		}
-		if !told {
+		if !logged {
 			l.log.Warn("the leader's work failed and is tried until it succeeds", "error", err)
-			told = true
+			logged = true
 		}
-		pause(ctx, wait)
+		listwatch.Sleep(ctx, wait)
 		wait = min(2*wait, longest)
 	}
 }

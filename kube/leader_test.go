@@ -11,6 +11,7 @@ import (
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // lostLease is held as far as anybody has said, but has not been renewed in time.
@@ -25,7 +26,7 @@ func (l lostLease) Check(time.Duration) error {
 	return nil
 }
 
-func TestLeaderThatWasStoppedWritesNothing(t *testing.T) {
+func TestALeaderThatWasStoppedWritesNothing(t *testing.T) {
 	r := newReplicaOf(t, newAPI(t), feed.New("a"))
 	r.run(t, nil)
 	r.watch.Demand()
@@ -38,7 +39,7 @@ func TestLeaderThatWasStoppedWritesNothing(t *testing.T) {
 		if err := term.startQueued(t.Context()); err == nil {
 			t.Error("a queued pull was started")
 		}
-		if err := term.annotate(t.Context(), id, annotationRecord, "{}"); err == nil {
+		if err := term.annotate(t.Context(), id, pullstate.AnnotationRecord, "{}"); err == nil {
 			t.Error("a record was written")
 		}
 		if err := term.delete(t.Context(), job); err == nil {
@@ -72,7 +73,7 @@ func (s succession) Resign(context.Context) {
 	}
 }
 
-func TestReplicaTakesOverAtOnce(t *testing.T) {
+func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, hub := newAPI(t), feed.New("a")
 		told := successors{make(chan struct{}, 1), make(chan struct{}, 1)}
@@ -87,10 +88,10 @@ func TestReplicaTakesOverAtOnce(t *testing.T) {
 		if !a.role.Leads() || b.role.Leads() || !a.role.Watches() || b.role.Watches() {
 			t.Fatal("a is to lead and to watch, and only a")
 		}
-		jobs := b.start(t, "nginx:1", "nginx:2")
-		a.await(t, jobs[0].ID, phase(pull.Pending))
-		a.finish(t, jobs[0].ID, "Complete", "")
-		a.await(t, jobs[1].ID, phase(pull.Pending))
+		started := b.start(t, "nginx:1", "nginx:2")
+		a.await(t, started[0].ID, phase(pull.Pending))
+		a.finish(t, started[0].ID, "Complete", "")
+		a.await(t, started[1].ID, phase(pull.Pending))
 		third := b.start(t, "nginx:3")[0]
 		began := time.Now()
 		a.stop()
@@ -98,7 +99,7 @@ func TestReplicaTakesOverAtOnce(t *testing.T) {
 		if waited := time.Since(began); !b.role.Leads() || !b.role.Watches() || waited > 0 {
 			t.Errorf("b leads: %v, after %s", b.role.Leads(), waited)
 		}
-		b.finish(t, jobs[1].ID, "Complete", "")
+		b.finish(t, started[1].ID, "Complete", "")
 		b.await(t, third.ID, phase(pull.Pending))
 	})
 }

@@ -7,11 +7,11 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// ownLock is a lock that is given back by none but its holder. client-go's elector gives back what it last knew to be its
-// own, which may be another replica's by now if this process was stopped for some time.
+// ownLock is a lock that only its holder gives back. client-go's elector gives back the Lease that it last held, which may be
+// another replica's by now if this process was stopped for some time.
 type ownLock struct {
 	resourcelock.Interface
-	// holder is whom the last Get has named. An elector makes one call after the other.
+	// holder is the holder that the last Get returned. An elector makes one call after the other.
 	holder string
 }
 

@@ -9,18 +9,20 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
-// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. What is older than
-// what is known already is passed over.
+// observeJob takes a Job as the API server returned it, from a watch or from a write of our own. An older version than the
+// known one is dropped.
 func (t *Tracker) observeJob(job *batchv1.Job) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.observe(job)
+	t.setJobLocked(job)
 	t.changed.Notify()
 }
 
-func (t *Tracker) observe(job *batchv1.Job) {
+// setJobLocked does the work of observeJob.
+func (t *Tracker) setJobLocked(job *batchv1.Job) {
 	if _, gone := t.ignored.get(job.UID); gone {
 		return
 	}
@@ -29,15 +31,15 @@ func (t *Tracker) observe(job *batchv1.Job) {
 	case tr == nil:
 		tr = newTracked()
 		t.pulls[job.Name] = tr
-	case tr.job != nil && tr.job.UID == job.UID && version(job) < version(tr.job):
+	case tr.job != nil && tr.job.UID == job.UID && pullstate.Version(job) < pullstate.Version(tr.job):
 		return
 	case tr.job != nil && tr.job.UID != job.UID:
-		t.remove(tr.job) // its deletion was missed
+		t.removeJobLocked(tr.job) // its deletion was missed
 		tr = newTracked()
 		t.pulls[job.Name] = tr
 	}
 	if tr.job == nil {
-		id, err := identify(job)
+		id, err := pullstate.Identify(job)
 		if err != nil {
 			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
 			t.ignored.put(job.UID, true)
@@ -50,85 +52,86 @@ func (t *Tracker) observe(job *batchv1.Job) {
 	job.ManagedFields = nil
 	job.Spec.Template = corev1.PodTemplateSpec{}
 	tr.job = job
-	t.update(tr)
+	t.updateLocked(tr)
 }
 
-// observeWritten takes a Job that this replica has just written, and returns the pull's state; nil when it is gone
-// again. It returns false, and has taken nothing, when this replica does not watch.
+// observeWritten takes a Job that this replica has just written, and returns the pull's state, nil when the Job is gone again.
+// It returns false and does nothing when this replica does not watch.
 func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.watching {
 		return nil, false
 	}
-	t.observe(job)
+	t.setJobLocked(job)
 	t.changed.Notify()
 	tr := t.pulls[job.Name]
 	if tr == nil {
 		return nil, true
 	}
-	if t.early[job.Name] != nil {
+	if t.behind[job.Name] != nil {
 		t.feed.Publish(tr.state) // a new Job has no pods that may be ahead of it
 	}
 	return tr.state, true
 }
 
-// observeDeleted takes the last that is known of a Job that is gone. It returns false, and has taken nothing, when this
-// replica does not watch.
+// observeDeleted takes the last version of a Job that is gone. It returns false and does nothing when this replica does not
+// watch.
 func (t *Tracker) observeDeleted(job *batchv1.Job) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.watching {
 		return false
 	}
-	t.remove(job)
+	t.removeJobLocked(job)
 	t.changed.Notify()
 	return true
 }
 
-func (t *Tracker) remove(job *batchv1.Job) {
+// removeJobLocked publishes a pull's final state and forgets the pull.
+func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 	tr := t.pulls[job.Name]
 	t.ignored.put(job.UID, true)
 	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
 		return
 	}
-	t.end(tr, job)
+	t.publishEndLocked(tr, job)
 	for uid := range tr.pods {
 		delete(t.unread, uid)
-		delete(t.parted, uid)
+		delete(t.gonePods, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.held, t.early} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.delayed, t.behind} {
 		delete(s, job.Name)
 	}
 	delete(t.pulls, job.Name)
-	if !t.settled {
+	if !t.synced {
 		t.removed[job.Name] = true
 	}
 	t.feed.Retire(job.Name)
 }
 
-// end tells the last state of a pull whose Job is gone. Nothing more will come that could complete it.
-func (t *Tracker) end(tr *tracked, job *batchv1.Job) {
+// publishEndLocked publishes the final state of a pull whose Job is gone. Nothing more will come that could complete it.
+func (t *Tracker) publishEndLocked(tr *tracked, job *batchv1.Job) {
 	if tr.state != nil && tr.state.Phase.Final() {
 		return
 	}
 	last := tr.state
-	if version(job) > version(tr.job) {
+	if pullstate.Version(job) > pullstate.Version(tr.job) {
 		tr.job = job
 	}
-	state, _ := t.derive(tr)
+	state := tr.stateIn(tr.view())
 	if !state.Phase.Final() {
 		if last == nil {
 			last = state
 		}
-		// The resourceVersion of the deletion says nothing of the copier, which the feed may know more of.
+		// The Job's last version says nothing of the copier. The feed may know more of it.
 		if known := t.feed.Latest(job.Name); known != nil && !known.Phase.Final() && known.CreatedAt.Equal(last.CreatedAt) && known.Supersedes(last) {
 			last = known
 		}
 		state = pull.LostJob(last)
 	}
 	tr.state = state
-	t.publish(tr)
+	t.publishLocked(tr)
 }
 
 // replaceJobs takes a list of all Jobs: what is not among them is gone.
@@ -142,27 +145,28 @@ func (t *Tracker) replaceJobs(list *batchv1.JobList) error {
 	listed := make(map[types.UID]bool, len(list.Items))
 	for i := range list.Items {
 		listed[list.Items[i].UID] = true
-		t.observe(&list.Items[i])
+		t.setJobLocked(&list.Items[i])
 	}
 	for _, tr := range t.pulls {
 		// A Job that this replica has made since the list was taken is not gone.
-		if tr.job != nil && !listed[tr.job.UID] && version(tr.job) <= at {
-			t.remove(tr.job)
+		if tr.job != nil && !listed[tr.job.UID] && pullstate.Version(tr.job) <= at {
+			t.removeJobLocked(tr.job)
 		}
 	}
 	t.changed.Notify()
 	return nil
 }
 
-// observePod takes a pod's new state.
+// observePod takes a pod as a watch returned it.
 func (t *Tracker) observePod(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.placePod(pod)
+	t.setPodLocked(pod)
 	t.changed.Notify()
 }
 
-func (t *Tracker) placePod(pod *corev1.Pod) {
+// setPodLocked keeps of a pod what pull states are made from.
+func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	name := pod.Labels[jobNameLabel]
 	if name == "" {
 		return
@@ -176,45 +180,46 @@ func (t *Tracker) placePod(pod *corev1.Pod) {
 	trimmed.ManagedFields = nil
 	trimmed.Spec.NodeName = pod.Spec.NodeName
 	tr.pods[pod.UID] = trimmed
-	t.update(tr)
+	t.updateLocked(tr)
 }
 
-// observePodDeleted takes the last state of a pod that is gone.
+// observePodDeleted takes the last version of a pod that is gone.
 func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.removePod(pod, version(pod))
+	t.removePodLocked(pod, pullstate.Version(pod))
 	t.changed.Notify()
 }
 
-// removePod takes that a pod is gone at a resourceVersion. It counts until the watch of the Jobs has come as far, which tells
-// what became of it.
-func (t *Tracker) removePod(pod *corev1.Pod, at uint64) {
+// removePodLocked takes that a pod was gone at a resourceVersion. The pod still counts until the Jobs' watch has come as far:
+// the Job says by then what became of it.
+func (t *Tracker) removePodLocked(pod *corev1.Pod, at uint64) {
 	name := pod.Labels[jobNameLabel]
 	tr := t.pulls[name]
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
 	}
 	if t.replaying || (tr.job != nil && at > t.jobs) {
-		parted, last := pod.DeepCopy(), pod.DeepCopy()
-		parted.ResourceVersion = strconv.FormatUint(at, 10)
+		gone, last := pod.DeepCopy(), pod.DeepCopy()
+		gone.ResourceVersion = strconv.FormatUint(at, 10)
 		last.ResourceVersion = strconv.FormatUint(max(at, 1)-1, 10) // up to then it was there
-		t.parted[pod.UID] = parted
-		t.placePod(last)
+		t.gonePods[pod.UID] = gone
+		t.setPodLocked(last)
 		return
 	}
-	t.forgetPod(tr, pod, at)
+	t.forgetPodLocked(tr, pod, at)
 }
 
-// forgetParted removes a pod that was parted.
-func (t *Tracker) forgetParted(pod *corev1.Pod) {
-	delete(t.parted, pod.UID)
+// forgetGoneLocked forgets a pod of gonePods.
+func (t *Tracker) forgetGoneLocked(pod *corev1.Pod) {
+	delete(t.gonePods, pod.UID)
 	if tr := t.pulls[pod.Labels[jobNameLabel]]; tr != nil && tr.pods[pod.UID] != nil {
-		t.forgetPod(tr, pod, version(pod))
+		t.forgetPodLocked(tr, pod, pullstate.Version(pod))
 	}
 }
 
-func (t *Tracker) forgetPod(tr *tracked, pod *corev1.Pod, at uint64) {
+// forgetPodLocked forgets a pod that was gone at a resourceVersion.
+func (t *Tracker) forgetPodLocked(tr *tracked, pod *corev1.Pod, at uint64) {
 	tr.podsGone = max(tr.podsGone, at)
 	delete(tr.pods, pod.UID)
 	delete(tr.logs, pod.UID)
@@ -225,7 +230,7 @@ func (t *Tracker) forgetPod(tr *tracked, pod *corev1.Pod, at uint64) {
 		}
 		return
 	}
-	t.update(tr)
+	t.updateLocked(tr)
 }
 
 // replacePods takes a list of all pods: what is not among them is gone.
@@ -235,38 +240,32 @@ func (t *Tracker) replacePods(list *corev1.PodList) {
 	listed := make(map[types.UID]bool, len(list.Items))
 	for i := range list.Items {
 		listed[list.Items[i].UID] = true
-		t.placePod(&list.Items[i])
+		t.setPodLocked(&list.Items[i])
 	}
 	for _, tr := range t.pulls {
 		for uid, pod := range tr.pods {
-			if !listed[uid] && t.parted[uid] == nil {
-				t.removePod(pod, version(list))
+			if !listed[uid] && t.gonePods[uid] == nil {
+				t.removePodLocked(pod, pullstate.Version(list))
 			}
 		}
 	}
 	t.changed.Notify()
 }
 
-// observeLog takes what has been read of a pod's copier log.
-func (t *Tracker) observeLog(pod *corev1.Pod, log copierLog) {
+// observeLog takes what was read of a copier's log.
+func (t *Tracker) observeLog(pod *corev1.Pod, log pullstate.Log) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	tr := t.pulls[pod.Labels[jobNameLabel]]
 	if tr == nil || tr.pods[pod.UID] == nil {
 		return
 	}
-	known := tr.logs[pod.UID]
-	if log.step() < known.step() { // a log that is opened again begins with lines that have been read
-		if !log.complete {
-			return
-		}
-		log.last, log.since = known.last, known.since
-	}
-	if len(log.tail) == 0 {
-		log.tail = known.tail // what was followed before is better than nothing
+	log, ok := tr.logs[pod.UID].Merge(log)
+	if !ok {
+		return
 	}
 	tr.logs[pod.UID] = log
-	t.update(tr)
-	t.mark()
+	t.updateLocked(tr)
+	t.markLocked()
 	t.changed.Notify()
 }

@@ -15,20 +15,22 @@ import (
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
 )
 
-// taken is a Hub that keeps every state that it takes.
-type taken struct {
+// keepingHub is a Hub that keeps every state that it takes.
+type keepingHub struct {
 	*feed.Hub
 	mu     sync.Mutex
 	states map[string][]*pull.Job
 }
 
-func newTaken(replica string) *taken {
-	return &taken{Hub: feed.New(replica), states: map[string][]*pull.Job{}}
+func newKeepingHub(replica string) *keepingHub {
+	return &keepingHub{Hub: feed.New(replica), states: map[string][]*pull.Job{}}
 }
 
-func (f *taken) Publish(j *pull.Job) {
+func (f *keepingHub) Publish(j *pull.Job) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.Latest(j.ID)
@@ -39,7 +41,7 @@ func (f *taken) Publish(j *pull.Job) {
 }
 
 // reversals returns the phases that a pull without a failed attempt was told in, if a later one came before an earlier one.
-func (f *taken) reversals(id string) []pull.Phase {
+func (f *keepingHub) reversals(id string) []pull.Phase {
 	order := []pull.Phase{pull.Queued, pull.Pending, pull.Pulling, pull.Succeeded}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -55,28 +57,28 @@ func (f *taken) reversals(id string) []pull.Phase {
 
 // A new leader that learns how one pull ended goes through the past of all: the pods are told of as they are now while the
 // Jobs are still those of before.
-func TestAReplayDoesNotPutARunningPullBackIntoTheQueue(t *testing.T) {
+func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
-	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3")
-	first, second, deleted := jobs[0].ID, jobs[1].ID, jobs[2].ID
+	started := a.start(t, "nginx:1", "nginx:2", "nginx:3")
+	first, second, deleted := started[0].ID, started[1].ID, started[2].ID
 	a.await(t, first, phase(pull.Pending))
 	list, err := a.client.BatchV1().Jobs(testNamespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newTaken("b")
-	f.Mark(version(list), version(list))
+	f := newKeepingHub("b")
+	f.Mark(pullstate.Version(list), pullstate.Version(list))
 	a.finish(t, first, batchv1.JobComplete, "")
 	a.await(t, second, phase(pull.Pending))
-	pod := a.runPod(t, second, corev1.PodPending, *waiting("ContainerCreating", ""))
+	pod := a.runPod(t, second, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
 	a.await(t, second, func(j *pull.Job) bool { return j.Message == "Waits for its container to start." })
 	a.stop()
-	a.setPod(t, pod, corev1.PodRunning, *running())
+	a.setPod(t, pod, corev1.PodRunning, *statetest.Running())
 	a.deleteJob(t, deleted)
 
-	for _, job := range a.hub.Pulls() {
-		f.Publish(job)
+	for _, state := range a.hub.Pulls() {
+		f.Publish(state)
 	}
 	b := newReplicaOf(t, api, f.Hub)
 	b.tracker.feed = f
@@ -103,25 +105,25 @@ type history []event
 
 // past is a pull whose objects change, and all that they have been.
 type past struct {
-	*world
+	*statetest.World
 	history history
 }
 
 func newPast() *past {
-	p := &past{world: newWorld()}
+	p := &past{World: statetest.New()}
 	p.onJob(func(job *batchv1.Job) { job.Spec.Suspend = new(true) })
 	return p
 }
 
 func (p *past) onJob(change func(*batchv1.Job)) {
-	change(p.job)
-	p.job.ResourceVersion = strconv.Itoa(len(p.history) + 1)
-	p.history = append(p.history, event{job: p.job.DeepCopy()})
+	change(p.Job)
+	p.Job.ResourceVersion = strconv.Itoa(len(p.history) + 1)
+	p.history = append(p.history, event{job: p.Job.DeepCopy()})
 }
 
 // onPod changes the newest pod.
 func (p *past) onPod(phase corev1.PodPhase, state *corev1.ContainerState) {
-	pod := p.pods[len(p.pods)-1]
+	pod := p.Pods[len(p.Pods)-1]
 	pod.ResourceVersion, pod.Status.Phase = strconv.Itoa(len(p.history)+1), phase
 	if state != nil {
 		pod.Spec.NodeName = "node"
@@ -133,31 +135,31 @@ func (p *past) onPod(phase corev1.PodPhase, state *corev1.ContainerState) {
 // runs lets the pull leave the queue and its copier run.
 func (p *past) runs() {
 	p.onJob(func(job *batchv1.Job) { job.Spec.Suspend = new(false) })
-	p.onJob(func(job *batchv1.Job) { job.Status.StartTime = new(at(1)) })
+	p.onJob(func(job *batchv1.Job) { job.Status.StartTime = new(statetest.At(1)) })
 	p.attempt()
 }
 
 // attempt makes another pod whose copier runs.
 func (p *past) attempt() {
-	p.pod(1+len(p.pods), corev1.PodPending, nil)
+	p.Pod(1+len(p.Pods), corev1.PodPending, nil)
 	p.onPod(corev1.PodPending, nil)
 	p.onJob(func(job *batchv1.Job) { job.Status.Active = 1 })
-	p.onPod(corev1.PodPending, waiting("ContainerCreating", ""))
-	p.onPod(corev1.PodRunning, running())
+	p.onPod(corev1.PodPending, statetest.Waiting("ContainerCreating", ""))
+	p.onPod(corev1.PodRunning, statetest.Running())
 	p.onJob(func(job *batchv1.Job) { job.Status.Ready = new(int32(1)) })
 }
 
-func (p *past) recorded(r record) {
-	r.Pod, r.Attempts = p.pods[len(p.pods)-1].UID, len(p.pods)
-	p.onJob(func(*batchv1.Job) { p.record(r) })
+func (p *past) recorded(r pullstate.Record) {
+	r.Pod, r.Attempts = p.Pods[len(p.Pods)-1].UID, len(p.Pods)
+	p.onJob(func(*batchv1.Job) { p.Record(r) })
 }
 
 func (p *past) ends(kind batchv1.JobConditionType, reason string) {
 	p.onJob(func(job *batchv1.Job) {
 		if kind == batchv1.JobFailed {
-			job.Status.Failed = int32(len(p.pods))
+			job.Status.Failed = int32(len(p.Pods))
 		}
-		p.condition(kind, reason, "what the controller says")
+		p.Condition(kind, reason, "what the controller says")
 	})
 }
 
@@ -167,7 +169,7 @@ func (p *past) jobGone() {
 }
 
 func (p *past) podGone() {
-	p.onPod(p.pods[len(p.pods)-1].Status.Phase, nil)
+	p.onPod(p.Pods[len(p.Pods)-1].Status.Phase, nil)
 	p.history[len(p.history)-1].gone = true
 }
 
@@ -210,7 +212,7 @@ func (h history) join(f Feed, clock func() time.Time, pods, jobs int) *onlooker 
 		panic(err)
 	}
 	o.tracker.reach(uint64(jobs), uint64(pods))
-	o.tracker.settle()
+	o.tracker.finishSync()
 	return o
 }
 
@@ -269,12 +271,12 @@ func (o *onlooker) seeAll(reads bool) {
 
 // Two replicas tell one feed what they see. Each of their watches is ahead of the others at some time, and each replica lists
 // pods and Jobs at some moments.
-func TestTheWatchThatIsAheadReversesNothing(t *testing.T) {
+func TestAPullNeverGoesBackWhenOneWatchIsAhead(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(100) {
 				f := p.history.tellOne(rand.New(rand.NewPCG(seed, 0)))
-				states := f.states[p.job.Name]
+				states := f.states[p.Job.Name]
 				for i, state := range states {
 					if last := i == len(states)-1; state.Phase.Final() != last {
 						t.Fatalf("seed %d: state %d of %d is %s", seed, i+1, len(states), state.Phase)
@@ -286,7 +288,7 @@ func TestTheWatchThatIsAheadReversesNothing(t *testing.T) {
 						t.Fatalf("seed %d: %s %s after %s %s", seed, state.Phase, now, states[i-1].Phase, before)
 					}
 				}
-				if phases := f.reversals(p.job.Name); name == "succeeds" && phases != nil {
+				if phases := f.reversals(p.Job.Name); name == "succeeds" && phases != nil {
 					t.Fatalf("seed %d: told as %v", seed, phases)
 				}
 			}
@@ -295,12 +297,12 @@ func TestTheWatchThatIsAheadReversesNothing(t *testing.T) {
 }
 
 // tellOne has two replicas tell one feed of the history, and returns that.
-func (h history) tellOne(random *rand.Rand) *taken {
-	f := newTaken("a")
+func (h history) tellOne(random *rand.Rand) *keepingHub {
+	f := newKeepingHub("a")
 	var moves []func() bool
 	join := func() {
 		pods := random.IntN(len(h))
-		o := h.join(f, epoch.UTC, pods, pods+random.IntN(len(h)-pods))
+		o := h.join(f, statetest.Epoch.UTC, pods, pods+random.IntN(len(h)-pods))
 		moves = append(moves, o.seePods, o.seeJobs)
 	}
 	join()
@@ -319,9 +321,9 @@ func (h history) tellOne(random *rand.Rand) *taken {
 // Somebody deleted the pod of an attempt before, which had changed last, while no replica watched. Then two of them watch, each
 // for itself, and read the copier's log at their own pace, before one feed gets what both have told.
 func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T) {
-	w := newWorld().pod(1, corev1.PodFailed, ended(1, network)).pod(2, corev1.PodRunning, running())
-	before, copies := w.pods[0], w.pods[1]
-	w.record(record{Pod: before.UID, Attempts: 1, Ran: true, Ended: true, Outcome: network})
+	w := statetest.New().Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.Network)).Pod(2, corev1.PodRunning, statetest.Running())
+	before, copies := w.Pods[0], w.Pods[1]
+	w.Record(pullstate.Record{Pod: before.UID, Attempts: 1, Ran: true, Ended: true, Outcome: statetest.Network})
 	before.ResourceVersion = "210"
 	watch := func(f Feed, version uint64, pods ...*corev1.Pod) *Tracker {
 		tracker := NewTracker(f, quiet)
@@ -329,32 +331,32 @@ func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T)
 		for _, pod := range pods {
 			tracker.observePod(pod)
 		}
-		tracker.observeJob(w.job)
+		tracker.observeJob(w.Job)
 		tracker.reach(version, version)
-		tracker.settle()
+		tracker.finishSync()
 		return tracker
 	}
 	say := func(tracker *Tracker, percent int64) {
-		tracker.observeLog(copies, copierLog{tail: []string{"x"}, last: pull.Report{
-			Time: epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
+		tracker.observeLog(copies, pullstate.Log{Tail: []string{"x"}, Last: pull.Report{
+			Time: statetest.Epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
 		}})
 	}
-	shared := newTaken("shared")
+	shared := newKeepingHub("shared")
 	say(watch(shared, 210, before, copies), 10)
-	var hubs []*taken
+	var hubs []*keepingHub
 	for i, percent := range []int64{60, 40} {
-		f := newTaken(fmt.Sprint(i))
-		f.Publish(shared.Latest(w.job.Name))
+		f := newKeepingHub(fmt.Sprint(i))
+		f.Publish(shared.Latest(w.Job.Name))
 		say(watch(f, uint64(220+10*i), copies), percent)
-		if got := f.Latest(w.job.Name).Progress.Percent; got != int(percent) {
+		if got := f.Latest(w.Job.Name).Progress.Percent; got != int(percent) {
 			t.Fatalf("told %d%%, want %d%%", got, percent)
 		}
 		hubs = append(hubs, f)
 	}
 	for _, f := range hubs {
-		shared.Publish(f.Latest(w.job.Name))
+		shared.Publish(f.Latest(w.Job.Name))
 	}
-	if got := shared.Latest(w.job.Name).Progress.Percent; got != 60 {
+	if got := shared.Latest(w.Job.Name).Progress.Percent; got != 60 {
 		t.Errorf("%d%% after 60%%", got)
 	}
 }

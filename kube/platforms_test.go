@@ -6,11 +6,11 @@ import (
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate"
 )
 
 func (r *replica) startFor(t *testing.T, image string, platforms ...string) *pull.StartResult {
@@ -45,7 +45,7 @@ func TestPullsOfOtherPlatformsAreOtherPulls(t *testing.T) {
 	if got := strings.Join(job.Spec.Template.Spec.Containers[0].Args, " "); !strings.HasSuffix(got, args) {
 		t.Errorf("args %s", got)
 	}
-	if of, err := identify(job); err != nil || !slices.Equal(of.platforms, two.Pull.Platforms) {
+	if of, err := pullstate.Identify(job); err != nil || !slices.Equal(of.Platforms, two.Pull.Platforms) {
 		t.Errorf("read from the Job: %+v, %v", of, err)
 	}
 	r.finish(t, id, batchv1.JobFailed, "BackoffLimitExceeded")
@@ -84,27 +84,5 @@ func TestDestinationIsFilledInFromTheImage(t *testing.T) {
 		if got := results[i].Pull.Destination.Name; got != want {
 			t.Errorf("copied to %s, want %s", got, want)
 		}
-	}
-}
-
-// What a pull replaces is told while it runs, when it has ended, and when the attempt that found it has been followed by
-// another one.
-func TestWhatAPullReplacesIsTold(t *testing.T) {
-	held := "sha256:" + strings.Repeat("b", 64)
-	w := newWorld().pod(10, corev1.PodRunning, running()).log(1, 2, 0, "Copying")
-	log := w.logs["pod-a"]
-	log.last.Held = held
-	w.logs["pod-a"] = log
-	if s := w.state(t); !strings.Contains(s.Message, "replaces "+held) {
-		t.Errorf("while it runs: %q", s.Message)
-	}
-	killed := &record{Pod: "pod-a", Last: pull.Report{Held: held}}
-	if killed.held() != held {
-		t.Errorf("a record without an outcome: %+v", killed)
-	}
-	done := newWorld().condition(batchv1.JobComplete, "", "").record(record{Pod: "pod-b", Ended: true, Ran: true, Held: held,
-		Outcome: pull.Outcome{Digest: "sha256:1"}})
-	if s := done.state(t); !strings.Contains(s.Message, "replaced "+held) {
-		t.Errorf("after another attempt: %q", s.Message)
 	}
 }

@@ -20,11 +20,12 @@ import (
 	"pullwatch/internal/pull"
 	"pullwatch/internal/turns"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate"
 )
 
-// Known is the pulls as this replica knows them, whoever watches.
+// Known holds the pulls that this replica knows, whichever replica watches.
 type Known interface {
-	// Publish takes a pull's state. What does not supersede the known state is dropped.
+	// Publish takes a pull's state. A state that does not supersede the known one is dropped.
 	Publish(*pull.Job)
 	// Retire takes the id of a pull whose Job is gone. No state of it follows.
 	Retire(id string)
@@ -32,13 +33,11 @@ type Known interface {
 	Latest(id string) *pull.Job
 	// Running returns the pull of a route that has not ended; nil for none.
 	Running(pull.Route) *pull.Job
-	// Queued returns how many pulls wait in the queue: the known ones that do, and those among starting that are not known
-	// yet.
+	// Queued returns how many known pulls wait in the queue, and adds those of starting that are not known yet.
 	Queued(starting iter.Seq[string]) int
-	// Flush returns when what was published before is what this replica knows, or cannot be within a moment.
+	// Flush returns when Latest returns what was published before, or after a moment.
 	Flush(ctx context.Context)
-	// AwaitFilled waits until the pulls in the cluster are known. The error is a usererr.Unavailable: they are not
-	// soon.
+	// AwaitFilled waits until the pulls in the cluster are known. It gives up with a usererr.Unavailable.
 	AwaitFilled(ctx context.Context) error
 }
 
@@ -52,14 +51,14 @@ type Pulls struct {
 	known       Known
 	tracker     *Tracker
 	health      *Health
-	entrance    *entrance
-	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond,
-	// which is 50 ms for the references of one call. starting is only about pulls.
+	admission   *admission
+	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond, those
+	// of one call 50 ms. starting is for Jobs that are being made.
 	parsing, starting *turns.Turns
 	log               *slog.Logger
 
 	mu sync.Mutex
-	// missing holds when pulls were last looked for in vain.
+	// missing holds when Find last did not find a pull.
 	missing *recent[string, time.Time]
 }
 
@@ -75,15 +74,15 @@ type PullsOptions struct {
 	MaxQueued int
 	// Turns are those in which references are parsed.
 	Turns *turns.Turns
-	// Known is told what is done while this replica does not watch, Tracker while it does.
+	// Tracker takes the Jobs that Pulls writes while this replica watches; Known takes their states while it does not.
 	Known   Known
 	Tracker *Tracker
-	// Health observes Client. When it finds the API server away, what is under way is given up.
+	// Health observes Client. Calls end when it finds the API server away.
 	Health *Health
 	Log    *slog.Logger
 }
 
-// NewPulls returns Pulls. It returns an error when the Job template is no good.
+// NewPulls returns Pulls. The error says what is wrong with the Job template.
 func NewPulls(o PullsOptions) (*Pulls, error) {
 	prototype, err := newJobPrototype(o.Jobs)
 	if err != nil {
@@ -92,12 +91,12 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
-		entrance: newEntrance(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
+		admission: newAdmission(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 
-// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server cannot be
-// asked, because that says nothing about the template.
+// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server does not answer:
+// that says nothing about the template.
 func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -113,8 +112,8 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
-// maxStarting is how many pulls are being started at a time. Clients take turns, so that one who starts hundreds does not
-// keep the others from starting theirs.
+// maxStarting is how many pulls are started at a time. Clients take turns, so that one with hundreds of pulls does not hold up
+// the others.
 const maxStarting = 4
 
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
@@ -150,7 +149,7 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string, platfo
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	starts := &starts{entrance: p.entrance}
+	starts := &starts{admission: p.admission}
 	defer starts.end()
 	// One after the other, so that the leader sees them in the order in which they are to start.
 	results := make([]*pull.StartResult, len(images))
@@ -167,7 +166,7 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string, platfo
 	return results, nil
 }
 
-// logFailures logs once what kept pulls from being started that is no mistake of the caller's.
+// logFailures logs one line for all pulls that were not started, but for mistakes of the caller.
 func (p *Pulls) logFailures(results []*pull.StartResult) {
 	failures := slices.DeleteFunc(slices.Clone(results), func(r *pull.StartResult) bool {
 		return r.Error == nil || !r.Error.IsFailure() || errors.Is(r.Error, context.Canceled) // when the caller has gone
@@ -199,7 +198,7 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string, platfor
 	return result
 }
 
-// inTurn works when it is the client's turn.
+// inTurn calls work when it is the client's turn.
 func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	end, err := turns.Take(ctx, budget.From(ctx).Client())
 	if err != nil {
@@ -209,9 +208,8 @@ func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	return work()
 }
 
-// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that
-// start the same pull at the same moment choose the same name, and all but one find that it exists. What is made is
-// added to starts, which end when it is known.
+// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that start the same pull at
+// the same moment choose the same name, and all but one find that it exists. A Job that is made is added to starts.
 func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.Job, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -222,7 +220,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 		}
 	}
 	now := time.Now()
-	// A day has its own range of numbers, so that a name is not used again once Kubernetes has deleted its Job.
+	// Each day has its own range of numbers, so that a name does not come back when Kubernetes has deleted its Job.
 	const perDay = 1000
 	for n := now.Unix() / int64(24*60*60) * perDay; ; n++ {
 		name := jobName(r, n)
@@ -232,12 +230,12 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 		}
 		// Another replica may have made it since Running was asked.
 		if known == nil {
-			if err := starts.enter(name); err != nil {
+			if err := starts.admit(name); err != nil {
 				return nil, false, err
 			}
 			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
 			if err == nil {
-				state, err := p.tell(job)
+				state, err := p.publishWritten(job)
 				return state, false, err
 			}
 			starts.withdraw()
@@ -261,16 +259,17 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, canceled := canceledAt(job); canceled || finished(job) {
+	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Finished(job) {
 		return nil, nil
 	}
 	if state := p.known.Latest(id); state != nil {
 		return state, nil
 	}
-	return p.read(ctx, job)
+	return p.publishFound(ctx, job)
 }
 
-// Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying twice starts it once.
+// Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying
+// twice starts it once.
 func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
 	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.Job, error) { return p.retry(ctx, id) })
 }
@@ -288,18 +287,18 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	of, err := identify(job)
+	of, err := pullstate.Identify(job)
 	if err != nil {
 		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
 	}
-	if condition(job, batchv1.JobFailed) == nil {
+	if pullstate.Condition(job, batchv1.JobFailed) == nil {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
-	starts := &starts{entrance: p.entrance}
+	starts := &starts{admission: p.admission}
 	defer starts.end()
 	var state *pull.Job
 	err = inTurn(ctx, p.starting, func() (err error) {
-		state, _, err = p.start(ctx, request{image: of.image, destination: of.destination, platforms: of.platforms, retryOf: &id}, starts)
+		state, _, err = p.start(ctx, request{image: of.Image, destination: of.Destination, platforms: of.Platforms, retryOf: &id}, starts)
 		return err
 	})
 	if err != nil {
@@ -309,8 +308,8 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	return p.newest(state), nil
 }
 
-// guarded does something that needs the API server and gives it up when that is found away. Its error is a usererr.Error,
-// for which what completes "pullwatch cannot …".
+// guarded calls do, which needs the API server, and cancels its context when the server is found away. The error is a
+// usererr.Error, for which what completes "pullwatch cannot …".
 func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, release, err := p.health.guard(ctx)
@@ -325,13 +324,13 @@ func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.
 	return result, nil
 }
 
-// asUserError says in words for the caller why Kubernetes would not do something.
+// asUserError returns the error that a caller sees when Kubernetes did not do something.
 func asUserError(ctx context.Context, err error, what string) *usererr.Error {
 	if e, ok := errors.AsType[*usererr.Error](err); ok {
 		return e
 	}
 	if errors.Is(context.Cause(ctx), errAway) {
-		return unanswered(nil, what) // of which the log tells once, not for each caller
+		return unanswered(nil, what) // no cause: Health has logged it once, for all callers
 	}
 	return userError(err, what)
 }

@@ -16,6 +16,7 @@ import (
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 func (r *replica) jobNames(t *testing.T) []string {
@@ -53,7 +54,7 @@ func TestEachImageHasItsOwnResult(t *testing.T) {
 	}
 }
 
-func TestStartRefuses(t *testing.T) {
+func TestAStartThatMakesNoSenseIsBadInput(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 10)
 	bad := "not a registry"
 	for name, c := range map[string]struct {
@@ -74,7 +75,7 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
-func TestPullsThatFailToStartAreOneLine(t *testing.T) {
+func TestAHundredPullsThatFailToStartAreOneLineOfLog(t *testing.T) {
 	var log bytes.Buffer
 	p := &Pulls{log: slog.New(slog.NewTextHandler(&log, nil))}
 	failed := func(cause error, code usererr.Code) *pull.StartResult {
@@ -100,7 +101,7 @@ func TestPullsThatFailToStartAreOneLine(t *testing.T) {
 	}
 }
 
-func TestTwoReplicasMakeOneJob(t *testing.T) {
+func TestTwoReplicasThatStartAPullMakeOneJob(t *testing.T) {
 	api := newAPI(t)
 	a, b := newReplica(t, api, "a", 1), newReplica(t, api, "b", 1)
 	for round := range 10 {
@@ -154,12 +155,12 @@ func TestJobsAreSafeAndBounded(t *testing.T) {
 	}
 }
 
-func TestCancel(t *testing.T) {
+func TestACanceledPullEndsAndItsJobGoes(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 1)
-	jobs := r.start(t, "nginx:1", "nginx:2")
-	first, queued := jobs[0].ID, jobs[1].ID
+	started := r.start(t, "nginx:1", "nginx:2")
+	first, queued := started[0].ID, started[1].ID
 	r.await(t, first, phase(pull.Pending))
-	r.runPod(t, first, corev1.PodRunning, *running())
+	r.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	r.await(t, first, phase(pull.Pulling))
 	for _, id := range []string{queued, first} {
 		updates, err := r.hub.Subscribe([]string{id}, pull.Position{})
@@ -172,11 +173,11 @@ func TestCancel(t *testing.T) {
 		}
 		var last *pull.Job
 		for {
-			job, err := updates.Await(t.Context())
+			state, err := updates.Await(t.Context())
 			if err != nil {
 				break
 			}
-			last = job
+			last = state
 		}
 		updates.Close()
 		if last.Phase != pull.Canceled || last.FinishedAt.IsZero() {
@@ -197,7 +198,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-func TestCancelRefuses(t *testing.T) {
+func TestAPullThatHasEndedIsNotCanceled(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 10)
 	id := r.start(t, "nginx")[0].ID
 	r.finish(t, id, batchv1.JobComplete, "")
@@ -211,7 +212,7 @@ func TestCancelRefuses(t *testing.T) {
 	}
 }
 
-func TestRetry(t *testing.T) {
+func TestRetryingTwiceStartsAFailedPullOnce(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 10)
 	id := r.start(t, "nginx")[0].ID
 	if _, err := r.pulls.Retry(t.Context(), id); usererr.CodeOf(err) != usererr.Conflict {
@@ -231,7 +232,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-func TestKubernetesAway(t *testing.T) {
+func TestMutationsAreUnavailableWhileKubernetesIsAway(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 10)
 	id := r.start(t, "nginx")[0].ID
 	r.refuse.on.Store(true)

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// startQueued lets the oldest queued pulls start while fewer than maxParallel run.
+// startQueued starts the oldest queued pulls while fewer than maxParallel run.
 func (t *term) startQueued(ctx context.Context) error {
 	var errs []error
 	for _, name := range t.tracker.startable(t.maxParallel) {
@@ -32,7 +32,7 @@ func (t *Tracker) startable(maxParallel int) []string {
 		queued = append(queued, tr)
 	}
 	slices.SortFunc(queued, func(a, b *tracked) int {
-		return cmp.Or(a.id.created.Compare(b.id.created), cmp.Compare(a.job.Name, b.job.Name))
+		return cmp.Or(a.id.Created.Compare(b.id.Created), cmp.Compare(a.job.Name, b.job.Name))
 	})
 	var names []string
 	for _, tr := range queued[:min(free, len(queued))] {

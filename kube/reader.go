@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // Reader lists pulls from the API server.
@@ -18,15 +19,14 @@ type Reader struct {
 	latest    func(id string) *pull.Job
 }
 
-// NewReader returns a Reader of the pulls in namespace. latest returns the known state of a pull, or nil; one that is
-// no older than what was read replaces that, because it holds what the copier said and a place in the order of updates.
+// NewReader returns a Reader of the pulls in namespace. latest returns the known state of a pull, or nil. A known state that
+// is no older than what was read is taken instead, because it has what the copier wrote and a Position.
 func NewReader(client kubernetes.Interface, namespace string, latest func(id string) *pull.Job) *Reader {
 	return &Reader{client: client, namespace: namespace, latest: latest}
 }
 
-// Load returns the pulls that have not ended, newest first, and the failed ones, the latest first. Both show every
-// change of a Job up to the resourceVersion version. It takes two lists, of Jobs and of pods, and 10 s for both at
-// most. The error is a usererr.Error.
+// Load returns the pulls that have not ended, newest first, and the failed ones, the latest first. Both are as new as the Jobs'
+// resourceVersion version, at least. It lists Jobs and pods, and takes 10 s at most. The error is a usererr.Error.
 func (r *Reader) Load(ctx context.Context) (active, failed []*pull.Job, version uint64, err error) {
 	states, version, err := r.list(ctx)
 	if err != nil {
@@ -68,15 +68,15 @@ func (r *Reader) list(ctx context.Context) ([]*pull.Job, uint64, error) {
 	states := make([]*pull.Job, 0, len(jobs.Items))
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
-		id, err := identify(job)
+		id, err := pullstate.Identify(job)
 		if err != nil {
 			continue
 		}
-		state := stateOf(id, job, podsOf[job.Name], nil)
+		state := pullstate.Read(id, job, podsOf[job.Name], nil).State()
 		if known := r.latest(job.Name); known != nil && !state.Supersedes(known) {
 			state = known
 		}
 		states = append(states, state)
 	}
-	return states, version(jobs), nil
+	return states, pullstate.Version(jobs), nil
 }

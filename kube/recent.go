@@ -1,6 +1,6 @@
 package kube
 
-// recent is a map that forgets the key that was put first when it holds more than its limit.
+// recent is a map of at most limit keys. It forgets the oldest key first.
 type recent[K comparable, V any] struct {
 	limit  int
 	values map[K]V

@@ -11,6 +11,7 @@ import (
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 // finals collects the last states that are told, by pull.
@@ -25,17 +26,17 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 	go func() {
 		defer close(ended)
 		for {
-			job, err := updates.Await(t.Context())
-			if err != nil || job.ID == "end" {
+			state, err := updates.Await(t.Context())
+			if err != nil || state.ID == "end" {
 				return
 			}
-			if job.Phase.Final() {
-				told[job.ID] = append(told[job.ID], job)
+			if state.Phase.Final() {
+				told[state.ID] = append(told[state.ID], state)
 			}
 		}
 	}()
 	return func() map[string][]*pull.Job {
-		hub.Publish(&pull.Job{ID: "end", CreatedAt: epoch})
+		hub.Publish(&pull.Job{ID: "end", CreatedAt: statetest.Epoch})
 		<-ended
 		updates.Close()
 		return told
@@ -43,22 +44,22 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 }
 
 // A replica that does not watch knows what another one tells, and tells what it does itself.
-func TestReplicaThatDoesNotWatch(t *testing.T) {
+func TestPullsStartCancelAndRetryOnAReplicaThatDoesNotWatch(t *testing.T) {
 	api, hub := newAPI(t), feed.New("shared")
 	watching, other := newReplicaOf(t, api, hub), newReplicaOf(t, api, hub)
 	watching.run(t, NewLeader(watching.leaderOptions("watching", 1, nil)))
 	ends := finals(t, hub)
 
-	jobs := other.start(t, "nginx:1", "nginx:2", "nginx:1")
-	first, queued := jobs[0].ID, jobs[1].ID
-	if jobs[2].ID != first {
-		t.Errorf("the same image twice: %s and %s", first, jobs[2].ID)
+	started := other.start(t, "nginx:1", "nginx:2", "nginx:1")
+	first, queued := started[0].ID, started[1].ID
+	if started[2].ID != first {
+		t.Errorf("the same image twice: %s and %s", first, started[2].ID)
 	}
 	if hub.Latest(queued) == nil {
 		t.Error("a pull that was started is not known")
 	}
 	watching.await(t, first, phase(pull.Pending))
-	pod := watching.runPod(t, first, corev1.PodRunning, *running())
+	pod := watching.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	report(t, api, pod, 30, 60)
 	watching.await(t, first, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
 	if again := other.start(t, "nginx:1")[0]; again.ID != first || again.Phase != pull.Pulling || again.Progress.Percent != 50 {
@@ -88,12 +89,12 @@ func TestReplicaThatDoesNotWatch(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestAPullOfAnotherReplicaIsFoundByItsID(t *testing.T) {
 	api := newAPI(t)
 	a, b := newReplica(t, api, "a", 1), newReplicaOf(t, api, feed.New("b"))
 	id := a.start(t, "nginx")[0].ID
 	a.await(t, id, phase(pull.Pending))
-	a.runPod(t, id, corev1.PodRunning, *running())
+	a.runPod(t, id, corev1.PodRunning, *statetest.Running())
 	got, err := b.pulls.Find(t.Context(), id)
 	if err != nil || got == nil || got.Phase != pull.Pulling || b.hub.Latest(id) != got {
 		t.Errorf("%+v, %v", got, err)
@@ -128,17 +129,17 @@ func TestEndedPullsAreNotJoined(t *testing.T) {
 	}
 }
 
-func TestReader(t *testing.T) {
+func TestListsReadFromKubernetesKeepWhatTheCopierWrote(t *testing.T) {
 	api := newAPI(t)
 	r := newReplicaOf(t, api, feed.New("a"))
 	r.hub.Complete()
-	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
-	r.finish(t, jobs[2].ID, batchv1.JobFailed, "BackoffLimitExceeded")
+	started := r.start(t, "nginx:1", "nginx:2", "nginx:3")
+	r.finish(t, started[2].ID, batchv1.JobFailed, "BackoffLimitExceeded")
 	active, failed, version, err := NewReader(r.client, testNamespace, r.hub.Latest).Load(t.Context())
-	if err != nil || len(active) != 2 || len(failed) != 1 || failed[0].ID != jobs[2].ID || version < failed[0].Revision.Cluster {
+	if err != nil || len(active) != 2 || len(failed) != 1 || failed[0].ID != started[2].ID || version < failed[0].Revision.Cluster {
 		t.Fatalf("%+v, %+v, %d, %v", active, failed, version, err)
 	}
-	if active[0] != r.hub.Latest(jobs[1].ID) {
+	if active[0] != r.hub.Latest(started[1].ID) {
 		t.Error("a known state was not taken")
 	}
 	r.refuse.on.Store(true)

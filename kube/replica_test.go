@@ -22,6 +22,7 @@ import (
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/turns"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 const testNamespace = "pulls"
@@ -35,12 +36,12 @@ type replica struct {
 	role    *Role
 	client  kubernetes.Interface
 	// refuse makes every request fail while it is true.
-	refuse *refusing
+	refuse *faultyTransport
 	stop   func()
 }
 
-// refusing is a round tripper that can fail, and break what it has let through.
-type refusing struct {
+// faultyTransport is a round tripper that can fail, hang, and cut responses that are being read.
+type faultyTransport struct {
 	http.RoundTripper
 	on    atomic.Bool
 	hangs atomic.Bool
@@ -50,7 +51,7 @@ type refusing struct {
 }
 
 // cut breaks every response that is still being read.
-func (r *refusing) cut() {
+func (r *faultyTransport) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, body := range r.bodies {
@@ -59,7 +60,7 @@ func (r *refusing) cut() {
 	r.bodies = nil
 }
 
-func (r *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r *faultyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.on.Load() {
 		return nil, errors.New("connection refused")
 	}
@@ -94,7 +95,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	t.Helper()
 	config := api.Config()
-	r := &replica{hub: hub, role: &Role{}, refuse: &refusing{RoundTripper: config.Transport}}
+	r := &replica{hub: hub, role: &Role{}, refuse: &faultyTransport{RoundTripper: config.Transport}}
 	config.Transport = r.refuse
 	health, err := NewHealth(config, quiet)
 	if err != nil {
@@ -166,12 +167,12 @@ func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pul
 	}
 	defer updates.Close()
 	for {
-		job, err := updates.Await(t.Context())
+		state, err := updates.Await(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
-		if fits(job) {
-			return job
+		if fits(state) {
+			return state
 		}
 	}
 }
@@ -183,10 +184,16 @@ func phase(p pull.Phase) func(*pull.Job) bool {
 // runPod plays the Job controller and a kubelet: it makes a pod of the Job in that state.
 func (r *replica) runPod(t *testing.T, job string, phase corev1.PodPhase, state corev1.ContainerState) *corev1.Pod {
 	t.Helper()
-	pod, err := r.client.CoreV1().Pods(testNamespace).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: job + "-", Labels: map[string]string{jobNameLabel: job, labelManagedBy: managedBy}},
+	owner, err := r.client.BatchV1().Jobs(testNamespace).Get(t.Context(), job, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: job + "-", Labels: map[string]string{labelManagedBy: managedBy}},
 		Spec:       corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: pull.ContainerName, Image: "x"}}},
-	}, metav1.CreateOptions{})
+	}
+	statetest.OwnPod(pod, owner)
+	pod, err = r.client.CoreV1().Pods(testNamespace).Create(t.Context(), pod, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +222,7 @@ func report(t *testing.T, api *fakeapi.Server, pod *corev1.Pod, done, total int6
 	log := api.OpenLog("test://" + pod.Name)
 	t.Cleanup(func() { log.Close() })
 	fmt.Fprintln(log, pull.Report{
-		Time: epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5,
+		Time: statetest.Epoch.Add(time.Minute), Message: "Copying", BytesDone: done, BytesTotal: &total, BytesPerSecond: 5,
 	})
 }
 

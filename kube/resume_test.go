@@ -11,6 +11,7 @@ import (
 	"pullwatch/internal/demo/fakeapi"
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 // absence is a cluster in which three pulls run that hub knows, and go while nobody watches: one is canceled, one deleted
@@ -26,14 +27,14 @@ func newAbsence(t *testing.T) *absence {
 	w := &absence{api: newAPI(t), hub: feed.New("shared")}
 	a := newReplicaOf(t, w.api, w.hub)
 	a.run(t, NewLeader(a.leaderOptions("a", 10, nil)))
-	jobs := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
-	w.canceled, w.succeeded, w.deleted, w.goesOn = jobs[0].ID, jobs[1].ID, jobs[2].ID, jobs[3].ID
+	started := a.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	w.canceled, w.succeeded, w.deleted, w.goesOn = started[0].ID, started[1].ID, started[2].ID, started[3].ID
 	pods := map[string]*corev1.Pod{}
-	for i, job := range jobs {
-		a.await(t, job.ID, phase(pull.Pending))
-		pods[job.ID] = a.runPod(t, job.ID, corev1.PodRunning, *running())
-		report(t, w.api, pods[job.ID], int64(10+i), 100)
-		a.await(t, job.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
+	for i, state := range started {
+		a.await(t, state.ID, phase(pull.Pending))
+		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
+		report(t, w.api, pods[state.ID], int64(10+i), 100)
+		a.await(t, state.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
 	}
 	a.stop()
 
@@ -44,7 +45,7 @@ func newAbsence(t *testing.T) *absence {
 	if _, err := b.pulls.Cancel(t.Context(), w.canceled); err != nil {
 		t.Fatal(err)
 	}
-	b.setPod(t, pods[w.succeeded], corev1.PodSucceeded, *ended(0, copied))
+	b.setPod(t, pods[w.succeeded], corev1.PodSucceeded, *statetest.Ended(0, statetest.Copied))
 	b.finish(t, w.succeeded, batchv1.JobComplete, "")
 	b.deletePod(t, pods[w.succeeded])
 	b.deleteJob(t, w.succeeded)
@@ -86,13 +87,13 @@ func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.J
 	return r, last
 }
 
-func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
+func TestPullsThatEndedWhileNobodyWatchedEndForSubscribers(t *testing.T) {
 	w := newAbsence(t)
 	r, last := w.end(t, w.hub)
 	if got := last[w.canceled]; got == nil || got.Phase != pull.Canceled || got.Progress.Percent != 10 || got.Attempts != 1 {
 		t.Errorf("canceled: %+v", got)
 	}
-	if got := last[w.succeeded]; got == nil || got.Phase != pull.Succeeded || got.Destination.Digest == nil || *got.Destination.Digest != copied.Digest {
+	if got := last[w.succeeded]; got == nil || got.Phase != pull.Succeeded || got.Destination.Digest == nil || *got.Destination.Digest != statetest.Copied.Digest {
 		t.Errorf("succeeded: %+v", got)
 	}
 	if got := last[w.deleted]; got == nil || got.Failure == nil || got.Failure.Reason != pull.Lost {
@@ -106,12 +107,12 @@ func TestWhatHappenedWhileNobodyWatchedIsTold(t *testing.T) {
 	}
 	r.tracker.mu.Lock()
 	defer r.tracker.mu.Unlock()
-	if tr := r.tracker.pulls[w.goesOn]; len(r.tracker.pulls) != 1 || len(tr.pods) != 0 || len(r.tracker.parted) != 0 {
+	if tr := r.tracker.pulls[w.goesOn]; len(r.tracker.pulls) != 1 || len(tr.pods) != 0 || len(r.tracker.gonePods) != 0 {
 		t.Errorf("what has gone is still there: %+v", r.tracker.pulls)
 	}
 }
 
-func TestWhatCannotBeReadAnyMoreIsLost(t *testing.T) {
+func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 	w := newAbsence(t)
 	never, future := feed.New("never"), feed.New("future")
 	future.Mark(1<<40, 1<<40)
@@ -134,88 +135,89 @@ func TestWhatCannotBeReadAnyMoreIsLost(t *testing.T) {
 
 // slowFeed is a feed that takes its time to know what it was told.
 type slowFeed struct {
-	told
+	statesFeed
 	known *pull.Job
 }
 
 func (f *slowFeed) Pulls() []*pull.Job      { return []*pull.Job{f.known} }
 func (f *slowFeed) Latest(string) *pull.Job { return f.known }
 
-func TestPullThatEndedInTheReplayIsNotLost(t *testing.T) {
-	w := newWorld()
-	f := &slowFeed{known: w.state(t)}
+func TestAPullThatEndedInTheReplayIsNotLost(t *testing.T) {
+	w := statetest.New()
+	f := &slowFeed{known: w.State(t)}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
-	tracker.observeJob(w.job)
-	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "200"
-	tracker.observeDeleted(w.job)
+	tracker.observeJob(w.Job)
+	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "200"
+	tracker.observeDeleted(w.Job)
 	tracker.reach(300, 300)
-	tracker.settle()
+	tracker.finishSync()
 	if got := f.last(); got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
 	}
 }
 
-func TestMarkDoesNotPassAHeldState(t *testing.T) {
+func TestADelayedEndIsNotSkippedByTheNextLeader(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)
-	now := epoch
+	now := statetest.Epoch
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
 	tracker.reach(100, 100)
 	if jobs, _ := hub.Marked(); jobs != 0 {
 		t.Error("marked before everything was told")
 	}
-	tracker.settle()
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "150"
-	tracker.observeJob(w.job)
+	tracker.finishSync()
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observeJob(w.Job)
+	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "150"
+	tracker.observeJob(w.Job)
 	tracker.reach(150, 0)
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
 	}
-	now = now.Add(holdTime)
-	tracker.release()
+	now = now.Add(finalDelay)
+	tracker.publishDelayed()
 	if jobs, pods := hub.Marked(); jobs != 150 || pods != 100 {
 		t.Errorf("marked %d and %d", jobs, pods)
 	}
-	if got := hub.Latest(w.job.Name); got.Phase != pull.Succeeded {
+	if got := hub.Latest(w.Job.Name); got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
 	}
 }
 
-// settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and clock.
+// settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and
+// clock.
 func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
-	hub, now := feed.New("a"), epoch
+	hub, now := feed.New("a"), statetest.Epoch
 	tracker := NewTracker(hub, quiet)
 	tracker.now = func() time.Time { return now }
 	tracker.begin()
 	tracker.reach(100, 100)
-	tracker.settle()
+	tracker.finishSync()
 	return hub, tracker, &now
 }
 
 // Readers that come from other replicas wait for marks.
-func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
+func TestReconnectingReadersDoNotWaitWhileManyPullsEnd(t *testing.T) {
 	hub, tracker, now := settledAt100()
 	hold := func(name string, version string) {
-		w := newWorld().pod(1, corev1.PodRunning, running())
-		w.job.Name = name
-		tracker.observeJob(w.job)
-		w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = version
-		tracker.observeJob(w.job)
+		w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+		w.Job.Name = name
+		tracker.observeJob(w.Job)
+		w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = version
+		tracker.observeJob(w.Job)
 	}
 	hold("first", "150")
-	*now = now.Add(holdTime / 2)
+	*now = now.Add(finalDelay / 2)
 	tracker.reach(160, 170)
 	hold("second", "180")
 	tracker.reach(190, 190)
 	if jobs, pods := hub.Marked(); jobs != 149 || pods != 100 {
 		t.Errorf("marked %d and %d while both are held", jobs, pods)
 	}
-	*now = now.Add(holdTime / 2)
-	tracker.release()
+	*now = now.Add(finalDelay / 2)
+	tracker.publishDelayed()
 	if jobs, pods := hub.Marked(); jobs != 179 || pods != 170 {
 		t.Errorf("marked %d and %d while the second one is held", jobs, pods)
 	}
@@ -223,12 +225,12 @@ func TestMarksGoOnWhileSomePullsEndIsAlwaysHeld(t *testing.T) {
 
 // The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has told of the pull before
 // would take it for lost.
-func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
+func TestAPullOfWhichOnlyADelayedEndIsKnownIsNotLost(t *testing.T) {
 	hub, tracker, now := settledAt100()
 	tracker.reach(0, 160)
-	w := newWorld().condition(batchv1.JobComplete, "", "")
-	w.job.ResourceVersion = "150"
-	list := &batchv1.JobList{Items: []batchv1.Job{*w.job}}
+	w := statetest.New().Condition(batchv1.JobComplete, "", "")
+	w.Job.ResourceVersion = "150"
+	list := &batchv1.JobList{Items: []batchv1.Job{*w.Job}}
 	list.ResourceVersion = "155"
 	if err := tracker.replaceJobs(list); err != nil {
 		t.Fatal(err)
@@ -237,23 +239,23 @@ func TestMarksDoNotCoverAPullOfWhichOnlyItsHeldEndIsKnown(t *testing.T) {
 	if jobs, _ := hub.Marked(); jobs != 100 {
 		t.Errorf("marked %d, and nothing was told of a pull whose Job may be older", jobs)
 	}
-	*now = now.Add(holdTime)
-	tracker.release()
-	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.job.Name).Phase != pull.Succeeded {
-		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.job.Name))
+	*now = now.Add(finalDelay)
+	tracker.publishDelayed()
+	if jobs, _ := hub.Marked(); jobs != 155 || hub.Latest(w.Job.Name).Phase != pull.Succeeded {
+		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.Job.Name))
 	}
 }
 
 // A pull that another replica has started is not gone because a list is older.
-func TestUnseenPullsWaitForTheWatch(t *testing.T) {
+func TestAPullNewerThanTheListIsNotLost(t *testing.T) {
 	hub := feed.New("a")
 	for i, id := range []string{"old", "new"} {
-		hub.Publish(&pull.Job{ID: id, CreatedAt: epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
+		hub.Publish(&pull.Job{ID: id, CreatedAt: statetest.Epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
 	}
 	tracker := NewTracker(hub, quiet)
 	tracker.begin()
 	tracker.reach(150, 150)
-	tracker.settle()
+	tracker.finishSync()
 	if hub.Latest("old").Phase != pull.Failed || hub.Latest("new").Phase != pull.Queued {
 		t.Errorf("%+v, %+v", hub.Latest("old"), hub.Latest("new"))
 	}

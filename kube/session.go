@@ -9,28 +9,30 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/kube/listwatch"
+	"pullwatch/kube/pullstate"
 )
 
-// session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has been told of
-// everything that exists.
+// session watches until ctx is done, whatever the API server says. It closes synced once the Tracker has synced.
 func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 	w.tracker.begin()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { w.tracker.releaseHeld(ctx) })
+	wg.Go(func() { w.tracker.runDelays(ctx) })
 	if !w.begin(ctx) {
 		return
 	}
-	// The Jobs come behind the pods, so that the last state of a Job that has gone is told with what its pods were.
+	// Follow pods before Jobs: the final state of a deleted Job needs what its pods reported.
 	for _, k := range []*watched{w.pods, w.jobs} {
 		wg.Go(func() { w.follow(ctx, k) })
 		select {
 		case <-ctx.Done():
 			return
-		case <-k.arrived:
+		case <-k.caughtUp:
 		}
 	}
-	w.tracker.settle()
+	w.tracker.finishSync()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.role.synced.Store(w.synced == synced)
@@ -39,11 +41,11 @@ func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 
 // begin lists everything for the first time. It returns false when ctx is done before that.
 func (w *Watch) begin(ctx context.Context) bool {
-	backoff, told := newWatchBackoff(), false
+	backoff, logged := listwatch.NewBackoff(), false
 	for {
 		err := w.list(ctx)
 		if err == nil {
-			if told {
+			if logged {
 				w.log.Info("the pulls in the cluster can be read again")
 			}
 			return true
@@ -51,64 +53,52 @@ func (w *Watch) begin(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		if !told {
+		if !logged {
 			w.log.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
-			told = true
+			logged = true
 		}
-		if !pause(ctx, backoff.Step()) {
+		if !listwatch.Sleep(ctx, backoff.Step()) {
 			return false
 		}
 	}
 }
 
-// follow watches one resource until ctx is done. What an API server forbids it may allow again.
+// follow watches one resource until ctx is done. It goes on after a refusal, since what is forbidden may be allowed again.
 func (w *Watch) follow(ctx context.Context, k *watched) {
-	backoff := newWatchBackoff()
+	backoff := listwatch.NewBackoff()
 	for {
 		began := time.Now()
-		err := k.follow(ctx)
+		err := k.Follow(ctx)
 		w.log.Debug("a watch ended", "resource", k.name, "error", err)
-		if time.Since(began) > watchGrace {
-			backoff = newWatchBackoff()
+		if time.Since(began) > listwatch.Grace {
+			backoff = listwatch.NewBackoff()
 		}
-		if !pause(ctx, backoff.Step()) {
+		if !listwatch.Sleep(ctx, backoff.Step()) {
 			return
 		}
 	}
 }
 
-// pause returns false when ctx is done before d has passed.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// list tells the Tracker what exists. When a pull that the feed knows is gone, it tells instead what existed when
-// whoever watched before stopped, and the watches go on from there: how the pull ended is told like any other change.
+// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects of the feed's mark instead,
+// and the watches go on from there: how the pull ended then comes like any other change.
 func (w *Watch) list(ctx context.Context) error {
-	now, err := w.lists(ctx, w.pods.options, w.jobs.options)
+	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)
 	if err != nil {
 		return err
 	}
 	then := now
 	jobs, pods := w.tracker.feed.Marked()
-	marked := jobs != 0 && pods != 0 && jobs <= version(now.jobs) && pods <= version(now.pods) // else of another cluster
+	marked := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
 	if marked && w.tracker.misses(now.jobs) {
-		past, err := w.lists(ctx, exactly(w.pods.options, pods), exactly(w.jobs.options, jobs))
+		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {
 			then = past
-			w.tracker.replay()
+			w.tracker.beginReplay()
 		} else {
 			w.log.Debug("the past cannot be read any more", "error", err)
 		}
 	}
-	// Pods come first, so that no pull is seen for the first time without its own.
+	// Pods come first, so that no pull is seen without its pods.
 	w.tracker.replacePods(then.pods)
 	if err := w.tracker.replaceJobs(then.jobs); err != nil {
 		return err
@@ -124,7 +114,7 @@ type lists struct {
 }
 
 func (w *Watch) lists(ctx context.Context, pods, jobs metav1.ListOptions) (lists, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listwatch.ListTimeout)
 	defer cancel()
 	var l lists
 	var err error

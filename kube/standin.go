@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Shared is what one replica that watches the cluster tells all others.
+// Shared is the feed of the replica that watches the cluster, as another replica sees it.
 type Shared interface {
-	// Live reports whether what happens in the cluster arrives at this replica.
+	// Live reports whether changes in the cluster arrive at this replica.
 	Live() bool
 	// LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the
 	// subscription.

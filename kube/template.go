@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
 // overlay lays a Job template in YAML over job, as kubectl would apply a patch file: lists with names, such as containers
@@ -66,7 +67,7 @@ func checkReserved(given, base, result *batchv1.Job) error {
 	reserve("metadata.name", given.Name+given.GenerateName, "")
 	reserve("metadata.namespace (use --namespace)", result.Namespace, base.Namespace)
 	for name := range given.Annotations {
-		keep(!strings.HasPrefix(name, ownPrefix), "annotation "+name, "unset")
+		keep(!strings.HasPrefix(name, pullstate.Prefix), "annotation "+name, "unset")
 	}
 	for _, label := range []string{labelManagedBy, labelKey} {
 		reserve("metadata.labels["+label+"]", result.Labels[label], base.Labels[label])

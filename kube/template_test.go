@@ -15,7 +15,7 @@ func prototypeWith(template string) JobSettings {
 	}
 }
 
-func TestTemplateIsLaidOver(t *testing.T) {
+func TestAJobTemplateChangesWhatItNamesOnly(t *testing.T) {
 	job, err := newJobPrototype(prototypeWith(`
 metadata:
   annotations: {team: platform}
@@ -61,7 +61,7 @@ spec:
 	}
 }
 
-func TestBadTemplatesAreRefused(t *testing.T) {
+func TestABadJobTemplateIsRefusedWithItsField(t *testing.T) {
 	for template, field := range map[string]string{
 		`spec: {template: {spec: {nodeSelectors: {a: b}}}}`: `unknown field "spec.template.spec.nodeSelectors"`,
 		`spec: {template: {spec: {tolerations: {key: x}}}}`: "spec.template.spec.tolerations",
@@ -104,7 +104,7 @@ func TestBadTemplatesAreRefused(t *testing.T) {
 	}
 }
 
-func TestJobNames(t *testing.T) {
+func TestJobNamesAreReadableAndFitALabel(t *testing.T) {
 	for image, prefix := range map[string]string{
 		"nginx":                        "nginx-latest-",
 		"ghcr.io/a/b_c.d:V1.0_x":       "b-c-d-v1-0-x-",

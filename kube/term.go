@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// term is the time for which a Leader holds the Lease without a break. All of the leader's writes go through it.
+// term is the time for which a Leader holds the Lease without a break. The leader writes nothing but through it.
 type term struct {
 	*Leader
 	lease lease
@@ -28,8 +28,8 @@ type lease interface {
 // errTermOver means that another replica may lead by now.
 var errTermOver = errors.New("the Lease is lost")
 
-// check returns errTermOver when the Lease may have run out. A process that was stopped for some time does not know that
-// until it has tried to renew the Lease, and another replica may lead by then.
+// check returns errTermOver when the Lease may have run out. A process that was stopped does not know that until it tries to
+// renew the Lease, and another replica may lead by then.
 func (t *term) check() error {
 	if !t.lease.IsLeader() {
 		return errTermOver
@@ -40,7 +40,7 @@ func (t *term) check() error {
 	return nil
 }
 
-// patch changes a Job; one that is gone needs no change.
+// patch changes a Job. A Job that is gone is no error.
 func (t *term) patch(ctx context.Context, name string, patch []byte) error {
 	if err := t.check(); err != nil {
 		return err

@@ -13,10 +13,11 @@ import (
 
 	"pullwatch/internal/broadcast"
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
-// Feed takes what a Tracker finds out, and knows what was found out before, by this replica or another one. It is told
-// of changes in their order, while the Tracker's lock is held: it must neither block nor call back.
+// Feed takes the states that a Tracker publishes, and knows those that were published before, by this replica or another one.
+// The Tracker calls it in the order of changes and with its lock held: it must neither block nor call back.
 type Feed interface {
 	// Publish takes a pull's new state. What does not supersede the known state is dropped.
 	Publish(*pull.Job)
@@ -26,22 +27,23 @@ type Feed interface {
 	Latest(id string) *pull.Job
 	// Pulls returns the known states of all pulls that are not retired.
 	Pulls() []*pull.Job
-	// Mark says that every change up to these resourceVersions, of the Jobs and of the pods, has been published.
+	// Mark says that every change up to these resourceVersions, of Jobs and of pods, has been published.
 	Mark(jobs, pods uint64)
-	// Marked returns what Mark was last told by whichever replica; 0, 0 when nothing is known of that.
+	// Marked returns the arguments of the last Mark of any replica, 0 and 0 when they are not known.
 	Marked() (jobs, pods uint64)
 	// Complete says that every pull that exists has been published.
 	Complete()
 }
 
-// Tracker holds the state of every pull in the cluster while its Watch runs, and nothing otherwise.
+// Tracker holds the state of every pull in the cluster while its Watch runs, and nothing otherwise. Methods that end in Locked
+// need mu.
 type Tracker struct {
 	log  *slog.Logger
 	feed Feed
 	now  func() time.Time
-	// podsUnseen reports whether what has become of pods may not have been told yet, because their watch is broken or has
-	// just been taken up again. It is nil without a watch.
-	podsUnseen func() bool
+	// podsStale reports whether changes of pods may be missing, because their watch is broken or has just been opened again.
+	// It is nil without a watch.
+	podsStale func() bool
 
 	mu sync.Mutex
 	contents
@@ -51,20 +53,19 @@ type Tracker struct {
 	changed broadcast.Signal
 }
 
-// contents is what a Tracker has learned since it was last empty.
+// contents is all that a Tracker forgets when its Watch ends.
 type contents struct {
 	pulls map[string]*tracked // by Job name
-	// The parts of pulls that the loops look at, so that none of them searches through all pulls for each change.
+	// The pulls that a loop looks for, so that none searches through all pulls at each change.
 	active, queued, failed, succeeded, canceled, unrecorded set
-	// held are the pulls whose last state waits to be complete, early those whose state is not the last and is made from
-	// less than may be known by now: it is told when the watches have come further.
-	held, early set
-	// unread are the pods whose copier's log is to be read.
+	// delayed are the pulls whose final state waits to be complete. behind are those whose state is not final and may be older
+	// than the feed's: it is published when the watches have come further.
+	delayed, behind set
+	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
-	// ignored are the Jobs that were seen to go, of which events may still be on their way, and those that are no
-	// pulls.
+	// ignored are Jobs that are gone, of which events may still be on their way, and Jobs that are no pulls.
 	ignored *recent[types.UID, bool]
-	present
+	syncState
 }
 
 type set map[string]*tracked
@@ -78,31 +79,44 @@ func (s set) put(name string, t *tracked, member bool) {
 	}
 }
 
-// tracked is all that is known of one pull. Its pods may be known before its Job is; until then job and state are nil.
+// tracked is all that is known of one pull. Its pods may be known before its Job. Until then job and state are nil.
 type tracked struct {
-	id    identity
+	id    pullstate.Identity
 	job   *batchv1.Job
 	pods  map[types.UID]*corev1.Pod
-	logs  map[types.UID]copierLog
+	logs  map[types.UID]pullstate.Log
 	state *pull.Job
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
-	// heldUntil is when the pull's last state is told even if it is not complete; see Tracker.hold.
-	heldUntil time.Time
-	// heldFrom is the resourceVersion with which the Job had ended, heldFromPods how far the pods had been told of by then.
-	heldFrom, heldFromPods uint64
-	// heldAtMost is how far that may be put off.
-	heldAtMost time.Time
+	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
+	// latest that delayedUntil may become.
+	delayedUntil, delayLimit time.Time
+	// delayedJob is the resourceVersion with which the Job had ended, delayedPods that which the pods' watch had reached by
+	// then.
+	delayedJob, delayedPods uint64
+}
+
+func (tr *tracked) view() *pullstate.View {
+	return pullstate.Read(tr.id, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
+}
+
+// stateIn returns the pull's state in its view.
+func (tr *tracked) stateIn(view *pullstate.View) *pull.Job {
+	state := view.State()
+	if state.Phase != pull.Canceled {
+		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
+	}
+	return state
 }
 
 func newTracked() *tracked {
-	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]copierLog{}}
+	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]pullstate.Log{}}
 }
 
-// How many gone Jobs are remembered: more than are ever deleted while an event of one is still under way.
-const rememberedJobs = 4096
+// maxIgnored is more than the Jobs that are ever deleted while an event of one is still on its way.
+const maxIgnored = 4096
 
-// NewTracker returns an empty Tracker that tells feed what changes.
+// NewTracker returns an empty Tracker that publishes to feed.
 func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 	return &Tracker{log: log, feed: feed, now: time.Now, contents: newContents()}
 }
@@ -110,21 +124,22 @@ func NewTracker(feed Feed, log *slog.Logger) *Tracker {
 func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, held: set{}, early: set{},
-		unread:  map[types.UID]*corev1.Pod{},
-		ignored: newRecent[types.UID, bool](rememberedJobs),
-		present: present{parted: map[types.UID]*corev1.Pod{}, unseen: map[string]uint64{}, removed: map[string]bool{}},
+		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, delayed: set{}, behind: set{},
+		unread:    map[types.UID]*corev1.Pod{},
+		ignored:   newRecent[types.UID, bool](maxIgnored),
+		syncState: syncState{gonePods: map[types.UID]*corev1.Pod{}, unconfirmed: map[string]uint64{}, removed: map[string]bool{}},
 	}
 }
 
-// begin is called before a Watch tells anything.
+// begin comes before the first list of a Watch.
 func (t *Tracker) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.watching = true
 }
 
-// reset forgets everything. What is held is not told: it lies behind the last mark, so whoever watches next tells it.
+// reset forgets everything. It publishes no delayed state: those are newer than the last mark, so the next Watch, of whichever
+// replica, comes upon them.
 func (t *Tracker) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,84 +148,74 @@ func (t *Tracker) reset() {
 	t.changed.Notify()
 }
 
-// update recomputes a pull's state and everything that depends on it.
-func (t *Tracker) update(tr *tracked) {
+// updateLocked recomputes a pull's state, and all that depends on it, from its objects. A pull without a Job has none.
+func (t *Tracker) updateLocked(tr *tracked) {
 	if tr.job == nil {
 		return
 	}
-	state, pods := t.derive(tr)
-	for _, pod := range pods {
-		if t.parted[pod.UID] == nil && needsReading(tr, pod) {
-			t.unread[pod.UID] = pod
+	view := tr.view()
+	for uid, pod := range tr.pods {
+		if !t.isGoneLocked(uid) && view.NeedsLog(uid) {
+			t.unread[uid] = pod
 		} else {
-			delete(t.unread, pod.UID)
+			delete(t.unread, uid)
 		}
 	}
-	t.unrecorded.put(tr.job.Name, tr, newRecord(tr) != nil)
-	if !t.hold(tr, state, pods) {
-		t.take(tr, state)
+	t.unrecorded.put(tr.job.Name, tr, view.Unwritten() != nil)
+	state := tr.stateIn(view)
+	if !t.delayLocked(tr, state, view) {
+		t.setStateLocked(tr, state)
 	}
 }
 
-// derive returns a pull's state and the pods that it is made from.
-func (t *Tracker) derive(tr *tracked) (*pull.Job, []*corev1.Pod) {
-	pods := slices.Collect(maps.Values(tr.pods))
-	state := stateOf(tr.id, tr.job, pods, tr.logs)
-	if state.Phase != pull.Canceled {
-		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
-	}
-	return state, pods
-}
-
-// take takes a pull's new state. One that is no later than the last is passed over: it is made from lines of a log that have
-// been read before.
-func (t *Tracker) take(tr *tracked, state *pull.Job) {
+// setStateLocked replaces a pull's state and publishes it. A state that does not supersede the current one is dropped: it is
+// made from lines of a log that were read before.
+func (t *Tracker) setStateLocked(tr *tracked, state *pull.Job) {
 	if last := tr.state; last == nil || state.Supersedes(last) {
 		tr.state = state
 		if last == nil || !last.Same(state) {
-			t.publish(tr)
+			t.publishLocked(tr)
 		}
 	}
-	t.sort(tr)
+	t.indexLocked(tr)
 }
 
-// publish tells a pull's state, unless it may be older than the one that the feed knows: then it is told when the watches have
-// come further. A last state is told at once.
-func (t *Tracker) publish(tr *tracked) {
+// publishLocked publishes a pull's state. A state that is not final and may be older than the feed's waits among behind.
+func (t *Tracker) publishLocked(tr *tracked) {
 	known := t.feed.Latest(tr.job.Name)
 	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt)) {
 		known = nil
 	}
-	early := false
-	switch pods, seen := tr.state.Revision.Pods, t.podsSeen(tr); {
+	behind := false
+	switch pods, seen := tr.state.Revision.Pods, t.podsSeenLocked(tr); {
 	case tr.state.Phase.Final():
-	case !t.settled:
-		early = true
+	case !t.synced:
+		behind = true
 	case known == nil:
 	case known.Revision.Pods > max(pods, seen):
-		early = true
+		behind = true
 	case known.Revision.Pods > pods || (known.Revision == tr.state.Revision && !known.Same(tr.state)):
-		// That one was made from a pod that has gone while nobody watched. All replicas that find that take the same
-		// revision, so that what they read of the copier's log afterwards is compared.
+		// The feed's state was made from a pod that has gone while nobody watched. All replicas that find this take the same
+		// revision, so that their later states differ by Step only, which says how far the copier's log was read.
 		state := *tr.state
 		state.Revision.Pods = max(pods, min(seen, known.Revision.Pods+1))
 		tr.state, tr.podsGone = &state, state.Revision.Pods
 	}
-	t.early.put(tr.job.Name, tr, early)
-	if !early && !(known != nil && unread(tr.state, known)) {
+	t.behind.put(tr.job.Name, tr, behind)
+	if !behind && !(known != nil && logBehind(tr.state, known)) {
 		t.feed.Publish(tr.state)
 	}
 }
 
-// unread reports whether the known state was made from words of the copier that have not been read here yet, as after a change
-// of the leader: progress does not fall within an attempt.
-func unread(state, known *pull.Job) bool {
+// logBehind reports whether the known state was made from lines of the copier's log that were not read here yet, as after a
+// change of the leader. Progress does not fall within an attempt.
+func logBehind(state, known *pull.Job) bool {
 	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
 		state.Revision.Step < known.Revision.Step
 }
 
-// sort puts a pull where the loops look for it.
-func (t *Tracker) sort(tr *tracked) {
+// indexLocked puts a pull where the loops look for it.
+func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued)

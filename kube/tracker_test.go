@@ -9,48 +9,50 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
 )
 
-// told keeps what a Tracker tells its feed.
-type told struct{ states []*pull.Job }
+// statesFeed is a feed that keeps the published states and knows none.
+type statesFeed struct{ states []*pull.Job }
 
-func (f *told) Publish(j *pull.Job)     { f.states = append(f.states, j) }
-func (f *told) Retire(string)           {}
-func (f *told) Latest(string) *pull.Job { return nil }
-func (f *told) Pulls() []*pull.Job      { return nil }
-func (f *told) Mark(uint64, uint64)     {}
-func (f *told) Marked() (_, _ uint64)   { return 0, 0 }
-func (f *told) Complete()               {}
+func (f *statesFeed) Publish(j *pull.Job)     { f.states = append(f.states, j) }
+func (f *statesFeed) Retire(string)           {}
+func (f *statesFeed) Latest(string) *pull.Job { return nil }
+func (f *statesFeed) Pulls() []*pull.Job      { return nil }
+func (f *statesFeed) Mark(uint64, uint64)     {}
+func (f *statesFeed) Marked() (_, _ uint64)   { return 0, 0 }
+func (f *statesFeed) Complete()               {}
 
-func (f *told) last() *pull.Job { return f.states[len(f.states)-1] }
+func (f *statesFeed) last() *pull.Job { return f.states[len(f.states)-1] }
 
-func newTestTracker() (*Tracker, *told) {
-	f := &told{}
+func newTestTracker() (*Tracker, *statesFeed) {
+	f := &statesFeed{}
 	tracker := NewTracker(f, quiet)
 	tracker.begin()
-	tracker.settle()
+	tracker.finishSync()
 	return tracker, f
 }
 
-func TestDeletedBeforeItsEndWasComplete(t *testing.T) {
+func TestAPullThatSucceededIsNotLostWhenItsJobGoesAtOnce(t *testing.T) {
 	tracker, f := newTestTracker()
-	w := newWorld().condition(batchv1.JobComplete, "", "")
-	tracker.observeJob(w.job)
-	tracker.observeDeleted(w.job)
+	w := statetest.New().Condition(batchv1.JobComplete, "", "")
+	tracker.observeJob(w.Job)
+	tracker.observeDeleted(w.Job)
 	if len(f.states) != 1 || f.last().Phase != pull.Succeeded {
 		t.Errorf("seen for the first time when it had ended: %+v", f.states)
 	}
 
 	tracker, f = newTestTracker()
-	w = newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	tracker.observePod(w.pods[0])
-	w.condition(batchv1.JobComplete, "", "").job.ResourceVersion = "300"
-	tracker.observeJob(w.job)
+	w = statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observeJob(w.Job)
+	tracker.observePod(w.Pods[0])
+	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "300"
+	tracker.observeJob(w.Job)
 	if f.last().Phase != pull.Pulling {
 		t.Fatalf("told before its pod has ended: %+v", f.last())
 	}
-	tracker.observeDeleted(w.job)
+	tracker.observeDeleted(w.Job)
 	if f.last().Phase != pull.Succeeded {
 		t.Errorf("%+v", f.last())
 	}
@@ -58,12 +60,12 @@ func TestDeletedBeforeItsEndWasComplete(t *testing.T) {
 
 func TestProgressDoesNotFallWhenALogIsOpenedAgain(t *testing.T) {
 	tracker, f := newTestTracker()
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	tracker.observePod(w.pods[0])
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observeJob(w.Job)
+	tracker.observePod(w.Pods[0])
 	for _, n := range []int64{60, 40, 41, 70} {
-		tracker.observeLog(w.pods[0], copierLog{tail: []string{"x"}, last: pull.Report{
-			Time: epoch.Add(time.Duration(n) * time.Second), Message: "m", BytesDone: n, BytesTotal: new(int64(100)),
+		tracker.observeLog(w.Pods[0], pullstate.Log{Tail: []string{"x"}, Last: pull.Report{
+			Time: statetest.Epoch.Add(time.Duration(n) * time.Second), Message: "m", BytesDone: n, BytesTotal: new(int64(100)),
 		}})
 		if got := f.last().Progress.Percent; got < 60 {
 			t.Errorf("%d%% after 60%%", got)
@@ -73,28 +75,28 @@ func TestProgressDoesNotFallWhenALogIsOpenedAgain(t *testing.T) {
 
 // What the replica before has told of the copier's progress is read again, line by line, by the one that follows.
 func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	f := newTaken("a")
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	f := newKeepingHub("a")
 	say := func(tracker *Tracker, percent int64) {
-		tracker.observeLog(w.pods[0], copierLog{tail: []string{"x"}, last: pull.Report{
-			Time: epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
+		tracker.observeLog(w.Pods[0], pullstate.Log{Tail: []string{"x"}, Last: pull.Report{
+			Time: statetest.Epoch.Add(time.Duration(percent) * time.Second), Message: "m", BytesDone: percent, BytesTotal: new(int64(100)),
 		}})
 	}
 	for _, lines := range [][]int64{{10, 60}, {40, 60, 70}} {
 		tracker := NewTracker(f, quiet)
 		tracker.begin()
-		tracker.observeJob(w.job)
-		tracker.observePod(w.pods[0])
+		tracker.observeJob(w.Job)
+		tracker.observePod(w.Pods[0])
 		tracker.reach(300, 300)
-		tracker.settle()
+		tracker.finishSync()
 		for _, percent := range lines {
 			say(tracker, percent)
 		}
-		w.job = w.job.DeepCopy()
-		w.job.ResourceVersion = "101" // it changes while nobody leads
+		w.Job = w.Job.DeepCopy()
+		w.Job.ResourceVersion = "101" // it changes while nobody leads
 	}
 	var told []int
-	for _, state := range f.states[w.job.Name] {
+	for _, state := range f.states[w.Job.Name] {
 		if state.Phase == pull.Pulling {
 			told = append(told, state.Progress.Percent)
 		}
@@ -104,29 +106,29 @@ func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
 	}
 }
 
-func TestReportsOfOneMillisecondAreToldInTheirOrder(t *testing.T) {
+func TestNoLineOfProgressIsLostWithinAMillisecondOrWhenAClockIsSetBack(t *testing.T) {
 	tracker, f := newTestTracker()
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	tracker.observePod(w.pods[0])
-	var log copierLog
-	for _, report := range []pull.Report{{Time: epoch, Message: "one"}, {Time: epoch, Message: "two"}, {Time: epoch.Add(-time.Second), Message: "set back"}} {
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observeJob(w.Job)
+	tracker.observePod(w.Pods[0])
+	var log pullstate.Log
+	for _, report := range []pull.Report{{Time: statetest.Epoch, Message: "one"}, {Time: statetest.Epoch, Message: "two"}, {Time: statetest.Epoch.Add(-time.Second), Message: "set back"}} {
 		before := f.last()
-		log.add([]byte(report.String()))
-		tracker.observeLog(w.pods[0], log)
+		log.Add([]byte(report.String()))
+		tracker.observeLog(w.Pods[0], log)
 		if now := f.last(); now.Message != report.Message || !now.Supersedes(before) {
 			t.Errorf("%s was told as %q of %s, behind %s", report.Message, now.Message, now.Revision, before.Revision)
 		}
 	}
 }
 
-func TestRevisionsAreUnique(t *testing.T) {
+func TestRevisionsGrowWhenAPodGoesAndComes(t *testing.T) {
 	tracker, f := newTestTracker()
-	w := newWorld().pod(1, corev1.PodRunning, running())
-	tracker.observeJob(w.job)
-	tracker.observePod(w.pods[0])
-	tracker.observePodDeleted(w.pods[0])
-	tracker.observePod(w.pods[0])
+	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observeJob(w.Job)
+	tracker.observePod(w.Pods[0])
+	tracker.observePodDeleted(w.Pods[0])
+	tracker.observePod(w.Pods[0])
 	for i, s := range f.states[1:] {
 		if f.states[i].Revision.Compare(s.Revision) >= 0 {
 			t.Errorf("%s does not stand before %s", f.states[i].Revision, s.Revision)
@@ -134,24 +136,24 @@ func TestRevisionsAreUnique(t *testing.T) {
 	}
 }
 
-func TestStaleStartErrorIsNotTheEnd(t *testing.T) {
+func TestAnErrorThatThePodGotOverIsNotWhyThePullFailed(t *testing.T) {
 	tracker, f := newTestTracker()
-	w := newWorld().pod(1, corev1.PodPending, waiting("ErrImagePull", "dial tcp: i/o timeout"))
-	tracker.observeJob(w.job)
-	tracker.observePod(w.pods[0])
+	w := statetest.New().Pod(1, corev1.PodPending, statetest.Waiting("ErrImagePull", "dial tcp: i/o timeout"))
+	tracker.observeJob(w.Job)
+	tracker.observePod(w.Pods[0])
 	record := func() {
-		w.record(*newRecord(tracker.pulls[w.job.Name]))
-		w.job.ResourceVersion = w.job.ResourceVersion + "0"
-		tracker.observeJob(w.job)
+		w.Record(*tracker.pulls[w.Job.Name].view().Unwritten())
+		w.Job.ResourceVersion = w.Job.ResourceVersion + "0"
+		tracker.observeJob(w.Job)
 	}
 	record()
-	pod := w.pods[0].DeepCopy()
-	pod.Status.ContainerStatuses[0].State = *running()
+	pod := w.Pods[0].DeepCopy()
+	pod.Status.ContainerStatuses[0].State = *statetest.Running()
 	tracker.observePod(pod)
 	record()
 	tracker.observePodDeleted(pod)
-	w.condition(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded, "").job.ResourceVersion += "0"
-	tracker.observeJob(w.job)
+	w.Condition(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded, "").Job.ResourceVersion += "0"
+	tracker.observeJob(w.Job)
 	if got := f.last(); got.Failure == nil || got.Failure.Reason != pull.Timeout || got.Attempts != 1 {
 		t.Errorf("after %d attempts: %+v", got.Attempts, got.Failure)
 	}

@@ -13,16 +13,18 @@ import (
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"pullwatch/kube/pullstate"
 )
 
-// jobNameLabel is on every pod of a Job; the Job controller sets it.
+// jobNameLabel is the label with which the Job controller names a pod's Job.
 const jobNameLabel = batchv1.JobNameLabel
 
 // callTimeout bounds one call to the API server that is not a watch.
 const callTimeout = 10 * time.Second
 
-// Watch keeps a Tracker up to date while anybody demands it: it watches the Jobs and the pods of pulls, and takes a
-// broken watch up again where it broke, so that it misses no change as long as the API server remembers that point.
+// Watch keeps a Tracker up to date while somebody demands it. It watches the Jobs and the pods of pulls, and opens a broken
+// watch again where it broke, so it misses no change that the API server remembers.
 type Watch struct {
 	tracker   *Tracker
 	role      *Role
@@ -36,7 +38,7 @@ type Watch struct {
 	demands int
 	// demanded has a value when demands has changed.
 	demanded chan struct{}
-	// synced is closed once the Tracker has been told of everything that exists.
+	// synced is closed once the Tracker knows every object that exists.
 	synced chan struct{}
 }
 
@@ -47,9 +49,9 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, r
 		jobClient: client.BatchV1().Jobs(namespace), podClient: client.CoreV1().Pods(namespace),
 		demanded: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
-	tracker.podsUnseen = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < holdTime }
+	tracker.podsStale = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < finalDelay }
 	w.jobs = newWatched("jobs", w.jobClient.Watch, &role.jobs, log)
-	w.jobs.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
+	w.jobs.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)
 		if err != nil {
 			return "", err
@@ -57,10 +59,10 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, r
 		if err := tracker.replaceJobs(list); err != nil {
 			return "", err
 		}
-		w.jobs.skip()
+		w.jobs.skipBacklog()
 		return list.ResourceVersion, nil
 	}
-	w.jobs.apply = func(e watch.Event) {
+	w.jobs.Apply = func(e watch.Event) {
 		job, ok := e.Object.(*batchv1.Job)
 		if !ok {
 			return
@@ -70,20 +72,20 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, r
 		} else {
 			tracker.observeJob(job)
 		}
-		w.jobs.tell(e.Type, job)
+		w.jobs.deliver(e.Type, job)
 	}
-	w.jobs.reached = func(version string) { tracker.reach(parseVersion(version), 0) }
+	w.jobs.Reached = func(version string) { tracker.reach(pullstate.ParseVersion(version), 0) }
 	w.pods = newWatched("pods", w.podClient.Watch, &role.pods, log)
-	w.pods.list = func(ctx context.Context, o metav1.ListOptions) (string, error) {
+	w.pods.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.podClient.List(ctx, o)
 		if err != nil {
 			return "", err
 		}
 		tracker.replacePods(list)
-		w.pods.skip()
+		w.pods.skipBacklog()
 		return list.ResourceVersion, nil
 	}
-	w.pods.apply = func(e watch.Event) {
+	w.pods.Apply = func(e watch.Event) {
 		pod, ok := e.Object.(*corev1.Pod)
 		if !ok {
 			return
@@ -93,9 +95,9 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, r
 		} else {
 			tracker.observePod(pod)
 		}
-		w.pods.tell(e.Type, pod)
+		w.pods.deliver(e.Type, pod)
 	}
-	w.pods.reached = func(version string) { tracker.reach(0, parseVersion(version)) }
+	w.pods.Reached = func(version string) { tracker.reach(0, pullstate.ParseVersion(version)) }
 	return w
 }
 
@@ -138,7 +140,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 		w.mu.Lock()
 		demanded := w.demands > 0
 		if !demanded && !want {
-			// Whoever demands it from now on waits for the next session.
+			// Whoever demands it from now on waits for the next session to sync.
 			w.role.synced.Store(false)
 			w.synced = make(chan struct{})
 		}
@@ -154,7 +156,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 	}
 }
 
-// AwaitSync waits until the watch, which the caller demands, has told of everything that exists. The error is ctx's.
+// AwaitSync waits until the Tracker knows every object that exists. The caller demands the watch. The error is ctx's.
 func (w *Watch) AwaitSync(ctx context.Context) error {
 	w.mu.Lock()
 	synced := w.synced

@@ -10,33 +10,35 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
 )
 
 func TestQueueStartsTheOldestFirst(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 2)
-	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
-	for i, job := range jobs[:2] {
-		r.await(t, job.ID, phase(pull.Pending))
-		if state := r.hub.Latest(jobs[i+2].ID); state.Phase != pull.Queued {
+	started := r.start(t, "nginx:1", "nginx:2", "nginx:3", "nginx:4")
+	for i, state := range started[:2] {
+		r.await(t, state.ID, phase(pull.Pending))
+		if state := r.hub.Latest(started[i+2].ID); state.Phase != pull.Queued {
 			t.Errorf("%s is %s while two run", state.ID, state.Phase)
 		}
 	}
-	r.finish(t, jobs[1].ID, batchv1.JobComplete, "")
-	r.await(t, jobs[2].ID, phase(pull.Pending))
-	if state := r.hub.Latest(jobs[3].ID); state.Phase != pull.Queued {
+	r.finish(t, started[1].ID, batchv1.JobComplete, "")
+	r.await(t, started[2].ID, phase(pull.Pending))
+	if state := r.hub.Latest(started[3].ID); state.Phase != pull.Queued {
 		t.Errorf("the youngest is %s", state.Phase)
 	}
 }
 
-func TestAnotherReplicaTakesOver(t *testing.T) {
+func TestQueuedPullsStartAfterTheLeaderIsGone(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
-	jobs := a.start(t, "nginx:1", "nginx:2")
-	a.await(t, jobs[0].ID, phase(pull.Pending))
+	started := a.start(t, "nginx:1", "nginx:2")
+	a.await(t, started[0].ID, phase(pull.Pending))
 	b := newReplica(t, api, "b", 1)
 	a.stop()
-	b.finish(t, jobs[0].ID, batchv1.JobComplete, "")
-	b.await(t, jobs[1].ID, phase(pull.Pending))
+	b.finish(t, started[0].ID, batchv1.JobComplete, "")
+	b.await(t, started[1].ID, phase(pull.Pending))
 	if !b.role.Leads() {
 		t.Error("a pull was started by a replica that does not lead")
 	}
@@ -47,19 +49,19 @@ func TestWhyItFailedSurvivesItsPod(t *testing.T) {
 	r := newReplica(t, api, "a", 1)
 	id := r.start(t, "nginx")[0].ID
 	r.await(t, id, phase(pull.Pending))
-	pod := r.runPod(t, id, corev1.PodRunning, *running())
+	pod := r.runPod(t, id, corev1.PodRunning, *statetest.Running())
 	log := api.OpenLog("test://" + pod.Name)
 	for i := range 30 {
-		fmt.Fprintln(log, pull.Report{Time: epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
+		fmt.Fprintln(log, pull.Report{Time: statetest.Epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
 	}
 	r.await(t, id, func(j *pull.Job) bool { return j.Progress.BytesDone == 29 && j.Progress.Percent == 48 })
 	log.Close()
-	r.setPod(t, pod, corev1.PodFailed, *ended(3, notFound))
+	r.setPod(t, pod, corev1.PodFailed, *statetest.Ended(3, statetest.NotFound))
 	r.finish(t, id, batchv1.JobFailed, "PodFailurePolicy")
 	failed := r.await(t, id, phase(pull.Failed))
 	check := func(who string, f *pull.Failure) {
 		t.Helper()
-		if f.Reason != pull.NotFound || f.Message != notFound.Message || len(f.LogTail) != pull.MaxLogTail || f.LogTail[19] != "line 29" {
+		if f.Reason != pull.NotFound || f.Message != statetest.NotFound.Message || len(f.LogTail) != pull.MaxLogTail || f.LogTail[19] != "line 29" {
 			t.Errorf("%s: %+v", who, f)
 		}
 	}
@@ -81,14 +83,14 @@ func awaitRecord(t *testing.T, r *replica, id string) {
 	}
 	defer w.Stop()
 	for event := range w.ResultChan() {
-		if job, ok := event.Object.(*batchv1.Job); ok && readRecord(job) != nil && readRecord(job).Ran {
+		if job, ok := event.Object.(*batchv1.Job); ok && pullstate.ReadRecord(job) != nil && pullstate.ReadRecord(job).Ran {
 			return
 		}
 	}
 	t.Fatal("no record was written")
 }
 
-func TestDeletedByHandIsLost(t *testing.T) {
+func TestAPullDeletedByHandIsLost(t *testing.T) {
 	r := newReplica(t, newAPI(t), "a", 1)
 	id := r.start(t, "nginx")[0].ID
 	if err := r.client.BatchV1().Jobs(testNamespace).Delete(t.Context(), id, metav1.DeleteOptions{}); err != nil {
@@ -99,47 +101,47 @@ func TestDeletedByHandIsLost(t *testing.T) {
 	}
 }
 
-func TestBrokenWatchIsTakenUpAgain(t *testing.T) {
+func TestNoEndIsMissedWhenTheWatchBreaks(t *testing.T) {
 	api := newAPI(t)
 	r := newReplica(t, api, "a", 10)
 	other := newReplica(t, api, "b", 10)
-	jobs := r.start(t, "nginx:1", "nginx:2", "nginx:3")
-	updates, err := r.hub.Subscribe([]string{jobs[0].ID, jobs[1].ID, jobs[2].ID}, pull.Position{})
+	started := r.start(t, "nginx:1", "nginx:2", "nginx:3")
+	updates, err := r.hub.Subscribe([]string{started[0].ID, started[1].ID, started[2].ID}, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer updates.Close()
 	r.refuse.on.Store(true)
 	r.refuse.cut()
-	other.finish(t, jobs[0].ID, batchv1.JobComplete, "")
-	other.finish(t, jobs[1].ID, batchv1.JobFailed, "BackoffLimitExceeded")
-	if _, err := other.pulls.Cancel(t.Context(), jobs[2].ID); err != nil {
+	other.finish(t, started[0].ID, batchv1.JobComplete, "")
+	other.finish(t, started[1].ID, batchv1.JobFailed, "BackoffLimitExceeded")
+	if _, err := other.pulls.Cancel(t.Context(), started[2].ID); err != nil {
 		t.Fatal(err)
 	}
 	r.refuse.on.Store(false)
 	last := map[string]pull.Phase{}
 	for {
-		job, err := updates.Await(t.Context())
+		state, err := updates.Await(t.Context())
 		if err != nil {
 			break
 		}
-		last[job.ID] = job.Phase
+		last[state.ID] = state.Phase
 	}
 	for i, want := range []pull.Phase{pull.Succeeded, pull.Failed, pull.Canceled} {
-		if got := last[jobs[i].ID]; got != want {
-			t.Errorf("%s ended as %s, want %s", jobs[i].ID, got, want)
+		if got := last[started[i].ID]; got != want {
+			t.Errorf("%s ended as %s, want %s", started[i].ID, got, want)
 		}
 	}
 }
 
-func TestHistoryIsPruned(t *testing.T) {
-	tracker := NewTracker(&told{}, nil)
+func TestTheOldestFailedPullsArePruned(t *testing.T) {
+	tracker := NewTracker(&statesFeed{}, nil)
 	for i := range 510 {
-		w := newWorld()
-		w.job.Name, w.job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))
-		w.condition(batchv1.JobFailed, "BackoffLimitExceeded", "")
-		w.job.Status.Conditions[0].LastTransitionTime = at(i)
-		tracker.observeJob(w.job)
+		w := statetest.New()
+		w.Job.Name, w.Job.UID = fmt.Sprintf("pull-%d", i), types.UID(fmt.Sprint("uid-", i))
+		w.Condition(batchv1.JobFailed, "BackoffLimitExceeded", "")
+		w.Job.Status.Conditions[0].LastTransitionTime = statetest.At(i)
+		tracker.observeJob(w.Job)
 	}
 	got := map[string]bool{}
 	for _, job := range tracker.prunable(500) {

@@ -13,20 +13,23 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"pullwatch/kube/listwatch"
+	"pullwatch/kube/pullstate"
 )
 
-// watched is one kind of object that is watched.
+// watched is the watch of one resource: Jobs or pods.
 type watched struct {
-	listWatch
+	listwatch.ListWatch
 	name string
-	// backlog is what the watch has still to tell of the past; arrived is closed once that is nothing. Both are made
-	// anew by begin.
-	backlog backlog
-	arrived chan struct{}
+	// backlog is what the watch has still to replay of the past. caughtUp is closed once that is nothing. begin makes both
+	// anew.
+	backlog  backlog
+	caughtUp chan struct{}
 
 	watches *atomic.Int32 // how many are open, in a Role
 	opens   atomic.Int64
-	opened  atomic.Int64 // when it was opened last, in Unix milliseconds
+	opened  atomic.Int64 // the time of the last open, in Unix milliseconds
 }
 
 func newWatched(
@@ -34,12 +37,12 @@ func newWatched(
 ) *watched {
 	k := &watched{name: name, watches: watches}
 	broken := false
-	k.options = metav1.ListOptions{LabelSelector: selector}
-	k.open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	k.Options = metav1.ListOptions{LabelSelector: selector}
+	k.Open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		inner, err := open(ctx, o)
 		switch {
 		case err != nil && ctx.Err() == nil && !broken:
-			broken = true // and told once, however often it is tried
+			broken = true // logged once, however often it is tried
 			log.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
 		case err == nil && broken:
 			broken = false
@@ -56,39 +59,39 @@ func newWatched(
 	return k
 }
 
-// begin prepares a watch from the version of the list then, which arrives at the present with the list now.
+// begin prepares a watch from the list then. The watch has caught up when it has brought what differs in the list now.
 func (k *watched) begin(then, now listObject) {
-	k.backlog, k.arrived = newBacklog(then, now), make(chan struct{})
-	k.reach(then.GetResourceVersion())
-	k.checkArrival()
+	k.backlog, k.caughtUp = newBacklog(then, now), make(chan struct{})
+	k.Reach(then.GetResourceVersion())
+	k.checkCaughtUp()
 }
 
-// tell notes that a change has been handed over.
-func (k *watched) tell(kind watch.EventType, o metav1.Object) {
-	k.backlog.tell(kind, o)
-	k.checkArrival()
+// deliver notes that the Tracker has a change.
+func (k *watched) deliver(kind watch.EventType, o metav1.Object) {
+	k.backlog.deliver(kind, o)
+	k.checkCaughtUp()
 }
 
-// skip notes that a list of the present has been handed over.
-func (k *watched) skip() {
+// skipBacklog notes that the Tracker has a list of the present.
+func (k *watched) skipBacklog() {
 	k.backlog = nil
-	k.checkArrival()
+	k.checkCaughtUp()
 }
 
-func (k *watched) checkArrival() {
+func (k *watched) checkCaughtUp() {
 	if len(k.backlog) > 0 {
 		return
 	}
 	select {
-	case <-k.arrived:
+	case <-k.caughtUp:
 	default:
-		close(k.arrived)
+		close(k.caughtUp)
 	}
 }
 
 func (k *watched) live() bool { return k.watches.Load() > 0 }
 
-// countedWatch counts until it is stopped.
+// countedWatch is counted until it is stopped.
 type countedWatch struct {
 	watch.Interface
 	count *atomic.Int32
@@ -106,8 +109,7 @@ type listObject interface {
 	runtime.Object
 }
 
-// backlog is what a watch of the past tells before it has arrived at the present: of each object that it has not yet
-// told of as it is now, the version of that, or gone.
+// backlog holds the objects that a watch of the past has yet to bring: the present resourceVersion of each, or gone.
 type backlog map[types.UID]uint64
 
 const gone = math.MaxUint64
@@ -127,20 +129,20 @@ func newBacklog(then, now listObject) backlog {
 			return err
 		})
 	}
-	each(now, func(o metav1.Object) { b[o.GetUID()] = version(o) })
+	each(now, func(o metav1.Object) { b[o.GetUID()] = pullstate.Version(o) })
 	each(then, func(o metav1.Object) {
 		switch v, exists := b[o.GetUID()]; {
 		case !exists:
 			b[o.GetUID()] = gone
-		case v <= version(o):
+		case v <= pullstate.Version(o):
 			delete(b, o.GetUID())
 		}
 	})
 	return b
 }
 
-func (b backlog) tell(kind watch.EventType, o metav1.Object) {
-	if v, behind := b[o.GetUID()]; behind && (kind == watch.Deleted || version(o) >= v) {
+func (b backlog) deliver(kind watch.EventType, o metav1.Object) {
+	if v, behind := b[o.GetUID()]; behind && (kind == watch.Deleted || pullstate.Version(o) >= v) {
 		delete(b, o.GetUID())
 	}
 }

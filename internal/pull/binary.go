@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// The binary form of a Job is its fields in a fixed order, without names and without a version: who stores it says
-// elsewhere which form it has. Whole numbers are varints, strings follow their length, what may be absent follows a
-// byte that is 0 or 1, as which truths are written, too.
+// The binary form of a Job is its fields in a fixed order, without names and without a version: whoever stores it keeps the
+// version elsewhere. Whole numbers are varints. A string follows its length. An optional value follows a byte that is 0 or 1.
+// Booleans are such a byte.
 
-// AppendBinary appends the binary form of j to b. It never fails. What it leaves out of j is the monotonic clock
-// reading of its times.
+// AppendBinary appends the binary form of j to b. It never fails. It leaves out the monotonic clock readings of times.
 func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	b = appendString(b, j.ID)
 	b = appendString(b, j.Namespace)
@@ -41,8 +40,8 @@ func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalBinary sets j to what AppendBinary wrote. It fails, and leaves j alone, when data is anything else than
-// exactly one Job; it does not keep data.
+// UnmarshalBinary sets j to what AppendBinary wrote. When data is not exactly one Job, it returns an error and leaves j alone.
+// It does not keep data.
 func (j *Job) UnmarshalBinary(data []byte) error {
 	// One copy that all strings share costs less than one for each of them.
 	d := decoder{rest: string(data)}

@@ -51,7 +51,7 @@ func encode(t testing.TB, job *Job) []byte {
 	return data
 }
 
-func TestBinaryKeepsEveryField(t *testing.T) {
+func TestAStoredStateKeepsEveryField(t *testing.T) {
 	var full Job
 	fill(t, reflect.ValueOf(&full).Elem(), new(int))
 	failed := &Job{Phase: Failed, Failure: &Failure{LogTail: []string{}}, CreatedAt: time.Unix(-1<<40, 0).UTC()}
@@ -66,7 +66,7 @@ func TestBinaryKeepsEveryField(t *testing.T) {
 	}
 }
 
-func TestBinaryHasLogTailAlways(t *testing.T) {
+func TestAStoredFailureHasALogTailAlways(t *testing.T) {
 	var got Job
 	if err := got.UnmarshalBinary(encode(t, &Job{Failure: &Failure{}})); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestBinaryHasLogTailAlways(t *testing.T) {
 	}
 }
 
-func TestBinaryRefusesWhatIsNotOneJob(t *testing.T) {
+func TestWhatIsNotOneStateIsNotReadFromRedis(t *testing.T) {
 	data := encode(t, typical(1))
 	before := Job{ID: "before"}
 	refuse := func(what string, data []byte) {

@@ -73,7 +73,7 @@ func checkPlaceholders(destination string) error {
 	return nil
 }
 
-// fillPlaceholders fills a destination's placeholders. The repository stands below a destination that does not say where.
+// fillPlaceholders fills in a destination's placeholders. Without {repository} it appends the repository.
 func fillPlaceholders(destination, registry, repository string) string {
 	if !strings.Contains(destination, repositoryPlaceholder) {
 		destination += "/" + repositoryPlaceholder
@@ -93,10 +93,9 @@ func parseRepository(name string) (reference.Named, error) {
 	return named, err
 }
 
-// At returns where the image stands when it is copied to destination, as ParseDestination returned it: under the name
-// that the destination's placeholders make, and without {repository} at the same repository path below the destination;
-// with the same tag and digest, and "library" before a path that has to have two parts, at docker.io. The source's
-// registry is not part of it unless {registry} says so. An error is a usererr.BadInput.
+// At returns the image's name at destination, as ParseDestination returned it. Placeholders are filled in from the image.
+// Without {repository} the image's repository path is appended. Tag and digest stay the same. At docker.io, "library" precedes
+// a path of one part. The source's registry is not part of the name unless {registry} says so. An error is a usererr.BadInput.
 func (r ImageReference) At(destination string) (ImageReference, error) {
 	bad := func(err error) (ImageReference, error) {
 		return ImageReference{}, usererr.New(usererr.BadInput, "image %q at destination %q: %v", r.Name, destination, err)

@@ -83,7 +83,7 @@ func TestWhereAnImageIsCopiedTo(t *testing.T) {
 }
 
 // Platforms alone have another digest than the image, so that none can be promised at the destination.
-func TestPlatformsAreCopiedUnderTheTag(t *testing.T) {
+func TestAPullOfSomePlatformsIsFoundUnderItsTag(t *testing.T) {
 	for given, want := range map[string]string{
 		"quay.io/a:1":                 "harbor.example/a:1",
 		"quay.io/a":                   "harbor.example/a:latest",

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Supersedes reports whether j is a later state than k of the same pull. A last state supersedes every other one, and none
-// supersedes it: whoever tells it first has told it for all. Only what has become of a pull by its Job supersedes that it is
-// lost. A name that is used again, once its Job was gone, is a new pull's.
+// Supersedes reports whether j is a later state than k of the same pull. A final state supersedes all that are not, and the
+// first final state that is published stays. Only an end that its Job tells supersedes that a pull is lost. A pull that was
+// created later supersedes an earlier one of the same name.
 func (j *Job) Supersedes(k *Job) bool {
 	order := cmp.Or(cmp.Compare(j.CreatedAt.UnixMilli(), k.CreatedAt.UnixMilli()), cmp.Compare(j.finality(), k.finality()))
 	if order == 0 && j.finality() == changing {
@@ -37,18 +37,18 @@ func (j *Job) finality() int {
 	return ended
 }
 
-// Lost reports whether the pull ended because its Job was gone.
+// Lost reports whether the Job was gone before the pull had ended.
 func (j *Job) Lost() bool { return j.Failure != nil && j.Failure.Reason == Lost }
 
-// Same reports whether two states of a pull differ in nothing that a client sees but their place in the order.
+// Same reports whether two states of a pull are equal but for Revision, Position and UpdatedAt.
 func (j *Job) Same(k *Job) bool {
 	c := *k
 	c.Revision, c.Position, c.UpdatedAt = j.Revision, j.Position, j.UpdatedAt
 	return reflect.DeepEqual(j, &c)
 }
 
-// OrderKey returns a text of fixed length that is greater, byte by byte, than that of each state that j supersedes, and of
-// no other state of the same pull.
+// OrderKey returns a text of fixed length. Of two states of a pull, j supersedes k exactly when j's OrderKey is the greater
+// one, byte by byte.
 func (j *Job) OrderKey() string {
 	var r Revision
 	if j.finality() == changing {
@@ -57,9 +57,9 @@ func (j *Job) OrderKey() string {
 	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), j.finality(), r.Cluster, r.Pods, r.Step)
 }
 
-// LostJob returns the last state of a pull whose Job is gone without having ended and without a cancellation. It depends on
-// nothing but the state before it. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt
-// stays as it was.
+// LostJob returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on
+// the last state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it
+// was.
 func LostJob(last *Job) *Job {
 	s := *last
 	s.Phase, s.FinishedAt = Failed, time.Time{}

@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-func TestSpellingsOfPlatformsAreOne(t *testing.T) {
+func TestTwoSpellingsOfAPlatformAreOnePull(t *testing.T) {
 	for _, c := range []struct{ given, want []string }{
 		{nil, nil},
 		{[]string{"linux/amd64"}, []string{"linux/amd64"}},
@@ -32,7 +32,7 @@ func TestSpellingsOfPlatformsAreOne(t *testing.T) {
 	}
 }
 
-func TestPlatformsAreBounded(t *testing.T) {
+func TestTooManyOrOddPlatformsAreRefused(t *testing.T) {
 	many := make([]string, MaxPlatforms+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("linux/a%d", i)

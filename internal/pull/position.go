@@ -7,10 +7,10 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Position is a place in the order in which the states of all pulls were published. Replicas that share a log agree on
-// Log and Seq. While a replica cannot reach the shared log, or has none, it publishes by itself: Replica and Local then
-// say where, behind the place that it had reached in the shared log, and Jobs and Pods what another replica must have
-// seen of the cluster to know as much. The zero Position stands for no place.
+// Position is a place in the order in which the states of all pulls were published. Replicas that share a log agree on Log and
+// Seq. A replica that cannot reach the shared log, or has none, publishes by itself. Replica and Local then count on from the
+// place that it had reached in the shared log. Jobs and Pods say how much of the cluster another replica must have seen to
+// know as much. The zero Position is no place.
 type Position struct {
 	// Log names the shared log, and is empty without one; Seq grows by one with each state in it.
 	Log string
@@ -38,9 +38,8 @@ func (p Position) String() string {
 	return text
 }
 
-// ParsePosition reads what Job.RevisionID returned, also of a version that did not tell Jobs and Pods. It returns the zero
-// Position for a state that had not been published.
-// An error is a usererr.BadInput.
+// ParsePosition reads what Job.RevisionID returned, also in a version without Jobs and Pods. It returns the zero Position for
+// a state that had not been published. An error is a usererr.BadInput.
 func ParsePosition(text string) (Position, error) {
 	var p Position
 	shared, local, published := strings.Cut(text, "~")

@@ -28,7 +28,7 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRevision(t *testing.T) {
+func TestTextThatIsNoRevisionIsBadInput(t *testing.T) {
 	for _, text := range []string{"", ".", "a", "a.", ".1", "~", "a.1~", "a.1~r", "A.1", "a.-1", "a.1.2", "-", "1-", "-1", "a.zzzzzzzzzzzzzzz", "a~b~c.1", "a.1~b.1.2", "a.1~b.1.2.3.4", "a.1~b.1.x-.3"} {
 		if p, err := ParsePosition(text); usererr.CodeOf(err) != usererr.BadInput {
 			t.Errorf("%q: %+v, %v", text, p, err)
@@ -50,7 +50,7 @@ func FuzzParsePosition(f *testing.F) {
 	})
 }
 
-func TestOrder(t *testing.T) {
+func TestALaterStateSupersedesAnEarlierOne(t *testing.T) {
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	ascending := []*Job{
 		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Step: 1}},
@@ -70,7 +70,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func TestALastStateIsSupersededByNoOther(t *testing.T) {
+func TestAPullEndsOnce(t *testing.T) {
 	first := &Job{Phase: Failed, Failure: &Failure{Reason: Timeout}, Revision: Revision{Cluster: 8}}
 	later := &Job{Phase: Succeeded, Revision: Revision{Cluster: 9}}
 	if later.Supersedes(first) || later.OrderKey() > first.OrderKey() {

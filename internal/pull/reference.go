@@ -42,7 +42,7 @@ func ParseImage(s string) (ImageReference, error) {
 	return fromNamed(named), nil
 }
 
-// checkForCopier refuses now what the copier would refuse later: it reads references with another library, which knows
+// checkForCopier refuses what the copier would refuse later. The copier reads references with another library, which accepts
 // fewer registry names.
 func checkForCopier(named reference.Named) error {
 	_, err := name.ParseReference(named.String())

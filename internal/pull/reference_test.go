@@ -18,7 +18,7 @@ func text(s *string) string {
 	return *s
 }
 
-func TestParseImage(t *testing.T) {
+func TestReferencesAreReadAsDockerReadsThem(t *testing.T) {
 	for _, c := range []struct{ in, name, registry, repository, tag, digest string }{
 		{"nginx", "docker.io/library/nginx:latest", "docker.io", "library/nginx", "latest", ""},
 		{"nginx:1.27", "docker.io/library/nginx:1.27", "docker.io", "library/nginx", "1.27", ""},

@@ -20,8 +20,8 @@ const (
 	ExitPermanent = 3
 )
 
-// Report is one line of the copier's log: what it does now and how far it has come. The copier writes one a second while
-// bytes move and one whenever something else happens. JSON is for what is kept of it on the Job.
+// Report is one line of the copier's log: what the copier does and how far it is. The copier writes one a second while bytes
+// move, and one whenever something else happens. The JSON form is for annotations of the Job.
 type Report struct {
 	Time    time.Time `json:"time"`
 	Message string    `json:"msg"`
@@ -29,10 +29,9 @@ type Report struct {
 	Image string `json:"image,omitempty"`
 	// Held is as in Outcome.
 	Held string `json:"held,omitempty"`
-	// BytesDone counts bytes that need no more work: found at the destination, or written to it. An upload that fails is
-	// taken back.
+	// BytesDone counts the bytes that were found at the destination or written to it. It falls when an upload fails.
 	BytesDone int64 `json:"bytesDone"`
-	// BytesBest is the highest that BytesDone has been in this attempt, zero when that is what it is.
+	// BytesBest is the highest BytesDone of this attempt, zero when that is BytesDone itself.
 	BytesBest int64 `json:"bytesBest,omitempty"`
 	// BytesTotal is nil until all manifests have been read.
 	BytesTotal *int64 `json:"bytesTotal,omitempty"`
@@ -92,17 +91,17 @@ func ParseReport(line string) (r Report, ok bool) {
 	return r, r.Message != ""
 }
 
-// Outcome is how an attempt ended, as the copier writes it, in JSON, to its termination message. It is kept below the
-// 4096 bytes that Kubernetes keeps of it.
+// Outcome is how an attempt ended. The copier writes it in JSON as its termination message, in less than the 4096 bytes that
+// Kubernetes keeps.
 type Outcome struct {
-	// Digest of what stands at the destination; empty when the attempt failed.
+	// Digest is that of the image at the destination. It is empty when the attempt failed.
 	Digest string `json:"digest,omitempty"`
 	// Unconfirmed says why the digest could not be read back at the destination, which has accepted it; empty when it was.
 	Unconfirmed string `json:"unconfirmed,omitempty"`
 	// Image is the digest that the image had at the source, also when the attempt failed; empty if that is not known.
 	Image string `json:"image,omitempty"`
-	// Held is the digest of another image that the destination's tag had when the attempt looked, also when the attempt
-	// failed; empty if the tag had none, or that is not known.
+	// Held is the digest of another image that the destination's tag had when the attempt looked, also when the attempt failed.
+	// It is empty if the tag had none, or that is not known.
 	Held string `json:"held,omitempty"`
 	// BytesTotal counts all bytes of all blobs. BytesCopied are those that had to be sent, BytesMounted those that the
 	// destination's registry took from another of its repositories; the rest was found.
@@ -119,12 +118,12 @@ type Outcome struct {
 	Message string        `json:"message,omitempty"`
 }
 
-// Replaces says, in a sentence, that a copy replaces what the destination's tag has, of which only the digest is known.
+// Replaces returns a sentence for a copy that will replace the image with that digest at the destination's tag.
 func Replaces(digest string) string {
 	return "It replaces " + digest + ", which the tag has at the destination."
 }
 
-// Replaced says so of a copy that has ended.
+// Replaced returns a sentence for a copy that has replaced the image with that digest.
 func Replaced(digest string) string {
 	return "It replaced " + digest + ", which the tag had at the destination."
 }

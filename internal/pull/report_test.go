@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestReportsReadWell(t *testing.T) {
+func TestTheCopiersLogReadsWellAndIsReadBack(t *testing.T) {
 	at := time.UnixMilli(1_763_772_000_123).UTC()
 	for want, r := range map[string]Report{
 		"Reading docker.io/library/nginx:1.27 [t=1763772000123 done=0]": {Time: at, Message: "Reading docker.io/library/nginx:1.27"},
@@ -53,7 +53,7 @@ func FuzzParseReport(f *testing.F) {
 	})
 }
 
-func TestWhatAnAttemptDid(t *testing.T) {
+func TestTheMessageSaysHowMuchWasCopied(t *testing.T) {
 	for want, o := range map[string]Outcome{
 		"Copied 900 B": {BytesTotal: 900, BytesCopied: 900, ManifestsWritten: 1},
 		"Copied 900 B: 500 B copied, 300 B mounted, 100 B found there": {BytesTotal: 900, BytesCopied: 500, BytesMounted: 300, ManifestsWritten: 1},

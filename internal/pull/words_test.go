@@ -2,7 +2,7 @@ package pull
 
 import "testing"
 
-func TestNamesAreTakenOutOfTexts(t *testing.T) {
+func TestAnImagesNameIsNotTakenForAnErrorsReason(t *testing.T) {
 	for text, want := range map[string]string{
 		`repository team/quota-service not found`:                      "repository … not found",
 		`failed to pull image "certificate": not found`:                "failed to pull image …: not found",

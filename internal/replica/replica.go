@@ -24,6 +24,7 @@ import (
 	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/kube"
+	"pullwatch/kube/podlogs"
 	"pullwatch/resolvers"
 )
 
@@ -127,7 +128,7 @@ func New(o Options) (*Replica, error) {
 		Metrics:    cache.NewMetrics(o.Metrics), Log: o.Log,
 	})
 
-	r.Logs = NewLogs(o.Shared, kube.NewPodLogs(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
+	r.Logs = NewLogs(o.Shared, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
 	return r, nil
 }
 
@@ -164,7 +165,7 @@ func newClients(o Options) (c clients, err error) {
 	if c.pulls, err = kubernetes.NewForConfig(o.Config); err != nil {
 		return c, fmt.Errorf("kubernetes client: %w", err)
 	}
-	if c.logs, err = kube.NewLogClient(o.Config); err != nil {
+	if c.logs, err = podlogs.NewClient(o.Config); err != nil {
 		return c, fmt.Errorf("kubernetes client: %w", err)
 	}
 	leases := rest.CopyConfig(o.Config)

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -93,8 +93,9 @@ func (r *logReader) end(want ...string) {
 	}
 }
 
-// TestPodLogsOfAPod takes one pod through a life in which everything that can happen to its log happens.
-func TestPodLogsOfAPod(t *testing.T) {
+// TestNoLineIsLostOrRepeatedInTheLifeOfAPod takes one pod through a life in which everything that can happen to its log
+// happens.
+func TestNoLineIsLostOrRepeatedInTheLifeOfAPod(t *testing.T) {
 	api := newLogAPI(t)
 	var mu sync.Mutex
 	opened := 0
@@ -154,8 +155,8 @@ func TestPodLogsOfAPod(t *testing.T) {
 	}
 }
 
-// TestPodLogsWhenWatchesBreak checks that no change is missed when a watch ends or is refused as too old.
-func TestPodLogsWhenWatchesBreak(t *testing.T) {
+// TestLogsMissNoChangeWhenAWatchBreaks checks that no change is missed when a watch ends or is refused as too old.
+func TestLogsMissNoChangeWhenAWatchBreaks(t *testing.T) {
 	for _, forget := range []bool{false, true} {
 		t.Run(fmt.Sprintf("forget=%v", forget), func(t *testing.T) {
 			api := newLogAPI(t)
@@ -173,7 +174,7 @@ func TestPodLogsWhenWatchesBreak(t *testing.T) {
 	}
 }
 
-func TestPodLogsOfAJob(t *testing.T) {
+func TestTheLogOfAJobHasAllItsPodsAndNoOthers(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, r *http.Request) {
 		name := strings.Split(r.URL.Path, "/")[6]
@@ -203,7 +204,7 @@ func TestPodLogsOfAJob(t *testing.T) {
 	r.end("first: log of first", "second: log of second")
 }
 
-func TestPodLogsOfADeletedJob(t *testing.T) {
+func TestTheLogOfADeletedJobEnds(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, r *http.Request) {
 		write(w, stamped(0, "a"))
@@ -223,7 +224,7 @@ func TestPodLogsOfADeletedJob(t *testing.T) {
 	r.end("web: a")
 }
 
-func TestPodLogsErrors(t *testing.T) {
+func TestErrorsOfLogsSayWhatIsMissing(t *testing.T) {
 	forbid := func(path string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, path) {
@@ -269,7 +270,7 @@ func TestPodLogsErrors(t *testing.T) {
 	}
 }
 
-func TestOpenLogErrors(t *testing.T) {
+func TestALogThatCannotBeOpenedYetIsNotGone(t *testing.T) {
 	missing := func(resource string) error {
 		return apierrors.NewGenericServerResponse(http.StatusNotFound, "get", corev1.Resource(resource), "web", "", 0, false)
 	}
@@ -289,7 +290,7 @@ func TestOpenLogErrors(t *testing.T) {
 				w.WriteHeader(int(status.Code))
 				json.NewEncoder(w).Encode(status)
 			}
-			_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
+			_, err := New(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
 			if !errors.Is(err, test.want) {
 				t.Errorf("got %v", err)
 			}
@@ -298,17 +299,17 @@ func TestOpenLogErrors(t *testing.T) {
 }
 
 // A proxy's 404 says nothing of the pod.
-func TestNotFoundByAProxyIsNotTheEnd(t *testing.T) {
+func TestA404OfAProxyDoesNotEndALog(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }
-	_, err := NewPodLogs(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
+	_, err := New(api.client).OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web"})
 	if err == nil || errors.Is(err, podlog.ErrGone) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestPodLogsLeaving ends many streams at random moments; newLogAPI's cleanup finds what they leave behind.
-func TestPodLogsLeaving(t *testing.T) {
+// TestReadersWhoLeaveLeaveNothingBehind ends many streams at random moments; newLogAPI's cleanup finds what they leave behind.
+func TestReadersWhoLeaveLeaveNothingBehind(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; r.Context().Err() == nil && i < 1000; i++ {
@@ -341,6 +342,6 @@ func TestPodLogsLeaving(t *testing.T) {
 
 func newStreamer(api *logAPI) *podlog.Streamer {
 	return podlog.New(podlog.Options{
-		Source: NewPodLogs(api.client), Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		Source: New(api.client), Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 }

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"bytes"
@@ -16,8 +16,9 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestLogsThatAreNotRead checks that little of them is taken in, and that they do not keep others from being read.
-func TestLogsThatAreNotRead(t *testing.T) {
+// TestUnreadLogsHoldLittleMemoryAndNotTheOthersUp checks that little of them is taken in, and that they do not keep others
+// from being read.
+func TestUnreadLogsHoldLittleMemoryAndNotTheOthersUp(t *testing.T) {
 	const logs, size = 20, 1 << 20
 	text := bytes.Repeat([]byte("2026-01-02T03:04:05.000000000Z a line\n"), size/38)
 	var sent atomic.Int64
@@ -34,11 +35,11 @@ func TestLogsThatAreNotRead(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	client, err := NewLogClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+	client, err := NewClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := NewPodLogs(client)
+	source := New(client)
 	open := func(container string) io.ReadCloser {
 		log, err := source.OpenLog(t.Context(), podlog.LogRequest{Namespace: "default", Pod: "web", Container: container, Follow: true})
 		if err != nil {
@@ -62,9 +63,9 @@ func TestLogsThatAreNotRead(t *testing.T) {
 	}
 }
 
-// TestConnectionsOfLogs checks that logs that are followed share a connection, as watches do, and that one that is read
-// to its end has its own, which the next one goes on with.
-func TestConnectionsOfLogs(t *testing.T) {
+// TestAFinishedLogHasAConnectionOfItsOwn checks that logs that are followed share a connection, as watches do, and that one
+// that is read to its end has its own, which the next one goes on with.
+func TestAFinishedLogHasAConnectionOfItsOwn(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "HTTP/%d from %s", r.ProtoMajor, r.RemoteAddr)
 	}))
@@ -72,14 +73,14 @@ func TestConnectionsOfLogs(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	client, err := NewLogClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
+	client, err := NewClient(&rest.Config{Host: server.URL, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: authority}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var seen []string
 	for _, follow := range []bool{true, false, true, false} {
 		req := podlog.LogRequest{Namespace: "default", Pod: "web", Container: "app", Follow: follow}
-		log, err := NewPodLogs(client).OpenLog(t.Context(), req)
+		log, err := New(client).OpenLog(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
 		}

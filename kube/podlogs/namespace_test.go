@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"encoding/json"
@@ -24,8 +24,8 @@ func noNamespace(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(status)
 }
 
-// TestPodLogsOfAMissingNamespace checks that every kind of target tells of it, instead of waiting for what cannot come.
-func TestPodLogsOfAMissingNamespace(t *testing.T) {
+// TestLogsOfAMissingNamespaceAreNotFound checks that every kind of target tells of it, instead of waiting for what cannot come.
+func TestLogsOfAMissingNamespaceAreNotFound(t *testing.T) {
 	for name, in := range map[string]podlog.Input{
 		"pod":      {Pod: new("web")},
 		"job":      {Job: new("copy")},
@@ -43,8 +43,9 @@ func TestPodLogsOfAMissingNamespace(t *testing.T) {
 	}
 }
 
-// TestPodLogsWhenTheNamespaceIsNotTold checks that streams begin where nothing says for certain that it is missing.
-func TestPodLogsWhenTheNamespaceIsNotTold(t *testing.T) {
+// TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists checks that streams begin where nothing says for certain that it is
+// missing.
+func TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"exists": anyNamespace,
 		"forbidden": func(w http.ResponseWriter, _ *http.Request) {
@@ -68,8 +69,8 @@ func TestPodLogsWhenTheNamespaceIsNotTold(t *testing.T) {
 	}
 }
 
-// TestPodLogsOfPodsThatExist checks that nothing is asked about their namespace.
-func TestPodLogsOfPodsThatExist(t *testing.T) {
+// TestLogsOfPodsThatExistNeedNoRightsForNamespaces checks that nothing is asked about their namespace.
+func TestLogsOfPodsThatExistNeedNoRightsForNamespaces(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, _ *http.Request) { write(w, stamped(0, "a")) }
 	var asked atomic.Int64

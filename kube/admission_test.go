@@ -21,7 +21,7 @@ import (
 func newReplicaThatQueues(t *testing.T, limit int) *replica {
 	t.Helper()
 	r := newReplicaOf(t, newAPI(t), feed.New("a"))
-	r.pulls.entrance.limit = limit
+	r.pulls.admission.limit = limit
 	r.watch.Demand()
 	r.run(t, nil)
 	if err := r.watch.AwaitSync(t.Context()); err != nil {
@@ -56,7 +56,7 @@ func TestFullQueueRefusesPulls(t *testing.T) {
 	if _, err := r.pulls.Retry(t.Context(), failed); usererr.CodeOf(err) != usererr.LimitExceeded {
 		t.Errorf("retried: %v", err)
 	}
-	if n := r.pulls.entrance.refused.Load(); n != 3 {
+	if n := r.pulls.admission.refused.Load(); n != 3 {
 		t.Errorf("%d counted as refused", n)
 	}
 	if n := len(r.jobNames(t)); n != 4 {
@@ -81,9 +81,9 @@ func TestFullQueueRefusesPulls(t *testing.T) {
 }
 
 // A pull of which Kubernetes makes no Job takes no place from the next one of the same call.
-func TestPullThatWasNotMadeDoesNotWait(t *testing.T) {
+func TestAPullThatWasNotMadeTakesNoPlaceInTheQueue(t *testing.T) {
 	r := newReplicaThatQueues(t, 1)
-	starts := &starts{entrance: r.pulls.entrance}
+	starts := &starts{admission: r.pulls.admission}
 	defer starts.end()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -126,7 +126,7 @@ func TestParallelStartsDoNotOverfillTheQueue(t *testing.T) {
 			r := newReplicaOf(t, newAPI(t), feed.New("a"))
 			r.hub.Complete()
 			known := &late{Hub: r.hub}
-			r.pulls.known, r.pulls.entrance = known, newEntrance(limit, known)
+			r.pulls.known, r.pulls.admission = known, newAdmission(limit, known)
 			return r
 		},
 	} {
@@ -162,7 +162,7 @@ func TestParallelStartsDoNotOverfillTheQueue(t *testing.T) {
 			if want := callers*pull.MaxStart - limit; total != want {
 				t.Errorf("%d refused; want %d", total, want)
 			}
-			if n := len(r.pulls.entrance.starting); n != 0 {
+			if n := len(r.pulls.admission.starting); n != 0 {
 				t.Errorf("%d pulls are being started for ever", n)
 			}
 		})

@@ -1,4 +1,6 @@
-package kube
+// Package podlogs reads the logs of pods from the Kubernetes API: Source finds the pods of a podlog.Target (watch.go, pod.go)
+// and opens the logs of their containers, NewClient makes the client for that (client.go).
+package podlogs
 
 import (
 	"context"
@@ -15,25 +17,25 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// PodLogs reads the logs of any pod that the client may read; it is the podlog.Source of a cluster. In a stream's
-// namespace it needs list and watch for pods (and for jobs, when a Job is asked for), and get for pods/log. Where it may
-// list in namespaces that do not exist, get for namespaces lets it tell callers so. Its client must have no timeout of its
-// own, which would cut logs short, and be allowed some 50 requests at once; NewLogClient makes one.
-type PodLogs struct {
+// Source is the podlog.Source of a cluster: it reads the logs of any pod that its client may read. In a stream's namespace
+// the client needs list and watch for pods (for Jobs, too, when a Job is asked for), and get for pods/log. With get for
+// namespaces, a caller learns that a namespace does not exist. The client must have no timeout, which would cut logs short,
+// and be allowed some 50 requests at once; NewClient makes one.
+type Source struct {
 	client kubernetes.Interface
 }
 
-// NewPodLogs returns a PodLogs that asks client.
-func NewPodLogs(client kubernetes.Interface) *PodLogs { return &PodLogs{client: client} }
+// New returns a Source that asks client.
+func New(client kubernetes.Interface) *Source { return &Source{client: client} }
 
-var _ podlog.Source = (*PodLogs)(nil)
+var _ podlog.Source = (*Source)(nil)
 
 // openTimeout bounds how long the server may take to begin with a log that is not followed. One that is followed begins
 // with its first line, whenever that comes.
 const openTimeout = 30 * time.Second
 
 // OpenLog implements podlog.Source.
-func (p *PodLogs) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
+func (p *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
 	options := &corev1.PodLogOptions{
 		Container:  req.Container,
 		Follow:     req.Follow,

@@ -10,24 +10,24 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// entrance lets pulls into the queue while fewer than limit wait in it.
-type entrance struct {
+// admission lets pulls into the queue while fewer than limit wait in it.
+type admission struct {
 	limit   int
 	known   Known
 	refused atomic.Int64
 
 	mu sync.Mutex
-	// starting holds the pulls that were let in and may not be known yet, and how many calls start each.
+	// starting holds the pulls that were admitted and may not be known yet, and how many calls start each.
 	starting map[string]int
 }
 
-func newEntrance(limit int, known Known) *entrance {
-	return &entrance{limit: limit, known: known, starting: map[string]int{}}
+func newAdmission(limit int, known Known) *admission {
+	return &admission{limit: limit, known: known, starting: map[string]int{}}
 }
 
-// enter counts a pull among those that wait, or returns why there may not be another. A pull that another call is
-// starting, or has just started, has its place already. What has entered leaves with leave.
-func (e *entrance) enter(id string) error {
+// admit counts a pull among those that wait. It returns a usererr.LimitExceeded when as many wait as may. A pull that another
+// call is starting, or has just started, is counted already. release ends what admit began.
+func (e *admission) admit(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.starting[id] == 0 && e.known.Latest(id) == nil {
@@ -41,8 +41,8 @@ func (e *entrance) enter(id string) error {
 	return nil
 }
 
-// leave ends what enter began: the pull is known by now, or was not made.
-func (e *entrance) leave(ids ...string) {
+// release ends what admit began: the pulls are known by now, or were not made.
+func (e *admission) release(ids ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, id := range ids {
@@ -52,33 +52,33 @@ func (e *entrance) leave(ids ...string) {
 	}
 }
 
-// starts are the pulls of one call that have entered the queue. They leave together, when all of them are known.
+// starts are the pulls of one call that were admitted. They are released together, when all of them are known.
 type starts struct {
-	entrance *entrance
-	ids      []string
+	admission *admission
+	ids       []string
 }
 
-func (s *starts) enter(id string) error {
-	if err := s.entrance.enter(id); err != nil {
+func (s *starts) admit(id string) error {
+	if err := s.admission.admit(id); err != nil {
 		return err
 	}
 	s.ids = append(s.ids, id)
 	return nil
 }
 
-// withdraw ends the last enter: no Job was made.
+// withdraw releases the pull that was admitted last: no Job was made.
 func (s *starts) withdraw() {
 	last := len(s.ids) - 1
-	s.entrance.leave(s.ids[last])
+	s.admission.release(s.ids[last])
 	s.ids = s.ids[:last]
 }
 
-func (s *starts) end() { s.entrance.leave(s.ids...) }
+func (s *starts) end() { s.admission.release(s.ids...) }
 
 // Register registers with r how many starts of pulls were refused.
 func (p *Pulls) Register(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "pullwatch_pulls_refused_total",
 		Help: "Pulls that were not started because as many waited in the queue as may.",
-	}, func() float64 { return float64(p.entrance.refused.Load()) }))
+	}, func() float64 { return float64(p.admission.refused.Load()) }))
 }

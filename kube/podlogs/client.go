@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -14,14 +14,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// logWindow bounds what a connection takes in of a log that is not read. By default that is 4 MiB for each log, which the
-// many logs of a few slow readers would make a gigabyte of. Less makes the API server wait for it: 128 KiB took a third off
-// the speed of a log with long lines.
+// logWindow bounds what a connection buffers of a log that nobody reads. The default is 4 MiB a log: the many logs of a few
+// slow readers would take a gigabyte. Less makes the API server wait: with 128 KiB a log of long lines was a third slower.
 const logWindow = 512 << 10
 
-// NewLogClient returns a client for NewPodLogs. Its connections are its own, so that logs take neither places nor time on
-// those of other requests, and hold little of what is not read. It reads the certificates of authorities in config once.
-func NewLogClient(config *rest.Config) (kubernetes.Interface, error) {
+// NewClient returns a client for New. Its connections are its own, so that logs do not slow other requests down, and buffer
+// little of a log that nobody reads. It reads the certificates of authorities in config once.
+func NewClient(config *rest.Config) (kubernetes.Interface, error) {
 	if config.Transport != nil {
 		return kubernetes.NewForConfig(config)
 	}
@@ -76,9 +75,9 @@ func newLogTransport(config *rest.Config) (*http.Transport, error) {
 // maxOwnConnections is how many logs may have connections for themselves.
 const maxOwnConnections = 50
 
-// logTransport sends what lasts, and says little most of the time, over connections that such requests share by HTTP/2.
-// A log that is read to its end comes as fast as it can, and gets a connection for itself meanwhile: without HTTP/2's
-// frames and windows a log of long lines takes a sixth less CPU, here and in the API server.
+// logTransport sends watches and followed logs over shared HTTP/2 connections: they last, and carry little most of the time. A
+// log that is read to its end comes as fast as it can, and gets an HTTP/1.1 connection of its own: without HTTP/2's frames and
+// windows a log of long lines takes a sixth less CPU, here and in the API server.
 type logTransport struct {
 	shared, own http.RoundTripper
 	// taken holds a value for each log that has a connection for itself.

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"testing"
@@ -29,13 +29,13 @@ func FuzzSelector(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		read, err := labels.Parse(asked.options.LabelSelector)
+		read, err := labels.Parse(asked.Options.LabelSelector)
 		if err != nil {
-			t.Fatalf("%q is sent as %q: %v", selector, asked.options.LabelSelector, err)
+			t.Fatalf("%q is sent as %q: %v", selector, asked.Options.LabelSelector, err)
 		}
 		for _, pod := range []labels.Set{{}, {name: value}, {name: ""}} {
 			if meant.Matches(pod) != read.Matches(pod) {
-				t.Errorf("%q is sent as %q, and %v matches one of them", selector, asked.options.LabelSelector, pod)
+				t.Errorf("%q is sent as %q, and %v matches one of them", selector, asked.Options.LabelSelector, pod)
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 // namespaceTimeout bounds how long a stream's start waits to learn whether its namespace exists.
 const namespaceTimeout = 2 * time.Second
 
-// requireNamespace returns NOT_FOUND when nothing was found because the namespace does not exist, of which lists say
-// nothing. Where pullwatch may not ask, or gets no answer, the stream goes on.
+// requireNamespace returns NOT_FOUND when the lists were empty because the namespace does not exist. Where pullwatch may not
+// ask, or gets no answer, it returns nil.
 func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	w.mu.Lock()
 	found := len(w.pods) > 0 || w.job.uid != ""
@@ -32,8 +32,8 @@ func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	return nil
 }
 
-// isMissing reports whether err says that there is no object of that name. A 404 may also come from what does not serve
-// such objects at all, such as a proxy, or from another that does not know this one.
+// isMissing reports whether err says that there is no object of that name. A 404 may also come from a proxy that serves no
+// such objects, or from a node that does not know this one yet.
 func isMissing(err error, resource, name string) bool {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestWatchPodsTellsRecoveries checks that it is told when a server answers again that did not, and that a watch which
-// merely ended is no recovery.
-func TestWatchPodsTellsRecoveries(t *testing.T) {
+// TestAReaderLearnsThatTheAPIServerIsBack checks that it is told when a server answers again that did not, and that a watch
+// which merely ended is no recovery.
+func TestAReaderLearnsThatTheAPIServerIsBack(t *testing.T) {
 	api := newLogAPI(t)
 	var away, refused atomic.Bool
 	wasRefused := make(chan struct{})
@@ -34,7 +34,7 @@ func TestWatchPodsTellsRecoveries(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- NewPodLogs(api.client).WatchPods(ctx, podlog.Target{Namespace: "default", Pod: "web"},
+		ended <- New(api.client).WatchPods(ctx, podlog.Target{Namespace: "default", Pod: "web"},
 			func(s podlog.Snapshot) {
 				select {
 				case snapshots <- s:

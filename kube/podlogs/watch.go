@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"cmp"
@@ -21,27 +21,28 @@ import (
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/usererr"
+	"pullwatch/kube/listwatch"
 )
 
 // maxTargetPods bounds how many pods are looked at to find what a stream is to follow.
 const maxTargetPods = 1000
 
 // WatchPods implements podlog.Source.
-func (p *PodLogs) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
+func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
 	w := &targetWatch{client: p.client, target: target, deliver: deliver, relistPods: make(chan struct{}, 1)}
 	pods, err := w.podWatch()
 	if err != nil {
 		return err
 	}
-	var jobs *listWatch
+	var jobs *listwatch.ListWatch
 	if target.Job != "" {
 		jobs = w.jobWatch()
-		if err := jobs.start(ctx); err != nil {
+		if err := jobs.Start(ctx); err != nil {
 			return w.startError(ctx, err, "jobs")
 		}
 	}
-	// After the Job, so that a Job that has finished is seen with all its pods.
-	if err := pods.start(ctx); err != nil {
+	// List pods after the Job, so that a finished Job is seen with all its pods.
+	if err := pods.Start(ctx); err != nil {
 		return w.startError(ctx, err, "pods")
 	}
 	if err := w.requireNamespace(ctx); err != nil {
@@ -50,9 +51,9 @@ func (p *PodLogs) WatchPods(ctx context.Context, target podlog.Target, deliver f
 	w.publish(func() { w.ready = true })
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.watchError(pods.follow(ctx), "pods") })
+	group.Go(func() error { return w.watchError(pods.Follow(ctx), "pods") })
 	if jobs != nil {
-		group.Go(func() error { return w.watchError(jobs.follow(ctx), "jobs") })
+		group.Go(func() error { return w.watchError(jobs.Follow(ctx), "jobs") })
 	}
 	return group.Wait()
 }
@@ -62,16 +63,16 @@ type targetWatch struct {
 	client  kubernetes.Interface
 	target  podlog.Target
 	deliver func(podlog.Snapshot)
-	// relistPods asks for the pods once more when the Job has finished: what the watch has shown of them may be older.
+	// relistPods asks for a new list of pods when the Job has finished: the pods' watch may be behind.
 	relistPods chan struct{}
 
 	mu    sync.Mutex
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
-	// jobSettled means that the Job is over and pods are as new as that.
-	jobSettled bool
-	// away means that the last request for pods failed; recoveries counts how often one succeeded after that.
+	// podsFinal is true once the Job is over and pods are as new as that.
+	podsFinal bool
+	// away is true while the last request for pods failed. recoveries counts how often one succeeded after that.
 	away       bool
 	recoveries int
 }
@@ -90,7 +91,7 @@ type targetJob struct {
 
 func (j targetJob) over() bool { return j.finished || j.gone }
 
-// publish makes a change and delivers what there is then.
+// publish makes a change and delivers a snapshot.
 func (w *targetWatch) publish(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,7 +111,7 @@ func (w *targetWatch) snapshot() podlog.Snapshot {
 	slices.SortFunc(found, func(a, b targetPod) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Name, b.Name))
 	})
-	s := podlog.Snapshot{Final: w.jobSettled, Recoveries: w.recoveries}
+	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	for _, pod := range found {
 		s.Pods = append(s.Pods, pod.Pod)
 	}
@@ -136,7 +137,7 @@ func (w *targetWatch) whyEmpty() string {
 	}
 }
 
-func (w *targetWatch) podWatch() (*listWatch, error) {
+func (w *targetWatch) podWatch() (*listwatch.ListWatch, error) {
 	options := metav1.ListOptions{}
 	switch t := w.target; {
 	case t.Pod != "":
@@ -150,12 +151,12 @@ func (w *targetWatch) podWatch() (*listWatch, error) {
 		}
 		options.LabelSelector = selector.String()
 	}
-	return &listWatch{
-		list:    w.listPods,
-		open:    w.openPods,
-		apply:   w.applyPod,
-		relist:  w.relistPods,
-		options: options,
+	return &listwatch.ListWatch{
+		List:    w.listPods,
+		Open:    w.openPods,
+		Apply:   w.applyPod,
+		Relist:  w.relistPods,
+		Options: options,
 	}, nil
 }
 
@@ -178,7 +179,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	}
 	w.publish(func() {
 		w.pods = pods
-		w.jobSettled = jobOver
+		w.podsFinal = jobOver
 	})
 	return list.ResourceVersion, nil
 }
@@ -189,7 +190,7 @@ func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) 
 	return watcher, err
 }
 
-// answered takes in how a request for pods went, and publishes a recovery.
+// answered takes the result of a request for pods, and publishes a recovery.
 func (w *targetWatch) answered(err error) {
 	w.mu.Lock()
 	recovered := w.away && err == nil
@@ -222,13 +223,13 @@ func newTargetPod(pod *corev1.Pod) targetPod {
 	return t
 }
 
-func (w *targetWatch) jobWatch() *listWatch {
+func (w *targetWatch) jobWatch() *listwatch.ListWatch {
 	name := fields.OneTermEqualSelector(metav1.ObjectNameField, w.target.Job).String()
-	return &listWatch{
-		list:    w.listJobs,
-		open:    w.client.BatchV1().Jobs(w.target.Namespace).Watch,
-		apply:   w.applyJob,
-		options: metav1.ListOptions{FieldSelector: name},
+	return &listwatch.ListWatch{
+		List:    w.listJobs,
+		Open:    w.client.BatchV1().Jobs(w.target.Namespace).Watch,
+		Apply:   w.applyJob,
+		Options: metav1.ListOptions{FieldSelector: name},
 	}
 }
 
@@ -267,7 +268,7 @@ func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 		w.job.gone = w.job.gone || gone
 		if !w.job.gone {
 			w.job.suspended = job.Spec.Suspend != nil && *job.Spec.Suspend
-			w.job.finished = finished(job)
+			w.job.finished = jobFinished(job)
 		}
 		if w.ready && w.job.over() && !wasOver {
 			select {
@@ -275,6 +276,13 @@ func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 			default:
 			}
 		}
+	})
+}
+
+// jobFinished reports whether the Job has ended by itself.
+func jobFinished(job *batchv1.Job) bool {
+	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
 	})
 }
 

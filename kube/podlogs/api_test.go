@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"encoding/json"
@@ -75,11 +75,11 @@ func newLogAPI(t *testing.T) *logAPI {
 }
 
 // put stores a new version of a pod or Job.
-func (a *logAPI) put(object metav1.Object) { a.record(object, false) }
+func (a *logAPI) put(object metav1.Object) { a.store(object, false) }
 
-func (a *logAPI) remove(object metav1.Object) { a.record(object, true) }
+func (a *logAPI) remove(object metav1.Object) { a.store(object, true) }
 
-func (a *logAPI) record(object metav1.Object, deleted bool) {
+func (a *logAPI) store(object metav1.Object, deleted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	kind := "pods"

@@ -1,4 +1,4 @@
-package kube
+package podlogs
 
 import (
 	"slices"
@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-func TestLogPodContainers(t *testing.T) {
+func TestARunOfAContainerIsFoundInItsStatus(t *testing.T) {
 	crashed := endedState("1", 1, "Error")
 	crashLoop := waitingState("CrashLoopBackOff", "back-off 10s")
 	crashLoop.LastTerminationState = crashed.State
@@ -51,7 +51,7 @@ func TestLogPodContainers(t *testing.T) {
 	}
 }
 
-func TestLogPodOrder(t *testing.T) {
+func TestContainersComeInTheOrderInWhichTheyRun(t *testing.T) {
 	pod := &corev1.Pod{
 		Spec: corev1.PodSpec{
 			EphemeralContainers: []corev1.EphemeralContainer{

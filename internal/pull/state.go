@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Phase is where a pull stands.
+// Phase is the stage that a pull has reached.
 type Phase string
 
 // The phases of a pull; Succeeded, Failed and Canceled are final.
@@ -28,7 +28,8 @@ const (
 // Final reports whether a pull in this phase will never change again.
 func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
 
-// Job is the state of a pull at one moment. A Job that has been handed out is never changed: a new state is a new Job.
+// Job is the state of a pull at one moment, which its Kubernetes Job, its pods and their logs make. It is never changed once
+// it has been handed out: a new state is a new Job.
 type Job struct {
 	ID string
 	// Namespace is that of the Kubernetes Job.
@@ -42,21 +43,21 @@ type Job struct {
 	Progress  Progress
 	// Attempts counts how often copying was started.
 	Attempts int
-	// Confirmed tells whether the digest was read back at the destination; nil until the pull has succeeded, and when
-	// nothing is known of how.
+	// Confirmed tells whether the digest was read back at the destination. It is nil until the pull has succeeded, and when
+	// that is not known.
 	Confirmed *bool
 	// Failure is set exactly when Phase is Failed.
 	Failure *Failure
 	RetryOf *string
-	// CreatedAt and UpdatedAt are always set; StartedAt is zero until the pull has left the queue, FinishedAt until
-	// its phase is final, and then as well if the pull is Lost. All are in UTC.
+	// CreatedAt and UpdatedAt are always set. StartedAt is zero until the pull has left the queue. FinishedAt is zero until its
+	// phase is final, and stays so if the pull is Lost. All are in UTC.
 	CreatedAt, StartedAt, FinishedAt, UpdatedAt time.Time
-	// Revision orders the states of this pull, Position those of all pulls; Position is zero until the state is published.
+	// Revision orders the states of this pull, Position those of all pulls. Position is zero until the state is published.
 	Revision Revision
 	Position Position
 }
 
-// Route is what pulls have in common that are one and the same while they have not ended.
+// Route is what makes two pulls the same: of a Route, only one pull runs or waits at a time.
 type Route struct {
 	// Image and Destination are full names, Platforms what JoinPlatforms returns.
 	Image, Destination, Platforms string
@@ -67,7 +68,7 @@ func (j *Job) Route() Route {
 	return Route{Image: j.Image.Name, Destination: j.Destination.Name, Platforms: JoinPlatforms(j.Platforms)}
 }
 
-// RevisionID returns where the state stands in the order of updates, as clients see it and ParsePosition reads it.
+// RevisionID returns the state's place in the order of updates, as clients see it and ParsePosition reads it.
 func (j *Job) RevisionID() string {
 	if j.Position == (Position{}) {
 		return j.Revision.String()
@@ -95,21 +96,20 @@ type Progress struct {
 	SecondsLeft    *int
 }
 
-// Revision orders the states of a pull, and says what a state was made from: states of a pull with the same Revision are
-// equal. A Job and its pods are watched apart, and each watch may be ahead of the other one, so each has a number of its
-// own. The Job's counts first: new pods beside an old Job do not make a new state. The zero Revision stands before all
-// others.
+// Revision says how new the objects are that a state was made from. It orders the states of a pull, and states of the same
+// Revision are equal. A Job and its pods are watched apart, and either watch may be ahead, so each has a number of its own.
+// The Job's counts first. The zero Revision comes before all others.
 type Revision struct {
 	// Cluster is the resourceVersion of the Job.
 	Cluster uint64
 	// Pods is a resourceVersion at which the pods of the Job were those of the state; 0 before it has had any.
 	Pods uint64
-	// Step orders states that were made from the same objects and later words of the copier. It is even but for what
-	// LostJob returns.
+	// Step orders states that were made from the same objects and more of the copier's log. It is odd only in what LostJob
+	// returns.
 	Step uint64
 }
 
-// Compare returns -1, 0 or 1 as r stands before, at or behind s.
+// Compare returns -1, 0 or 1 as r is older than, equal to or newer than s.
 func (r Revision) Compare(s Revision) int {
 	return cmp.Or(cmp.Compare(r.Cluster, s.Cluster), cmp.Compare(r.Pods, s.Pods), cmp.Compare(r.Step, s.Step))
 }

@@ -1,0 +1,61 @@
+package pullstate
+
+import (
+	"cmp"
+	"encoding/json"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/internal/pull"
+)
+
+// Record is what the leader writes on a Job about the pull's last attempt. An attempt's pod goes before its Job does: at the
+// deadline, with its node, or by hand.
+type Record struct {
+	Pod types.UID `json:"pod"`
+	// Attempts is the number of attempts up to this one.
+	Attempts int `json:"attempts"`
+	// Ran is true once the copier was started. Before that, Outcome says what it waits for.
+	Ran bool `json:"ran"`
+	// Ended is true once the attempt has ended. Before that, Outcome is what is true of it should its pod vanish.
+	Ended   bool         `json:"ended"`
+	Outcome pull.Outcome `json:"outcome"`
+	// Last is the copier's last report of how far it was.
+	Last    pull.Report `json:"last,omitzero"`
+	LogTail []string    `json:"logTail,omitempty"`
+	// Before is the digest that the image had in the attempt before this one, if it is known.
+	Before string `json:"before,omitempty"`
+	// Held is the digest that the attempts before this one found at the destination's tag, as in pull.Outcome.
+	Held string    `json:"held,omitempty"`
+	Time time.Time `json:"time"`
+
+	// final is true when the copier said that no attempt will ever succeed.
+	final bool
+}
+
+// image returns the digest that the image had in the attempt, empty if that is not known.
+func (r *Record) image() string { return cmp.Or(r.Outcome.Image, r.Last.Image) }
+
+// held returns the digest of another image that the attempts found at the destination's tag. The newest attempt goes first.
+func (r *Record) held() string { return cmp.Or(r.Outcome.Held, r.Last.Held, r.Held) }
+
+// ReadRecord returns the record on the Job, nil when there is none that can be read.
+func ReadRecord(job *batchv1.Job) *Record {
+	text := job.Annotations[AnnotationRecord]
+	if text == "" {
+		return nil
+	}
+	var r Record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return nil
+	}
+	return &r
+}
+
+// covers reports whether what was seen of an attempt is in the record.
+func (r *Record) covers(seen *Record) bool {
+	return r != nil && r.Pod == seen.Pod && r.Ran == seen.Ran && r.Ended == seen.Ended &&
+		r.Outcome.Reason == seen.Outcome.Reason && r.Outcome.Digest == seen.Outcome.Digest
+}

@@ -1,0 +1,266 @@
+package pullstate
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"pullwatch/internal/pull"
+)
+
+// State returns the state of the pull. Its Position is zero.
+func (v *View) State() *pull.Job {
+	s := &pull.Job{
+		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.id.Image, Destination: v.id.Destination, Platforms: v.id.Platforms,
+		RetryOf: v.id.RetryOf, CreatedAt: v.id.Created, Attempts: v.attemptsMade(),
+	}
+	if v.job.Status.StartTime != nil {
+		s.StartedAt = v.job.Status.StartTime.UTC()
+	}
+	if at, canceled := Canceled(v.job); canceled {
+		v.canceled(s, at)
+		return s
+	}
+	s.Revision = v.revision()
+	complete, failed := Condition(v.job, batchv1.JobComplete), Condition(v.job, batchv1.JobFailed)
+	switch {
+	case complete != nil:
+		s.FinishedAt = complete.LastTransitionTime.UTC()
+		succeeded(s, v.lastEnd(v.attempts))
+	case failed != nil:
+		s.Phase, s.FinishedAt = pull.Failed, failed.LastTransitionTime.UTC()
+		end := v.lastEnd(v.attempts)
+		s.Failure = failureOf(v.job, failed, end, s.Attempts > 0)
+		s.Message = s.Failure.Message
+		if end != nil {
+			s.Progress = progressOf(end.Last, false)
+		}
+	case v.job.Spec.Suspend != nil && *v.job.Spec.Suspend:
+		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
+	case len(v.attempts) == 0:
+		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
+		if v.rec != nil && v.rec.Ran {
+			v.attemptEnded(s, v.rec)
+		}
+	default:
+		v.unfinished(s, v.newest())
+	}
+	v.addDigests(s)
+	s.UpdatedAt = v.updatedAt(s)
+	return s
+}
+
+// canceled fills in the state of a pull that was canceled at a time. It depends on the Job alone: the pods go with the Job,
+// and each replica would tell something else of them.
+func (v *View) canceled(s *pull.Job, at time.Time) {
+	last := readCanceledState(v.job)
+	if last == nil {
+		last = &canceledState{}
+		if v.rec != nil {
+			last.Attempts, last.Last = v.rec.Attempts, v.rec.Last
+			last.Last.Image = v.rec.image()
+		}
+	}
+	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", at
+	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
+	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
+	s.Revision = pull.Revision{Cluster: Version(v.job)}
+	if s.Image.Digest == nil && last.Last.Image != "" {
+		s.Image.Digest = &last.Last.Image
+	}
+	s.UpdatedAt = v.updatedAt(s)
+}
+
+// unfinished fills in the state of a pull that has left the queue, whose newest attempt is given and whose Job has not ended.
+func (v *View) unfinished(s *pull.Job, newest *attempt) {
+	terminated := newest.terminated()
+	switch {
+	case v.rec != nil && v.rec.Pod == newest.pod.UID && v.rec.Ended && terminated == nil:
+		v.attemptEnded(s, v.rec) // the Job is newer than the pod
+	case newest.unknown():
+		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
+		if v.rec != nil && v.rec.Pod == newest.pod.UID {
+			s.Message = v.rec.Outcome.Message
+		}
+	case newest.pod.Status.Phase == corev1.PodFailed || (terminated != nil && terminated.ExitCode != pull.ExitDone):
+		v.attemptEnded(s, v.lastEnd(v.attempts))
+	case newest.running() || terminated != nil:
+		s.Phase, s.Message = pull.Pulling, cmp.Or(newest.log.Last.Message, "Copying has started.")
+		s.Progress = progressOf(newest.log.Last, newest.running())
+	default:
+		waiting := waitingFor(newest.pod)
+		s.Phase, s.Message = pull.Pending, waiting.Message
+		if s.Attempts > 0 {
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+waiting.Message
+			if before := v.lastEnd(v.attempts[:len(v.attempts)-1]); before != nil {
+				s.Progress = progressOf(before.Last, false)
+			}
+		}
+	}
+}
+
+// attemptEnded fills in the state of a pull whose newest attempt has ended while its Job has not.
+func (v *View) attemptEnded(s *pull.Job, end *Record) {
+	s.Progress = progressOf(end.Last, false)
+	switch {
+	case end.Ended && end.Outcome.Reason == "":
+		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
+	case end.final || Condition(v.job, batchv1.JobFailureTarget) != nil || (v.job.Spec.BackoffLimit != nil && s.Attempts > int(*v.job.Spec.BackoffLimit)):
+		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
+		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
+	default:
+		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
+	}
+}
+
+// succeeded fills in the state of a pull whose Job is complete. end may be nil: nothing is known of any attempt.
+func succeeded(s *pull.Job, end *Record) {
+	s.Phase, s.Message = pull.Succeeded, "Copied."
+	s.Progress.Percent = 100
+	if end == nil {
+		return
+	}
+	out := end.Outcome
+	s.Progress.BytesDone, s.Progress.BytesTotal = out.BytesTotal, &out.BytesTotal
+	if out.Digest == "" {
+		return
+	}
+	s.Destination.Digest = &out.Digest
+	s.Confirmed = new(out.Unconfirmed == "")
+	s.Message = out.Did("") + ": " + out.Digest
+	if notes := out.Notes(); notes != "" {
+		s.Message += ". " + notes
+	}
+}
+
+// failureOf says why a Job with the condition Failed has failed. end may be nil: nothing is known of any attempt. ran tells
+// whether the copier was ever started.
+func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran bool) *pull.Failure {
+	f := &pull.Failure{Reason: pull.Unknown, Message: cmp.Or(failed.Message, "The Job failed without a reason."), LogTail: []string{}}
+	if end != nil && end.LogTail != nil {
+		f.LogTail = end.LogTail
+	}
+	switch {
+	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
+		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
+		switch {
+		case end != nil && end.Outcome.Message != "":
+			f.Message += " The last attempt: " + end.Outcome.Message
+		case !ran:
+			// Kubernetes tells of this only in events, which may be gone.
+			f.Message += " No attempt is known to have started: a secret or a volume that its pod needs may not exist."
+		}
+	case end != nil && end.Outcome.Reason != "":
+		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
+		if failed.Reason == batchv1.JobReasonDeadlineExceeded {
+			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
+		}
+	}
+	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)
+	return f
+}
+
+func deadline(job *batchv1.Job) string {
+	if job.Spec.ActiveDeadlineSeconds == nil {
+		return ""
+	}
+	return " of " + (time.Duration(*job.Spec.ActiveDeadlineSeconds) * time.Second).String()
+}
+
+func progressOf(r pull.Report, moving bool) pull.Progress {
+	p := pull.Progress{BytesDone: r.BytesDone, BytesTotal: r.BytesTotal}
+	if r.BytesTotal == nil {
+		return p
+	}
+	if *r.BytesTotal > 0 {
+		// 100 is for a pull that has succeeded: its manifests are written after its last blob. An upload that failed is
+		// taken back from the bytes, but the percentage never falls.
+		p.Percent = int(min(99, max(r.BytesDone, r.BytesBest)*100 / *r.BytesTotal))
+	}
+	if moving && r.BytesPerSecond > 0 {
+		p.BytesPerSecond = &r.BytesPerSecond
+		if left := (*r.BytesTotal - r.BytesDone + r.BytesPerSecond - 1) / r.BytesPerSecond; left <= math.MaxInt32 {
+			p.SecondsLeft = new(int(left))
+		}
+	}
+	return p
+}
+
+// addDigests adds which image the newest attempt copies. The message says when an attempt before copied another one, and which
+// image was at the destination.
+func (v *View) addDigests(s *pull.Job) {
+	var digest, before, held string
+	rec := v.rec
+	if newest := v.newest(); newest != nil {
+		end := newest.record()
+		// An end depends on what is written on the Job, if that is about the newest attempt.
+		if !s.Phase.Final() || rec == nil || rec.Pod != newest.pod.UID || (end != nil && !rec.covers(end)) {
+			digest, held = newest.log.Last.Image, newest.log.Last.Held
+			if end != nil {
+				digest, held = cmp.Or(digest, end.image()), cmp.Or(held, end.held())
+			}
+		}
+		if rec != nil && rec.Pod != newest.pod.UID {
+			before, held = cmp.Or(rec.image(), rec.Before), cmp.Or(held, rec.held())
+			rec = nil
+		}
+	}
+	if rec != nil {
+		digest, before, held = cmp.Or(digest, rec.image()), rec.Before, cmp.Or(held, rec.held())
+	}
+	switch {
+	case held == "":
+	case s.Phase == pull.Pulling:
+		s.Message += " (" + pull.Replaces(held) + ")"
+	case s.Phase == pull.Succeeded:
+		s.Message += " (" + pull.Replaced(held) + ")"
+	}
+	if digest == "" {
+		digest, before = before, ""
+	}
+	if digest == "" {
+		return
+	}
+	if s.Image.Digest == nil {
+		s.Image.Digest = &digest
+	}
+	if before != "" && before != digest && (s.Phase == pull.Pulling || s.Phase == pull.Succeeded) {
+		s.Message += fmt.Sprintf(" (The tag has moved: an attempt before found %s.)", before)
+	}
+}
+
+// updatedAt returns the latest time of all that the state tells.
+func (v *View) updatedAt(s *pull.Job) time.Time {
+	at := s.CreatedAt
+	later := func(t time.Time) {
+		if t.After(at) {
+			at = t
+		}
+	}
+	later(s.StartedAt)
+	later(s.FinishedAt)
+	if !s.FinishedAt.IsZero() {
+		return at.UTC()
+	}
+	for _, c := range v.job.Status.Conditions {
+		later(c.LastTransitionTime.Time)
+	}
+	if v.rec != nil {
+		later(v.rec.Time)
+	}
+	if newest := v.newest(); newest != nil {
+		later(newest.pod.CreationTimestamp.Time)
+		if newest.running() {
+			later(newest.copier.State.Running.StartedAt.Time)
+		} else if t := newest.terminated(); t != nil {
+			later(t.FinishedAt.Time)
+		}
+	}
+	later(v.lastLog().Last.Time)
+	return at.UTC()
+}

@@ -1,0 +1,158 @@
+package kube
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+)
+
+// syncState is how far a Tracker has come from what the feed knew to what is true now.
+type syncState struct {
+	// jobs and pods are the resourceVersions that the watches have reached.
+	jobs, pods uint64
+	// markedPods is the pods' resourceVersion in the last Feed.Mark. It only grows.
+	markedPods uint64
+	// synced is true once the Tracker knows every object that exists.
+	synced bool
+	// replaying is true while the watches bring changes of the past.
+	replaying bool
+	// gonePods are pods that are gone, with the resourceVersion at which they were. They count until the Jobs' watch has
+	// reached it.
+	gonePods map[types.UID]*corev1.Pod
+	// removed are the pulls whose Jobs were found gone before finishSync. The feed may be slow to retire them.
+	removed map[string]bool
+	// unconfirmed are the pulls that the feed knows and the Tracker does not, with a resourceVersion at which each existed.
+	unconfirmed map[string]uint64
+}
+
+// misses reports whether a list of all Jobs lacks a pull that has not ended as far as the feed knows. Only the past can tell
+// how such a pull ended.
+func (t *Tracker) misses(list *batchv1.JobList) bool {
+	listed := make(map[string]bool, len(list.Items))
+	for i := range list.Items {
+		listed[list.Items[i].Name] = true
+	}
+	at := pullstate.Version(list)
+	for _, known := range t.feed.Pulls() {
+		if !known.Phase.Final() && !listed[known.ID] && known.Revision.Cluster <= at {
+			return true
+		}
+	}
+	return false
+}
+
+// isGoneLocked reports whether a pod is gone but still counts.
+func (t *Tracker) isGoneLocked(pod types.UID) bool { return t.gonePods[pod] != nil }
+
+// beginReplay says that the changes until finishSync are of the past.
+func (t *Tracker) beginReplay() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.replaying = true
+}
+
+// reach takes the resourceVersions that the watches have reached, 0 for no change.
+func (t *Tracker) reach(jobs, pods uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if jobs != 0 {
+		t.jobs = jobs
+	}
+	if pods != 0 {
+		t.pods = pods
+	}
+	if !t.replaying {
+		for _, pod := range t.gonePods {
+			if pullstate.Version(pod) <= t.jobs {
+				t.forgetGoneLocked(pod)
+			}
+		}
+	}
+	t.retireUnconfirmedLocked()
+	t.publishBehindLocked()
+	t.markLocked()
+}
+
+// podsSeenLocked returns the resourceVersion up to which a pull's pods are known.
+func (t *Tracker) podsSeenLocked(tr *tracked) uint64 {
+	seen := t.pods
+	for uid := range tr.pods {
+		if pod := t.gonePods[uid]; pod != nil {
+			seen = min(seen, pullstate.Version(pod)-1)
+		}
+	}
+	return seen
+}
+
+// publishBehindLocked publishes the states that are no longer older than the feed's.
+func (t *Tracker) publishBehindLocked() {
+	for _, tr := range t.behind {
+		t.publishLocked(tr)
+	}
+}
+
+// markLocked calls Feed.Mark with the resourceVersions up to which everything has been published. Some states are delayed most
+// of the time while many pulls end, so it marks what came before them. It marks nothing while the only state of a pull is
+// delayed: how old that Job is cannot be known.
+func (t *Tracker) markLocked() {
+	if !t.synced || len(t.behind) > 0 {
+		return
+	}
+	jobs, pods := t.jobs, t.pods
+	for name, tr := range t.delayed {
+		if tr.state == nil && t.feed.Latest(name) == nil {
+			return
+		}
+		jobs, pods = min(jobs, tr.delayedJob-1), min(pods, tr.delayedPods)
+	}
+	for _, pod := range t.gonePods {
+		pods = min(pods, pullstate.Version(pod)-1)
+	}
+	t.markedPods = max(t.markedPods, pods)
+	if t.markedPods != 0 {
+		t.feed.Mark(jobs, t.markedPods)
+	}
+}
+
+// finishSync says that the Tracker knows every object that exists.
+func (t *Tracker) finishSync() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, known := range t.feed.Pulls() {
+		if tr := t.pulls[known.ID]; (tr == nil || tr.job == nil) && !t.removed[known.ID] {
+			t.unconfirmed[known.ID] = known.Revision.Cluster
+		}
+	}
+	t.removed = nil
+	t.replaying = false
+	for _, pod := range t.gonePods {
+		t.forgetGoneLocked(pod)
+	}
+	t.retireUnconfirmedLocked()
+	t.synced = true
+	t.publishBehindLocked()
+	t.feed.Complete()
+	t.markLocked()
+	t.changed.Notify()
+}
+
+// retireUnconfirmedLocked publishes as lost, and retires, the pulls that the Jobs' watch has passed without finding them.
+func (t *Tracker) retireUnconfirmedLocked() {
+	for id, existed := range t.unconfirmed {
+		if tr := t.pulls[id]; tr != nil && tr.job != nil {
+			delete(t.unconfirmed, id)
+			continue
+		}
+		if existed > t.jobs {
+			continue
+		}
+		delete(t.unconfirmed, id)
+		if last := t.feed.Latest(id); last != nil && !last.Phase.Final() {
+			t.feed.Publish(pull.LostJob(last))
+		}
+		t.feed.Retire(id)
+	}
+}
