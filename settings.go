@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,16 +14,22 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"pullwatch/internal/demo"
+	"pullwatch/internal/loglimit"
+	"pullwatch/internal/mirror"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/redisclient"
+	"pullwatch/internal/replica"
 	"pullwatch/internal/serve/httpapi"
+	"pullwatch/internal/serve/web"
+	"pullwatch/kube"
 )
 
-// commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is
+// commands is the command line. Each flag of a command is also an environment variable: --max-parallel is
 // PULLWATCH_MAX_PARALLEL.
 type commands struct {
 	Serve  serveSettings  `cmd:"" default:"withargs" help:"Serve the GraphQL API: the default command. The other one is mirror, which copies one image."`
@@ -79,7 +84,7 @@ type serveSettings struct {
 	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
 }
 
-// Validate is called by kong once all flags are read.
+// Validate returns all errors of the flags. kong calls it when it has read them.
 func (s *serveSettings) Validate() error {
 	var errs []error
 	refuse := func(bad bool, format string, args ...any) {
@@ -143,22 +148,42 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
 }
 
-func (s *serveSettings) limits() httpapi.Limits {
-	return httpapi.Limits{
-		PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
-		MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,
-		MaxMessage: s.MaxMessage, MaxOperations: s.MaxOperations, Introspection: s.Introspection,
+// httpOptions returns how to serve HTTP.
+func (s *serveSettings) httpOptions() httpapi.Options {
+	return httpapi.Options{
+		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
+		Loopback:       s.loopback(),
+		AllowedOrigins: s.AllowedOrigin,
+		CertFile:       s.TLSCert, KeyFile: s.TLSKey,
+		DrainTimeout: s.DrainTimeout,
+		Limits: httpapi.Limits{
+			PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
+			MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,
+			MaxMessage: s.MaxMessage, MaxOperations: s.MaxOperations, Introspection: s.Introspection,
+		},
 	}
 }
 
-// isOrigin reports whether text is an origin exactly as a browser sends it.
+// behaviors returns the words in image names that a demo's page explains.
+func behaviors(demoed bool) []web.Behavior {
+	if !demoed {
+		return nil
+	}
+	var all []web.Behavior
+	for _, b := range demo.Behaviors() {
+		all = append(all, web.Behavior{Word: b.Word, Description: b.Description})
+	}
+	return all
+}
+
+// isOrigin reports whether text is an origin exactly as browsers send it.
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && originForm.MatchString(text) &&
 		!(u.Scheme == "http" && u.Port() == "80") && !(u.Scheme == "https" && u.Port() == "443")
 }
 
-// originForm is a scheme, a host and a port, without what a URL may have besides.
+// originForm is a scheme, a host and perhaps a port, and no other part of a URL.
 var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 
 // loopback reports whether only this machine can connect to --listen.
@@ -168,56 +193,32 @@ func (s *serveSettings) loopback() bool {
 	return err == nil && (host == "localhost" || (ip != nil && ip.IsLoopback()))
 }
 
-// useDemo sets what the demo needs and was not given, and returns how to reach its cluster.
-func (s *serveSettings) useDemo(cluster *demo.Cluster) *rest.Config {
-	s.Namespace = cmp.Or(s.Namespace, "pullwatch")
-	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
-	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
-	// Each demo has a cluster of its own, of which nothing is left in the next.
-	s.ClusterName = cmp.Or(s.ClusterName, "demo-"+rand.Text())
-	return cluster.Config()
+// replicaOptions returns what a replica works on, in a cluster that is reached with config.
+func (s *serveSettings) replicaOptions(config *rest.Config, shared *replica.Shared) (replica.Options, error) {
+	o := replica.Options{
+		Shared: shared, Config: config, Keys: redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace)),
+		Jobs: kube.JobSettings{
+			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
+			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
+			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL,
+		},
+		MaxParallel: s.MaxParallel, MaxQueued: s.MaxQueuedPulls,
+		MaxLogStreams: s.MaxLogStreams, MaxCallerLogStreams: s.MaxCallerLogStreams,
+	}
+	var err error
+	if o.Redis, err = s.redis(); err != nil {
+		return o, err
+	}
+	if o.Destination, err = s.destination(); err != nil {
+		return o, err
+	}
+	if s.JobTemplate != "" {
+		o.Jobs.Template, err = os.ReadFile(s.JobTemplate)
+	}
+	return o, err
 }
 
-// useCluster returns how to reach the cluster, and sets the namespace of the Jobs when none was given.
-func (s *serveSettings) useCluster() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = s.Kubeconfig
-	overrides := &clientcmd.ConfigOverrides{}
-	overrides.Context.Namespace = s.Namespace
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
-	config, err := loader.ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("no cluster to use (give --kubeconfig, or try it with --demo): %w", err)
-	}
-	if s.Namespace, _, err = loader.Namespace(); err != nil {
-		return nil, fmt.Errorf("namespace of the Jobs: %w", err)
-	}
-	// client-go notices only after 45 s that a connection hangs, unless it is told here; it takes that from nowhere else.
-	// After 3 s another one is made: the Lease is not lost, and lists are not stale, because of one connection.
-	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "1", "HTTP2_PING_TIMEOUT_SECONDS": "2"} {
-		if os.Getenv(name) == "" {
-			if err := os.Setenv(name, seconds); err != nil {
-				return nil, err
-			}
-		}
-	}
-	// A burst of starts is 100 Jobs; client-go's default of 5 calls a second would take 20 s for them.
-	config.QPS, config.Burst = 100, 200
-	config.ContentType = "application/vnd.kubernetes.protobuf"
-	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	config.UserAgent = "pullwatch"
-	return config, nil
-}
-
-// jobTemplate returns the content of --job-template, nil without one.
-func (s *serveSettings) jobTemplate() ([]byte, error) {
-	if s.JobTemplate == "" {
-		return nil, nil
-	}
-	return os.ReadFile(s.JobTemplate)
-}
-
-// destination returns the default destination, checked; empty for none.
+// destination returns the default destination, once checked. It is empty for none.
 func (s *serveSettings) destination() (string, error) {
 	if s.Destination == "" {
 		return "", nil
@@ -225,36 +226,43 @@ func (s *serveSettings) destination() (string, error) {
 	return pull.ParseDestination(s.Destination)
 }
 
-// redis returns the Redis to use, nil for none.
+// redis returns the Redis to use. It is nil for none.
 func (s *serveSettings) redis() (*redisclient.Settings, error) {
 	if s.RedisURL == "" {
 		return nil, nil
 	}
-	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a secret made from a file may end with a line break
-}
-
-// keys begins the names of all keys in Redis.
-func (s *serveSettings) keys() string {
-	return redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace))
+	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a Secret made of a file may end with a line break
 }
 
 func (s *serveSettings) level() slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
-		panic(err) // kong lets only known levels through
+		panic(err) // kong accepts only known levels
 	}
 	return level
 }
 
-func (s *serveSettings) newLogHandler() slog.Handler {
+// newLog returns the log, which becomes the default one, and registers its metrics.
+func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: s.level()}
+	var lines slog.Handler = slog.NewTextHandler(os.Stderr, options)
 	if s.LogFormat == "json" {
-		return slog.NewJSONHandler(os.Stderr, options)
+		lines = slog.NewJSONHandler(os.Stderr, options)
 	}
-	return slog.NewTextHandler(os.Stderr, options)
+	limited := loglimit.New(lines)
+	limited.Register(metrics)
+	log := slog.New(limited)
+	slog.SetDefault(log)
+	// client-go logs every retry during an outage, often as an error. Show its lines at debug level only: this program logs
+	// outages by itself.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	if s.level() == slog.LevelDebug {
+		klog.SetSlogLogger(slog.New(lines))
+	}
+	return log
 }
 
-// announce logs where the server can be reached, and what it is not.
+// announce logs the server's URL, and whether it is only a demo.
 func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings, identity string) {
 	redis := "none"
 	if shared != nil {
@@ -283,13 +291,20 @@ type mirrorSettings struct {
 	TerminationLog   string   `placeholder:"FILE" help:"Write the outcome, in JSON, to this file."`
 }
 
-// Validate is called by kong once all flags are read.
+func (m *mirrorSettings) options() mirror.Options {
+	return mirror.Options{
+		Source: m.Source, Destination: m.Destination, InsecureRegistries: m.InsecureRegistry,
+		AllowPrivateHosts: m.AllowPrivateHost, Authorities: m.RegistryCA, Platforms: m.Platform,
+	}
+}
+
+// Validate returns all errors of the flags. kong calls it when it has read them.
 func (m *mirrorSettings) Validate() error {
 	_, err := pull.ParsePlatforms(m.Platform)
 	return errors.Join(err, checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
 }
 
-// checkHosts refuses what would be ignored, because no request's host is written so.
+// checkHosts returns an error for a host that no request could have: the flag would have no effect.
 func checkHosts(flag string, hosts []string) error {
 	for _, host := range hosts {
 		if u, err := url.Parse("//" + host); err != nil || u.Host != host || host == "" {
@@ -299,7 +314,7 @@ func checkHosts(flag string, hosts []string) error {
 	return nil
 }
 
-// parse reads the command line; it prints help or errors and ends the program where those are the answer.
+// parse reads the command line. For --help and for wrong flags it prints help or the error and ends the program.
 func parse(args []string) (*commands, *kong.Context, error) {
 	var c commands
 	parser, err := kong.New(&c,
@@ -312,7 +327,7 @@ func parse(args []string) (*commands, *kong.Context, error) {
 		return nil, nil, err
 	}
 	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
-		args = []string{"serve", "--help"} // the default command's flags are what somebody is looking for
+		args = []string{"serve", "--help"} // people look for the flags of the default command
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {

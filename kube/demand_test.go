@@ -32,7 +32,7 @@ func TestTheClusterIsWatchedOnlyWhileDemanded(t *testing.T) {
 		r.run(t, nil)
 		r.start(t, "nginx")
 		synctest.Wait()
-		if r.watch.Live() || r.tracked() != 0 || r.watch.jobs.opens.Load() != 0 {
+		if r.role.Watches() || r.tracked() != 0 || r.watch.jobs.opens.Load() != 0 {
 			t.Error("it watches although nobody demands it")
 		}
 		first, second := r.watch.Demand(), r.watch.Demand()
@@ -42,12 +42,12 @@ func TestTheClusterIsWatchedOnlyWhileDemanded(t *testing.T) {
 		first()
 		first()
 		synctest.Wait()
-		if !r.watch.Live() || r.tracked() != 1 {
+		if !r.role.Watches() || r.tracked() != 1 {
 			t.Error("it does not watch although somebody demands it")
 		}
 		second()
 		synctest.Wait()
-		if r.watch.Live() || r.tracked() != 0 || r.watch.jobs.live() {
+		if r.role.Watches() || r.tracked() != 0 || r.watch.jobs.live() {
 			t.Error("it watches although nobody demands it any more")
 		}
 		id := r.start(t, "redis")[0].ID

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,8 +64,8 @@ type Leader struct {
 	watch       *Watch
 	tracker     *Tracker
 	succession  Succession
+	role        *Role
 	log         *slog.Logger
-	leads       atomic.Bool
 }
 
 // LeaseTimeout is the timeout of requests for the Lease. A replica that cannot renew the Lease in time must let it go, and one
@@ -84,6 +83,8 @@ type LeaderOptions struct {
 	// MaxParallel is how many pulls run at a time.
 	MaxParallel int
 	Watch       *Watch
+	// Role is told when this replica leads.
+	Role *Role
 	// Succession is nil when the replicas have no way to talk to each other.
 	Succession Succession
 	Log        *slog.Logger
@@ -93,12 +94,9 @@ type LeaderOptions struct {
 func NewLeader(o LeaderOptions) *Leader {
 	return &Leader{
 		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), namespace: o.Namespace, identity: o.Identity,
-		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, log: o.Log,
+		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, log: o.Log,
 	}
 }
-
-// Leads reports whether this replica holds the Lease.
-func (l *Leader) Leads() bool { return l.leads.Load() }
 
 // Run competes for the Lease and leads while it has it, until ctx is done. Then it gives the Lease back.
 func (l *Leader) Run(ctx context.Context) error {
@@ -165,8 +163,8 @@ func (l *Leader) campaign(ctx context.Context) error {
 
 // lead does the leader's work at each change until ctx is done.
 func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector) {
-	l.leads.Store(true)
-	defer l.leads.Store(false)
+	l.role.leads.Store(true)
+	defer l.role.leads.Store(false)
 	l.log.Info("leading", "identity", l.identity)
 	defer l.log.Info("no longer leading", "identity", l.identity)
 	defer l.watch.Demand()()

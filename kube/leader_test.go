@@ -85,7 +85,7 @@ func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 			replicas = append(replicas, r)
 		}
 		a, b := replicas[0], replicas[1]
-		if !a.leader.Leads() || b.leader.Leads() || !a.watch.Live() || b.watch.Live() {
+		if !a.role.Leads() || b.role.Leads() || !a.role.Watches() || b.role.Watches() {
 			t.Fatal("a is to lead and to watch, and only a")
 		}
 		started := b.start(t, "nginx:1", "nginx:2")
@@ -96,8 +96,8 @@ func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 		began := time.Now()
 		a.stop()
 		synctest.Wait()
-		if waited := time.Since(began); !b.leader.Leads() || !b.watch.Live() || waited > 0 {
-			t.Errorf("b leads: %v, after %s", b.leader.Leads(), waited)
+		if waited := time.Since(began); !b.role.Leads() || !b.role.Watches() || waited > 0 {
+			t.Errorf("b leads: %v, after %s", b.role.Leads(), waited)
 		}
 		b.finish(t, started[1].ID, "Complete", "")
 		b.await(t, third.ID, phase(pull.Pending))

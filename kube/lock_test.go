@@ -15,7 +15,7 @@ func TestAnotherReplicasLeaseIsNotGivenBack(t *testing.T) {
 		r := newReplicaOf(t, newAPI(t), feed.New("a"))
 		r.run(t, NewLeader(r.leaderOptions("a", 1, nil)))
 		synctest.Wait()
-		if !r.leader.Leads() {
+		if !r.role.Leads() {
 			t.Fatal("a does not lead")
 		}
 		// While a is stopped, its Lease runs out and b takes it.

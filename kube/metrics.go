@@ -4,8 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// RegisterMetrics registers with r what an operator wants to know of the watch and the leader.
-func RegisterMetrics(r prometheus.Registerer, watch *Watch, leader *Leader) {
+// RegisterMetrics registers with r what an operator wants to know of the watch and of what this replica does.
+func RegisterMetrics(r prometheus.Registerer, watch *Watch, role *Role) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
 	}
@@ -15,7 +15,7 @@ func RegisterMetrics(r prometheus.Registerer, watch *Watch, leader *Leader) {
 		}
 		return 0
 	}
-	gauge("pullwatch_leader", "1 on the replica that holds the Lease, 0 on all others.", nil, func() float64 { return truth(leader.Leads()) })
+	gauge("pullwatch_leader", "1 on the replica that holds the Lease, 0 on all others.", nil, func() float64 { return truth(role.Leads()) })
 	for _, k := range []*watched{watch.jobs, watch.pods} {
 		labels := prometheus.Labels{"resource": k.name}
 		gauge("pullwatch_watch_open", "1 while the watch of a resource is open, 0 while it is being taken up again or this replica does not watch.", labels, func() float64 { return truth(k.live()) })

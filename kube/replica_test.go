@@ -33,7 +33,7 @@ type replica struct {
 	pulls   *Pulls
 	watch   *Watch
 	tracker *Tracker
-	leader  *Leader
+	role    *Role
 	client  kubernetes.Interface
 	// refuse makes every request fail while it is true.
 	refuse *faultyTransport
@@ -95,7 +95,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	t.Helper()
 	config := api.Config()
-	r := &replica{hub: hub, refuse: &faultyTransport{RoundTripper: config.Transport}}
+	r := &replica{hub: hub, role: &Role{}, refuse: &faultyTransport{RoundTripper: config.Transport}}
 	config.Transport = r.refuse
 	health, err := NewHealth(config, quiet)
 	if err != nil {
@@ -105,7 +105,7 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 		t.Fatal(err)
 	}
 	r.tracker = NewTracker(r.hub, quiet)
-	r.watch = NewWatch(r.client, testNamespace, r.tracker, quiet)
+	r.watch = NewWatch(r.client, testNamespace, r.tracker, r.role, quiet)
 	r.pulls, err = NewPulls(PullsOptions{Client: r.client, Jobs: JobSettings{
 		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
 	}, Destination: "harbor.example/mirror", MaxQueued: 1000, Turns: turns.New(1), Known: r.hub, Tracker: r.tracker, Health: health, Log: quiet})
@@ -119,7 +119,7 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 func (r *replica) leaderOptions(identity string, maxParallel int, succession Succession) LeaderOptions {
 	return LeaderOptions{
 		Client: r.client, Leases: r.client.CoordinationV1(), Namespace: testNamespace, Identity: identity,
-		MaxParallel: maxParallel, Watch: r.watch, Succession: succession, Log: quiet,
+		MaxParallel: maxParallel, Watch: r.watch, Role: r.role, Succession: succession, Log: quiet,
 	}
 }
 
@@ -127,7 +127,7 @@ func (r *replica) leaderOptions(identity string, maxParallel int, succession Suc
 func (r *replica) run(t *testing.T, leader *Leader) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	if r.leader = leader; leader != nil {
+	if leader != nil {
 		wg.Go(func() { _ = leader.Run(ctx) })
 	}
 	wg.Go(func() { _ = r.watch.Run(ctx) })

@@ -35,7 +35,7 @@ func (w *Watch) session(ctx context.Context, synced chan struct{}) {
 	w.tracker.finishSync()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hasSynced.Store(w.synced == synced)
+	w.role.synced.Store(w.synced == synced)
 	close(synced)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -28,6 +27,7 @@ const callTimeout = 10 * time.Second
 // watch again where it broke, so it misses no change that the API server remembers.
 type Watch struct {
 	tracker   *Tracker
+	role      *Role
 	log       *slog.Logger
 	jobClient batchv1client.JobInterface
 	podClient corev1client.PodInterface
@@ -38,20 +38,19 @@ type Watch struct {
 	demands int
 	// demanded has a value when demands has changed.
 	demanded chan struct{}
-	// synced is closed, and hasSynced true, once the Tracker knows every object that exists.
-	synced    chan struct{}
-	hasSynced atomic.Bool
+	// synced is closed once the Tracker knows every object that exists.
+	synced chan struct{}
 }
 
-// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded.
-func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, log *slog.Logger) *Watch {
+// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded, and tells role when it is live.
+func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, role *Role, log *slog.Logger) *Watch {
 	w := &Watch{
-		tracker: tracker, log: log,
+		tracker: tracker, role: role, log: log,
 		jobClient: client.BatchV1().Jobs(namespace), podClient: client.CoreV1().Pods(namespace),
 		demanded: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
 	tracker.podsStale = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < finalDelay }
-	w.jobs = newWatched("jobs", w.jobClient.Watch, log)
+	w.jobs = newWatched("jobs", w.jobClient.Watch, &role.jobs, log)
 	w.jobs.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)
 		if err != nil {
@@ -76,7 +75,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, l
 		w.jobs.deliver(e.Type, job)
 	}
 	w.jobs.Reached = func(version string) { tracker.reach(pullstate.ParseVersion(version), 0) }
-	w.pods = newWatched("pods", w.podClient.Watch, log)
+	w.pods = newWatched("pods", w.podClient.Watch, &role.pods, log)
 	w.pods.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.podClient.List(ctx, o)
 		if err != nil {
@@ -142,7 +141,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 		demanded := w.demands > 0
 		if !demanded && !want {
 			// Whoever demands it from now on waits for the next session to sync.
-			w.hasSynced.Store(false)
+			w.role.synced.Store(false)
 			w.synced = make(chan struct{})
 		}
 		w.mu.Unlock()
@@ -169,6 +168,3 @@ func (w *Watch) AwaitSync(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
-// Live reports whether the Tracker has synced and both watches are open, so that it is as new as it can be.
-func (w *Watch) Live() bool { return w.hasSynced.Load() && w.jobs.live() && w.pods.live() }

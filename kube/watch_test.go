@@ -39,7 +39,7 @@ func TestQueuedPullsStartAfterTheLeaderIsGone(t *testing.T) {
 	a.stop()
 	b.finish(t, started[0].ID, batchv1.JobComplete, "")
 	b.await(t, started[1].ID, phase(pull.Pending))
-	if !b.leader.Leads() {
+	if !b.role.Leads() {
 		t.Error("a pull was started by a replica that does not lead")
 	}
 }

@@ -27,13 +27,15 @@ type watched struct {
 	backlog  backlog
 	caughtUp chan struct{}
 
-	watches atomic.Int32
+	watches *atomic.Int32 // how many are open, in a Role
 	opens   atomic.Int64
 	opened  atomic.Int64 // the time of the last open, in Unix milliseconds
 }
 
-func newWatched(name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), log *slog.Logger) *watched {
-	k := &watched{name: name}
+func newWatched(
+	name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), watches *atomic.Int32, log *slog.Logger,
+) *watched {
+	k := &watched{name: name, watches: watches}
 	broken := false
 	k.Options = metav1.ListOptions{LabelSelector: selector}
 	k.Open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
@@ -52,7 +54,7 @@ func newWatched(name string, open func(context.Context, metav1.ListOptions) (wat
 		k.opens.Add(1)
 		k.opened.Store(time.Now().UnixMilli())
 		k.watches.Add(1)
-		return &countedWatch{Interface: inner, count: &k.watches}, nil
+		return &countedWatch{Interface: inner, count: k.watches}, nil
 	}
 	return k
 }

@@ -30,7 +30,7 @@ type Options struct {
 	ActivePulls func() int
 	// Page is served at /.
 	Page http.Handler
-	// Ready returns nil when this replica can answer, otherwise why it cannot yet.
+	// Ready returns nil when this replica can answer, otherwise why it cannot, yet or any more.
 	Ready func() error
 	// Loopback says that only this machine can connect. Requests for any other host's name are refused then: a web page
 	// can make its own name mean this machine, and would be of the same origin as the server.
@@ -59,13 +59,12 @@ type Server struct {
 	options    Options
 	handler    http.Handler
 	transports transports
-	draining   chan struct{}
 }
 
 // New returns a Server that does not listen yet.
 func New(o Options) *Server {
 	operations := newOperationMetrics(o.Metrics)
-	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o, operations)}
+	s := &Server{options: o, transports: newTransports(o, operations)}
 	executor := newExecutor(o, operations)
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(executor)))
@@ -82,13 +81,7 @@ func New(o Options) *Server {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	err := s.options.Ready()
-	select {
-	case <-s.draining:
-		err = errors.New("stopping")
-	default:
-	}
-	if err != nil {
+	if err := s.options.Ready(); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -119,7 +112,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
-		close(s.draining)
 		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 		defer cancel()
 		err := s.transports.drain(draining, s.options.DrainTimeout/2)

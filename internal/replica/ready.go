@@ -1,0 +1,44 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"pullwatch/cache"
+	"pullwatch/internal/feed"
+)
+
+// readiness is whether this replica accepts requests.
+type readiness struct{ warm, stopping atomic.Bool }
+
+// Check returns nil while the replica is ready, otherwise why it is not.
+func (r *readiness) Check() error {
+	switch {
+	case r.stopping.Load():
+		return errors.New("stopping")
+	case !r.warm.Load():
+		return errors.New("the pulls in the cluster have not been read yet")
+	}
+	return nil
+}
+
+// warmTime bounds how long a replica waits for the first lists. It can answer without them, only slower.
+const warmTime = 2 * time.Second
+
+// run makes the replica ready when the pulls are known and the lists have been read once, until ctx is done.
+func (r *readiness) run(ctx context.Context, hub *feed.Hub, lists *cache.Lists) error {
+	defer r.stopping.Store(true)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-hub.Synced():
+	}
+	warming, cancel := context.WithTimeout(ctx, warmTime)
+	defer cancel()
+	_ = lists.Warm(warming) // queries return its errors
+	r.warm.Store(true)
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,194 @@
+// Package replica puts the parts of a pullwatch server together, runs them, and stops them in order.
+//
+// New makes everything that answers: the pulls as this replica knows them, the lists, the logs. NewServer puts GraphQL
+// over HTTP on top of what answers, whoever made that. Run runs all of it; the order in which it stops stands there and
+// nowhere else.
+package replica
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"k8s.io/client-go/kubernetes"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+
+	"pullwatch/cache"
+	"pullwatch/internal/feed"
+	"pullwatch/internal/feed/sharedlog"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/logshare"
+	"pullwatch/internal/redis/redisclient"
+	"pullwatch/kube"
+	"pullwatch/kube/podlogs"
+	"pullwatch/resolvers"
+)
+
+// Options say what a Replica works on. What is not said to be optional is required.
+type Options struct {
+	*Shared
+	// Config is how to reach the cluster. New makes it observe requests.
+	Config *rest.Config
+	// Redis is what replicas share lists and updates through; nil for a replica that stands alone.
+	Redis *redisclient.Settings
+	// Keys begins the names of all keys in Redis: see redisclient.Keys.
+	Keys string
+	// Jobs is what the Jobs of all pulls have in common. Its Namespace is the one that is watched.
+	Jobs kube.JobSettings
+	// Destination is where images are copied to unless a caller names another place; empty for none.
+	Destination string
+	// MaxParallel is how many pulls run at a time, MaxQueued how many may wait.
+	MaxParallel, MaxQueued int
+	// MaxLogStreams is how many streams of pod logs there may be, MaxCallerLogStreams how many for one client; 0 for any
+	// number.
+	MaxLogStreams, MaxCallerLogStreams int
+}
+
+// Replica is one of the servers that work on the pulls of a namespace. Its exported parts answer whoever serves.
+type Replica struct {
+	// Identity is a name that no other replica has, with the host's in it for people.
+	Identity string
+	Hub      *feed.Hub
+	Lists    *cache.Lists
+	Pulls    *kube.Pulls
+	Logs     *podlog.Streamer
+
+	shared  *Shared
+	updates updates
+	redis   *redisclient.Client // nil without Redis
+	stream  *sharedlog.Stream   // nil without Redis
+	watch   *kube.Watch
+	copiers *kube.CopierLogs
+	leader  *kube.Leader
+	ready   readiness
+}
+
+// updates is how all parts of a replica learn of pulls and tell of them: a feed.Hub, or a sharedlog.Stream that shares one.
+type updates interface {
+	kube.Feed
+	kube.Known
+	resolvers.Updates
+}
+
+// New makes a Replica that does nothing before Run. The caller closes it.
+func New(o Options) (*Replica, error) {
+	clients, err := newClients(o)
+	if err != nil {
+		return nil, err
+	}
+	name := strings.ToLower(rand.Text()[:8])
+	r := &Replica{Identity: identity(name), shared: o.Shared}
+	role := &kube.Role{}
+
+	r.Hub = feed.New(name)
+	r.Hub.Register(o.Metrics)
+	r.updates = r.Hub
+
+	var commands redis.UniversalClient
+	var succession kube.Succession
+	if o.Redis != nil {
+		r.redis = redisclient.New(o.Redis, o.Log, o.Metrics)
+		commands = r.redis.Commands()
+		r.stream = sharedlog.New(sharedlog.Options{
+			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Log: o.Log,
+			Leads: role.Leads, Watches: role.Watches, Proven: clients.health.Asked,
+		})
+		r.stream.RegisterStream(o.Metrics)
+		r.updates, succession = r.stream, r.stream
+	}
+
+	tracker := kube.NewTracker(r.updates, o.Log)
+	r.watch = kube.NewWatch(clients.pulls, o.Jobs.Namespace, tracker, role, o.Log)
+	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Log)
+	r.leader = kube.NewLeader(kube.LeaderOptions{
+		Client: clients.pulls, Leases: clients.leases, Namespace: o.Jobs.Namespace, Identity: r.Identity,
+		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Log,
+	})
+	kube.RegisterMetrics(o.Metrics, r.watch, role)
+
+	r.Pulls, err = kube.NewPulls(kube.PullsOptions{
+		Client: clients.pulls, Jobs: o.Jobs, Destination: o.Destination, MaxQueued: o.MaxQueued, Turns: o.Turns,
+		Known: r.updates, Tracker: tracker, Health: clients.health, Log: o.Log,
+	})
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	r.Pulls.Register(o.Metrics)
+
+	r.Lists = cache.NewLists(cache.Options{
+		Source: Source{kube.NewReader(clients.pulls, o.Jobs.Namespace, r.Hub.Latest)},
+		Local:  local{r.Hub, role, r.stream, clients.health},
+		Redis:  commands, Keys: o.Keys, Leads: role.Leads,
+		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Log: o.Log,
+	})
+
+	r.Logs = NewLogs(o.Shared, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
+	return r, nil
+}
+
+// NewLogs returns what streams pod logs from source. maxStreams and maxCallerStreams are as in Options.
+func NewLogs(s *Shared, source podlog.Source, maxStreams, maxCallerStreams int) *podlog.Streamer {
+	return podlog.New(podlog.Options{
+		Source:     logshare.New(source, logshare.NewMetrics(s.Metrics), s.Memory, s.kept(8, logshare.MaxMemory)),
+		MaxStreams: maxStreams, MaxCallerStreams: maxCallerStreams,
+		Budget: s.Memory, Turns: s.Turns, Metrics: podlog.NewMetrics(s.Metrics), Log: s.Log,
+	})
+}
+
+// Close closes the connections to Redis. It is called when Run has returned.
+func (r *Replica) Close() {
+	if r.redis != nil {
+		_ = r.redis.Close() // nothing is lost with a connection
+	}
+}
+
+// clients are the ways to the API server.
+type clients struct {
+	health *kube.Health
+	pulls  kubernetes.Interface
+	logs   kubernetes.Interface
+	leases coordinationv1client.LeasesGetter
+}
+
+func newClients(o Options) (c clients, err error) {
+	// It observes the requests of clients that are made after it.
+	if c.health, err = kube.NewHealth(o.Config, o.Log); err != nil {
+		return c, err
+	}
+	c.health.Register(o.Metrics)
+	if c.pulls, err = kubernetes.NewForConfig(o.Config); err != nil {
+		return c, fmt.Errorf("kubernetes client: %w", err)
+	}
+	if c.logs, err = podlogs.NewClient(o.Config); err != nil {
+		return c, fmt.Errorf("kubernetes client: %w", err)
+	}
+	leases := rest.CopyConfig(o.Config)
+	leases.Timeout = kube.LeaseTimeout
+	if c.leases, err = coordinationv1client.NewForConfig(leases); err != nil {
+		return c, fmt.Errorf("kubernetes client: %w", err)
+	}
+	return c, nil
+}
+
+// identity returns a name for the Lease that no other replica has.
+func identity(name string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return host + "_" + name
+}
+
+// Source loads the lists from the cluster, for a cache.
+type Source struct{ Reader *kube.Reader }
+
+// Load implements cache.Source.
+func (s Source) Load(ctx context.Context) (snapshot cache.Snapshot, err error) {
+	snapshot.Active, snapshot.Failed, snapshot.Version, err = s.Reader.Load(ctx)
+	return snapshot, err
+}
