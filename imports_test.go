@@ -13,17 +13,22 @@ import (
 // Arrows between packages run one way: see docs/architecture.md.
 func TestPackagesImportWhatTheyMay(t *testing.T) {
 	may := map[string][]string{ // who may import packages that begin so
-		"k8s.io/":                       {"pullwatch", "pullwatch/kube", "pullwatch/internal/demo", "pullwatch/internal/bench"},
-		"github.com/redis/":             {"pullwatch", "pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/bench"},
-		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
-		"pullwatch/resolvers":           {"pullwatch", "pullwatch/internal/serve/httpapi", "pullwatch/internal/bench"},
-		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/bench"},
-		"pullwatch/internal/mirror":     {"pullwatch"},
-		"pullwatch/internal/demo":       {"pullwatch"},
-		"github.com/google/go-contain":  {"pullwatch/internal/mirror", "pullwatch/internal/pull"},
-		"github.com/gorilla/websocket":  {"pullwatch/internal/serve/graphqlws", "pullwatch/internal/bench"},
-		"pullwatch/internal/bench":      {},
-		"pullwatch/internal/serve/http": {"pullwatch", "pullwatch/internal/bench"},
+		"k8s.io/":                      {"pullwatch", "pullwatch/kube", "pullwatch/internal/demo", "pullwatch/internal/bench"},
+		"github.com/redis/":            {"pullwatch", "pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/bench"},
+		"github.com/99designs/":        {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
+		"pullwatch/resolvers":          {"pullwatch", "pullwatch/internal/serve/httpapi", "pullwatch/internal/bench"},
+		"pullwatch/kube":               {"pullwatch", "pullwatch/internal/bench"},
+		"pullwatch/internal/mirror":    {"pullwatch"},
+		"pullwatch/internal/demo":      {"pullwatch"},
+		"github.com/google/go-contain": {"pullwatch/internal/mirror", "pullwatch/internal/pull"},
+		"github.com/gorilla/websocket": {"pullwatch/internal/serve/graphqlws", "pullwatch/internal/bench"},
+		"pullwatch/internal/bench":     {},
+		// Machinery of log streams, which others use through podlog/follow.
+		"pullwatch/internal/podlog/cursor":  {"pullwatch/internal/podlog"},
+		"pullwatch/internal/podlog/filter":  {"pullwatch/internal/podlog"},
+		"pullwatch/internal/podlog/logline": {"pullwatch/internal/podlog"},
+		"pullwatch/internal/podlog/queue":   {"pullwatch/internal/podlog"},
+		"pullwatch/internal/serve/http":     {"pullwatch", "pullwatch/internal/bench"},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {

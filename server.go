@@ -30,7 +30,7 @@ import (
 	"pullwatch/internal/feed"
 	"pullwatch/internal/loglimit"
 	"pullwatch/internal/mirror"
-	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/podlog/logshare"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/breaker"
@@ -201,9 +201,9 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Kubernetes: breaker.New("kubernetes", breaker.Judge, log, metrics), Metrics: cache.NewMetrics(metrics), Log: log,
 	})
 
-	logs := podlog.New(podlog.Options{
+	logs := follow.New(follow.Options{
 		Source:     logshare.New(kube.NewPodLogs(logClient), logshare.NewMetrics(metrics), clients, kept(memory, 8, logshare.MaxMemory)),
-		Metrics:    podlog.NewMetrics(metrics),
+		Metrics:    follow.NewMetrics(metrics),
 		MaxStreams: s.MaxLogStreams, MaxCallerStreams: s.MaxCallerLogStreams,
 		Budget: clients, Turns: long,
 		Log: log,
