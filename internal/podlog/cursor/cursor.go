@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// cursor is where a stream stands, for every container that it has read or is to read.
+// Cursor is where a stream stands, for every container that it has read or is to read.
 type Cursor struct {
-	// target is a digest of what the stream is of.
+	// Target is a digest of what the stream is of.
 	Target uint64
-	// begun is when the stream knew which containers it was to read, by this host's clock; zero before.
+	// Begun is when the stream knew which containers it was to read, by this host's clock; zero before.
 	Begun      time.Time
 	Containers map[ContainerKey]Progress
 }
 
-// sourceKey names a container of a pod.
+// ContainerKey names a container of a pod.
 type ContainerKey uint64
 
 func NewContainerKey(podUID, container string) ContainerKey {
 	return ContainerKey(Digest(podUID, container))
 }
 
-// runKey names a run of a known container; 0 stands for none.
+// RunKey names a run of a known container; 0 stands for none.
 type RunKey uint32
 
 func NewRunKey(id string) RunKey {
@@ -36,18 +36,18 @@ func NewRunKey(id string) RunKey {
 	return RunKey(Digest(id)) | 1
 }
 
-// mark is how far a container has been read.
+// Progress is how far a container has been read.
 type Progress struct {
-	// run is the last run of which something was read, or that is to be read first.
+	// Run is the last run of which something was read, or that is to be read first.
 	Run RunKey
-	// restarts is that run's Run.Restarts.
+	// Restarts is that run's Run.Restarts.
 	Restarts int
 	Position Position
-	// done means that nothing more is to be read of the run, over that no other run will come.
+	// Done means that nothing more is to be read of the run, over that no other run will come.
 	Done, Over bool
 }
 
-// digest is short enough for a cursor; its parts are separated by a byte that no name has.
+// Digest is short enough for a cursor; its parts are separated by a byte that no name has.
 func Digest(parts ...string) uint64 {
 	h := fnv.New64a()
 	for _, part := range parts {

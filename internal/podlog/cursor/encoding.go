@@ -12,16 +12,16 @@ import (
 )
 
 // A cursor is, in base64, its version, a checksum of all that follows, the target, the time when the stream began, and
-// the marks. Numbers are varints but for digests and checksums. The timestamp of a mark is relative to that of the mark
+// the progress of containers. Numbers are varints but for digests and checksums. The timestamp of each is relative to that of the one
 // before it, which keeps it short.
 const (
 	version    = 2
 	headerSize = 1 + 4
-	// maxCursor bounds what is looked at, in bytes: several times the cursor of a thousand pods.
+	// maxSize bounds what is looked at, in bytes: several times the cursor of a thousand pods.
 	maxSize = 256 << 10
 )
 
-// Parts of a mark that are there, or are true.
+// Parts of a Progress that are there, or are true.
 const (
 	hasRun = 1 << iota
 	hasPosition
@@ -32,14 +32,14 @@ const (
 	allFlags = 1<<iota - 1
 )
 
-// cursorEncoder writes a cursor.
+// Encoder writes a cursor.
 type Encoder struct {
 	buf   []byte
 	nanos int64
 }
 
-func NewEncoder(target uint64, begun time.Time, marks int) *Encoder {
-	e := &Encoder{buf: make([]byte, headerSize, headerSize+20+32*marks)}
+func NewEncoder(target uint64, begun time.Time, containers int) *Encoder {
+	e := &Encoder{buf: make([]byte, headerSize, headerSize+20+32*containers)}
 	e.buf[0] = version
 	e.buf = binary.BigEndian.AppendUint64(e.buf, target)
 	if !begun.IsZero() {
@@ -86,7 +86,7 @@ func flagIf(set bool, bit byte) byte {
 	return 0
 }
 
-// decodeCursor reads the cursor of a stream of that target. Its errors are BAD_INPUT.
+// Decode reads the cursor of a stream of that target. Its errors are BAD_INPUT.
 func Decode(s string, target uint64) (*Cursor, error) {
 	c, err := Parse(s)
 	if err != nil {
@@ -128,7 +128,7 @@ func Parse(s string) (*Cursor, error) {
 	return c, nil
 }
 
-// cursorDecoder reads what cursorEncoder has written. Once invalid is set, it returns zeros.
+// decoder reads what Encoder has written. Once invalid is set, it returns zeros.
 type decoder struct {
 	rest    []byte
 	nanos   int64

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// position names the last line that was read of a run's log. The zero position stands before the first line.
+// Position names the last line that was read of a run's log. The zero position stands before the first line.
 type Position struct {
-	// nanos is the line's timestamp, in nanoseconds since 1970; 0 when lines have none.
+	// Nanos is the line's timestamp, in nanoseconds since 1970; 0 when lines have none.
 	Nanos int64
 	// count is the line's place, from 1, among neighbours of the same timestamp.
 	count uint32
-	// sum is a checksum of the line: what stands at its place after a rotation is another line.
+	// Sum is a checksum of the line: what stands at its place after a rotation is another line.
 	Sum uint32
 	// ahead is how much later the latest timestamp before the line is: 0 unless the clock was set back.
 	ahead int64
-	// cut means that count began within lines of the same timestamp, as the last lines of a log may.
+	// Cut means that count began within lines of the same timestamp, as the last lines of a log may.
 	Cut bool
 }
 
-// isZero reports whether p stands before the first line.
+// IsZero reports whether p stands before the first line.
 func (p Position) IsZero() bool { return p.count == 0 }
 
-// latest is the latest timestamp up to p.
+// Latest is the latest timestamp up to p.
 func (p Position) Latest() int64 { return p.Nanos + p.ahead }
 
-// second is the moment, cut to the second, from which on a log must be read to find p again; zero for its beginning.
+// Second is the moment, cut to the second, from which on a log must be read to find p again; zero for its beginning.
 func (p Position) Second() time.Time {
 	if p.Nanos == 0 {
 		return time.Time{}
@@ -33,12 +33,12 @@ func (p Position) Second() time.Time {
 	return time.Unix(0, p.Nanos).Truncate(time.Second)
 }
 
-// isAfter reports whether p is certainly not before a moment that may be known to the second only.
+// IsAfter reports whether p is certainly not before a moment that may be known to the second only.
 func (p Position) IsAfter(moment time.Time) bool {
 	return time.Unix(0, p.Nanos).Sub(moment) >= time.Second
 }
 
-// advance moves p to the next line.
+// Advance moves p to the next line.
 func (p *Position) Advance(nanos int64, sum uint32) {
 	latest := p.Latest()
 	if nanos == p.Nanos {
@@ -57,13 +57,13 @@ func Checksum(message []byte) uint32 { return crc32.Checksum(message, castagnoli
 type search struct {
 	want Position
 	at   Position
-	// over means that what comes is new.
+	// Over means that what comes is new.
 	Over bool
 }
 
 func NewSearch(want Position) search { return search{want: want, Over: want.IsZero()} }
 
-// isNew reports whether a line follows the position. lost is set when it does and the line of the position was not
+// IsNew reports whether a line follows the position. lost is set when it does and the line of the position was not
 // there, so that others between the two may be missing.
 func (s *search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
 	switch {
@@ -82,5 +82,5 @@ func (s *search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
 	return false, false
 }
 
-// passes reports whether a line of that timestamp can only come after the position.
+// Passes reports whether a line of that timestamp can only come after the position.
 func (s *search) Passes(nanos int64) bool { return s.Over || nanos > s.want.Latest() }

@@ -16,14 +16,14 @@ import (
 // longest line. An alternation of a hundred words of seven letters has 800 instructions.
 const maxProgram = 1000
 
-// expression is Input.Include or Input.Exclude.
+// Expression is Input.Include or Input.Exclude.
 type Expression struct {
 	*regexp.Regexp
 	// size is its programSize.
 	size int
 }
 
-// programLength is the number of instructions of e's program; 0 when e is nil.
+// ProgramLength is the number of instructions of e's program; 0 when e is nil.
 func (e *Expression) ProgramLength() int {
 	if e == nil {
 		return 0

@@ -21,7 +21,7 @@ const (
 	longSteps = 4 << 20
 )
 
-// matcher tells which lines of a log pass the filters of its stream. It does so in turns, so that streams with filters
+// Matcher tells which lines of a log pass the filters of its stream. It does so in turns, so that streams with filters
 // leave processors to others, and those of one caller to those of others. A nil matcher has no filters. It is for one
 // goroutine.
 type Matcher struct {
@@ -34,7 +34,7 @@ type Matcher struct {
 	spent int
 }
 
-// newMatcher returns a matcher of include and exclude, either of which may be nil, that takes its turns for caller.
+// NewMatcher returns a matcher of include and exclude, either of which may be nil, that takes its turns for caller.
 func NewMatcher(include, exclude *Expression, t *turns.Turns, caller string) *Matcher {
 	if include == nil && exclude == nil {
 		return nil
@@ -42,7 +42,7 @@ func NewMatcher(include, exclude *Expression, t *turns.Turns, caller string) *Ma
 	return &Matcher{include: include, exclude: exclude, turns: t, caller: caller}
 }
 
-// passes reports whether include and exclude let a message through. It waits for a turn when it takes one. Its error is
+// Passes reports whether include and exclude let a message through. It waits for a turn when it takes one. Its error is
 // ctx's, and comes within longSteps after ctx has ended.
 func (m *Matcher) Passes(ctx context.Context, message []byte) (bool, error) {
 	if m == nil {
@@ -91,7 +91,7 @@ func (m *Matcher) spend(ctx context.Context, steps int) (err error) {
 	return err
 }
 
-// pause gives the turn back. It is called before anything that may wait for others.
+// Pause gives the turn back. It is called before anything that may wait for others.
 func (m *Matcher) Pause() {
 	if m == nil {
 		return

@@ -23,7 +23,7 @@ type follower struct {
 	matching  *turns.Turns
 	container *queue.Container
 	status    *statusBox
-	// mark is how far the container has been read. When it names a run that is not done, that comes first.
+	// progress is how far the container has been read. If its run is not done, that run is read first.
 	progress cursor.Progress
 	// tail is set for the run that there was when the stream began.
 	tail *tail
@@ -105,7 +105,7 @@ func (f *follower) nextRun(ctx context.Context, s containerStatus) (podlog.Run, 
 	}
 }
 
-// begin moves the mark to a run of which nothing has been read, and tells when there were others between.
+// begin moves the progress to a run of which nothing has been read, and tells when there were others between.
 func (f *follower) begin(ctx context.Context, run podlog.Run) error {
 	expected := 0
 	if f.progress.Run != 0 {

@@ -12,8 +12,8 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// roster keeps a follower for each container that the watch shows, and ends the watch when there is nothing more to
-// come. It belongs to the goroutine of the watch, but for what mu guards.
+// followers has a follower for each container that the watch shows. It ends the watch when nothing more can come. Only the
+// goroutine of the watch uses it, except for the fields that mu guards.
 type followers struct {
 	st *Stream
 	// uid is that of the pod, when the stream is of one pod.
@@ -27,7 +27,7 @@ type followers struct {
 	// left is how far containers had been read that are no longer there. At most maxLeft are remembered, in case that a
 	// selector matches their pod again.
 	left map[cursor.ContainerKey]cursor.Progress
-	// lane is that of the stream as a whole.
+	// whole is for notices about the stream as a whole.
 	whole *queue.Container
 
 	mu     sync.Mutex
@@ -38,14 +38,14 @@ type followers struct {
 	empty string
 }
 
-// maxLeft bounds roster.left.
+// maxLeft bounds followers.left.
 const maxLeft = 1000
 
-// member is the roster's end of a follower.
+// entry is what followers know of one follower.
 type entry struct {
 	*statusBox
 	container *queue.Container
-	ended     chan struct{}   // closed with roster.mu held
+	ended     chan struct{}   // closed with followers.mu held
 	progress  cursor.Progress // how far the follower has come, once it has ended
 }
 
@@ -155,7 +155,7 @@ func (r *followers) isFollowed(key cursor.ContainerKey, status containerStatus) 
 	return true
 }
 
-// leave takes a member out whose follower has ended.
+// leave takes an entry out whose follower has ended.
 func (r *followers) leave(key cursor.ContainerKey, m *entry) {
 	delete(r.entries, key)
 	r.st.queue.Retire(m.container)

@@ -11,7 +11,7 @@ import (
 
 // readRun streams the log of one run to its end. The end of the file is the end of the log only when the run had ended
 // before the log was opened; otherwise the connection may have broken, and the log is opened once more. readRun also
-// returns when the mark has been moved to another run.
+// returns when the progress has been moved to another run.
 func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, true)
 	f.told = ""

@@ -31,20 +31,19 @@ type runReader struct {
 	broken string
 	// resumes means that it must be told that the log goes on.
 	resumes bool
-	// complete means that the last request ended as it should, with whole lines, and came past the last line of those
-	// before it. A request for the log of a run that has ended which brings nothing, not even that line, leaves it as it
-	// was: the node has removed the log. The request before had come to its end, at most endGrace before it was known that
-	// the run had ended, so that this is taken for the run's end.
+	// complete means that the last request reached the end of the log, with whole lines, and contained our last line. If an
+	// ended run's log comes back empty, the node has deleted it, and complete keeps its value. The request before had
+	// reached the end at most endGrace before the run was known to have ended. That counts as the run's end.
 	complete bool
-	// ended means that the last request came to an end without an error, and again that the one before it did, too. found
-	// means that the last request came past the last line of those before it.
+	// ended means that the last request ended without an error, again that the one before it did, too. found means that
+	// the last request contained our last line.
 	ended, again, found bool
-	// dated means that the last request brought a line with a timestamp, or the beginning of one: it is from the log, and
-	// not what a node says in its place.
+	// dated means that the last request brought a timestamp, or the beginning of one. Otherwise it brought what a node
+	// says in place of the log.
 	dated bool
 	// before is how far the log was read before the last request.
 	before cursor.Position
-	// moved means that lines were read that the lane does not know of.
+	// moved means that the queue does not know of the last lines that were read.
 	moved bool
 	// lost means that the last line was not found in the log the last time.
 	lost bool
@@ -289,7 +288,7 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	return r.flush(ctx)
 }
 
-// flush queues what has been collected and moves the container's mark behind all that was read.
+// flush queues what has been collected and moves the container's progress behind all that was read.
 func (r *runReader) flush(ctx context.Context) error {
 	r.matcher.Pause()
 	if !r.writer.Empty() {

@@ -13,12 +13,11 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// settle returns the container's status once it is known that the last line was written by the run that the mark names.
-// A cluster gives the log of the run that there is when it is asked, which its status may show only afterwards: what is
-// read as a run's log may be that of a later one. Then settle moves the mark there, and tells that the log of the run
-// before was not read. When it cannot be found out because the last run has ended and its log cannot be read, it does the
-// same: nothing can come twice then, or out of order, and what may be missing is told. While the last run goes on there is
-// nothing else to be read, and settle tries on.
+// settle finds out which run wrote the last line that was read, and returns the container's status then. A cluster gives
+// the log of the run that there is when it is asked. The status may show that run only later, so that what was read as one
+// run's log may be that of a later run. Then settle moves the progress to the later run, and a notice says that the log
+// of the run before was not read. It does the same when the last run has ended and its log cannot be read: nothing can
+// come twice then, or out of order. While the last run goes on, settle retries.
 func (f *follower) settle(ctx context.Context) (containerStatus, error) {
 	retry := retry{backoff: minBackoff}
 	for {
@@ -61,7 +60,7 @@ func (f *follower) settle(ctx context.Context) (containerStatus, error) {
 	}
 }
 
-// laterRuns returns the runs that may have written the last line that was read, although the mark names an earlier one.
+// laterRuns returns the runs after the one in the progress that may have written the last line that was read.
 func (f *follower) laterRuns(s containerStatus) []podlog.Run {
 	return f.laterRunsAt(s, f.progress.Position.Nanos)
 }
@@ -69,7 +68,7 @@ func (f *follower) laterRuns(s containerStatus) []podlog.Run {
 // startSlack is by how much a run's first line may be older than its start, which is noted behind it.
 const startSlack = time.Second
 
-// laterRunsAt returns the runs after the one that the mark names which may have written a line of that timestamp.
+// laterRunsAt returns the runs after the one in the progress that may have written a line with this timestamp.
 func (f *follower) laterRunsAt(s containerStatus, nanos int64) []podlog.Run {
 	if f.plan.previous || nanos == 0 {
 		return nil
@@ -83,7 +82,7 @@ func (f *follower) laterRunsAt(s containerStatus, nanos int64) []podlog.Run {
 var (
 	// errReplaced means that what was given as the log of the last run, which has ended, may be that of the next one.
 	errReplaced = errors.New("last run may have been replaced")
-	// errOwnLog means that the log of the run that the mark names cannot be read.
+	// errOwnLog means that the log of the run that the progress names cannot be read.
 	errOwnLog = errors.New("log of the run itself cannot be read")
 	// errUndecided means that no log shows the last line, and that of the last run may not have been its own.
 	errUndecided = errors.New("last line is in no log")
@@ -91,9 +90,9 @@ var (
 	errOtherRun = errors.New("log is that of a later run")
 )
 
-// lastWriter returns which of the later runs wrote the last line; none of them when it is the one that the mark names, and
-// while the logs cannot be asked for any more. It asks for the latest run first: whatever a cluster gives for that is no
-// older, whereas what it gives for the run before may be of the latest one, too.
+// lastWriter returns which of the later runs wrote the last line. It returns none if the run in the progress did, or if the
+// logs are gone. It asks for the latest run first: a cluster never gives an older log for that. For the run before, it
+// may give the log of the latest one.
 func (f *follower) lastWriter(ctx context.Context, s containerStatus, later []podlog.Run) (podlog.Run, error) {
 	if len(later) == 0 || s.gone {
 		return podlog.Run{}, nil
@@ -151,7 +150,7 @@ func (f *follower) checkRun() error {
 	return nil
 }
 
-// adopt moves the mark to the later run that wrote the last line, and tells of the runs before it.
+// adopt moves the progress to the later run that wrote the last line, and tells of the runs before it.
 func (f *follower) adopt(ctx context.Context, run podlog.Run) error {
 	missed := run.Restarts - f.progress.Restarts
 	f.progress.Run, f.progress.Restarts, f.progress.Done = cursor.NewRunKey(run.ID), run.Restarts, false

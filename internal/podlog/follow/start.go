@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/podlog/queue"
 )
 
-// newMember makes a lane for a container that is new, and a follower unless the cursor that the stream began with says
+// newEntry makes a container for a container that is new, and a follower unless the cursor that the stream began with says
 // that there is nothing left to follow. begins means that the stream begins with this container.
 func (r *followers) newEntry(pod string, key cursor.ContainerKey, status containerStatus, begins bool) *follower {
 	plan := r.st.plan

@@ -95,9 +95,9 @@ func (st *Stream) run(ctx context.Context) {
 	defer close(st.done)
 	defer st.closed()
 	defer st.cancel()
-	roster := newFollowers(st)
-	err := st.source.WatchPods(ctx, st.plan.target, roster.reconcile)
-	roster.close()
+	followers := newFollowers(st)
+	err := st.source.WatchPods(ctx, st.plan.target, followers.reconcile)
+	followers.close()
 	if ctx.Err() == nil {
 		st.fail(err)
 	}

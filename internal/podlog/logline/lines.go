@@ -17,7 +17,7 @@ const (
 	maxLine = MaxLength + podlog.MaxMessage + utf8.UTFMax + len("\r\n")
 )
 
-// lineReader splits a log into lines, each in bounded memory however long it is.
+// Reader splits a log into lines, each in bounded memory however long it is.
 type Reader struct {
 	r *bufio.Reader
 	// long holds a line that did not fit into r's buffer.
@@ -28,7 +28,7 @@ func NewReader(r io.Reader) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, readBuffer)}
 }
 
-// next returns the next line without its line end, and how many bytes beyond maxLine were dropped. The line is valid
+// Next returns the next line without its line end, and how many bytes beyond maxLine were dropped. The line is valid
 // until the next call. At the end it returns what is left of the log, a line without an end or nothing, with the
 // reader's error.
 func (l *Reader) Next() (line []byte, dropped int, err error) {
@@ -70,7 +70,7 @@ func (l *Reader) nextLong(start []byte) (line []byte, dropped int, err error) {
 	return l.long, dropped, err
 }
 
-// appendMessage appends raw to dst as valid UTF-8, at most MaxMessage bytes of it and no half character, and returns
+// AppendMessage appends raw to dst as valid UTF-8, at most MaxMessage bytes of it and no half character, and returns
 // how many bytes of raw it has taken.
 func AppendMessage(dst, raw []byte) (_ []byte, taken int) {
 	if utf8.Valid(raw) {

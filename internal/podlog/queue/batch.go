@@ -49,7 +49,7 @@ func (b *batchBuilder) addLine(l *Container, c *Chunk, i int) bool {
 	return true
 }
 
-// addNotice takes in what stands before a lane's lines, unless that is too much for one batch. Where lines are missing
+// addNotice takes in what stands before a container's lines, unless that is too much for one batch. Where lines are missing
 // another batch begins: within a batch nothing would say between which lines that is.
 func (b *batchBuilder) addNotice(l *Container, c *Chunk) bool {
 	n := c.notice
@@ -81,7 +81,7 @@ func (b *batchBuilder) arrived(c *Chunk) {
 	}
 }
 
-// next waits for a batch. It returns io.EOF when nothing more comes, and ctx's error when that ends first. The batch's
+// Next waits for a batch. It returns io.EOF when nothing more comes, and ctx's error when that ends first. The batch's
 // cursor is of a stream of target that began when begun says.
 func (q *Queue) Next(ctx context.Context, target uint64, begun func() time.Time) (*podlog.Batch, error) {
 	b := &batchBuilder{}

@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// maxChunkBytes bounds what a follower hands over at once, unless it is one line.
+// MaxChunkBytes bounds what a follower hands over at once, unless it is one line.
 const MaxChunkBytes = 64 << 10
 
 // What a waiting line needs of memory besides its message, and a chunk besides its lines.
@@ -20,7 +20,7 @@ const (
 	ChunkOverhead = int(unsafe.Sizeof(Chunk{}))
 )
 
-// chunk is what waits in a lane: lines, or a notice, or lines that were dropped.
+// Chunk is what waits in the queue: lines, or a notice, or lines that were dropped.
 type Chunk struct {
 	// lines are those that have not been taken yet, each with its position.
 	lines     []podlog.Line
@@ -30,18 +30,18 @@ type Chunk struct {
 	dropped int
 	// live means that the lines were written after their log was opened: they do not wait for the reader.
 	live bool
-	// mark is where the chunk leaves the container, lines that the filters kept out included.
+	// progress is where the chunk leaves the container, lines that the filters kept out included.
 	progress cursor.Progress
 	arrived  time.Time
 	size     int
 }
 
-// newNotice returns a chunk for one notice.
+// NewNotice returns a chunk for one notice.
 func NewNotice(n podlog.Notice, m cursor.Progress) *Chunk {
 	return &Chunk{notice: &n, progress: m, size: ChunkOverhead + LineOverhead + len(n.Message)}
 }
 
-// chunkWriter collects lines of one run. The messages of a chunk share one string.
+// Writer collects lines of one run. The messages of a chunk share one string.
 type Writer struct {
 	lines     []podlog.Line
 	positions []cursor.Position
@@ -50,7 +50,7 @@ type Writer struct {
 	Live      bool
 }
 
-// add takes in one line, if m lets its message through. Its error is ctx's.
+// Add takes in one line, if m lets its message through. Its error is ctx's.
 func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw []byte, m *filter.Matcher) error {
 	start := len(w.messages)
 	messages, taken := logline.AppendMessage(w.messages, raw)
@@ -75,7 +75,7 @@ func (w *Writer) Full(n, limit int) bool {
 	return len(w.lines) > 0 && len(w.messages)+min(3*n, podlog.MaxMessage)+(len(w.lines)+1)*LineOverhead > limit
 }
 
-// flush returns what has been collected as a chunk that leaves the container at m.
+// Flush returns what has been collected as a chunk that leaves the container at m.
 func (w *Writer) Flush(m cursor.Progress) *Chunk {
 	messages := string(w.messages)
 	start := 0

@@ -6,21 +6,21 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// lane holds what one container, or the stream as a whole, has for the reader, in order. It belongs to a queue, whose
+// Container holds what one container, or the stream as a whole, has for the reader, in order. It belongs to a Queue, whose
 // mutex guards it.
 type Container struct {
 	Key cursor.ContainerKey
-	// pod and container are empty in the lane of the stream as a whole.
+	// Pod and container are empty for the stream as a whole.
 	Pod, Name string
 
 	chunks []*Chunk
 	// size is that of the chunks, in bytes.
 	size int
-	// mark is where the reader stands.
+	// progress is where the reader stands.
 	progress cursor.Progress
 	// active means that lines may come soon.
 	active bool
-	// silentSince is since when an active lane has had nothing.
+	// silentSince is since when an active container has had nothing.
 	silentSince time.Time
 	// retired means that nothing comes any more and cursors need not speak of the container.
 	retired bool

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// minWaiting is what a queue may hold in any case, so that its stream goes on.
+	// MinWaiting is what a queue may hold in any case, so that its stream goes on.
 	MinWaiting = MaxChunkBytes
-	// waitingStep is what it takes more at a time.
+	// WaitingStep is what it takes more at a time.
 	WaitingStep = 128 << 10
 	// refusalPause is how long it does not ask for more when that was refused.
 	refusalPause = time.Second
@@ -43,7 +43,7 @@ func (q *Queue) giveBack() {
 	q.limit = limit
 }
 
-// release gives back all memory when the stream has ended. What still waits may be taken.
+// Release gives back all memory when the stream has ended. What still waits may be taken.
 func (q *Queue) Release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -59,7 +59,7 @@ func (q *Queue) reach() int {
 	return q.limit
 }
 
-// share is what a lane may hold while others are active, so that each can have something to merge. All of them together
+// share is what a container may hold while others are active, so that each can have something to merge. All of them together
 // leave it at what is not crowded.
 func (q *Queue) share() int {
 	sharing := 0
@@ -75,17 +75,17 @@ func (q *Queue) share() int {
 	return (reach - reserve(reach)) / sharing
 }
 
-// reserve is what of a queue of so many bytes lanes do not share.
+// reserve is what of a queue of so many bytes containers do not share.
 func reserve(reach int) int { return min(MaxChunkBytes, reach/2) }
 
-// chunkLimit is how many bytes a chunk should have at most.
+// ChunkLimit is how many bytes a chunk should have at most.
 func (q *Queue) ChunkLimit() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return min(MaxChunkBytes, q.share()/2)
 }
 
-// bytes is how many bytes wait in the queue.
+// Bytes is how many bytes wait in the queue.
 func (q *Queue) Bytes() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

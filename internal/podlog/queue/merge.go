@@ -32,7 +32,7 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 	}
 }
 
-// takeNotices moves the notices that stand before each lane's next line.
+// takeNotices moves the notices that stand before each container's next line.
 func (q *Queue) takeNotices(b *batchBuilder, now time.Time) {
 	for _, l := range q.containers {
 		for !l.empty() && len(l.chunks[0].lines) == 0 {
@@ -46,7 +46,7 @@ func (q *Queue) takeNotices(b *batchBuilder, now time.Time) {
 	}
 }
 
-// earliest returns the lane whose next line has the earliest timestamp, and up to which timestamp it stays so.
+// earliest returns the container whose next line has the earliest timestamp, and up to which timestamp it stays so.
 func (q *Queue) earliest() (first *Container, limit int64) {
 	limit = math.MaxInt64
 	for _, l := range q.containers {
@@ -65,7 +65,7 @@ func (q *Queue) earliest() (first *Container, limit int64) {
 	return first, limit
 }
 
-// due returns when the next line of a lane may go although others may yet bring earlier ones. A lane that has been
+// due returns when the next line of a container may go although others may yet bring earlier ones. A container that has been
 // silent will hardly bring a line that is older than the window, so that nothing written before that is held back.
 func (q *Queue) due(first *Container) time.Time {
 	var silent time.Time
@@ -99,7 +99,7 @@ func (q *Queue) crowded(c *Chunk) bool {
 	return q.size > reach-reserve(reach)
 }
 
-// takeLines moves lines of a lane's first chunk, the first one in any case, and others up to the timestamp limit.
+// takeLines moves lines of a container's first chunk, the first one in any case, and others up to the timestamp limit.
 func (q *Queue) takeLines(b *batchBuilder, l *Container, limit int64, now time.Time) {
 	c := l.chunks[0]
 	n, size := 0, 0

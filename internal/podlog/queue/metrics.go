@@ -6,13 +6,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// queueMetrics counts what queues deliver and drop.
+// Metrics counts what queues deliver and drop.
 type Metrics struct {
 	lines, bytes, droppedLines prometheus.Counter
 	delay                      prometheus.Observer
 }
 
-// newQueueMetrics returns queueMetrics that are registered with r.
+// NewMetrics returns queueMetrics that are registered with r.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help})

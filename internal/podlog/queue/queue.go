@@ -17,8 +17,8 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, as far as the budget
-// grants them, in a lane for each container. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
+// Queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, as far as the budget
+// grants them, each container apart. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
 // the oldest of them make room, and what was dropped is counted where it stood. As long as others wait, live lines wait
 // with them, because it is those, not the reader, that they are behind.
 type Queue struct {
@@ -30,25 +30,25 @@ type Queue struct {
 	containers []*Container
 	active     int
 	size       int
-	// limit is what size may be now: minWaiting and what account has taken beyond it. refused is when it was last refused
+	// limit is what size may be now: MinWaiting and what account has taken beyond it. refused is when it was last refused
 	// more.
 	account *budget.Account
 	limit   int
 	refused time.Time
 	// history counts the chunks of lines that are not live.
 	history int
-	// passedSince is since when a container's mark has moved over lines of which the reader has no cursor; zero when
+	// passedSince is since when a container's progress has moved over lines of which the reader has no cursor; zero when
 	// there are none.
 	passedSince time.Time
 	closed      bool
 }
 
-// newQueue returns a queue for which account has minWaiting. It is the queue's from now on.
+// New returns a queue for which account has MinWaiting. It is the queue's from now on.
 func New(m *Metrics, account *budget.Account) *Queue {
 	return &Queue{metrics: m, changed: make(chan struct{}, 1), account: account, limit: MinWaiting}
 }
 
-// add adds a container that has been read up to m. It stays until it is retired.
+// Add adds a container that has been read up to m. It stays until it is retired.
 func (q *Queue) Add(key cursor.ContainerKey, pod, container string, m cursor.Progress) *Container {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,7 +57,7 @@ func (q *Queue) Add(key cursor.ContainerKey, pod, container string, m cursor.Pro
 	return l
 }
 
-// activate says whether lines may come soon, so that those of others wait for them.
+// Activate says whether lines may come soon, so that those of others wait for them.
 func (q *Queue) Activate(l *Container, active bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,7 +73,7 @@ func (q *Queue) Activate(l *Container, active bool) {
 	q.signal()
 }
 
-// retire removes a lane once it is empty.
+// Retire removes a container once it is empty.
 func (q *Queue) Retire(l *Container) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -81,7 +81,7 @@ func (q *Queue) Retire(l *Container) {
 	q.removeRetired()
 }
 
-// close says that nothing more will come.
+// Close says that nothing more will come.
 func (q *Queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,7 +96,7 @@ func (q *Queue) signal() {
 	}
 }
 
-// push queues a chunk; unless it is live, it blocks while there is no room. Its error is ctx's.
+// Push queues a chunk; unless it is live, it blocks while there is no room. Its error is ctx's.
 func (q *Queue) Push(ctx context.Context, l *Container, c *Chunk) error {
 	for !q.TryPush(l, c) {
 		select {
@@ -108,7 +108,7 @@ func (q *Queue) Push(ctx context.Context, l *Container, c *Chunk) error {
 	return nil
 }
 
-// tryPush queues a chunk if it may. Otherwise it sees to it that l.room wakes the caller.
+// TryPush queues a chunk if it may. Otherwise it sees to it that l.room wakes the caller.
 func (q *Queue) TryPush(l *Container, c *Chunk) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,7 +138,7 @@ func (q *Queue) fits(l *Container, c *Chunk) bool {
 	return q.grow(q.size+c.size) || q.size == 0
 }
 
-// pass moves a container's mark over lines of which none was handed over.
+// Pass moves a container's progress over lines of which none was handed over.
 func (q *Queue) Pass(l *Container, m cursor.Progress) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -164,7 +164,7 @@ func (q *Queue) cursorDue() time.Time {
 	return q.passedSince.Add(podlog.CursorInterval)
 }
 
-// shrink takes n bytes off a lane that the reader has taken, and lets others in.
+// shrink takes n bytes off a container that the reader has taken, and lets others in.
 func (q *Queue) shrink(l *Container, n int) {
 	l.size -= n
 	q.size -= n
@@ -173,7 +173,7 @@ func (q *Queue) shrink(l *Container, n int) {
 	}
 }
 
-// removeFirst removes the first chunk of a lane, which the reader has taken.
+// removeFirst removes the first chunk of a container, which the reader has taken.
 func (q *Queue) removeFirst(l *Container, now time.Time) {
 	c := l.chunks[0]
 	l.progress = c.progress

@@ -51,11 +51,11 @@ func TestReorderWindow(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := New(NewMetrics(prometheus.NewRegistry()), nil)
-				lanes := map[string]*Container{}
+				containers := map[string]*Container{}
 				for _, a := range test.arrivals {
-					if lanes[a.container] == nil {
-						lanes[a.container] = q.Add(0, "", a.container, cursor.Progress{})
-						q.Activate(lanes[a.container], true)
+					if containers[a.container] == nil {
+						containers[a.container] = q.Add(0, "", a.container, cursor.Progress{})
+						q.Activate(containers[a.container], true)
 					}
 				}
 				begin := time.Now()
@@ -63,7 +63,7 @@ func TestReorderWindow(t *testing.T) {
 					for _, a := range test.arrivals {
 						time.Sleep(a.after)
 						nanos := begin.UnixNano() + int64(a.ms)*int64(time.Millisecond)
-						q.TryPush(lanes[a.container], &Chunk{
+						q.TryPush(containers[a.container], &Chunk{
 							live: true, size: LineOverhead, positions: []cursor.Position{{Nanos: nanos}},
 							lines: []podlog.Line{{Container: a.container, Message: fmt.Sprint(a.container, a.ms)}},
 						})
