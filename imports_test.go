@@ -26,6 +26,11 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 		"pullwatch/internal/bench":      {},
 		"pullwatch/internal/replica":    {"pullwatch", "pullwatch/internal/bench"},
 		"pullwatch/internal/serve/http": {"pullwatch", "pullwatch/internal/replica", "pullwatch/internal/bench"},
+		// Machinery of log streams, which others use through podlog/follow.
+		"pullwatch/internal/podlog/cursor":  {"pullwatch/internal/podlog"},
+		"pullwatch/internal/podlog/filter":  {"pullwatch/internal/podlog"},
+		"pullwatch/internal/podlog/logline": {"pullwatch/internal/podlog"},
+		"pullwatch/internal/podlog/queue":   {"pullwatch/internal/podlog"},
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"pullwatch/graph"
 	"pullwatch/internal/feed"
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/pull"
 )
 
@@ -52,7 +53,7 @@ type Updates interface {
 
 // Logs streams pod logs.
 type Logs interface {
-	Stream(context.Context, podlog.Input) (*podlog.Stream, error)
+	Stream(context.Context, podlog.Input) (*follow.Stream, error)
 }
 
 // NewSchema returns the schema that r answers for.

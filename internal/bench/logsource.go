@@ -15,6 +15,7 @@ import (
 
 	"pullwatch/graph"
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/podlog/logshare"
 	"pullwatch/resolvers"
 )
@@ -61,9 +62,9 @@ func (logSource) OpenLog(_ context.Context, req podlog.LogRequest) (io.ReadClose
 }
 
 // streamer returns what streams logs from a logSource as the program does from Kubernetes.
-func streamer(metrics prometheus.Registerer) *podlog.Streamer {
-	return podlog.New(podlog.Options{
-		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics), nil, logshare.MaxMemory), Metrics: podlog.NewMetrics(metrics), Log: slog.Default(),
+func streamer(metrics prometheus.Registerer) *follow.Streamer {
+	return follow.New(follow.Options{
+		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics), nil, logshare.MaxMemory), Metrics: follow.NewMetrics(metrics), Log: slog.Default(),
 	})
 }
 

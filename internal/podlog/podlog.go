@@ -1,19 +1,13 @@
-// Package podlog streams the logs of pods: of one pod, of a Job's pods, or of all that a label selector matches.
+// Package podlog holds the terms of streaming the logs of pods: what a caller asks for (Input), what it gets (Batch, Line,
+// Notice), and where pods and their logs come from (Source). The packages below it do the work, in the order in which a
+// line passes them:
 //
-// A Streamer asks a Source which pods there are and follows each container in a goroutine of its own. A follower reads
-// one run of its container after the other, takes a broken log up again behind the last line it has seen, and puts
-// lines into a queue in chunks. Stream.Next merges them into batches as the reader asks for them.
-//
-// The queue is bounded. A reader who is slower than the logs holds back, through the followers, the kubelets while they
-// bring what had been written before they were asked: that is never lost. What comes live does not wait for the reader;
-// the oldest of it is dropped, and counted.
-//
-// Each batch has a cursor, which holds the position of the last line of every container; it says what was read, not what
-// is to be read, and so goes on anywhere. Whatever could not be read, or may not have been, is told as a notice.
-//
-// A cluster gives the log of a container's current run, which may be a later one than that which its status shows yet.
-// When the status shows the later run too, a follower that finds its last line there goes on in that log. What it has
-// delivered is not repeated; of the run before, whose lines would come too late by then, a GAP is told.
+//   - logshare is a Source that lets many streams share one watch and one log.
+//   - follow starts a stream and follows each container of it: one run after the other.
+//   - logline cuts a log into lines, and their timestamps off them.
+//   - filter tells which lines a caller wants.
+//   - queue keeps lines until the caller takes them, and merges them into batches.
+//   - cursor says how far each container has been read, as text that a caller can come back with.
 package podlog
 
 import "time"

@@ -21,6 +21,7 @@ import (
 	"pullwatch/internal/feed"
 	"pullwatch/internal/feed/sharedlog"
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/podlog/logshare"
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/kube"
@@ -55,7 +56,7 @@ type Replica struct {
 	Hub      *feed.Hub
 	Lists    *cache.Lists
 	Pulls    *kube.Pulls
-	Logs     *podlog.Streamer
+	Logs     *follow.Streamer
 
 	shared  *Shared
 	updates updates
@@ -132,11 +133,11 @@ func New(o Options) (*Replica, error) {
 }
 
 // NewLogs returns what streams pod logs from source. maxStreams and maxCallerStreams are as in Options.
-func NewLogs(s *Shared, source podlog.Source, maxStreams, maxCallerStreams int) *podlog.Streamer {
-	return podlog.New(podlog.Options{
+func NewLogs(s *Shared, source podlog.Source, maxStreams, maxCallerStreams int) *follow.Streamer {
+	return follow.New(follow.Options{
 		Source:     logshare.New(source, logshare.NewMetrics(s.Metrics), s.Memory, s.kept(8, logshare.MaxMemory)),
 		MaxStreams: maxStreams, MaxCallerStreams: maxCallerStreams,
-		Budget: s.Memory, Turns: s.Turns, Metrics: podlog.NewMetrics(s.Metrics), Log: s.Log,
+		Budget: s.Memory, Turns: s.Turns, Metrics: follow.NewMetrics(s.Metrics), Log: s.Log,
 	})
 }
 

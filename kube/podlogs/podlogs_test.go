@@ -23,13 +23,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/usererr"
 )
 
 // logReader reads a stream as text, piece by piece.
 type logReader struct {
 	t      *testing.T
-	stream *podlog.Stream
+	stream *follow.Stream
 	lines  []podlog.Line
 	text   []string
 }
@@ -340,8 +341,8 @@ func TestReadersWhoLeaveLeaveNothingBehind(t *testing.T) {
 	streams.Wait()
 }
 
-func newStreamer(api *logAPI) *podlog.Streamer {
-	return podlog.New(podlog.Options{
-		Source: New(api.client), Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+func newStreamer(api *logAPI) *follow.Streamer {
+	return follow.New(follow.Options{
+		Source: New(api.client), Metrics: follow.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"math"
 
-	"pullwatch/internal/podlog/logstamp"
+	"pullwatch/internal/podlog/logline"
 )
 
 // line is where a line of an upstream begins, in bytes from the upstream's beginning, and its timestamp in nanoseconds
@@ -13,7 +13,7 @@ type line struct{ start, time int64 }
 
 // scanner finds the lines in what an upstream brings piece by piece, and their timestamps.
 type scanner struct {
-	stamps logstamp.Parser
+	stamps logline.Parser
 	// offset is where the next piece begins.
 	offset int64
 	// lineStart is where the present line begins. While its timestamp has not come in full, prefix holds what has.
@@ -36,7 +36,7 @@ const unordered = math.MaxInt64
 const maxWholeLine = 8 << 10
 
 func newScanner() scanner {
-	return scanner{prefix: make([]byte, 0, logstamp.MaxLength), last: line{time: noTime}}
+	return scanner{prefix: make([]byte, 0, logline.MaxLength), last: line{time: noTime}}
 }
 
 // scan appends the lines to found whose timestamps piece completes.
@@ -65,9 +65,9 @@ func (s *scanner) scan(piece []byte, found []line) []line {
 
 // stamp reads the timestamp of the present line, of which piece is the beginning or, when there is a prefix, more.
 func (s *scanner) stamp(piece []byte, found []line) []line {
-	if len(s.prefix) > 0 || len(piece) < logstamp.MaxLength {
-		s.prefix = append(s.prefix, piece[:min(len(piece), logstamp.MaxLength-len(s.prefix))]...)
-		if len(s.prefix) < logstamp.MaxLength && !bytes.ContainsAny(s.prefix, " \n") {
+	if len(s.prefix) > 0 || len(piece) < logline.MaxLength {
+		s.prefix = append(s.prefix, piece[:min(len(piece), logline.MaxLength-len(s.prefix))]...)
+		if len(s.prefix) < logline.MaxLength && !bytes.ContainsAny(s.prefix, " \n") {
 			return found
 		}
 		piece = s.prefix

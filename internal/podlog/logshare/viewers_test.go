@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 )
 
 // container is a snapshot of one container.
@@ -36,14 +37,14 @@ func (l late) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser
 	return l.Source.OpenLog(ctx, req)
 }
 
-func newStreamer(source podlog.Source) *podlog.Streamer {
-	return podlog.New(podlog.Options{
-		Source: source, Metrics: podlog.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+func newStreamer(source podlog.Source) *follow.Streamer {
+	return follow.New(follow.Options{
+		Source: source, Metrics: follow.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 	})
 }
 
 // view reads a stream to its end. It returns its messages and the kinds of its notices.
-func view(t *testing.T, streamer *podlog.Streamer, in podlog.Input) (messages []string, notices []podlog.NoticeKind) {
+func view(t *testing.T, streamer *follow.Streamer, in podlog.Input) (messages []string, notices []podlog.NoticeKind) {
 	stream, err := streamer.Stream(t.Context(), in)
 	if err != nil {
 		t.Error(err)

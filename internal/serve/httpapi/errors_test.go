@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
 	"pullwatch/resolvers"
@@ -24,7 +25,7 @@ import (
 // unusable says why logs cannot be streamed.
 type unusable struct{ err error }
 
-func (u unusable) Stream(context.Context, podlog.Input) (*podlog.Stream, error) { return nil, u.err }
+func (u unusable) Stream(context.Context, podlog.Input) (*follow.Stream, error) { return nil, u.err }
 
 const podLogs = `subscription{podLogs(input: {namespace: "x", pod: "y", after: "zzz"}){cursor}}`
 

@@ -14,11 +14,12 @@ import (
 	"github.com/gorilla/websocket"
 
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
 )
 
-const follow = "subscription{pullJobUpdated{id}}"
+const followPulls = "subscription{pullJobUpdated{id}}"
 
 // within serves a pull within limits that change makes of the defaults.
 func within(t *testing.T, change func(*Limits)) *served {
@@ -32,9 +33,9 @@ func within(t *testing.T, change func(*Limits)) *served {
 
 func TestSubscriptionsOfAConnectionAreLimited(t *testing.T) {
 	s := within(t, func(l *Limits) { l.MaxSubscriptions = 1 })
-	conn := s.subscribe(t, follow)
+	conn := s.subscribe(t, followPulls)
 	read(t, conn)
-	payload, err := json.Marshal(map[string]string{"query": follow})
+	payload, err := json.Marshal(map[string]string{"query": followPulls})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := within(t, c.change)
-			read(t, s.subscribe(t, follow))
+			read(t, s.subscribe(t, followPulls))
 			_, answer, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/graphql", nil)
 			if err == nil || answer == nil {
 				t.Fatalf("a second WebSocket: %v", err)
@@ -65,7 +66,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 				t.Errorf("a second WebSocket: %s %+v", answer.Status, r)
 			}
 			open := func() *http.Response {
-				return s.request(t, http.MethodPost, "/graphql", `{"query":"`+follow+`"}`,
+				return s.request(t, http.MethodPost, "/graphql", `{"query":"`+followPulls+`"}`,
 					map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream"})
 			}
 			if first := open(); first.StatusCode != http.StatusOK {
@@ -99,8 +100,8 @@ func TestStreamsOfLogsOfAClientAreLimited(t *testing.T) {
 	const logs = `subscription{podLogs(input:{namespace:"a",selector:"app=b"}){notices{message}}}`
 	s := serve(t)
 	source := noPods{away: make(chan struct{})}
-	s.backend.logs = podlog.New(podlog.Options{
-		Source: source, Metrics: podlog.NewMetrics(s.metrics), MaxCallerStreams: 1, Log: slog.New(slog.DiscardHandler),
+	s.backend.logs = follow.New(follow.Options{
+		Source: source, Metrics: follow.NewMetrics(s.metrics), MaxCallerStreams: 1, Log: slog.New(slog.DiscardHandler),
 	})
 	expect := func(conn *websocket.Conn, kind, says string) {
 		t.Helper()
@@ -141,7 +142,7 @@ func closedWith(t *testing.T, conn *websocket.Conn) int {
 
 func TestMessagesAreLimited(t *testing.T) {
 	s := within(t, func(l *Limits) { l.MaxMessage = 1 << 10 })
-	conn := s.subscribe(t, follow)
+	conn := s.subscribe(t, followPulls)
 	if err := conn.WriteMessage(websocket.TextMessage, make([]byte, 2<<10)); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestClientsThatDoNotBeginAreClosed(t *testing.T) {
 
 func TestClientsThatDoNotAnswerPingsAreClosed(t *testing.T) {
 	s := within(t, func(l *Limits) { l.PingInterval, l.PongWait = 10*time.Millisecond, 100*time.Millisecond })
-	conn := s.subscribe(t, follow)
+	conn := s.subscribe(t, followPulls)
 	conn.SetPingHandler(func(string) error { return nil })
 	for {
 		if _, _, err := conn.ReadMessage(); err != nil {

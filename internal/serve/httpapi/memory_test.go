@@ -153,7 +153,7 @@ func TestConnectionsForWhichThereIsNoMemoryAreToldSo(t *testing.T) {
 func TestWebSocketsForWhichThereIsNoMemoryAreRefused(t *testing.T) {
 	s := serveWithMemory(t, testLimits, 3*connectionMemory)
 	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
-	read(t, s.subscribe(t, follow))
+	read(t, s.subscribe(t, followPulls))
 	for range 10 {
 		if _, err := s.dial(t, nil); err != nil {
 			_, answer, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(s.url, "http")+"/graphql", nil)
@@ -188,7 +188,7 @@ func TestSubscriptionsGiveBackTheirMemory(t *testing.T) {
 	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
 	var open []*websocket.Conn
 	for range 5 {
-		conn := s.subscribe(t, follow)
+		conn := s.subscribe(t, followPulls)
 		read(t, conn)
 		open = append(open, conn)
 	}

@@ -1,0 +1,86 @@
+package cursor
+
+import (
+	"hash/crc32"
+	"time"
+)
+
+// Position names the last line that was read of a run's log. The zero position stands before the first line.
+type Position struct {
+	// Nanos is the line's timestamp, in nanoseconds since 1970; 0 when lines have none.
+	Nanos int64
+	// count is the line's place, from 1, among neighbours of the same timestamp.
+	count uint32
+	// Sum is a checksum of the line: what stands at its place after a rotation is another line.
+	Sum uint32
+	// ahead is how much later the latest timestamp before the line is: 0 unless the clock was set back.
+	ahead int64
+	// Cut means that count began within lines of the same timestamp, as the last lines of a log may.
+	Cut bool
+}
+
+// IsZero reports whether p stands before the first line.
+func (p Position) IsZero() bool { return p.count == 0 }
+
+// Latest is the latest timestamp up to p.
+func (p Position) Latest() int64 { return p.Nanos + p.ahead }
+
+// Second is the moment, cut to the second, from which on a log must be read to find p again; zero for its beginning.
+func (p Position) Second() time.Time {
+	if p.Nanos == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, p.Nanos).Truncate(time.Second)
+}
+
+// IsAfter reports whether p is certainly not before a moment that may be known to the second only.
+func (p Position) IsAfter(moment time.Time) bool {
+	return time.Unix(0, p.Nanos).Sub(moment) >= time.Second
+}
+
+// Advance moves p to the next line.
+func (p *Position) Advance(nanos int64, sum uint32) {
+	latest := p.Latest()
+	if nanos == p.Nanos {
+		p.count++
+	} else {
+		p.Nanos, p.count, p.Cut = nanos, 1, p.Cut && p.count == 0
+	}
+	p.ahead, p.Sum = max(0, latest-nanos), sum
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func Checksum(message []byte) uint32 { return crc32.Checksum(message, castagnoli) }
+
+// search finds a position in a log that was opened again somewhere before it. The lines up to it were read before.
+type search struct {
+	want Position
+	at   Position
+	// Over means that what comes is new.
+	Over bool
+}
+
+func NewSearch(want Position) search { return search{want: want, Over: want.IsZero()} }
+
+// IsNew reports whether a line follows the position. lost is set when it does and the line of the position was not
+// there, so that others between the two may be missing.
+func (s *search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
+	switch {
+	case s.Over:
+		return true, false
+	case s.Passes(nanos):
+		s.Over = true
+		return true, true
+	case nanos == 0 && s.want.Nanos != 0:
+		// The end of a line whose beginning lies before the moment that the log was opened at.
+		return false, false
+	}
+	s.at.Advance(nanos, sum)
+	s.Over = nanos == s.want.Nanos && sum == s.want.Sum &&
+		(s.at.count == s.want.count || s.want.Cut && s.at.count > s.want.count)
+	return false, false
+}
+
+// Passes reports whether a line of that timestamp can only come after the position.
+func (s *search) Passes(nanos int64) bool { return s.Over || nanos > s.want.Latest() }

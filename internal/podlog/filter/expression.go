@@ -1,0 +1,117 @@
+// Package filter tells which lines of a log match a caller's regular expressions. It bounds what these may cost: their
+// programs are limited in size, and lines are matched in turns.
+package filter
+
+import (
+	"regexp"
+	"regexp/syntax"
+
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/usererr"
+)
+
+// maxProgram is the highest programSize of Input.Include and of Input.Exclude. Repetitions multiply: a kilobyte can
+// stand for a program of a million instructions, which takes 125 MB and 1.4 s for one line. Up to here a program takes
+// 200 KB, as much again while it matches a line, and 8 ns an instruction and byte at the worst, which is 0.55 s for the
+// longest line. An alternation of a hundred words of seven letters has 800 instructions.
+const maxProgram = 1000
+
+// Expression is Input.Include or Input.Exclude.
+type Expression struct {
+	*regexp.Regexp
+	// size is its programSize.
+	size int
+}
+
+// ProgramLength is the number of instructions of e's program; 0 when e is nil.
+func (e *Expression) ProgramLength() int {
+	if e == nil {
+		return 0
+	}
+	return e.size
+}
+
+func Compile(field string, text *string) (*Expression, error) {
+	if text == nil || *text == "" { // a form sends an empty field for none
+		return nil, nil
+	}
+	if len(*text) > podlog.MaxExpression {
+		return nil, usererr.New(usererr.BadInput, "%s is %d bytes long; it may have %d", field, len(*text), podlog.MaxExpression)
+	}
+	parsed, err := syntax.Parse(*text, syntax.Perl)
+	if err != nil {
+		return nil, usererr.New(usererr.BadInput, "%s is not an RE2 expression: %v", field, err)
+	}
+	size := programSize(parsed)
+	if size > maxProgram {
+		return nil, usererr.New(usererr.BadInput, "%s is too large: it comes to %d instructions, and may have %d. A repetition "+
+			"such as {100} counts what it repeats as many times; * and + count it once. Repeat less, or give fewer "+
+			"alternatives or classes such as \\pL", field, size, maxProgram)
+	}
+	re, err := regexp.Compile(unanchored(*text))
+	if err != nil {
+		return nil, usererr.New(usererr.BadInput, "%s is not an RE2 expression: %v", field, err)
+	}
+	return &Expression{Regexp: re, size: size}, nil
+}
+
+// unanchored returns an expression that matches the same as a valid one, and does not begin with ^. For one that does,
+// the regexp package tries to make a program of another kind, which helps to find what groups have matched, and may take
+// half a second and 1.7 GB to be made for 300 optional characters and a few classes.
+func unanchored(text string) string { return "(?:)(?:" + text + ")" }
+
+// Classes of many ranges cost more than an instruction: time, as they are searched, and memory, once however often
+// they are repeated.
+const (
+	fewRanges = 4
+	// instructionRanges are about as large as an instruction, with what else is kept of it.
+	instructionRanges = 32
+)
+
+// programSize returns what the program of an expression takes, in instructions: at least as many as it will have. It
+// takes no longer than the expression is, which is not expanded.
+func programSize(re *syntax.Regexp) int {
+	return instructions(re) + ranges(re)/instructionRanges + 3 // for no match, a match, and what unanchored adds
+}
+
+// instructions returns at least as many as the program of re will have.
+func instructions(re *syntax.Regexp) int {
+	sum := 0
+	for _, sub := range re.Sub {
+		sum += instructions(sub)
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		return max(1, len(re.Rune))
+	case syntax.OpCharClass:
+		if len(re.Rune) > 2*fewRanges {
+			return 2
+		}
+	case syntax.OpConcat:
+		return max(1, sum)
+	case syntax.OpAlternate:
+		return max(1, sum+len(re.Sub)-1)
+	case syntax.OpPlus, syntax.OpQuest:
+		return sum + 1
+	case syntax.OpStar, syntax.OpCapture:
+		return sum + 2
+	case syntax.OpRepeat:
+		if re.Max < 0 {
+			return max(1, re.Min)*sum + 2
+		}
+		return max(1, re.Max*sum+re.Max-re.Min)
+	}
+	return 1
+}
+
+// ranges returns how many ranges of characters the classes of re have.
+func ranges(re *syntax.Regexp) int {
+	n := 0
+	if re.Op == syntax.OpCharClass {
+		n = len(re.Rune) / 2
+	}
+	for _, sub := range re.Sub {
+		n += ranges(sub)
+	}
+	return n
+}

@@ -1,0 +1,135 @@
+package follow
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/cursor"
+	"pullwatch/internal/podlog/queue"
+)
+
+// A label that moves from pod to pod, such as role=leader, makes a selector lose a pod and find it again.
+func TestPodThatMatchesAgainGoesOn(t *testing.T) {
+	for _, absences := range []int{1, 2} {
+		t.Run(fmt.Sprint(absences), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var opened atomic.Int32
+				source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) {
+					if opened.Add(1) == 1 {
+						return hanging(at(0, "a") + at(1, "b")), nil
+					}
+					return hanging(at(0, "a") + at(1, "b") + at(2000, "c")), nil
+				}, pods(pod("web", running("1"))))
+				st := startStream(t, source, podlog.Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
+				var lines []string
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					for {
+						batch, err := st.Next(t.Context())
+						if err != nil {
+							return
+						}
+						for _, line := range batch.Lines {
+							lines = append(lines, line.Message)
+						}
+					}
+				}()
+				pass(time.Minute)
+				for range absences {
+					source.snapshots <- pods()
+					pass(time.Minute)
+				}
+				source.snapshots <- pods(pod("web", running("1")))
+				pass(time.Minute)
+				st.Close()
+				<-ended
+				if want := []string{"a", "b", "c"}; !slices.Equal(lines, want) {
+					t.Errorf("got %q, want %q", lines, want)
+				}
+			})
+		})
+	}
+}
+
+// TestPodThatMatchesAgainBeforeItsFollowerHasEnded lets a pod come back while its follower, who has seen that it is gone,
+// cannot tell the reader yet.
+func TestPodThatMatchesAgainBeforeItsFollowerHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int32
+		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) {
+			if opened.Add(1) == 1 {
+				return hanging(at(0, "a")), nil
+			}
+			return hanging(at(0, "a") + at(2000, "b")), nil
+		}, pods(pod("web", running("1"))))
+		st := startStream(t, source, podlog.Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
+		synctest.Wait()
+		fillQueue(st.queue)
+		source.snapshots <- pods()
+		pass(time.Minute)
+		source.snapshots <- pods(pod("web", running("1")))
+		synctest.Wait()
+		var got events
+		for len(got.lines) < 2 {
+			batch, err := st.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.add(batch)
+		}
+		if want := []string{"web/app: a", "web/app: b"}; !slices.Equal(got.lines, want) {
+			t.Errorf("got %q, want %q", got.lines, want)
+		}
+		ended := "ENDED web/app: its pod is gone, or matches no longer"
+		got.notices = slices.DeleteFunc(got.notices, func(n string) bool { return strings.HasPrefix(n, "WAITING stream: x") })
+		if want := []string{started, unread, ended}; !slices.Equal(got.notices, want) {
+			t.Errorf("notices: %q", got.notices)
+		}
+	})
+}
+
+// TestDeletedPodIsAskedForOnce checks that a follower who hears from a request that its pod is gone does not ask again as
+// long as the watch says nothing.
+func TestDeletedPodIsAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int32
+		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) {
+			opened.Add(1)
+			return nil, podlog.ErrGone
+		}, pods(pod("web", running("1"))))
+		st := startStream(t, source, podlog.Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
+		pass(time.Minute)
+		if n := opened.Load(); n != 1 {
+			t.Errorf("it was asked for %d times", n)
+		}
+		source.snapshots <- pods()
+		pass(time.Minute)
+		batch, err := next(t, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got events
+		got.add(batch)
+		if want := []string{started, unread, "ENDED web/app: its pod is gone, or matches no longer"}; !slices.Equal(got.notices, want) {
+			t.Errorf("notices: %q", got.notices)
+		}
+	})
+}
+
+// fillQueue leaves no room in a queue until the reader has taken something.
+func fillQueue(q *queue.Queue) {
+	l := q.Add(0, "", "", cursor.Progress{})
+	for n := podlog.MaxWaiting; n > 0; n /= 2 {
+		notice := podlog.Notice{Kind: podlog.Waiting, Message: strings.Repeat("x", n)}
+		for q.TryPush(l, queue.NewNotice(notice, cursor.Progress{})) {
+		}
+	}
+}

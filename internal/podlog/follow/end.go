@@ -1,0 +1,73 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/cursor"
+	"pullwatch/internal/podlog/logline"
+)
+
+// errCutOff means that a log ended before its end.
+var errCutOff = errors.New("log was cut off")
+
+// checkEnd looks whether a log of a run that has ended was read to its end. When a node breaks off, the API server may
+// end the response as though it were whole. The last line of the log tells. checkEnd sets r.complete, and returns an
+// error when there is more to be read.
+func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
+	nothingNew := r.found && r.rest == nil && r.progress.Position == r.before
+	if r.again && nothingNew {
+		return nil
+	}
+	nanos, sum, err := r.lastLine(ctx, req)
+	if err != nil {
+		return err
+	}
+	p := r.progress.Position
+	if r.rest != nil {
+		p.Advance(r.rest.nanos, cursor.Checksum(r.rest.message))
+	}
+	switch {
+	case nanos == p.Nanos && sum == p.Sum, p.IsZero() && logline.Time(nanos).Before(r.begins()):
+		r.complete = true
+	case !r.found && nanos <= p.Latest():
+		// What came last is not there any more, and nothing has come since. r.complete stays where there is no log.
+		r.complete = r.complete && nanos == 0
+	default:
+		return errCutOff
+	}
+	return nil
+}
+
+// lastLine returns the timestamp and the checksum of the log's last line; zeros when there is none.
+func (r *runReader) lastLine(ctx context.Context, req podlog.LogRequest) (nanos int64, sum uint32, err error) {
+	one := 1
+	req.Tail = &one
+	ctx, cancel := context.WithTimeout(ctx, stallLimit)
+	defer cancel()
+	log, err := r.source.OpenLog(ctx, req)
+	if err != nil {
+		return 0, 0, fmt.Errorf("open end of log: %w", err)
+	}
+	defer log.Close()
+	var stamps logline.Parser
+	for lines := logline.NewReader(log); ; {
+		line, _, err := lines.Next()
+		if len(line) > 0 {
+			stamp, message := stamps.Cut(line)
+			nanos, sum = stamp, cursor.Checksum(message)
+		}
+		if errors.Is(err, io.EOF) {
+			if logline.IsCutTimestamp(line) {
+				return 0, 0, errCutOff
+			}
+			return nanos, sum, nil
+		}
+		if err != nil {
+			return 0, 0, fmt.Errorf("read end of log: %w", err)
+		}
+	}
+}

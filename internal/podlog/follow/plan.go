@@ -1,0 +1,124 @@
+package follow
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/cursor"
+	"pullwatch/internal/podlog/filter"
+	"pullwatch/internal/usererr"
+)
+
+// plan is a validated Input.
+type plan struct {
+	target podlog.Target
+	// caller is who the stream counts for.
+	caller string
+	// container is empty for all.
+	container        string
+	tail             *int
+	since            time.Time
+	follow, previous bool
+	include, exclude *filter.Expression
+	// digest binds cursors to what the stream is of.
+	digest uint64
+	// after is nil when the stream begins anew.
+	after *cursor.Cursor
+}
+
+func newPlan(in podlog.Input) (*plan, error) {
+	p := &plan{
+		target:   podlog.Target{Namespace: in.Namespace},
+		caller:   in.Caller,
+		follow:   in.Follow && !in.Previous,
+		previous: in.Previous,
+		tail:     in.TailLines,
+	}
+	if in.Since != nil {
+		p.since = *in.Since
+	}
+	if err := p.setTarget(in); err != nil {
+		return nil, err
+	}
+	if in.Container != nil {
+		p.container = *in.Container
+		if err := checkLabel("container", p.container); err != nil {
+			return nil, err
+		}
+	}
+	if n := in.TailLines; n != nil && (*n < 0 || *n > podlog.MaxTailLines) {
+		return nil, usererr.New(usererr.BadInput, "tailLines is %d; it must be 0 to %d", *n, podlog.MaxTailLines)
+	}
+	var err error
+	if p.include, err = filter.Compile("include", in.Include); err != nil {
+		return nil, err
+	}
+	if p.exclude, err = filter.Compile("exclude", in.Exclude); err != nil {
+		return nil, err
+	}
+	t := p.target
+	p.digest = cursor.Digest(t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous))
+	if in.After != nil && *in.After != "" { // a form sends an empty field for none
+		p.after, err = cursor.Decode(*in.After, p.digest)
+	}
+	return p, err
+}
+
+func (p *plan) setTarget(in podlog.Input) error {
+	if err := checkLabel("namespace", in.Namespace); err != nil {
+		return err
+	}
+	given := 0
+	for _, s := range []*string{in.Pod, in.Job, in.Selector} {
+		if s != nil {
+			given++
+		}
+	}
+	if given != 1 {
+		return usererr.New(usererr.BadInput, "exactly one of pod, job and selector must be given, not %d of them", given)
+	}
+	switch {
+	case in.Pod != nil:
+		p.target.Pod = *in.Pod
+		return checkName("pod", *in.Pod)
+	case in.Job != nil:
+		p.target.Job = *in.Job
+		return checkName("job", *in.Job)
+	default:
+		p.target.Selector = *in.Selector
+		if strings.TrimSpace(*in.Selector) == "" {
+			return usererr.New(usererr.BadInput, "selector is empty; give a label selector such as app=api,tier!=db")
+		}
+		return nil
+	}
+}
+
+// wants reports whether the stream takes in containers of this name.
+func (p *plan) wants(container string) bool { return p.container == "" || p.container == container }
+
+// The forms of Kubernetes names: RFC 1123 labels and subdomains.
+var (
+	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+)
+
+func checkLabel(field, name string) error {
+	if len(name) > 63 || !label.MatchString(name) {
+		return usererr.New(usererr.BadInput,
+			"%s %.80q is not a name that Kubernetes allows: 1 to 63 lower case letters, digits and '-' between them",
+			field, name)
+	}
+	return nil
+}
+
+func checkName(field, name string) error {
+	if len(name) > 253 || !subdomain.MatchString(name) {
+		return usererr.New(usererr.BadInput,
+			"%s %.80q is not a name that Kubernetes allows: 1 to 253 lower case letters, digits, '-' and '.' between them",
+			field, name)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/cursor"
+	"pullwatch/internal/podlog/logline"
+)
+
+// tail is Input.TailLines on its way to a follower.
+type tail struct {
+	lines int
+	// begun is when the stream began that it is of.
+	begun time.Time
+	// resumed means that an earlier stream had opened the log, or may have.
+	resumed bool
+}
+
+// request returns a request for the whole log of the run as it stands at a moment.
+func (r *runReader) request(s containerStatus) podlog.LogRequest {
+	_, asPrevious, _ := s.find(r.id)
+	running := s.running(r.id)
+	return podlog.LogRequest{
+		Namespace: r.plan.target.Namespace,
+		Pod:       r.container.Pod,
+		Container: r.container.Name,
+		Run:       r.id,
+		Follow:    r.plan.follow && running,
+		Previous:  r.plan.previous || asPrevious,
+		Ended:     !running,
+	}
+}
+
+// locate sets where req opens the log: behind the last line if there was one, otherwise as the caller asked for it.
+func (r *runReader) locate(ctx context.Context, guard *stallGuard, req podlog.LogRequest) (podlog.LogRequest, error) {
+	req.Since = r.since
+	if r.progress.Position.IsZero() && r.tail != nil {
+		if !r.opened && !r.tail.resumed {
+			req.Tail = &r.tail.lines
+			return req, nil
+		}
+		if err := r.skipToTail(ctx, guard, req); err != nil {
+			return req, err
+		}
+		req.Since = r.since
+	}
+	if second := r.progress.Position.Second(); second.After(req.Since) {
+		req.Since = second
+	}
+	return req, nil
+}
+
+// begins returns the moment before which no line is asked for; zero when there is none.
+func (r *runReader) begins() time.Time {
+	if r.tail != nil && r.tail.lines == 0 && r.tail.begun.After(r.since) {
+		return r.tail.begun
+	}
+	return r.since
+}
+
+// skipToTail moves the position to the line before the last ones that the log had when the stream began: what it would
+// have begun with. A tail that is asked for now would leave out those of them that others have followed since.
+func (r *runReader) skipToTail(ctx context.Context, guard *stallGuard, req podlog.LogRequest) error {
+	if r.tail.lines == 0 {
+		r.since, r.tail = r.begins(), nil
+		return nil
+	}
+	req.Follow = false
+	log, err := guard.open(ctx, r.source, req)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	defer log.Close()
+	p, err := locateTail(&guardedReader{log: log, guard: guard, flush: func() error { return nil }}, *r.tail)
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	r.tail, r.progress.Position = nil, p
+	return nil
+}
+
+// locateTail returns where in a log a tail begins; the zero position is its beginning.
+func locateTail(log io.Reader, t tail) (cursor.Position, error) {
+	// last holds the positions of the last lines and of the one before them, the oldest at next once it is full.
+	last, next := make([]cursor.Position, 0, t.lines+1), 0
+	var at cursor.Position
+	var stamps logline.Parser
+	begun := t.begun.UnixNano()
+	for lines := logline.NewReader(log); ; {
+		line, _, err := lines.Next()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return cursor.Position{}, err
+		}
+		nanos, message := stamps.Cut(line)
+		switch {
+		case err == nil && nanos == 0 && at.Nanos != 0:
+			continue
+		case err == nil && nanos < begun:
+			at.Advance(nanos, cursor.Checksum(message))
+		case len(last) < cap(last):
+			return cursor.Position{}, nil
+		default:
+			return last[next], nil
+		}
+		if len(last) < cap(last) {
+			last = append(last, at)
+		} else {
+			last[next] = at
+			next = (next + 1) % len(last)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+// Package follow streams the logs of pods: of one pod, of a Job's pods, or of all that a label selector matches.
+//
+// A Streamer asks a podlog.Source which pods there are, and follows each container in a goroutine of its own, its
+// follower. A follower reads one run of its container after the other, goes on behind the last line when a log breaks off,
+// and pushes lines into the stream's queue. Stream.Next takes batches out of it.
+//
+// A reader who is slower than the logs holds back, through the followers, the kubelets while they bring what was written
+// before they were asked. Live lines are dropped instead, and counted. A notice says what could not be read.
+//
+// A cluster gives the log of a container's current run. That may be a later run than the one that its status shows. When
+// the status shows the later run too, a follower that finds its last line there goes on in that log. It does not repeat
+// what it has delivered. The lines of the run before would come too late by then: a GAP says that they are missing.
+package follow
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"pullwatch/internal/budget"
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/turns"
+	"pullwatch/internal/usererr"
+)
+
+// Options are what a Streamer needs.
+type Options struct {
+	Source  podlog.Source
+	Metrics *Metrics
+	// MaxStreams is how many streams may be open at a time; 0 means any number.
+	MaxStreams int
+	// MaxCallerStreams is how many of them may be of one Input.Caller; 0 means any number.
+	MaxCallerStreams int
+	// Budget is what the memory of streams is taken from, by Input.Caller; a nil one has room for all. A stream that finds
+	// no room is refused with UNAVAILABLE. One that is open has less waiting for its reader, down to 64 KiB, as long as there
+	// is no room for more; when it comes to follow a container for which there is none, it ends with UNAVAILABLE.
+	Budget *budget.Budget
+	// Turns are those in which expressions are compiled, and lines are matched with them, by Input.Caller. By default they are
+	// for these alone, and take half of the processors.
+	Turns *turns.Turns
+	// Log is told, at debug level, what callers need not know.
+	Log *slog.Logger
+}
+
+// Streamer starts streams of logs.
+type Streamer struct {
+	Options
+
+	mu   sync.Mutex
+	open int
+	// callers says how many of the open streams are of which Input.Caller.
+	callers map[string]int
+}
+
+// New returns a Streamer. Of o at least Source, Metrics and Log must be set.
+func New(o Options) *Streamer {
+	if o.Turns == nil {
+		o.Turns = turns.New(max(1, runtime.GOMAXPROCS(0)/2))
+	}
+	return &Streamer{Options: o, callers: map[string]int{}}
+}
+
+// Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
+// (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does;
+// the caller calls Close in any case.
+func (s *Streamer) Stream(ctx context.Context, in podlog.Input) (*Stream, error) {
+	plan, err := s.plan(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	account, err := s.admit(plan)
+	if err != nil {
+		return nil, err
+	}
+	st := newStream(ctx, plan, s, account)
+	select {
+	case <-st.started:
+	case <-st.done:
+	}
+	select {
+	case <-st.started:
+		return st, nil
+	default:
+		st.Close()
+		return nil, st.failure()
+	}
+}
+
+// plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
+func (s *Streamer) plan(ctx context.Context, in podlog.Input) (*plan, error) {
+	if in.Include != nil || in.Exclude != nil {
+		end, err := s.Turns.Take(ctx, in.Caller)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
+	return newPlan(in)
+}
+
+// admit counts a stream and takes its memory, or returns why there may not be another. The caller's own limit comes
+// first, as that one is in the caller's hands.
+func (s *Streamer) admit(plan *plan) (*budget.Account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	caller := plan.caller
+	switch n := s.callers[caller]; {
+	case s.MaxCallerStreams > 0 && n >= s.MaxCallerStreams:
+		s.Metrics.refuse(limitCaller)
+		return nil, usererr.New(usererr.LimitExceeded, "%d streams of logs are open for this caller, as many as one may have: "+
+			"close one, or follow several pods in one stream, by job or selector", n)
+	case s.MaxStreams > 0 && s.open >= s.MaxStreams:
+		s.Metrics.refuse(limitTotal)
+		return nil, usererr.New(usererr.LimitExceeded, "%d streams of logs are open, as many as this server allows: close "+
+			"one, or try again later", s.open)
+	}
+	account := s.Budget.Open(caller, 0)
+	if err := account.Take(budget.Logs, plan.memory()); err != nil {
+		s.Metrics.refuse(limitMemory)
+		return nil, err
+	}
+	s.open++
+	if caller != "" {
+		s.callers[caller]++
+	}
+	s.Metrics.streams.Inc()
+	return account, nil
+}
+
+// release undoes admit when a stream has ended, but for its memory, which it has until it is closed.
+func (s *Streamer) release(caller string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if caller != "" {
+		if s.callers[caller]--; s.callers[caller] == 0 {
+			delete(s.callers, caller)
+		}
+	}
+	s.Metrics.streams.Dec()
+}
