@@ -2,12 +2,13 @@ package resolvers
 
 import (
 	"context"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/serve/render"
 )
 
 func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
-	input.Caller = Caller(ctx)
+	input.Caller = caller.From(ctx).Address
 	logs, err := r.Logs.Stream(ctx, input)
 	if err != nil {
 		return nil, err

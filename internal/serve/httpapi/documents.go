@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/serve/lru"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/turns"
@@ -86,7 +87,7 @@ func (d *documents) look(ctx context.Context, text string, memory *budget.Accoun
 		return nil, gqlerror.List{gqlerror.Wrap(err)}
 	}
 	if len(text) > shortDocument {
-		end, err := d.turns.Take(ctx, resolvers.Caller(ctx))
+		end, err := d.turns.Take(ctx, caller.From(ctx).Address)
 		if err != nil {
 			return nil, gqlerror.List{gqlerror.Wrap(err)}
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/usererr"
-	"pullwatch/resolvers"
 )
 
 // executor is gqlgen's, of which documents are found here: persisted, known, or new and within limits.
@@ -126,7 +126,7 @@ func (r *running) admit(ctx context.Context, next graphql.OperationHandler) grap
 		if refused {
 			return nil
 		}
-		client := resolvers.Caller(ctx)
+		client := caller.From(ctx).Address
 		if err := r.begin(client); err != nil {
 			refused = true
 			return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/turns"
 	"pullwatch/resolvers"
 )
@@ -102,7 +103,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:     s.handler,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
+			ctx = caller.With(ctx, caller.Caller{Address: countedAddress(conn.RemoteAddr())})
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
 		ConnState:         trackState,
