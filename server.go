@@ -35,6 +35,7 @@ import (
 	"pullwatch/internal/pull"
 	"pullwatch/internal/redis/breaker"
 	"pullwatch/internal/redis/redisclient"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/httpapi"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/serve/web"
@@ -208,7 +209,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 		Budget: clients, Turns: long,
 		Log: log,
 	})
-	failures := resolvers.NewErrors(log, metrics)
+	failures := executor.NewErrors(log, metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: lists, Pulls: pulls, Updates: shared, Logs: logs})
 	renderer := render.New(render.Options{
 		MaxKept: kept(memory, 16, 64<<20), Turns: long,

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
+	gqlgen "github.com/99designs/gqlgen/graphql/executor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
@@ -26,6 +26,7 @@ import (
 	"pullwatch/cache"
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/graphqlhttp"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/turns"
@@ -105,13 +106,13 @@ func (p *pulls) change() {
 }
 
 // server executes operations.
-type server struct{ *executor.Executor }
+type server struct{ *gqlgen.Executor }
 
 // newServers returns one that renders each operation every time, and one that renders once.
 func newServers(p *pulls) (plain, once server, metrics *prometheus.Registry) {
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: p, Pulls: p, Updates: p})
 	metrics = prometheus.NewRegistry()
-	failures := resolvers.NewErrors(slog.New(slog.DiscardHandler), metrics)
+	failures := executor.NewErrors(slog.New(slog.DiscardHandler), metrics)
 	renderer := render.New(render.Options{
 		MaxKept: 8 << 20, Turns: turns.New(1),
 		Schema: schema, Lists: p, PresentError: failures.Present, Recover: failures.Recover,
@@ -119,7 +120,7 @@ func newServers(p *pulls) (plain, once server, metrics *prometheus.Registry) {
 	})
 	servers := [2]server{}
 	for i := range servers {
-		servers[i] = server{executor.New(schema)}
+		servers[i] = server{gqlgen.New(schema)}
 		servers[i].SetErrorPresenter(failures.Present)
 		servers[i].SetRecoverFunc(failures.Recover)
 	}
