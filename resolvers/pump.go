@@ -7,8 +7,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 
-	"pullwatch/internal/serve/graphqlhttp"
-	"pullwatch/internal/serve/graphqlws"
+	"pullwatch/internal/serve/transport"
 )
 
 // pump sends what next returns to a channel, as gqlgen wants it, until next returns an error or ctx is done; then it
@@ -47,9 +46,7 @@ func tell(ctx context.Context, err error) {
 	ctx = graphql.WithFreshResponseContext(ctx)
 	graphql.AddError(ctx, err)
 	for _, presented := range graphql.GetErrors(ctx) {
-		if !graphqlws.AddSubscriptionError(ctx, presented) {
-			graphqlhttp.AddSubscriptionError(ctx, presented)
-		}
+		transport.AddSubscriptionError(ctx, presented)
 	}
 }
 

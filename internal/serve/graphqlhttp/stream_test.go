@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"pullwatch/internal/serve/transport"
 )
 
 const complete = "event: complete\ndata:\n\n"
@@ -61,7 +63,7 @@ func TestStreams(t *testing.T) {
 			}
 		})
 	}
-	if AddSubscriptionError(t.Context(), nil) {
+	if transport.AddSubscriptionError(t.Context(), nil) {
 		t.Error("ended nothing with an error")
 	}
 	asked := get("query=subscription+updates", "Accept", typeEvents)

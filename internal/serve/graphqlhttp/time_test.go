@@ -125,7 +125,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 		overPipe(t, transport, s)(events("subscription updates"))
 		begun := time.Now()
 		synctest.Wait()
-		transport.serving.Wait()
+		transport.streams.Wait()
 		if took := time.Since(begun); took != 10*time.Second {
 			t.Errorf("the stream ended after %v", took)
 		}

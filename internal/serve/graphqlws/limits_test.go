@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport"
 )
 
 func TestConnectionLimits(t *testing.T) {
@@ -132,7 +134,7 @@ func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
 }
 
 func TestSubscriptionErrorOfAnotherTransport(t *testing.T) {
-	if AddSubscriptionError(context.Background(), nil) {
+	if transport.AddSubscriptionError(context.Background(), nil) {
 		t.Error("an error was taken for no operation")
 	}
 }
@@ -200,7 +202,7 @@ func TestBrokenFrame(t *testing.T) {
 	if got := closed(t, conn); got.Code != websocket.CloseProtocolError {
 		t.Error(got)
 	}
-	s.serving.Wait()
+	s.clients.Wait()
 	if len(seen.closed) != 1 || seen.closed[0].Code != websocket.CloseProtocolError {
 		t.Errorf("%+v", seen.closed)
 	}

@@ -120,13 +120,13 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		}
 		send(t, quick, subscribe("1", "updates"))
 		synctest.Wait()
-		for c := range transport.connections {
+		transport.clients.Each(func(c *connection) {
 			c.mu.Lock()
 			if c.queue != nil && len(c.queue.frames) > 64<<10+len(largeData)+100 {
 				t.Errorf("%d bytes are queued", len(c.queue.frames))
 			}
 			c.mu.Unlock()
-		}
+		})
 		begun := time.Now()
 		for range 100 {
 			executor.updates <- `"quick"`
@@ -207,7 +207,7 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 		if got := closed(t, conn); got.Code != CloseBadRequest {
 			t.Error(got)
 		}
-		transport.serving.Wait()
+		transport.clients.Wait()
 		if took := time.Since(begun); took != 2*time.Second {
 			t.Errorf("the connection ended after %v", took)
 		}
@@ -219,7 +219,7 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 
 func TestDrainSpreads(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
-		const n, gap = 10, widestGap / 2
+		const n, gap = 10, 10*time.Millisecond / 2
 		begun := time.Now()
 		ends := make(chan time.Duration, n)
 		for range n {
