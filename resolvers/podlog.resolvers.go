@@ -13,9 +13,5 @@ func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) 
 	if err != nil {
 		return nil, err
 	}
-	batches := pump(ctx, logs.Next, logs.Close)
-	if render.TakeLogs(ctx, batches) {
-		return nil, nil
-	}
-	return batches, nil
+	return render.Logs(ctx, logs), nil
 }

@@ -16,8 +16,7 @@ func (t *Transport) admit(address string) *refusal {
 
 func (t *Transport) release(s *stream, address string) {
 	t.streams.Remove(s)
-	t.options.Observer.StreamClosed()
-	t.streams.Release(address)
+	t.streams.Release(address, t.options.Observer.StreamClosed)
 }
 
 // Drain accepts no more streams, ends those that there are, evenly spread over at most the given time so that their

@@ -219,7 +219,7 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 
 func TestDrainSpreads(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
-		const n, gap = 10, 10*time.Millisecond / 2
+		const n, gap = 10, 10 * time.Millisecond / 2
 		begun := time.Now()
 		ends := make(chan time.Duration, n)
 		for range n {

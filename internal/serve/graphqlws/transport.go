@@ -101,7 +101,7 @@ func (t *Transport) admit(address string) (status int, err error) {
 		return refused.Status, refused
 	}
 	if err := t.options.Memory.Take(address, budget.Connections, connectionMemory); err != nil {
-		t.clients.Release(address)
+		t.clients.Release(address, func() {})
 		return http.StatusServiceUnavailable, err
 	}
 	return 0, nil
@@ -113,7 +113,7 @@ const connectionMemory = 12 << 10
 
 func (t *Transport) release(address string) {
 	t.options.Memory.Give(address, budget.Connections, connectionMemory)
-	t.clients.Release(address)
+	t.clients.Release(address, func() {})
 }
 
 var errRestart = &CloseError{websocket.CloseServiceRestart, "Service restart"}

@@ -36,8 +36,8 @@ type Options struct {
 	MaxKept int
 	// Turns are those of queries that take long.
 	Turns *turns.Turns
-	// Schema executes the operations. Its resolvers read lists through Pinned and open subscriptions to updates with
-	// Updates.
+	// Schema executes the operations. Its resolvers read lists with Active and Failed and hand subscriptions over with
+	// Updates and Logs.
 	Schema graphql.ExecutableSchema
 	// Lists are what Schema's resolvers read.
 	Lists Lists
@@ -70,7 +70,7 @@ func (r *Renderer) Operation(ctx context.Context, next graphql.OperationHandler)
 	case ast.Query:
 		return r.query(ctx, next)
 	case ast.Subscription:
-		return r.subscription(ctx, func(ctx context.Context) graphql.ResponseHandler { return r.logs(ctx, next) })
+		return r.subscription(ctx, next)
 	default:
 		return next(ctx)
 	}

@@ -65,15 +65,16 @@ func (c *Clients[T]) Admit(address string) *Refusal {
 	return nil
 }
 
-// Release is called when nothing of a client is left.
-func (c *Clients[T]) Release(address string) {
+// Release is called when nothing of a client is left. It makes room for another one, calls closed, and lets Drain return.
+func (c *Clients[T]) Release(address string, closed func()) {
+	defer c.serving.Done()
 	c.mu.Lock()
 	c.admitted--
 	if c.addresses[address]--; c.addresses[address] == 0 {
 		delete(c.addresses, address)
 	}
 	c.mu.Unlock()
-	c.serving.Done()
+	closed()
 }
 
 // Add makes a client, which has been admitted, one that Drain ends. It reports whether Drain has begun: then the caller
