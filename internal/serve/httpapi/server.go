@@ -78,13 +78,13 @@ type Server struct {
 func New(o Options) *Server {
 	operations := executor.NewMetrics(o.Metrics)
 	s := &Server{options: o, draining: make(chan struct{}), transports: newTransports(o, operations)}
-	graphql := executor.New(executor.Options{
+	operate := executor.New(executor.Options{
 		Schema: o.Schema, Errors: o.Errors, Middleware: o.Middleware, ActivePulls: o.ActivePulls,
 		MaxOperations: o.Limits.MaxOperations, Introspection: o.Limits.Introspection,
 		KnownDocuments: o.KnownDocuments, Turns: o.Turns, Metrics: operations,
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(graphql)))
+	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(operate)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)

@@ -27,6 +27,8 @@ type handover struct {
 	takesLogs bool
 	updates   *feed.Subscription
 	logs      source[*podlog.Batch]
+	// report is for the error that logs end with. It knows the resolver's field.
+	report func(error)
 }
 
 // Updates returns what the resolver of a subscription to updates returns, which has opened them: nil if the Renderer
@@ -49,7 +51,7 @@ func Updates(ctx context.Context, open func() (*feed.Subscription, error)) (<-ch
 // Logs is Updates for the resolver of a subscription to logs.
 func Logs(ctx context.Context, logs source[*podlog.Batch]) <-chan *podlog.Batch {
 	if h, ok := ctx.Value(handoverKey{}).(*handover); ok && h.takesLogs {
-		h.logs = logs
+		h.logs, h.report = logs, func(err error) { report(ctx, err) }
 		return nil
 	}
 	return pump(ctx, logs)

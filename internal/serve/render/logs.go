@@ -13,6 +13,8 @@ import (
 type logWriter struct {
 	plan *logPlan
 	logs source[*podlog.Batch]
+	// report takes the error that logs end with.
+	report func(error)
 	// buffer holds the last response until the next one is asked for.
 	buffer *[]byte
 }
@@ -33,7 +35,7 @@ func (w *logWriter) await(ctx context.Context) *graphql.Response {
 	}
 	batch, err := w.logs.Next(ctx)
 	if err != nil {
-		report(ctx, err)
+		w.report(err)
 		w.logs.Close()
 		return nil
 	}

@@ -50,15 +50,15 @@ type Options struct {
 // Renderer answers operations with what was rendered before. It is for any number of goroutines.
 type Renderer struct {
 	options   Options
-	responses *lru.Cache[question, *answer]
+	responses *lru.Cache[queryKey, *cachedQuery]
 	updates   updates
 }
 
 // New returns a Renderer that has rendered nothing yet.
 func New(o Options) *Renderer {
-	r := &Renderer{options: o, responses: lru.New[question, *answer](o.MaxKept)}
-	r.updates.kept = lru.New[place, *update](o.MaxKept)
-	r.updates.forms = map[identity]*form{}
+	r := &Renderer{options: o, responses: lru.New[queryKey, *cachedQuery](o.MaxKept)}
+	r.updates.kept = lru.New[updateKey, *update](o.MaxKept)
+	r.updates.operations = map[identity]*sharedOperation{}
 	r.updates.room = o.MaxKept
 	o.Metrics.observe(r)
 	return r

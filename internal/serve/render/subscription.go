@@ -21,14 +21,14 @@ func (r *Renderer) subscription(ctx context.Context, next graphql.OperationHandl
 		return r.push(ctx, taken.updates)
 	case taken.logs != nil:
 		context.AfterFunc(ctx, taken.logs.Close)
-		return (&logWriter{plan: plan, logs: taken.logs}).await
+		return (&logWriter{plan: plan, logs: taken.logs, report: taken.report}).await
 	}
 	return handler
 }
 
 // push hands updates over to the transport, if it takes them, and renders what it reads.
 func (r *Renderer) push(ctx context.Context, updates *feed.Subscription) graphql.ResponseHandler {
-	f, err := formOf(graphql.GetOperationContext(ctx))
+	f, err := shareOperation(graphql.GetOperationContext(ctx))
 	if err == nil {
 		f, err = r.updates.join(f)
 	}
@@ -36,7 +36,7 @@ func (r *Renderer) push(ctx context.Context, updates *feed.Subscription) graphql
 		updates.Close()
 		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{r.options.PresentError(ctx, err)}})
 	}
-	s := &rendered{renderer: r, form: f, feed: updates}
+	s := &rendered{renderer: r, operation: f, feed: updates}
 	if !graphqlws.Push(ctx, s) {
 		context.AfterFunc(ctx, s.Close)
 	}
@@ -45,10 +45,10 @@ func (r *Renderer) push(ctx context.Context, updates *feed.Subscription) graphql
 
 // rendered is a subscription to updates. It is a graphqlws.Source.
 type rendered struct {
-	renderer *Renderer
-	form     *form
-	feed     *feed.Subscription
-	close    sync.Once
+	renderer  *Renderer
+	operation *sharedOperation
+	feed      *feed.Subscription
+	close     sync.Once
 }
 
 // Start implements graphqlws.Source, as do Next and Close.
@@ -59,13 +59,13 @@ func (s *rendered) Next() (*graphql.Response, error) {
 	if job == nil || err != nil {
 		return nil, err
 	}
-	return s.renderer.update(s.form, job), nil
+	return s.renderer.update(s.operation, job), nil
 }
 
 func (s *rendered) Close() {
 	s.close.Do(func() {
 		s.feed.Close()
-		s.renderer.updates.leave(s.form)
+		s.renderer.updates.leave(s.operation)
 	})
 }
 
@@ -76,5 +76,5 @@ func (s *rendered) await(ctx context.Context) *graphql.Response {
 		s.Close()
 		return nil
 	}
-	return s.renderer.update(s.form, job)
+	return s.renderer.update(s.operation, job)
 }
