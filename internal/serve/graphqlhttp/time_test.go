@@ -98,7 +98,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 	})
 }
 
-func TestReaderThatStopsReading(t *testing.T) {
+func TestReaderThatStopsReadingLosesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		connect := overPipe(t, New(Options{}), s)
@@ -118,7 +118,7 @@ func TestReaderThatStopsReading(t *testing.T) {
 	})
 }
 
-func TestReaderThatNeverReads(t *testing.T) {
+func TestReaderThatNeverReadsLosesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})
@@ -132,7 +132,7 @@ func TestReaderThatNeverReads(t *testing.T) {
 	})
 }
 
-func TestDrainIsSpread(t *testing.T) {
+func TestDrainSpreadsTheComebacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})

@@ -18,7 +18,7 @@ import (
 	"pullwatch/internal/serve/transport"
 )
 
-func TestConnectionLimits(t *testing.T) {
+func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		options Options
 		status  int
@@ -60,7 +60,7 @@ func TestPlaceOfAnEndedConnectionIsFree(t *testing.T) {
 	})
 }
 
-func TestOperationLimit(t *testing.T) {
+func TestOperationsAboveTheLimitAreRefused(t *testing.T) {
 	s := serve(t, Options{MaxSubscriptions: 2})
 	conn := s.dial(t)
 	play(t, conn, strings.Join([]string{
@@ -89,7 +89,7 @@ func TestPongWaitIsLongerThanPingInterval(t *testing.T) {
 	New(Options{PingInterval: time.Minute, PongWait: time.Minute})
 }
 
-func TestOriginIsChecked(t *testing.T) {
+func TestPagesOfOtherOriginsGetNoWebSocket(t *testing.T) {
 	s := serve(t, Options{})
 	dialer := websocket.Dialer{Subprotocols: []string{Subprotocol}}
 	_, answer, err := dialer.Dial(s.url, http.Header{"Origin": {"https://evil.example"}})
@@ -103,7 +103,7 @@ func TestOriginIsChecked(t *testing.T) {
 	conn.Close()
 }
 
-func TestObserver(t *testing.T) {
+func TestObserverSeesEveryConnectionAndOperation(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	play(t, s.dial(t), "> "+initMessage+"\n< "+ackMessage+"\n> "+subscribe("1", "{one}")+"\n"+`< {"id":"1","type":"next","payload":{"data":{"one":1}}}`+"\n"+`< {"id":"1","type":"complete"}`+"\n> bye\n< close 1000")
@@ -192,7 +192,7 @@ func FuzzFrame(f *testing.F) {
 }
 
 // What breaks RFC 6455 itself is gorilla's to refuse.
-func TestBrokenFrame(t *testing.T) {
+func TestBrokenFrameClosesTheConnection(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	conn := s.dial(t)
@@ -209,7 +209,7 @@ func TestBrokenFrame(t *testing.T) {
 }
 
 // A message may come in many frames, with control frames in between.
-func TestFragments(t *testing.T) {
+func TestMessageInFragmentsIsRead(t *testing.T) {
 	s := serve(t, Options{})
 	conn := s.dial(t)
 	frames := []byte{}

@@ -96,7 +96,7 @@ func persisted(query string) map[string]any {
 	return map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hex.EncodeToString(sum[:])}}
 }
 
-func TestPersistedQueries(t *testing.T) {
+func TestClientsSendAPersistedQueryOnce(t *testing.T) {
 	post := func(s *served, request map[string]any) response {
 		body, err := json.Marshal(request)
 		if err != nil {
