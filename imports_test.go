@@ -16,7 +16,7 @@ func TestPackagesImportWhatTheyMay(t *testing.T) {
 		"k8s.io/":                       {"pullwatch", "pullwatch/kube", "pullwatch/internal/replica", "pullwatch/internal/demo", "pullwatch/internal/bench"},
 		"github.com/redis/":             {"pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/replica", "pullwatch/internal/bench"},
 		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
-		"pullwatch/resolvers":           {"pullwatch/internal/replica", "pullwatch/internal/serve/httpapi", "pullwatch/internal/bench"},
+		"pullwatch/resolvers":           {"pullwatch/internal/replica", "pullwatch/internal/serve/executor", "pullwatch/internal/bench"},
 		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/replica", "pullwatch/internal/bench"},
 		"pullwatch/kube/podlogs":        {"pullwatch/internal/replica", "pullwatch/internal/bench"},
 		"pullwatch/internal/mirror":     {"pullwatch"},

@@ -3,6 +3,7 @@ package resolvers
 import (
 	"context"
 	"pullwatch/graph"
+	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/usererr"
@@ -44,14 +45,7 @@ func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, erro
 }
 
 func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.Job, error) {
-	if state, ok := render.State(ctx); ok {
-		return one(state), nil
-	}
-	updates, err := r.subscribe(ctx, ids, after)
-	if err != nil || render.Take(ctx, updates) {
-		return nil, err
-	}
-	return pump(ctx, updates.Await, updates.Close), nil
+	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after) })
 }
 
 func (r *Resolver) Mutation() graph.MutationResolver { return &mutationResolver{r} }

@@ -21,6 +21,7 @@ import (
 
 	"pullwatch/graph"
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/httpapi"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/turns"
@@ -74,7 +75,7 @@ func serve(ctx context.Context, control, address, kind, pulls, profile string) e
 // servePullwatch serves as the program does.
 func servePullwatch(ctx context.Context, listener net.Listener, b *backend) error {
 	metrics := prometheus.NewRegistry()
-	failures := resolvers.NewErrors(slog.Default(), metrics)
+	failures := executor.NewErrors(slog.Default(), metrics)
 	schema := resolvers.NewSchema(b.resolver(metrics))
 	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	renderer := render.New(render.Options{
@@ -104,7 +105,7 @@ func serveResolvers(ctx context.Context, listener net.Listener, root graph.Resol
 	server.AddTransport(transport.Websocket{PingPongInterval: 54 * time.Second, MissingPongOk: true})
 	server.AddTransport(transport.POST{})
 	server.SetQueryCache(lru.New[*ast.QueryDocument](1000))
-	failures := resolvers.NewErrors(slog.Default(), prometheus.NewRegistry())
+	failures := executor.NewErrors(slog.Default(), prometheus.NewRegistry())
 	server.SetErrorPresenter(failures.Present)
 	server.SetRecoverFunc(failures.Recover)
 	return serveUntil(ctx, listener, server)

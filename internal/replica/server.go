@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/httpapi"
 	"pullwatch/internal/serve/render"
 	"pullwatch/resolvers"
@@ -17,7 +18,7 @@ func (r *Replica) NewServer(o httpapi.Options) *httpapi.Server {
 func NewServer(s *Shared, root *resolvers.Resolver, o httpapi.Options) *httpapi.Server {
 	o.Log, o.Metrics, o.Memory, o.Turns = s.Log, s.Metrics, s.Memory, s.Turns
 	o.Schema = resolvers.NewSchema(root)
-	o.Errors = resolvers.NewErrors(s.Log, s.Metrics)
+	o.Errors = executor.NewErrors(s.Log, s.Metrics)
 	renderer := render.New(render.Options{
 		Schema: o.Schema, Lists: root.Lists, PresentError: o.Errors.Present, Recover: o.Errors.Recover,
 		Turns: s.Turns, MaxKept: s.kept(16, 64<<20), Metrics: render.NewMetrics(s.Metrics),

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestAccept(t *testing.T) {
+func TestClientsGetTheMediaTypeThatTheyAccept(t *testing.T) {
 	for _, test := range []struct {
 		header string
 		want   accepted
@@ -104,7 +104,7 @@ func TestRepeatedQuery(t *testing.T) {
 	}
 }
 
-func TestHead(t *testing.T) {
+func TestHeadGetsTheHeaderOnly(t *testing.T) {
 	s := serve(t, Options{})
 	get := s.send(t, get("query=one"))
 	head := s.send(t, request{method: http.MethodHead, query: "query=one"})
@@ -114,7 +114,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-func TestCompression(t *testing.T) {
+func TestLongResponsesAreCompressed(t *testing.T) {
 	s := newScript()
 	s.body = NewBody([]byte(`{"data":` + largeData + `}`))
 	var wait sync.WaitGroup

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/serve/transport"
 )
 
 // A Body is a whole response as JSON text that can answer any number of requests, at the same time. Its ETag and its
@@ -66,16 +68,20 @@ type operation struct {
 	streams   bool // it is answered with events
 	continues bool // it may have any number of results
 
-	mu     sync.Mutex
-	body   *Body
-	again  func(context.Context) *Body
-	errors gqlerror.List
+	mu    sync.Mutex
+	body  *Body
+	again func(context.Context) *Body
+
+	transport.SubscriptionErrors
 }
 
-type operationKey struct{}
+// AddError implements transport.Operation.
+func (o *operation) AddError(err *gqlerror.Error) bool {
+	return o.streams && o.SubscriptionErrors.AddError(err)
+}
 
 func operationOf(ctx context.Context) *operation {
-	o, _ := ctx.Value(operationKey{}).(*operation)
+	o, _ := transport.OperationOf(ctx).(*operation)
 	return o
 }
 

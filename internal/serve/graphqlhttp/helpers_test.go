@@ -16,6 +16,8 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
+
+	"pullwatch/internal/serve/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -149,7 +151,7 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 			if n++; n <= 3 {
 				return data(`{"n":1}`)
 			}
-			if !AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
+			if !transport.AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
 				panic("not a stream's context")
 			}
 			return nil

@@ -7,7 +7,7 @@ import (
 )
 
 // TestRepeat sends requests one after the other, which are executed or not.
-func TestRepeat(t *testing.T) {
+func TestRepeatedRequestIsNotExecutedAgain(t *testing.T) {
 	c := &counter{statuses: map[int]int{}}
 	s := serve(t, Options{Observer: c})
 	s.body = NewBody([]byte(`{"data":{"kept":1}}`))

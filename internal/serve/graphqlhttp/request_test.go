@@ -35,7 +35,7 @@ func says(code, message string) string {
 	return fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":%q}}]}`, message, code)
 }
 
-func TestRequests(t *testing.T) {
+func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 	const one = `{"data":{"one":1}}`
 	const noJSON = "send the request as JSON in UTF-8 with Content-Type: application/json"
 	const noEvents = "a subscription needs a WebSocket, or a request with Accept: text/event-stream"
@@ -273,7 +273,7 @@ func TestChunkedBodyThatIsTooLong(t *testing.T) {
 	}
 }
 
-func TestBodyThatIsCutOff(t *testing.T) {
+func TestBodyThatIsCutOffIsRefused(t *testing.T) {
 	r := post("{").build(t, "http://example.com")
 	r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
 	recorder := httptest.NewRecorder()
@@ -283,7 +283,7 @@ func TestBodyThatIsCutOff(t *testing.T) {
 	}
 }
 
-func TestBodyThatDoesNotArrive(t *testing.T) {
+func TestBodyThatDoesNotArriveIsRefusedInTime(t *testing.T) {
 	s := &server{Transport: New(Options{}), script: newScript()}
 	s.Server = httptest.NewUnstartedServer(s)
 	s.Config.ReadTimeout = 50 * time.Millisecond

@@ -8,33 +8,9 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
 )
-
-// AddSubscriptionError makes a stream end with an event that carries err, once the subscription's channel is closed;
-// call it before that. ctx is the resolver's or one made from it. It reports false, and does nothing, if ctx is not one
-// of a stream of this package.
-//
-// It does what gqlgen's transport.AddSubscriptionError does for gqlgen's own WebSockets.
-func AddSubscriptionError(ctx context.Context, err *gqlerror.Error) bool {
-	o := operationOf(ctx)
-	if o == nil || !o.streams {
-		return false
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.errors = append(o.errors, err)
-	return true
-}
-
-// subscriptionErrors returns what AddSubscriptionError has been called with.
-func (o *operation) subscriptionErrors() gqlerror.List {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.errors
-}
 
 // stream is an answer of events.
 type stream struct {
@@ -65,10 +41,13 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 	defer cancel()
 	s := &stream{exchange: e, controller: http.NewResponseController(e.w), cancel: cancel}
 	address := e.transport.options.ClientAddress(e.r)
-	if refused := e.transport.admit(s, address); refused != nil {
+	if refused := e.transport.admit(address); refused != nil {
 		return refused
 	}
 	defer e.transport.release(s, address)
+	if e.transport.streams.Add(s) {
+		cancel()
+	}
 	if s.begin() {
 		s.run(ctx, o, start)
 	}
@@ -129,7 +108,7 @@ func (s *stream) run(ctx context.Context, o *operation, start dispatch) {
 	if ctx.Err() != nil {
 		return // without complete: a client that is still there is to come back
 	}
-	if errs := o.subscriptionErrors(); len(errs) > 0 && !s.send(&graphql.Response{Errors: errs}) {
+	if errs := o.Errors(); len(errs) > 0 && !s.send(&graphql.Response{Errors: errs}) {
 		return
 	}
 	s.sendEvent([]byte("event: complete\ndata:\n\n"))

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"pullwatch/internal/serve/transport"
 )
 
 const complete = "event: complete\ndata:\n\n"
@@ -21,7 +23,7 @@ func events(query string) request {
 	return post(`{"query":"`+query+`"}`, "Accept", typeEvents)
 }
 
-func TestStreams(t *testing.T) {
+func TestStreamsHaveTheEventsOfTheirOperation(t *testing.T) {
 	s := serve(t, Options{})
 	for _, test := range []struct{ rule, query, want string }{
 		{
@@ -61,7 +63,7 @@ func TestStreams(t *testing.T) {
 			}
 		})
 	}
-	if AddSubscriptionError(t.Context(), nil) {
+	if transport.AddSubscriptionError(t.Context(), nil) {
 		t.Error("ended nothing with an error")
 	}
 	asked := get("query=subscription+updates", "Accept", typeEvents)
@@ -134,7 +136,7 @@ type closings struct {
 
 func (c closings) StreamClosed() { c.closed <- struct{}{} }
 
-func TestStreamLimits(t *testing.T) {
+func TestStreamsAboveTheLimitsAreRefused(t *testing.T) {
 	address := "a"
 	closed := make(chan struct{}, 10)
 	s := serve(t, Options{
@@ -186,7 +188,7 @@ func TestStreamsOverHTTP2(t *testing.T) {
 	}
 }
 
-func TestPagesOfOtherOrigins(t *testing.T) {
+func TestPagesOfOtherOriginsGetNoStream(t *testing.T) {
 	s := serve(t, Options{})
 	own := strings.TrimPrefix(s.URL, "http://")
 	for _, test := range []struct {
@@ -211,7 +213,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	}
 }
 
-func TestDrain(t *testing.T) {
+func TestDrainEndsStreamsSoThatTheirClientsComeBack(t *testing.T) {
 	s := serve(t, Options{})
 	var streams []*opened
 	for range 5 {
@@ -265,7 +267,7 @@ func (c *counter) Sent(bytes int, _ time.Duration) {
 	c.sent += bytes
 }
 
-func TestObserver(t *testing.T) {
+func TestObserverSeesEveryResponseAndStream(t *testing.T) {
 	c := &counter{statuses: map[int]int{}}
 	s := serve(t, Options{Observer: c})
 	one := s.send(t, get("query=one"))

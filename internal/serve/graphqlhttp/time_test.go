@@ -98,7 +98,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 	})
 }
 
-func TestReaderThatStopsReading(t *testing.T) {
+func TestReaderThatStopsReadingLosesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		connect := overPipe(t, New(Options{}), s)
@@ -118,21 +118,21 @@ func TestReaderThatStopsReading(t *testing.T) {
 	})
 }
 
-func TestReaderThatNeverReads(t *testing.T) {
+func TestReaderThatNeverReadsLosesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})
 		overPipe(t, transport, s)(events("subscription updates"))
 		begun := time.Now()
 		synctest.Wait()
-		transport.serving.Wait()
+		transport.streams.Wait()
 		if took := time.Since(begun); took != 10*time.Second {
 			t.Errorf("the stream ended after %v", took)
 		}
 	})
 }
 
-func TestDrainIsSpread(t *testing.T) {
+func TestDrainSpreadsTheComebacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})

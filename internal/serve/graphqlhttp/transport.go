@@ -3,7 +3,6 @@ package graphqlhttp
 import (
 	"context"
 	"net/http"
-	"sync"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -11,6 +10,7 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/lru"
+	"pullwatch/internal/serve/transport"
 )
 
 // A Transport serves GraphQL over HTTP. It can be used by several gqlgen servers, whose streams then share its limits.
@@ -18,22 +18,17 @@ type Transport struct {
 	options  Options
 	repeats  *lru.Cache[requestKey, repeat]
 	discards discards
-
-	mu        sync.Mutex
-	draining  bool
-	streams   map[*stream]struct{}
-	addresses map[string]int // how many of the streams are of which client
-	// serving is held for each stream.
-	serving sync.WaitGroup
+	streams  *transport.Clients[*stream]
 }
 
 var _ graphql.Transport = (*Transport)(nil)
 
 // New returns a Transport. It has no goroutines of its own; see [Transport.Drain] for the end of its streams.
 func New(o Options) *Transport {
+	o = o.withDefaults()
 	return &Transport{
-		options: o.withDefaults(), repeats: lru.New[requestKey, repeat](maxRepeats), discards: newDiscards(),
-		streams: map[*stream]struct{}{}, addresses: map[string]int{},
+		options: o, repeats: lru.New[requestKey, repeat](maxRepeats), discards: newDiscards(),
+		streams: transport.NewClients[*stream]("streams", o.MaxStreams, o.MaxStreamsPerAddress),
 	}
 }
 
@@ -90,7 +85,7 @@ func (e *exchange) serve() *refusal {
 		return refused
 	}
 	o := &operation{}
-	ctx := context.WithValue(graphql.StartOperationTrace(budget.With(e.r.Context(), e.memory)), operationKey{}, o)
+	ctx := transport.WithOperation(graphql.StartOperationTrace(budget.With(e.r.Context(), e.memory)), o)
 	prepared, failed := e.prepare(ctx, params)
 	if failed != nil {
 		if e.accepted.eventsFirst {
@@ -208,13 +203,9 @@ func (e *exchange) guard(ctx context.Context, f func() *graphql.Response) (respo
 		if panicked == nil {
 			return
 		}
-		if presenter, ok := e.executor.(interface {
-			PresentRecoveredError(context.Context, any) error
-		}); ok {
-			if err, ok := presenter.PresentRecoveredError(ctx, panicked).(*gqlerror.Error); ok && err != nil {
-				response = &graphql.Response{Errors: gqlerror.List{err}}
-				return
-			}
+		if err := transport.PresentPanic(ctx, e.executor, panicked); err != nil {
+			response = &graphql.Response{Errors: gqlerror.List{err}}
+			return
 		}
 		response = (&refusal{code: codeInternal, message: "internal system error"}).response()
 	}()

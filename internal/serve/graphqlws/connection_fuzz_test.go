@@ -70,7 +70,7 @@ func (s *fuzzed) answers(t *testing.T, frames io.Reader) []frame {
 		r.Header.Set(name, value)
 	}
 	s.Do(&hijacked{conn: conn, header: http.Header{}}, r, newScript())
-	s.serving.Wait()
+	s.clients.Wait()
 	if err := s.memory.Take("", budget.Requests, fuzzedMemory); err != nil {
 		t.Fatalf("not all memory was given back: %v", err)
 	}

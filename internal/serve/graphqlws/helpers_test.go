@@ -18,6 +18,8 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
+
+	"pullwatch/internal/serve/transport"
 )
 
 func TestMain(m *testing.M) {
@@ -104,7 +106,7 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 			if n++; n <= 3 {
 				return data(`{"n":1}`)
 			}
-			if !AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
+			if !transport.AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
 				panic("not an operation's context")
 			}
 			return nil

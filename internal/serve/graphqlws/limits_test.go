@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport"
 )
 
-func TestConnectionLimits(t *testing.T) {
+func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		options Options
 		status  int
@@ -58,7 +60,7 @@ func TestPlaceOfAnEndedConnectionIsFree(t *testing.T) {
 	})
 }
 
-func TestOperationLimit(t *testing.T) {
+func TestOperationsAboveTheLimitAreRefused(t *testing.T) {
 	s := serve(t, Options{MaxSubscriptions: 2})
 	conn := s.dial(t)
 	play(t, conn, strings.Join([]string{
@@ -87,7 +89,7 @@ func TestPongWaitIsLongerThanPingInterval(t *testing.T) {
 	New(Options{PingInterval: time.Minute, PongWait: time.Minute})
 }
 
-func TestOriginIsChecked(t *testing.T) {
+func TestPagesOfOtherOriginsGetNoWebSocket(t *testing.T) {
 	s := serve(t, Options{})
 	dialer := websocket.Dialer{Subprotocols: []string{Subprotocol}}
 	_, answer, err := dialer.Dial(s.url, http.Header{"Origin": {"https://evil.example"}})
@@ -101,7 +103,7 @@ func TestOriginIsChecked(t *testing.T) {
 	conn.Close()
 }
 
-func TestObserver(t *testing.T) {
+func TestObserverSeesEveryConnectionAndOperation(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	play(t, s.dial(t), "> "+initMessage+"\n< "+ackMessage+"\n> "+subscribe("1", "{one}")+"\n"+`< {"id":"1","type":"next","payload":{"data":{"one":1}}}`+"\n"+`< {"id":"1","type":"complete"}`+"\n> bye\n< close 1000")
@@ -132,7 +134,7 @@ func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
 }
 
 func TestSubscriptionErrorOfAnotherTransport(t *testing.T) {
-	if AddSubscriptionError(context.Background(), nil) {
+	if transport.AddSubscriptionError(context.Background(), nil) {
 		t.Error("an error was taken for no operation")
 	}
 }
@@ -190,7 +192,7 @@ func FuzzFrame(f *testing.F) {
 }
 
 // What breaks RFC 6455 itself is gorilla's to refuse.
-func TestBrokenFrame(t *testing.T) {
+func TestBrokenFrameClosesTheConnection(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	conn := s.dial(t)
@@ -200,14 +202,14 @@ func TestBrokenFrame(t *testing.T) {
 	if got := closed(t, conn); got.Code != websocket.CloseProtocolError {
 		t.Error(got)
 	}
-	s.serving.Wait()
+	s.clients.Wait()
 	if len(seen.closed) != 1 || seen.closed[0].Code != websocket.CloseProtocolError {
 		t.Errorf("%+v", seen.closed)
 	}
 }
 
 // A message may come in many frames, with control frames in between.
-func TestFragments(t *testing.T) {
+func TestMessageInFragmentsIsRead(t *testing.T) {
 	s := serve(t, Options{})
 	conn := s.dial(t)
 	frames := []byte{}

@@ -14,6 +14,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
 )
 
 // operation is a query, a mutation or a subscription that runs on a connection.
@@ -35,26 +36,8 @@ type operation struct {
 	mu      sync.Mutex
 	started bool
 	source  Source // until it has started
-	errors  gqlerror.List
-}
 
-type operationKey struct{}
-
-// AddSubscriptionError makes a subscription end with an error message instead of complete, once its channel is closed;
-// call it before that. ctx is the resolver's or one made from it. It reports false, and does nothing, if ctx is not
-// one of an operation of this package.
-//
-// It does what gqlgen's transport.AddSubscriptionError does for gqlgen's own WebSockets. A [Source] returns such
-// errors.
-func AddSubscriptionError(ctx context.Context, err *gqlerror.Error) bool {
-	o, ok := ctx.Value(operationKey{}).(*operation)
-	if !ok {
-		return false
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.errors = append(o.errors, err)
-	return true
+	transport.SubscriptionErrors
 }
 
 // subscribe starts an operation.
@@ -193,7 +176,7 @@ func (o *operation) start(ctx context.Context, params *graphql.RawParams) (
 	_ graphql.ResponseHandler, _ context.Context, errs gqlerror.List,
 ) {
 	executor := o.connection.executor
-	ctx = graphql.StartOperationTrace(context.WithValue(ctx, operationKey{}, o))
+	ctx = graphql.StartOperationTrace(transport.WithOperation(ctx, o))
 	defer o.recover(ctx, &errs)
 	operationContext, errs := executor.CreateOperationContext(ctx, params)
 	ctx = graphql.WithOperationContext(ctx, operationContext)
@@ -222,7 +205,7 @@ func (o *operation) step(ctx context.Context, responses graphql.ResponseHandler)
 	defer o.recover(ctx, &errs)
 	response := responses(ctx)
 	if response == nil {
-		return o.subscriptionErrors(), false
+		return o.Errors(), false
 	}
 	return o.sendNext(ctx, response)
 }
@@ -232,12 +215,6 @@ func (o *operation) recover(ctx context.Context, errs *gqlerror.List) {
 	if panicked := recover(); panicked != nil {
 		*errs = gqlerror.List{presentPanic(ctx, o.connection.executor, panicked)}
 	}
-}
-
-func (o *operation) subscriptionErrors() gqlerror.List {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.errors
 }
 
 // sendNext sends a result unless the operation has been stopped. It waits until the connection takes it. What it
@@ -309,20 +286,10 @@ func (o *operation) stop() {
 	}
 }
 
-// presentPanic returns the error that clients see instead of a panic, which gqlgen's RecoverFunc has been told.
-func presentPanic(ctx context.Context, executor graphql.GraphExecutor, panicked any) (presented *gqlerror.Error) {
-	defer func() {
-		if recover() != nil {
-			presented = gqlerror.Errorf("internal system error")
-		}
-	}()
-	presenter, ok := executor.(interface {
-		PresentRecoveredError(context.Context, any) error
-	})
-	if ok {
-		if err, ok := presenter.PresentRecoveredError(ctx, panicked).(*gqlerror.Error); ok && err != nil {
-			return err
-		}
+// presentPanic returns the error that clients see instead of a panic.
+func presentPanic(ctx context.Context, executor graphql.GraphExecutor, panicked any) *gqlerror.Error {
+	if presented := transport.PresentPanic(ctx, executor, panicked); presented != nil {
+		return presented
 	}
 	return gqlerror.Errorf("internal system error")
 }

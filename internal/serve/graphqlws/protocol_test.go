@@ -54,7 +54,7 @@ func (s *served) dial(t testing.TB) *websocket.Conn {
 // Each case is a rule of the protocol and an exchange that shows it: "> " is what the client sends, "< " what it gets,
 // "< close " the end, which each exchange has. An exchange that ends with "> bye" ends with the client's close frame, and
 // nothing else may have come by the time the server answers it.
-func TestProtocol(t *testing.T) {
+func TestClientsGetWhatTheProtocolSays(t *testing.T) {
 	const ready = "> " + initMessage + "\n< " + ackMessage + "\n"
 	const bye = "\n> bye\n< close 1000"
 	tooLong := `{"type":"ping","payload":{"x":"` + strings.Repeat("x", 2000) + `"}}`

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/99designs/gqlgen/graphql"
+
+	"pullwatch/internal/serve/transport"
 )
 
 // A Source has the results of a subscription, for those who can say when there is one without a goroutine that waits
@@ -38,7 +40,7 @@ type Source interface {
 // Push returns false, and does nothing with s, if ctx is not one of an operation of this package that is about to
 // start, or if that has a Source already. Otherwise s is closed in the end, whatever happens.
 func Push(ctx context.Context, s Source) bool {
-	o, ok := ctx.Value(operationKey{}).(*operation)
+	o, ok := transport.OperationOf(ctx).(*operation)
 	if !ok {
 		return false
 	}

@@ -15,7 +15,7 @@ import (
 
 // Whatever is ready at once and whenever operations end, the last state arrives, and each source is used as it is to
 // be.
-func TestStorm(t *testing.T) {
+func TestNothingIsLeftOfAStormOfClients(t *testing.T) {
 	const connections, rounds, last = 8, 20, 50
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})

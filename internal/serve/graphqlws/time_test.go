@@ -35,7 +35,7 @@ func open(t *testing.T, transport *Transport, executor *script) *websocket.Conn 
 	return conn
 }
 
-func TestInitTimeout(t *testing.T) {
+func TestClientThatDoesNotBeginIsClosed(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		begun := time.Now()
 		conn := pipe(t, transport, executor)
@@ -83,7 +83,7 @@ func TestPingsKeepAnIdlePeer(t *testing.T) {
 	})
 }
 
-func TestVanishedPeer(t *testing.T) {
+func TestPeerThatVanishesIsNoticed(t *testing.T) {
 	for name, reads := range map[string]bool{"does not answer": true, "does not even read": false} {
 		// The write of a ping may time out before the peer has been silent for too long.
 		reason := map[bool]string{true: "nothing heard", false: ""}[reads]
@@ -112,7 +112,7 @@ func TestVanishedPeer(t *testing.T) {
 
 // A peer that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody
 // else waits for it.
-func TestPeerThatDoesNotRead(t *testing.T) {
+func TestPeerThatDoesNotReadHoldsUpNobodyElse(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		slow, quick := open(t, transport, executor), open(t, transport, executor)
 		for i := range 20 {
@@ -120,13 +120,13 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 		}
 		send(t, quick, subscribe("1", "updates"))
 		synctest.Wait()
-		for c := range transport.connections {
+		transport.clients.Each(func(c *connection) {
 			c.mu.Lock()
 			if c.queue != nil && len(c.queue.frames) > 64<<10+len(largeData)+100 {
 				t.Errorf("%d bytes are queued", len(c.queue.frames))
 			}
 			c.mu.Unlock()
-		}
+		})
 		begun := time.Now()
 		for range 100 {
 			executor.updates <- `"quick"`
@@ -146,7 +146,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 }
 
 // Whoever does not read and asks for pongs is not read from any more.
-func TestFloodOfPings(t *testing.T) {
+func TestFloodOfPingsTakesBoundedMemory(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		conn := open(t, transport, executor)
 		ping := `{"type":"ping","payload":{"x":"` + strings.Repeat("x", 1000) + `"}}`
@@ -207,7 +207,7 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 		if got := closed(t, conn); got.Code != CloseBadRequest {
 			t.Error(got)
 		}
-		transport.serving.Wait()
+		transport.clients.Wait()
 		if took := time.Since(begun); took != 2*time.Second {
 			t.Errorf("the connection ended after %v", took)
 		}
@@ -217,9 +217,9 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 	})
 }
 
-func TestDrainSpreads(t *testing.T) {
+func TestDrainSpreadsTheComebacks(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
-		const n, gap = 10, widestGap / 2
+		const n, gap = 10, 10 * time.Millisecond / 2
 		begun := time.Now()
 		ends := make(chan time.Duration, n)
 		for range n {

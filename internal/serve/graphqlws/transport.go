@@ -3,11 +3,9 @@ package graphqlws
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -15,6 +13,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
 )
 
 // A Transport serves WebSockets. It can be used by several gqlgen servers, whose connections then share its limits.
@@ -23,14 +22,7 @@ type Transport struct {
 	upgrader websocket.Upgrader
 	schedule schedule
 	runner   runner
-
-	mu          sync.Mutex
-	draining    bool
-	admitted    int
-	addresses   map[string]int // how many of the admitted are of which client
-	connections map[*connection]struct{}
-	// serving is held for each that has been admitted.
-	serving sync.WaitGroup
+	clients  *transport.Clients[*connection]
 }
 
 var _ graphql.Transport = (*Transport)(nil)
@@ -38,7 +30,8 @@ var _ graphql.Transport = (*Transport)(nil)
 // New returns a Transport. It has no goroutines while there are no connections; see [Transport.Drain] for their end.
 // It panics if the options cannot work together: if PongWait is not longer than PingInterval.
 func New(o Options) *Transport {
-	t := &Transport{options: o.withDefaults(), addresses: map[string]int{}, connections: map[*connection]struct{}{}}
+	o = o.withDefaults()
+	t := &Transport{options: o, clients: transport.NewClients[*connection]("connections", o.MaxConnections, o.MaxPerAddress)}
 	if ping, pong := t.options.PingInterval, t.options.PongWait; pong <= ping {
 		panic(fmt.Sprintf("graphqlws: PongWait, %v, has to be longer than PingInterval, %v", pong, ping))
 	}
@@ -50,12 +43,6 @@ func New(o Options) *Transport {
 
 // Supports reports whether the request asks for a WebSocket.
 func (t *Transport) Supports(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
-
-var (
-	errDraining         = errors.New("the server is stopping; try again in a moment")
-	errTooMany          = errors.New("the server has as many connections as it takes; try again later")
-	errTooManyOfAddress = errors.New("there are too many connections from your address; close one first")
-)
 
 // Do makes the request a WebSocket and returns; the connection is served by goroutines of the Transport. Operations see
 // the values of the request's context, but not its end. They do not see its header, which would be kept as long as the
@@ -90,10 +77,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 // begin makes a connection one of the transport's.
 func (t *Transport) begin(c *connection) {
 	t.options.Observer.ConnectionOpened()
-	t.mu.Lock()
-	t.connections[c] = struct{}{}
-	draining := t.draining
-	t.mu.Unlock()
+	draining := t.clients.Add(c)
 	t.schedule.set(&c.alarm, min(c.initBy, c.nextPing))
 	switch {
 	case draining:
@@ -106,31 +90,20 @@ func (t *Transport) begin(c *connection) {
 // forget undoes begin and admit.
 func (t *Transport) forget(c *connection) {
 	t.schedule.remove(&c.alarm)
-	t.mu.Lock()
-	delete(t.connections, c)
-	t.mu.Unlock()
+	t.clients.Remove(c)
 	t.options.Observer.ConnectionClosed(c.cause.Code, c.cause.Reason)
 	t.release(c.address)
 }
 
 // admit counts a request for a WebSocket, or returns the HTTP status to refuse it with.
 func (t *Transport) admit(address string) (status int, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case t.draining:
-		return http.StatusServiceUnavailable, errDraining
-	case t.admitted >= t.options.MaxConnections:
-		return http.StatusServiceUnavailable, errTooMany
-	case t.addresses[address] >= t.options.MaxPerAddress:
-		return http.StatusTooManyRequests, errTooManyOfAddress
+	if refused := t.clients.Admit(address); refused != nil {
+		return refused.Status, refused
 	}
 	if err := t.options.Memory.Take(address, budget.Connections, connectionMemory); err != nil {
+		t.clients.Release(address, func() {})
 		return http.StatusServiceUnavailable, err
 	}
-	t.admitted++
-	t.addresses[address]++
-	t.serving.Add(1)
 	return 0, nil
 }
 
@@ -140,20 +113,10 @@ const connectionMemory = 12 << 10
 
 func (t *Transport) release(address string) {
 	t.options.Memory.Give(address, budget.Connections, connectionMemory)
-	t.mu.Lock()
-	t.admitted--
-	if t.addresses[address]--; t.addresses[address] == 0 {
-		delete(t.addresses, address)
-	}
-	t.mu.Unlock()
-	t.serving.Done()
+	t.clients.Release(address, func() {})
 }
 
 var errRestart = &CloseError{websocket.CloseServiceRestart, "Service restart"}
-
-// widestGap is how far apart Drain closes connections when there are few: a hundred a second do no harm when they come
-// back.
-const widestGap = 10 * time.Millisecond
 
 // Drain accepts no more WebSockets, closes those that there are with 1012 "Service restart", evenly spread over at
 // most the given time so that their clients do not all come back at once, and returns when all is gone: operations,
@@ -162,47 +125,17 @@ const widestGap = 10 * time.Millisecond
 // When ctx is done, what is left is cut off at once, and Drain returns an error that says so as soon as resolvers have
 // noticed that their contexts have ended.
 func (t *Transport) Drain(ctx context.Context, over time.Duration) error {
-	t.mu.Lock()
-	t.draining = true
-	connections := make([]*connection, 0, len(t.connections))
-	for c := range t.connections {
-		connections = append(connections, c)
-	}
-	t.mu.Unlock()
-
-	begun := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for i, c := range connections {
-		timer.Reset(time.Until(begun.Add(time.Duration(i) * min(over/time.Duration(len(connections)), widestGap))))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		c.close(errRestart)
-	}
-
-	gone := make(chan struct{})
-	go func() {
-		t.serving.Wait()
-		t.schedule.wait()
-		t.runner.wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-	}
-	t.mu.Lock()
-	for c := range t.connections {
-		c.mu.Lock()
-		c.abort(errRestart)
-		c.mu.Unlock()
-	}
-	t.mu.Unlock()
-	<-gone
-	return context.Cause(ctx)
+	return t.clients.Drain(ctx, over,
+		func(c *connection) { c.close(errRestart) },
+		func(c *connection) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.abort(errRestart)
+		},
+		func() {
+			t.schedule.wait()
+			t.runner.wait()
+		})
 }
 
 func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {

@@ -4,7 +4,7 @@ import (
 	"net"
 	"net/http"
 
-	"pullwatch/resolvers"
+	"pullwatch/internal/caller"
 )
 
 // countedAddress returns what a client at that address counts as in limits. A client with IPv6 has a whole network of at
@@ -26,4 +26,4 @@ func countedAddress(remote net.Addr) string {
 }
 
 // clientAddress returns the countedAddress of a request's client, for all limits that count by address.
-func clientAddress(r *http.Request) string { return resolvers.Caller(r.Context()) }
+func clientAddress(r *http.Request) string { return caller.From(r.Context()).Address }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCountedAddress(t *testing.T) {
+func TestClientCountsByItsIPv4AddressOrIPv6Network(t *testing.T) {
 	for want, remote := range map[string]net.Addr{
 		"192.0.2.1":           &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 99},
 		"192.0.2.2":           &net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.2"), Port: 99},

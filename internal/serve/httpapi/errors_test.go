@@ -18,8 +18,8 @@ import (
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/pull"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/usererr"
-	"pullwatch/resolvers"
 )
 
 // unusable says why logs cannot be streamed.
@@ -145,7 +145,7 @@ func TestEachKindOfFailureIsLogged(t *testing.T) {
 
 func TestACallerThatLeavesIsNoFailure(t *testing.T) {
 	var log lines
-	failures := resolvers.NewErrors(slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+	failures := executor.NewErrors(slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, err := range []error{context.Canceled, usererr.Wrap(context.Canceled, usererr.Unavailable, "no"), fmt.Errorf("read: %w", context.Canceled)} {

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -14,12 +12,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/99designs/gqlgen/graphql"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/pull"
-	"pullwatch/internal/serve/jsonreader"
 )
 
 // FuzzHost checks that no other name passes for this machine's.
@@ -76,51 +72,6 @@ func FuzzOrigin(f *testing.F) {
 		own := authority != "" && strings.EqualFold(authority, host)
 		if originAllowed(r, []string{"https://dash.example"}) && origin != "" && origin != "https://dash.example" && !own {
 			t.Errorf("%q is allowed at %q", origin, host)
-		}
-	})
-}
-
-// FuzzPersistedQuery checks that nobody gets a query under a hash that is another's.
-func FuzzPersistedQuery(f *testing.F) {
-	sum := sha256.Sum256([]byte("{a}"))
-	hash := hex.EncodeToString(sum[:])
-	for _, extension := range []string{
-		`{"version":1,"sha256Hash":"` + hash + `"}`, `{"version":"1","sha256Hash":"` + strings.ToUpper(hash) + `"}`, `1`, `null`, `{}`, `[]`,
-		`{"version":1,"sha256Hash":""}`, `{"version":{"":[1]},"sha256Hash":"a"}`, `{"version":1.0,"sha256Hash":null}`,
-	} {
-		f.Add("{a}", extension)
-		f.Add("", extension)
-	}
-	f.Fuzz(func(t *testing.T, query, extension string) {
-		if !utf8.ValidString(extension) {
-			return
-		}
-		r := jsonreader.New([]byte(extension), nil)
-		params := &graphql.RawParams{Query: query, Extensions: map[string]any{"persistedQuery": r.Value()}}
-		if !r.End() {
-			return
-		}
-		queries := newPersistedQueries()
-		queries.byHash.Add(hash, "{a}", 1)
-		store, errs := queries.resolve(params)
-		if (store == nil) == (errs == nil) {
-			t.Fatalf("%v, %v", store == nil, errs)
-		}
-		if errs != nil {
-			return
-		}
-		if query == "" && params.Query != "" && params.Query != "{a}" || query != "" && params.Query != query {
-			t.Errorf("%q is executed for %q", params.Query, query)
-		}
-		store()
-		fields, named := params.Extensions["persistedQuery"].(map[string]any)
-		if !named || params.Query == "{a}" {
-			return
-		}
-		name, _ := fields["sha256Hash"].(string)
-		of := sha256.Sum256([]byte(query))
-		if kept, _ := queries.byHash.Get(name); name != hex.EncodeToString(of[:]) || kept != query {
-			t.Errorf("%q is kept as %q", kept, name)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/graphqlhttp"
 	"pullwatch/internal/serve/graphqlws"
 	"pullwatch/internal/usererr"
@@ -27,7 +28,7 @@ type transports struct {
 	requests *graphqlhttp.Transport
 }
 
-func newTransports(o Options, operations *operationMetrics) transports {
+func newTransports(o Options, operations *executor.Metrics) transports {
 	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
@@ -59,14 +60,14 @@ func requestMemory(memory *budget.Budget, r *http.Request) *budget.Account {
 }
 
 // serve returns the handler of /graphql.
-func (t transports) serve(executor graphql.GraphExecutor) http.Handler {
+func (t transports) serve(operations graphql.GraphExecutor) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w = sendWhole(w, r)
 		if t.sockets.Supports(r) {
-			t.sockets.Do(w, r, executor)
+			t.sockets.Do(w, r, operations)
 			return
 		}
-		t.requests.Do(w, r, executor)
+		t.requests.Do(w, r, operations)
 	})
 }
 

@@ -312,14 +312,14 @@ func TestRequestsBehindOneAnotherAreCountedOneByOne(t *testing.T) {
 func TestLongAliasesAreRefused(t *testing.T) {
 	s := serve(t)
 	for name, query := range map[string]string{
-		"a field":    "{" + strings.Repeat("a", maxAlias+1) + ":activePulls{id}}",
+		"a field":    "{" + strings.Repeat("a", 101) + ":activePulls{id}}",
 		"a fragment": "{__schema{types{fields{...f}}}} fragment f on __Field{" + strings.Repeat("a", 50_000) + ":name}",
 	} {
 		if r := s.post(t, query, nil); len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "LIMIT_EXCEEDED" || !strings.Contains(r.Errors[0].Message, "alias") {
 			t.Errorf("%s: %.100s %+v", name, r.Data, r.Errors)
 		}
 	}
-	if r := s.post(t, "{"+strings.Repeat("a", maxAlias)+":activePulls{id}}", nil); len(r.Errors) > 0 {
+	if r := s.post(t, "{"+strings.Repeat("a", 100)+":activePulls{id}}", nil); len(r.Errors) > 0 {
 		t.Errorf("%+v", r.Errors)
 	}
 }
@@ -333,26 +333,5 @@ func TestBatchesOfLogsCostWhatTheyHold(t *testing.T) {
 	all := `subscription{podLogs(input:{namespace:"a",pod:"b"}){lines{pod container timestamp message truncatedBytes} notices{kind pod container message count} cursor}}`
 	if m := read(t, s.subscribe(t, all)); !strings.Contains(string(m.Payload), "NOT_FOUND") {
 		t.Errorf("%+v %s", m, m.Payload)
-	}
-}
-
-func TestClientsLeaveOperationsToOthers(t *testing.T) {
-	r := &running{limit: 10, clients: map[string]int{}}
-	begin := func(client string) (n int) {
-		for r.begin(client) == nil {
-			n++
-		}
-		return n
-	}
-	if one, other, third := begin("one"), begin("other"), begin("third"); one != 5 || other != 3 || third != 1 {
-		t.Errorf("one has %d operations, another %d, a third one %d; want 5, 3, 1", one, other, third)
-	}
-	for client, n := range map[string]int{"one": 5, "other": 3, "third": 1} {
-		for range n {
-			r.end(client)
-		}
-	}
-	if r.now != 0 || len(r.clients) != 0 {
-		t.Errorf("%d operations and %d clients are left", r.now, len(r.clients))
 	}
 }

@@ -6,17 +6,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/vektah/gqlparser/v2/ast"
 
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/graphqlhttp"
 	"pullwatch/internal/usererr"
-	"pullwatch/resolvers"
 )
 
 // requestMetrics counts what goes over HTTP: responses and streams of server-sent events. It is a graphqlhttp.Observer.
 type requestMetrics struct {
-	operations    *operationMetrics
-	errors        *resolvers.Errors
+	operations    *executor.Metrics
+	errors        *executor.Errors
 	responses     *prometheus.CounterVec
 	ok            prometheus.Counter // of responses, the most frequent
 	bytes         prometheus.Counter
@@ -28,7 +27,7 @@ type requestMetrics struct {
 
 var _ graphqlhttp.Observer = (*requestMetrics)(nil)
 
-func newRequestMetrics(r prometheus.Registerer, operations *operationMetrics, errors *resolvers.Errors) *requestMetrics {
+func newRequestMetrics(r prometheus.Registerer, operations *executor.Metrics, errors *executor.Errors) *requestMetrics {
 	m := &requestMetrics{
 		operations: operations,
 		errors:     errors,
@@ -76,7 +75,7 @@ func (m *requestMetrics) Responded(status, bytes int) {
 func (m *requestMetrics) Refused(code string) { m.errors.Count(usererr.Code(code)) }
 
 func (m *requestMetrics) Repeated(operation string, took time.Duration) {
-	m.operations.answered(string(ast.Query), operation, "ok", took)
+	m.operations.Repeated(operation, took)
 }
 
 func (m *requestMetrics) StreamOpened() { m.streams.Inc() }

@@ -1,3 +1,14 @@
+// Package httpapi is pullwatch's HTTP server: /graphql over HTTP and WebSockets, the page, health, readiness and metrics.
+//
+//	server := httpapi.New(httpapi.Options{...})
+//	err := server.Serve(ctx, listener) // until ctx is done and all clients are served, or DrainTimeout is over
+//
+// A request passes, in this order: the budget of memory for connections and headers (clientconn.go), the check of the
+// host's name on loopback, CORS for the allowed origins, and one of the transports graphqlhttp and graphqlws. Both execute
+// operations with the package executor.
+//
+// When ctx is done, /readyz answers 503 first. Then WebSockets get 1012 and streams end, spread over half of DrainTimeout.
+// The other half is for requests that are still being answered.
 package httpapi
 
 import (
@@ -14,15 +25,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/caller"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/turns"
-	"pullwatch/resolvers"
 )
 
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
 	// Errors presents all errors, those of Middleware, too.
-	Errors *resolvers.Errors
+	Errors *executor.Errors
 	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
 	// another answered without that: see graphqlhttp.Repeat.
 	Middleware graphql.OperationMiddleware
@@ -63,11 +75,15 @@ type Server struct {
 
 // New returns a Server that does not listen yet.
 func New(o Options) *Server {
-	operations := newOperationMetrics(o.Metrics)
+	operations := executor.NewMetrics(o.Metrics)
 	s := &Server{options: o, transports: newTransports(o, operations)}
-	executor := newExecutor(o, operations)
+	operate := executor.New(executor.Options{
+		Schema: o.Schema, Errors: o.Errors, Middleware: o.Middleware, ActivePulls: o.ActivePulls,
+		MaxOperations: o.Limits.MaxOperations, Introspection: o.Limits.Introspection,
+		KnownDocuments: o.KnownDocuments, Turns: o.Turns, Metrics: operations,
+	})
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(executor)))
+	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(operate)))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{Registry: o.Metrics}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
@@ -95,7 +111,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:     s.handler,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			ctx = resolvers.WithCaller(ctx, countedAddress(conn.RemoteAddr()))
+			ctx = caller.With(ctx, caller.Caller{Address: countedAddress(conn.RemoteAddr())})
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
 		ConnState:         trackState,

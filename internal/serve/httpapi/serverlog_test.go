@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/feed"
+	"pullwatch/internal/serve/executor"
 	"pullwatch/resolvers"
 )
 
@@ -79,7 +80,7 @@ func TestOperatorsSeeThatConnectionsCannotBeAccepted(t *testing.T) {
 		metrics := prometheus.NewRegistry()
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		server := New(Options{
-			Schema: resolvers.NewSchema(&resolvers.Resolver{}), Errors: resolvers.NewErrors(logger, metrics),
+			Schema: resolvers.NewSchema(&resolvers.Resolver{}), Errors: executor.NewErrors(logger, metrics),
 			ActivePulls: feed.New("r").ActiveCount, Page: http.NotFoundHandler(), Limits: testLimits, Metrics: metrics, Log: logger,
 		})
 		ctx, cancel := context.WithCancel(t.Context())

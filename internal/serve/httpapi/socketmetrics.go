@@ -6,9 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/graphqlws"
 	"pullwatch/internal/usererr"
-	"pullwatch/resolvers"
 )
 
 // writeBuckets are for the time that a connection takes to accept what is written to it.
@@ -16,7 +16,7 @@ var writeBuckets = []float64{.00001, .0001, .001, .01, .1, 1, 10}
 
 // socketMetrics counts WebSockets and what goes over them. It is a graphqlws.Observer.
 type socketMetrics struct {
-	errors          *resolvers.Errors
+	errors          *executor.Errors
 	active          prometheus.Gauge
 	operations      prometheus.Gauge
 	closed, refused *prometheus.CounterVec
@@ -36,7 +36,7 @@ func (t traffic) add(messages, bytes int) {
 
 var _ graphqlws.Observer = (*socketMetrics)(nil)
 
-func newSocketMetrics(r prometheus.Registerer, errors *resolvers.Errors) *socketMetrics {
+func newSocketMetrics(r prometheus.Registerer, errors *executor.Errors) *socketMetrics {
 	messages := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pullwatch_ws_messages_total",
 		Help: "WebSocket messages, by direction (in: from clients, out: to them).",

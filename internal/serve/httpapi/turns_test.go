@@ -36,7 +36,7 @@ func TestWhatTakesLongWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
 	}
 	for what, body := range map[string]string{
 		"a long request":               known + `,"x":"` + strings.Repeat("x", 10_000) + `"}`,
-		"a document that is not known": `{"query":"{activePulls{phase}}` + strings.Repeat(" ", shortDocument) + `"}`,
+		"a document that is not known": `{"query":"{activePulls{phase}}` + strings.Repeat(" ", (1<<10)) + `"}`,
 	} {
 		if err := post(body); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s does not wait for its turn: %v", what, err)

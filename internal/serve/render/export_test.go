@@ -19,5 +19,5 @@ func AppendLogs(o *graphql.OperationContext, b []byte, batch *podlog.Batch) ([]b
 
 // Logs is the part of Operation that is for logs.
 func (r *Renderer) Logs(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	return r.logs(ctx, next)
+	return r.subscription(ctx, next)
 }

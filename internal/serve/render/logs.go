@@ -9,39 +9,12 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-type logsKey struct{}
-
-// logHandover is where a resolver leaves its stream of logs for the Renderer.
-type logHandover struct{ batches <-chan *podlog.Batch }
-
-// TakeLogs takes what the resolver that ctx belongs to would return, which then returns no channel. It reports false if
-// no Renderer asks for it.
-func TakeLogs(ctx context.Context, batches <-chan *podlog.Batch) bool {
-	place, ok := ctx.Value(logsKey{}).(*logHandover)
-	if ok {
-		place.batches = batches
-	}
-	return ok
-}
-
-// logs writes what a subscription to logs gets, unless that is for gqlgen to do.
-func (r *Renderer) logs(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	plan := newLogPlan(graphql.GetOperationContext(ctx))
-	if plan == nil {
-		return next(ctx)
-	}
-	var taken logHandover
-	handler := next(context.WithValue(ctx, logsKey{}, &taken))
-	if taken.batches == nil {
-		return handler
-	}
-	return (&logWriter{plan: plan, batches: taken.batches}).await
-}
-
 // logWriter writes the batches of one subscription.
 type logWriter struct {
-	plan    *logPlan
-	batches <-chan *podlog.Batch
+	plan *logPlan
+	logs source[*podlog.Batch]
+	// report takes the error that logs end with.
+	report func(error)
 	// buffer holds the last response until the next one is asked for.
 	buffer *[]byte
 }
@@ -60,15 +33,13 @@ func (w *logWriter) await(ctx context.Context) *graphql.Response {
 		}
 		w.buffer = nil
 	}
-	select {
-	case batch, ok := <-w.batches:
-		if !ok {
-			return nil
-		}
-		w.buffer = logBuffers.Get().(*[]byte)
-		*w.buffer = w.plan.append((*w.buffer)[:0], batch)
-		return &graphql.Response{Data: *w.buffer}
-	case <-ctx.Done():
+	batch, err := w.logs.Next(ctx)
+	if err != nil {
+		w.report(err)
+		w.logs.Close()
 		return nil
 	}
+	w.buffer = logBuffers.Get().(*[]byte)
+	*w.buffer = w.plan.append((*w.buffer)[:0], batch)
+	return &graphql.Response{Data: *w.buffer}
 }

@@ -3,6 +3,7 @@ package render_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -37,17 +38,32 @@ type batchSubscriptions struct {
 }
 
 func (r batchSubscriptions) PodLogs(ctx context.Context, _ podlog.Input) (<-chan *podlog.Batch, error) {
-	batches := make(chan *podlog.Batch, 1)
-	batches <- r.batch
-	if !r.endless {
-		close(batches)
-	}
-	if render.TakeLogs(ctx, batches) {
+	batches := render.Logs(ctx, &oneBatchStream{oneBatch: r.oneBatch})
+	if batches == nil {
 		r.taken++
-		return nil, nil
 	}
 	return batches, nil
 }
+
+// oneBatchStream is a stream of oneBatch.
+type oneBatchStream struct {
+	*oneBatch
+	read bool
+}
+
+func (s *oneBatchStream) Next(ctx context.Context) (*podlog.Batch, error) {
+	switch {
+	case !s.read:
+		s.read = true
+		return s.batch, nil
+	case s.endless:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, io.EOF
+}
+
+func (s *oneBatchStream) Close() {}
 
 // logServer has gqlgen answer with what batch is at the time.
 func logServer() (server, *oneBatch, graphql.ExecutableSchema) {

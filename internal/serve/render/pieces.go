@@ -13,7 +13,7 @@ import (
 // operation and the pull's state only. So when the list has changed, only pulls that have changed are executed again:
 // of a list of thousands, a few.
 
-// pieces are where the pulls stand in the last response to a question.
+// pieces are where the pulls stand in the last response to a query.
 type pieces struct {
 	data []byte
 	of   map[string]piece // by the pull's id
@@ -55,7 +55,7 @@ func sameState(a, b *pull.Job) bool {
 
 // renderList executes a query that shows the active pulls and nothing else, as far as they have changed. It returns the
 // response, or why there is no room for that.
-func (r *Renderer) renderList(ctx context.Context, next graphql.OperationHandler, a *answer, v *view) (*graphql.Response, error) {
+func (r *Renderer) renderList(ctx context.Context, next graphql.OperationHandler, a *cachedQuery, v *view) (*graphql.Response, error) {
 	jobs, last := v.active.result.Jobs, a.lastPieces()
 	changed := last.changed(jobs)
 	var fresh *pieces
@@ -95,13 +95,13 @@ func (p *pieces) text() []byte {
 // bytesPerPiece is what a piece takes besides its text.
 const bytesPerPiece = 120
 
-func (a *answer) lastPieces() *pieces {
+func (a *cachedQuery) lastPieces() *pieces {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.pieces
 }
 
-func (a *answer) keepPieces(p *pieces) {
+func (a *cachedQuery) keepPieces(p *pieces) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pieces = p

@@ -12,11 +12,11 @@ import (
 	"pullwatch/internal/serve/graphqlhttp"
 )
 
-// question is what gets the same answer from whoever it comes, as long as the lists are the same.
-type question struct{ document, operation, variables string }
+// queryKey is the key of the cached queries. Queries with the same key get the same response for the same lists.
+type queryKey struct{ document, operation, variables string }
 
-// answer is what is known of a question.
-type answer struct {
+// cachedQuery is what is cached of a query.
+type cachedQuery struct {
 	reads reads
 
 	mu     sync.Mutex
@@ -24,7 +24,7 @@ type answer struct {
 	pieces *pieces // of the last response that is kept; nil if it has none
 }
 
-// rendering is the response to a question for one generation of the lists.
+// rendering is the response to a query for one generation of the lists.
 type rendering struct {
 	generation generation
 	// done is closed when the others are set. They stay nil if the response is not to be shared.
@@ -40,10 +40,10 @@ func (r *Renderer) query(ctx context.Context, next graphql.OperationHandler) gra
 	if err != nil {
 		return next(ctx)
 	}
-	q := question{operation.RawQuery, operation.OperationName, string(variables)}
+	q := queryKey{operation.RawQuery, operation.OperationName, string(variables)}
 	a, known := r.responses.Get(q)
 	if !known {
-		a = &answer{reads: readsOf(operation)}
+		a = &cachedQuery{reads: readsOf(operation)}
 		if a.reads.alone {
 			a = r.responses.GetOrAdd(q, a, q.weight(0))
 		}
@@ -58,7 +58,7 @@ func (r *Renderer) query(ctx context.Context, next graphql.OperationHandler) gra
 	}
 }
 
-func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q question, a *answer) *graphql.Response {
+func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q queryKey, a *cachedQuery) *graphql.Response {
 	v := look(ctx, r.options.Lists, a.reads)
 	if v == nil {
 		return next(ctx)(ctx)
@@ -101,7 +101,7 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q
 	}
 	if extensions == nil {
 		graphqlhttp.Reply(ctx, shown.body)
-		graphqlhttp.Repeat(ctx, func(context.Context) *graphqlhttp.Body { return r.known(q) })
+		graphqlhttp.Repeat(ctx, func(context.Context) *graphqlhttp.Body { return r.cached(q) })
 	}
 	return extended(shown.response, extensions)
 }
@@ -113,9 +113,9 @@ var atOnce = func() context.Context {
 	return ctx
 }()
 
-// known returns the answer to a question if it is there at once, and holds as it is. A query that has to wait for the
-// lists is executed, within the limits for that.
-func (r *Renderer) known(q question) *graphqlhttp.Body {
+// cached returns the stored response to q without waiting. It returns nil if there is none for the current lists, or if
+// the lists are stale. The caller then runs the query, under the usual limits.
+func (r *Renderer) cached(q queryKey) *graphqlhttp.Body {
 	a, ok := r.responses.Get(q)
 	if !ok {
 		return nil
@@ -156,8 +156,8 @@ func extended(response *graphql.Response, extensions map[string]any) *graphql.Re
 	return &longer
 }
 
-// rendering returns the answer's rendering for g, which may be under way. If it is not known, the caller has to make it.
-func (a *answer) rendering(g generation) (_ *rendering, known bool) {
+// rendering returns the query's rendering for g, which may be under way. If it is not known, the caller has to make it.
+func (a *cachedQuery) rendering(g generation) (_ *rendering, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last != nil && a.last.generation == g {
@@ -167,8 +167,8 @@ func (a *answer) rendering(g generation) (_ *rendering, known bool) {
 	return a.last, false
 }
 
-// made returns the answer's rendering for g if it has been made and is to be shared, or else nil.
-func (a *answer) made(g generation) *rendering {
+// made returns the query's rendering for g if it has been made and is to be shared, or else nil.
+func (a *cachedQuery) made(g generation) *rendering {
 	a.mu.Lock()
 	shown := a.last
 	a.mu.Unlock()
@@ -189,7 +189,7 @@ func (a *answer) made(g generation) *rendering {
 // render executes a query and keeps the response, unless it holds an error. What could not be shared is not tried
 // again before the lists have changed, unless it was the client who gave up.
 func (r *Renderer) render(
-	ctx context.Context, next graphql.OperationHandler, q question, a *answer, v *view, shown *rendering,
+	ctx context.Context, next graphql.OperationHandler, q queryKey, a *cachedQuery, v *view, shown *rendering,
 ) (response *graphql.Response) {
 	var refused error
 	defer func() {
@@ -223,7 +223,7 @@ func (r *Renderer) render(
 	return shown.response
 }
 
-func (a *answer) forget(failed *rendering) {
+func (a *cachedQuery) forget(failed *rendering) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == failed {
@@ -239,9 +239,9 @@ func share(response *graphql.Response) (*graphqlhttp.Body, *graphql.Response) {
 	return graphqlhttp.NewBody(text), &graphql.Response{Data: text[len(before) : len(text)-len(after)]}
 }
 
-// weight is what an answer to q takes in memory if its body has so many bytes; a compressed form may be added to it later,
-// which is shorter.
-func (q question) weight(body int) int {
+// weight is what a cached query takes in memory if its body has so many bytes. The gzip form, which may come later, is
+// shorter than the body.
+func (q queryKey) weight(body int) int {
 	const fixed = 500
 	return fixed + len(q.document) + len(q.operation) + len(q.variables) + 2*body
 }

@@ -36,8 +36,8 @@ type Options struct {
 	MaxKept int
 	// Turns are those of queries that take long.
 	Turns *turns.Turns
-	// Schema executes the operations. Its resolvers read lists through Pinned and open subscriptions to updates with
-	// Updates.
+	// Schema executes the operations. Its resolvers read lists with Active and Failed and hand subscriptions over with
+	// Updates and Logs.
 	Schema graphql.ExecutableSchema
 	// Lists are what Schema's resolvers read.
 	Lists Lists
@@ -50,15 +50,15 @@ type Options struct {
 // Renderer answers operations with what was rendered before. It is for any number of goroutines.
 type Renderer struct {
 	options   Options
-	responses *lru.Cache[question, *answer]
+	responses *lru.Cache[queryKey, *cachedQuery]
 	updates   updates
 }
 
 // New returns a Renderer that has rendered nothing yet.
 func New(o Options) *Renderer {
-	r := &Renderer{options: o, responses: lru.New[question, *answer](o.MaxKept)}
-	r.updates.kept = lru.New[place, *update](o.MaxKept)
-	r.updates.forms = map[identity]*form{}
+	r := &Renderer{options: o, responses: lru.New[queryKey, *cachedQuery](o.MaxKept)}
+	r.updates.kept = lru.New[updateKey, *update](o.MaxKept)
+	r.updates.operations = map[identity]*sharedOperation{}
 	r.updates.room = o.MaxKept
 	o.Metrics.observe(r)
 	return r
@@ -70,7 +70,7 @@ func (r *Renderer) Operation(ctx context.Context, next graphql.OperationHandler)
 	case ast.Query:
 		return r.query(ctx, next)
 	case ast.Subscription:
-		return r.subscription(ctx, func(ctx context.Context) graphql.ResponseHandler { return r.logs(ctx, next) })
+		return r.subscription(ctx, next)
 	default:
 		return next(ctx)
 	}

@@ -36,7 +36,7 @@ const (
 
 // awaitTurn waits for the client's turn if it takes long to execute a query whose lists are known. The caller ends the
 // turn. The error is ctx's.
-func (r *Renderer) awaitTurn(ctx context.Context, a *answer, v *view) (end func(), err error) {
+func (r *Renderer) awaitTurn(ctx context.Context, a *cachedQuery, v *view) (end func(), err error) {
 	cost := costOf(graphql.GetOperationContext(ctx)).Complexity
 	if jobs := v.active.result.Jobs; a.reads.only != "" && len(jobs) > 0 {
 		cost = cost * len(a.lastPieces().changed(jobs)) / len(jobs)

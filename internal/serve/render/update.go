@@ -14,35 +14,35 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// updates are the forms that subscriptions have, and what was rendered for them.
+// updates are the operations that subscriptions share, and what was rendered for them.
 type updates struct {
-	mu    sync.Mutex
-	forms map[identity]*form
-	last  uint64 // the number of the last form
-	room  int    // for the documents of more forms, in bytes
-	kept  *lru.Cache[place, *update]
+	mu         sync.Mutex
+	operations map[identity]*sharedOperation
+	last       uint64 // the number of the last operation
+	room       int    // for the documents of more forms, in bytes
+	kept       *lru.Cache[updateKey, *update]
 }
 
-// place is where the last update of a pull is kept that was rendered in a form. It does not keep the form, which takes
-// more than what is rendered.
-type place struct {
-	form uint64
-	pull string
+// updateKey is the key of the last update of a pull that was rendered for an operation. It holds the number only: the
+// operation takes more memory than the update.
+type updateKey struct {
+	operation uint64
+	pull      string
 }
 
-// update is a pull's state in a form. Of the state it keeps the position only, which no other state has.
+// update is a pull's state as an operation renders it. Of the state it keeps the position only, which no other state has.
 type update struct {
 	of       pull.Position
 	once     sync.Once
 	response *graphql.Response
 }
 
-// join returns the form that all subscriptions of its identity share. The caller leaves it. The error is a
+// join returns the operation that all subscriptions of its identity share. The caller leaves it. The error is a
 // usererr.LimitExceeded.
-func (u *updates) join(f *form) (*form, error) {
+func (u *updates) join(f *sharedOperation) (*sharedOperation, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if shared := u.forms[f.identity]; shared != nil {
+	if shared := u.operations[f.identity]; shared != nil {
 		shared.subscriptions++
 		return shared, nil
 	}
@@ -53,25 +53,25 @@ func (u *updates) join(f *form) (*form, error) {
 	u.room -= f.size
 	u.last++
 	f.number, f.subscriptions = u.last, 1
-	u.forms[f.identity] = f
+	u.operations[f.identity] = f
 	return f, nil
 }
 
 // leave is the end of one subscription.
-func (u *updates) leave(f *form) {
+func (u *updates) leave(f *sharedOperation) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if f.subscriptions--; f.subscriptions == 0 {
-		delete(u.forms, f.identity)
+		delete(u.operations, f.identity)
 		u.room += f.size
 	}
 }
 
-// find returns the update of a pull's state in a form, and whether it is another's to render.
-func (u *updates) find(f *form, job *pull.Job) (found *update, known bool) {
+// find returns the update of a pull's state for an operation, and whether it is another's to render.
+func (u *updates) find(f *sharedOperation, job *pull.Job) (found *update, known bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := place{f.number, job.ID}
+	at := updateKey{f.number, job.ID}
 	if found, _ = u.kept.Get(at); found != nil && found.of == job.Position {
 		return found, true
 	}
@@ -83,8 +83,8 @@ func (u *updates) find(f *form, job *pull.Job) (found *update, known bool) {
 // updateOverhead is roughly what an update takes in memory besides its text.
 const updateOverhead = 500
 
-// update returns a pull's state as subscriptions of a form get it.
-func (r *Renderer) update(f *form, job *pull.Job) *graphql.Response {
+// update returns a pull's state as subscriptions of an operation get it.
+func (r *Renderer) update(f *sharedOperation, job *pull.Job) *graphql.Response {
 	u, known := r.updates.find(f, job)
 	if known {
 		r.options.Metrics.updates.hits.Inc()
@@ -100,10 +100,10 @@ func (r *Renderer) update(f *form, job *pull.Job) *graphql.Response {
 }
 
 // weigh makes an update that has been rendered count for what it is.
-func (u *updates) weigh(f *form, job *pull.Job, rendered *update) {
+func (u *updates) weigh(f *sharedOperation, job *pull.Job, rendered *update) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := place{f.number, job.ID}
+	at := updateKey{f.number, job.ID}
 	if kept, _ := u.kept.Get(at); kept == rendered {
 		u.kept.Add(at, rendered, updateOverhead+len(rendered.response.Data))
 	}
@@ -112,7 +112,7 @@ func (u *updates) weigh(f *form, job *pull.Job, rendered *update) {
 type stateKey struct{}
 
 // execute has gqlgen render a state. A panic becomes the response's error.
-func (r *Renderer) execute(f *form, job *pull.Job) (response *graphql.Response) {
+func (r *Renderer) execute(f *sharedOperation, job *pull.Job) (response *graphql.Response) {
 	ctx := context.WithValue(context.Background(), stateKey{}, job)
 	ctx = graphql.WithOperationContext(ctx, f.operation)
 	ctx = graphql.WithResponseContext(ctx, r.options.PresentError, r.options.Recover)

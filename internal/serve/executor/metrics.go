@@ -1,4 +1,4 @@
-package httpapi
+package executor
 
 import (
 	"context"
@@ -13,15 +13,16 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// operationMetrics counts GraphQL operations.
-type operationMetrics struct {
+// Metrics counts GraphQL operations.
+type Metrics struct {
 	operations *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
 	names      operationNames
 }
 
-func newOperationMetrics(r prometheus.Registerer) *operationMetrics {
-	m := &operationMetrics{
+// NewMetrics registers the metrics of an Executor with r.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
 		operations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pullwatch_graphql_operations_total",
 			Help: "Operations by kind, name and outcome: ok, started (subscriptions), or the code of their first error.",
@@ -37,7 +38,7 @@ func newOperationMetrics(r prometheus.Registerer) *operationMetrics {
 }
 
 // operation is an operation middleware.
-func (m *operationMetrics) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+func (m *Metrics) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	operation := graphql.GetOperationContext(ctx).Operation
 	kind := string(operation.Operation)
 	if operation.Operation == ast.Subscription {
@@ -56,14 +57,19 @@ func (m *operationMetrics) operation(ctx context.Context, next graphql.Operation
 	}
 }
 
+// Repeated counts a query that was answered without the Executor, from a response that is known.
+func (m *Metrics) Repeated(name string, took time.Duration) {
+	m.answered(string(ast.Query), name, "ok", took)
+}
+
 // answered counts a query or mutation that has got its response.
-func (m *operationMetrics) answered(kind, name, outcome string, took time.Duration) {
+func (m *Metrics) answered(kind, name, outcome string, took time.Duration) {
 	m.seconds.WithLabelValues(kind).Observe(took.Seconds())
 	m.operations.WithLabelValues(kind, m.names.label(name, outcome == "ok"), outcome).Inc()
 }
 
 // refused counts an operation that was not executed. Its name could be anything.
-func (m *operationMetrics) refused(errs gqlerror.List) {
+func (m *Metrics) refused(errs gqlerror.List) {
 	m.operations.WithLabelValues("refused", "", outcome(errs)).Inc()
 }
 

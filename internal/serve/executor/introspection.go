@@ -1,4 +1,4 @@
-package resolvers
+package executor
 
 import (
 	"sync"
@@ -6,12 +6,12 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// MaxIntrospection is what introspection may cost. GraphiQL's costs 7,700.
-const MaxIntrospection = 20_000
+// maxIntrospection is what introspection may cost. GraphiQL's costs 7,700.
+const maxIntrospection = 20_000
 
-// IntrospectionComplexity returns what the introspection in an operation's selection costs, which gqlgen's complexity
+// introspectionComplexity returns what the introspection in an operation's selection costs, which gqlgen's complexity
 // leaves out: about one for each field that the response has. The document has to be valid.
-func IntrospectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int {
+func introspectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int {
 	cost := 0
 	for _, selected := range selection {
 		switch s := selected.(type) {
@@ -23,9 +23,9 @@ func IntrospectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int
 				cost += lengthsOf(schema).most.cost(s.SelectionSet)
 			}
 		case *ast.InlineFragment:
-			cost += IntrospectionComplexity(schema, s.SelectionSet)
+			cost += introspectionComplexity(schema, s.SelectionSet)
 		case *ast.FragmentSpread:
-			cost += IntrospectionComplexity(schema, s.Definition.SelectionSet)
+			cost += introspectionComplexity(schema, s.Definition.SelectionSet)
 		}
 	}
 	return cost

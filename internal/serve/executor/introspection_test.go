@@ -1,11 +1,11 @@
-package resolvers
+package executor
 
 import (
 	"encoding/json"
 	"testing"
 
 	"github.com/99designs/gqlgen/graphql"
-	"github.com/99designs/gqlgen/graphql/executor"
+	gqlgen "github.com/99designs/gqlgen/graphql/executor"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/validator/rules"
@@ -21,8 +21,8 @@ const graphiql = `{__schema{queryType{name kind}mutationType{name kind}subscript
 	fragment TypeRef on __Type{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name}}}}}}`
 
 func TestIntrospectionCostsAboutAsMuchAsItsResponseHasFields(t *testing.T) {
-	schema := NewSchema(&Resolver{})
-	e := executor.New(schema)
+	schema := theSchema()
+	e := gqlgen.New(schema)
 	e.Use(extension.Introspection{})
 	for name, query := range map[string]string{
 		"GraphiQL": graphiql,
@@ -40,9 +40,9 @@ func TestIntrospectionCostsAboutAsMuchAsItsResponseHasFields(t *testing.T) {
 		if err := json.Unmarshal(respond(ctx).Data, &data); err != nil {
 			t.Fatal(err)
 		}
-		cost, returned := IntrospectionComplexity(schema.Schema(), operation.Operation.SelectionSet), fieldsIn(data)
-		if name == "GraphiQL" && cost > MaxIntrospection/2 {
-			t.Errorf("%s costs %d of %d", name, cost, MaxIntrospection)
+		cost, returned := introspectionComplexity(schema.Schema(), operation.Operation.SelectionSet), fieldsIn(data)
+		if name == "GraphiQL" && cost > maxIntrospection/2 {
+			t.Errorf("%s costs %d of %d", name, cost, maxIntrospection)
 		}
 		if cost < returned/2 || cost > 5*returned {
 			t.Errorf("%s costs %d, and returns %d fields", name, cost, returned)
@@ -67,13 +67,13 @@ func fieldsIn(value any) int {
 }
 
 func TestOperationsWithoutIntrospectionCostNothingForIt(t *testing.T) {
-	schema := NewSchema(&Resolver{}).Schema()
+	schema := theSchema().Schema()
 	document, errs := gqlparser.LoadQueryWithRules(
 		schema, "query a{...f __typename} fragment f on Query{activePulls{id}}", rules.NewDefaultRules())
 	if errs != nil {
 		t.Fatal(errs)
 	}
-	if cost := IntrospectionComplexity(schema, document.Operations[0].SelectionSet); cost != 0 {
+	if cost := introspectionComplexity(schema, document.Operations[0].SelectionSet); cost != 0 {
 		t.Errorf("it costs %d", cost)
 	}
 }

@@ -1,4 +1,4 @@
-package resolvers
+package executor
 
 import (
 	"context"
@@ -100,9 +100,9 @@ func (e *Errors) Recover(ctx context.Context, panicked any) error {
 
 type failedKey struct{}
 
-// Operation is an operation middleware. It has each kind of failure logged once for the operation: a client can ask for
+// operation is an operation middleware. It has each kind of failure logged once for the operation: a client can ask for
 // what fails a thousand times in one.
-func (e *Errors) Operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+func (e *Errors) operation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 		return next(context.WithValue(ctx, failedKey{}, &sync.Map{}))
 	}

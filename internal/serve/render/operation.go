@@ -9,22 +9,22 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// form is what makes the results of subscriptions look alike: the operation, whatever the arguments of its field. It lives
-// as long as some subscription has it.
-type form struct {
+// sharedOperation is the operation of all subscriptions whose updates look alike, whatever the arguments of their field.
+// It lives as long as one of them.
+type sharedOperation struct {
 	identity      identity
-	number        uint64 // which no other form has, nor will have
+	number        uint64 // which no other has, nor will have
 	operation     *graphql.OperationContext
 	subscriptions int // guarded by updates.mu
 	size          int // what it takes in memory, in bytes
 }
 
-// identity tells forms apart.
+// identity is the key of the shared operations.
 type identity struct{ document, operation, variables string }
 
-// formOf returns the form of a subscription. Its operation lacks the variables that only the field's arguments use: the
+// shareOperation returns the sharedOperation of a subscription. It lacks the variables that only the field's arguments use: the
 // resolver is not asked when it is executed.
-func formOf(o *graphql.OperationContext) (*form, error) {
+func shareOperation(o *graphql.OperationContext) (*sharedOperation, error) {
 	variables := map[string]any{}
 	for _, name := range variablesOf(o.Operation.SelectionSet, o.Doc.Fragments) {
 		if value, ok := o.Variables[name]; ok {
@@ -36,7 +36,7 @@ func formOf(o *graphql.OperationContext) (*form, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode variables: %w", err)
 	}
-	return &form{
+	return &sharedOperation{
 		identity: identity{o.RawQuery, o.OperationName, string(text)},
 		size:     fixed + costOf(o).Document + len(o.RawQuery) + 2*len(text),
 		operation: &graphql.OperationContext{

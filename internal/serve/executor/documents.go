@@ -1,4 +1,4 @@
-package httpapi
+package executor
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/serve/lru"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/turns"
@@ -54,7 +55,7 @@ type document struct {
 
 func newDocuments(o Options) *documents {
 	return &documents{
-		schema: o.Schema, introspection: o.Limits.Introspection, activePulls: o.ActivePulls,
+		schema: o.Schema, introspection: o.Introspection, activePulls: o.ActivePulls,
 		known: lru.New[string, *document](o.KnownDocuments), turns: o.Turns,
 	}
 }
@@ -86,7 +87,7 @@ func (d *documents) look(ctx context.Context, text string, memory *budget.Accoun
 		return nil, gqlerror.List{gqlerror.Wrap(err)}
 	}
 	if len(text) > shortDocument {
-		end, err := d.turns.Take(ctx, resolvers.Caller(ctx))
+		end, err := d.turns.Take(ctx, caller.From(ctx).Address)
 		if err != nil {
 			return nil, gqlerror.List{gqlerror.Wrap(err)}
 		}
@@ -108,7 +109,7 @@ func (d *documents) learn(text string) (*document, gqlerror.List) {
 		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerDocument + bytesPerNode*nodes + len(text),
 	}
 	for _, operation := range parsed.Operations {
-		if cost := resolvers.IntrospectionComplexity(d.schema.Schema(), operation.SelectionSet); cost > 0 {
+		if cost := introspectionComplexity(d.schema.Schema(), operation.SelectionSet); cost > 0 {
 			learned.introspections[operation] = cost
 		}
 		if len(operation.VariableDefinitions) == 0 {
@@ -126,9 +127,9 @@ func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphq
 		sum = complexity.Calculate(ctx, d.schema, o.Operation, o.Variables)
 	}
 	introspection := of.introspections[o.Operation]
-	if introspection > resolvers.MaxIntrospection {
+	if introspection > maxIntrospection {
 		return exceeded("the introspection has a complexity of %d; it may have %d: ask for fewer fields, or for them fewer times",
-			introspection, resolvers.MaxIntrospection)
+			introspection, maxIntrospection)
 	}
 	cost, allowed := resolvers.Complexity(sum, d.activePulls())
 	cost += introspection

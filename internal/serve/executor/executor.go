@@ -1,4 +1,14 @@
-package httpapi
+// Package executor turns a request's text into an operation that may run. It is gqlgen's executor with three steps in
+// front, which every transport goes through:
+//
+//   - A persisted query is looked up by its hash.
+//   - The document is found among those that are known. An unknown one is parsed and validated, within the limits of
+//     limits.go. Long documents take turns by client.
+//   - The operation's complexity is compared with what one operation may cost.
+//
+// What passes is counted, admitted below MaxOperations, and given to the middleware and gqlgen. Errors makes what clients
+// see of every error.
+package executor
 
 import (
 	"context"
@@ -11,32 +21,54 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/caller"
+	"pullwatch/internal/turns"
 	"pullwatch/internal/usererr"
-	"pullwatch/resolvers"
 )
 
-// executor is gqlgen's, of which documents are found here: persisted, known, or new and within limits.
-type executor struct {
+// Options say what is executed and within which limits. All are required but Middleware.
+type Options struct {
+	Schema graphql.ExecutableSchema
+	// Errors presents all errors, those of Middleware, too.
+	Errors *Errors
+	// Middleware is around the execution of each operation that may run; nil for none.
+	Middleware graphql.OperationMiddleware
+	// ActivePulls returns how long the list of active pulls is, about.
+	ActivePulls func() int
+	// MaxOperations is how many queries and mutations may be executed at a time.
+	MaxOperations int
+	// Introspection says that clients may ask for the schema.
+	Introspection bool
+	// KnownDocuments bounds the documents that need not be parsed again, in bytes.
+	KnownDocuments int
+	// Turns are those of long documents.
+	Turns   *turns.Turns
+	Metrics *Metrics
+}
+
+// Executor is a graphql.GraphExecutor for any number of goroutines.
+type Executor struct {
 	*gqlgen.Executor
 	documents *documents
 	persisted *persistedQueries
-	metrics   *operationMetrics
+	metrics   *Metrics
 }
 
-func newExecutor(o Options, metrics *operationMetrics) *executor {
-	e := &executor{
+// New returns an Executor that knows no documents yet.
+func New(o Options) *Executor {
+	e := &Executor{
 		Executor:  gqlgen.New(o.Schema),
 		documents: newDocuments(o),
 		persisted: newPersistedQueries(),
-		metrics:   metrics,
+		metrics:   o.Metrics,
 	}
 	e.SetQueryCache(foundDocument{})
 	e.SetErrorPresenter(o.Errors.Present)
 	e.SetRecoverFunc(o.Errors.Recover)
 	e.Use(extension.Introspection{}) // documents refuses it where it is switched off
-	e.AroundOperations(metrics.operation)
-	e.AroundOperations((&running{limit: o.Limits.MaxOperations, present: o.Errors.Present, clients: map[string]int{}}).admit)
-	e.AroundOperations(o.Errors.Operation)
+	e.AroundOperations(o.Metrics.operation)
+	e.AroundOperations((&running{limit: o.MaxOperations, present: o.Errors.Present, clients: map[string]int{}}).admit)
+	e.AroundOperations(o.Errors.operation)
 	if o.Middleware != nil {
 		e.AroundOperations(o.Middleware)
 	}
@@ -44,7 +76,7 @@ func newExecutor(o Options, metrics *operationMetrics) *executor {
 }
 
 // CreateOperationContext makes an operation of a request, or tells why there is none.
-func (e *executor) CreateOperationContext(
+func (e *Executor) CreateOperationContext(
 	ctx context.Context, params *graphql.RawParams,
 ) (*graphql.OperationContext, gqlerror.List) {
 	operation, errs := e.prepare(ctx, params)
@@ -54,7 +86,7 @@ func (e *executor) CreateOperationContext(
 	return operation, errs
 }
 
-func (e *executor) prepare(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
+func (e *Executor) prepare(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	store, errs := e.persisted.resolve(params)
 	if errs != nil {
 		return nil, errs
@@ -78,7 +110,7 @@ func (e *executor) prepare(ctx context.Context, params *graphql.RawParams) (*gra
 }
 
 // DispatchError makes the response to a request whose operation does not run.
-func (e *executor) DispatchError(ctx context.Context, errs gqlerror.List) *graphql.Response {
+func (e *Executor) DispatchError(ctx context.Context, errs gqlerror.List) *graphql.Response {
 	response := e.Executor.DispatchError(ctx, errs)
 	e.metrics.refused(response.Errors)
 	return response
@@ -103,19 +135,19 @@ func checkSubscription(o *graphql.OperationContext) gqlerror.List {
 	return nil
 }
 
-// running counts the queries and mutations that are being executed, or wait for their turn.
+// running counts the queries and mutations that run or wait for their turn.
 type running struct {
 	limit   int
 	present graphql.ErrorPresenterFunc
 
 	mu  sync.Mutex
 	now int
-	// clients says how many of them are of which client.
+	// clients has the number of each client, by caller.Caller.Address.
 	clients map[string]int
 }
 
-// admit is an operation middleware. It refuses what is too much at once, because what waits here holds memory, too. A client
-// may have as many as others may still have, so that nobody takes all.
+// admit is an operation middleware. It rejects operations above the limit: a queue would hold memory. A client may run as
+// many operations as are still free for others.
 func (r *running) admit(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 		return next(ctx)
@@ -126,7 +158,7 @@ func (r *running) admit(ctx context.Context, next graphql.OperationHandler) grap
 		if refused {
 			return nil
 		}
-		client := resolvers.Caller(ctx)
+		client := caller.From(ctx).Address
 		if err := r.begin(client); err != nil {
 			refused = true
 			return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}

@@ -1,4 +1,4 @@
-package httpapi
+package executor
 
 import (
 	"context"
@@ -77,7 +77,7 @@ var refused = map[string]struct{ document, limit string }{
 
 func newTestDocuments() *documents {
 	return newDocuments(Options{
-		Schema: theSchema(), Limits: Limits{Introspection: true}, ActivePulls: func() int { return 0 },
+		Schema: theSchema(), Introspection: true, ActivePulls: func() int { return 0 },
 		KnownDocuments: 32 << 20, Turns: turns.New(1),
 	})
 }
