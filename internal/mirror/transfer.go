@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -58,31 +60,57 @@ func (r *client) blob(ctx context.Context, desc v1.Descriptor, offset int64) (st
 	return resp.Body, 0, nil
 }
 
-// startUpload returns where a blob's bytes are to be sent.
-func (r *client) startUpload(ctx context.Context) (*url.URL, error) {
+// startUpload returns where a blob's bytes are to be sent, and how many of them a piece has to have that is not the last.
+func (r *client) startUpload(ctx context.Context) (location *url.URL, least int64, err error) {
 	resp, err := r.send(newRequest(ctx, http.MethodPost, r.url("blobs/uploads/")), http.StatusAccepted)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	_ = resp.Body.Close()
-	return nextLocation(resp, nil)
+	location, err = nextLocation(resp, nil)
+	return location, leastPiece(resp), err
+}
+
+// leastPiece returns how small a piece may be of the upload that a response begins.
+func leastPiece(resp *http.Response) int64 {
+	least, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return least
+}
+
+// tryPush asks for an upload, and takes that back, to find out whether the login lets it.
+func (r *client) tryPush(ctx context.Context) error {
+	location, _, err := r.startUpload(ctx)
+	if err == nil {
+		r.cancelUpload(ctx, location)
+	}
+	return err
+}
+
+// cancelUpload takes an upload back. Registries forget uploads by themselves, but some only after days.
+func (r *client) cancelUpload(ctx context.Context, location *url.URL) {
+	if resp, err := r.send(newRequest(ctx, http.MethodDelete, location), http.StatusNoContent, http.StatusAccepted); err == nil {
+		_ = resp.Body.Close()
+	}
 }
 
 // mount has the registry take a blob from another of its repositories. It returns where the bytes are to be sent if the
-// registry has begun an upload instead.
-func (r *client) mount(ctx context.Context, desc v1.Descriptor, from string) (mounted bool, location *url.URL, err error) {
+// registry has begun an upload instead, as startUpload does.
+func (r *client) mount(ctx context.Context, desc v1.Descriptor, from string) (mounted bool, location *url.URL, least int64, err error) {
 	u := r.url("blobs/uploads/")
 	u.RawQuery = url.Values{"mount": {desc.Digest.String()}, "from": {from}}.Encode()
 	resp, err := r.send(newRequest(ctx, http.MethodPost, u), http.StatusCreated, http.StatusAccepted)
 	if err != nil {
-		return false, nil, err
+		return false, nil, 0, err
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode == http.StatusCreated {
-		return true, nil, nil
+		return true, nil, 0, nil
 	}
 	location, err = nextLocation(resp, nil)
-	return false, location, err
+	return false, location, leastPiece(resp), err
 }
 
 // uploadedTo returns how many bytes of an upload have arrived, and where the next ones are to be sent. It fails when
@@ -93,24 +121,34 @@ func (r *client) uploadedTo(ctx context.Context, location *url.URL) (offset int6
 		return 0, nil, err
 	}
 	_ = resp.Body.Close()
-	var first, last int64
-	arrived := resp.Header.Get("Range")
-	if n, err := fmt.Sscanf(arrived, "%d-%d", &first, &last); err != nil || n < 2 || first != 0 || last < 0 || last == math.MaxInt64 {
-		return 0, nil, fmt.Errorf("the upload is at %q", arrived)
+	offset, said := arrived(resp)
+	if !said {
+		return 0, nil, fmt.Errorf("the upload is at %q", resp.Header.Get("Range"))
 	}
 	next, err = nextLocation(resp, location)
+	return offset, next, err
+}
+
+// arrived returns how many bytes of an upload a response says that the registry has, and whether it says so.
+func arrived(resp *http.Response) (offset int64, said bool) {
+	var first, last int64
+	text := strings.TrimPrefix(resp.Header.Get("Range"), "bytes=")
+	if n, err := fmt.Sscanf(text, "%d-%d", &first, &last); err != nil || n < 2 || first != 0 || last < 0 || last == math.MaxInt64 {
+		return 0, false
+	}
 	if last == 0 {
 		// Registries say "0-0" of one byte and of none.
-		return 0, next, err
+		return 0, true
 	}
-	return last + 1, next, err
+	return last + 1, true
 }
 
 // sendBlob sends the bytes between two positions of a blob that has size bytes, as open returns them. It returns where
-// the upload goes on or is to be completed.
+// the upload goes on or is to be completed, and how many of the blob's bytes the registry says that it has then: to when
+// it does not say.
 func (r *client) sendBlob(
 	ctx context.Context, location *url.URL, from, to, size int64, open func() (io.ReadCloser, error),
-) (*url.URL, error) {
+) (next *url.URL, has int64, err error) {
 	req := newRequest(withPatience(ctx, to-from), http.MethodPatch, location)
 	req.Header.Set("Content-Type", "application/octet-stream")
 	if from > 0 || to < size {
@@ -119,14 +157,19 @@ func (r *client) sendBlob(
 	// What cuts connections, rather than requests, must not add the pieces up.
 	req.Close = to < size
 	if err := setBody(req, to-from, open); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	resp, err := r.send(req, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	_ = resp.Body.Close()
-	return nextLocation(resp, location)
+	has = to
+	if offset, said := arrived(resp); said && offset > 0 {
+		has = offset
+	}
+	next, err = nextLocation(resp, location)
+	return next, has, err
 }
 
 // completeUpload ends an upload: after it the blob is there.
