@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,44 @@ func unalias(host string) string {
 // realm is how the realm of a challenge begins: its scheme and its host.
 var realm = regexp.MustCompile(`(?i)(\brealm="?)(https?)://([^/?#",\s]+)`)
 
+var (
+	parameter = regexp.MustCompile(`^([\w-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)`)
+	word      = regexp.MustCompile(`^[^\s,]+`)
+)
+
+// separate returns challenges one by one, with all parameters in quotes, and those that name a token server first. The
+// registry library understands no others, and takes the first.
+func separate(headers []string) []string {
+	var challenges []string
+	for _, header := range headers {
+		parameters := 0
+		for rest := strings.TrimLeft(header, ", \t"); rest != ""; rest = strings.TrimLeft(rest, ", \t") {
+			if p := parameter.FindStringSubmatch(rest); p != nil && len(challenges) > 0 {
+				separator := " "
+				if parameters++; parameters > 1 {
+					separator = ","
+				}
+				challenges[len(challenges)-1] += separator + p[1] + `="` + strings.Trim(p[2], `"`) + `"`
+				rest = rest[len(p[0]):]
+				continue
+			}
+			scheme := word.FindString(rest)
+			challenges, parameters = append(challenges, scheme), 0
+			rest = rest[len(scheme):]
+		}
+	}
+	slices.SortStableFunc(challenges, func(a, b string) int {
+		switch aBearer, bBearer := bearer.MatchString(a), bearer.MatchString(b); {
+		case aBearer == bBearer:
+			return 0
+		case aBearer:
+			return -1
+		}
+		return 1
+	})
+	return challenges
+}
+
 // disguise puts aliases where an answer sends the copier elsewhere. A realm at the registry itself is asked over TLS
 // where the registry was: proxies in front of registries often make them say http.
 func (g *guard) disguise(resp *http.Response) {
@@ -57,6 +96,9 @@ func (g *guard) disguise(resp *http.Response) {
 			location.Host = host
 			resp.Header.Set("Location", location.String())
 		}
+	}
+	if headers, ok := resp.Header["Www-Authenticate"]; ok {
+		resp.Header["Www-Authenticate"] = separate(headers)
 	}
 	for i, challenge := range resp.Header["Www-Authenticate"] {
 		resp.Header["Www-Authenticate"][i] = realm.ReplaceAllStringFunc(challenge, func(beginning string) string {

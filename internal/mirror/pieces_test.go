@@ -10,7 +10,9 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func isLargePatch(r *http.Request) bool { return r.Method == http.MethodPatch && r.ContentLength > 10_000 }
+func isLargePatch(r *http.Request) bool {
+	return r.Method == http.MethodPatch && r.ContentLength > 10_000
+}
 
 // A registry that takes no small pieces gets pieces of the size that it asks for.
 func TestPiecesAreAsLargeAsTheRegistryWants(t *testing.T) {
@@ -112,7 +114,7 @@ func TestProxyThatRefusesLargeRequests(t *testing.T) {
 			return true
 		}
 	}
-	for _, limit := range []int64{20 << 20, 3 << 20, 1 << 20} {
+	for _, limit := range []int64{20 << 20, 9 << 20, 4 << 20} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
 				digest := l.push("source.test/app:1", randomImage(t, 30<<20, 3))
@@ -135,14 +137,14 @@ func TestProxyThatRefusesLargeRequests(t *testing.T) {
 			})
 		})
 	}
-	for name, whole := range map[string]bool{"also for the smallest": false, "where the registry takes no pieces": true} {
+	for name, whole := range map[string]bool{"too small for images": false, "where the registry takes no pieces": true} {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
-				l.push("source.test/app:1", randomImage(t, 5<<20, 1))
+				l.push("source.test/app:1", randomImage(t, 15<<20, 1))
 				u := &uploads{registry: l.destination, stateful: true, whole: whole, take: func(int) int64 { return -1 }}
-				limit := int64(100_000)
+				limit := int64(1 << 20)
 				if whole {
-					limit = 3 << 20
+					limit = 8 << 20
 				}
 				tooLarge := refuse(limit)
 				l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool { return tooLarge(w, r) || u.serve(w, r) }

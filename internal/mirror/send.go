@@ -157,6 +157,10 @@ func isTooLarge(err error) bool {
 	return ok && answer.StatusCode == http.StatusRequestEntityTooLarge
 }
 
+// smallestRequest is the least that a limit of requests may be for a blob to be sent in pieces. A lower one is not meant for
+// images, such as the 1 MiB of nginx by default: it takes thousands of requests for a layer, and is to be raised.
+const smallestRequest = 4 << 20
+
 // divide has each of the next requests, those of other blobs too, send half of what went into one that was too large. It
 // reports whether less can be sent at a time.
 func (s *sending) divide() bool {
@@ -164,10 +168,10 @@ func (s *sending) divide() bool {
 	if s.piece > 0 {
 		before = min(before, max(s.piece, s.least))
 	}
-	if s.wholeOnly || before <= max(smallestPiece, s.least) {
+	if s.wholeOnly || before <= max(smallestRequest, s.least) {
 		return false
 	}
-	s.piece = max(before/2, smallestPiece)
+	s.piece = max(before/2, smallestRequest)
 	s.c.piece.Store(s.piece)
 	s.c.meter.event(fmt.Sprintf("Sending blob %s in pieces of %s: requests of %s are too large",
 		s.blob.desc.Digest, pull.FormatBytes(max(s.piece, s.least)), pull.FormatBytes(before)))

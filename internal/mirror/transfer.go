@@ -8,10 +8,12 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // hasBlob reports whether the repository is known to have a blob.
@@ -31,27 +33,27 @@ func (r *client) hasBlob(ctx context.Context, desc v1.Descriptor) bool {
 func (r *client) blob(ctx context.Context, desc v1.Descriptor, offset int64) (stream io.ReadCloser, start int64, err error) {
 	ctx = withPatience(ctx, desc.Size)
 	req := newRequest(ctx, http.MethodGet, r.url("blobs/"+desc.Digest.String()))
-	granted := []int{http.StatusOK}
 	if offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
-		granted = append(granted, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable)
 	}
-	resp, err := r.send(req, granted...)
+	resp, err := r.send(req, http.StatusOK, http.StatusPartialContent)
+	if offset > 0 && refusesRange(err) {
+		return r.blob(ctx, desc, 0)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
-	switch resp.StatusCode {
-	case http.StatusRequestedRangeNotSatisfiable:
-		// Either the blob ends there or ranges are not known: the whole tells which.
-		_ = resp.Body.Close()
-		return r.blob(ctx, desc, 0)
-	case http.StatusPartialContent:
+	if resp.StatusCode == http.StatusPartialContent {
 		var first, last int64
-		if n, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last); err != nil || n < 2 || first != offset {
-			_ = resp.Body.Close()
-			return nil, 0, &mismatchError{fmt.Sprintf("blob %s was asked for from byte %d on, and came from another", desc.Digest, offset)}
+		n, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/", &first, &last)
+		if err == nil && n == 2 && first == offset {
+			return resp.Body, offset, nil
 		}
-		return resp.Body, offset, nil
+		_ = resp.Body.Close()
+		if offset > 0 {
+			return r.blob(ctx, desc, 0)
+		}
+		return nil, 0, &mismatchError{fmt.Sprintf("blob %s was asked for, and a part of it came", desc.Digest)}
 	}
 	if n := resp.ContentLength; n >= 0 && n != desc.Size {
 		_ = resp.Body.Close()
@@ -60,14 +62,25 @@ func (r *client) blob(ctx context.Context, desc v1.Descriptor, offset int64) (st
 	return resp.Body, 0, nil
 }
 
+// refusesRange reports whether an error may be the answer of a source that does not know ranges, or for which the blob ends
+// there: the whole tells which.
+func refusesRange(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && slices.Contains([]int{http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestedRangeNotSatisfiable,
+		http.StatusNotImplemented}, answer.StatusCode)
+}
+
 // startUpload returns where a blob's bytes are to be sent, and how many of them a piece has to have that is not the last.
 func (r *client) startUpload(ctx context.Context) (location *url.URL, least int64, err error) {
-	resp, err := r.send(newRequest(ctx, http.MethodPost, r.url("blobs/uploads/")), http.StatusAccepted)
+	resp, err := r.send(newRequest(ctx, http.MethodPost, r.url("blobs/uploads/")), http.StatusAccepted, http.StatusCreated, http.StatusOK)
 	if err != nil {
 		return nil, 0, err
 	}
-	_ = resp.Body.Close()
+	defer resp.Body.Close()
 	location, err = nextLocation(resp, nil)
+	if err != nil && resp.StatusCode != http.StatusAccepted {
+		err = transport.CheckError(resp, http.StatusAccepted)
+	}
 	return location, leastPiece(resp), err
 }
 
@@ -159,7 +172,7 @@ func (r *client) sendBlob(
 	if err := setBody(req, to-from, open); err != nil {
 		return nil, 0, err
 	}
-	resp, err := r.send(req, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
+	resp, err := r.send(req, http.StatusAccepted, http.StatusNoContent, http.StatusCreated, http.StatusOK)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -182,11 +195,16 @@ func (r *client) completeUpload(ctx context.Context, location *url.URL, desc v1.
 	u.RawQuery += "digest=" + url.QueryEscape(desc.Digest.String())
 	req := newRequest(withPatience(ctx, desc.Size), http.MethodPut, &u)
 	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := r.send(req, http.StatusCreated, http.StatusNoContent)
+	resp, err := r.send(req, http.StatusCreated, http.StatusNoContent, http.StatusOK, http.StatusAccepted)
 	if err != nil {
 		return err
 	}
-	return resp.Body.Close()
+	defer resp.Body.Close()
+	if (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted) && !r.hasBlob(ctx, desc) {
+		// It may be a page.
+		return transport.CheckError(resp, http.StatusCreated, http.StatusNoContent)
+	}
+	return nil
 }
 
 // nextLocation returns where a response sends the next request of an upload, or before when it does not say.
