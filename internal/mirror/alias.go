@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // The registry library refuses every private address that a registry sends it to, by a rule of its own which knows
@@ -60,21 +61,30 @@ var (
 func separate(headers []string) []string {
 	var challenges []string
 	for _, header := range headers {
-		parameters := 0
-		for rest := strings.TrimLeft(header, ", \t"); rest != ""; rest = strings.TrimLeft(rest, ", \t") {
-			if p := parameter.FindStringSubmatch(rest); p != nil && len(challenges) > 0 {
-				separator := " "
-				if parameters++; parameters > 1 {
-					separator = ","
+		scheme := ""
+		var parameters []string
+		end := func() {
+			if scheme != "" {
+				challenges = append(challenges, strings.TrimSpace(scheme+" "+strings.Join(parameters, ",")))
+			}
+		}
+		next := func(s string) string {
+			return strings.TrimLeftFunc(s, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+		}
+		for rest := next(header); rest != ""; rest = next(rest) {
+			if p := parameter.FindStringSubmatch(rest); p != nil && scheme != "" {
+				if !strings.HasPrefix(p[2], `"`) {
+					p[2] = `"` + p[2] + `"`
 				}
-				challenges[len(challenges)-1] += separator + p[1] + `="` + strings.Trim(p[2], `"`) + `"`
+				parameters = append(parameters, p[1]+"="+p[2])
 				rest = rest[len(p[0]):]
 				continue
 			}
-			scheme := word.FindString(rest)
-			challenges, parameters = append(challenges, scheme), 0
+			end()
+			scheme, parameters = word.FindString(rest), nil
 			rest = rest[len(scheme):]
 		}
+		end()
 	}
 	slices.SortStableFunc(challenges, func(a, b string) int {
 		switch aBearer, bBearer := bearer.MatchString(a), bearer.MatchString(b); {

@@ -279,3 +279,21 @@ func TestOtherDigestAlgorithm(t *testing.T) {
 		l.copy(t.Context(), "source.test/app:1", "destination.test/app:1").succeeded(t, digest)
 	})
 }
+
+func TestChallengesAreSeparated(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                                "",
+		"Negotiate":                       "Negotiate",
+		", \f ,":                          "",
+		"\v\fBasic":                       "Basic",
+		`Basic realm="a, b" , charset=u8`: `Basic realm="a, b",charset="u8"`,
+		`Basic realm="a\"b"`:              `Basic realm="a\"b"`,
+		`Basic realm="open`:               `Basic | realm="open`,
+		`Negotiate abc==, Bearer realm="https://a.test/?a=b,c",scope="x:pull,push"`: `Bearer realm="https://a.test/?a=b,c",scope="x:pull,push" | Negotiate abc="="`,
+		`a=b`: `a=b`,
+	} {
+		if got := strings.Join(separate([]string{given}), " | "); got != want {
+			t.Errorf("%q became %q, want %q", given, got, want)
+		}
+	}
+}
