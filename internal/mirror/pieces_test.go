@@ -114,10 +114,10 @@ func TestProxyThatRefusesLargeRequests(t *testing.T) {
 			return true
 		}
 	}
-	for _, limit := range []int64{20 << 20, 9 << 20, 4 << 20} {
+	for _, limit := range []int64{9 << 20, 4 << 20} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
-				digest := l.push("source.test/app:1", randomImage(t, 30<<20, 3))
+				digest := l.push("source.test/app:1", randomImage(t, 13<<20, 2))
 				u := &uploads{registry: l.destination, stateful: true, take: func(int) int64 { return -1 }}
 				tooLarge, refused := refuse(limit), 0
 				l.destination.fault = func(w http.ResponseWriter, r *http.Request) bool {
@@ -131,7 +131,7 @@ func TestProxyThatRefusesLargeRequests(t *testing.T) {
 				}
 				r := l.copy(t.Context(), "source.test/app:1", "destination.test/app:1")
 				r.succeeded(t, digest)
-				if r.said("Retrying") || !r.said("in pieces of") || refused > 3*5 {
+				if r.said("Retrying") || !r.said("in pieces of") || refused > 6 {
 					t.Errorf("%d requests were too large: %+v", refused, r.events)
 				}
 			})
@@ -140,7 +140,7 @@ func TestProxyThatRefusesLargeRequests(t *testing.T) {
 	for name, whole := range map[string]bool{"too small for images": false, "where the registry takes no pieces": true} {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
-				l.push("source.test/app:1", randomImage(t, 15<<20, 1))
+				l.push("source.test/app:1", randomImage(t, 13<<20, 1))
 				u := &uploads{registry: l.destination, stateful: true, whole: whole, take: func(int) int64 { return -1 }}
 				limit := int64(1 << 20)
 				if whole {
