@@ -115,7 +115,7 @@ func (b *blob) remember(at int64, hasher hash.Cloner) {
 
 // stream opens the source's blob at an offset, or at zero, and says which.
 func (b *blob) stream(ctx context.Context, offset int64) (io.ReadCloser, int64, error) {
-	if b.desc.Data != nil && int64(len(b.desc.Data)) == b.desc.Size {
+	if inline := (&manifest{raw: b.desc.Data}); b.desc.Data != nil && inline.is(b.desc.Digest) {
 		return io.NopCloser(bytes.NewReader(b.desc.Data)), 0, nil
 	}
 	return b.c.from.blob(ctx, b.desc, offset)

@@ -131,6 +131,9 @@ func judgeAnswer(s side, answer *transport.Error) verdict {
 	case status == http.StatusNotFound, has(transport.NameUnknownErrorCode, transport.ManifestUnknownErrorCode,
 		transport.BlobUnknownErrorCode):
 		return verdict{reason: pull.NotFound, permanent: true, says: s.absence(answer)}
+	case status == http.StatusRequestEntityTooLarge && s.role == "destination":
+		return verdict{reason: pull.Invalid, permanent: true,
+			says: "or a proxy in front of it does not take requests of this size; raise the limit there (client_max_body_size in nginx)"}
 	case status == http.StatusRequestTimeout:
 		return verdict{reason: pull.Timeout, says: "gave up waiting"}
 	case status == statusClientClosed:

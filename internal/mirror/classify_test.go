@@ -136,7 +136,8 @@ func TestMessagesSayWhatToDo(t *testing.T) {
 		"push denied": {answered(to, "PUT", "https://d.test/v2/a/manifests/1", 403, `{"errors":[{"code":"DENIED","message":"no push"}]}`),
 			`The destination registry d.test does not accept d.test/a with the login "d.test", or has no such project or repository: DENIED: no push (PUT manifest 1)`},
 		"a proxy's page": {answered(to, "PATCH", "https://d.test/upload?signature=secret", 413, "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n<center><h1>413 Request Entity Too Large</h1></center>\r\n<hr><center>nginx</center></body></html>"),
-			"The destination registry d.test rejects d.test/a: 413 Request Entity Too Large (PATCH)"},
+			"The destination registry d.test or a proxy in front of it does not take requests of this size; raise the limit there " +
+				"(client_max_body_size in nginx): 413 Request Entity Too Large (PATCH)"},
 		"a page with only a title": {answered(to, "PUT", "https://d.test/up", 400, "<HTML><title>Bad &amp; worse</title></HTML>"),
 			"The destination registry d.test rejects d.test/a: 400 Bad Request: Bad & worse (PUT)"},
 		"a path of the registry's own": {answered(from, "GET", "https://r.test/v2/a/manifests/"+strings.Repeat("x", 3000)+"%0A", 400, ""),

@@ -22,24 +22,33 @@ type client struct {
 	repository name.Repository
 	// base is what all requests, those of the login too, go through.
 	base        http.RoundTripper
+	ping        *pinged
 	credentials authn.Authenticator
 	// scopes are what a token is asked for.
 	scopes []string
 
 	// lock is held, by the one element in it, while loggedIn is looked at or set.
 	lock     chan struct{}
-	loggedIn *http.Client
+	loggedIn *session
 	// read and wrote tell that the registry has granted a request that reads, or one that writes.
 	read, wrote atomic.Bool
 }
 
 func newClient(base http.RoundTripper, repository name.Repository, credentials authn.Authenticator, scopes ...string) *client {
-	base = transport.NewUserAgent(rewinder{base}, userAgent)
-	return &client{repository: repository, base: base, credentials: credentials, scopes: scopes, lock: make(chan struct{}, 1)}
+	ping := &pinged{base: rewinder{base}}
+	return &client{repository: repository, base: transport.NewUserAgent(ping, userAgent), ping: ping, credentials: credentials,
+		scopes: scopes, lock: make(chan struct{}, 1)}
 }
 
-// login returns the client that carries the registry's login, which is made once.
-func (r *client) login(ctx context.Context) (*http.Client, error) {
+// session is an HTTP client that carries the registry's login.
+type session struct {
+	http.Client
+	// challenged tells that the registry had named a token server before the session was made.
+	challenged bool
+}
+
+// login returns the session, which is made once.
+func (r *client) login(ctx context.Context) (*session, error) {
 	select {
 	case r.lock <- struct{}{}:
 		defer func() { <-r.lock }()
@@ -53,15 +62,17 @@ func (r *client) login(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.loggedIn = &http.Client{Transport: authorized}
+	r.loggedIn = &session{http.Client{Transport: authorized}, r.ping.challenge.Load() != nil}
 	return r.loggedIn, nil
 }
 
-// logout has the next request log in anew.
-func (r *client) logout(ctx context.Context) {
+// logout has the next request log in anew, unless that was done since the session was made.
+func (r *client) logout(ctx context.Context, used *session) {
 	select {
 	case r.lock <- struct{}{}:
-		r.loggedIn = nil
+		if r.loggedIn == used {
+			r.loggedIn = nil
+		}
 		<-r.lock
 	case <-ctx.Done():
 	}
@@ -80,10 +91,11 @@ func (e *redirectError) Error() string {
 	return fmt.Sprintf("it redirects a %s so that it becomes a %s", e.method, e.became)
 }
 
-// send returns the response to a request if it has one of the statuses, else an error. The caller closes its body.
+// send returns the response to a request if it has one of the statuses, else an error. The caller closes its body. The
+// first refusal that names a token server has the request sent again, with a token.
 func (r *client) send(req *http.Request, granted ...int) (*http.Response, error) {
 	ctx := req.Context()
-	client, err := r.login(ctx)
+	session, err := r.login(ctx)
 	if err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
@@ -95,9 +107,14 @@ func (r *client) send(req *http.Request, granted ...int) (*http.Response, error)
 		// the blob's own.
 		req.Header.Set("Accept-Encoding", "identity")
 	}
-	resp, err := client.Do(req)
+	resp, err := session.Do(req)
 	if err != nil {
 		return nil, err
+	}
+	if !session.challenged && r.isOwn(resp.Request) && r.ping.learn(resp) {
+		_ = resp.Body.Close()
+		r.logout(ctx, session)
+		return r.send(req, granted...)
 	}
 	if resp.Request.Method != req.Method {
 		// What answers has seen nothing of what was sent.
@@ -111,13 +128,18 @@ func (r *client) send(req *http.Request, granted ...int) (*http.Response, error)
 	if err := transport.CheckError(resp, granted...); err != nil {
 		_ = resp.Body.Close()
 		if resp.StatusCode == http.StatusUnauthorized && before.Load() {
-			r.logout(ctx)
+			r.logout(ctx, session)
 			err = &lapsedError{err}
 		}
 		return nil, err
 	}
 	before.Store(true)
 	return resp, nil
+}
+
+// isOwn reports whether a request went to the registry itself, and not to where it redirects or sends uploads.
+func (r *client) isOwn(req *http.Request) bool {
+	return req.Response == nil && strings.EqualFold(req.URL.Host, r.repository.RegistryStr())
 }
 
 // url returns the address of something in the repository.

@@ -2,11 +2,9 @@ package mirror
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
@@ -31,10 +29,12 @@ func (c *copier) connect(ctx context.Context, base *http.Transport, opts Options
 	disconnect = func() { from.close(); to.close() }
 	// Rate limits count each GET of a manifest.
 	reader := chooseLogin(fromLogins, func(credentials authn.Authenticator) error {
-		_, err := remote.Head(c.source, append(clientOptions(from, credentials), remote.WithContext(ctx))...)
+		_, err := newClient(from, source, credentials, source.Scope(transport.PullScope)).manifestDigest(ctx, c.source.Identifier())
 		return err
 	})
-	writer := chooseLogin(toLogins, func(credentials authn.Authenticator) error { return tryPush(ctx, to, destination, credentials) })
+	writer := chooseLogin(toLogins, func(credentials authn.Authenticator) error {
+		return newClient(to, destination, credentials, destination.Scope(transport.PushScope)).tryPush(ctx)
+	})
 	c.sourceSide.login, c.destinationSide.login = reader.key, writer.key
 
 	c.from = newClient(from, source, reader.credentials, source.Scope(transport.PullScope))
@@ -42,23 +42,5 @@ func (c *copier) connect(ctx context.Context, base *http.Transport, opts Options
 	if source.Registry == destination.Registry && source != destination {
 		c.mounter = newClient(to, destination, writer.credentials, destination.Scope(transport.PushScope), source.Scope(transport.PullScope))
 	}
-	if c.linker, err = remote.NewPusher(clientOptions(to, writer.credentials)...); err != nil {
-		disconnect()
-		return nil, fmt.Errorf("set up registry clients: %w", err)
-	}
 	return disconnect, nil
-}
-
-// clientOptions turn the clients' own retries off: they sleep through a cancellation, and neither a person nor
-// Retry-After has a say in them.
-func clientOptions(rt http.RoundTripper, credentials authn.Authenticator) []remote.Option {
-	return []remote.Option{
-		remote.WithTransport(rt),
-		remote.WithAuth(credentials),
-		remote.WithUserAgent(userAgent),
-		remote.WithJobs(parallel),
-		remote.WithRetryStatusCodes(),
-		remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
-	}
 }

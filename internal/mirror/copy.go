@@ -35,11 +35,13 @@ type copier struct {
 	mounter *client
 	// noMount is set once a mount has failed: the others would, too.
 	noMount atomic.Bool
-	// linker puts manifests that belong to others where the registry does not link them by itself.
-	linker *remote.Pusher
-	meter  *meter
+	meter   *meter
+	// piece is how many bytes a request to the destination may have, as its refusals have shown, else zero.
+	piece atomic.Int64
 
 	mu sync.Mutex
+	// linker puts manifests that belong to others where the registry does not link them by itself; nil until it is needed.
+	linker *remote.Pusher
 	// left are the layers that the source does not have, as it may; found those that the destination said it has.
 	left, found []v1.Descriptor
 	// distrust is set when the destination does not have what it said it has.
@@ -214,8 +216,7 @@ func (c *copier) put(ctx context.Context, ref name.Reference, m *manifest) error
 	return c.retry(ctx, what, func() error {
 		linked, err := c.to.putManifest(ctx, ref.Identifier(), m)
 		if err == nil && m.hasSubject && !linked {
-			// The library keeps the list of what belongs to a manifest where the registry does not.
-			err = c.linker.Put(ctx, ref, m)
+			err = c.link(ctx, ref, m)
 		}
 		if err != nil {
 			return c.fromDestination(&partError{what, err})
@@ -223,6 +224,26 @@ func (c *copier) put(ctx context.Context, ref name.Reference, m *manifest) error
 		c.meter.wroteManifest()
 		return nil
 	})
+}
+
+// link has the library keep the list of what belongs to a manifest, where the registry does not. The library's own retries
+// are off: they ignore cancellation and Retry-After.
+func (c *copier) link(ctx context.Context, ref name.Reference, m *manifest) error {
+	session, err := c.to.login(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.linker == nil {
+		c.linker, err = remote.NewPusher(remote.WithTransport(session.Transport), remote.WithJobs(parallel),
+			remote.WithRetryPredicate(func(error) bool { return false }), remote.WithRetryBackoff(remote.Backoff{Steps: 1}))
+	}
+	linker := c.linker
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return linker.Put(ctx, ref, m)
 }
 
 func (c *copier) fromSource(err error) error      { return c.sourceSide.blame(err) }

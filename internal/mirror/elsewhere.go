@@ -40,7 +40,7 @@ func (g *guard) isRegistry(req *http.Request) bool {
 func (g *guard) silence(req *http.Request, resp *http.Response) error {
 	host, first := req.URL.Host, firstOf(req)
 	given := resp.StatusCode == http.StatusOK ||
-		(resp.StatusCode == http.StatusPartialContent && first.Header.Get("Range") != "")
+		(resp.StatusCode == http.StatusPartialContent && !asksForManifest(first))
 	if given && g.isRegistry(first) && asksForContent(first) {
 		resp.Body = &quietBody{resp.Body, host}
 		return nil

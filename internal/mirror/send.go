@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -33,10 +34,14 @@ type sending struct {
 	sent     bool
 	// brokeAfter is how many bytes the last request had been given when it broke off, zero if none did.
 	brokeAfter int64
-	// piece is how many bytes one request sends at most, zero for all that there are.
-	piece int64
+	// piece is how many bytes one request sends at most, zero for all that there are. least is what the registry wants a
+	// piece to have, unless it is the last.
+	piece, least int64
 	// takesPieces tells that the registry has taken a piece behind another; wholeOnly that it takes no pieces.
 	takesPieces, wholeOnly bool
+	// fellShort tells that the registry said of a piece that it has taken less of it. Once that turned out wrong, unsure
+	// is set, and what it says of pieces is no longer believed.
+	fellShort, unsure bool
 	// arrived is how far the destination had it at most.
 	arrived int64
 }
@@ -48,7 +53,7 @@ func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
 	if err != nil {
 		return c.fromSource(err)
 	}
-	s := &sending{c: c, blob: blob, tries: c.newTries("blob " + desc.Digest.String())}
+	s := &sending{c: c, blob: blob, piece: c.piece.Load(), tries: c.newTries("blob " + desc.Digest.String())}
 	for {
 		way, err := s.try(ctx)
 		if err == nil {
@@ -92,37 +97,85 @@ func (s *sending) try(ctx context.Context) (way, error) {
 		return found, nil
 	}
 	if s.location == nil && c.mounter != nil && !c.noMount.Load() {
-		ok, location, err := c.tryMount(ctx, desc)
+		ok, location, least, err := c.tryMount(ctx, desc)
 		if ok && c.to.hasBlob(ctx, desc) {
 			return mounted, nil
 		}
 		if err != nil {
 			c.noMount.Store(true)
 		}
-		s.location = location
+		s.location, s.least = location, least
 	}
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
 	from := s.resume(ctx)
 	if s.location == nil {
-		var err error
-		if s.location, err = c.to.startUpload(ctx); err != nil {
+		if err := s.begin(ctx); err != nil {
 			return 0, s.blame(err)
 		}
 	}
 	err := s.upload(ctx, from)
-	// A registry may have lost the upload, or may take none in pieces. Only a second refusal tells.
-	for restarts := 0; restarts < 2 && s.piece > 0 && refusesUpload(err); restarts++ {
-		if restarts == 1 && !s.takesPieces {
-			s.piece, s.wholeOnly = 0, true
+	for refusals := 0; s.another(err, &refusals); {
+		if err = s.begin(ctx); err == nil {
+			err = s.upload(ctx, 0)
 		}
-		if s.location, err = c.to.startUpload(ctx); err != nil {
-			return 0, s.blame(err)
-		}
-		err = s.upload(ctx, 0)
 	}
 	return copied, s.blame(err)
+}
+
+// begin starts an upload.
+func (s *sending) begin(ctx context.Context) (err error) {
+	s.location, s.least, err = s.c.to.startUpload(ctx)
+	return err
+}
+
+// another reports whether an upload that was refused is to begin again at once, in another way.
+func (s *sending) another(err error, refusals *int) bool {
+	switch {
+	case s.blob.failure() != nil:
+		return false // the source's
+	case isTooLarge(err):
+		return s.divide()
+	case !refusesUpload(err) || *refusals == 2:
+		return false
+	case s.fellShort && !s.unsure:
+		s.unsure = true
+	case s.piece == 0:
+		return false
+	case *refusals == 1 && !s.takesPieces:
+		// The registry may have lost the upload, or may take none in pieces. Only a second refusal tells.
+		s.piece, s.wholeOnly = 0, true
+	}
+	*refusals++
+	return true
+}
+
+// isTooLarge reports whether a request was refused for its size.
+func isTooLarge(err error) bool {
+	answer, ok := errors.AsType[*transport.Error](err)
+	return ok && answer.StatusCode == http.StatusRequestEntityTooLarge
+}
+
+// smallestRequest is the least that a limit of requests may be for a blob to be sent in pieces. A lower one is not meant for
+// images, such as the 1 MiB of nginx by default: it takes thousands of requests for a layer, and is to be raised.
+const smallestRequest = 4 << 20
+
+// divide has each of the next requests, those of other blobs too, send half of what went into one that was too large. It
+// reports whether less can be sent at a time.
+func (s *sending) divide() bool {
+	before := s.blob.desc.Size
+	if s.piece > 0 {
+		before = min(before, max(s.piece, s.least))
+	}
+	if s.wholeOnly || before <= max(smallestRequest, s.least) {
+		return false
+	}
+	s.piece = max(before/2, smallestRequest)
+	s.c.piece.Store(s.piece)
+	s.c.meter.event(fmt.Sprintf("Sending blob %s in pieces of %s: requests of %s are too large",
+		s.blob.desc.Digest, pull.FormatBytes(max(s.piece, s.least)), pull.FormatBytes(before)))
+	return true
 }
 
 // refusesUpload reports whether a registry refuses to go on with an upload, as those do that have lost it, and those that
@@ -140,8 +193,11 @@ func refusesUpload(err error) bool {
 	return false
 }
 
+// mountTimeout is how long a registry may take to mount a blob, which moves no bytes.
+const mountTimeout = 20 * time.Second
+
 // tryMount asks for a mount, for which no byte moves, and so for a limited time.
-func (c *copier) tryMount(ctx context.Context, desc v1.Descriptor) (mounted bool, location *url.URL, err error) {
+func (c *copier) tryMount(ctx context.Context, desc v1.Descriptor) (mounted bool, location *url.URL, least int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
 	return c.mounter.mount(ctx, desc, c.source.Context().RepositoryStr())
@@ -191,7 +247,7 @@ func (s *sending) shrink() {
 	s.piece, s.brokeAfter = max(before/2, smallestPiece), 0
 	if s.piece < s.blob.desc.Size {
 		s.c.meter.event(fmt.Sprintf("Sending blob %s in pieces of %s from its beginning: the upload that broke off was lost",
-			s.blob.desc.Digest, pull.FormatBytes(s.piece)))
+			s.blob.desc.Digest, pull.FormatBytes(max(s.piece, s.least))))
 	}
 }
 
@@ -215,15 +271,24 @@ func (s *sending) upload(ctx context.Context, from int64) error {
 	for from < size {
 		to := size
 		if s.piece > 0 {
-			to = min(from+s.piece, size)
+			to = min(from+max(s.piece, s.least), size)
 		}
-		next, err := s.c.to.sendBlob(ctx, s.location, from, to, size, func() (io.ReadCloser, error) { return pieces.open(from, to) })
+		next, has, err := s.c.to.sendBlob(ctx, s.location, from, to, size, func() (io.ReadCloser, error) { return pieces.open(from, to) })
 		if err != nil {
 			s.brokeAfter = pieces.given()
 			return err
 		}
 		s.takesPieces = s.takesPieces || from > 0
-		s.location, from = next, to
+		s.location = next
+		if has < to && !s.unsure {
+			s.fellShort = true
+			if has <= from {
+				s.unsure = true
+				return fmt.Errorf("it says that it has %s of the upload, but %s were sent", pull.FormatBytes(has), pull.FormatBytes(to))
+			}
+			to = has
+		}
+		from = to
 		if from < size {
 			s.reached(from)
 		}
