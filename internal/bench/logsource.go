@@ -5,17 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pullwatch/graph"
 	"pullwatch/internal/podlog"
-	"pullwatch/internal/podlog/logshare"
 	"pullwatch/resolvers"
 )
 
@@ -58,13 +54,6 @@ func (logSource) OpenLog(_ context.Context, req podlog.LogRequest) (io.ReadClose
 		text = text[max(0, len(text)-*req.Tail*len(text)/logLines):] // all lines are as long
 	}
 	return io.NopCloser(bytes.NewReader(text)), nil
-}
-
-// streamer returns what streams logs from a logSource as the program does from Kubernetes.
-func streamer(metrics prometheus.Registerer) *podlog.Streamer {
-	return podlog.New(podlog.Options{
-		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics), nil, logshare.MaxMemory), Metrics: podlog.NewMetrics(metrics), Log: slog.Default(),
-	})
 }
 
 // lineByLine are resolvers that send each line of a log by itself.
