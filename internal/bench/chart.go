@@ -1,7 +1,8 @@
 package main
 
 import (
-	"errors"
+	"bytes"
+	"os"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -9,19 +10,21 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 )
 
 // line is one of those of a chart. Its name stands at its end.
 type line struct {
-	name   string
-	points plotter.XYs
-	bars   plotter.YErrors // above the points; nil for a line without
-	goal   bool            // drawn dashed
+	plotter.XYs
+	plotter.YErrors // bars from the points; nil for a line without
+	name            string
+	goal            bool // drawn dashed
 }
 
 // newChart draws lines.
 func newChart(title string, lines ...line) (*plot.Plot, error) {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	plotter.DefaultFont = plot.DefaultFont
 	p := plot.New()
 	p.Title.Text = title
 	p.Title.Padding = vg.Points(12)
@@ -29,29 +32,32 @@ func newChart(title string, lines ...line) (*plot.Plot, error) {
 	grid.Vertical.Width = 0
 	p.Add(grid)
 	for i, l := range lines {
-		path, dots, err := plotter.NewLinePoints(l.points)
+		path, dots, err := plotter.NewLinePoints(l.XYs)
 		if err != nil {
 			return nil, err
 		}
-		path.Width, path.Color = vg.Points(1.5), plotutil.Color(i)
-		dots.Shape, dots.Color = plotutil.Shape(0), path.Color
-		bars, barsErr := plotter.NewYErrorBars(struct {
-			plotter.XYs
-			plotter.YErrors
-		}{l.points, l.bars})
-		last := len(l.points) - 1
-		name, nameErr := plotter.NewLabels(plotter.XYLabels{XYs: l.points[last:], Labels: []string{l.name}})
-		if err := errors.Join(barsErr, nameErr); err != nil {
+		path.Width, path.Color = vg.Points(1.5), plotutil.DarkColors[i]
+		dots.Shape, dots.Color = draw.CircleGlyph{}, path.Color
+		last := len(l.XYs) - 1
+		name, err := plotter.NewLabels(plotter.XYLabels{XYs: l.XYs[last:], Labels: []string{l.name}})
+		if err != nil {
 			return nil, err
 		}
-		bars.Color = path.Color
 		name.Offset.X, name.Offset.Y = vg.Points(7), vg.Points(-3)
 		name.TextStyle[0].Color = path.Color
+		p.Add(path, name)
 		if l.goal {
 			path.Dashes = plotutil.Dashes(2)
-			p.Add(path, name)
-		} else {
-			p.Add(path, dots, bars, name)
+			continue
+		}
+		p.Add(dots)
+		if l.YErrors != nil {
+			bars, err := plotter.NewYErrorBars(l)
+			if err != nil {
+				return nil, err
+			}
+			bars.Color = path.Color
+			p.Add(bars)
 		}
 	}
 	return p, nil
@@ -74,8 +80,23 @@ func (t ticks) Ticks(from, to float64) []plot.Tick {
 	return all
 }
 
-// seconds makes an axis one of times, on a logarithmic scale.
+// seconds makes an axis one of times from 100 ns on, on a logarithmic scale.
 func seconds(axis *plot.Axis) {
+	axis.Min = 1e-7
 	axis.Scale = plot.LogScale{}
 	axis.Tick.Marker = ticks{plot.LogTicks{}, func(f float64) string { return round(time.Duration(f * float64(time.Second))) }}
+}
+
+// saveChart writes a chart as SVG, which takes its font from whoever shows it.
+func saveChart(p *plot.Plot, file string) error {
+	svg, err := p.WriterTo(20*vg.Centimeter, 11*vg.Centimeter, "svg")
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if _, err := svg.WriteTo(&text); err != nil {
+		return err
+	}
+	const font = "font-family:Liberation Sans"
+	return os.WriteFile(file, bytes.ReplaceAll(text.Bytes(), []byte(font), []byte(font+",Arial,sans-serif")), 0o644)
 }

@@ -111,8 +111,9 @@ func TestPreparedMessagesReachEachSubscriberAgainAfterAReconnect(t *testing.T) {
 func TestResponsesAreReadWholeOrInChunks(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
+	defer server.Close()
+	go func() { _, _ = io.Copy(io.Discard, server) }() // the requests
 	go func() {
-		defer server.Close()
 		_, _ = io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"+
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nchu\r\n3\r\nnks\r\n0\r\n\r\n"+
 			"HTTP/1.1 503 Service Unavailable\r\n\r\n")

@@ -96,8 +96,8 @@ func (b *bench) lists(ctx context.Context, f *findings) error {
 				digits(1000*r.cpuEach()), fraction(median(r)/median(results[fromKubernetes])))
 			if way < len(lines) {
 				lines[way].name = r.name
-				lines[way].points = append(lines[way].points, plotter.XY{X: float64(i), Y: median(r)})
-				lines[way].bars = append(lines[way].bars, struct{ Low, High float64 }{0, r.percentile(99).Seconds() - median(r)})
+				lines[way].XYs = append(lines[way].XYs, plotter.XY{X: float64(i), Y: median(r)})
+				lines[way].YErrors = append(lines[way].YErrors, struct{ Low, High float64 }{0, r.percentile(99).Seconds() - median(r)})
 			}
 		}
 		polling := "cannot: " + digits(results[overHTTP].perSecond()) + " a second at most"
@@ -118,10 +118,11 @@ func (b *bench) lists(ctx context.Context, f *findings) error {
 	for _, goal := range goals {
 		f.goals.AppendRow(goal)
 	}
-	chart, err := newChart("Time to list the active pulls: the dot is the median, the bar ends at the 99th percentile", lines...)
+	chart, err := newChart("Time to list the active pulls", lines...)
 	if err != nil {
 		return err
 	}
+	chart.Y.Label.Text = "median, and a bar up to the 99th percentile"
 	seconds(&chart.Y)
 	chart.NominalX(columns...)
 	f.charts["list-latency.svg"] = chart

@@ -74,9 +74,9 @@ func TestOneDisturbedRoundDoesNotCount(t *testing.T) {
 }
 
 func TestMetricsAreAddedUpByTheirLabels(t *testing.T) {
-	text := []byte("# HELP x y\nreads_total{list=\"active\",tier=\"memory\"} 1.00e+02\n" +
+	text := []byte("# HELP reads_total Reads.\n# TYPE reads_total counter\nreads_total{list=\"active\",tier=\"memory\"} 1.00e+02\n" +
 		"reads_total{list=\"active\",tier=\"kubernetes\"} 1\nreads_total{list=\"failed\",tier=\"kubernetes\"} 7\n" +
-		"process_cpu_seconds_total 3.5\n")
+		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 3.5\n")
 	for want, got := range map[float64]float64{
 		101: parseMetric(text, "reads_total", "active"), 1: parseMetric(text, "reads_total", "kubernetes", "active"),
 		3.5: parseMetric(text, "process_cpu_seconds_total"),

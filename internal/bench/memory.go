@@ -13,7 +13,7 @@ func (b *bench) memory(ctx context.Context, f *findings) error {
 	row := f.table("connections", "server", "heap and stack of each", "heap", "stack", "goroutines", "resident")
 	const wanted = 12_000 // bytes a connection
 	sizes := b.upTo(1000, 5000, 15_000)
-	goal := line{name: "12 kB each", goal: true, points: plotter.XYs{{}}}
+	goal := line{name: "12 kB each", goal: true, XYs: plotter.XYs{{}}}
 	lines := []line{}
 	costs := map[string][]Usage{}
 	for _, name := range []string{pullwatch, gqlgen} {
@@ -26,15 +26,15 @@ func (b *bench) memory(ctx context.Context, f *findings) error {
 			return err
 		}
 		costs[name] = all
-		l := line{name: name, points: plotter.XYs{{}}}
+		l := line{name: name, XYs: plotter.XYs{{}}}
 		for i, c := range all {
-			l.points = append(l.points, plotter.XY{X: float64(sizes[i]), Y: (c.Heap + c.Stack) * float64(sizes[i])})
+			l.XYs = append(l.XYs, plotter.XY{X: float64(sizes[i]), Y: (c.Heap + c.Stack) * float64(sizes[i])})
 			row(thousands(sizes[i]), name, size(c.Heap+c.Stack), size(c.Heap), size(c.Stack), digits(c.Goroutines), size(c.Resident))
 		}
 		lines = append(lines, l)
 	}
 	for i, n := range sizes {
-		goal.points = append(goal.points, plotter.XY{X: float64(n), Y: wanted * float64(n)})
+		goal.XYs = append(goal.XYs, plotter.XY{X: float64(n), Y: wanted * float64(n)})
 		ours, plain, plainGoroutines := costs[pullwatch][i], unknown, unknown
 		if i < len(costs[gqlgen]) {
 			c := costs[gqlgen][i]
@@ -44,11 +44,13 @@ func (b *bench) memory(ctx context.Context, f *findings) error {
 			size(ours.Heap+ours.Stack), plain, ours.Heap+ours.Stack <= wanted)
 		f.goal("its goroutines", "at most 2", digits(ours.Goroutines), plainGoroutines, ours.Goroutines < 2.05)
 	}
-	chart, err := newChart("Heap and stacks of the server, by connections with one subscription each", append(lines, goal)...)
+	chart, err := newChart("Memory of connections with one subscription each", append(lines, goal)...)
 	if err != nil {
 		return err
 	}
+	chart.X.Label.Text, chart.Y.Label.Text = "connections", "heap and stacks of the server"
 	chart.X.Tick.Marker = ticks{plot.DefaultTicks{}, func(n float64) string { return thousands(int(n)) }}
+	chart.Y.Tick.Marker = ticks{plot.DefaultTicks{}, func(bytes float64) string { return fmt.Sprintf("%.0f MB", bytes/1e6) }}
 	f.charts["subscription-memory.svg"] = chart
 	return b.furtherIDs(ctx, f)
 }

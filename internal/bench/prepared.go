@@ -33,7 +33,10 @@ func (p *prepared) accept(w http.ResponseWriter, r *http.Request) {
 		if _, _, err := conn.NextReader(); err != nil {
 			return
 		}
-		if err := conn.WriteMessage(websocket.TextMessage, answer); err != nil {
+		p.mu.Lock() // a client may have its answer, and an update be published, before the write returns
+		err := conn.WriteMessage(websocket.TextMessage, answer)
+		p.mu.Unlock()
+		if err != nil {
 			return
 		}
 	}

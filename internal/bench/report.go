@@ -15,7 +15,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/vg"
 )
 
 // findings are what a section of the document shows.
@@ -77,7 +76,7 @@ func (b *bench) report(section string, f *findings, write bool) (err error) {
 		return nil
 	}
 	for file, p := range f.charts {
-		err = errors.Join(err, p.Save(20*vg.Centimeter, 11*vg.Centimeter, filepath.Join(b.Docs, file)))
+		err = errors.Join(err, saveChart(p, filepath.Join(b.Docs, file)))
 	}
 	return errors.Join(err, replaceSection(filepath.Join(b.Docs, "performance.md"), section, markdown+"\n"))
 }
