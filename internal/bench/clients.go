@@ -89,7 +89,7 @@ func calls(address, query string, n int) turn {
 	})
 }
 
-// polls is a turn of n callers that ask once in interval, evenly spread. One that waits for an answer longer leaves out what it
+// polls is a turn of n callers that ask once in interval, evenly spread. One that waits longer for an answer leaves out what it
 // would have asked meanwhile.
 func polls(address, query string, n int, interval time.Duration) turn {
 	request := request(query)
@@ -99,25 +99,24 @@ func polls(address, query string, n int, interval time.Duration) turn {
 			return err
 		}
 		defer c.Close()
-		select {
-		case <-time.After(interval * time.Duration(i) / time.Duration(n)):
-		case <-ctx.Done():
-		}
-		next := time.NewTicker(interval)
+		over := time.After(time.Until(until))
+		next := time.NewTicker(max(interval*time.Duration(i)/time.Duration(n), 1)) // and interval from then on
 		defer next.Stop()
-		for time.Now().Before(until) {
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-over:
+				return nil
+			case <-next.C:
+			}
+			next.Reset(interval)
 			asked := time.Now()
 			if err := c.ask(request, io.Discard); err != nil {
 				return err
 			}
 			took(time.Since(asked))
-			select {
-			case <-next.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
 		}
-		return nil
 	})
 }
 

@@ -74,7 +74,7 @@ func (b *bench) connect(ctx context.Context) (*cluster, error) {
 	return c, nil
 }
 
-// newNamespace makes a namespace, which is deleted at the end.
+// newNamespace makes a namespace, which is deleted with the scope.
 func (b *bench) newNamespace(ctx context.Context, c *cluster) (string, error) {
 	namespaces := c.client.CoreV1().Namespaces()
 	made, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "pullwatch-bench-"}}, metav1.CreateOptions{})

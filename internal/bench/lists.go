@@ -86,7 +86,12 @@ func (b *bench) lists(ctx context.Context, f *findings) error {
 	var columns []string
 	for i, n := range b.Pulls {
 		l := &listRun{bench: b, cluster: c, redis: server, client: client.Commands(), pulls: n}
-		results, hits, err := l.measure(ctx)
+		var results []*result
+		var hits string
+		err := b.scope(func() (err error) {
+			results, hits, err = l.measure(ctx)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("with %d pulls: %w", n, err)
 		}

@@ -80,7 +80,7 @@ func (b *bench) upTo(sizes ...int) []int {
 	return slices.Compact(sizes)
 }
 
-// atEnd has f called when the part has been measured, before what was given earlier.
+// atEnd has f called at the end of the scope, before what was given earlier.
 func (b *bench) atEnd(f func()) { b.ends = append(b.ends, f) }
 
 // tell prints how far the measurements are.
@@ -124,10 +124,12 @@ func (b *bench) Run(ctx context.Context) (err error) {
 			if !slices.Contains(b.Only, p.name) {
 				continue
 			}
-			if p.name != "lists" { // whose reader is a replica; all others only are clients, and leave the processors to the servers
+			b.part = p.name
+			b.tell("measuring")
+			if p.name != "lists" { // The reader of lists stands for a replica. All others are clients, which leave the processors to servers.
 				debug.SetGCPercent(400)
 			}
-			if err := b.measure(ctx, p, f); err != nil {
+			if err := b.scope(func() error { return p.measure(b, ctx, f) }); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			measured++
@@ -142,16 +144,16 @@ func (b *bench) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) measure(ctx context.Context, p part, f *findings) error {
-	b.part = p.name
-	b.tell("measuring")
+// scope calls f, and ends what f has started.
+func (b *bench) scope(f func() error) error {
+	first := len(b.ends)
 	defer func() {
-		for _, end := range slices.Backward(b.ends) {
+		for _, end := range slices.Backward(b.ends[first:]) {
 			end()
 		}
-		b.ends = nil
+		b.ends = b.ends[:first]
 	}()
-	return p.measure(b, ctx, f)
+	return f()
 }
 
 // contender is one of the servers that are compared, with its subscribers.

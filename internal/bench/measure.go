@@ -70,8 +70,10 @@ func (b *bench) compare(ctx context.Context, candidates ...*candidate) ([]*resul
 
 // add gives the candidate a turn.
 func (r *result) add(ctx context.Context, c *candidate) error {
-	if c.open != nil {
+	if c.close != nil {
 		defer c.close()
+	}
+	if c.open != nil {
 		if err := c.open(ctx); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func (b *bench) podLogs(ctx context.Context, f *findings, speeds func(log string
 		}
 		if log.size == 200 {
 			f.goal("CPU for all of that, client and server", "at most 2.1 s, as stern", digits(ours.cpuEach())+" s",
-				digits(kubectl.cpuEach())+" s kubectl", !(ours.cpuEach() > 2.1))
+				digits(kubectl.cpuEach())+" s kubectl", ours.cpuEach() <= 2.1)
 		}
 	}
 	b.tell("following a pod")

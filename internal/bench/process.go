@@ -29,7 +29,7 @@ type process struct {
 	command *exec.Cmd
 }
 
-// prepare returns a program to start. A process that has been started ends with the part that is being measured.
+// prepare returns a program to start. Its process ends with the scope.
 func (b *bench) prepare(name string, arguments ...string) *process {
 	ctx, stop := context.WithCancel(context.Background()) // what uses the process ends before it
 	p := &process{command: exec.CommandContext(ctx, name, arguments...)}

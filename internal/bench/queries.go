@@ -19,7 +19,12 @@ const fullQuery = `{ activePulls { id image { name registry repository tag diges
 func (b *bench) queries(ctx context.Context, f *findings) error {
 	row := f.table("pulls", "server", "bytes", "a second", "of net/http's", "CPU µs each", "p50", "p99")
 	for _, n := range []int{10, 100, 1000, 10_000} {
-		results, bytes, err := b.compareQueries(ctx, n)
+		var results []*result
+		var bytes int
+		err := b.scope(func() (err error) {
+			results, bytes, err = b.compareQueries(ctx, n)
+			return err
+		})
 		if err != nil {
 			return err
 		}

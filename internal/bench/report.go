@@ -129,14 +129,23 @@ func thousands(n int) string { return humanize.Comma(int64(n)) }
 
 func percent(part float64) string { return digits(100*part) + "%" }
 
-func hundredths(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+func hundredths(f float64) string {
+	if math.IsNaN(f) {
+		return unknown
+	}
+	return strconv.FormatFloat(f, 'f', 2, 64)
+}
 
 func size(bytes float64) string { return humanize.SIWithDigits(bytes, 1, "B") }
 
 // fraction returns a number below 1 as one over another.
 func fraction(f float64) string {
-	if f < 1 {
+	switch {
+	case f == 1:
+		return "1"
+	case f < 1:
 		return "1/" + digits(1/f)
+	default:
+		return digits(f)
 	}
-	return digits(f)
 }

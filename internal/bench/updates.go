@@ -93,26 +93,34 @@ func (b *bench) fanOut(ctx context.Context, f *findings) error {
 	return nil
 }
 
+// compareBoth compares pullwatch with plain gqlgen, both with some pulls.
+func (b *bench) compareBoth(ctx context.Context, pulls int, with func(*contender) (*candidate, error)) ([]*result, error) {
+	var candidates []*candidate
+	for _, kind := range []string{pullwatch, gqlgen} {
+		c, err := b.contend(kind, pulls)
+		if err != nil {
+			return nil, err
+		}
+		candidate, err := with(c)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, candidate)
+	}
+	return b.compare(ctx, candidates...)
+}
+
 // dashboards measures what a few dashboards cost that all follow the same pulls.
 func (b *bench) dashboards(ctx context.Context, f *findings) error {
 	const dashboards, ids, perSecond = 20, 10, 50
-	var candidates []*candidate
-	for _, kind := range []string{pullwatch, gqlgen} {
-		c, err := b.contend(kind, 100)
-		if err != nil {
-			return err
-		}
-		if err := c.open(ctx, opening{connections: dashboards, ids: ids}); err != nil {
-			return err
-		}
-		candidates = append(candidates, c.candidate(5*b.turn(), func(ctx context.Context, until time.Time, took func(time.Duration)) error {
+	results, err := b.compareBoth(ctx, 100, func(c *contender) (*candidate, error) {
+		return c.candidate(5*b.turn(), func(ctx context.Context, until time.Time, took func(time.Duration)) error {
 			began := time.Now()
 			defer func() { took(time.Since(began)) }()
 			updates := int(time.Until(until).Seconds() * perSecond)
 			return c.publish(ctx, Publication{Pulls: ids, Updates: updates, Every: time.Second / perSecond})
-		}))
-	}
-	results, err := b.compare(ctx, candidates...)
+		}), c.open(ctx, opening{connections: dashboards, ids: ids})
+	})
 	if err != nil {
 		return err
 	}
@@ -122,22 +130,16 @@ func (b *bench) dashboards(ctx context.Context, f *findings) error {
 	return nil
 }
 
-// storm measures how long many clients take that connect at once until each has what it subscribed to.
+// storm measures many clients that connect at once: how long until each has what it subscribed to.
 func (b *bench) storm(ctx context.Context, f *findings) error {
 	n := b.upTo(1000)[0]
-	var candidates []*candidate
-	for _, kind := range []string{pullwatch, gqlgen} {
-		c, err := b.contend(kind, 1000)
-		if err != nil {
-			return err
-		}
+	results, err := b.compareBoth(ctx, 1000, func(c *contender) (*candidate, error) {
 		turn := c.candidate(0, repeat(func(ctx context.Context) error {
 			return c.open(ctx, opening{connections: n, ids: 1, apart: 1, atOnce: n})
 		}))
-		turn.open, turn.close = func(context.Context) error { return nil }, c.close
-		candidates = append(candidates, turn)
-	}
-	results, err := b.compare(ctx, candidates...)
+		turn.close = c.close
+		return turn, nil
+	})
 	if err != nil {
 		return err
 	}
