@@ -21,7 +21,8 @@ type cluster struct {
 	simulated *demo.Cluster // nil for a real one
 }
 
-// openCluster returns the cluster of s, and sets the settings that follow from it and were not given. The caller closes it.
+// openCluster returns the cluster to work on. It sets settings that were not given and that the cluster decides. The caller
+// closes the cluster.
 func (s *serveSettings) openCluster(log *slog.Logger) (cluster, error) {
 	if !s.Demo {
 		config, namespace, err := kube.ClientConfig(s.Kubeconfig, s.Namespace)
@@ -38,19 +39,19 @@ func (s *serveSettings) openCluster(log *slog.Logger) (cluster, error) {
 	s.Namespace = cmp.Or(s.Namespace, "pullwatch")
 	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
 	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
-	// Each demo has a cluster of its own, of which nothing is left in the next.
+	// Each demo has a cluster of its own: what an earlier one left in Redis is not of this cluster.
 	s.ClusterName = cmp.Or(s.ClusterName, "demo-"+rand.Text())
 	return cluster{simulated.Config(), simulated}, nil
 }
 
-// close ends all requests to a simulated cluster.
+// close ends all requests to a simulated cluster. Call it when nothing uses the cluster any more.
 func (c cluster) close() {
 	if c.simulated != nil {
 		c.simulated.Close()
 	}
 }
 
-// parts returns what plays a simulated cluster and calls for pulls there; none for a real one.
+// parts returns the part that runs a simulated cluster and starts pulls in it. There is none for a real cluster.
 func (c cluster) parts(pulls *kube.Pulls) []replica.Part {
 	if c.simulated == nil {
 		return nil

@@ -21,7 +21,7 @@ func TestMemoryBudgetIsAShareOfTheMemoryLimit(t *testing.T) {
 	}
 }
 
-func TestLimitThatWasGivenStays(t *testing.T) {
+func TestGOMEMLIMITIsNotOverridden(t *testing.T) {
 	before := debug.SetMemoryLimit(500 << 20)
 	defer debug.SetMemoryLimit(before)
 	limitMemory()

@@ -29,7 +29,7 @@ import (
 	"pullwatch/kube"
 )
 
-// commands is the command line. Every flag of a command can be given as an environment variable: --max-parallel is
+// commands is the command line. Each flag of a command is also an environment variable: --max-parallel is
 // PULLWATCH_MAX_PARALLEL.
 type commands struct {
 	Serve  serveSettings  `cmd:"" default:"withargs" help:"Serve the GraphQL API: the default command. The other one is mirror, which copies one image."`
@@ -84,7 +84,7 @@ type serveSettings struct {
 	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
 }
 
-// Validate is called by kong once all flags are read.
+// Validate returns all errors of the flags. kong calls it when it has read them.
 func (s *serveSettings) Validate() error {
 	var errs []error
 	refuse := func(bad bool, format string, args ...any) {
@@ -164,7 +164,7 @@ func (s *serveSettings) httpOptions() httpapi.Options {
 	}
 }
 
-// behaviors are the words in images' names that the page of a demo explains.
+// behaviors returns the words in image names that a demo's page explains.
 func behaviors(demoed bool) []web.Behavior {
 	if !demoed {
 		return nil
@@ -176,14 +176,14 @@ func behaviors(demoed bool) []web.Behavior {
 	return all
 }
 
-// isOrigin reports whether text is an origin exactly as a browser sends it.
+// isOrigin reports whether text is an origin exactly as browsers send it.
 func isOrigin(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && originForm.MatchString(text) &&
 		!(u.Scheme == "http" && u.Port() == "80") && !(u.Scheme == "https" && u.Port() == "443")
 }
 
-// originForm is a scheme, a host and a port, without what a URL may have besides.
+// originForm is a scheme, a host and perhaps a port, and no other part of a URL.
 var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 
 // loopback reports whether only this machine can connect to --listen.
@@ -218,7 +218,7 @@ func (s *serveSettings) replicaOptions(config *rest.Config, shared *replica.Shar
 	return o, err
 }
 
-// destination returns the default destination, checked; empty for none.
+// destination returns the default destination, once checked. It is empty for none.
 func (s *serveSettings) destination() (string, error) {
 	if s.Destination == "" {
 		return "", nil
@@ -226,18 +226,18 @@ func (s *serveSettings) destination() (string, error) {
 	return pull.ParseDestination(s.Destination)
 }
 
-// redis returns the Redis to use, nil for none.
+// redis returns the Redis to use. It is nil for none.
 func (s *serveSettings) redis() (*redisclient.Settings, error) {
 	if s.RedisURL == "" {
 		return nil, nil
 	}
-	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a secret made from a file may end with a line break
+	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a Secret made of a file may end with a line break
 }
 
 func (s *serveSettings) level() slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
-		panic(err) // kong lets only known levels through
+		panic(err) // kong accepts only known levels
 	}
 	return level
 }
@@ -253,8 +253,8 @@ func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
 	limited.Register(metrics)
 	log := slog.New(limited)
 	slog.SetDefault(log)
-	// client-go logs every retry during an outage, often as an error. The log shows outages by itself, so client-go's lines
-	// are for debugging only, and are not limited there.
+	// client-go logs every retry during an outage, often as an error. Show its lines at debug level only: this program logs
+	// outages by itself.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	if s.level() == slog.LevelDebug {
 		klog.SetSlogLogger(slog.New(lines))
@@ -262,7 +262,7 @@ func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
 	return log
 }
 
-// announce logs where the server can be reached, and what it is not.
+// announce logs the server's URL, and whether it is only a demo.
 func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings, identity string) {
 	redis := "none"
 	if shared != nil {
@@ -298,13 +298,13 @@ func (m *mirrorSettings) options() mirror.Options {
 	}
 }
 
-// Validate is called by kong once all flags are read.
+// Validate returns all errors of the flags. kong calls it when it has read them.
 func (m *mirrorSettings) Validate() error {
 	_, err := pull.ParsePlatforms(m.Platform)
 	return errors.Join(err, checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
 }
 
-// checkHosts refuses what would be ignored, because no request's host is written so.
+// checkHosts returns an error for a host that no request could have: the flag would have no effect.
 func checkHosts(flag string, hosts []string) error {
 	for _, host := range hosts {
 		if u, err := url.Parse("//" + host); err != nil || u.Host != host || host == "" {
@@ -314,7 +314,7 @@ func checkHosts(flag string, hosts []string) error {
 	return nil
 }
 
-// parse reads the command line; it prints help or errors and ends the program where those are the answer.
+// parse reads the command line. For --help and for wrong flags it prints help or the error and ends the program.
 func parse(args []string) (*commands, *kong.Context, error) {
 	var c commands
 	parser, err := kong.New(&c,
@@ -327,7 +327,7 @@ func parse(args []string) (*commands, *kong.Context, error) {
 		return nil, nil, err
 	}
 	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
-		args = []string{"serve", "--help"} // the default command's flags are what somebody is looking for
+		args = []string{"serve", "--help"} // people look for the flags of the default command
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestSettingsAreChecked(t *testing.T) {
+func TestWrongFlagsAreNamedInTheError(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*serveSettings)
 		want   string // in the error; empty for none
@@ -121,7 +121,7 @@ func TestFlagsComeFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestMirrorFlags(t *testing.T) {
+func TestFlagsOfMirrorAreRead(t *testing.T) {
 	c, command, err := parse([]string{"mirror", "--insecure-registry=a:1", "--platform=linux/arm64", "--platform=linux/amd64", "nginx", "a:1/nginx"})
 	if err != nil || command.Selected().Name != "mirror" {
 		t.Fatal(err)

@@ -2,18 +2,18 @@ package budget
 
 import "context"
 
-// Account is what one holder, such as a connection or an operation, has taken. It is for one goroutine at a time. A nil
-// Account refuses nothing, and holds nothing.
+// Account counts what one holder has taken from a Budget, such as a connection or an operation. Only one goroutine may use it
+// at a time. A nil Account refuses nothing and holds nothing.
 type Account struct {
 	budget    *Budget
 	client    string
 	allowance int64
-	held      [kinds]int64 // the allowance included
+	held      [kinds]int64 // includes the allowance
 	sum       int64        // of held
 	taken     [kinds]int64 // from the budget
 }
 
-// Client returns who the Account takes for; empty for a nil one.
+// Client returns the client that the Account takes for. It is empty for a nil Account.
 func (a *Account) Client() string {
 	if a == nil {
 		return ""
@@ -21,7 +21,7 @@ func (a *Account) Client() string {
 	return a.client
 }
 
-// Take takes so many bytes more, or returns [ErrFull] or [ErrShare], and takes nothing.
+// Take takes more bytes. If they do not fit, it takes nothing and returns [ErrFull] or [ErrShare].
 func (a *Account) Take(kind Kind, bytes int) error {
 	missing := a.missing(bytes)
 	if missing > 0 {
@@ -33,7 +33,7 @@ func (a *Account) Take(kind Kind, bytes int) error {
 	return nil
 }
 
-// missing returns how many of so many bytes more the budget has to be asked for.
+// missing returns how many of the bytes the budget must give: those that the allowance does not cover.
 func (a *Account) missing(bytes int) int64 {
 	if a == nil || a.budget == nil {
 		return 0
@@ -50,7 +50,7 @@ func (a *Account) took(kind Kind, bytes int, missing int64) {
 	a.taken[kind] += max(missing, 0)
 }
 
-// Give gives back so many bytes of those that were taken.
+// Give gives taken bytes back.
 func (a *Account) Give(kind Kind, bytes int) {
 	if a == nil || bytes <= 0 {
 		return
@@ -64,7 +64,7 @@ func (a *Account) Give(kind Kind, bytes int) {
 	}
 }
 
-// Held returns how many bytes of a kind the Account has, those within its allowance included.
+// Held returns how many bytes of a kind the Account holds. It includes the allowance.
 func (a *Account) Held(kind Kind) int {
 	if a == nil {
 		return 0
@@ -72,7 +72,7 @@ func (a *Account) Held(kind Kind) int {
 	return int(a.held[kind])
 }
 
-// Set takes or gives back what makes the Account hold so many bytes of a kind.
+// Set takes bytes or gives them back, so that the Account holds that many of a kind. Its errors are Take's.
 func (a *Account) Set(kind Kind, bytes int) error {
 	held := a.Held(kind)
 	if bytes < held {
@@ -82,7 +82,7 @@ func (a *Account) Set(kind Kind, bytes int) error {
 	return a.Take(kind, bytes-held)
 }
 
-// Close gives back all. It may be called more than once.
+// Close gives everything back. It may be called more than once.
 func (a *Account) Close() {
 	if a == nil {
 		return
@@ -94,12 +94,12 @@ func (a *Account) Close() {
 
 type accountKey struct{}
 
-// With returns a context for an operation whose memory a counts.
+// With returns a context for an operation that takes its memory through a.
 func With(ctx context.Context, a *Account) context.Context {
 	return context.WithValue(ctx, accountKey{}, a)
 }
 
-// From returns the Account of the operation that ctx belongs to, nil if there is none.
+// From returns the Account of ctx's operation. It is nil if there is none.
 func From(ctx context.Context) *Account {
 	a, _ := ctx.Value(accountKey{}).(*Account)
 	return a

@@ -1,12 +1,12 @@
-// Package budget bounds the memory that clients make a process take.
+// Package budget bounds the memory that clients make a process use.
 //
-// Whoever is about to take memory for a client takes it from the [Budget] first, by an estimate that counts what input
-// expands to, and gives it back when the memory is free. What does not fit is refused before it costs anything. Takes
-// are lumps, for a connection or an operation: nothing takes for each message.
+// Code that is about to use memory for a client takes it from the [Budget] first. It estimates how many bytes the input
+// expands to, and gives them back when the memory is free. What does not fit is refused before it costs anything. A take is
+// for a whole connection or operation, never for a single message.
 //
-// A client may have as much as is left free when it has it: one alone half of the budget, the next one half of the rest.
-// So nobody can take all, and something is left for who comes next. What is large has to leave twice as much free: many
-// clients may have one address, and those of them who ask for little go on when one asks for too much.
+// A client may hold at most as many bytes as then stay free. So one client gets half of the budget, the next one half of
+// the rest, and something is always left for the next. A large take must leave twice as much free. Many clients may share
+// an address: if one of them asks for too much, the others can still ask for little.
 package budget
 
 import (
@@ -19,38 +19,38 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Kind says what memory is taken for.
+// Kind is what memory is taken for.
 type Kind int
 
 // The kinds of memory.
 const (
-	// Connections are open connections: their buffers, here and in the kernel, and their goroutines.
+	// Connections are open connections: their goroutines, and their buffers here and in the kernel.
 	Connections Kind = iota
-	// Requests are bodies and messages that are being received, and what their JSON becomes.
+	// Requests are bodies and messages that are being received, and the values that their JSON becomes.
 	Requests
 	// Documents are GraphQL documents that are being parsed, and those of open subscriptions.
 	Documents
 	// Operations are operations that run.
 	Operations
-	// Responses are those that are being made, or that their client has not taken yet.
+	// Responses are being made, or their client has not received them yet.
 	Responses
-	// Logs are streams of pod logs: their queues, buffers and filters, and what streams share.
+	// Logs are streams of pod logs: their queues, buffers and filters, and the memory that streams share.
 	Logs
 	kinds
 )
 
 var kindNames = [kinds]string{"connections", "requests", "documents", "operations", "responses", "logs"}
 
-// What a client is told for whom there is no memory. Both pass.
+// The errors when there is no memory for a client. The client may try again.
 var (
-	// ErrFull says that the process has no more memory for any client.
+	// ErrFull says that there is no memory left for any client.
 	ErrFull error = usererr.New(usererr.Unavailable, "the server is short of memory; try again in a moment")
-	// ErrShare says that the client has its share, which is the smaller the more clients there are.
+	// ErrShare says that the client has its share. The more clients there are, the smaller a share is.
 	ErrShare error = usererr.New(usererr.Unavailable, "your address takes up all of the server's memory that one may have "+
 		"now; close connections or subscriptions, ask for less at once, or try again in a moment")
 )
 
-// Budget is memory to share out. All methods are for any number of goroutines. A nil Budget refuses nothing.
+// Budget is memory that clients share. Any number of goroutines may call its methods. A nil Budget refuses nothing.
 type Budget struct {
 	total   int64
 	gauges  [kinds]prometheus.Gauge
@@ -58,26 +58,26 @@ type Budget struct {
 
 	mu   sync.Mutex
 	used int64
-	// clients are those that have something, or wait for it.
+	// clients are those that hold bytes or wait for some.
 	clients map[string]*client
-	// waiting are the clients with waiters, in the order of their turns.
+	// waiting are the clients with waiters, the next one first.
 	waiting []*client
 }
 
-// client is who takes. The one without a name stands for what clients share: it may have all.
+// client takes bytes. The client without a name takes what all clients share. It has no limit but the budget.
 type client struct {
 	name    string
 	used    int64
 	waiters []*waiter
 }
 
-// waiter waits for memory.
+// waiter is one call of Wait that has no bytes yet.
 type waiter struct {
 	bytes   int64
-	granted chan struct{}
+	granted chan struct{} // closed when it has them
 }
 
-// New returns a Budget of so many bytes and registers its metrics.
+// New returns a Budget of total bytes and registers its metrics.
 func New(total int64, r prometheus.Registerer) *Budget {
 	b := &Budget{total: total, clients: map[string]*client{}}
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -102,17 +102,16 @@ func New(total int64, r prometheus.Registerer) *Budget {
 	return b
 }
 
-// Open returns an Account that takes for a client, named as Take has it.
+// Open returns an Account that takes for a client, which is named as for Take. The caller closes the Account.
 //
-// allowance is how many bytes of it somebody else has taken already, for the connection for instance: only what goes
-// beyond it is taken. The caller closes the Account.
+// allowance is how many of its bytes another Account has taken already, for example the connection's. This Account takes only
+// what exceeds the allowance.
 func (b *Budget) Open(client string, allowance int) *Account {
 	return &Account{budget: b, client: client, allowance: int64(allowance)}
 }
 
-// Take takes so many bytes for a client at once, or returns [ErrFull] or [ErrShare]. An empty name is for what clients
-// share, which has no share of its own to keep to. The caller gives the bytes back; who has several kinds of them is
-// better off with an [Account].
+// Take takes bytes for a client at once, or returns [ErrFull] or [ErrShare]. An empty name is for memory that clients share:
+// then only the budget limits it. The caller gives the bytes back. A holder of several kinds uses an [Account] instead.
 func (b *Budget) Take(name string, kind Kind, bytes int) error {
 	if b == nil || bytes <= 0 {
 		return nil
@@ -120,8 +119,8 @@ func (b *Budget) Take(name string, kind Kind, bytes int) error {
 	return b.take(name, kind, int64(bytes))
 }
 
-// Wait is Take for who can wait: it returns an error only when ctx is done before the bytes fit. Those of one client
-// come in the order in which they began to wait.
+// Wait is Take for a caller that can wait. It returns ErrFull or ErrShare only when ctx is done before the bytes fit. Calls
+// of one client get their bytes in the order in which they began to wait.
 func (b *Budget) Wait(ctx context.Context, name string, kind Kind, bytes int) error {
 	if b == nil {
 		return nil
@@ -129,7 +128,7 @@ func (b *Budget) Wait(ctx context.Context, name string, kind Kind, bytes int) er
 	return b.wait(ctx, name, kind, int64(bytes))
 }
 
-// Give gives back what Take or Wait has taken, or a part of it.
+// Give gives back bytes that Take or Wait has taken.
 func (b *Budget) Give(name string, kind Kind, bytes int) {
 	if b == nil || bytes <= 0 {
 		return
@@ -140,23 +139,23 @@ func (b *Budget) Give(name string, kind Kind, bytes int) {
 func (b *Budget) take(name string, kind Kind, bytes int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.client(name)
-	if err := b.fits(c, bytes); err != nil {
-		b.forget(c)
+	c := b.clientLocked(name)
+	if err := b.fitsLocked(c, bytes); err != nil {
+		b.forgetLocked(c)
 		b.refused[kind].Inc()
 		return err
 	}
-	b.grant(c, bytes)
+	b.grantLocked(c, bytes)
 	b.gauges[kind].Add(float64(bytes))
 	return nil
 }
 
 func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) error {
 	b.mu.Lock()
-	c := b.client(name)
-	err := b.fits(c, bytes)
+	c := b.clientLocked(name)
+	err := b.fitsLocked(c, bytes)
 	if err == nil && len(c.waiters) == 0 {
-		b.grant(c, bytes)
+		b.grantLocked(c, bytes)
 		b.gauges[kind].Add(float64(bytes))
 		b.mu.Unlock()
 		return nil
@@ -181,7 +180,7 @@ func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) 
 	return nil
 }
 
-// abandon takes a waiter away, and returns why it has not been granted what it waits for; nil if it has.
+// abandon removes a waiter and returns why it got no bytes. It returns nil if the waiter got them meanwhile.
 func (b *Budget) abandon(c *client, w *waiter) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,12 +188,12 @@ func (b *Budget) abandon(c *client, w *waiter) error {
 		if other != w {
 			continue
 		}
-		why := b.fits(c, w.bytes)
+		why := b.fitsLocked(c, w.bytes)
 		c.waiters = append(c.waiters[:i], c.waiters[i+1:]...)
-		b.serve() // what waited behind it may fit
-		b.forget(c)
+		b.serveLocked() // what waited behind it may fit
+		b.forgetLocked(c)
 		if why == nil {
-			why = ErrFull // it would have been next
+			why = ErrFull // its bytes fit, but others wait before it
 		}
 		return why
 	}
@@ -205,19 +204,19 @@ func (b *Budget) give(name string, kind Kind, bytes int64) {
 	b.gauges[kind].Sub(float64(bytes))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.client(name)
+	c := b.clientLocked(name)
 	b.used -= bytes
 	c.used -= bytes
-	b.serve()
-	b.forget(c)
+	b.serveLocked()
+	b.forgetLocked(c)
 }
 
-// serve grants waiters what fits, each client one after the other. b.mu is held.
-func (b *Budget) serve() {
+// serveLocked gives waiters the bytes that fit, client by client.
+func (b *Budget) serveLocked() {
 	for i := 0; i < len(b.waiting); {
 		c := b.waiting[i]
-		for len(c.waiters) > 0 && b.fits(c, c.waiters[0].bytes) == nil {
-			b.grant(c, c.waiters[0].bytes)
+		for len(c.waiters) > 0 && b.fitsLocked(c, c.waiters[0].bytes) == nil {
+			b.grantLocked(c, c.waiters[0].bytes)
 			close(c.waiters[0].granted)
 			c.waiters = c.waiters[1:]
 		}
@@ -227,16 +226,16 @@ func (b *Budget) serve() {
 		}
 		b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
 	}
-	if len(b.waiting) > 1 { // another one is first the next time
+	if len(b.waiting) > 1 { // next time another client is first
 		b.waiting = append(b.waiting[1:], b.waiting[0])
 	}
 }
 
-// large is from how many bytes on a take is a large one.
+// large is the smallest large take, in bytes.
 const large = 64 << 10
 
-// fits reports why c may not have so many bytes more, nil if it may. b.mu is held.
-func (b *Budget) fits(c *client, bytes int64) error {
+// fitsLocked returns nil if c may have the bytes, otherwise why it may not.
+func (b *Budget) fitsLocked(c *client, bytes int64) error {
 	free := b.total - b.used - bytes
 	share := free
 	if bytes >= large {
@@ -251,13 +250,13 @@ func (b *Budget) fits(c *client, bytes int64) error {
 	return nil
 }
 
-func (b *Budget) grant(c *client, bytes int64) {
+func (b *Budget) grantLocked(c *client, bytes int64) {
 	b.used += bytes
 	c.used += bytes
 }
 
-// client returns who has the name. b.mu is held.
-func (b *Budget) client(name string) *client {
+// clientLocked returns the client of that name.
+func (b *Budget) clientLocked(name string) *client {
 	c := b.clients[name]
 	if c == nil {
 		c = &client{name: name}
@@ -266,8 +265,8 @@ func (b *Budget) client(name string) *client {
 	return c
 }
 
-// forget keeps no client that has nothing. b.mu is held.
-func (b *Budget) forget(c *client) {
+// forgetLocked removes a client that neither holds bytes nor waits.
+func (b *Budget) forgetLocked(c *client) {
 	if c.used == 0 && len(c.waiters) == 0 {
 		delete(b.clients, c.name)
 	}

@@ -36,7 +36,7 @@ func TestOneClientGetsHalfAndLeavesTheRestToOthers(t *testing.T) {
 	take(t, b, "", 1, ErrFull)
 }
 
-func TestWhatIsLargeLeavesRoomForWhatIsSmall(t *testing.T) {
+func TestALargeTakeLeavesRoomForSmallOnes(t *testing.T) {
 	b := newBudget(3 << 20)
 	take(t, b, "a", 1<<20, nil)
 	take(t, b, "a", large, ErrShare)
@@ -54,7 +54,7 @@ func TestManyClientsLeaveSomethingForTheNextOne(t *testing.T) {
 	take(t, b, "next", 100, nil)
 }
 
-func TestWhatIsGivenBackCanBeTakenAgain(t *testing.T) {
+func TestBytesGivenBackCanBeTakenAgain(t *testing.T) {
 	b := newBudget(1000)
 	a := take(t, b, "a", 500, nil)
 	a.Give(Requests, 200)
@@ -76,7 +76,7 @@ func TestWhatIsGivenBackCanBeTakenAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsWithinTheAllowanceTakesNothing(t *testing.T) {
+func TestBytesWithinTheAllowanceAreNotTakenTwice(t *testing.T) {
 	b := newBudget(1000)
 	a := b.Open("a", 100)
 	if err := errors.Join(a.Take(Requests, 60), a.Take(Responses, 60)); err != nil {
@@ -94,7 +94,7 @@ func TestWhatIsWithinTheAllowanceTakesNothing(t *testing.T) {
 	}
 }
 
-func TestWaiterGetsItAsSoonAsItFits(t *testing.T) {
+func TestAWaiterGetsItsBytesAsSoonAsTheyFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1000)
 		holder := take(t, b, "a", 500, nil)
@@ -125,7 +125,7 @@ func TestWaiterGetsItAsSoonAsItFits(t *testing.T) {
 	})
 }
 
-func TestWaiterIsToldWhyWhenItsTimeIsOver(t *testing.T) {
+func TestAWaiterThatGivesUpLearnsWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1000)
 		holder := take(t, b, "a", 500, nil)
@@ -159,7 +159,7 @@ func TestWithoutABudgetNothingIsRefused(t *testing.T) {
 	b.Give("a", Logs, 1<<40)
 }
 
-func TestNeverMoreThanAllIsTakenWhoeverComesAndGoes(t *testing.T) {
+func TestNeverMoreThanTheBudgetIsTaken(t *testing.T) {
 	b := newBudget(10_000)
 	var working sync.WaitGroup
 	for i := range 16 {

@@ -12,11 +12,11 @@ import (
 	"pullwatch/internal/demo/fakeapi"
 )
 
-// applicationNamespace is where the applications run whose logs can be looked at.
+// applicationNamespace is the namespace of the applications whose logs people can read.
 const applicationNamespace = "shop"
 
-// runApplications starts the pods that log: some that run for ever, one that crashes again and again, one that never
-// starts, and a Job that runs twice a minute.
+// runApplications starts pods that log: some run for ever, one crashes again and again, one never starts, and a Job runs
+// twice a minute.
 func (c *Cluster) runApplications(ctx context.Context) {
 	for _, suffix := range []string{"6c9f7d5b8-4xk2p", "6c9f7d5b8-t7w9z"} {
 		c.goPlay(ctx, c.playCheckout, "checkout-"+suffix)
@@ -48,7 +48,7 @@ func newApplicationPod(name, app string, containers ...string) *corev1.Pod {
 	return pod
 }
 
-// startPod creates a pod and plays it until its containers may run.
+// startPod creates a pod and plays it until its containers can start.
 func (c *Cluster) startPod(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
 	created, err := c.createPod(ctx, pod)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *Cluster) startPod(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, e
 	return created, pause(ctx, time.Second)
 }
 
-// pause waits for d or for ctx.
+// pause waits for d. It returns early when ctx is done.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -141,7 +141,7 @@ func (c *Cluster) playRecommendations(ctx context.Context, name string) error {
 	return c.failImagePulls(ctx, pod, "app", func(d time.Duration) error { return pause(ctx, d) })
 }
 
-// playReports plays a Job every 30 seconds, whose pod logs for some seconds. The one before is deleted.
+// playReports plays a Job every 30 seconds and deletes the one before. Its pod logs for some seconds.
 func (c *Cluster) playReports(ctx context.Context, name string) error {
 	for {
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: applicationNamespace}}

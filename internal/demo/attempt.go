@@ -14,10 +14,10 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// exitLost is the exit code of a copier whose pod was taken away, as by SIGKILL.
+// exitLost is the exit code of a copier whose pod was deleted: that of SIGKILL.
 const exitLost = 137
 
-// attempt plays one pod of the Job, from its creation to its end, and returns its copier's exit code.
+// attempt plays one pod of the Job from its creation to its end. It returns the copier's exit code.
 func (p *player) attempt(ctx context.Context, number int) (int32, error) {
 	exit, err := p.playPod(ctx, number)
 	if isGone(err) && ctx.Err() == nil && p.pod != nil {
@@ -66,7 +66,7 @@ func (p *player) playPod(ctx context.Context, number int) (int32, error) {
 	return p.runCopier(ctx, number)
 }
 
-// stayUnschedulable waits in vain for a node.
+// stayUnschedulable plays a pod that never gets a node.
 func (p *player) stayUnschedulable(ctx context.Context) error {
 	const message = "0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }, " +
 		"2 Insufficient memory. preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod."
@@ -81,7 +81,7 @@ func (p *player) stayUnschedulable(ctx context.Context) error {
 	return p.untilDeadline(ctx)
 }
 
-// stayWithoutImage tries in vain to pull the copier's own image.
+// stayWithoutImage plays a pod whose copier image cannot be pulled.
 func (p *player) stayWithoutImage(ctx context.Context) error {
 	err := p.cluster.failImagePulls(ctx, p.pod, pull.ContainerName, func(d time.Duration) error { return p.wait(ctx, d) })
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *player) untilDeadline(ctx context.Context) error {
 	return p.wait(ctx, p.deadline.Sub(p.now())+time.Second)
 }
 
-// failImagePulls plays a kubelet that cannot pull a container's image, until it only looks again from time to time.
+// failImagePulls plays a kubelet that cannot pull a container's image, until it backs off.
 func (c *Cluster) failImagePulls(ctx context.Context, pod *corev1.Pod, container string,
 	wait func(time.Duration) error,
 ) error {

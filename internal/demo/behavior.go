@@ -10,43 +10,42 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Behavior is what happens to pulls of images that have a certain word in their repository or tag.
+// Behavior is what happens to the pull of an image with a certain word in its repository or tag.
 type Behavior struct {
 	Word string
-	// Description says what happens, in a phrase for people.
+	// Description tells people what happens, in one phrase.
 	Description string
-	// Reason is why the pull fails in the end; empty when it succeeds.
+	// Reason is why the pull fails in the end. It is empty for a pull that succeeds.
 	Reason pull.FailureReason
 
 	scenario
 }
 
-// scenario is what the simulation does differently; the zero scenario is an ordinary pull.
+// scenario is how a pull differs from an ordinary one, which is the zero scenario.
 type scenario struct {
-	// failures is how many attempts fail, exit the code that they end with.
+	// failures is how many attempts fail. exit is their exit code.
 	failures int
 	exit     int32
-	// passing is why attempts fail before one that succeeds.
+	// passing is why attempts fail when a later one succeeds.
 	passing pull.FailureReason
-	// message is what the copier says of the failure; {host}, {image}, {repository}, {tag} and {destination} are filled
-	// in.
+	// message is the copier's error. It may hold {host}, {image}, {repository}, {tag} and {destination}.
 	message string
-	// failAt is how much of the image has been copied when an attempt fails, 0 to 1; 0 is before anything is known.
+	// failAt is the share of the image that is copied when an attempt fails, 0 to 1. At 0 not even its size is known.
 	failAt float64
-	// copying is how long copying takes; 0 leaves it to the image.
+	// copying is how long copying takes. 0 means as long as the image's size needs.
 	copying time.Duration
-	// deadline ends the pull although its Job would give it more time.
+	// deadline replaces the Job's own deadline, which is too long for a demo.
 	deadline time.Duration
-	// stalls, panics and vanishes are what happens at failAt instead of an orderly failure: nothing any more, a crash, or
-	// the deletion of the Job.
+	// At failAt, stalls makes the copier hang, panics makes it crash, and vanishes deletes its Job. Without these it fails
+	// with message.
 	stalls, panics, vanishes bool
-	// The pod never runs, because there is no node for it, or no copier image.
+	// The pod never runs: there is no node for it, or no copier image.
 	unschedulable, noCopier bool
 }
 
 const always = math.MaxInt
 
-// behaviors is all that the words can do, as Behaviors documents it and as the simulation plays it.
+// behaviors are all words, with their documentation and what the simulation plays for them.
 var behaviors = []Behavior{
 	{"missing", "is not found in its registry", pull.NotFound, scenario{
 		failures: always, exit: pull.ExitPermanent,
@@ -108,10 +107,10 @@ var behaviors = []Behavior{
 	}},
 }
 
-// demoPlatforms are those that every image has.
+// demoPlatforms are the platforms of every image.
 var demoPlatforms = []string{"linux/amd64", "linux/arm64"}
 
-// on returns what happens to a pull of some platforms, nil for all: none is found that an image does not have.
+// on returns what happens to a pull of some platforms, nil for all. It fails if an image does not have one of them.
 func (b Behavior) on(platforms []string) Behavior {
 	var lacks []string
 	for _, platform := range platforms {
@@ -129,12 +128,12 @@ func (b Behavior) on(platforms []string) Behavior {
 	return b
 }
 
-// Behaviors returns all words that decide what happens to a pull. Images without any of them are copied.
+// Behaviors returns all words that decide what happens to a pull. An image without any of them is copied.
 func Behaviors() []Behavior { return slices.Clone(behaviors) }
 
 // behaviorOf returns what happens to pulls of an image.
 func behaviorOf(image string) Behavior {
-	_, path, _ := strings.Cut(image, "/") // the registry's name decides nothing
+	_, path, _ := strings.Cut(image, "/") // words in the registry's name do not count
 	words := strings.FieldsFunc(path, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	for _, b := range behaviors {
 		if slices.Contains(words, b.Word) {

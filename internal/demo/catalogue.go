@@ -2,8 +2,8 @@ package demo
 
 import "time"
 
-// history is what was pulled before the demo began, the oldest first. None fails by its deadline: played within a
-// moment, its pod would be gone before anybody had looked at it.
+// history is what was pulled before the demo began, the oldest first. None of them fails by its deadline: that would delete
+// its pod before anybody has seen it, because the past is played within a moment.
 var history = []struct {
 	image string
 	age   time.Duration
@@ -22,7 +22,7 @@ var history = []struct {
 	{"ghcr.io/acme/broken-trainer:0.8", 5 * time.Minute},
 }
 
-// catalogue is what others pull while the demo runs. About one in six fails, each for another reason.
+// catalogue is what other users pull while the demo runs. About one pull in six fails, each for another reason.
 var catalogue = []string{
 	"docker.io/library/nginx:1.27",
 	"docker.io/library/postgres:17.6-alpine",

@@ -7,18 +7,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// census counts pulls. It is safe for concurrent use.
+// census counts pulls. Any number of goroutines may use it.
 type census struct {
 	mu     sync.Mutex
 	active map[types.UID]bool
-	// added and finished count all pulls that ever were.
+	// added and finished count all pulls since the demo began.
 	added, finished int
 	changed         chan struct{}
 }
 
 func newCensus() *census { return &census{active: map[types.UID]bool{}, changed: make(chan struct{})} }
 
-// add counts a pull that has not finished; it may be added again.
+// add counts a pull that has not finished. Adding it again changes nothing.
 func (c *census) add(uid types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,7 +29,7 @@ func (c *census) add(uid types.UID) {
 	}
 }
 
-// finish reports whether the pull was active until now.
+// finish counts a pull as finished. It reports whether the pull was active until now.
 func (c *census) finish(uid types.UID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -47,10 +47,10 @@ func (c *census) wake() {
 	c.changed = make(chan struct{})
 }
 
-// count is the census at one moment.
+// count is a census as of one moment.
 type count struct{ active, added, finished int }
 
-// until waits for a census that is enough and returns it. It fails only when ctx ends.
+// until waits until enough returns true, and returns the count. The error is ctx's.
 func (c *census) until(ctx context.Context, enough func(count) bool) (count, error) {
 	for {
 		c.mu.Lock()

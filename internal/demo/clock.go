@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// errDeadline means that a Job's time is up.
+// errDeadline means that a Job's deadline has passed.
 var errDeadline = errors.New("job was active longer than specified deadline")
 
-// clock is the time of one Job. One that is behind does not wait: it only moves on, until it has caught up with the
-// present. So the past is played by the same code as the present.
+// clock is the time of one Job. A clock that is behind the present moves on without waiting until it has caught up. So the
+// same code plays the past and the present.
 type clock struct {
 	behind   time.Duration
 	deadline time.Time
@@ -18,7 +18,7 @@ type clock struct {
 
 func (c *clock) now() time.Time { return time.Now().Add(-c.behind) }
 
-// wait waits for d. It fails with errDeadline when the deadline passes before that, or with ctx's error.
+// wait waits for d. It returns errDeadline if the deadline passes before that, or ctx's error.
 func (c *clock) wait(ctx context.Context, d time.Duration) error {
 	var result error
 	if left := c.deadline.Sub(c.now()); left < d {

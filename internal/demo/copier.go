@@ -10,10 +10,10 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// tick is how often the copier reports while it copies.
+// tick is how often a copier reports its progress.
 const tick = 500 * time.Millisecond
 
-// crashLog is what a copier writes that crashes.
+// crashLog is the log of a copier that crashes.
 const crashLog = `panic: runtime error: index out of range [3] with length 3
 
 goroutine 41 [running]:
@@ -25,7 +25,7 @@ created by golang.org/x/sync/errgroup.(*Group).Go in goroutine 1
 	/go/pkg/mod/golang.org/x/sync/errgroup/errgroup.go:93 +0x50
 `
 
-// copy plays the copier: it writes its log and returns how it ends.
+// copy plays the copier. It writes the log and returns how the attempt ends.
 func (p *player) copy(ctx context.Context, log io.Writer, fails bool) (pull.Outcome, int32, error) {
 	r := reporter{player: p, log: log}
 	if err := r.say("Reading manifests of " + p.image.reference); err != nil {
@@ -63,7 +63,7 @@ func (p *player) copy(ctx context.Context, log io.Writer, fails bool) (pull.Outc
 	return pull.Outcome{Digest: digest, Image: p.image.digest, BytesTotal: p.image.size, BytesCopied: copied}, pull.ExitDone, nil
 }
 
-// misfortune is what ends an attempt half way.
+// misfortune ends an attempt before all is copied, as the scenario says.
 func (p *player) misfortune(ctx context.Context, r *reporter) (pull.Outcome, int32, error) {
 	switch {
 	case p.behavior.stalls:
@@ -78,7 +78,7 @@ func (p *player) misfortune(ctx context.Context, r *reporter) (pull.Outcome, int
 		if err := p.cluster.deleteJob(ctx, p.job); err != nil {
 			return pull.Outcome{}, 0, err
 		}
-		// The deletion ends this simulation, too.
+		// Deleting the Job ends this simulation, too.
 		<-ctx.Done()
 		return pull.Outcome{}, 0, ctx.Err()
 	case p.behavior.panics:
@@ -95,7 +95,7 @@ type reporter struct {
 	done  int64
 	total *int64
 	speed int64
-	// found is the image's digest, empty until it is known.
+	// found is the image's digest. It is empty until it is known.
 	found string
 }
 
@@ -114,7 +114,7 @@ func (r *reporter) fail() (pull.Outcome, int32, error) {
 	return pull.Outcome{Reason: reason, Message: message}, r.behavior.exit, r.say(message)
 }
 
-// copyUntil moves bytes until goal is reached, at a speed by which the whole image takes as long as the scenario says.
+// copyUntil copies until goal bytes are done. At its speed the whole image takes as long as the scenario says.
 func (r *reporter) copyUntil(ctx context.Context, goal int64) error {
 	const perCycle = 8
 	average := float64(r.image.size) * tick.Seconds() / r.behavior.copying.Seconds()
@@ -122,7 +122,7 @@ func (r *reporter) copyUntil(ctx context.Context, goal int64) error {
 		if err := r.wait(ctx, tick); err != nil {
 			return err
 		}
-		// Networks are not even: some waves around the average.
+		// The speed of a real network varies.
 		wave := 0.75 + 0.5*float64(i*3%perCycle)/(perCycle-1)
 		moved := min(max(int64(average*wave), 1), goal-r.done)
 		r.done += moved
@@ -137,7 +137,7 @@ func (r *reporter) copyUntil(ctx context.Context, goal int64) error {
 	return nil
 }
 
-// current returns the blob that the last byte belongs to, and its number.
+// current returns the blob that is being copied, and its number.
 func (r *reporter) current() (int, blob) {
 	left := r.done
 	for i, b := range r.image.blobs {

@@ -1,6 +1,6 @@
-// Package demo is a cluster to try pullwatch with, inside this process: an API server in memory, and a simulation that
-// plays the Job controller, the scheduler, the kubelets, the copiers and some applications that log. What happens to a
-// pull follows from words in its image's name; see Behaviors.
+// Package demo is a simulated cluster inside this process, to try pullwatch with. It has an API server in memory, and plays
+// the Job controller, the scheduler, the kubelets, the copiers and some applications that log. Words in an image's name
+// decide what happens to its pull: see Behaviors.
 package demo
 
 import (
@@ -23,15 +23,15 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// keptSucceeded is how many succeeded pulls stay in the cluster. A Job's ttlSecondsAfterFinished is not played: it
-// would keep more of them than a process that is only tried out should hold.
+// keptSucceeded is how many succeeded pulls stay in the cluster. The demo ignores a Job's ttlSecondsAfterFinished, which would
+// keep too many of them in memory.
 const keptSucceeded = 200
 
-// Options say what goes on in a Cluster.
+// Options are the settings of a Cluster.
 type Options struct {
-	// ActivePulls is how many unfinished pulls there are at least while Run goes on.
+	// ActivePulls is how many unfinished pulls Run keeps in the cluster, at least.
 	ActivePulls int
-	// Logger gets what should not happen; it must not be nil.
+	// Logger gets the errors of the simulation. It must not be nil.
 	Logger *slog.Logger
 }
 
@@ -42,7 +42,7 @@ type Cluster struct {
 	client  kubernetes.Interface
 	census  *census
 
-	// playing holds how to stop playing each Job that is being played. Only the handler of Job events uses it.
+	// playing holds what stops each Job's simulation. Only the handler of Job events uses it.
 	playing   map[types.UID]context.CancelFunc
 	succeeded []*batchv1.Job
 	actors    sync.WaitGroup
@@ -61,12 +61,12 @@ func New(options Options) (*Cluster, error) {
 // Config returns the configuration for clients of the cluster.
 func (c *Cluster) Config() *rest.Config { return c.api.Config() }
 
-// Close ends all requests of clients. It is called when Run has returned.
+// Close ends all requests of clients. Call it when Run has returned.
 func (c *Cluster) Close() { c.api.Close() }
 
-// Run plays the cluster until ctx ends, and then returns nil. With start it calls for pulls: first for some that ended
-// within the last hour, then for as many as Options.ActivePulls asks for. start is pullwatch's own way to start pulls,
-// with at most 100 images a call; nil leaves that to others.
+// Run plays the cluster until ctx is done, and then returns nil. It calls start with at most 100 images to start their pulls:
+// first pulls that seem to have ended within the last hour, then as many as Options.ActivePulls asks for. A nil start
+// starts none.
 func (c *Cluster) Run(ctx context.Context, start func(ctx context.Context, images []string) error) error {
 	defer c.actors.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -90,7 +90,7 @@ func (c *Cluster) Run(ctx context.Context, start func(ctx context.Context, image
 	return nil
 }
 
-// withoutTemplate makes Jobs small: of thousands that wait, no more is needed than who they are and where they stand.
+// withoutTemplate keeps only what the simulation needs of a Job. Thousands of them may wait in the queue.
 func withoutTemplate(obj any) (any, error) {
 	job, ok := obj.(*batchv1.Job)
 	if !ok {
@@ -110,7 +110,7 @@ func withoutTemplate(obj any) (any, error) {
 // isPull reports whether a Job, as withoutTemplate left it, copies an image.
 func isPull(job *batchv1.Job) bool { return len(job.Spec.Template.Spec.Containers) > 0 }
 
-// jobChanged plays the Job controller's part that decides what is to happen with a Job.
+// jobChanged plays the part of the Job controller that decides what happens next to a Job.
 func (c *Cluster) jobChanged(ctx context.Context, job *batchv1.Job) {
 	if !isPull(job) {
 		return
@@ -119,7 +119,7 @@ func (c *Cluster) jobChanged(ctx context.Context, job *batchv1.Job) {
 	suspended := job.Spec.Suspend != nil && *job.Spec.Suspend
 	switch finished := finishedBy(job); {
 	case finished != "":
-		delete(c.playing, job.UID) // what plays it has come to its end, too
+		delete(c.playing, job.UID) // its simulation has ended, too
 		if c.census.finish(job.UID) && finished == batchv1.JobComplete {
 			c.retire(ctx, job)
 		}
@@ -154,7 +154,7 @@ func (c *Cluster) jobDeleted(obj any) {
 	c.census.finish(job.UID)
 }
 
-// retire notes a succeeded pull, and deletes the oldest when there are too many.
+// retire adds a succeeded pull, and deletes the oldest one when there are too many.
 func (c *Cluster) retire(ctx context.Context, job *batchv1.Job) {
 	c.succeeded = append(c.succeeded, job)
 	if len(c.succeeded) <= keptSucceeded {
@@ -165,7 +165,7 @@ func (c *Cluster) retire(ctx context.Context, job *batchv1.Job) {
 	c.complain(c.deleteJob(ctx, oldest))
 }
 
-// complain logs an error, unless it only says that the object has gone or that the cluster ends.
+// complain logs an error, unless the object is gone or the cluster is ending.
 func (c *Cluster) complain(err error) {
 	if err == nil || isGone(err) || errors.Is(err, context.Canceled) {
 		return

@@ -15,7 +15,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestBehaviors(t *testing.T) {
+func TestWordsInAnImageNameDecideWhatHappensToItsPull(t *testing.T) {
 	type want struct {
 		// reason is that of the Job's final condition; empty when the Job is gone.
 		reason  string
@@ -147,7 +147,7 @@ func TestSuspendedJobWaits(t *testing.T) {
 	})
 }
 
-func TestDeletedJobIsNotPlayedOn(t *testing.T) {
+func TestADeletedJobStopsAtOnce(t *testing.T) {
 	playIn(t, Options{}, nil, func(t *testing.T, ctx context.Context, c *Cluster) {
 		createPull(t, ctx, c, "pull", "slow")
 		if err := pause(ctx, 5*time.Second); err != nil {
@@ -168,7 +168,7 @@ func TestDeletedJobIsNotPlayedOn(t *testing.T) {
 	})
 }
 
-func TestApplicationsLog(t *testing.T) {
+func TestApplicationsHaveLogsToRead(t *testing.T) {
 	playIn(t, Options{}, nil, func(t *testing.T, ctx context.Context, c *Cluster) {
 		if err := pause(ctx, 2*time.Minute); err != nil {
 			t.Fatal(err)

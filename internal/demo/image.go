@@ -11,25 +11,24 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// image is what a source reference stands for. It follows from the reference, so that the same image is the same size
-// each time.
+// image is what a source reference names. It is computed from the reference, so an image always has the same size.
 type image struct {
 	reference, host, repository, tag string
 	digest                           string
 	blobs                            []blob
 	size                             int64
-	// copying is how long it takes to copy.
+	// copying is how long copying takes.
 	copying time.Duration
 }
 
 type blob struct {
 	digest string
 	size   int64
-	// shared blobs are at the destination already.
+	// shared is true for a blob that the destination has already.
 	shared bool
 }
 
-// newImage makes up the image of a reference.
+// newImage computes the image of a reference.
 func newImage(reference string) image {
 	sum := sha256.Sum256([]byte(reference))
 	img := image{reference: reference, digest: fmt.Sprintf("sha256:%x", sum)}
@@ -58,7 +57,7 @@ func newImage(reference string) image {
 	return img
 }
 
-// digestFor returns the digest of what is copied: that of an index of its own for some of the platforms alone.
+// digestFor returns the digest of what is copied. A copy of some platforms has an index of its own.
 func (img *image) digestFor(platforms []string) string {
 	if platforms == nil || slices.Equal(platforms, demoPlatforms) {
 		return img.digest
@@ -66,7 +65,7 @@ func (img *image) digestFor(platforms []string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(img.digest+pull.JoinPlatforms(platforms))))
 }
 
-// toCopy is how many bytes are not at the destination yet.
+// toCopy is how many bytes the destination does not have yet.
 func (img *image) toCopy() int64 {
 	n := img.size
 	for _, b := range img.blobs {
@@ -77,7 +76,7 @@ func (img *image) toCopy() int64 {
 	return n
 }
 
-// fill fills an image's particulars into a message.
+// fill replaces the placeholders in a message.
 func (img *image) fill(message, destination string) string {
 	return strings.NewReplacer("{host}", img.host, "{image}", img.reference, "{repository}", img.repository,
 		"{tag}", img.tag, "{destination}", destination).Replace(message)

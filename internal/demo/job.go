@@ -17,12 +17,12 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// patience is how long a pull that fails again and again may take over all its attempts. A real Job waits for 10 s,
-// 20 s, 40 s between them; nobody who tries pullwatch wants to.
+// patience is how long all attempts of a failing pull take together. A real Job waits for 10 s, 20 s and 40 s between them,
+// which is too long for a demo.
 const patience = 20 * time.Second
 
-// play plays a Job from when it is no longer suspended until it has finished, all by itself. It returns early, with an
-// error, when the Job is deleted or ctx ends.
+// play plays a Job that is not suspended until it has finished. It returns an error if the Job is deleted or ctx is done
+// before that.
 func (c *Cluster) play(ctx context.Context, small *batchv1.Job) error {
 	job, err := c.client.BatchV1().Jobs(small.Namespace).Get(ctx, small.Name, metav1.GetOptions{})
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *Cluster) play(ctx context.Context, small *batchv1.Job) error {
 	return nil
 }
 
-// shortenDeadline gives a Job less time than it asked for: nobody would wait for an hour to see it pass.
+// shortenDeadline gives a Job less time than it asks for. Nobody waits an hour to see a deadline pass.
 func (c *Cluster) shortenDeadline(ctx context.Context, job *batchv1.Job, deadline time.Duration) (*batchv1.Job, error) {
 	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`,
 		job.UID, int64(deadline/time.Second))
@@ -77,10 +77,10 @@ type player struct {
 	behavior    Behavior
 	clock
 
-	// pod is the current attempt's, nil between attempts.
+	// pod is the pod of the current attempt. It is nil between attempts.
 	pod      *corev1.Pod
 	failures int32
-	// copied is what earlier attempts have left at the destination.
+	// copied is how many bytes earlier attempts have left at the destination.
 	copied int64
 }
 
@@ -132,8 +132,8 @@ func (p *player) allowed() time.Duration {
 	return allowed
 }
 
-// failJobRule returns the index of the rule of the Job's podFailurePolicy by which an exit code fails the Job, -1 for
-// none.
+// failJobRule returns the index of the rule in the Job's podFailurePolicy that fails the Job for an exit code. It returns -1
+// for none.
 func (p *player) failJobRule(exit int32) int {
 	if p.job.Spec.PodFailurePolicy == nil {
 		return -1
@@ -163,7 +163,7 @@ func (p *player) fail(ctx context.Context, reason, message string) error {
 	return p.finish(ctx, batchv1.JobFailureTarget, batchv1.JobFailed, reason, message)
 }
 
-// expire ends a Job whose deadline has passed: its pod is deleted.
+// expire ends a Job whose deadline has passed. It deletes the pod.
 func (p *player) expire(ctx context.Context) error {
 	if p.pod != nil {
 		p.failures++
@@ -171,8 +171,8 @@ func (p *player) expire(ctx context.Context) error {
 	return p.fail(ctx, batchv1.JobReasonDeadlineExceeded, "Job was active longer than specified deadline")
 }
 
-// finish gives the Job its conditions in the two steps that Kubernetes takes: what it will be, then, when no pod is
-// left that runs, what it is.
+// finish sets the Job's conditions in two steps, as Kubernetes does: first what the Job will be, and when no pod runs any more,
+// what it is.
 func (p *player) finish(ctx context.Context, soon, final batchv1.JobConditionType, reason, message string) error {
 	if err := p.update(ctx, func(status *batchv1.JobStatus) {
 		setCondition(status, soon, reason, message, p.now())
@@ -199,7 +199,7 @@ func (p *player) update(ctx context.Context, change func(*batchv1.JobStatus)) er
 	return p.cluster.updateJob(ctx, p.job, change)
 }
 
-// updateJob changes the status of a Job, if it is still there.
+// updateJob changes the status of a Job if it still exists.
 func (c *Cluster) updateJob(ctx context.Context, job *batchv1.Job, change func(*batchv1.JobStatus)) error {
 	jobs := c.client.BatchV1().Jobs(job.Namespace)
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -225,7 +225,7 @@ func (c *Cluster) deleteJob(ctx context.Context, job *batchv1.Job) error {
 
 func isGone(err error) bool { return apierrors.IsNotFound(err) }
 
-// finishedBy returns the condition by which a Job has finished, empty when it has not.
+// finishedBy returns the condition that says how a Job has finished. It is empty for a Job that has not.
 func finishedBy(job *batchv1.Job) batchv1.JobConditionType {
 	for _, final := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
 		if hasCondition(job, final) {
@@ -245,7 +245,7 @@ func setCondition(status *batchv1.JobStatus, kind batchv1.JobConditionType, reas
 	setConditionStatus(status, kind, corev1.ConditionTrue, reason, message, now)
 }
 
-// setConditionStatus replaces the condition of a kind. One that would only say that something is not so is left out.
+// setConditionStatus sets the condition of a type. It adds none that would be false.
 func setConditionStatus(status *batchv1.JobStatus, kind batchv1.JobConditionType, value corev1.ConditionStatus,
 	reason, message string, now time.Time,
 ) {
@@ -262,7 +262,7 @@ func setConditionStatus(status *batchv1.JobStatus, kind batchv1.JobConditionType
 	}
 }
 
-// timeOf returns a moment as Kubernetes objects hold it: in seconds.
+// timeOf returns a time as Kubernetes objects hold it: in whole seconds.
 func timeOf(t time.Time) *metav1.Time { return new(metav1.NewTime(t.Truncate(time.Second))) }
 
 func containerIndex(spec *corev1.PodSpec) int {

@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestDemoKnowsPlatforms(t *testing.T) {
+func TestAPullOfSomePlatformsCopiesThoseOrFails(t *testing.T) {
 	playIn(t, Options{}, nil, func(t *testing.T, ctx context.Context, c *Cluster) {
 		const image = "ghcr.io/acme/app:1.0"
 		for name, platforms := range map[string]string{"some": "linux/amd64", "lacking": "linux/amd64,linux/s390x"} {

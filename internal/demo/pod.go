@@ -17,17 +17,17 @@ import (
 // nodes are where pods run.
 var nodes = []string{"demo-worker-1", "demo-worker-2", "demo-worker-3"}
 
-// nodeFor returns a pod's node.
+// nodeFor returns the node that a pod runs on.
 func nodeFor(pod *corev1.Pod) string {
 	return nodes[sha256.Sum256([]byte(pod.UID))[0]%byte(len(nodes))]
 }
 
-// ownedBy returns what a pod of a Job says of its owner.
+// ownedBy returns the owner reference of a Job's pod.
 func ownedBy(job *batchv1.Job) []metav1.OwnerReference {
 	return []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))}
 }
 
-// createPod creates a pod that waits to be scheduled.
+// createPod creates a pod that is not scheduled yet.
 func (c *Cluster) createPod(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
 	created, err := c.client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if err != nil {
@@ -36,7 +36,7 @@ func (c *Cluster) createPod(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, 
 	return created, nil
 }
 
-// schedulePod plays the scheduler, and the kubelet that begins to make the pod's containers.
+// schedulePod plays the scheduler, and the kubelet that begins to create the pod's containers.
 func (c *Cluster) schedulePod(ctx context.Context, pod *corev1.Pod, now time.Time) error {
 	pods := c.client.CoreV1().Pods(pod.Namespace)
 	if err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -72,7 +72,7 @@ func creating(containers []corev1.Container, reason string) []corev1.ContainerSt
 	return statuses
 }
 
-// updatePod changes the status of a pod, if it is still there.
+// updatePod changes the status of a pod if it still exists.
 func (c *Cluster) updatePod(ctx context.Context, pod *corev1.Pod, change func(*corev1.PodStatus)) error {
 	pods := c.client.CoreV1().Pods(pod.Namespace)
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
@@ -90,7 +90,7 @@ func (c *Cluster) updatePod(ctx context.Context, pod *corev1.Pod, change func(*c
 	return nil
 }
 
-// setPodCondition replaces the condition of a kind.
+// setPodCondition sets the condition of a type.
 func setPodCondition(status *corev1.PodStatus, kind corev1.PodConditionType, value corev1.ConditionStatus,
 	reason, message string, now time.Time,
 ) {
@@ -100,7 +100,7 @@ func setPodCondition(status *corev1.PodStatus, kind corev1.PodConditionType, val
 	})
 }
 
-// containerStatus returns the status of a container, regular or init, of that name.
+// containerStatus returns the status of the container or init container of that name.
 func containerStatus(status *corev1.PodStatus, name string) *corev1.ContainerStatus {
 	for _, statuses := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses} {
 		for i := range statuses {
@@ -112,7 +112,7 @@ func containerStatus(status *corev1.PodStatus, name string) *corev1.ContainerSta
 	panic("pod without a container " + name)
 }
 
-// newContainerID returns the ID of a container's next run, as containerd makes them.
+// newContainerID returns an ID for a container's next run, as containerd makes them.
 func newContainerID() string {
 	return fmt.Sprintf("containerd://%x", sha256.Sum256([]byte(uuid.NewUUID())))
 }

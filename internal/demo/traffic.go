@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// chunk is how many pulls are started in one call.
+	// chunk is how many pulls one call starts, at most.
 	chunk = 100
-	// settle is how long started pulls may take to show in the cluster; those that joined a running pull never do.
+	// settle is how long to wait until started pulls show in the cluster. One that joined a running pull never does.
 	settle = 2 * time.Second
 	// queued is how long old pulls waited before they started.
 	queued = 3 * time.Second
-	// readiness is how long pullwatch may take to let an old pull start; it may have to be elected first.
+	// readiness is how long pullwatch may take to start an old pull. It may have to take the Lease first.
 	readiness = 20 * time.Second
 )
 
-// runTraffic plays pullwatch's other users.
+// runTraffic plays the other users of pullwatch.
 func (c *Cluster) runTraffic(ctx context.Context, start func(context.Context, []string) error) {
 	c.makePast(ctx, start)
 	enough := func(n count) bool { return n.active < c.options.ActivePulls }
@@ -41,8 +41,7 @@ func (c *Cluster) runTraffic(ctx context.Context, start func(context.Context, []
 	}
 }
 
-// makePast starts pulls one by one and lets each run to its end within a moment, as though it had been started long
-// ago.
+// makePast starts pulls one by one and plays each to its end within a moment, as though it had started long ago.
 func (c *Cluster) makePast(ctx context.Context, start func(context.Context, []string) error) {
 	defer c.api.Backdate(0)
 	for _, old := range history {
@@ -64,7 +63,7 @@ func (c *Cluster) makePast(ctx context.Context, start func(context.Context, []st
 	}
 }
 
-// behind returns how far the clock of a pull is behind that was made by makePast.
+// behind returns how far a pull's clock is behind the present. It is 0 unless makePast started the pull.
 func behind(image string, created time.Time) time.Duration {
 	age := time.Since(created)
 	for _, old := range history {
@@ -75,8 +74,8 @@ func behind(image string, created time.Time) time.Duration {
 	return 0
 }
 
-// imageAt returns the image that is pulled as number i. Where so many are pulled at once that the catalogue would
-// repeat itself, each is a build of its own.
+// imageAt returns the image to pull as number i. If more pulls are active than the catalogue has images for, each gets a tag
+// of its own.
 func (c *Cluster) imageAt(i int) string {
 	image := catalogue[i%len(catalogue)]
 	if c.options.ActivePulls <= len(catalogue)/2 || strings.Contains(image, "@") {

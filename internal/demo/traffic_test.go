@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestTrafficGoesOn(t *testing.T) {
+func TestTheDemoKeepsPullsActive(t *testing.T) {
 	playIn(t, Options{ActivePulls: 12}, startAtOnce, func(t *testing.T, ctx context.Context, c *Cluster) {
 		began := time.Now()
 		waitForAll(t, ctx, c, len(history)+60, 5*time.Minute)
@@ -51,7 +51,7 @@ func TestTrafficGoesOn(t *testing.T) {
 	})
 }
 
-func TestManyPulls(t *testing.T) {
+func TestTheDemoStartsAsManyPullsAsAskedFor(t *testing.T) {
 	const many = 500
 	started := 0
 	queue := func(c *Cluster) func(context.Context, []string) error {
@@ -78,7 +78,7 @@ func TestManyPulls(t *testing.T) {
 	})
 }
 
-func TestTrafficEndsAlthoughNothingStarts(t *testing.T) {
+func TestTheDemoEndsThoughItsPullsNeverStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Options{ActivePulls: 12, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {

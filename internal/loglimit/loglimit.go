@@ -1,5 +1,5 @@
-// Package loglimit keeps a log from being flooded, whoever causes it: of lines that say the same, only so many are
-// written. Lines that say anything else are written all the same, so that no flood hides what else happens.
+// Package loglimit protects a log from floods. It writes only some of the lines with the same message. Lines with other
+// messages are not affected, so a flood hides nothing else.
 package loglimit
 
 import (
@@ -14,40 +14,41 @@ import (
 )
 
 const (
-	// burst is how many lines with one message are written at once, and interval the time after which one more is.
+	// burst is how many lines with one message are written at once. After that, one more is written each interval.
 	burst    = 10
 	interval = 2 * time.Second
-	// maxMessages bounds how many messages are told apart. The program has far fewer; a library may put anything into one.
+	// maxMessages is how many messages have a limit of their own. The program has far fewer, but a library may put anything
+	// into a message.
 	maxMessages = 1000
 )
 
-// Handler is a slog.Handler that hands lines on to another. Lines below slog.LevelInfo are not limited: who asks for them
-// wants all of them.
+// Handler is a slog.Handler that writes through another one. It does not limit lines below slog.LevelInfo: whoever enables
+// them wants all of them.
 type Handler struct {
 	next   slog.Handler
 	limits *limits
 }
 
-// limits are those of all messages, shared by what WithAttrs and WithGroup return.
+// limits holds the limit of each message. The handlers that WithAttrs and WithGroup return share it.
 type limits struct {
 	suppressed atomic.Uint64
 	mu         sync.Mutex
 	messages   map[string]*limit
 }
 
-// limit is that of one message.
+// limit is the limit of one message.
 type limit struct {
 	rate       *rate.Limiter
-	suppressed int // since the last line that was written
+	suppressed int // lines left out since the last one written
 }
 
-// New returns a Handler that writes with next. Of lines with the same message it writes ten at once and then one every two
-// seconds, with the number of those left out before it as the attribute "suppressed".
+// New returns a Handler that writes through next. It writes ten lines with the same message at once, then one every two
+// seconds. The attribute "suppressed" of a line is how many were left out before it.
 func New(next slog.Handler) *Handler {
 	return &Handler{next: next, limits: &limits{messages: map[string]*limit{}}}
 }
 
-// Register registers with r how many lines were left out.
+// Register registers the number of lines left out with r.
 func (h *Handler) Register(r prometheus.Registerer) {
 	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "pullwatch_log_suppressed_total",
@@ -82,12 +83,12 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &Handler{h.next.WithGroup(name), h.limits}
 }
 
-// admit reports whether a line is written, and how many with its message were not since the last that was.
+// admit reports whether to write a line, and how many lines with its message were left out since the last one written.
 func (l *limits) admit(message string) (suppressed int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.messages[message] == nil && len(l.messages) >= maxMessages {
-		message = "" // which all share that come late
+		message = "" // the messages above the limit share one
 	}
 	of := l.messages[message]
 	if of == nil {

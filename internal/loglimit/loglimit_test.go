@@ -29,7 +29,7 @@ func newLog(t *testing.T) (log *slog.Logger, written *bytes.Buffer, suppressed f
 
 func lines(b *bytes.Buffer) int { return strings.Count(b.String(), "\n") }
 
-func TestAFloodIsBoundedAndWhatIsLeftOutIsCounted(t *testing.T) {
+func TestAFloodIsBoundedAndLinesLeftOutAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, written, suppressed := newLog(t)
 		for i := range 1000 {

@@ -10,7 +10,7 @@ import (
 	"pullwatch/internal/feed"
 )
 
-// readiness tells when this replica can answer.
+// readiness is whether this replica accepts requests.
 type readiness struct{ warm, stopping atomic.Bool }
 
 // Check returns nil while the replica is ready, otherwise why it is not.
@@ -24,7 +24,7 @@ func (r *readiness) Check() error {
 	return nil
 }
 
-// warmTime bounds how long a replica waits for the first lists: without them it can answer, only slower.
+// warmTime bounds how long a replica waits for the first lists. It can answer without them, only slower.
 const warmTime = 2 * time.Second
 
 // run makes the replica ready when the pulls are known and the lists have been read once, until ctx is done.
@@ -37,7 +37,7 @@ func (r *readiness) run(ctx context.Context, hub *feed.Hub, lists *cache.Lists) 
 	}
 	warming, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
-	_ = lists.Warm(warming) // what is wrong, queries tell
+	_ = lists.Warm(warming) // queries return its errors
 	r.warm.Store(true)
 	<-ctx.Done()
 	return nil

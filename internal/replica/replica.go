@@ -121,7 +121,7 @@ func New(o Options) (*Replica, error) {
 
 	r.Lists = cache.NewLists(cache.Options{
 		Source: Source{kube.NewReader(clients.pulls, o.Jobs.Namespace, r.Hub.Latest)},
-		Local:  knowledge{r.Hub, role, r.stream, clients.health},
+		Local:  local{r.Hub, role, r.stream, clients.health},
 		Redis:  commands, Keys: o.Keys, Leads: role.Leads,
 		Kubernetes: breaker.New("kubernetes", breaker.Judge, o.Log, o.Metrics),
 		Metrics:    cache.NewMetrics(o.Metrics), Log: o.Log,

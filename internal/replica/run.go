@@ -12,35 +12,29 @@ import (
 // Part is something that runs until ctx is done, and returns when all of it has ended.
 type Part = func(ctx context.Context) error
 
-// Run runs the replica, and serve, which serves what it answers, until ctx is done or one of the parts fails. Then all of
-// it stops, in the order below: each line when the line before has ended. beside are other parts that requests need.
+// Run runs the replica and serve, which serves what the replica answers, until ctx is done or a part fails. beside are other
+// parts that requests need. Run returns when all parts have ended. They stop in this order:
+//
+//  1. Readiness. A load balancer must not send requests to a server that accepts none.
+//  2. The server and the leader, at the same time. Requests may take as long as the server's DrainTimeout. If the leader kept
+//     the Lease for that long, no queued pull would start on any replica.
+//  3. What requests and the leader need: the lists, the watch, the shared log in Redis. Without these the last requests would
+//     get errors, and subscribers would miss how their pulls end. The leader's last word goes through the shared log: without
+//     it, the other replicas notice only at their next try for the Lease, about 2 s later.
 func (r *Replica) Run(ctx context.Context, serve Part, beside ...Part) error {
-	work := append([]Part{r.watch.Run, r.copiers.Run, r.Lists.Run}, beside...)
-	var shared []Part
+	needed := append([]Part{r.Lists.Run, r.watch.Run, r.copiers.Run}, beside...)
 	if r.stream == nil {
 		defer r.watch.Demand()()
 	} else {
-		work = append(work, func(ctx context.Context) error { return kube.StandIn(ctx, r.watch, r.stream) })
-		shared = append(shared, r.stream.Run)
+		standIn := func(ctx context.Context) error { return kube.StandIn(ctx, r.watch, r.stream) }
+		needed = append(needed, r.stream.Run, standIn)
 	}
-	return run(
-		ctx,
-		// Readiness goes first. Otherwise a load balancer sends requests to a server that refuses them.
-		[]Part{func(ctx context.Context) error { return r.ready.run(ctx, r.Hub, r.Lists) }},
-		// The server and the leader stop together. If the Lease were kept until the last request is answered, no queued
-		// pull would start anywhere meanwhile.
-		[]Part{serve, r.leader.Run},
-		// What requests need outlasts the server. Otherwise its last answers are stale lists, or errors, and the last
-		// pulls that it starts are not told to those who watch. The leader's work needs the watch, too.
-		work,
-		// The log in Redis outlasts the leader, whose last word goes through it: without that, the other replicas only
-		// find a new leader when the Lease's next try is due. It also outlasts the watch, which tells through it.
-		shared,
-	)
+	ready := func(ctx context.Context) error { return r.ready.run(ctx, r.Hub, r.Lists) }
+	return run(ctx, []Part{ready}, []Part{serve, r.leader.Run}, needed)
 }
 
-// run runs all parts until ctx is done or one of them returns. Then it stops them, the parts of each phase together, and
-// waits for all of them before it stops the next phase. It returns all their errors.
+// run runs all parts until ctx is done or one of them returns. Then it stops them phase by phase: it stops all parts of a
+// phase and waits until they have ended before it stops the next phase. It returns the errors of all parts.
 func run(ctx context.Context, phases ...[]Part) error {
 	stopping, stop := context.WithCancel(ctx)
 	defer stop()

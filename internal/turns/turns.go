@@ -1,5 +1,5 @@
-// Package turns shares out work that takes a processor for long, so that a client who asks for much of it slows down
-// nobody but himself: only so much of it is done at a time, and clients take turns.
+// Package turns limits how much long work runs at a time, and lets clients take turns. A client that asks for much of it
+// slows down only itself. Long work is work that keeps a processor busy.
 package turns
 
 import (
@@ -7,25 +7,25 @@ import (
 	"sync"
 )
 
-// Turns lets so many work at a time. It is for any number of goroutines.
+// Turns lets a number of workers run at a time. Any number of goroutines may use it.
 type Turns struct {
 	mu   sync.Mutex
-	free int
-	// queues are those of clients that wait, in the order of their turns.
+	free int // workers that may start at once
+	// queues are those of the clients that wait. The first one is next.
 	queues []*queue
 	byName map[string]*queue
 }
 
-// queue is the waiters of one client, the first one first.
+// queue holds the waiters of one client. The first one is next. A waiter is closed when its turn comes.
 type queue struct {
 	client  string
 	waiters []chan struct{}
 }
 
-// New returns Turns for so many workers at a time.
+// New returns Turns for a number of workers at a time.
 func New(workers int) *Turns { return &Turns{free: workers, byName: map[string]*queue{}} }
 
-// Take waits for a turn of the client and returns what ends it, which is to be called once. The error is ctx's.
+// Take waits for the client's turn. The caller calls end once, when its work is done. The error is ctx's cause.
 func (t *Turns) Take(ctx context.Context, client string) (end func(), err error) {
 	t.mu.Lock()
 	if t.free > 0 {
@@ -48,12 +48,12 @@ func (t *Turns) Take(ctx context.Context, client string) (end func(), err error)
 	case <-ctx.Done():
 	}
 	if !t.leave(q, turn) {
-		t.end() // it has come meanwhile
+		t.end() // the turn came meanwhile
 	}
 	return nil, context.Cause(ctx)
 }
 
-// leave takes a waiter away. It reports false if the waiter has got its turn.
+// leave removes a waiter. It returns false if the waiter's turn has come.
 func (t *Turns) leave(q *queue, turn chan struct{}) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,15 +63,15 @@ func (t *Turns) leave(q *queue, turn chan struct{}) bool {
 		}
 		q.waiters = append(q.waiters[:i], q.waiters[i+1:]...)
 		if len(q.waiters) == 0 {
-			t.remove(q)
+			t.removeLocked(q)
 		}
 		return true
 	}
 	return false
 }
 
-// remove removes the queue of a client that no longer waits. t.mu is held.
-func (t *Turns) remove(q *queue) {
+// removeLocked removes the queue of a client that no longer waits.
+func (t *Turns) removeLocked(q *queue) {
 	delete(t.byName, q.client)
 	for i, other := range t.queues {
 		if other == q {
@@ -81,7 +81,7 @@ func (t *Turns) remove(q *queue) {
 	}
 }
 
-// end gives the turn to the client who has waited for longest since its last one.
+// end gives the turn to the next client: the one whose last turn is longest ago.
 func (t *Turns) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 )
 
-func TestClientsTakeTurnsHoweverMuchOneAsksFor(t *testing.T) {
+func TestAClientThatAsksForMuchDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := New(1)
 		end, err := turns.Take(t.Context(), "holder")
@@ -44,7 +44,7 @@ func TestClientsTakeTurnsHoweverMuchOneAsksFor(t *testing.T) {
 	})
 }
 
-func TestWhoLeavesTheQueueKeepsNoTurn(t *testing.T) {
+func TestAClientThatStopsWaitingKeepsNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := New(1)
 		end, err := turns.Take(t.Context(), "holder")

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// delete removes an object and, as options say, the pods that it owns; one with finalizers is only marked. A pod goes
-// at once, without a grace period: there is no kubelet to wait for.
+// delete removes an object and, if options ask for it, its pods. It only marks an object that has finalizers. A pod goes at
+// once, without a grace period, because there is no kubelet to wait for.
 func (s *store) delete(res *resource, k key, options *metav1.DeleteOptions) (Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func checkPreconditions(res *resource, obj Object, want *metav1.Preconditions) e
 	return nil
 }
 
-// markDeleted stores a state of obj that is being deleted and waits for its finalizers.
+// markDeleted stores obj as being deleted. It stays until its finalizers are removed.
 func (s *store) markDeleted(res *resource, obj Object, finalizers ...string) Object {
 	if obj.GetDeletionTimestamp() != nil && len(finalizers) == 0 {
 		return obj

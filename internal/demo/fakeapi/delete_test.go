@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestDeletePropagation(t *testing.T) {
+func TestDeletingAJobDeletesItsPodsIfAsked(t *testing.T) {
 	for policy, podStays := range map[metav1.DeletionPropagation]bool{
 		"": true, metav1.DeletePropagationOrphan: true,
 		metav1.DeletePropagationBackground: false, metav1.DeletePropagationForeground: false,

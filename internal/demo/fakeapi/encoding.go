@@ -16,13 +16,13 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// maxBody is the largest request body, as the real API server has it.
+// maxBody is the largest request body in bytes, as in the real API server.
 const maxBody = 3 << 20
 
-// encoding is a format that objects travel in.
+// encoding is a format for objects in requests and responses.
 type encoding struct {
 	runtime.SerializerInfo
-	// index tells encodings apart in arrays of encodingCount.
+	// index is the encoding's place in arrays of encodingCount.
 	index int
 	// watchType is the content type of a watch.
 	watchType string
@@ -43,8 +43,8 @@ func mustEncoding(index int, mediaType, watchSuffix string) *encoding {
 	return &encoding{SerializerInfo: info, index: index, watchType: mediaType + watchSuffix}
 }
 
-// accepted chooses the first encoding that the client accepts. Representations other than the object itself, such as
-// tables, are passed over.
+// accepted returns the first encoding that the client accepts. It ignores representations other than the object itself, such
+// as tables.
 func accepted(r *http.Request) (*encoding, error) {
 	accept := r.Header.Get("Accept")
 	if accept == "" {
@@ -75,7 +75,7 @@ func encodingOf(mediaType string) *encoding {
 	return nil
 }
 
-// readBody decodes a request's body into an object of the kind that gvk names.
+// readBody decodes a request's body into an object of the kind gvk.
 func readBody(r *http.Request, gvk schema.GroupVersionKind, into runtime.Object) error {
 	data, err := readAll(r)
 	if err != nil {
@@ -118,7 +118,7 @@ func unsupportedMediaType(verb, mediaType string) error {
 		fmt.Sprintf("the body of the request was in an unknown format: %s", mediaType), 0, false)
 }
 
-// writeObject answers with obj, whose kind and version are set.
+// writeObject answers with obj. Its kind and API version must be set.
 func writeObject(w http.ResponseWriter, e *encoding, code int, obj runtime.Object) {
 	var buffer bytes.Buffer
 	if err := e.Serializer.Encode(obj, &buffer); err != nil {
@@ -127,7 +127,7 @@ func writeObject(w http.ResponseWriter, e *encoding, code int, obj runtime.Objec
 	}
 	w.Header().Set("Content-Type", e.MediaType)
 	w.WriteHeader(code)
-	_, _ = w.Write(buffer.Bytes()) // a client that has left needs no answer
+	_, _ = w.Write(buffer.Bytes()) // a client that is gone needs no answer
 }
 
 // writeError answers with the metav1.Status of err.

@@ -43,7 +43,7 @@ func (s *Server) route() {
 	})
 }
 
-// request is what the handlers of all resources need to know.
+// request is what all handlers need to know of a request.
 type request struct {
 	*http.Request
 	res *resource
@@ -51,11 +51,10 @@ type request struct {
 	key key
 }
 
-// dryRun reports whether nothing is to be stored.
+// dryRun reports whether the client asks to store nothing.
 func (r *request) dryRun() bool { return r.URL.Query().Has("dryRun") }
 
-// handle routes requests of pattern to h, whose error it turns into an answer. A handler that has begun to answer
-// returns nil.
+// handle routes requests for pattern to h, and answers with h's error. A handler that has begun to answer returns nil.
 func (s *Server) handle(pattern string, res *resource, h func(http.ResponseWriter, *request) error) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		enc, err := accepted(r)
@@ -100,7 +99,7 @@ func (s *Server) listOrWatch(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// list returns the objects that match, as they are now or were at the version that options ask for exactly.
+// list returns the objects that match, as of now or as of the exact version that options ask for.
 func (s *Server) list(r *request, options *metav1.ListOptions, match func(Object) bool) ([]Object, uint64, error) {
 	if options.ResourceVersionMatch != metav1.ResourceVersionMatchExact {
 		objects, version := s.store.list(r.res, r.key.namespace, match)
@@ -117,7 +116,7 @@ func (s *Server) list(r *request, options *metav1.ListOptions, match func(Object
 	return objects, version, err
 }
 
-// selector returns what the label and field selectors of options select.
+// selector returns the label and field selectors of options.
 func (res *resource) selector(options *metav1.ListOptions) (func(Object) bool, error) {
 	byLabel, err := labels.Parse(options.LabelSelector)
 	if err != nil {
@@ -188,7 +187,7 @@ func (s *Server) put(w http.ResponseWriter, r *request, status bool) error {
 
 func (s *Server) delete(w http.ResponseWriter, r *request) error {
 	var options metav1.DeleteOptions
-	if r.ContentLength != 0 { // options may be left out
+	if r.ContentLength != 0 { // a client may send no options
 		if err := readBody(r.Request, r.res.kind.GroupVersion().WithKind("DeleteOptions"), &options); err != nil {
 			return err
 		}

@@ -8,27 +8,27 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// maxLog is how many bytes of a container's log are kept; the oldest lines go first, as when a kubelet rotates.
+// maxLog is how many bytes of a container's log are kept. The oldest lines go first, as when a kubelet rotates a log.
 const maxLog = 1 << 20
 
-// Log is what one run of a container has written. It is safe for concurrent use.
+// Log is the log of one run of a container. Any number of goroutines may use it.
 type Log struct {
 	mu      sync.Mutex
 	entries []entry
-	// first is the number of entries that have gone, size the bytes of those that are left.
+	// first is how many entries were dropped. size is the bytes of the others.
 	first, size int
 	closed      bool
-	// changed is closed at the next write; nil while nobody follows.
+	// changed is closed at the next write. It is nil while nobody follows.
 	changed chan struct{}
 }
 
-// entry is a line with its newline, or a part of one: the rest of its line is the next entry.
+// entry is a line with its newline, or a part of a line. The next entry holds the rest.
 type entry struct {
 	time time.Time
 	text []byte
 }
 
-// Write appends p, all of it at the present time. It never fails; what is written after Close is lost.
+// Write appends p with the current time. It never fails. After Close it drops p.
 func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +50,7 @@ func (l *Log) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close ends the run. Those who follow the log reach its end.
+// Close ends the run. Readers that follow the log reach its end.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,8 +65,8 @@ func (l *Log) wake() {
 	}
 }
 
-// after returns the entries from number next on, or from the oldest that is left, and the number that follows them.
-// More come when changed is closed; it is nil when the log has ended.
+// after returns the entries from number next, or from the oldest one that is left, and the number that follows them. There are
+// more when changed is closed. changed is nil when the log has ended.
 func (l *Log) after(next int) (entries []entry, following int, changed <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,7 +82,7 @@ func (l *Log) after(next int) (entries []entry, following int, changed <-chan st
 	return entries, following, l.changed
 }
 
-// tail returns the number of the entry that the last n lines begin with.
+// tail returns the number of the entry where the last n lines begin.
 func (l *Log) tail(n int64) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,9 +109,8 @@ type logs struct {
 
 func newLogs() *logs { return &logs{byID: map[string]*Log{}} }
 
-// OpenLog begins the log of a container's run; containerID is what the pod's status calls it. The log can be read as
-// soon as the status names that ID, and is forgotten once a status that named it no longer does. The caller closes it
-// when the run ends.
+// OpenLog begins the log of a container's run. containerID is the run's ID in the pod's status: clients can read the log once
+// the status has that ID, and no more once a later status lacks it. The caller closes the log when the run ends.
 func (s *Server) OpenLog(containerID string) *Log {
 	s.logs.mu.Lock()
 	defer s.logs.mu.Unlock()
@@ -126,7 +125,7 @@ func (l *logs) get(containerID string) *Log {
 	return l.byID[containerID]
 }
 
-// forget drops the logs of containers that a pod's old status names and the new one does not.
+// forget drops the logs of runs that are in a pod's old status and not in the new one.
 func (l *logs) forget(old, new Object) {
 	if old == nil {
 		return
@@ -147,7 +146,7 @@ func (l *logs) forget(old, new Object) {
 	}
 }
 
-// containerIDs returns the runs that a kubelet keeps logs of: the last and the one before, for each container.
+// containerIDs returns the runs whose logs a kubelet keeps: the last run of each container and the one before.
 func containerIDs(pod *corev1.Pod) []string {
 	var ids []string
 	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {

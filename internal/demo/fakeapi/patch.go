@@ -36,7 +36,7 @@ func (s *Server) applyPatch(w http.ResponseWriter, r *request, status bool) erro
 	return nil
 }
 
-// patched returns what a patch makes of old, as a new object.
+// patched applies a patch to old and returns a new object.
 func (res *resource) patched(old Object, kind types.PatchType, patch []byte) (Object, error) {
 	before, err := json.Marshal(old)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// timestampFormat is how the kubelet writes a line's time: always with nine digits.
+// timestampFormat is the kubelet's format of a line's time: always with nine digits of a second.
 const timestampFormat = "2006-01-02T15:04:05.000000000Z07:00"
 
-// podLog answers with a container's log, in the words that the API server and the kubelet have for what cannot be read.
+// podLog answers with a container's log. Its errors are worded as those of the API server and the kubelet.
 func (s *Server) podLog(w http.ResponseWriter, r *request) error {
 	options, err := parseLogOptions(r.URL.Query())
 	if err != nil {
@@ -93,7 +93,7 @@ func parseLogOptions(query url.Values) (*corev1.PodLogOptions, error) {
 		if err != nil {
 			errs = append(errs, "sinceTime: "+err.Error())
 		}
-		// Like the metav1.Time that it is, a moment on the way to a kubelet has no fractions of a second.
+		// A metav1.Time is sent to a kubelet in whole seconds.
 		options.SinceTime = &metav1.Time{Time: since.Truncate(time.Second)}
 	}
 	if options.SinceTime != nil && options.SinceSeconds != nil {
@@ -109,7 +109,7 @@ func parseLogOptions(query url.Values) (*corev1.PodLogOptions, error) {
 	return options, nil
 }
 
-// chooseContainer checks the container that options name, or names the only one.
+// chooseContainer checks the container in options. Without one it chooses the pod's only container.
 func chooseContainer(pod *corev1.Pod, options *corev1.PodLogOptions) error {
 	names, inits := containerNames(pod.Spec.Containers), containerNames(pod.Spec.InitContainers)
 	switch {
@@ -136,7 +136,7 @@ func containerNames(containers []corev1.Container) []string {
 	return names
 }
 
-// chooseRun returns the ID of the run whose log a kubelet shows.
+// chooseRun returns the ID of the run whose log a kubelet serves.
 func chooseRun(pod *corev1.Pod, options *corev1.PodLogOptions) (string, error) {
 	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	i := slices.IndexFunc(statuses, func(s corev1.ContainerStatus) bool { return s.Name == options.Container })
@@ -168,7 +168,7 @@ func chooseRun(pod *corev1.Pod, options *corev1.PodLogOptions) (string, error) {
 	return "", waiting(state.Waiting.Reason)
 }
 
-// logWriter writes a log as options say.
+// logWriter writes a log to a client, as options ask.
 type logWriter struct {
 	response   http.ResponseWriter
 	options    *corev1.PodLogOptions
@@ -177,7 +177,7 @@ type logWriter struct {
 	buffer     []byte
 }
 
-// write sends entries; it reports whether the client is there for more.
+// write sends entries. It reports whether the client wants more.
 func (w *logWriter) write(entries []entry) bool {
 	w.buffer = w.buffer[:0]
 	for _, e := range entries {

@@ -48,7 +48,7 @@ func readLog(t *testing.T, client kubernetes.Interface, options corev1.PodLogOpt
 	return string(data)
 }
 
-func TestLogOptions(t *testing.T) {
+func TestLogOptionsSelectLines(t *testing.T) {
 	server, client := newClient(t)
 	log := server.OpenLog("run-1")
 	startPod(t, client, running("run-1"))
@@ -82,7 +82,7 @@ func TestLogOptions(t *testing.T) {
 	}
 }
 
-func TestLogOfARestartedContainer(t *testing.T) {
+func TestLogsOfARestartedContainerAreKeptApart(t *testing.T) {
 	server, client := newClient(t)
 	fmt.Fprintln(server.OpenLog("run-1"), "before")
 	startPod(t, client, running("run-1"))
@@ -103,7 +103,7 @@ func TestLogOfARestartedContainer(t *testing.T) {
 	}
 }
 
-func TestLogThatCannotBeRead(t *testing.T) {
+func TestALogThatCannotBeReadSaysWhy(t *testing.T) {
 	_, client := newClient(t)
 	waiting := func(reason string) corev1.ContainerStatus {
 		return corev1.ContainerStatus{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}}
@@ -133,7 +133,7 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestFollowLog(t *testing.T) {
+func TestAFollowedLogBringsNewLines(t *testing.T) {
 	server, client := newClient(t)
 	log := server.OpenLog("run-1")
 	startPod(t, client, running("run-1"))
@@ -161,7 +161,7 @@ func TestFollowLog(t *testing.T) {
 	}
 }
 
-func TestFollowEnds(t *testing.T) {
+func TestAFollowedLogEndsWithItsReaderOrItsPod(t *testing.T) {
 	for name, end := range map[string]func(kubernetes.Interface, context.CancelFunc, io.Closer) error{
 		"canceled": func(_ kubernetes.Interface, cancel context.CancelFunc, _ io.Closer) error { cancel(); return nil },
 		"closed":   func(_ kubernetes.Interface, _ context.CancelFunc, stream io.Closer) error { return stream.Close() },
@@ -194,7 +194,7 @@ func TestFollowEnds(t *testing.T) {
 	}
 }
 
-func TestLogIsBounded(t *testing.T) {
+func TestALogKeepsOnlyItsLatestLines(t *testing.T) {
 	server, client := newClient(t)
 	log := server.OpenLog("run-1")
 	startPod(t, client, running("run-1"))

@@ -16,32 +16,32 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// resource says what the server does differently for each kind of object.
+// resource is what differs between the kinds of objects.
 type resource struct {
 	kind   schema.GroupVersionKind
 	plural string
-	// propagation is what deleting does to dependents when the client does not say.
+	// propagation is what a delete does to dependents if the client does not say.
 	propagation metav1.DeletionPropagation
 	new         func() Object
 	newList     func([]Object, metav1.ListMeta) runtime.Object
 
-	// The following are nil where a kind needs nothing of the sort; hasStatus tells whether there is a /status.
+	// The following are nil for kinds that do not need them. hasStatus is whether there is a /status.
 	hasStatus bool
 	defaults  func(Object)
 	check     func(obj Object) field.ErrorList
-	// checkChange refuses changes of what may not be changed.
+	// checkChange returns an error for a change of an immutable field.
 	checkChange func(obj, old Object) field.ErrorList
-	// keepStatus makes an update of obj leave the status alone, keepSpec an update of its status the specification.
+	// keepStatus makes an update of obj keep its status. keepSpec makes an update of the status keep the rest.
 	keepStatus, keepSpec func(obj, old Object)
 	sameSpec             func(obj, old Object) bool
-	// fields are what field selectors can select by, besides name and namespace.
+	// fields are the fields for field selectors, besides name and namespace.
 	fields func(Object) fields.Set
 }
 
 var (
 	jobs = &resource{
 		kind: batchv1.SchemeGroupVersion.WithKind("Job"), plural: "jobs",
-		// Jobs are older than garbage collection, so their pods stay unless the client asks otherwise.
+		// As in batch/v1, the pods of a deleted Job stay unless the client asks otherwise.
 		propagation: metav1.DeletePropagationOrphan,
 		new:         func() Object { return &batchv1.Job{} },
 		newList: func(objects []Object, meta metav1.ListMeta) runtime.Object {
@@ -98,7 +98,7 @@ func listType(version, kind string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: version, Kind: kind}
 }
 
-// items copies objects, shallowly, to where a list has them. Within a list objects do not repeat their kind.
+// items makes shallow copies of objects for a list. The objects in a list have no kind.
 func items[T any, P interface {
 	*T
 	Object

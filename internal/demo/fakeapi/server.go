@@ -1,7 +1,6 @@
-// Package fakeapi is a Kubernetes API server in memory, for Jobs, Pods, their logs and Leases. It speaks the real
-// protocol to the real client-go, without a socket: optimistic locking by resourceVersion, patches, selectors, watches
-// that can be resumed and that expire, streamed lists, JSON and protobuf. There are no controllers behind it: a Job
-// that is created here does nothing until somebody writes its status.
+// Package fakeapi is a Kubernetes API server in memory, for Jobs, Pods, their logs and Leases. The real client-go speaks the
+// real protocol to it, without a socket: optimistic locking by resourceVersion, patches, selectors, watches that resume and
+// expire, streamed lists, JSON and protobuf. It has no controllers: a new Job does nothing until a client writes its status.
 package fakeapi
 
 import (
@@ -15,13 +14,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// watchWindow is how many events of each resource a watch can be resumed over, and how far it may fall behind.
+// watchWindow is how many events of each resource are kept. A watch that is further behind expires.
 const watchWindow = 4096
 
-// errClosed is what requests get that are made of a Server, or still under way, when it is closed.
+// errClosed is the error of requests to a closed Server, and of those that run when it is closed.
 var errClosed = errors.New("fakeapi: server closed")
 
-// Server is the API server. It is safe for concurrent use.
+// Server is the API server. Any number of goroutines may use it.
 type Server struct {
 	store *store
 	logs  *logs
@@ -46,8 +45,8 @@ func newServer(window int) *Server {
 	return s
 }
 
-// Config returns a client configuration whose requests s answers within this process. It has no rate limit and asks
-// for protobuf.
+// Config returns a configuration for clients in this process, whose requests s answers. It has no rate limit and asks for
+// protobuf.
 func (s *Server) Config() *rest.Config {
 	return &rest.Config{
 		Host:      "http://demo",
@@ -60,7 +59,7 @@ func (s *Server) Config() *rest.Config {
 	}
 }
 
-// ServeHTTP answers one request. A watch, or a log that is followed, ends with the request's context or with s.
+// ServeHTTP implements http.Handler. A watch or a followed log ends with the request's context, or when s is closed.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
@@ -68,11 +67,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// Backdate makes objects that are created from now on as old as age: their creation time, and annotations that hold a
-// time in RFC 3339. 0 ends it.
+// Backdate moves new objects into the past by age: their creation time, and annotations that hold a time in RFC 3339. 0 ends
+// that.
 func (s *Server) Backdate(age time.Duration) { s.store.backdate(age) }
 
-// Close ends all requests and waits for those that came through Config. Later ones fail.
+// Close ends all requests, and waits for those of clients that use Config. Later requests fail.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// Object is what the store holds. An object in the store is never changed: a new state is a new object.
+// Object is an object in the store. It is immutable there: a new state is a new object.
 type Object interface {
 	metav1.Object
 	runtime.Object
@@ -29,7 +29,7 @@ type Object interface {
 // key names an object within its resource.
 type key struct{ namespace, name string }
 
-// store holds all objects and their last events under one lock and one count of versions.
+// store holds all objects and their latest events. They share one lock and one counter of versions.
 type store struct {
 	logs *logs
 
@@ -45,7 +45,7 @@ type collection struct {
 }
 
 func newStore(window int, logs *logs) *store {
-	// Not even an empty list is of version 0: clients ask for that when they mean "any".
+	// No list has version 0, not even an empty one: for clients, 0 means any version.
 	s := &store{logs: logs, version: 1, collections: map[*resource]*collection{}}
 	for _, res := range resources {
 		s.collections[res] = &collection{objects: map[key]Object{}, log: eventLog{window: window}}
@@ -73,7 +73,7 @@ func (c *collection) get(res *resource, k key) (Object, error) {
 	return obj, nil
 }
 
-// list returns the objects that match, by namespace and name, and the version that the list is of.
+// list returns the objects that match, sorted by namespace and name, and the list's version.
 func (s *store) list(res *resource, namespace string, match func(Object) bool) ([]Object, uint64) {
 	s.mu.RLock()
 	found := matching(s.collections[res].objects, namespace, match)
@@ -83,8 +83,8 @@ func (s *store) list(res *resource, namespace string, match func(Object) bool) (
 	return found, version
 }
 
-// listAt is list as of an earlier version. It fails with 410 Expired when the events since are no longer held, and with a
-// timeout when there is no such version yet.
+// listAt is list as of an earlier version. It fails with 410 Expired if events since then were dropped, and with a timeout if
+// there is no such version yet.
 func (s *store) listAt(res *resource, namespace string, match func(Object) bool, version uint64) ([]Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,14 +126,14 @@ func sortByName(objects []Object) {
 	})
 }
 
-// current returns the version of the last change.
+// current returns the version of the latest change.
 func (s *store) current() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.version
 }
 
-// eventsAfter is eventLog.after, with the version up to which a reader of these events has seen everything.
+// eventsAfter is eventLog.after. It also returns the version that a reader of these events has reached.
 func (s *store) eventsAfter(res *resource, version uint64) ([]*event, uint64, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +141,7 @@ func (s *store) eventsAfter(res *resource, version uint64) ([]*event, uint64, <-
 	return events, s.version, changed, err
 }
 
-// create stores obj, which becomes the store's. With dryRun it only says what would be stored.
+// create stores obj; the caller must not use it any more. With dryRun it only returns what it would store.
 func (s *store) create(res *resource, obj Object, dryRun bool) (Object, error) {
 	if obj.GetName() == "" && obj.GetGenerateName() != "" {
 		obj.SetName(obj.GetGenerateName() + utilrand.String(5))
@@ -169,7 +169,7 @@ func (s *store) create(res *resource, obj Object, dryRun bool) (Object, error) {
 	return obj, nil
 }
 
-// backdateAnnotations makes times in a new object's annotations as old as the object.
+// backdateAnnotations moves the times in a new object's annotations into the past, like the object.
 func (s *store) backdateAnnotations(obj Object) {
 	if s.age == 0 {
 		return
@@ -183,8 +183,8 @@ func (s *store) backdateAnnotations(obj Object) {
 	obj.SetAnnotations(annotations)
 }
 
-// update replaces an object by what change makes of it. The result becomes the store's; change must leave its argument
-// as it is. An update that changes nothing makes no event.
+// update replaces an object with the result of change, which must not modify its argument. The store keeps the result. An
+// update that changes nothing makes no event.
 func (s *store) update(res *resource, k key, status, dryRun bool, change func(Object) (Object, error)) (Object, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +226,7 @@ func (s *store) update(res *resource, k key, status, dryRun bool, change func(Ob
 	return obj, nil
 }
 
-// checkIdentity refuses an update that was made for another object or for an older state of it.
+// checkIdentity returns an error if an update is for another object, or for an older state of it.
 func checkIdentity(res *resource, old, obj Object) error {
 	if obj.GetName() != old.GetName() || obj.GetNamespace() != old.GetNamespace() {
 		return apierrors.NewBadRequest("the name or namespace of the object does not match the one on the URL")
@@ -246,7 +246,7 @@ func uidMismatch(want, have types.UID) error {
 	return fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", want, have)
 }
 
-// put stores obj under a new version and makes the event of it.
+// put stores obj with a new version and adds its event.
 func (s *store) put(res *resource, kind watch.EventType, old, obj Object) {
 	s.version++
 	obj.SetResourceVersion(strconv.FormatUint(s.version, 10))
@@ -258,7 +258,7 @@ func (s *store) put(res *resource, kind watch.EventType, old, obj Object) {
 	}
 }
 
-// remove takes an object, whose last state is last, out of the store.
+// remove deletes an object from the store. last is its final state.
 func (s *store) remove(res *resource, last Object) {
 	s.version++
 	gone := last.DeepCopyObject().(Object)

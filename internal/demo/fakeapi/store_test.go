@@ -17,7 +17,7 @@ import (
 	"pullwatch/internal/demo/fakeapi"
 )
 
-func TestObjectLife(t *testing.T) {
+func TestObjectsAreCreatedChangedAndDeletedAsInKubernetes(t *testing.T) {
 	for _, contentType := range []string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf} {
 		t.Run(contentType, func(t *testing.T) {
 			server := fakeapi.New()
@@ -85,7 +85,7 @@ func TestObjectLife(t *testing.T) {
 	}
 }
 
-func TestGenerateNameAndDryRun(t *testing.T) {
+func TestNamesAreGeneratedAndDryRunsStoreNothing(t *testing.T) {
 	_, client := newClient(t)
 	ctx := t.Context()
 	pod := newPod("", nil)
@@ -103,7 +103,7 @@ func TestGenerateNameAndDryRun(t *testing.T) {
 	}
 }
 
-func TestInvalidJobs(t *testing.T) {
+func TestInvalidJobsAreRefused(t *testing.T) {
 	_, client := newClient(t)
 	for name, spoil := range map[string]func(*batchv1.Job){
 		"name":           func(j *batchv1.Job) { j.Name = "Not_A_Name" },
@@ -123,7 +123,7 @@ func TestInvalidJobs(t *testing.T) {
 	}
 }
 
-func TestPatch(t *testing.T) {
+func TestPatchesOfEachKindAreApplied(t *testing.T) {
 	_, client := newClient(t)
 	ctx := t.Context()
 	created := mustCreateJob(t, ctx, client, newJob("job"))
@@ -179,7 +179,7 @@ func TestTemplateIsFixedOnceStarted(t *testing.T) {
 	}
 }
 
-func TestSelectors(t *testing.T) {
+func TestSelectorsSelectAsInKubernetes(t *testing.T) {
 	_, client := newClient(t)
 	ctx := t.Context()
 	for _, name := range []string{"a", "b", "c"} {
@@ -216,7 +216,7 @@ func TestSelectors(t *testing.T) {
 	}
 }
 
-func TestLeaseConflict(t *testing.T) {
+func TestOnlyOneOfTwoTakesALease(t *testing.T) {
 	_, client := newClient(t)
 	ctx := t.Context()
 	leases := client.CoordinationV1().Leases(namespace)
@@ -235,7 +235,7 @@ func TestLeaseConflict(t *testing.T) {
 	}
 }
 
-func TestBackdate(t *testing.T) {
+func TestBackdatedObjectsAreOld(t *testing.T) {
 	server, client := newClient(t)
 	server.Backdate(time.Hour)
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 5, time.UTC)
@@ -253,7 +253,7 @@ func TestBackdate(t *testing.T) {
 	}
 }
 
-func TestListOfThePast(t *testing.T) {
+func TestAPastVersionCanBeListed(t *testing.T) {
 	_, client := newClient(t)
 	ctx := t.Context()
 	jobs := client.BatchV1().Jobs(namespace)
@@ -295,7 +295,7 @@ func TestListOfThePast(t *testing.T) {
 	}
 }
 
-func TestListOfTheForgottenPast(t *testing.T) {
+func TestAForgottenVersionIsExpired(t *testing.T) {
 	server := fakeapi.NewWithWindow(2)
 	defer server.Close()
 	client := clientOf(t, server.Config())

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// transport hands a client's requests to the server's handler and streams the answers back through pipes.
+// transport passes requests to the server's handler and streams the responses back through pipes.
 type transport struct{ server *Server }
 
 // RoundTrip implements http.RoundTripper. The handler runs until it returns, the request's context ends, or the
@@ -20,7 +20,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			defer r.Body.Close()
 		}
-		// A handler that writes to a client which does not read can only be ended through the pipe.
+		// Only closing the pipe ends a handler that writes to a client that does not read.
 		defer context.AfterFunc(ctx, func() { pipe.CloseWithError(context.Cause(ctx)) })()
 		defer context.AfterFunc(t.server.ctx, func() { cancel(errClosed) })()
 		t.server.ServeHTTP(w, r.WithContext(ctx))
@@ -57,7 +57,7 @@ func (b *responseBody) Close() error {
 	return b.PipeReader.Close()
 }
 
-// responseWriter announces the response's header once it is complete and writes its body to a pipe.
+// responseWriter passes on the response's header when it is complete, and writes the body to a pipe.
 type responseWriter struct {
 	header http.Header
 	body   *io.PipeWriter
@@ -82,5 +82,5 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
-// Flush implements http.Flusher; a body in a pipe needs none.
+// Flush implements http.Flusher. It does nothing: a pipe has no buffer.
 func (w *responseWriter) Flush() { w.WriteHeader(http.StatusOK) }

@@ -11,26 +11,26 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// bookmarkInterval is how often a quiet watch that wants to know is told how far it has come.
+// bookmarkInterval is how often a quiet watch gets a bookmark, if it asks for them.
 const bookmarkInterval = time.Minute
 
-// maxUnsent is how many bytes of events are put together before they are sent.
+// maxUnsent is how many bytes of events are collected before they are sent.
 const maxUnsent = 256 << 10
 
-// watcher is one watch under way.
+// watcher is one open watch.
 type watcher struct {
 	server    *Server
 	request   *request
 	match     func(Object) bool
 	bookmarks bool
-	// version is up to where the client has seen everything.
+	// version is the one that the client has reached.
 	version uint64
 
 	response http.ResponseWriter
 	buffer   bytes.Buffer
 }
 
-// watch answers with events until the client leaves, its timeout passes, or it has fallen behind what is held.
+// watch answers with events until the client leaves, its timeout passes, or events that it needs were dropped.
 func (s *Server) watch(w http.ResponseWriter, r *request, options *metav1.ListOptions, match func(Object) bool) error {
 	version, err := parseVersion(options.ResourceVersion)
 	if err != nil {
@@ -71,7 +71,7 @@ func (w *watcher) run(timeout <-chan time.Time) {
 	for {
 		events, version, changed, err := w.server.store.eventsAfter(w.request.res, w.version)
 		if err != nil {
-			// What the client missed is gone: it is told, as a client that resumes too late is.
+			// The client has missed dropped events. It gets the error of a client that resumes too late.
 			_ = w.add(watch.Error, statusOf(err))
 			_ = w.send()
 			return
@@ -99,7 +99,7 @@ func (w *watcher) run(timeout <-chan time.Time) {
 	}
 }
 
-// addInitial adds the objects as they are now, and after them, if end is set, the bookmark that says so.
+// addInitial adds the current objects. If end is set it adds the bookmark that ends them.
 func (w *watcher) addInitial(end bool) error {
 	objects, version := w.server.store.list(w.request.res, w.request.key.namespace, w.match)
 	w.version = version
@@ -122,8 +122,8 @@ func (w *watcher) addBookmark(annotations map[string]string) error {
 	return w.add(watch.Bookmark, obj)
 }
 
-// addEvent adds what an event is to a watcher that sees only the objects that match: one that begins to match has come,
-// one that no longer does has gone.
+// addEvent adds what an event means to a watcher of the objects that match. An object that begins to match is added, and one
+// that no longer matches is deleted.
 func (w *watcher) addEvent(e *event) error {
 	if ns := w.request.key.namespace; ns != "" && ns != e.object.GetNamespace() {
 		return nil
@@ -160,7 +160,7 @@ func (w *watcher) addFrame(frame []byte, err error) error {
 	return w.send()
 }
 
-// send gives the client what was added since the last time.
+// send sends what was added since the last call.
 func (w *watcher) send() error {
 	if w.buffer.Len() == 0 {
 		return nil

@@ -55,7 +55,7 @@ func relabel(t *testing.T, client kubernetes.Interface, name, app string) {
 	}
 }
 
-func TestWatchResumes(t *testing.T) {
+func TestAResumedWatchMissesNothing(t *testing.T) {
 	_, client := newClient(t)
 	first := mustCreateJob(t, t.Context(), client, newJob("first"))
 	w := openWatch(t, client, metav1.ListOptions{ResourceVersion: first.ResourceVersion})
@@ -74,7 +74,7 @@ func TestWatchResumes(t *testing.T) {
 	}
 }
 
-func TestWatchBySelector(t *testing.T) {
+func TestAWatchSeesOnlyWhatItSelects(t *testing.T) {
 	_, client := newClient(t)
 	w := openWatch(t, client, metav1.ListOptions{LabelSelector: "app=red"})
 	mustCreateJob(t, t.Context(), client, newJob("other"))
@@ -91,7 +91,7 @@ func TestWatchBySelector(t *testing.T) {
 	expect(t, w, watch.Deleted, "other")
 }
 
-func TestWatchExpires(t *testing.T) {
+func TestAWatchTooFarBehindExpires(t *testing.T) {
 	server := fakeapi.NewWithWindow(2)
 	defer server.Close()
 	client := clientOf(t, server.Config())
@@ -104,7 +104,7 @@ func TestWatchExpires(t *testing.T) {
 	}
 }
 
-func TestWatchList(t *testing.T) {
+func TestAStreamedListEndsWithABookmark(t *testing.T) {
 	_, client := newClient(t)
 	mustCreateJob(t, t.Context(), client, newJob("a"))
 	mustCreateJob(t, t.Context(), client, newJob("b"))

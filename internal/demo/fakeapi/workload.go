@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// defaultJob fills in what the API server fills in when a Job is created.
+// defaultJob sets the defaults that the API server sets when a Job is created.
 func defaultJob(job *batchv1.Job) {
 	spec := &job.Spec
 	job.Status = batchv1.JobStatus{}
@@ -90,7 +90,7 @@ func setDefault[T any](field **T, value T) {
 	}
 }
 
-// checkJob holds a Job against the rules that a Job template is most likely to break.
+// checkJob checks a Job against the rules that a Job template is most likely to break.
 func checkJob(job *batchv1.Job) field.ErrorList {
 	template := field.NewPath("spec", "template", "spec")
 	errs := checkPodSpec(&job.Spec.Template.Spec, template)
@@ -123,7 +123,7 @@ func checkPodSpec(spec *corev1.PodSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// checkJobChange keeps a Job's identity, and its pods' template once it has started.
+// checkJobChange returns an error for a change of a Job's identity, or of its pod template once it has started.
 func checkJobChange(job, old *batchv1.Job) field.ErrorList {
 	var errs field.ErrorList
 	path := field.NewPath("spec")

@@ -19,16 +19,16 @@ import (
 	"pullwatch/kube"
 )
 
-// Replicas that miss a leader each watch the cluster for themselves. One that was killed must be followed well before.
-func TestALeaderThatWasKilledIsFollowedBeforeItIsMissed(t *testing.T) {
+// Replicas that hear no leader each watch the cluster for themselves. A killed leader must be followed well before that.
+func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 	if longest := kube.LongestTakeover * 4 / 3; longest > feed.LongestAbsence {
 		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
 			kube.LongestTakeover, longest, feed.LongestAbsence)
 	}
 }
 
-// A replica that has just begun to watch knows from its watch what has not come back from the shared log yet, and lists
-// only what has.
+// A replica that has just begun to watch knows changes that have not come back from the shared log yet. Its lists show only
+// those that have.
 func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	server, log := redistest.Start(t), slog.New(slog.DiscardHandler)
 	settings, err := redisclient.Parse(server.URL())
@@ -51,10 +51,10 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	role := &kube.Role{}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
 	stream := feed.NewStream(feed.Options{
-		Hub: hub, Redis: redis.Stream(), Keys: "pullwatch:{test}:v1:", Log: log,
+		Hub: hub, Redis: redis.Stream(), Keys: testKeys, Log: log,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})
-	watch := kube.NewWatch(client, "pulls", kube.NewTracker(stream, log), role, log)
+	watch := kube.NewWatch(client, testNamespace, kube.NewTracker(stream, log), role, log)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -65,22 +65,15 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	if err := watch.AwaitSync(ctx); err != nil {
 		t.Fatal(err)
 	}
-	changed, unsubscribe := stream.LiveChanged()
-	defer unsubscribe()
-	for !stream.Live() && ctx.Err() == nil {
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-	}
+	awaitLive(t, ctx, stream)
 	stream.Publish(&pull.Job{ID: "p", Phase: pull.Queued, CreatedAt: time.Now()})
 	stream.Flush(ctx)
 	name := hub.Latest("p").Position.Log
 	for stream.Proven().IsZero() && ctx.Err() == nil {
 		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
 	}
-	k := knowledge{hub, role, stream, health}
-	if got := k.Snapshot(); !k.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
-		t.Errorf("watching %v, the lists are proven until %v, want %v", k.Watching(), got.Proven, old)
+	l := local{hub, role, stream, health}
+	if got := l.Snapshot(); !l.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
+		t.Errorf("watching %v, the lists are proven until %v, want %v", l.Watching(), got.Proven, old)
 	}
 }

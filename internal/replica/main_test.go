@@ -1,0 +1,9 @@
+package replica
+
+import (
+	"testing"
+
+	"pullwatch/internal/redis/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
