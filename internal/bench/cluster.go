@@ -62,7 +62,7 @@ func (b *bench) connect(ctx context.Context) (*cluster, error) {
 	if c.config, _, err = kube.ClientConfig(c.kubeconfig, ""); err != nil {
 		return nil, err
 	}
-	c.config.QPS = -1 // a limit on calls a second is not to be measured
+	c.config.QPS = -1 // no limit on calls a second
 	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *bench) connect(ctx context.Context) (*cluster, error) {
 	return c, nil
 }
 
-// newNamespace makes a namespace, which is deleted with the scope.
+// newNamespace makes a namespace, and deletes it at the end of the scope.
 func (b *bench) newNamespace(ctx context.Context, c *cluster) (string, error) {
 	namespaces := c.client.CoreV1().Namespaces()
 	made, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "pullwatch-bench-"}}, metav1.CreateOptions{})

@@ -169,7 +169,8 @@ func (l *listRun) measure(ctx context.Context) (results []*result, hits string, 
 	return append(results, http...), hits, err
 }
 
-// reads returns what a reader of the lists in Redis needs, and its Source. Nothing runs these lists: what a read begins ends with it.
+// reads returns the options of lists that are read from Redis, or else from source. Nobody runs these lists: each read does all its
+// work itself.
 func reads(source cache.Source, client redis.UniversalClient, keys string) cache.Options {
 	metrics := prometheus.NewRegistry()
 	return cache.Options{
@@ -178,7 +179,7 @@ func reads(source cache.Source, client redis.UniversalClient, keys string) cache
 	}
 }
 
-// counted counts the loads from Kubernetes.
+// counted counts the loads of a Source.
 type counted struct {
 	cache.Source
 	loads atomic.Int64

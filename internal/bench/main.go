@@ -72,7 +72,7 @@ func (b *bench) length() time.Duration { return time.Duration(b.Seconds) * time.
 // turn is the unit of the lengths of turns. A round of lists has nearly four of lists and eight of HTTP.
 func (b *bench) turn() time.Duration { return b.length() / time.Duration(12*b.Rounds) }
 
-// upTo returns the numbers of connections that there may be, at least one.
+// upTo lowers numbers of connections to the limit, and leaves out those that become equal.
 func (b *bench) upTo(sizes ...int) []int {
 	for i := range sizes {
 		sizes[i] = min(sizes[i], b.Connections)
@@ -80,7 +80,7 @@ func (b *bench) upTo(sizes ...int) []int {
 	return slices.Compact(sizes)
 }
 
-// atEnd has f called at the end of the scope, before what was given earlier.
+// atEnd calls f at the end of the scope. Later calls run first.
 func (b *bench) atEnd(f func()) { b.ends = append(b.ends, f) }
 
 // tell prints how far the measurements are.
@@ -88,7 +88,7 @@ func (b *bench) tell(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "after %.0f s: %s: %s\n", time.Since(b.began).Seconds(), b.part, fmt.Sprintf(format, args...))
 }
 
-// section is one of those of the document.
+// section is a section of the document.
 type section struct {
 	name  string
 	goals []any // the head of the table of goals
@@ -144,7 +144,7 @@ func (b *bench) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// scope calls f, and ends what f has started.
+// scope calls f, and then ends whatever f started.
 func (b *bench) scope(f func() error) error {
 	first := len(b.ends)
 	defer func() {
@@ -191,7 +191,7 @@ func (b *bench) contender(name string, options serveCommand) (*contender, error)
 	return c, nil
 }
 
-// candidate returns the contender as what takes turns.
+// candidate makes the contender take turns.
 func (c *contender) candidate(length time.Duration, t turn) *candidate {
 	return &candidate{name: c.name, length: length, turn: t, cpu: []meter{c.cpu}}
 }

@@ -31,7 +31,7 @@ type process struct {
 
 // prepare returns a program to start. Its process ends with the scope.
 func (b *bench) prepare(name string, arguments ...string) *process {
-	ctx, stop := context.WithCancel(context.Background()) // what uses the process ends before it
+	ctx, stop := context.WithCancel(context.Background()) // the process ends after what uses it
 	p := &process{command: exec.CommandContext(ctx, name, arguments...)}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = 20 * time.Second
@@ -48,9 +48,9 @@ func (b *bench) prepare(name string, arguments ...string) *process {
 	return p
 }
 
-// start starts a program that listens on an address, which arguments makes its arguments of.
+// start starts a program that listens on an address. arguments returns its command line for a host and a port.
 func (b *bench) start(name string, arguments func(host, port string) []string) (*process, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // the address is free once the listener is closed
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // for an address that nobody uses
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ type server struct {
 	orders *rpc.Client
 }
 
-// serve starts a server.
+// serve starts a server, and returns when it listens.
 func (b *bench) serve(options serveCommand) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -88,6 +88,7 @@ func (b *bench) serve(options serveCommand) (*server, error) {
 	if err := p.command.Start(); err != nil {
 		return nil, err
 	}
+	defer time.AfterFunc(startLimit, func() { _ = p.command.Process.Kill() }).Stop()
 	out := bufio.NewReader(pipe)
 	if _, err := fmt.Fscanln(out, &p.address); err != nil {
 		return nil, fmt.Errorf("the server %s does not tell its address: %w", options.Kind, err)
@@ -103,7 +104,7 @@ type stdio struct {
 	io.WriteCloser
 }
 
-// publish has the server publish new states, and returns after the last.
+// publish makes the server publish new states, and returns after the last.
 func (s *server) publish(ctx context.Context, p Publication) error {
 	return s.call(ctx, "Publish", p, new(int))
 }
@@ -126,18 +127,18 @@ func (s *server) call(ctx context.Context, order string, in, out any) error {
 	}
 }
 
-// cpu is the process's meter.
+// cpu is a meter.
 func (p *process) cpu(context.Context) float64 { return p.stat().CPUTime() }
 
 func (p *process) stat() procfs.ProcStat { return statOf(p.command.Process.Pid) }
 
-// ownCPU is this process's meter.
+// ownCPU is the meter of this process.
 func ownCPU(context.Context) float64 { return statOf(os.Getpid()).CPUTime() }
 
 func statOf(pid int) procfs.ProcStat {
 	proc, err := procfs.NewProc(pid)
 	if err != nil {
-		return procfs.ProcStat{} // the system tells nothing, or the process is gone: what asked it fails
+		return procfs.ProcStat{} // the process has ended, and whatever needs it returns an error
 	}
 	stat, _ := proc.Stat()
 	return stat

@@ -25,7 +25,7 @@ type findings struct {
 	charts     map[string]*plot.Plot // by the name of their files
 }
 
-// newTable returns a table whose columns are set to the right from the third on.
+// newTable returns a table. It aligns all columns but the first two to the right.
 func newTable(head ...any) table.Writer {
 	t := table.NewWriter()
 	t.AppendHeader(head)
@@ -49,7 +49,7 @@ func (f *findings) table(head ...any) (row func(cells ...any)) {
 // known is wanted where there is nothing to reach.
 const known = "known"
 
-// goal adds what was to be reached, and what pullwatch and others have reached.
+// goal adds a wanted figure, and those that pullwatch and others have reached.
 func (f *findings) goal(what, wanted, ours, other string, met bool) {
 	reached := "yes"
 	switch {
@@ -81,7 +81,7 @@ func (b *bench) report(section string, f *findings, write bool) (err error) {
 	return errors.Join(err, replaceSection(filepath.Join(b.Docs, "performance.md"), section, markdown+"\n"))
 }
 
-// What stands between two marks with the name of a section is written by this program.
+// This program writes what stands between two marks with the name of a section.
 const (
 	sectionBegin = "<!-- make bench writes this: %s -->"
 	sectionEnd   = "<!-- to here: %s -->"
