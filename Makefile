@@ -19,6 +19,7 @@ image: build ## push an image that holds only the program: make image IMAGE=regi
 test: ## run the tests
 	go vet ./...
 	go test -race -timeout 15m ./...
+	cd internal/bench && go test -race -timeout 15m .
 
 FUZZTIME ?= 1m
 
@@ -30,18 +31,20 @@ lint: ## check formatting, vet, static analysis
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	cd e2e && go vet ./... && go tool -modfile=../internal/tools/go.mod staticcheck ./...
+	cd internal/bench && go vet . && go tool -modfile=../tools/go.mod staticcheck .
 
 generate: ## make the generated files anew
 	$(TOOL) gqlgen generate
 	go generate ./...
 	go mod tidy
 	cd e2e && go generate ./... && go mod tidy
+	cd internal/bench && go mod tidy
 
 bench: ## measure lists, on the cluster that e2e would use, and serving GraphQL; write docs/performance.md
-	go run ./internal/bench $(ARGS)
+	cd internal/bench && go run . $(ARGS)
 
 bench-short: ## run all of bench for moments, to see that it works: the figures mean nothing and are not written
-	go run ./internal/bench -rounds 1 -seconds 1 -pulls 20 -connections 50 -lines 2000 -docs= $(ARGS)
+	cd internal/bench && go run . --rounds=1 --seconds=1 --pulls=20 --connections=50 --lines=2000 --docs= $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
 	cd e2e && go test -p 1 -count=1 -timeout 45m -v ./...

@@ -13,19 +13,18 @@ import (
 // Arrows between packages run one way: see docs/architecture.md.
 func TestPackagesImportWhatTheyMay(t *testing.T) {
 	may := map[string][]string{ // who may import packages that begin so
-		"k8s.io/":                       {"pullwatch", "pullwatch/kube", "pullwatch/internal/replica", "pullwatch/internal/demo", "pullwatch/internal/bench"},
-		"github.com/redis/":             {"pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/replica", "pullwatch/internal/bench"},
-		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve", "pullwatch/internal/bench"},
-		"pullwatch/resolvers":           {"pullwatch/internal/replica", "pullwatch/internal/serve/executor", "pullwatch/internal/bench"},
-		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/replica", "pullwatch/internal/bench"},
-		"pullwatch/kube/podlogs":        {"pullwatch/internal/replica", "pullwatch/internal/bench"},
+		"k8s.io/":                       {"pullwatch", "pullwatch/kube", "pullwatch/internal/replica", "pullwatch/internal/demo"},
+		"github.com/redis/":             {"pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/replica"},
+		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve"},
+		"pullwatch/resolvers":           {"pullwatch/internal/replica", "pullwatch/internal/serve/executor"},
+		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/replica"},
+		"pullwatch/kube/podlogs":        {"pullwatch/internal/replica"},
 		"pullwatch/internal/mirror":     {"pullwatch"},
 		"pullwatch/internal/demo":       {"pullwatch"},
 		"github.com/google/go-contain":  {"pullwatch/internal/mirror", "pullwatch/internal/pull"},
-		"github.com/gorilla/websocket":  {"pullwatch/internal/serve/graphqlws", "pullwatch/internal/bench"},
-		"pullwatch/internal/bench":      {},
-		"pullwatch/internal/replica":    {"pullwatch", "pullwatch/internal/bench"},
-		"pullwatch/internal/serve/http": {"pullwatch", "pullwatch/internal/replica", "pullwatch/internal/bench"},
+		"github.com/gorilla/websocket":  {"pullwatch/internal/serve/graphqlws"},
+		"pullwatch/internal/replica":    {"pullwatch"},
+		"pullwatch/internal/serve/http": {"pullwatch", "pullwatch/internal/replica"},
 		// Machinery of log streams, which others use through podlog/follow.
 		"pullwatch/internal/podlog/cursor":  {"pullwatch/internal/podlog"},
 		"pullwatch/internal/podlog/filter":  {"pullwatch/internal/podlog"},

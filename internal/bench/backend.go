@@ -8,48 +8,50 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pullwatch/cache"
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/internal/replica"
 	"pullwatch/resolvers"
 )
 
-// backend is what GraphQL is served from when neither Kubernetes nor Redis is to be measured: some pulls, all active, that
-// change when they are told to.
+// backend holds pulls in memory, where neither Kubernetes nor Redis is to be measured. All of them are active, and change when
+// they are told to. It implements resolvers.Lists.
 type backend struct {
-	hub *feed.Hub
+	hub    *feed.Hub
+	active atomic.Pointer[cache.Result]
 
 	mu    sync.Mutex
 	pulls []*pull.Job // the latest states
-
-	active     atomic.Pointer[cache.Result]
-	generation uint64 // guarded by mu
 }
 
 func newBackend(n int) (*backend, error) {
-	b := &backend{hub: feed.New("bench"), pulls: make([]*pull.Job, n)}
-	for i := range b.pulls {
+	b := &backend{hub: feed.New("bench")}
+	for i := range n {
 		job, err := newPull(i)
 		if err != nil {
 			return nil, err
 		}
-		b.pulls[i] = job
+		b.pulls = append(b.pulls, job)
 		b.hub.Publish(job)
 	}
 	b.hub.SetSynced()
-	b.list()
+	b.active.Store(&cache.Result{Jobs: b.hub.Active(), Generation: 1})
 	return b, nil
 }
 
 // pullID returns the id of the pull with an index.
 func pullID(i int) string { return fmt.Sprintf("pull-service-%05d", i) }
 
-const pullBytes = 1 << 30 // of each image
+// imageName returns the image of the pull with an index.
+func imageName(i int) string {
+	return fmt.Sprintf("registry.example/team-%d/service-%d:1.%d.0", i%7, i%211, i)
+}
+
+const imageBytes = 1 << 30
 
 func newPull(i int) (*pull.Job, error) {
-	image, err := pull.ParseImage(images(i, i+1)[0])
+	image, err := pull.ParseImage(imageName(i))
 	if err != nil {
 		return nil, err
 	}
@@ -58,82 +60,56 @@ func newPull(i int) (*pull.Job, error) {
 		return nil, err
 	}
 	created := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
-	total, rate, left := int64(pullBytes), int64(52_428_800), 12
 	return &pull.Job{
 		ID: pullID(i), Image: image, Destination: to, Phase: pull.Pulling, Message: "copying 3 of 7 layers", Attempts: 1,
-		Progress:  pull.Progress{BytesTotal: &total, BytesPerSecond: &rate, SecondsLeft: &left},
+		Progress:  pull.Progress{BytesTotal: new(int64(imageBytes)), BytesPerSecond: new(int64(52_428_800)), SecondsLeft: new(12)},
 		CreatedAt: created, StartedAt: created.Add(time.Second), UpdatedAt: created.Add(time.Second),
 		Revision: pull.Revision{Cluster: uint64(1000 + i)},
 	}, nil
 }
 
-// publication says what is to be published.
-type publication struct {
-	// Pulls is how many pulls take turns, 1 if it is 0.
-	Pulls int
-	// Updates is how many there are to be, 1 if it is 0, and Every the time from one to the next.
-	Updates int
-	Every   time.Duration
+// Publication says what a server is to publish. The zero value is one new state of the first pull.
+type Publication struct {
+	// Updates is how many states there are to be, with Every between two of them. The first Pulls of the pulls take turns.
+	Updates, Pulls int
+	Every          time.Duration
 	// Message is how long the message of each state is; 0 for a short one.
 	Message int
-	// Lists makes the list of active pulls show the states. Otherwise it stays as it is.
+	// Lists makes the list of active pulls show the states.
 	Lists bool
 }
 
-// publish publishes new states, and returns after the last.
-func (b *backend) publish(ctx context.Context, p publication) (struct{}, error) {
-	return struct{}{}, p.each(ctx, func(i int) error {
-		b.update(i, p)
-		return nil
-	})
-}
-
-// each calls f at the time of each update.
-func (p publication) each(ctx context.Context, f func(i int) error) error {
-	if p.Updates <= 1 {
-		return f(0)
-	}
-	ticker := time.NewTicker(max(p.Every, 1))
-	defer ticker.Stop()
-	for i := range p.Updates {
-		if err := f(i); err != nil {
-			return err
+func (b *backend) publish(p Publication) error {
+	next := time.NewTicker(max(p.Every, 1))
+	defer next.Stop()
+	for i := range max(p.Updates, 1) {
+		if i > 0 {
+			<-next.C
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		b.update(i%max(p.Pulls, 1), p)
 	}
 	return nil
 }
 
-func (b *backend) update(i int, p publication) {
+// update publishes a new state of the pull with an index.
+func (b *backend) update(i int, p Publication) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i %= max(p.Pulls, 1)
 	state := *b.pulls[i]
 	state.Revision.Step++
 	state.UpdatedAt = time.Now().UTC()
-	state.Progress.BytesDone = (state.Progress.BytesDone + 10_000_019) % pullBytes
-	state.Progress.Percent = int(100 * state.Progress.BytesDone / pullBytes)
+	state.Progress.BytesDone = (state.Progress.BytesDone + 10_000_019) % imageBytes
+	state.Progress.Percent = int(100 * state.Progress.BytesDone / imageBytes)
 	if p.Message > 0 {
 		state.Message = strings.Repeat("m", p.Message)
 	}
 	b.pulls[i] = &state
 	b.hub.Publish(&state)
 	if p.Lists {
-		b.list()
+		b.active.Store(&cache.Result{Jobs: b.hub.Active(), Generation: b.active.Load().Generation + 1})
 	}
 }
 
-// list makes the list of active pulls what it is now.
-func (b *backend) list() {
-	b.generation++
-	b.active.Store(&cache.Result{Jobs: b.hub.Active(), Generation: b.generation})
-}
-
-// Active implements resolvers.Lists, as do Failed and Require.
 func (b *backend) Active(context.Context) (cache.Result, error) { return *b.active.Load(), nil }
 
 func (b *backend) Failed(context.Context, int) (cache.Result, error) {
@@ -142,8 +118,7 @@ func (b *backend) Failed(context.Context, int) (cache.Result, error) {
 
 func (b *backend) Require(uint64) {}
 
-// resolver returns what answers queries for lists and subscriptions to updates from b and to logs from memory, and nothing
-// else.
-func (b *backend) resolver(metrics prometheus.Registerer) *resolvers.Resolver {
-	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: streamer(metrics)}
+// resolver answers queries for lists and subscriptions to updates and logs, and nothing else.
+func (b *backend) resolver(s *replica.Shared) *resolvers.Resolver {
+	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: replica.NewLogs(s, logSource{}, 0, 0)}
 }

@@ -1,99 +1,133 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"time"
+	"io"
+
+	"github.com/gorilla/websocket"
 )
 
-// logFigures are what was measured of logs.
-type logFigures struct{ goals, speeds *table }
+const logSubscription = `subscription($input: PodLogsInput!) { podLogs(input: $input) {
+	lines { pod container timestamp message } notices { kind pod container message count } cursor } }`
 
-func (f *logFigures) add(what, wanted, ours, other string, met bool) {
-	answer := "yes"
-	if !met {
-		answer = "**no**"
-	}
-	f.goals.add(what, wanted, ours, other, answer)
+// logReader reads a subscription to a log.
+type logReader struct {
+	*websocket.Conn
+	text  bytes.Buffer // of the last message
+	lines int
 }
 
-// speed shows how fast a finished log of so many lines was read.
-func (f *logFigures) speed(log string, r *result, lines int) {
-	f.speeds.add(log, r.name, digits(r.perSecond()*float64(lines)), cpuOfEach(r, lines), round(r.percentile(50)))
+// readLog subscribes to a log. The caller closes the reader.
+func readLog(ctx context.Context, address string, input map[string]any) (*logReader, error) {
+	conn, err := subscribe(ctx, address, 0, logSubscription, map[string]any{"input": input})
+	return &logReader{Conn: conn}, err
 }
 
-// measureLogs measures logs from memory and from pods, and reports.
-func (b *bench) measureLogs(ctx context.Context) error {
-	f := &logFigures{
-		goals:  &table{head: []string{"what", "wanted", "pullwatch", "compared with", "reached"}},
-		speeds: &table{head: []string{"finished log", "read with", "lines a second", "CPU µs a line", "whole log: p50"}},
-	}
-	b.part = logsPart
-	began := time.Now()
-	tell := func(what string) {
-		fmt.Fprintf(os.Stderr, "logs, after %.0f s: %s\n", time.Since(began).Seconds(), what)
-	}
-	tell("from memory")
-	if err := b.logsFromMemory(ctx, f); err != nil {
-		return err
-	}
-	program := filepath.Join(b.dir, "pullwatch")
-	if err := buildProgram(ctx, program); err != nil {
-		return err
-	}
-	c, err := connect(ctx)
-	if err != nil {
-		return err
-	}
-	l, err := newLogPods(ctx, c, program, b.logImage)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	tell("finished logs of pods")
-	if err := l.finished(ctx, f, b.pace, b.podLines); err != nil {
-		return err
-	}
-	tell("following a pod")
-	if err := l.delays(ctx, f, b.length*2/7); err != nil {
-		return err
-	}
-	tell("following pods that write as fast as they can")
-	if err := l.memory(ctx, f, b.length*3/7); err != nil {
-		return err
-	}
-	return b.report(logsPart, where()+", Kubernetes "+c.version()+".", []*table{f.goals, f.speeds})
-}
-
-// logsFromMemory compares servers that read a log from memory.
-func (b *bench) logsFromMemory(ctx context.Context, f *logFigures) error {
-	var candidates []*candidate
-	for _, name := range []string{pullwatch, gqlgen, gqlgenByLine} {
-		c, err := b.contend(ctx, name, 1)
+// next reads the next message with data into r.text. It returns io.EOF at the end of the log.
+func (r *logReader) next() error {
+	for {
+		_, message, err := r.NextReader()
+		r.text.Reset()
+		if err == nil {
+			_, err = r.text.ReadFrom(message)
+		}
 		if err != nil {
 			return err
 		}
-		defer c.close()
-		candidates = append(candidates, &candidate{
-			name: name, length: b.turn(), cpu: []meter{c.server.cpu}, turn: finishedLogs(c.address, "bench", "bench", logLines),
-		})
+		text := r.text.Bytes()
+		switch head := text[:min(len(text), 100)]; {
+		case startsWith(text, "podLogs"):
+			r.lines += bytes.Count(text, []byte(timestamp))
+			return nil
+		case bytes.Contains(head, []byte(`"type":"complete"`)):
+			return io.EOF
+		case bytes.Contains(head, []byte(`"error`)):
+			return fmt.Errorf("the server answers %.500q", text)
+		}
+	}
+}
+
+// timestamp is how the field of a line begins. Within a message the quotes are escaped.
+const timestamp = `"timestamp":"`
+
+// follow reads until ctx is done, and calls came with the timestamp of each line unless came is nil.
+func (r *logReader) follow(ctx context.Context, came func(written string) error) error {
+	defer context.AfterFunc(ctx, func() { _ = r.Close() })()
+	for {
+		err := r.next()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil: // io.EOF, too
+			return fmt.Errorf("the log has ended: %w", err)
+		}
+		for text := r.text.Bytes(); came != nil; {
+			_, rest, found := bytes.Cut(text, []byte(timestamp))
+			if !found {
+				break
+			}
+			var written []byte
+			written, text, _ = bytes.Cut(rest, []byte(`"`))
+			if err := came(string(written)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// finishedLog is a turn that reads the log of a pod to its end, which must have so many lines, again and again.
+func finishedLog(address, namespace, pod string, lines int) turn {
+	return repeat(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, startLimit)
+		defer cancel()
+		r, err := readLog(ctx, address, map[string]any{"namespace": namespace, "pod": pod, "follow": false})
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		defer context.AfterFunc(ctx, func() { _ = r.Close() })()
+		for err == nil {
+			err = r.next()
+		}
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		if r.lines != lines {
+			return fmt.Errorf("the log has %d lines instead of %d", r.lines, lines)
+		}
+		return nil
+	})
+}
+
+// logs measures how fast logs are streamed, from memory and from pods.
+func (b *bench) logs(ctx context.Context, f *findings) error {
+	row := f.table("finished log", "read with", "lines a second", "CPU µs a line", "whole log: p50")
+	speeds := func(log string, lines int, results []*result) {
+		for _, r := range results {
+			row(log, r.name, digits(r.perSecond()*float64(lines)), digits(1e6*r.cpuEach()/float64(lines)), round(r.percentile(50)))
+		}
+	}
+	var candidates []*candidate
+	for _, kind := range []string{pullwatch, gqlgen, gqlgenByLine} {
+		c, err := b.contend(kind, 1)
+		if err != nil {
+			return err
+		}
+		candidates = append(candidates, c.candidate(b.turn(), finishedLog(c.address, "bench", "bench", logLines)))
 	}
 	results, err := b.compare(ctx, candidates...)
 	if err != nil {
 		return err
 	}
-	for _, r := range results {
-		f.speed(fmt.Sprintf("%s lines of %d bytes, from memory", thousands(logLines), logLineBytes), r, logLines)
+	speeds(fmt.Sprintf("%s lines of %d bytes, from memory", thousands(logLines), logLineBytes), logLines, results)
+	for i, wanted := range []float64{2, 5} {
+		other := results[1+i]
+		times := results[0].rateTo(other)
+		f.goal("lines a second of a finished log from memory", fmt.Sprintf("%.0f times those of %s", wanted, other.name),
+			hundredths(times), digits(other.perSecond()*logLines)+" lines a second", times >= wanted)
 	}
-	for _, other := range []struct {
-		*result
-		wanted float64
-	}{{results[1], 2}, {results[2], 5}} {
-		times := results[0].rateTo(other.result)
-		f.add("lines a second of a finished log from memory", fmt.Sprintf("%.0f times those of %s", other.wanted, other.name),
-			ratioOf(times), digits(other.perSecond()*logLines)+" lines a second", times >= other.wanted)
-	}
-	return nil
+	return b.podLogs(ctx, f, speeds)
 }

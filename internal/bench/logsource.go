@@ -5,32 +5,26 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pullwatch/graph"
 	"pullwatch/internal/podlog"
-	"pullwatch/internal/podlog/follow"
-	"pullwatch/internal/podlog/logshare"
 	"pullwatch/resolvers"
 )
 
-// logLines and logLineBytes are how many lines a log has that is not a kubelet's, and how long their messages are.
+// logLines and logLineBytes are the size of the log in memory: its lines, and the bytes of each message.
 const (
 	logLines     = 100_000
 	logLineBytes = 200
 )
 
-// logSource is a podlog.Source of one pod, which has ended and whose log is in memory: no kubelet limits how fast it
-// is.
+// logSource is a podlog.Source of one finished pod. Its log is in memory, so that no kubelet limits the speed.
 type logSource struct{}
 
-// wholeLog is the pod's log. It is made when it is asked for first.
+// wholeLog returns the pod's log. The first call makes it.
 var wholeLog = sync.OnceValue(func() []byte {
 	var text bytes.Buffer
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -56,19 +50,12 @@ func (logSource) WatchPods(ctx context.Context, target podlog.Target, deliver fu
 func (logSource) OpenLog(_ context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
 	text := wholeLog()
 	if req.Tail != nil {
-		text = text[max(0, len(text)-*req.Tail*len(text)/logLines):] // all lines are as long
+		text = text[max(0, len(text)-*req.Tail*len(text)/logLines):] // all lines have the same length
 	}
 	return io.NopCloser(bytes.NewReader(text)), nil
 }
 
-// streamer returns what streams logs from a logSource as the program does from Kubernetes.
-func streamer(metrics prometheus.Registerer) *follow.Streamer {
-	return follow.New(follow.Options{
-		Source: logshare.New(logSource{}, logshare.NewMetrics(metrics), nil, logshare.MaxMemory), Metrics: follow.NewMetrics(metrics), Log: slog.Default(),
-	})
-}
-
-// lineByLine are resolvers that send each line of a log by itself.
+// lineByLine sends each line of a log in a message of its own.
 type lineByLine struct{ *resolvers.Resolver }
 
 func (r lineByLine) Subscription() graph.SubscriptionResolver {

@@ -1,154 +1,197 @@
-// Command bench measures pullwatch. It is run in the root of the repository, prints what it found and writes it to docs/.
+// Command bench measures pullwatch. It runs in its own directory, prints tables and writes them to docs/performance.md.
 //
-// One part is how fast the active pulls are listed, on a real Kubernetes and with a real Redis: straight from Kubernetes,
-// from Redis, from memory, and over HTTP through the whole program. Another is serving GraphQL, from memory: against
-// gqlgen's own transports with the same schema and resolvers, and against what writes the same bytes and does nothing else.
-// The last is streaming logs: from memory against gqlgen's own transports, and those of real pods against kubectl logs.
-// All that is compared takes turns in one run.
+// It measures how fast a real Kubernetes, a real Redis, memory and the whole program list the active pulls; how fast GraphQL is
+// served from memory, beside gqlgen's own transports and beside what only writes the same bytes; and how fast logs are streamed,
+// beside gqlgen's own transports and kubectl. Whatever is compared takes turns.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
+	"path/filepath"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/alecthomas/kong"
+	"gonum.org/v1/plot"
 )
 
-// longestRun bounds all of it, whatever hangs.
+// longestRun bounds all of it.
 const longestRun = 20 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	slog.SetLogLoggerLevel(slog.LevelWarn)
-	err := command(ctx, os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		stop()
-		os.Exit(1)
+	var commands struct {
+		Bench bench        `cmd:"" default:"withargs" help:"Measure: the default command."`
+		Serve serveCommand `cmd:"" hidden:""`
 	}
+	k := kong.Parse(&commands, kong.Name("bench"), kong.BindTo(ctx, (*context.Context)(nil)))
+	k.FatalIfErrorf(k.Run())
 }
 
-// command is what this process is started for: to be one of the benchmark's own processes, or the benchmark.
-func command(ctx context.Context, arguments []string) error {
-	own := map[string]struct {
-		parameters int
-		run        func(p []string) error
-	}{
-		plainCommand:    {2, func(p []string) error { return servePlain(ctx, p[0], p[1]) }},
-		serveCommand:    {5, func(p []string) error { return serve(ctx, p[0], p[1], p[2], p[3], p[4]) }},
-		preparedCommand: {5, func(p []string) error { return servePrepared(ctx, p[0], p[1], p[2], p[3], p[4]) }},
-		clientsCommand:  {3, func(p []string) error { return serveClients(ctx, p[0], p[1], p[2]) }},
-	}
-	if len(arguments) > 0 {
-		if c, ok := own[arguments[0]]; ok && len(arguments) == 1+c.parameters {
-			return c.run(arguments[1:])
-		}
-	}
-	b := &bench{}
-	flag.StringVar(&b.only, "only", "", "which parts to measure, separated by commas: "+strings.Join(partNames(), ", ")+"; empty for all")
-	flag.StringVar(&b.sizes, "pulls", "100,1000,10000", "numbers of pulls in the part lists")
-	flag.IntVar(&b.rounds, "rounds", 5, "how often all that is compared takes turns")
-	seconds := flag.Int("seconds", 35, "how long to measure lists with each number of pulls, in all rounds; turns of the other parts are in proportion")
-	flag.IntVar(&b.connections, "connections", 15_000, "the most connections to measure with; a process needs as many open files")
-	flag.IntVar(&b.podLines, "lines", 200_000, "how many lines the finished logs of pods have, or a tenth where lines are long")
-	flag.StringVar(&b.docs, "docs", "docs", "where performance.md is and charts are written, for logs, for lists, and for serving if all parts of that are measured; empty for nowhere")
-	flag.StringVar(&b.logImage, "log-image", "", "an image of e2e/lab/app.go, for pods that write logs; empty for the lab's")
-	flag.StringVar(&b.profiles, "profiles", "", "directory for CPU profiles of the servers of GraphQL; empty for none, which takes them no time")
-	flag.Parse()
-	b.length = time.Duration(*seconds) * time.Second
-	return b.run(ctx)
-}
-
-// bench is what all measurements share.
+// bench is the command line, and what all measurements share.
 type bench struct {
-	only, sizes, docs, profiles, logImage string
-	connections, podLines                 int
-	pace
-	// dir is a directory for files.
-	dir string
-	// part is the name of the part that is being measured, profiled how many profiles there are.
-	part     string
+	Only        []string `default:"lists,logs,queries,memory,fanout,dashboards,stalled,storm" enum:"lists,logs,queries,memory,fanout,dashboards,stalled,storm" help:"Parts to measure. (${default})"`
+	Pulls       []int    `default:"100,1000,10000" help:"Numbers of pulls in the part lists. (${default})"`
+	Rounds      int      `default:"5" help:"How often all that is compared takes turns. (${default})"`
+	Seconds     int      `default:"35" help:"How long to measure lists with each number of pulls, in all rounds; turns of the other parts are in proportion. (${default})"`
+	Connections int      `default:"15000" help:"The most connections to measure with; a process needs as many open files. (${default})"`
+	Lines       int      `default:"200000" help:"How many lines the finished logs of pods have, or a tenth where lines are long. (${default})"`
+	Docs        string   `default:"../../docs" help:"Where performance.md is and charts are written; empty for nowhere. (${default})"`
+	LogImage    string   `default:"10.244.0.1:5000/app:1" help:"An image of e2e/lab/app.go, for pods that write logs. (${default}, the lab's)"`
+	Profiles    string   `help:"Directory for CPU profiles of the servers of GraphQL; empty for none."`
+
+	dir      string // for files
+	part     string // that is being measured
+	began    time.Time
 	profiled int
+	ends     []func()
 }
 
-// upTo returns those of some numbers of connections that there may be, at least one.
+// Validate is called by kong.
+func (b *bench) Validate() error {
+	if min(b.Rounds, b.Seconds, b.Connections/10, b.Lines/10, slices.Min(b.Pulls)) < 1 {
+		return errors.New("there would be nothing to measure")
+	}
+	return nil
+}
+
+// length is how long lists are measured with one number of pulls.
+func (b *bench) length() time.Duration { return time.Duration(b.Seconds) * time.Second }
+
+// turn is the unit of the lengths of turns. A round of lists has nearly four of lists and eight of HTTP.
+func (b *bench) turn() time.Duration { return b.length() / time.Duration(12*b.Rounds) }
+
+// upTo lowers numbers of connections to the limit, and leaves out those that become equal.
 func (b *bench) upTo(sizes ...int) []int {
 	for i := range sizes {
-		sizes[i] = min(sizes[i], b.connections)
+		sizes[i] = min(sizes[i], b.Connections)
 	}
 	return slices.Compact(sizes)
 }
 
-// servingPart is one of the parts of serving GraphQL.
-type servingPart struct {
+// atEnd calls f at the end of the scope. Later calls run first.
+func (b *bench) atEnd(f func()) { b.ends = append(b.ends, f) }
+
+// tell prints how far the measurements are.
+func (b *bench) tell(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "after %.0f s: %s: %s\n", time.Since(b.began).Seconds(), b.part, fmt.Sprintf(format, args...))
+}
+
+// section is a section of the document.
+type section struct {
+	name  string
+	goals []any // the head of the table of goals
+	parts []part
+}
+
+type part struct {
 	name    string
-	measure func(context.Context, *bench) (*findings, error)
+	measure func(*bench, context.Context, *findings) error
 }
 
-// servingParts are all of them, in their order.
-var servingParts = []servingPart{
-	{"queries", queriesPart}, {"memory", memoryPart}, {"fanout", fanOutPart}, {"dashboards", dashboardsPart},
-	{"stalled", stalledPart}, {"storm", stormPart},
+var sections = []section{
+	{"lists", []any{"target", "wanted"}, []part{{"lists", (*bench).lists}}},
+	{"logs", []any{"what", "wanted", "pullwatch", "compared with", "reached"}, []part{{"logs", (*bench).logs}}},
+	{"serving", []any{"what", "wanted", "pullwatch", "plain gqlgen", "reached"}, []part{
+		{"queries", (*bench).queries}, {"memory", (*bench).memory}, {"fanout", (*bench).fanOut},
+		{"dashboards", (*bench).dashboards}, {"stalled", (*bench).stalled}, {"storm", (*bench).storm},
+	}},
 }
 
-// The parts that are reported for themselves.
-const (
-	listsPart = "lists"
-	logsPart  = "logs"
-)
-
-func partNames() []string {
-	names := []string{listsPart, logsPart}
-	for _, p := range servingParts {
-		names = append(names, p.name)
-	}
-	return names
-}
-
-func (b *bench) run(ctx context.Context) (err error) {
+// Run measures the wanted parts. It writes those sections to the document that it has measured wholly.
+func (b *bench) Run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, longestRun)
 	defer cancel()
-	wanted := partNames()
-	if b.only != "" {
-		wanted = strings.Split(b.only, ",")
-	}
-	for _, name := range wanted {
-		if !slices.Contains(partNames(), name) {
-			return fmt.Errorf("-only=%s: there is no part %q", b.only, name)
-		}
-	}
-	for flag, value := range map[string]int{"rounds": b.rounds, "connections": b.connections, "lines": b.podLines / 10} {
-		if value < 1 {
-			return fmt.Errorf("-%s: there would be nothing to measure", flag)
-		}
-	}
 	if b.dir, err = os.MkdirTemp("", "pullwatch-bench-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if slices.Contains(wanted, listsPart) {
-		if err := b.measureLists(ctx); err != nil {
-			return fmt.Errorf("lists: %w", err)
+	b.began = time.Now()
+	for _, s := range sections {
+		f, measured := &findings{goals: newTable(s.goals...), charts: map[string]*plot.Plot{}}, 0
+		for _, p := range s.parts {
+			if !slices.Contains(b.Only, p.name) {
+				continue
+			}
+			b.part = p.name
+			b.tell("measuring")
+			if p.name != "lists" { // The reader of lists stands for a replica. All others are clients, which leave the processors to servers.
+				debug.SetGCPercent(400)
+			}
+			if err := b.scope(func() error { return p.measure(b, ctx, f) }); err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			measured++
+		}
+		if measured == 0 {
+			continue
+		}
+		if err := b.report(s.name, f, measured == len(s.parts) && b.Docs != ""); err != nil {
+			return err
 		}
 	}
-	if slices.Contains(wanted, logsPart) {
-		if err := b.measureLogs(ctx); err != nil {
-			return fmt.Errorf("logs: %w", err)
-		}
-	}
-	return b.measureServing(ctx, wanted)
+	return nil
 }
 
-// where says what was measured on.
-func where() string {
-	return fmt.Sprintf("%d cores of %s, %s", runtime.NumCPU(), runtime.GOARCH, runtime.Version())
+// scope calls f, and then ends whatever f started.
+func (b *bench) scope(f func() error) error {
+	first := len(b.ends)
+	defer func() {
+		for _, end := range slices.Backward(b.ends[first:]) {
+			end()
+		}
+		b.ends = b.ends[:first]
+	}()
+	return f()
+}
+
+// contender is one of the servers that are compared, with its subscribers.
+type contender struct {
+	*server
+	*subscribers
+	name string
+}
+
+// contend starts a server of a kind.
+func (b *bench) contend(kind string, pulls int) (*contender, error) {
+	return b.contender(kind, serveCommand{Kind: kind, Pulls: pulls})
+}
+
+// contendWith starts a server that sends body.
+func (b *bench) contendWith(name, kind string, body []byte, writers int) (*contender, error) {
+	file := filepath.Join(b.dir, "body.json")
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		return nil, err
+	}
+	return b.contender(name, serveCommand{Kind: kind, Pulls: 1, Body: file, Writers: writers})
+}
+
+func (b *bench) contender(name string, options serveCommand) (*contender, error) {
+	if b.Profiles != "" {
+		b.profiled++
+		options.Profile = filepath.Join(b.Profiles, strconv.Itoa(b.profiled)+"-"+b.part+"-"+strings.ReplaceAll(options.Kind, " ", "-")+".pprof")
+	}
+	s, err := b.serve(options)
+	if err != nil {
+		return nil, err
+	}
+	c := &contender{server: s, name: name, subscribers: newSubscribers(s.address, options.Pulls)}
+	b.atEnd(c.close)
+	return c, nil
+}
+
+// candidate makes the contender take turns.
+func (c *contender) candidate(length time.Duration, t turn) *candidate {
+	return &candidate{name: c.name, length: length, turn: t, cpu: []meter{c.cpu}}
 }

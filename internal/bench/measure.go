@@ -2,142 +2,130 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// pace is how thoroughly all is measured.
-type pace struct {
-	// rounds is how often the candidates take turns, so that whatever else the machine does falls on all of them alike.
-	rounds int
-	// length is how long lists are measured with one number of pulls.
-	length time.Duration
-}
+// startLimit bounds how long a process may take to start, and how long a turn may take beyond its length.
+const startLimit = time.Minute
 
-// turn returns how long a turn is: a round of lists with one number of pulls has nearly four turns of lists and eight of
-// HTTP.
-func (p pace) turn() time.Duration { return p.length / time.Duration(12*p.rounds) }
-
-// keptPerTurn bounds the samples that a candidate keeps of one turn. What is faster is counted beyond that.
-const keptPerTurn = 100_000
-
-// turn asks again and again until the time is over, or until it can ask no more for now, but at least once. It tells took how
-// long each answer took, one at a time. An answer that was asked for in time is waited for.
+// turn measures one candidate until the time is over, and once at least. It calls took with the time of each answer, one call
+// at a time.
 type turn func(ctx context.Context, until time.Time, took func(time.Duration)) error
 
-// candidate is one way to answer.
+// candidate is one of the ways to answer that are compared.
 type candidate struct {
-	name string
-	turn turn
-	// length is how long a turn is.
-	length time.Duration
-	// cpu are the meters of all processes that work on an answer.
+	name   string
+	turn   turn
+	length time.Duration // of a turn
+	// open and close, if set, run before and after each turn and are not measured.
+	open  func(context.Context) error
+	close func()
+	// cpu are the meters of the processes that work on an answer.
 	cpu []meter
 }
 
-// meter returns the CPU time that something has used, and whether it is known.
-type meter func(context.Context) (time.Duration, bool)
+// meter returns the CPU seconds that a process has used, NaN if they are not known.
+type meter func(context.Context) float64
 
-// result is how fast a candidate answered.
+// result is how fast a candidate answered in all of its turns.
 type result struct {
-	name    string
-	samples []time.Duration // sorted
-	answers int
-	// busy is how long all turns together were.
-	busy time.Duration
-	// rates is how many answers came in a second of each turn, tails within how many seconds 99 percent of its answers.
+	name  string
+	times *hdrhistogram.Histogram // in nanoseconds
+	busy  time.Duration
+	cpu   float64 // seconds, NaN if not known
+	// rates are the answers a second of each turn, tails the 99th percentile of each turn in nanoseconds.
 	rates, tails []float64
-	// cpu is the CPU time of all answers, negative when it is not known.
-	cpu time.Duration
 }
 
-// compare gives each candidate its turn in each round.
-func (p pace) compare(ctx context.Context, candidates ...*candidate) ([]*result, error) {
+// newTimes returns a histogram that is precise to a thousandth.
+func newTimes() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, (10 * time.Minute).Nanoseconds(), 3)
+}
+
+// compare lets the candidates take turns, so that all of them suffer alike from what else the machine does.
+func (b *bench) compare(ctx context.Context, candidates ...*candidate) ([]*result, error) {
 	results := make([]*result, len(candidates))
 	for i, c := range candidates {
-		results[i] = &result{name: c.name}
+		results[i] = &result{name: c.name, times: newTimes()}
 	}
-	for range p.rounds {
+	for range b.Rounds {
 		for i, c := range candidates {
-			if err := results[i].add(ctx, c); err != nil {
+			err := within(ctx, c.length+2*startLimit, c.name, func(ctx context.Context) error { return results[i].add(ctx, c) })
+			if err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, r := range results {
-		if r.answers == 0 {
-			return nil, errors.New(r.name + " gave no answer in time; give it more with -seconds")
-		}
-		slices.Sort(r.samples)
-	}
 	return results, nil
 }
 
+// add gives the candidate a turn.
 func (r *result) add(ctx context.Context, c *candidate) error {
-	kept, answersBefore, samplesBefore := 0, r.answers, len(r.samples)
-	runtime.GC() // nobody pays for what the one before has left behind
-	before, known := total(ctx, c.cpu)
-	began := time.Now()
-	err := within(ctx, c.length+startLimit, c.name, func(ctx context.Context) error {
-		return c.turn(ctx, began.Add(c.length), func(d time.Duration) {
-			r.answers++
-			if kept < keptPerTurn {
-				r.samples = append(r.samples, d)
-				kept++
-			}
-		})
-	})
-	took := time.Since(began)
-	r.busy += took
-	r.rates = append(r.rates, float64(r.answers-answersBefore)/took.Seconds())
-	if ofTurn := slices.Sorted(slices.Values(r.samples[samplesBefore:])); len(ofTurn) > 0 {
-		r.tails = append(r.tails, percentile(ofTurn, 99).Seconds())
+	if c.close != nil {
+		defer c.close()
 	}
-	// The last meter to be read before is the first one after: reading the others costs it nothing.
-	slices.Reverse(c.cpu)
-	after, stillKnown := total(ctx, c.cpu)
-	slices.Reverse(c.cpu)
-	if known && stillKnown && r.cpu >= 0 {
-		r.cpu += after - before
-	} else {
-		r.cpu = -1
+	if c.open != nil {
+		if err := c.open(ctx); err != nil {
+			return err
+		}
+	}
+	times := newTimes()
+	runtime.GC() // no candidate pays for the garbage of the one before
+	before := sum(ctx, c.cpu)
+	began := time.Now()
+	err := c.turn(ctx, began.Add(c.length), func(d time.Duration) { _ = times.RecordValue(int64(d)) }) // none is longer than the turn
+	took := time.Since(began)
+	r.cpu += sum(ctx, c.cpu) - before
+	r.busy += took
+	r.times.Merge(times)
+	r.rates = append(r.rates, float64(times.TotalCount())/took.Seconds())
+	r.tails = append(r.tails, float64(times.ValueAtPercentile(99)))
+	if err == nil && times.TotalCount() == 0 {
+		err = fmt.Errorf("no answer came in %s", c.length)
 	}
 	return err
 }
 
-func total(ctx context.Context, meters []meter) (sum time.Duration, known bool) {
+func sum(ctx context.Context, meters []meter) (all float64) {
 	for _, m := range meters {
-		used, known := m(ctx)
-		if !known {
-			return 0, false
-		}
-		sum += used
+		all += m(ctx)
 	}
-	return sum, len(meters) > 0
+	return all
 }
 
 // percentile returns the time within which p percent of the answers came.
-func (r *result) percentile(p int) time.Duration { return percentile(r.samples, p) }
-
-func percentile(sorted []time.Duration, p int) time.Duration {
-	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
+func (r *result) percentile(p float64) time.Duration {
+	return time.Duration(r.times.ValueAtPercentile(p))
 }
 
-// perSecond returns how many answers came in a second.
-func (r *result) perSecond() float64 { return float64(r.answers) / r.busy.Seconds() }
+func (r *result) perSecond() float64 { return float64(r.times.TotalCount()) / r.busy.Seconds() }
+
+// cpuEach returns the CPU seconds of an answer, NaN if they are not known or too few: the system counts in steps of 10 ms.
+func (r *result) cpuEach() float64 {
+	if r.cpu < 0.1 {
+		return math.NaN()
+	}
+	return r.cpu / float64(r.times.TotalCount())
+}
 
 // rateTo returns how many answers came for one of another candidate in the same time.
 func (r *result) rateTo(other *result) float64 { return medianRatio(r.rates, other.rates) }
 
-// tailTo returns how the 99th percentile compares with that of another candidate.
+// tailTo compares the 99th percentile with that of another candidate.
 func (r *result) tailTo(other *result) float64 { return medianRatio(r.tails, other.tails) }
 
-// medianRatio compares two candidates by the median of the rounds: what else the machine does falls on one of two turns more
-// than on the other.
+// medianRatio returns the median of the rounds' ratios, which one disturbed round does not change.
 func medianRatio(of, to []float64) float64 {
-	ratios := make([]float64, min(len(of), len(to)))
+	ratios := make([]float64, len(of))
 	for i := range ratios {
 		ratios[i] = of[i] / to[i]
 	}
@@ -145,14 +133,8 @@ func medianRatio(of, to []float64) float64 {
 	return ratios[len(ratios)/2]
 }
 
-// cpuEach returns the CPU time of one answer, and whether it is known.
-func (r *result) cpuEach() (time.Duration, bool) {
-	const least = 100 * time.Millisecond // the system counts in steps of 10 ms
-	return r.cpu / time.Duration(r.answers), r.cpu >= least
-}
-
-// oneAfterTheOther is a turn of one caller that asks again as soon as it has an answer.
-func oneAfterTheOther(ask func(context.Context) error) turn {
+// repeat is a turn of one caller that asks again as soon as it has an answer.
+func repeat(ask func(context.Context) error) turn {
 	return func(ctx context.Context, until time.Time, took func(time.Duration)) error {
 		for began := time.Now(); ; {
 			if err := ask(ctx); err != nil {
@@ -166,4 +148,48 @@ func oneAfterTheOther(ask func(context.Context) error) turn {
 			began = now
 		}
 	}
+}
+
+// together is a turn of n clients at a time.
+func together(n int, client func(ctx context.Context, i int, until time.Time, took func(time.Duration)) error) turn {
+	return func(ctx context.Context, until time.Time, took func(time.Duration)) error {
+		var mu sync.Mutex
+		group, ctx := errgroup.WithContext(ctx)
+		for i := range n {
+			group.Go(func() error {
+				return client(ctx, i, until, func(d time.Duration) {
+					mu.Lock()
+					defer mu.Unlock()
+					took(d)
+				})
+			})
+		}
+		return group.Wait()
+	}
+}
+
+// within does work, which must not take longer than limit. Its error says what was done.
+func within(ctx context.Context, limit time.Duration, what string, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := work(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// await returns when condition holds. It asks again and again, because other processes bring the condition about.
+func await(ctx context.Context, what string, condition func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startLimit, true, func(ctx context.Context) (bool, error) {
+		err := condition(ctx)
+		if last == nil || ctx.Err() == nil {
+			last = err // the error of a request that the deadline cut off says less
+		}
+		return err == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait until %s: %w: %w", what, err, last)
+	}
+	return nil
 }

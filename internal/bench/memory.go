@@ -3,76 +3,85 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
 )
 
-// memoryPart measures what connections cost in memory that have one subscription each, and what each further id of one does.
-func memoryPart(ctx context.Context, b *bench) (*findings, error) {
-	f := &findings{table: &table{head: []string{
-		"connections", "server", "heap and stack of each", "heap", "stack", "goroutines", "resident",
-	}}}
-	costs := map[string][]cost{}
-	lines := []line{{name: "12 KB each", goal: true}}
+// memory measures what connections with one subscription each cost in memory, and what each further id of a subscription does.
+func (b *bench) memory(ctx context.Context, f *findings) error {
+	row := f.table("connections", "server", "heap and stack of each", "heap", "stack", "goroutines", "resident")
+	const wanted = 12_000 // bytes a connection
+	sizes := b.upTo(1000, 5000, 15_000)
+	goal := line{name: "12 kB each", goal: true, XYs: plotter.XYs{{}}}
+	lines := []line{}
+	costs := map[string][]Usage{}
 	for _, name := range []string{pullwatch, gqlgen} {
-		sizes := b.upTo(1000, 5000, 15_000)
+		sizes := sizes
 		if name == gqlgen {
 			sizes = b.upTo(1000, 5000)
 		}
-		all, err := b.grow(ctx, name, sizes, 1)
+		all, err := b.grow(ctx, name, 1, sizes...)
 		if err != nil {
-			return nil, err
-		}
-		l := line{name: name}
-		for i, c := range all {
-			l.points = append(l.points, point{float64(sizes[i]), (c.heap + c.stack) * float64(sizes[i])})
-			f.table.add(thousands(sizes[i]), name, kilobytes(c.heap+c.stack),
-				kilobytes(c.heap), kilobytes(c.stack), digits(c.goroutines), kilobytes(c.resident))
+			return err
 		}
 		costs[name] = all
+		l := line{name: name, XYs: plotter.XYs{{}}}
+		for i, c := range all {
+			l.XYs = append(l.XYs, plotter.XY{X: float64(sizes[i]), Y: (c.Heap + c.Stack) * float64(sizes[i])})
+			row(thousands(sizes[i]), name, size(c.Heap+c.Stack), size(c.Heap), size(c.Stack), digits(c.Goroutines), size(c.Resident))
+		}
 		lines = append(lines, l)
 	}
-	for i, n := range b.upTo(1000, 5000, 15_000) {
-		lines[0].points = append(lines[0].points, point{float64(n), 12_000 * float64(n)})
+	for i, n := range sizes {
+		goal.XYs = append(goal.XYs, plotter.XY{X: float64(n), Y: wanted * float64(n)})
 		ours, plain, plainGoroutines := costs[pullwatch][i], unknown, unknown
 		if i < len(costs[gqlgen]) {
-			plain, plainGoroutines = kilobytes(costs[gqlgen][i].heap+costs[gqlgen][i].stack), digits(costs[gqlgen][i].goroutines)
+			c := costs[gqlgen][i]
+			plain, plainGoroutines = size(c.Heap+c.Stack), digits(c.Goroutines)
 		}
-		f.add(fmt.Sprintf("heap and stack of each of %s connections with one subscription", thousands(n)), "at most 12 KB",
-			kilobytes(ours.heap+ours.stack), plain, ours.heap+ours.stack <= 12_000)
-		f.add("its goroutines", "at most 2", digits(ours.goroutines), plainGoroutines, ours.goroutines < 2.05)
+		f.goal(fmt.Sprintf("heap and stack of each of %s connections with one subscription", thousands(n)), "at most 12 kB",
+			size(ours.Heap+ours.Stack), plain, ours.Heap+ours.Stack <= wanted)
+		f.goal("its goroutines", "at most 2", digits(ours.Goroutines), plainGoroutines, ours.Goroutines < 2.05)
 	}
-	const few, many = 1, 101
-	further := map[string]float64{}
-	for _, name := range []string{pullwatch, gqlgen} {
-		n := b.upTo(1000)[0]
-		withFew, err := b.grow(ctx, name, []int{n}, few)
-		if err != nil {
-			return nil, err
-		}
-		withMany, err := b.grow(ctx, name, []int{n}, many)
-		if err != nil {
-			return nil, err
-		}
-		further[name] = (withMany[0].heap + withMany[0].stack - withFew[0].heap - withFew[0].stack) / (many - few)
+	chart, err := newChart("Memory of connections with one subscription each", append(lines, goal)...)
+	if err != nil {
+		return err
 	}
-	f.add("each further id of a subscription", "at most 150 bytes",
-		digits(further[pullwatch])+" bytes", digits(further[gqlgen])+" bytes", further[pullwatch] <= 150)
-	f.chart = &chartFile{"subscription-memory.svg", growthChart(lines)}
-	return f, nil
+	chart.X.Label.Text, chart.Y.Label.Text = "connections", "heap and stacks of the server"
+	chart.X.Tick.Marker = ticks{plot.DefaultTicks{}, func(n float64) string { return thousands(int(n)) }}
+	chart.Y.Tick.Marker = ticks{plot.DefaultTicks{}, func(bytes float64) string { return fmt.Sprintf("%.0f MB", bytes/1e6) }}
+	f.charts["subscription-memory.svg"] = chart
+	return b.furtherIDs(ctx, f)
 }
 
-// cost is what a connection costs, in bytes.
-type cost struct{ heap, stack, resident, goroutines float64 }
+func (b *bench) furtherIDs(ctx context.Context, f *findings) error {
+	const few, many = 1, 101
+	var further []float64
+	for _, name := range []string{pullwatch, gqlgen} {
+		var each [2]float64
+		for i, ids := range []int{few, many} {
+			all, err := b.grow(ctx, name, ids, b.upTo(1000)...)
+			if err != nil {
+				return err
+			}
+			each[i] = all[0].Heap + all[0].Stack
+		}
+		further = append(further, (each[1]-each[0])/(many-few))
+	}
+	f.goal("each further id of a subscription", "at most 150 bytes", digits(further[0])+" bytes", digits(further[1])+" bytes", further[0] <= 150)
+	return nil
+}
 
 // grow opens more and more connections, up to each of sizes, and returns what each connection costs then.
-func (b *bench) grow(ctx context.Context, name string, sizes []int, ids int) (costs []cost, err error) {
-	const pulls = 1000
-	c, err := b.contend(ctx, name, pulls)
+func (b *bench) grow(ctx context.Context, name string, ids int, sizes ...int) (costs []Usage, err error) {
+	c, err := b.contend(name, 1000)
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-	// What is made once, for the first one, is no cost of a connection.
-	if _, err := c.open(ctx, opening{Connections: 1, IDs: ids}); err != nil {
+	// What the first connection makes for all of them is no cost of a connection.
+	if err := c.open(ctx, opening{connections: 1, ids: ids}); err != nil {
 		return nil, err
 	}
 	before, err := c.usage(ctx)
@@ -81,7 +90,7 @@ func (b *bench) grow(ctx context.Context, name string, sizes []int, ids int) (co
 	}
 	connections := 0
 	for _, n := range sizes {
-		if _, err := c.open(ctx, opening{Connections: n - connections, IDs: ids, Apart: 1}); err != nil {
+		if err := c.open(ctx, opening{connections: n - connections, ids: ids, apart: 1}); err != nil {
 			return nil, err
 		}
 		connections = n
@@ -89,10 +98,9 @@ func (b *bench) grow(ctx context.Context, name string, sizes []int, ids int) (co
 		if err != nil {
 			return nil, err
 		}
-		each := func(now, before int64) float64 { return float64(now-before) / float64(n) }
-		costs = append(costs, cost{
-			each(now.Heap, before.Heap), each(now.Stack, before.Stack), each(now.Resident, before.Resident),
-			each(int64(now.Goroutines), int64(before.Goroutines)),
+		each := func(now, before float64) float64 { return (now - before) / float64(n) }
+		costs = append(costs, Usage{
+			each(now.Heap, before.Heap), each(now.Stack, before.Stack), each(now.Resident, before.Resident), each(now.Goroutines, before.Goroutines),
 		})
 	}
 	return costs, nil

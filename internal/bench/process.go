@@ -1,83 +1,147 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
+	"net/rpc"
 	"os"
 	"os/exec"
-	"strconv"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
-)
 
-const (
-	// startLimit bounds how long a process may take until it is of use, and whatever else takes moments; stopLimit bounds
-	// how long it may take to end.
-	startLimit = time.Minute
-	stopLimit  = 20 * time.Second
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
 )
 
 // process is a program that the benchmark has started. It listens on address.
 type process struct {
 	address string
 	command *exec.Cmd
-	stop    context.CancelFunc
-	output  bytes.Buffer
 }
 
-// start starts a program that is to listen on address. What it prints is shown if it ends badly.
-func start(address, name string, args ...string) (*process, error) {
-	// The process is ended by close alone, after what uses it.
-	ctx, stop := context.WithCancel(context.Background())
-	p := &process{address: address, command: exec.CommandContext(ctx, name, args...), stop: stop}
+// prepare returns a program to start. Its process ends with the scope.
+func (b *bench) prepare(name string, arguments ...string) *process {
+	ctx, stop := context.WithCancel(context.Background()) // the process ends after what uses it
+	p := &process{command: exec.CommandContext(ctx, name, arguments...)}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
-	p.command.WaitDelay = stopLimit
-	p.command.Stdout, p.command.Stderr = &p.output, &p.output
-	if err := p.command.Start(); err != nil {
+	p.command.WaitDelay = 20 * time.Second
+	p.command.Stderr = os.Stderr
+	b.atEnd(func() {
 		stop()
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	return p, nil
-}
-
-// close ends the process and waits for it.
-func (p *process) close() {
-	p.stop()
-	if err := p.command.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintf(os.Stderr, "%s: %v\n%s", p.command.Path, err, p.output.String())
-	}
-}
-
-// cpu returns the CPU time that the process has used.
-func (p *process) cpu(context.Context) (time.Duration, bool) { return cpuOf(p.command.Process.Pid) }
-
-// ownCPU returns the CPU time that this process has used.
-func ownCPU(context.Context) (time.Duration, bool) { return cpuOf(os.Getpid()) }
-
-// cpuOf reads the CPU time of a process where the system tells it as Linux does.
-func cpuOf(pid int) (time.Duration, bool) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, false
-	}
-	// The name, in parentheses, may hold anything. The 12th and the 13th field behind it are user and system time.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const tick = 10 * time.Millisecond
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, false
+		if p.command.Process == nil {
+			return
 		}
-		ticks += n
+		if err := p.command.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		}
+	})
+	return p
+}
+
+// start starts a program that listens on an address. arguments returns its command line for a host and a port.
+func (b *bench) start(name string, arguments func(host, port string) []string) (*process, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // for an address that nobody uses
+	if err != nil {
+		return nil, err
 	}
-	return time.Duration(ticks) * tick, true
+	address := listener.Addr().String()
+	host, port, err := net.SplitHostPort(address)
+	if err := errors.Join(err, listener.Close()); err != nil {
+		return nil, err
+	}
+	p := b.prepare(name, arguments(host, port)...)
+	p.address = address
+	return p, p.command.Start()
+}
+
+// server is a process that runs this program's command serve.
+type server struct {
+	*process
+	orders *rpc.Client
+}
+
+// serve starts a server, and returns when it listens.
+func (b *bench) serve(options serveCommand) (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := b.prepare(self, options.arguments()...)
+	in, err := p.command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	pipe, err := p.command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	defer time.AfterFunc(startLimit, func() { _ = p.command.Process.Kill() }).Stop()
+	out := bufio.NewReader(pipe)
+	if _, err := fmt.Fscanln(out, &p.address); err != nil {
+		return nil, fmt.Errorf("the server %s does not tell its address: %w", options.Kind, err)
+	}
+	s := &server{p, rpc.NewClient(stdio{out, in})}
+	b.atEnd(func() { _ = s.orders.Close() }) // ends the process
+	return s, nil
+}
+
+// stdio is a connection over the standard input and output of a process.
+type stdio struct {
+	io.Reader
+	io.WriteCloser
+}
+
+// publish makes the server publish new states, and returns after the last.
+func (s *server) publish(ctx context.Context, p Publication) error {
+	return s.call(ctx, "Publish", p, new(int))
+}
+
+// usage returns what the server has in use.
+func (s *server) usage(ctx context.Context) (used Usage, err error) {
+	if err = s.call(ctx, "Usage", 0, &used); err == nil {
+		used.Resident = float64(s.stat().ResidentMemory())
+	}
+	return used, err
+}
+
+func (s *server) call(ctx context.Context, order string, in, out any) error {
+	call := s.orders.Go("Server."+order, in, out, nil)
+	select {
+	case <-call.Done:
+		return call.Error
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// cpu is a meter.
+func (p *process) cpu(context.Context) float64 { return p.stat().CPUTime() }
+
+func (p *process) stat() procfs.ProcStat { return statOf(p.command.Process.Pid) }
+
+// ownCPU is the meter of this process.
+func ownCPU(context.Context) float64 { return statOf(os.Getpid()).CPUTime() }
+
+func statOf(pid int) procfs.ProcStat {
+	proc, err := procfs.NewProc(pid)
+	if err != nil {
+		return procfs.ProcStat{} // the process has ended, and whatever needs it returns an error
+	}
+	stat, _ := proc.Stat()
+	return stat
 }
 
 // get returns the body of a successful response.
@@ -98,70 +162,27 @@ func (p *process) get(ctx context.Context, path string) ([]byte, error) {
 	return body, err
 }
 
-// metrics returns what the process says of itself.
-func (p *process) metrics(ctx context.Context) (map[string]float64, error) {
+// metric returns the value of one of the process's metrics: see parseMetric.
+func (p *process) metric(ctx context.Context, name string, labels ...string) (float64, error) {
 	text, err := p.get(ctx, "/metrics")
-	return parseMetrics(text), err
+	return parseMetric(text, name, labels...), err
 }
 
-// parseMetrics returns the values of metrics in Prometheus' text form, by name and labels as they are written there.
-func parseMetrics(text []byte) map[string]float64 {
-	values := map[string]float64{}
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		space := strings.LastIndexByte(line, ' ')
-		if space < 0 || line[0] == '#' {
-			continue
+// parseMetric adds up the metrics of a name, in Prometheus' text format, that have a label with each of the values. It returns
+// NaN when the text has no such name.
+func parseMetric(text []byte, name string, values ...string) (all float64) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, _ := parser.TextToMetricFamilies(bytes.NewReader(text)) // without a family after an error
+	if families[name] == nil {
+		return math.NaN()
+	}
+	for _, m := range families[name].GetMetric() {
+		lacks := func(value string) bool {
+			return !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == value })
 		}
-		if value, err := strconv.ParseFloat(line[space+1:], 64); err == nil {
-			values[line[:space]] = value
+		if !slices.ContainsFunc(values, lacks) {
+			all += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
-	return values
-}
-
-// await returns when condition holds, which is asked for again and again: it is another process that brings it about.
-func await(ctx context.Context, what string, condition func(context.Context) error) error {
-	return within(ctx, startLimit, "wait until "+what, func(ctx context.Context) (last error) {
-		ticker := time.NewTicker(50 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			err := condition(ctx)
-			if err == nil {
-				return nil
-			}
-			if last == nil || ctx.Err() == nil {
-				last = err // and not that the time was over: that says less
-			}
-			select {
-			case <-ctx.Done():
-				return last
-			case <-ticker.C:
-			}
-		}
-	})
-}
-
-// within does work, which must not take longer than limit. Its error says what was waited for.
-func within(ctx context.Context, limit time.Duration, what string, work func(context.Context) error) error {
-	late := fmt.Errorf("it takes longer than %s", limit)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
-	defer cancel()
-	err := work(ctx)
-	if err == nil {
-		return nil
-	}
-	if context.Cause(ctx) == late {
-		err = fmt.Errorf("%w: %w", late, err)
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
-// freeAddress returns an address of this machine that nobody listens on at the moment.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
+	return all
 }

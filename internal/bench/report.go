@@ -2,136 +2,86 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"gonum.org/v1/plot"
 )
 
-// figures are what was measured with one number of pulls.
-type figures struct {
-	pulls       int
-	lists, http []*result
-	// hits is the part of the polled lists for which the server did not go to Kubernetes.
-	hits float64
+// findings are what a section of the document shows.
+type findings struct {
+	kubernetes string // its version, if it had a part
+	goals      table.Writer
+	tables     []table.Writer
+	charts     map[string]*plot.Plot // by the name of their files
 }
 
-func (f *figures) all() []*result { return slices.Concat(f.lists, f.http) }
-
-// find returns a result, nil when that was not measured.
-func (f *figures) find(name string) *result {
-	for _, r := range f.all() {
-		if r.name == name {
-			return r
-		}
+// newTable returns a table. It aligns all columns but the first two to the right.
+func newTable(head ...any) table.Writer {
+	t := table.NewWriter()
+	t.AppendHeader(head)
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	var columns []table.ColumnConfig
+	for i := range head[2:] {
+		columns = append(columns, table.ColumnConfig{Number: i + 3, Align: text.AlignRight, AlignHeader: text.AlignRight})
 	}
-	return nil
-}
-
-// unknown is shown for what was not measured.
-const unknown = "–"
-
-// table is a table of text, each row as long as head.
-type table struct {
-	head []string
-	rows [][]string
-}
-
-// latencies shows everything that was measured.
-func latencies(all []*figures) *table {
-	t := &table{head: []string{"pulls", "active pulls", "p50", "p95", "p99", "per second", "CPU ms each", "p50 to Kubernetes'"}}
-	for _, f := range all {
-		kubernetes := f.find(fromKubernetes)
-		for _, r := range f.all() {
-			cpu := unknown
-			if each, known := r.cpuEach(); known {
-				cpu = digits(each.Seconds() * 1000)
-			}
-			t.rows = append(t.rows, []string{
-				thousands(f.pulls), r.name, round(r.percentile(50)), round(r.percentile(95)), round(r.percentile(99)),
-				digits(r.perSecond()), cpu, ratio(r, kubernetes),
-			})
-		}
-	}
+	t.SetColumnConfigs(columns)
 	return t
 }
 
-// targets shows what was to be reached.
-func targets(all []*figures) *table {
-	t := &table{head: []string{"target", "wanted"}}
-	rows := []struct {
-		name, wanted string
-		measured     func(*figures) string
-	}{
-		{"p50 of a hit in Redis, content new to the replica, to Kubernetes'", "at most 1/5",
-			func(f *figures) string { return ratio(f.find(fromRedisNew), f.find(fromKubernetes)) }},
-		{"CPU of that hit, all processes, to Kubernetes'", "at most 1/5", func(f *figures) string {
-			hit, known := f.find(fromRedisNew).cpuEach()
-			kubernetes, kubernetesKnown := f.find(fromKubernetes).cpuEach()
-			if !known || !kubernetesKnown {
-				return unknown
-			}
-			return fraction(float64(hit) / float64(kubernetes))
-		}},
-		{"cached list reads a second, one reader", "10,000",
-			func(f *figures) string { return digits(f.find(fromMemory).perSecond()) }},
-		{"p95 of 100 clients that poll once a second", "below 10 ms",
-			func(f *figures) string {
-				if polled := f.find(httpPolling); polled != nil {
-					return round(polled.percentile(95))
-				}
-				return "cannot: " + digits(f.find(httpCalls).perSecond()) + " a second at most"
-			}},
-		{"their lists that needed no load from Kubernetes", "above 70%, ours 99%",
-			func(f *figures) string {
-				if f.find(httpPolling) == nil {
-					return unknown
-				}
-				return fmt.Sprintf("%.2f%%", 100*f.hits)
-			}},
-	}
-	for _, f := range all {
-		t.head = append(t.head, thousands(f.pulls)+" pulls")
-	}
-	for _, row := range rows {
-		cells := []string{row.name, row.wanted}
-		for _, f := range all {
-			cells = append(cells, row.measured(f))
-		}
-		t.rows = append(t.rows, cells)
-	}
-	return t
+// table adds a table, and returns what adds a row to it.
+func (f *findings) table(head ...any) (row func(cells ...any)) {
+	t := newTable(head...)
+	f.tables = append(f.tables, t)
+	return func(cells ...any) { t.AppendRow(cells) }
 }
 
-// print writes the table in columns.
-func (t *table) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.ToUpper(strings.Join(t.head, "\t")))
-	for _, row := range t.rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+// known is wanted where there is nothing to reach.
+const known = "known"
+
+// goal adds a wanted figure, and those that pullwatch and others have reached.
+func (f *findings) goal(what, wanted, ours, other string, met bool) {
+	reached := "yes"
+	switch {
+	case wanted == known:
+		reached = unknown
+	case !met:
+		reached = "**no**"
 	}
-	fmt.Fprintln(w)
-	return w.Flush()
+	f.goals.AppendRow(table.Row{what, wanted, ours, other, reached})
 }
 
-// markdown returns the table as Markdown has it, with all columns but the first two set to the right.
-func (t *table) markdown() string {
-	var b strings.Builder
-	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
-	line(t.head)
-	fmt.Fprintf(&b, "|---|---%s|\n", strings.Repeat("|--:", len(t.head)-2))
-	for _, row := range t.rows {
-		line(row)
+// report prints the findings, and writes them to the section of the document if that is wanted.
+func (b *bench) report(section string, f *findings, write bool) (err error) {
+	where := fmt.Sprintf("%d cores of %s, %s", runtime.NumCPU(), runtime.GOARCH, runtime.Version())
+	if f.kubernetes != "" {
+		where += ", Kubernetes " + f.kubernetes
 	}
-	return b.String()
+	markdown := "\n" + where + ".\n"
+	for _, t := range append([]table.Writer{f.goals}, f.tables...) {
+		fmt.Println(t.Render())
+		markdown += "\n" + t.RenderMarkdown() + "\n"
+	}
+	if !write {
+		return nil
+	}
+	for file, p := range f.charts {
+		err = errors.Join(err, saveChart(p, filepath.Join(b.Docs, file)))
+	}
+	return errors.Join(err, replaceSection(filepath.Join(b.Docs, "performance.md"), section, markdown+"\n"))
 }
 
-// A section of a document is written by this program: what stands between two marks that have its name.
+// This program writes what stands between two marks with the name of a section.
 const (
 	sectionBegin = "<!-- make bench writes this: %s -->"
 	sectionEnd   = "<!-- to here: %s -->"
@@ -152,64 +102,14 @@ func replaceSection(file, name, text string) error {
 	return os.WriteFile(file, fmt.Appendf(nil, "%s%s\n%s%s%s", before, begin, text, end, after), 0o644)
 }
 
-// chartFile is a chart and the name of its file.
-type chartFile struct{ name, svg string }
-
-// report prints tables and, unless section is empty or there is no documentation to write, writes them to a section of it,
-// with the charts beside it.
-func (b *bench) report(section, where string, tables []*table, charts ...chartFile) error {
-	text := "\n" + where + "\n"
-	fmt.Println(where)
-	for _, t := range tables {
-		fmt.Println()
-		if err := t.print(os.Stdout); err != nil {
-			return err
-		}
-		text += "\n" + t.markdown()
-	}
-	if b.docs == "" || section == "" {
-		return nil
-	}
-	for _, c := range charts {
-		if err := os.WriteFile(filepath.Join(b.docs, c.name), []byte(c.svg), 0o644); err != nil {
-			return err
-		}
-	}
-	return replaceSection(filepath.Join(b.docs, "performance.md"), section, text+"\n")
-}
-
-// ratio returns how the middle of one result compares with that of another.
-func ratio(r, to *result) string {
-	if r == to {
-		return "1"
-	}
-	return fraction(float64(r.percentile(50)) / float64(to.percentile(50)))
-}
-
-func fraction(f float64) string {
-	if f < 1 {
-		return "1/" + digits(1/f)
-	}
-	return digits(f)
-}
-
-// round returns a time with two or three digits that count.
-func round(d time.Duration) string {
-	switch {
-	case d < time.Microsecond:
-		return strconv.FormatInt(d.Nanoseconds(), 10) + " ns"
-	case d < time.Millisecond:
-		return digits(float64(d)/float64(time.Microsecond)) + " µs"
-	case d < time.Second:
-		return digits(float64(d)/float64(time.Millisecond)) + " ms"
-	default:
-		return digits(d.Seconds()) + " s"
-	}
-}
+// unknown is shown for what was not measured.
+const unknown = "–"
 
 // digits returns a number with two digits, or as many as it has before the point.
 func digits(f float64) string {
 	switch {
+	case math.IsNaN(f):
+		return unknown
 	case f >= 9.95:
 		return thousands(int(f + 0.5))
 	case f >= 0.995:
@@ -219,11 +119,33 @@ func digits(f float64) string {
 	}
 }
 
-// thousands returns a number with its thousands set apart.
-func thousands(n int) string {
-	text := strconv.Itoa(n)
-	for at := len(text) - 3; at > 0; at -= 3 {
-		text = text[:at] + "," + text[at:]
+// round returns a time with as many digits.
+func round(d time.Duration) string {
+	value, prefix := humanize.ComputeSI(d.Seconds())
+	return digits(value) + " " + prefix + "s"
+}
+
+func thousands(n int) string { return humanize.Comma(int64(n)) }
+
+func percent(part float64) string { return digits(100*part) + "%" }
+
+func hundredths(f float64) string {
+	if math.IsNaN(f) {
+		return unknown
 	}
-	return text
+	return strconv.FormatFloat(f, 'f', 2, 64)
+}
+
+func size(bytes float64) string { return humanize.SIWithDigits(bytes, 1, "B") }
+
+// fraction returns a number below 1 as one over another.
+func fraction(f float64) string {
+	switch {
+	case f == 1:
+		return "1"
+	case f < 1:
+		return "1/" + digits(1/f)
+	default:
+		return digits(f)
+	}
 }

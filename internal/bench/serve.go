@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/rpc"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"time"
@@ -20,87 +24,148 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pullwatch/graph"
-	"pullwatch/internal/budget"
+	"pullwatch/internal/replica"
 	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/httpapi"
-	"pullwatch/internal/serve/render"
-	"pullwatch/internal/turns"
 	"pullwatch/resolvers"
 )
 
-// The servers of GraphQL that are compared.
+// The kinds of servers that are compared.
 const (
-	pullwatch = "pullwatch"
-	gqlgen    = "plain gqlgen"
-	// gqlgenByLine sends each line of a log in a message of its own.
-	gqlgenByLine = "plain gqlgen, line by line"
+	pullwatch    = "pullwatch"
+	gqlgen       = "plain gqlgen"
+	gqlgenByLine = "plain gqlgen, line by line" // sends each line of a log in a message of its own
+	netHTTP      = "net/http"                   // writes the same bytes to every request
+	preparedMsgs = "prepared messages"          // writes the same bytes to every subscriber
 )
 
-// serveCommand is the argument that makes this program a server of GraphQL. What else it is given is said by serve.
-const serveCommand = "serve"
+// serveCommand is the command line of a server. It ends when its standard input does.
+type serveCommand struct {
+	Kind    string `arg:""`
+	Pulls   int    `help:"How many pulls there are."`
+	Body    string `help:"File with the response, or the update, of a server that does not make its own."`
+	Writers int    `help:"How many goroutines write prepared messages."`
+	Profile string `help:"File for a CPU profile."`
+}
 
-// serve takes orders at an address and serves GraphQL at another one, until ctx is done: as one of the servers that are
-// compared, with a number of pulls. If profile is not empty it is the file that a CPU profile is written to.
-func serve(ctx context.Context, control, address, kind, pulls, profile string) error {
-	defer profiled(profile)()
-	n, err := strconv.Atoi(pulls)
-	if err != nil {
-		return err
+// arguments returns what kong makes s of.
+func (s *serveCommand) arguments() []string {
+	return []string{
+		"serve", s.Kind, "--pulls=" + strconv.Itoa(s.Pulls), "--writers=" + strconv.Itoa(s.Writers), "--body=" + s.Body, "--profile=" + s.Profile,
 	}
-	b, err := newBackend(n)
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return takeOrders(ctx, control, orders(b.publish)) })
-	group.Go(func() error {
-		switch kind {
-		case pullwatch:
-			return servePullwatch(ctx, listener, b)
-		case gqlgen:
-			return serveGqlgen(ctx, listener, b)
-		case gqlgenByLine:
-			return serveResolvers(ctx, listener, lineByLine{b.resolver(prometheus.NewRegistry())})
-		default:
-			return fmt.Errorf("there is no server %q", kind)
+}
+
+// Run serves on a free address, which it prints, and takes orders over the standard input and output.
+func (s *serveCommand) Run(ctx context.Context) error {
+	if s.Profile != "" {
+		out, err := os.Create(s.Profile)
+		if err != nil {
+			return err
 		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	serve, publish, err := s.server()
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	orders := rpc.NewServer()
+	if err := orders.RegisterName("Server", &Orders{publish}); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer stop()
+		fmt.Println(listener.Addr())
+		orders.ServeConn(stdio{os.Stdin, os.Stdout})
+		return nil
 	})
+	group.Go(func() error { return serve(ctx, listener) })
 	return group.Wait()
 }
 
+// serveFunc serves on a listener, which it closes, until ctx is done.
+type serveFunc func(ctx context.Context, listener net.Listener) error
+
+// server returns how the server serves, and how it publishes.
+func (s *serveCommand) server() (serveFunc, func(Publication) error, error) {
+	if s.Body != "" {
+		body, err := os.ReadFile(s.Body)
+		if err != nil {
+			return nil, nil, err
+		}
+		if s.Kind == netHTTP {
+			return serveHandler(sameBody(body)), nil, nil
+		}
+		p := &prepared{text: body, writers: s.Writers}
+		return serveHandler(http.HandlerFunc(p.accept)), p.publish, nil
+	}
+	b, err := newBackend(s.Pulls)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch s.Kind {
+	case pullwatch:
+		return servePullwatch(b), b.publish, nil
+	case gqlgen:
+		return serveGqlgen(b.resolver(newShared())), b.publish, nil
+	case gqlgenByLine:
+		return serveGqlgen(lineByLine{b.resolver(newShared())}), b.publish, nil
+	}
+	return nil, nil, fmt.Errorf("there is no server %q", s.Kind)
+}
+
+// Orders are what a server does on behalf of the benchmark.
+type Orders struct{ publish func(Publication) error }
+
+// Publish publishes, and returns after the last state.
+func (o *Orders) Publish(p Publication, _ *int) error { return o.publish(p) }
+
+// Usage is what a process has in use.
+type Usage struct {
+	// Heap, Stack and Resident are bytes: what is reachable, the goroutines' stacks, and the machine's memory.
+	Heap, Stack, Resident, Goroutines float64
+}
+
+// Usage tells what is in use, but Resident, after it has given everything else back.
+func (o *Orders) Usage(_ int, used *Usage) error {
+	for range 6 { // each halves the stacks of goroutines
+		runtime.GC()
+	}
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	*used = Usage{Heap: float64(m.HeapAlloc), Stack: float64(m.StackInuse), Goroutines: float64(runtime.NumGoroutine())}
+	return nil
+}
+
 // servePullwatch serves as the program does.
-func servePullwatch(ctx context.Context, listener net.Listener, b *backend) error {
-	metrics := prometheus.NewRegistry()
-	failures := executor.NewErrors(slog.Default(), metrics)
-	schema := resolvers.NewSchema(b.resolver(metrics))
-	long := turns.New(max(1, runtime.GOMAXPROCS(0)/2))
-	renderer := render.New(render.Options{
-		MaxKept: 64 << 20, Turns: long,
-		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
-		Metrics: render.NewMetrics(metrics),
-	})
-	return httpapi.New(httpapi.Options{
-		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.hub.ActiveCount,
-		Page: http.NotFoundHandler(), Ready: func() error { return nil }, Loopback: true,
-		Limits: httpapi.Limits{ // the program's defaults, but that any number of connections comes from one address
+func servePullwatch(b *backend) serveFunc {
+	shared := newShared()
+	return replica.NewServer(shared, b.resolver(shared), httpapi.Options{
+		ActivePulls: b.hub.ActiveCount, Page: http.NotFoundHandler(), Ready: func() error { return nil }, Loopback: true,
+		Limits: httpapi.Limits{ // the program's defaults, except that one address may open all connections
 			PingInterval: 54 * time.Second, PongWait: time.Minute, WriteTimeout: 10 * time.Second, InitTimeout: 10 * time.Second,
 			MaxConnections: 20_000, MaxSubscriptions: 100, MaxMessage: 64 << 10, MaxOperations: 1000, Introspection: true,
 		},
-		Memory: budget.New(1<<30, metrics), Turns: long, KnownDocuments: 32 << 20,
-		Metrics: metrics, Log: slog.Default(),
-	}).Serve(ctx, listener)
+	}).Serve
 }
 
-// serveGqlgen serves with gqlgen and its own transports: the same schema and resolvers.
-func serveGqlgen(ctx context.Context, listener net.Listener, b *backend) error {
-	return serveResolvers(ctx, listener, b.resolver(prometheus.NewRegistry()))
+// newShared returns what the parts of a replica share, with a gigabyte for clients.
+func newShared() *replica.Shared {
+	return replica.NewShared(4<<30/3, prometheus.NewRegistry(), slog.Default())
 }
 
-func serveResolvers(ctx context.Context, listener net.Listener, root graph.ResolverRoot) error {
+// serveGqlgen serves the same schema with gqlgen's own transports.
+func serveGqlgen(root graph.ResolverRoot) serveFunc {
 	server := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: root}))
 	server.AddTransport(transport.Websocket{PingPongInterval: 54 * time.Second, MissingPongOk: true})
 	server.AddTransport(transport.POST{})
@@ -108,26 +173,28 @@ func serveResolvers(ctx context.Context, listener net.Listener, root graph.Resol
 	failures := executor.NewErrors(slog.Default(), prometheus.NewRegistry())
 	server.SetErrorPresenter(failures.Present)
 	server.SetRecoverFunc(failures.Recover)
-	return serveUntil(ctx, listener, server)
+	return serveHandler(server)
 }
 
-// profiled begins a CPU profile and returns what ends it.
-func profiled(file string) (end func()) {
-	if file == "" {
-		return func() {}
-	}
-	out, err := os.Create(file)
-	if err == nil {
-		err = pprof.StartCPUProfile(out)
-	}
-	if err != nil {
-		slog.Error("there is no profile", "file", file, "error", err)
-		return func() {}
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		if err := out.Close(); err != nil {
-			slog.Error("the profile is not complete", "file", file, "error", err)
+// sameBody answers every request with body.
+func sameBody(body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil { // an unread body would cost the connection
+			return
 		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body) // a client that is gone needs no answer
+	})
+}
+
+func serveHandler(h http.Handler) serveFunc {
+	return func(ctx context.Context, listener net.Listener) error {
+		server := &http.Server{Handler: h}
+		defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/feed"
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/render"
@@ -68,7 +69,7 @@ func (b *backend) Start(_ context.Context, asked pull.StartRequest) ([]*pull.Sta
 	return []*pull.StartResult{{Image: asked.Images[0], Error: usererr.New(usererr.BadInput, "no")}}, nil
 }
 
-func (b *backend) Stream(ctx context.Context, in podlog.Input) (*podlog.Stream, error) {
+func (b *backend) Stream(ctx context.Context, in podlog.Input) (*follow.Stream, error) {
 	if b.logs != nil {
 		return b.logs.Stream(ctx, in)
 	}
