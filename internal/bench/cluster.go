@@ -103,7 +103,7 @@ func (c *cluster) fill(ctx context.Context, namespace string, n int) error {
 		return err
 	}
 	defer starter.Close()
-	starter.Hub.SetSynced()             // the namespace is empty
+	starter.Hub.SetSynced()            // the namespace is empty
 	const each = 50 * time.Millisecond // more than a pull takes
 	return within(ctx, startLimit+time.Duration(n)*each, fmt.Sprintf("start %d pulls", n), func(ctx context.Context) error {
 		group, ctx := errgroup.WithContext(ctx)

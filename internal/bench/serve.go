@@ -27,7 +27,6 @@ import (
 	"pullwatch/internal/replica"
 	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/httpapi"
-	"pullwatch/resolvers"
 )
 
 // The kinds of servers that are compared.
