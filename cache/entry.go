@@ -19,6 +19,10 @@ const (
 
 func (k kind) String() string { return [...]string{"active", "failed"}[k] }
 
+func (k kind) sort(states []*pull.Job) {
+	[...]func([]*pull.Job){pull.SortActive, pull.SortFailed}[k](states)
+}
+
 func (k kind) ttl() time.Duration { return [...]time.Duration{ActiveTTL, failedTTL}[k] }
 
 // tier is where a list that is served comes from.

@@ -73,6 +73,8 @@ type Local interface {
 	Current() bool
 	// Snapshot returns the lists as they are known.
 	Snapshot() Snapshot
+	// Latest returns the latest known state of a pull, also of one that has ended; nil when the pull is not known.
+	Latest(id string) *pull.Job
 	// Changed returns a channel that has a value once some pull has changed, and the function that ends the
 	// subscription.
 	Changed() (<-chan struct{}, func())
@@ -240,6 +242,9 @@ func (l *Lists) awaitLoad(ctx context.Context, k kind, required requirement) (*e
 	e := l.memory[k].Load()
 	if e == nil {
 		return nil, 0, load.result.err
+	}
+	if !e.shows(required) {
+		e = l.merged(e, k)
 	}
 	return e, e.fallbackTier(k, required, time.Now()), nil
 }

@@ -63,6 +63,7 @@ type local struct {
 	snapshot          atomic.Pointer[Snapshot]
 	hungAt            atomic.Pointer[time.Time] // nil while the cluster tells what it knows
 	changed           chan struct{}
+	latest            map[string]*pull.Job // of pulls that matter beside the snapshot
 }
 
 func newLocal() *local {
@@ -82,6 +83,7 @@ func (l *local) Snapshot() Snapshot {
 	}
 	return s
 }
+func (l *local) Latest(id string) *pull.Job         { return l.latest[id] }
 func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
 
 // know makes the hub know the lists of version.

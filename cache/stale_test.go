@@ -2,11 +2,14 @@ package cache
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
 )
 
@@ -88,6 +91,45 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 		w.know(0)
 		l.Require(3)
 		expect(t, l, active, 2, tierStale) // what this replica knows is older
+	})
+}
+
+// While nobody tells how far the cluster is, a list from elsewhere is newer than what this replica knows, and yet lacks what this
+// replica has just done.
+func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := func(id string, phase pull.Phase, version uint64) *pull.Job {
+			return &pull.Job{ID: id, Phase: phase, Revision: pull.Revision{Cluster: version}}
+		}
+		s, w := &source{}, newLocal()
+		l, _ := newLists(t, Options{Source: s, Local: w})
+		l.store(both{
+			{jobs: []*pull.Job{state("running", pull.Pulling, 40), state("canceled", pull.Pulling, 45)}, version: 50},
+			{jobs: []*pull.Job{state("retried", pull.Failed, 30)}, version: 50},
+		})
+		s.slow = make(chan struct{})
+		defer close(s.slow)
+		w.snapshot.Store(&Snapshot{Version: 10, Active: []*pull.Job{
+			state("running", pull.Queued, 10), state("gone", pull.Queued, 9), state("started", pull.Queued, 60), state("retry", pull.Queued, 62),
+		}})
+		w.latest = map[string]*pull.Job{
+			"running": state("running", pull.Queued, 10), "canceled": state("canceled", pull.Canceled, 61), "retried": state("retried", pull.Failed, 30),
+		}
+		l.Require(62)
+		for k, want := range map[kind]string{active: "[retry QUEUED running PULLING started QUEUED]", failed: "[]"} {
+			r, err := l.read(t.Context(), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, j := range r.Jobs {
+				got = append(got, j.ID+" "+string(j.Phase))
+			}
+			slices.Sort(got)
+			if fmt.Sprint(got) != want || !r.Stale {
+				t.Errorf("%v: %v, stale %v; want %s", k, got, r.Stale, want)
+			}
+		}
 	})
 }
 

@@ -271,6 +271,7 @@ type stranger struct{}
 func (stranger) Watching() bool                     { return false }
 func (stranger) Current() bool                      { return false }
 func (stranger) Snapshot() cache.Snapshot           { return cache.Snapshot{} }
+func (stranger) Latest(string) *pull.Job            { return nil }
 func (stranger) Changed() (<-chan struct{}, func()) { return nil, func() {} }
 
 // compareHTTP measures the list through a whole server, and the same bytes written by net/http.
