@@ -23,7 +23,7 @@ func realistic(n int) Snapshot {
 	number := func(n int64) *int64 { return &n }
 	for i := range n {
 		tag := "1.27." + strconv.Itoa(i)
-		job := pull.Job{
+		job := pull.State{
 			ID: fmt.Sprintf("pull-%016x-%d", uint64(i)*0x9e3779b97f4a7c15, i%3), Phase: pull.Pulling,
 			Image: pull.ImageReference{Name: "docker.io/library/nginx:" + tag, Registry: "docker.io",
 				Repository: "library/nginx", Tag: &tag},

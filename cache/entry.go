@@ -19,8 +19,8 @@ const (
 
 func (k kind) String() string { return [...]string{"active", "failed"}[k] }
 
-func (k kind) sort(states []*pull.Job) {
-	[...]func([]*pull.Job){pull.SortActive, pull.SortFailed}[k](states)
+func (k kind) sort(states []*pull.State) {
+	[...]func([]*pull.State){pull.SortActive, pull.SortFailed}[k](states)
 }
 
 func (k kind) ttl() time.Duration { return [...]time.Duration{ActiveTTL, failedTTL}[k] }
@@ -43,7 +43,7 @@ func (t tier) String() string {
 
 // entry is a cached list. It is immutable.
 type entry struct {
-	jobs []*pull.Job
+	jobs []*pull.State
 	// version is the snapshot's: the list shows every change up to that resourceVersion.
 	version uint64
 	// mutations is how many of this replica's mutations the list shows, whatever their versions: those that had returned

@@ -42,7 +42,7 @@ const (
 // Snapshot is both lists as of one moment. The pulls and the slices are shared and not changed.
 type Snapshot struct {
 	// Active is sorted as pull.SortActive does it, Failed as pull.SortFailed.
-	Active, Failed []*pull.Job
+	Active, Failed []*pull.State
 	// Version is a resourceVersion of Jobs: the lists show every change up to it.
 	Version uint64
 	// AsOf is when the lists were taken. Proven is when they were last known to be true: everything that the cluster had
@@ -50,7 +50,7 @@ type Snapshot struct {
 	AsOf, Proven time.Time
 }
 
-func (s *Snapshot) jobs(k kind) []*pull.Job {
+func (s *Snapshot) jobs(k kind) []*pull.State {
 	if k == active {
 		return s.Active
 	}
@@ -74,7 +74,7 @@ type Local interface {
 	// Snapshot returns the lists as they are known.
 	Snapshot() Snapshot
 	// Latest returns the latest known state of a pull, also of one that has ended; nil when the pull is not known.
-	Latest(id string) *pull.Job
+	Latest(id string) *pull.State
 	// Changed returns a channel that has a value once some pull has changed, and the function that ends the
 	// subscription.
 	Changed() (<-chan struct{}, func())
@@ -137,7 +137,7 @@ func NewLists(o Options) *Lists {
 // Result is the answer to a list query.
 type Result struct {
 	// Jobs is shared and must not be changed.
-	Jobs []*pull.Job
+	Jobs []*pull.State
 	// Generation is never 0. Results of the same method with the same Generation have the same list, before a limit cuts it.
 	Generation uint64
 	// Age is how long ago the list was last known to be true, on whichever replica.

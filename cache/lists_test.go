@@ -47,10 +47,10 @@ func (s *source) Load(ctx context.Context) (Snapshot, error) {
 
 // snapshotOf returns lists that have as many pulls as their version says.
 func snapshotOf(version int) Snapshot {
-	jobs := func(phase pull.Phase) []*pull.Job {
-		jobs := make([]*pull.Job, version)
+	jobs := func(phase pull.Phase) []*pull.State {
+		jobs := make([]*pull.State, version)
 		for i := range jobs {
-			jobs[i] = &pull.Job{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
+			jobs[i] = &pull.State{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
 		}
 		return jobs
 	}
@@ -63,7 +63,7 @@ type local struct {
 	snapshot          atomic.Pointer[Snapshot]
 	hungAt            atomic.Pointer[time.Time] // nil while the cluster tells what it knows
 	changed           chan struct{}
-	latest            map[string]*pull.Job // of pulls that matter beside the snapshot
+	latest            map[string]*pull.State // of pulls that matter beside the snapshot
 }
 
 func newLocal() *local {
@@ -83,7 +83,7 @@ func (l *local) Snapshot() Snapshot {
 	}
 	return s
 }
-func (l *local) Latest(id string) *pull.Job         { return l.latest[id] }
+func (l *local) Latest(id string) *pull.State       { return l.latest[id] }
 func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
 
 // know makes the hub know the lists of version.

@@ -6,11 +6,11 @@ import "pullwatch/internal/pull"
 // newer still: mutations that have returned. Where both know a pull, the later state decides.
 func (l *Lists) merged(e *entry, k kind) *entry {
 	snapshot := l.local.Snapshot()
-	known := map[string]*pull.Job{}
+	known := map[string]*pull.State{}
 	for _, state := range snapshot.jobs(k) {
 		known[state.ID] = state
 	}
-	var all []*pull.Job
+	var all []*pull.State
 	listed := map[string]bool{}
 	for _, state := range e.jobs {
 		listed[state.ID] = true

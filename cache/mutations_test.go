@@ -23,10 +23,10 @@ func TestTheNextListShowsAMutationWhileManyRun(t *testing.T) {
 				w.snapshot.Store(&Snapshot{Active: running})
 				l, _ := newLists(t, Options{Source: &source{}, Local: w})
 				var mu sync.Mutex
-				end := func(canceled *pull.Job) {
+				end := func(canceled *pull.State) {
 					mu.Lock()
 					defer mu.Unlock()
-					running = slices.DeleteFunc(slices.Clone(running), func(j *pull.Job) bool { return j == canceled })
+					running = slices.DeleteFunc(slices.Clone(running), func(j *pull.State) bool { return j == canceled })
 					w.snapshot.Store(&Snapshot{Active: running})
 				}
 				var mutations sync.WaitGroup

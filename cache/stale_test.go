@@ -98,21 +98,21 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 // replica has just done.
 func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		state := func(id string, phase pull.Phase, version uint64) *pull.Job {
-			return &pull.Job{ID: id, Phase: phase, Revision: pull.Revision{Cluster: version}}
+		state := func(id string, phase pull.Phase, version uint64) *pull.State {
+			return &pull.State{ID: id, Phase: phase, Revision: pull.Revision{Cluster: version}}
 		}
 		s, w := &source{}, newLocal()
 		l, _ := newLists(t, Options{Source: s, Local: w})
 		l.store(both{
-			{jobs: []*pull.Job{state("running", pull.Pulling, 40), state("canceled", pull.Pulling, 45)}, version: 50},
-			{jobs: []*pull.Job{state("retried", pull.Failed, 30)}, version: 50},
+			{jobs: []*pull.State{state("running", pull.Pulling, 40), state("canceled", pull.Pulling, 45)}, version: 50},
+			{jobs: []*pull.State{state("retried", pull.Failed, 30)}, version: 50},
 		})
 		s.slow = make(chan struct{})
 		defer close(s.slow)
-		w.snapshot.Store(&Snapshot{Version: 10, Active: []*pull.Job{
+		w.snapshot.Store(&Snapshot{Version: 10, Active: []*pull.State{
 			state("running", pull.Queued, 10), state("gone", pull.Queued, 9), state("started", pull.Queued, 60), state("retry", pull.Queued, 62),
 		}})
-		w.latest = map[string]*pull.Job{
+		w.latest = map[string]*pull.State{
 			"running": state("running", pull.Queued, 10), "canceled": state("canceled", pull.Canceled, 61), "retried": state("retried", pull.Failed, 30),
 		}
 		l.Require(62)

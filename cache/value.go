@@ -24,7 +24,7 @@ var (
 type encoder struct{ one, content, data []byte }
 
 // encode returns the content of a list, which is good until the next call, and its stamp.
-func (e *encoder) encode(jobs []*pull.Job) (data []byte, stamp string, err error) {
+func (e *encoder) encode(jobs []*pull.State) (data []byte, stamp string, err error) {
 	e.content = binary.AppendUvarint(e.content[:0], uint64(len(jobs)))
 	for _, job := range jobs {
 		if e.one, err = job.AppendBinary(e.one[:0]); err != nil {
@@ -38,7 +38,7 @@ func (e *encoder) encode(jobs []*pull.Job) (data []byte, stamp string, err error
 }
 
 // decodeJobs returns the pulls of a list's content.
-func decodeJobs(data []byte, stamp string) ([]*pull.Job, error) {
+func decodeJobs(data []byte, stamp string) ([]*pull.State, error) {
 	if stampOf(data) != stamp {
 		return nil, errChecksum
 	}
@@ -50,13 +50,13 @@ func decodeJobs(data []byte, stamp string) ([]*pull.Job, error) {
 	if !ok || count > uint64(len(content)) {
 		return nil, errEnd
 	}
-	jobs := make([]*pull.Job, count)
+	jobs := make([]*pull.State, count)
 	for i := range jobs {
 		var size uint64
 		if size, content, ok = cutUvarint(content); !ok || size > uint64(len(content)) {
 			return nil, errEnd
 		}
-		jobs[i] = new(pull.Job)
+		jobs[i] = new(pull.State)
 		if err := jobs[i].UnmarshalBinary(content[:size]); err != nil {
 			return nil, err
 		}

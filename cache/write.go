@@ -59,7 +59,7 @@ type writer struct {
 	// encoded holds the stamps of what was written last. A list of the same states is neither encoded nor sent again.
 	encoded [kinds]struct {
 		encoder
-		jobs  []*pull.Job
+		jobs  []*pull.State
 		stamp string
 	}
 }

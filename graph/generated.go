@@ -151,16 +151,16 @@ type ComplexityRoot struct {
 
 type MutationResolver interface {
 	StartPulls(ctx context.Context, input pull.StartRequest) (*StartPullsPayload, error)
-	CancelPull(ctx context.Context, id string) (*pull.Job, error)
-	RetryPull(ctx context.Context, id string) (*pull.Job, error)
+	CancelPull(ctx context.Context, id string) (*pull.State, error)
+	RetryPull(ctx context.Context, id string) (*pull.State, error)
 }
 type QueryResolver interface {
-	ActivePulls(ctx context.Context) ([]*pull.Job, error)
-	FailedPulls(ctx context.Context, limit int) ([]*pull.Job, error)
-	PullJob(ctx context.Context, id string) (*pull.Job, error)
+	ActivePulls(ctx context.Context) ([]*pull.State, error)
+	FailedPulls(ctx context.Context, limit int) ([]*pull.State, error)
+	PullJob(ctx context.Context, id string) (*pull.State, error)
 }
 type SubscriptionResolver interface {
-	PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.Job, error)
+	PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error)
 	PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error)
 }
 
@@ -1916,8 +1916,8 @@ func (ec *executionContext) _Mutation_cancelPull(ctx context.Context, field grap
 			return ec.Resolvers.Mutation().CancelPull(ctx, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
 		},
 		true,
 		true,
@@ -1960,8 +1960,8 @@ func (ec *executionContext) _Mutation_retryPull(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().RetryPull(ctx, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2170,7 +2170,7 @@ func (ec *executionContext) fieldContext_PullFailure_logTail(_ context.Context, 
 	return graphql.NewScalarFieldContext("PullFailure", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_id(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_id(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2193,7 +2193,7 @@ func (ec *executionContext) fieldContext_PullJob_id(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_image(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_image(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2225,7 +2225,7 @@ func (ec *executionContext) fieldContext_PullJob_image(_ context.Context, field 
 	return fc, nil
 }
 
-func (ec *executionContext) _PullJob_destination(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_destination(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2257,7 +2257,7 @@ func (ec *executionContext) fieldContext_PullJob_destination(_ context.Context, 
 	return fc, nil
 }
 
-func (ec *executionContext) _PullJob_platforms(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_platforms(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2280,7 +2280,7 @@ func (ec *executionContext) fieldContext_PullJob_platforms(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_phase(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_phase(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2303,7 +2303,7 @@ func (ec *executionContext) fieldContext_PullJob_phase(_ context.Context, field 
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type PullPhase does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_message(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_message(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2326,7 +2326,7 @@ func (ec *executionContext) fieldContext_PullJob_message(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_progress(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_progress(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2358,7 +2358,7 @@ func (ec *executionContext) fieldContext_PullJob_progress(_ context.Context, fie
 	return fc, nil
 }
 
-func (ec *executionContext) _PullJob_attempts(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_attempts(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2381,7 +2381,7 @@ func (ec *executionContext) fieldContext_PullJob_attempts(_ context.Context, fie
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Int does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_confirmed(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_confirmed(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2404,7 +2404,7 @@ func (ec *executionContext) fieldContext_PullJob_confirmed(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_failure(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_failure(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2436,7 +2436,7 @@ func (ec *executionContext) fieldContext_PullJob_failure(_ context.Context, fiel
 	return fc, nil
 }
 
-func (ec *executionContext) _PullJob_retryOf(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_retryOf(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2459,7 +2459,7 @@ func (ec *executionContext) fieldContext_PullJob_retryOf(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type ID does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_createdAt(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_createdAt(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2482,7 +2482,7 @@ func (ec *executionContext) fieldContext_PullJob_createdAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_startedAt(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_startedAt(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2505,7 +2505,7 @@ func (ec *executionContext) fieldContext_PullJob_startedAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_finishedAt(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_finishedAt(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2528,7 +2528,7 @@ func (ec *executionContext) fieldContext_PullJob_finishedAt(_ context.Context, f
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_updatedAt(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_updatedAt(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2551,7 +2551,7 @@ func (ec *executionContext) fieldContext_PullJob_updatedAt(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, errors.New("field of type Time does not have child fields"))
 }
 
-func (ec *executionContext) _PullJob_log(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_log(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2583,7 +2583,7 @@ func (ec *executionContext) fieldContext_PullJob_log(_ context.Context, field gr
 	return fc, nil
 }
 
-func (ec *executionContext) _PullJob_revision(ctx context.Context, field graphql.CollectedField, obj *pull.Job) (ret graphql.Marshaler) {
+func (ec *executionContext) _PullJob_revision(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -2802,8 +2802,8 @@ func (ec *executionContext) _Query_activePulls(ctx context.Context, field graphq
 			return ec.Resolvers.Query().ActivePulls(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐJobᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐStateᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2835,8 +2835,8 @@ func (ec *executionContext) _Query_failedPulls(ctx context.Context, field graphq
 			return ec.Resolvers.Query().FailedPulls(ctx, fc.Args["limit"].(int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐJobᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []*pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐStateᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -2879,8 +2879,8 @@ func (ec *executionContext) _Query_pullJob(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().PullJob(ctx, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
 		},
 		true,
 		false,
@@ -3021,8 +3021,8 @@ func (ec *executionContext) _StartPullResult_pull(ctx context.Context, field gra
 			return obj.Pull, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
 		},
 		true,
 		false,
@@ -3141,8 +3141,8 @@ func (ec *executionContext) _Subscription_pullJobUpdated(ctx context.Context, fi
 			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *pull.Job) graphql.Marshaler {
-			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
 		},
 		true,
 		true,
@@ -4826,7 +4826,7 @@ func (ec *executionContext) _PullFailure(ctx context.Context, sel ast.SelectionS
 
 var pullJobImplementors = []string{"PullJob"}
 
-func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, obj *pull.Job) graphql.Marshaler {
+func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, obj *pull.State) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, pullJobImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -5966,11 +5966,11 @@ var (
 	}
 )
 
-func (ec *executionContext) marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐJobᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.Job) graphql.Marshaler {
+func (ec *executionContext) marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐStateᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.State) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx, sel, v[i])
+		return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -5982,7 +5982,7 @@ func (ec *executionContext) marshalNPullJob2ᚕᚖpullwatchᚋinternalᚋpullᚐ
 	return ret
 }
 
-func (ec *executionContext) marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx context.Context, sel ast.SelectionSet, v *pull.Job) graphql.Marshaler {
+func (ec *executionContext) marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx context.Context, sel ast.SelectionSet, v *pull.State) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
 			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
@@ -6406,7 +6406,7 @@ func (ec *executionContext) marshalOPullFailure2ᚖpullwatchᚋinternalᚋpull�
 	return ec._PullFailure(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐJob(ctx context.Context, sel ast.SelectionSet, v *pull.Job) graphql.Marshaler {
+func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx context.Context, sel ast.SelectionSet, v *pull.State) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -100,10 +100,10 @@ type late struct {
 	*feed.Hub
 
 	mu      sync.Mutex
-	waiting []*pull.Job
+	waiting []*pull.State
 }
 
-func (l *late) Publish(job *pull.Job) {
+func (l *late) Publish(job *pull.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting = append(l.waiting, job)

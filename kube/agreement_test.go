@@ -110,7 +110,7 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
 		report(t, api, pods[state.ID], 30, 60)
 		for _, r := range replicas {
-			r.await(t, state.ID, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
+			r.await(t, state.ID, func(j *pull.State) bool { return j.Progress.Percent == 50 })
 		}
 	}
 	if _, err := b.pulls.Cancel(t.Context(), canceled); err != nil {
@@ -124,7 +124,7 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	for _, state := range started {
 		var ends [][]byte
 		for _, r := range replicas {
-			end := *r.await(t, state.ID, func(j *pull.Job) bool { return j.Phase.Final() })
+			end := *r.await(t, state.ID, func(j *pull.State) bool { return j.Phase.Final() })
 			end.Position = pull.Position{}
 			text, err := end.AppendBinary(nil)
 			if err != nil {
@@ -172,7 +172,7 @@ func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
 			told := map[string][]byte{}
-			compare := func(state *pull.Job) {
+			compare := func(state *pull.State) {
 				same := *state
 				same.Position = pull.Position{}
 				b, err := same.AppendBinary(nil)
@@ -181,13 +181,13 @@ func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 				}
 				key := fmt.Sprint(state.Revision)
 				if other, known := told[key]; known && !bytes.Equal(b, other) {
-					var is pull.Job
+					var is pull.State
 					_ = is.UnmarshalBinary(other)
 					t.Errorf("two states of revision %s:\n%+v\n%+v", key, is, same)
 				}
 				told[key] = b
 			}
-			var last *pull.Job
+			var last *pull.State
 			replicas := 0
 			for pods := range p.history {
 				for jobs := pods; jobs < len(p.history); jobs++ {
@@ -202,7 +202,7 @@ func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 						for _, state := range f.states[p.Job.Name] {
 							compare(state)
 							if !state.Phase.Final() {
-								compare(pull.LostJob(state)) // as told by who learns nothing more
+								compare(pull.LostState(state)) // as told by who learns nothing more
 								continue
 							}
 							if lost := state.Lost(); lost != state.FinishedAt.IsZero() {

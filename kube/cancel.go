@@ -16,11 +16,11 @@ import (
 )
 
 // Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
-func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.Job, error) {
-	return guarded(ctx, p, "cancel a pull", func(ctx context.Context) (*pull.Job, error) { return p.cancel(ctx, id) })
+func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.State, error) {
+	return guarded(ctx, p, "cancel a pull", func(ctx context.Context) (*pull.State, error) { return p.cancel(ctx, id) })
 }
 
-func (p *Pulls) cancel(ctx context.Context, id string) (*pull.Job, error) {
+func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 	if err := p.known.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]
 }
 
 // deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
-func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.State, error) {
 	state, err := p.publishWritten(job)
 	if err != nil {
 		return nil, err

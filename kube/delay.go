@@ -18,7 +18,7 @@ const (
 // delayLocked reports whether a state is final and must wait. Jobs, pods and logs come over three ways. A Job may end here
 // before its pod does, and then neither a digest nor a reason is known. A pull has one final state, so that waits to be
 // complete and to be written on the Job: then every replica publishes the same.
-func (t *Tracker) delayLocked(tr *tracked, state *pull.Job, view *pullstate.View) bool {
+func (t *Tracker) delayLocked(tr *tracked, state *pull.State, view *pullstate.View) bool {
 	name := tr.job.Name
 	published := tr.state != nil && tr.state.Phase.Final()
 	if published || state.Phase == pull.Canceled || !state.Phase.Final() || view.Complete(t.isGoneLocked) {

@@ -25,7 +25,7 @@ const (
 
 // Find reads a pull that is not known yet from the API server, publishes its state and returns it. It returns nil when there
 // is no such pull, or was none within the last second. It takes 10 s at most.
-func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
+func (p *Pulls) Find(ctx context.Context, id string) (*pull.State, error) {
 	p.mu.Lock()
 	missed, _ := p.missing.get(id)
 	p.mu.Unlock()
@@ -41,11 +41,11 @@ func (p *Pulls) Find(ctx context.Context, id string) (*pull.Job, error) {
 	return state, err
 }
 
-func (p *Pulls) lookUp(ctx context.Context, id string) (*pull.Job, error) {
-	return guarded(ctx, p, "look for a pull", func(ctx context.Context) (*pull.Job, error) { return p.find(ctx, id) })
+func (p *Pulls) lookUp(ctx context.Context, id string) (*pull.State, error) {
+	return guarded(ctx, p, "look for a pull", func(ctx context.Context) (*pull.State, error) { return p.find(ctx, id) })
 }
 
-func (p *Pulls) find(ctx context.Context, id string) (*pull.Job, error) {
+func (p *Pulls) find(ctx context.Context, id string) (*pull.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	job, err := p.get(ctx, id)
@@ -80,7 +80,7 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 }
 
 // publishFound publishes the state of a pull that is not known, and returns it.
-func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.Job, error) {
+func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.State, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (p *Pulls) podsOf(ctx context.Context, job *batchv1.Job) ([]*corev1.Pod, er
 }
 
 // publishWritten publishes the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
-func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.Job, error) {
+func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.State, error) {
 	state, watched := p.tracker.observeWritten(job)
 	if state != nil {
 		return state, nil
@@ -143,7 +143,7 @@ func (p *Pulls) retireDeleted(job *batchv1.Job) {
 }
 
 // newest returns the known state of a pull if it is no older than the given one, because the known one has a Position.
-func (p *Pulls) newest(state *pull.Job) *pull.Job {
+func (p *Pulls) newest(state *pull.State) *pull.State {
 	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
 		return known
 	}

@@ -41,7 +41,7 @@ func (t *Tracker) prunable(keep int) []*batchv1.Job {
 		if len(s) <= keep {
 			continue
 		}
-		states := make([]*pull.Job, 0, len(s))
+		states := make([]*pull.State, 0, len(s))
 		for _, tr := range s {
 			states = append(states, tr.state)
 		}

@@ -159,7 +159,7 @@ func (r request) target(destination string) (pull.ImageReference, error) {
 }
 
 func (r request) route() pull.Route {
-	return (&pull.Job{Image: r.image, Destination: r.destination, Platforms: r.platforms}).Route()
+	return (&pull.State{Image: r.image, Destination: r.destination, Platforms: r.platforms}).Route()
 }
 
 // key returns the value of labelKey.

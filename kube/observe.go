@@ -57,7 +57,7 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 
 // observeWritten takes a Job that this replica has just written, and returns the pull's state, nil when the Job is gone again.
 // It returns false and does nothing when this replica does not watch.
-func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.Job, bool) {
+func (t *Tracker) observeWritten(job *batchv1.Job) (*pull.State, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.watching {
@@ -128,7 +128,7 @@ func (t *Tracker) publishEndLocked(tr *tracked, job *batchv1.Job) {
 		if known := t.feed.Latest(job.Name); known != nil && !known.Phase.Final() && known.CreatedAt.Equal(last.CreatedAt) && known.Supersedes(last) {
 			last = known
 		}
-		state = pull.LostJob(last)
+		state = pull.LostState(last)
 	}
 	tr.state = state
 	t.publishLocked(tr)

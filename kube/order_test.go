@@ -23,14 +23,14 @@ import (
 type keepingHub struct {
 	*feed.Hub
 	mu     sync.Mutex
-	states map[string][]*pull.Job
+	states map[string][]*pull.State
 }
 
 func newKeepingHub(replica string) *keepingHub {
-	return &keepingHub{Hub: feed.New(replica), states: map[string][]*pull.Job{}}
+	return &keepingHub{Hub: feed.New(replica), states: map[string][]*pull.State{}}
 }
 
-func (f *keepingHub) Publish(j *pull.Job) {
+func (f *keepingHub) Publish(j *pull.State) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.Latest(j.ID)
@@ -72,7 +72,7 @@ func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T)
 	a.finish(t, first, batchv1.JobComplete, "")
 	a.await(t, second, phase(pull.Pending))
 	pod := a.runPod(t, second, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
-	a.await(t, second, func(j *pull.Job) bool { return j.Message == "Waits for its container to start." })
+	a.await(t, second, func(j *pull.State) bool { return j.Message == "Waits for its container to start." })
 	a.stop()
 	a.setPod(t, pod, corev1.PodRunning, *statetest.Running())
 	a.deleteJob(t, deleted)
@@ -87,7 +87,7 @@ func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T)
 	if err := b.watch.AwaitSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.await(t, deleted, (*pull.Job).Lost)
+	b.await(t, deleted, (*pull.State).Lost)
 	if phases := f.reversals(second); phases != nil {
 		t.Errorf("a pull that had left the queue was told as %v", phases)
 	}

@@ -26,13 +26,13 @@ import (
 // Known holds the pulls that this replica knows, whichever replica watches.
 type Known interface {
 	// Publish takes a pull's state. A state that does not supersede the known one is dropped.
-	Publish(*pull.Job)
+	Publish(*pull.State)
 	// Retire takes the id of a pull whose Job is gone. No state of it follows.
 	Retire(id string)
 	// Latest returns the known state of a pull, nil when there is none.
-	Latest(id string) *pull.Job
+	Latest(id string) *pull.State
 	// Running returns the pull of a route that has not ended; nil for none.
-	Running(pull.Route) *pull.Job
+	Running(pull.Route) *pull.State
 	// Queued returns how many known pulls wait in the queue, and adds those of starting that are not known yet.
 	Queued(starting iter.Seq[string]) int
 	// Flush returns when Latest returns what was published before, or after a moment.
@@ -210,7 +210,7 @@ func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 
 // start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that start the same pull at
 // the same moment choose the same name, and all but one find that it exists. A Job that is made is added to starts.
-func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.Job, joined bool, err error) {
+func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.State, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if running := p.known.Running(r.route()); running != nil {
@@ -251,7 +251,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 }
 
 // join returns the state of a pull if its Job exists and has not ended, nil otherwise.
-func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
+func (p *Pulls) join(ctx context.Context, id string) (*pull.State, error) {
 	job, err := p.jobs.Get(ctx, id, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -270,11 +270,11 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.Job, error) {
 
 // Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying
 // twice starts it once.
-func (p *Pulls) Retry(ctx context.Context, id string) (*pull.Job, error) {
-	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.Job, error) { return p.retry(ctx, id) })
+func (p *Pulls) Retry(ctx context.Context, id string) (*pull.State, error) {
+	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.State, error) { return p.retry(ctx, id) })
 }
 
-func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
+func (p *Pulls) retry(ctx context.Context, id string) (*pull.State, error) {
 	if err := p.known.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
@@ -296,7 +296,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.Job, error) {
 	}
 	starts := &starts{admission: p.admission}
 	defer starts.end()
-	var state *pull.Job
+	var state *pull.State
 	err = inTurn(ctx, p.starting, func() (err error) {
 		state, _, err = p.start(ctx, request{image: of.Image, destination: of.Destination, platforms: of.Platforms, retryOf: &id}, starts)
 		return err

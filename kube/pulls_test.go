@@ -82,7 +82,7 @@ func TestAHundredPullsThatFailToStartAreOneLineOfLog(t *testing.T) {
 		return &pull.StartResult{Image: "nginx", Error: usererr.Wrap(cause, code, "no")}
 	}
 	p.logFailures([]*pull.StartResult{
-		{Image: "redis", Pull: &pull.Job{}},
+		{Image: "redis", Pull: &pull.State{}},
 		failed(errors.New("no such format"), usererr.BadInput),
 		failed(errors.New("not your namespace"), usererr.Forbidden),
 		failed(context.Canceled, usererr.Unavailable),
@@ -171,7 +171,7 @@ func TestACanceledPullEndsAndItsJobGoes(t *testing.T) {
 		if err != nil || got.Phase != pull.Canceled {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		var last *pull.Job
+		var last *pull.State
 		for {
 			state, err := updates.Await(t.Context())
 			if err != nil {

@@ -16,23 +16,23 @@ import (
 type Reader struct {
 	client    kubernetes.Interface
 	namespace string
-	latest    func(id string) *pull.Job
+	latest    func(id string) *pull.State
 }
 
 // NewReader returns a Reader of the pulls in namespace. latest returns the known state of a pull, or nil. A known state that
 // is no older than what was read is taken instead, because it has what the copier wrote and a Position.
-func NewReader(client kubernetes.Interface, namespace string, latest func(id string) *pull.Job) *Reader {
+func NewReader(client kubernetes.Interface, namespace string, latest func(id string) *pull.State) *Reader {
 	return &Reader{client: client, namespace: namespace, latest: latest}
 }
 
 // Load returns the pulls that have not ended, newest first, and the failed ones, the latest first. Both are as new as the Jobs'
 // resourceVersion version, at least. It lists Jobs and pods, and takes 10 s at most. The error is a usererr.Error.
-func (r *Reader) Load(ctx context.Context) (active, failed []*pull.Job, version uint64, err error) {
+func (r *Reader) Load(ctx context.Context) (active, failed []*pull.State, version uint64, err error) {
 	states, version, err := r.list(ctx)
 	if err != nil {
 		return nil, nil, 0, userError(err, "list pulls")
 	}
-	active, failed = []*pull.Job{}, []*pull.Job{}
+	active, failed = []*pull.State{}, []*pull.State{}
 	for _, state := range states {
 		switch {
 		case !state.Phase.Final():
@@ -47,7 +47,7 @@ func (r *Reader) Load(ctx context.Context) (active, failed []*pull.Job, version 
 }
 
 // list returns the states of all pulls.
-func (r *Reader) list(ctx context.Context) ([]*pull.Job, uint64, error) {
+func (r *Reader) list(ctx context.Context) ([]*pull.State, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	options := metav1.ListOptions{LabelSelector: selector}
@@ -65,7 +65,7 @@ func (r *Reader) list(ctx context.Context) ([]*pull.Job, uint64, error) {
 		job := pods.Items[i].Labels[jobNameLabel]
 		podsOf[job] = append(podsOf[job], &pods.Items[i])
 	}
-	states := make([]*pull.Job, 0, len(jobs.Items))
+	states := make([]*pull.State, 0, len(jobs.Items))
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
 		id, err := pullstate.Identify(job)

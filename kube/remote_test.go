@@ -15,13 +15,13 @@ import (
 )
 
 // finals collects the last states that are told, by pull.
-func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
+func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.State {
 	t.Helper()
 	updates, err := hub.Subscribe(nil, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := map[string][]*pull.Job{}
+	told := map[string][]*pull.State{}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -35,8 +35,8 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.Job {
 			}
 		}
 	}()
-	return func() map[string][]*pull.Job {
-		hub.Publish(&pull.Job{ID: "end", CreatedAt: statetest.Epoch})
+	return func() map[string][]*pull.State {
+		hub.Publish(&pull.State{ID: "end", CreatedAt: statetest.Epoch})
 		<-ended
 		updates.Close()
 		return told
@@ -61,7 +61,7 @@ func TestPullsStartCancelAndRetryOnAReplicaThatDoesNotWatch(t *testing.T) {
 	watching.await(t, first, phase(pull.Pending))
 	pod := watching.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	report(t, api, pod, 30, 60)
-	watching.await(t, first, func(j *pull.Job) bool { return j.Progress.Percent == 50 })
+	watching.await(t, first, func(j *pull.State) bool { return j.Progress.Percent == 50 })
 	if again := other.start(t, "nginx:1")[0]; again.ID != first || again.Phase != pull.Pulling || again.Progress.Percent != 50 {
 		t.Errorf("joined: %+v", again)
 	}

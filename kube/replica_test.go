@@ -142,13 +142,13 @@ func newAPI(t *testing.T) *fakeapi.Server {
 	return api
 }
 
-func (r *replica) start(t *testing.T, images ...string) []*pull.Job {
+func (r *replica) start(t *testing.T, images ...string) []*pull.State {
 	t.Helper()
 	results, err := r.pulls.Start(t.Context(), pull.StartRequest{Images: images})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var jobs []*pull.Job
+	var jobs []*pull.State
 	for _, result := range results {
 		if result.Error != nil {
 			t.Fatalf("%s: %v", result.Image, result.Error)
@@ -159,7 +159,7 @@ func (r *replica) start(t *testing.T, images ...string) []*pull.Job {
 }
 
 // await returns the first state of a pull that fits.
-func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pull.Job {
+func (r *replica) await(t *testing.T, id string, fits func(*pull.State) bool) *pull.State {
 	t.Helper()
 	updates, err := r.hub.Subscribe([]string{id}, pull.Position{})
 	if err != nil {
@@ -177,8 +177,8 @@ func (r *replica) await(t *testing.T, id string, fits func(*pull.Job) bool) *pul
 	}
 }
 
-func phase(p pull.Phase) func(*pull.Job) bool {
-	return func(j *pull.Job) bool { return j.Phase == p }
+func phase(p pull.Phase) func(*pull.State) bool {
+	return func(j *pull.State) bool { return j.Phase == p }
 }
 
 // runPod plays the Job controller and a kubelet: it makes a pod of the Job in that state.

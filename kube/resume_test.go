@@ -34,7 +34,7 @@ func newAbsence(t *testing.T) *absence {
 		a.await(t, state.ID, phase(pull.Pending))
 		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
 		report(t, w.api, pods[state.ID], int64(10+i), 100)
-		a.await(t, state.ID, func(j *pull.Job) bool { return j.Progress.Percent == 10+i })
+		a.await(t, state.ID, func(j *pull.State) bool { return j.Progress.Percent == 10+i })
 	}
 	a.stop()
 
@@ -69,7 +69,7 @@ func (r *replica) deletePod(t *testing.T, pod *corev1.Pod) {
 }
 
 // end lets a replica watch whose feed is hub, and returns the last states that it tells until it has seen everything.
-func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.Job) {
+func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.State) {
 	t.Helper()
 	told := finals(t, hub)
 	r := newReplicaOf(t, w.api, hub)
@@ -78,7 +78,7 @@ func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.J
 	if err := r.watch.AwaitSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	last := map[string]*pull.Job{}
+	last := map[string]*pull.State{}
 	for id, states := range told() {
 		if last[id] = states[0]; len(states) > 1 {
 			t.Errorf("%s ended %d times", id, len(states))
@@ -136,11 +136,11 @@ func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 // slowFeed is a feed that takes its time to know what it was told.
 type slowFeed struct {
 	statesFeed
-	known *pull.Job
+	known *pull.State
 }
 
-func (f *slowFeed) Pulls() []*pull.Job      { return []*pull.Job{f.known} }
-func (f *slowFeed) Latest(string) *pull.Job { return f.known }
+func (f *slowFeed) Pulls() []*pull.State      { return []*pull.State{f.known} }
+func (f *slowFeed) Latest(string) *pull.State { return f.known }
 
 func TestAPullThatEndedInTheReplayIsNotLost(t *testing.T) {
 	w := statetest.New()
@@ -278,7 +278,7 @@ func TestAPullWhoseEndIsDelayedIsNotTakenForUnknown(t *testing.T) {
 func TestAPullNewerThanTheListIsNotLost(t *testing.T) {
 	hub := feed.New("a")
 	for i, id := range []string{"old", "new"} {
-		hub.Publish(&pull.Job{ID: id, CreatedAt: statetest.Epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
+		hub.Publish(&pull.State{ID: id, CreatedAt: statetest.Epoch, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(100 + 100*i)}})
 	}
 	tracker := NewTracker(hub, quiet)
 	tracker.begin()

@@ -161,7 +161,7 @@ func (t *Tracker) retireUnconfirmedLocked() {
 		}
 		delete(t.unconfirmed, id)
 		if last := t.feed.Latest(id); last != nil && !last.Phase.Final() {
-			t.feed.Publish(pull.LostJob(last))
+			t.feed.Publish(pull.LostState(last))
 		}
 		t.feed.Retire(id)
 	}

@@ -20,13 +20,13 @@ import (
 // The Tracker calls it in the order of changes and with its lock held: it must neither block nor call back.
 type Feed interface {
 	// Publish takes a pull's new state. What does not supersede the known state is dropped.
-	Publish(*pull.Job)
+	Publish(*pull.State)
 	// Retire takes the id of a pull whose Job is gone. No state of it follows.
 	Retire(id string)
 	// Latest returns the known state of a pull, nil when there is none or it is forgotten.
-	Latest(id string) *pull.Job
+	Latest(id string) *pull.State
 	// Pulls returns the known states of all pulls that are not retired.
-	Pulls() []*pull.Job
+	Pulls() []*pull.State
 	// SetResourceVersions says that every change up to these resourceVersions, of Jobs and of pods, has been published.
 	SetResourceVersions(jobs, pods uint64)
 	// ResourceVersions returns the highest ones that any replica has set, 0 and 0 when they are not known.
@@ -85,7 +85,7 @@ type tracked struct {
 	job   *batchv1.Job
 	pods  map[types.UID]*corev1.Pod
 	logs  map[types.UID]pullstate.Log
-	state *pull.Job
+	state *pull.State
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -101,7 +101,7 @@ func (tr *tracked) view() *pullstate.View {
 }
 
 // stateIn returns the pull's state in its view.
-func (tr *tracked) stateIn(view *pullstate.View) *pull.Job {
+func (tr *tracked) stateIn(view *pullstate.View) *pull.State {
 	state := view.State()
 	if state.Phase != pull.Canceled {
 		state.Revision.Pods = max(state.Revision.Pods, tr.podsGone)
@@ -170,7 +170,7 @@ func (t *Tracker) updateLocked(tr *tracked) {
 
 // setStateLocked replaces a pull's state and publishes it. A state that does not supersede the current one is dropped: it is
 // made from lines of a log that were read before.
-func (t *Tracker) setStateLocked(tr *tracked, state *pull.Job) {
+func (t *Tracker) setStateLocked(tr *tracked, state *pull.State) {
 	if last := tr.state; last == nil || state.Supersedes(last) {
 		tr.state = state
 		if last == nil || !last.Same(state) {
@@ -209,7 +209,7 @@ func (t *Tracker) publishLocked(tr *tracked) {
 
 // logBehind reports whether the known state was made from lines of the copier's log that were not read here yet, as after a
 // change of the leader. Progress does not fall within an attempt.
-func logBehind(state, known *pull.Job) bool {
+func logBehind(state, known *pull.State) bool {
 	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
 		state.Revision.Step < known.Revision.Step
 }

@@ -14,17 +14,17 @@ import (
 )
 
 // statesFeed is a feed that keeps the published states and knows none.
-type statesFeed struct{ states []*pull.Job }
+type statesFeed struct{ states []*pull.State }
 
-func (f *statesFeed) Publish(j *pull.Job)                { f.states = append(f.states, j) }
+func (f *statesFeed) Publish(j *pull.State)              { f.states = append(f.states, j) }
 func (f *statesFeed) Retire(string)                      {}
-func (f *statesFeed) Latest(string) *pull.Job            { return nil }
-func (f *statesFeed) Pulls() []*pull.Job                 { return nil }
+func (f *statesFeed) Latest(string) *pull.State          { return nil }
+func (f *statesFeed) Pulls() []*pull.State               { return nil }
 func (f *statesFeed) SetResourceVersions(uint64, uint64) {}
 func (f *statesFeed) ResourceVersions() (_, _ uint64)    { return 0, 0 }
 func (f *statesFeed) SetSynced()                         {}
 
-func (f *statesFeed) last() *pull.Job { return f.states[len(f.states)-1] }
+func (f *statesFeed) last() *pull.State { return f.states[len(f.states)-1] }
 
 func newTestTracker() (*Tracker, *statesFeed) {
 	f := &statesFeed{}

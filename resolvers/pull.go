@@ -9,7 +9,7 @@ import (
 )
 
 // require makes the next queries on this replica show what a mutation led to.
-func (r *Resolver) require(job *pull.Job) *pull.Job {
+func (r *Resolver) require(job *pull.State) *pull.State {
 	if job != nil {
 		r.Lists.Require(job.Revision.Cluster)
 	}
@@ -17,7 +17,7 @@ func (r *Resolver) require(job *pull.Job) *pull.Job {
 }
 
 // find returns a pull; nil when there is none.
-func (r *Resolver) find(ctx context.Context, id string) (*pull.Job, error) {
+func (r *Resolver) find(ctx context.Context, id string) (*pull.State, error) {
 	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}

@@ -17,22 +17,22 @@ func (r *mutationResolver) StartPulls(ctx context.Context, input pull.StartReque
 	return &graph.StartPullsPayload{Results: results}, err
 }
 
-func (r *mutationResolver) CancelPull(ctx context.Context, id string) (*pull.Job, error) {
+func (r *mutationResolver) CancelPull(ctx context.Context, id string) (*pull.State, error) {
 	job, err := r.Pulls.Cancel(ctx, id)
 	return r.require(job), err
 }
 
-func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.Job, error) {
+func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.State, error) {
 	job, err := r.Pulls.Retry(ctx, id)
 	return r.require(job), err
 }
 
-func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.Job, error) {
+func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.State, error) {
 	result, err := render.Active(ctx, r.Lists)
 	return result.Jobs, err
 }
 
-func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Job, error) {
+func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.State, error) {
 	if limit < 1 || limit > maxFailed {
 		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
 	}
@@ -40,11 +40,11 @@ func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Job
 	return result.Jobs, err
 }
 
-func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.Job, error) {
+func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, error) {
 	return r.find(ctx, id)
 }
 
-func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.Job, error) {
+func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error) {
 	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after) })
 }
 

@@ -34,10 +34,10 @@ type Lists interface {
 // Pulls starts, cancels and retries pulls.
 type Pulls interface {
 	Start(context.Context, pull.StartRequest) ([]*pull.StartResult, error)
-	Cancel(ctx context.Context, id string) (*pull.Job, error)
-	Retry(ctx context.Context, id string) (*pull.Job, error)
+	Cancel(ctx context.Context, id string) (*pull.State, error)
+	Retry(ctx context.Context, id string) (*pull.State, error)
 	// Find asks the cluster for a pull that Updates does not know; nil when there is none.
-	Find(ctx context.Context, id string) (*pull.Job, error)
+	Find(ctx context.Context, id string) (*pull.State, error)
 }
 
 // Updates knows the latest state of each pull.
@@ -47,7 +47,7 @@ type Updates interface {
 	// Await waits, for a moment, until this replica has come as far as another one had.
 	Await(context.Context, pull.Position)
 	// Latest returns nil when the pull is not known.
-	Latest(id string) *pull.Job
+	Latest(id string) *pull.State
 	Subscribe(ids []string, after pull.Position) (*feed.Subscription, error)
 }
 

@@ -22,7 +22,7 @@ type backend struct {
 	active atomic.Pointer[cache.Result]
 
 	mu    sync.Mutex
-	pulls []*pull.Job // the latest states
+	pulls []*pull.State // the latest states
 }
 
 func newBackend(n int) (*backend, error) {
@@ -50,7 +50,7 @@ func imageName(i int) string {
 
 const imageBytes = 1 << 30
 
-func newPull(i int) (*pull.Job, error) {
+func newPull(i int) (*pull.State, error) {
 	image, err := pull.ParseImage(imageName(i))
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func newPull(i int) (*pull.Job, error) {
 		return nil, err
 	}
 	created := time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
-	return &pull.Job{
+	return &pull.State{
 		ID: pullID(i), Image: image, Destination: to, Phase: pull.Pulling, Message: "copying 3 of 7 layers", Attempts: 1,
 		Progress:  pull.Progress{BytesTotal: new(int64(imageBytes)), BytesPerSecond: new(int64(52_428_800)), SecondsLeft: new(12)},
 		CreatedAt: created, StartedAt: created.Add(time.Second), UpdatedAt: created.Add(time.Second),
@@ -113,7 +113,7 @@ func (b *backend) update(i int, p Publication) {
 func (b *backend) Active(context.Context) (cache.Result, error) { return *b.active.Load(), nil }
 
 func (b *backend) Failed(context.Context, int) (cache.Result, error) {
-	return cache.Result{Jobs: []*pull.Job{}, Generation: 1}, nil
+	return cache.Result{Jobs: []*pull.State{}, Generation: 1}, nil
 }
 
 func (b *backend) Require(uint64) {}

@@ -144,7 +144,7 @@ func (l *listRun) measure(ctx context.Context) (results []*result, hits string, 
 	if err := l.cluster.fill(ctx, namespace, l.pulls); err != nil {
 		return nil, "", err
 	}
-	l.source = &counted{Source: replica.Source{Reader: kube.NewReader(l.cluster.client, namespace, func(string) *pull.Job { return nil })}}
+	l.source = &counted{Source: replica.Source{Reader: kube.NewReader(l.cluster.client, namespace, func(string) *pull.State { return nil })}}
 	l.options = reads(l.source, l.client, redisclient.Keys(redisPrefix, namespace))
 
 	l.tell("%d pulls: starting two replicas", l.pulls)
@@ -271,7 +271,7 @@ type stranger struct{}
 func (stranger) Watching() bool                     { return false }
 func (stranger) Current() bool                      { return false }
 func (stranger) Snapshot() cache.Snapshot           { return cache.Snapshot{} }
-func (stranger) Latest(string) *pull.Job            { return nil }
+func (stranger) Latest(string) *pull.State          { return nil }
 func (stranger) Changed() (<-chan struct{}, func()) { return nil, func() {} }
 
 // compareHTTP measures the list through a whole server, and the same bytes written by net/http.

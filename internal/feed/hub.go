@@ -61,7 +61,7 @@ type slot struct {
 
 // known is what is known of a pull.
 type known struct {
-	job *pull.Job
+	job *pull.State
 	seq uint64 // of its slot
 	// offset is where the state stands in the shared log; 0 when it is not known to be there.
 	offset  uint64
@@ -82,14 +82,14 @@ func New(replica string) *Hub {
 }
 
 // Publish takes a pull's state if it supersedes the known one. It does not wait.
-func (h *Hub) Publish(job *pull.Job) {
+func (h *Hub) Publish(job *pull.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.takeLocked(job, 0)
 }
 
 // takeLocked takes a state that stands at an offset of the shared log; 0 for none.
-func (h *Hub) takeLocked(job *pull.Job, offset uint64) {
+func (h *Hub) takeLocked(job *pull.State, offset uint64) {
 	s := h.latest[job.ID]
 	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
 		if s.offset == 0 && offset > 0 && !s.job.Supersedes(job) {
@@ -171,7 +171,7 @@ func (h *Hub) addUnloggedLocked(s *known, revision pull.Revision) {
 
 // confirmLocked notes that a state which this replica has published by itself stands at an offset of the shared log. The log
 // may hold another state of the same revision, or another last state. New readers get that one; others get nothing again.
-func (h *Hub) confirmLocked(s *known, job *pull.Job, offset uint64) {
+func (h *Hub) confirmLocked(s *known, job *pull.State, offset uint64) {
 	s.offset = offset
 	delete(h.unlogged, s)
 	if job.Same(s.job) {
@@ -250,7 +250,7 @@ func (h *Hub) forgetLocked(id string) {
 }
 
 // Latest returns a pull's latest state, nil when the pull is not known.
-func (h *Hub) Latest(id string) *pull.Job {
+func (h *Hub) Latest(id string) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.latest[id]; s != nil {
@@ -260,7 +260,7 @@ func (h *Hub) Latest(id string) *pull.Job {
 }
 
 // Running returns the pull of a route that has not ended, nil when there is none.
-func (h *Hub) Running(r pull.Route) *pull.Job {
+func (h *Hub) Running(r pull.Route) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.running[r]; s != nil {
@@ -270,12 +270,12 @@ func (h *Hub) Running(r pull.Route) *pull.Job {
 }
 
 // Pulls returns the latest state of every pull that has not been retired, in no order.
-func (h *Hub) Pulls() []*pull.Job {
+func (h *Hub) Pulls() []*pull.State {
 	return h.pulls(func(*known) bool { return true })
 }
 
 // Active returns the pulls that have not ended, newest first.
-func (h *Hub) Active() []*pull.Job {
+func (h *Hub) Active() []*pull.State {
 	jobs := h.pulls(func(k *known) bool { return !k.job.Phase.Final() && !k.withheld })
 	pull.SortActive(jobs)
 	return jobs
@@ -302,16 +302,16 @@ func (h *Hub) Queued(starting iter.Seq[string]) int {
 }
 
 // Failed returns the failed pulls whose Jobs exist, the latest first.
-func (h *Hub) Failed() []*pull.Job {
+func (h *Hub) Failed() []*pull.State {
 	jobs := h.pulls(func(k *known) bool { return k.job.Phase == pull.Failed })
 	pull.SortFailed(jobs)
 	return jobs
 }
 
-func (h *Hub) pulls(wanted func(*known) bool) []*pull.Job {
+func (h *Hub) pulls(wanted func(*known) bool) []*pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	jobs := make([]*pull.Job, 0, len(h.latest))
+	jobs := make([]*pull.State, 0, len(h.latest))
 	for _, s := range h.latest {
 		if !s.retired && wanted(s) {
 			jobs = append(jobs, s.job)

@@ -19,8 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var revision atomic.Uint64
 
 // job returns a state that supersedes all that were made before.
-func job(id string, phase pull.Phase, message string) *pull.Job {
-	return &pull.Job{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
+func job(id string, phase pull.Phase, message string) *pull.State {
+	return &pull.State{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
 // drain returns what a subscription has ready, as "id:message", and how it ended, if it did.

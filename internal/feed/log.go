@@ -21,7 +21,7 @@ func (v ResourceVersions) Max(other ResourceVersions) ResourceVersions {
 // Change is what happened to a pull. One of its fields is set.
 type Change struct {
 	// Job is the pull's new state.
-	Job *pull.Job
+	Job *pull.State
 	// Retired is the id of a pull whose Job is gone.
 	Retired string
 }
@@ -36,7 +36,7 @@ type Entry struct {
 
 // State is the latest state of a pull.
 type State struct {
-	Job *pull.Job
+	Job *pull.State
 	// Offset is where the state stands in the shared log; 0 when it is not known to be there.
 	Offset uint64
 	// Retired is set when the pull's Job is gone.
@@ -125,7 +125,7 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 		default:
 			// The log has held it, so it has been retired and forgotten since: its Job is gone.
 			if !k.job.Phase.Final() {
-				h.takeLocked(pull.LostJob(k.job), 0)
+				h.takeLocked(pull.LostState(k.job), 0)
 				delete(h.unlogged, k)
 			}
 			h.retireLocked(id)

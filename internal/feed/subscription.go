@@ -121,7 +121,7 @@ func (s *Subscription) Notify(ready func()) {
 
 // Next returns the next state: of each pull the latest, in the order of change. It returns nil when there is none yet, and
 // io.EOF when the last state of every pull that was asked for by id has been returned.
-func (s *Subscription) Next() (*pull.Job, error) {
+func (s *Subscription) Next() (*pull.State, error) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	next, ended := s.nextLocked()
@@ -137,7 +137,7 @@ func (s *Subscription) Next() (*pull.Job, error) {
 
 // Await is Next, but it waits until there is a state, and returns ctx's error when ctx is done. It replaces
 // what Notify was given.
-func (s *Subscription) Await(ctx context.Context) (*pull.Job, error) {
+func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 	signal := make(chan struct{}, 1)
 	s.Notify(func() {
 		select {

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// The binary form of a Job is its fields in a fixed order, without names and without a version: whoever stores it keeps the
+// The binary form of a State is its fields in a fixed order, without names and without a version: whoever stores it keeps the
 // version elsewhere. Whole numbers are varints. A string follows its length. An optional value follows a byte that is 0 or 1.
 // Booleans are such a byte.
 
 // AppendBinary appends the binary form of j to b. It never fails. It leaves out the monotonic clock readings of times.
-func (j *Job) AppendBinary(b []byte) ([]byte, error) {
+func (j *State) AppendBinary(b []byte) ([]byte, error) {
 	b = appendString(b, j.ID)
 	b = appendString(b, j.Namespace)
 	b = appendReference(b, &j.Image)
@@ -40,12 +40,12 @@ func (j *Job) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalBinary sets j to what AppendBinary wrote. When data is not exactly one Job, it returns an error and leaves j alone.
+// UnmarshalBinary sets j to what AppendBinary wrote. When data is not exactly one State, it returns an error and leaves j alone.
 // It does not keep data.
-func (j *Job) UnmarshalBinary(data []byte) error {
+func (j *State) UnmarshalBinary(data []byte) error {
 	// One copy that all strings share costs less than one for each of them.
 	d := decoder{rest: string(data)}
-	read := Job{
+	read := State{
 		ID:          d.string(),
 		Namespace:   d.string(),
 		Image:       d.reference(),

@@ -42,7 +42,7 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	}
 }
 
-func encode(t testing.TB, job *Job) []byte {
+func encode(t testing.TB, job *State) []byte {
 	t.Helper()
 	data, err := job.AppendBinary(nil)
 	if err != nil {
@@ -52,11 +52,11 @@ func encode(t testing.TB, job *Job) []byte {
 }
 
 func TestAStoredStateKeepsEveryField(t *testing.T) {
-	var full Job
+	var full State
 	fill(t, reflect.ValueOf(&full).Elem(), new(int))
-	failed := &Job{Phase: Failed, Failure: &Failure{LogTail: []string{}}, CreatedAt: time.Unix(-1<<40, 0).UTC()}
-	for _, job := range []*Job{&full, failed, {}, typical(1)} {
-		got := Job{Message: "what was there before", RetryOf: new(string)}
+	failed := &State{Phase: Failed, Failure: &Failure{LogTail: []string{}}, CreatedAt: time.Unix(-1<<40, 0).UTC()}
+	for _, job := range []*State{&full, failed, {}, typical(1)} {
+		got := State{Message: "what was there before", RetryOf: new(string)}
 		if err := got.UnmarshalBinary(encode(t, job)); err != nil {
 			t.Fatal(err)
 		}
@@ -67,8 +67,8 @@ func TestAStoredStateKeepsEveryField(t *testing.T) {
 }
 
 func TestAStoredFailureHasALogTailAlways(t *testing.T) {
-	var got Job
-	if err := got.UnmarshalBinary(encode(t, &Job{Failure: &Failure{}})); err != nil {
+	var got State
+	if err := got.UnmarshalBinary(encode(t, &State{Failure: &Failure{}})); err != nil {
 		t.Fatal(err)
 	}
 	if got.Failure.LogTail == nil {
@@ -78,7 +78,7 @@ func TestAStoredFailureHasALogTailAlways(t *testing.T) {
 
 func TestWhatIsNotOneStateIsNotReadFromRedis(t *testing.T) {
 	data := encode(t, typical(1))
-	before := Job{ID: "before"}
+	before := State{ID: "before"}
 	refuse := func(what string, data []byte) {
 		t.Helper()
 		got := before
@@ -96,11 +96,11 @@ func TestWhatIsNotOneStateIsNotReadFromRedis(t *testing.T) {
 	refuse("a number of 70 bits", []byte(strings.Repeat("\xff", 9)+"\x02"))
 }
 
-func FuzzJobUnmarshalBinary(f *testing.F) {
+func FuzzStateUnmarshalBinary(f *testing.F) {
 	f.Add(encode(f, typical(1)))
-	f.Add(encode(f, &Job{Failure: &Failure{LogTail: []string{"", "x"}}}))
+	f.Add(encode(f, &State{Failure: &Failure{LogTail: []string{"", "x"}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var first, second Job
+		var first, second State
 		if first.UnmarshalBinary(data) != nil {
 			return
 		}
@@ -114,7 +114,7 @@ func FuzzJobUnmarshalBinary(f *testing.F) {
 }
 
 // typical returns a pull as there are most: half done, or failed with a full log for every tenth n.
-func typical(n int) *Job {
+func typical(n int) *State {
 	image, err := ParseImage(fmt.Sprintf("registry.example/team-%d/application:1.%d@%s", n%7, n, someDigest))
 	if err != nil {
 		panic(err)
@@ -125,7 +125,7 @@ func typical(n int) *Job {
 	}
 	total, speed, left := int64(412_345_678), int64(23_456_789), 9
 	created := time.Unix(1_790_000_000+int64(n), 0).UTC()
-	job := &Job{
+	job := &State{
 		ID:          fmt.Sprintf("20261003-%d", n),
 		Image:       image,
 		Destination: destination,
@@ -162,13 +162,13 @@ func BenchmarkDecode1000Pulls(b *testing.B) {
 		}
 		texts[i] = text
 	}
-	b.Run("binary", func(b *testing.B) { benchmarkDecode(b, binaries[:], (*Job).UnmarshalBinary) })
+	b.Run("binary", func(b *testing.B) { benchmarkDecode(b, binaries[:], (*State).UnmarshalBinary) })
 	b.Run("json", func(b *testing.B) {
-		benchmarkDecode(b, texts[:], func(job *Job, text []byte) error { return json.Unmarshal(text, job) })
+		benchmarkDecode(b, texts[:], func(job *State, text []byte) error { return json.Unmarshal(text, job) })
 	})
 }
 
-func benchmarkDecode(b *testing.B, encoded [][]byte, decode func(*Job, []byte) error) {
+func benchmarkDecode(b *testing.B, encoded [][]byte, decode func(*State, []byte) error) {
 	size := 0
 	for _, one := range encoded {
 		size += len(one)
@@ -176,7 +176,7 @@ func benchmarkDecode(b *testing.B, encoded [][]byte, decode func(*Job, []byte) e
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, one := range encoded {
-			if err := decode(new(Job), one); err != nil {
+			if err := decode(new(State), one); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -185,7 +185,7 @@ func benchmarkDecode(b *testing.B, encoded [][]byte, decode func(*Job, []byte) e
 }
 
 func BenchmarkEncode1000Pulls(b *testing.B) {
-	var jobs [benchmarkPulls]*Job
+	var jobs [benchmarkPulls]*State
 	for i := range jobs {
 		jobs[i] = typical(i)
 	}
@@ -206,7 +206,7 @@ func BenchmarkEncode1000Pulls(b *testing.B) {
 // change with the form.
 func TestTheBinaryFormIsTheOneOfItsKeys(t *testing.T) {
 	const form = "01610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
-	b, err := (&Job{ID: "a", Namespace: "b"}).AppendBinary(nil)
+	b, err := (&State{ID: "a", Namespace: "b"}).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // Supersedes reports whether j is a later state than k of the same pull. A final state supersedes all that are not, and the
 // first final state that is published stays. Only an end that its Job tells supersedes that a pull is lost. A pull that was
 // created later supersedes an earlier one of the same name.
-func (j *Job) Supersedes(k *Job) bool {
+func (j *State) Supersedes(k *State) bool {
 	order := cmp.Or(cmp.Compare(j.CreatedAt.UnixMilli(), k.CreatedAt.UnixMilli()), cmp.Compare(j.finality(), k.finality()))
 	if order == 0 && j.finality() == changing {
 		order = j.Revision.Compare(k.Revision)
@@ -27,7 +27,7 @@ const (
 )
 
 // finality tells how final the state is.
-func (j *Job) finality() int {
+func (j *State) finality() int {
 	switch {
 	case !j.Phase.Final():
 		return changing
@@ -38,10 +38,10 @@ func (j *Job) finality() int {
 }
 
 // Lost reports whether the Job was gone before the pull had ended.
-func (j *Job) Lost() bool { return j.Failure != nil && j.Failure.Reason == Lost }
+func (j *State) Lost() bool { return j.Failure != nil && j.Failure.Reason == Lost }
 
 // Same reports whether two states of a pull are equal but for Revision, Position and UpdatedAt.
-func (j *Job) Same(k *Job) bool {
+func (j *State) Same(k *State) bool {
 	c := *k
 	c.Revision, c.Position, c.UpdatedAt = j.Revision, j.Position, j.UpdatedAt
 	return reflect.DeepEqual(j, &c)
@@ -49,7 +49,7 @@ func (j *Job) Same(k *Job) bool {
 
 // OrderKey returns a text of fixed length. Of two states of a pull, j supersedes k exactly when j's OrderKey is the greater
 // one, byte by byte.
-func (j *Job) OrderKey() string {
+func (j *State) OrderKey() string {
 	var r Revision
 	if j.finality() == changing {
 		r = j.Revision
@@ -57,10 +57,10 @@ func (j *Job) OrderKey() string {
 	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), j.finality(), r.Cluster, r.Pods, r.Step)
 }
 
-// LostJob returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on
+// LostState returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on
 // the last state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it
 // was.
-func LostJob(last *Job) *Job {
+func LostState(last *State) *State {
 	s := *last
 	s.Phase, s.FinishedAt = Failed, time.Time{}
 	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
@@ -76,15 +76,15 @@ func LostJob(last *Job) *Job {
 }
 
 // SortActive orders pulls as activePulls lists them: newest first.
-func SortActive(jobs []*Job) {
-	slices.SortFunc(jobs, func(a, b *Job) int {
+func SortActive(jobs []*State) {
+	slices.SortFunc(jobs, func(a, b *State) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 }
 
 // SortFailed orders pulls as failedPulls lists them: the one that failed last first.
-func SortFailed(jobs []*Job) {
-	slices.SortFunc(jobs, func(a, b *Job) int {
+func SortFailed(jobs []*State) {
+	slices.SortFunc(jobs, func(a, b *State) int {
 		return cmp.Or(b.FinishedAt.Compare(a.FinishedAt), cmp.Compare(a.ID, b.ID))
 	})
 }

@@ -38,7 +38,7 @@ func (p Position) String() string {
 	return text
 }
 
-// ParsePosition reads what Job.RevisionID returned, also in a version without Jobs and Pods. It returns the zero Position for
+// ParsePosition reads what State.RevisionID returned, also in a version without Jobs and Pods. It returns the zero Position for
 // a state that had not been published. An error is a usererr.BadInput.
 func ParsePosition(text string) (Position, error) {
 	var p Position

@@ -14,7 +14,7 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 		{Replica: "r2", Local: 7},
 		{Log: "abc", Seq: 40, Replica: "r2", Local: 7, Jobs: 900, Pods: 901},
 	} {
-		if got, err := ParsePosition((&Job{Position: p}).RevisionID()); got != p || err != nil {
+		if got, err := ParsePosition((&State{Position: p}).RevisionID()); got != p || err != nil {
 			t.Errorf("%+v was read as %+v, %v", p, got, err)
 		}
 	}
@@ -22,7 +22,7 @@ func TestPositionsAreReadAsTheyWereWritten(t *testing.T) {
 	if got, err := ParsePosition("abc.14~r2.7"); got != before || err != nil {
 		t.Errorf("what the version before gave was read as %+v, %v", got, err)
 	}
-	unpublished := &Job{Revision: Revision{Cluster: 900, Step: 3}}
+	unpublished := &State{Revision: Revision{Cluster: 900, Step: 3}}
 	if got, err := ParsePosition(unpublished.RevisionID()); got != (Position{}) || err != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -52,12 +52,12 @@ func FuzzParsePosition(f *testing.F) {
 
 func TestALaterStateSupersedesAnEarlierOne(t *testing.T) {
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	ascending := []*Job{
+	ascending := []*State{
 		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Step: 1}},
 		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Step: uint64(day.UnixMilli()) * 256}},
 		{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 9, Pods: 12}},
 		{CreatedAt: day, Phase: Retrying, Revision: Revision{Cluster: 10, Pods: 11}},
-		LostJob(&Job{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 1 << 40}}),
+		LostState(&State{CreatedAt: day, Phase: Pulling, Revision: Revision{Cluster: 1 << 40}}),
 		{CreatedAt: day, Phase: Canceled, Revision: Revision{Cluster: 8}},
 		{CreatedAt: day.Add(time.Second), Phase: Queued, Revision: Revision{Cluster: 2}},
 	}
@@ -71,12 +71,12 @@ func TestALaterStateSupersedesAnEarlierOne(t *testing.T) {
 }
 
 func TestAPullEndsOnce(t *testing.T) {
-	first := &Job{Phase: Failed, Failure: &Failure{Reason: Timeout}, Revision: Revision{Cluster: 8}}
-	later := &Job{Phase: Succeeded, Revision: Revision{Cluster: 9}}
+	first := &State{Phase: Failed, Failure: &Failure{Reason: Timeout}, Revision: Revision{Cluster: 8}}
+	later := &State{Phase: Succeeded, Revision: Revision{Cluster: 9}}
 	if later.Supersedes(first) || later.OrderKey() > first.OrderKey() {
 		t.Error("a pull ended twice")
 	}
-	a, b := LostJob(&Job{Revision: Revision{Cluster: 8}}), LostJob(&Job{Revision: Revision{Cluster: 9}})
+	a, b := LostState(&State{Revision: Revision{Cluster: 8}}), LostState(&State{Revision: Revision{Cluster: 9}})
 	if b.Supersedes(a) || b.OrderKey() > a.OrderKey() {
 		t.Error("a pull was lost twice")
 	}

@@ -28,9 +28,9 @@ const (
 // Final reports whether a pull in this phase will never change again.
 func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
 
-// Job is the state of a pull at one moment, which its Kubernetes Job, its pods and their logs make. It is never changed once
-// it has been handed out: a new state is a new Job.
-type Job struct {
+// State is the state of a pull at one moment, which its Kubernetes State, its pods and their logs make. It is never changed once
+// it has been handed out: a new state is a new State.
+type State struct {
 	ID string
 	// Namespace is that of the Kubernetes Job.
 	Namespace   string
@@ -64,12 +64,12 @@ type Route struct {
 }
 
 // Route returns the pull's route.
-func (j *Job) Route() Route {
+func (j *State) Route() Route {
 	return Route{Image: j.Image.Name, Destination: j.Destination.Name, Platforms: JoinPlatforms(j.Platforms)}
 }
 
 // RevisionID returns the state's place in the order of updates, as clients see it and ParsePosition reads it.
-func (j *Job) RevisionID() string {
+func (j *State) RevisionID() string {
 	if j.Position == (Position{}) {
 		return j.Revision.String()
 	}
@@ -77,7 +77,7 @@ func (j *Job) RevisionID() string {
 }
 
 // Log tells where the log of the copier is.
-func (j *Job) Log() LogSource {
+func (j *State) Log() LogSource {
 	return LogSource{Namespace: j.Namespace, Job: j.ID, Container: ContainerName}
 }
 
@@ -104,7 +104,7 @@ type Revision struct {
 	Cluster uint64
 	// Pods is a resourceVersion at which the pods of the Job were those of the state; 0 before it has had any.
 	Pods uint64
-	// Step orders states that were made from the same objects and more of the copier's log. It is odd only in what LostJob
+	// Step orders states that were made from the same objects and more of the copier's log. It is odd only in what LostState
 	// returns.
 	Step uint64
 }
@@ -135,7 +135,7 @@ type StartResult struct {
 	// Image is the reference as it was given.
 	Image string
 	// Pull is nil when the image could not be started, and Error says why.
-	Pull   *Job
+	Pull   *State
 	Joined bool
 	Error  *usererr.Error
 }

@@ -73,7 +73,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitLive(t, ctx, stream)
-	stream.Publish(&pull.Job{ID: "p", Phase: pull.Queued, CreatedAt: time.Now()})
+	stream.Publish(&pull.State{ID: "p", Phase: pull.Queued, CreatedAt: time.Now()})
 	stream.Flush(ctx)
 	name := hub.Latest("p").Position.Log
 	for stream.Proven().IsZero() && ctx.Err() == nil {

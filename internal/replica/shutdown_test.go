@@ -199,7 +199,7 @@ func (q *request) finish(t *testing.T) string {
 }
 
 // awaitPull waits until the replica knows a pull as it is wanted.
-func (r *running) awaitPull(t *testing.T, id string, wanted func(*pull.Job) bool) {
+func (r *running) awaitPull(t *testing.T, id string, wanted func(*pull.State) bool) {
 	t.Helper()
 	changed, unsubscribe := r.Hub.Changed()
 	defer unsubscribe()
@@ -224,7 +224,7 @@ func TestAReplicaThatStopsAnswersItsLastRequests(t *testing.T) {
 				if err := r.client.BatchV1().Jobs(testNamespace).Delete(r.within, id, metav1.DeleteOptions{}); err != nil {
 					t.Fatal(err)
 				}
-				r.awaitPull(t, id, func(state *pull.Job) bool { return state.Phase.Final() })
+				r.awaitPull(t, id, func(state *pull.State) bool { return state.Phase.Final() })
 			}
 		},
 		"with Redis": func(t *testing.T) (*redisclient.Settings, func(*running), func(*running, string)) {
@@ -239,8 +239,8 @@ func TestAReplicaThatStopsAnswersItsLastRequests(t *testing.T) {
 				case <-r.within.Done():
 					t.Fatal("the other replicas are not told that this one leads no longer")
 				}
-				other.Publish(&pull.Job{ID: "told-by-another", Phase: pull.Queued, CreatedAt: time.Now()})
-				r.awaitPull(t, "told-by-another", func(*pull.Job) bool { return true })
+				other.Publish(&pull.State{ID: "told-by-another", Phase: pull.Queued, CreatedAt: time.Now()})
+				r.awaitPull(t, "told-by-another", func(*pull.State) bool { return true })
 			}
 		},
 	} {

@@ -96,7 +96,7 @@ type canceledState struct {
 }
 
 // CancelAnnotations returns the annotations that mark a Job as canceled at a time, with the last state of its pull.
-func CancelAnnotations(last *pull.Job, at time.Time) (map[string]string, error) {
+func CancelAnnotations(last *pull.State, at time.Time) (map[string]string, error) {
 	report := pull.Report{BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal}
 	if last.Image.Digest != nil {
 		report.Image = *last.Image.Digest

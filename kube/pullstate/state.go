@@ -14,8 +14,8 @@ import (
 )
 
 // State returns the state of the pull. Its Position is zero.
-func (v *View) State() *pull.Job {
-	s := &pull.Job{
+func (v *View) State() *pull.State {
+	s := &pull.State{
 		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.id.Image, Destination: v.id.Destination, Platforms: v.id.Platforms,
 		RetryOf: v.id.RetryOf, CreatedAt: v.id.Created, Attempts: v.made,
 	}
@@ -58,7 +58,7 @@ func (v *View) State() *pull.Job {
 
 // canceled fills in the state of a pull that was canceled. It depends on the Job alone: the pods go with the Job,
 // and each replica would tell something else of them.
-func (v *View) canceled(s *pull.Job) {
+func (v *View) canceled(s *pull.State) {
 	last := readCanceledState(v.job)
 	if last == nil {
 		last = &canceledState{}
@@ -78,7 +78,7 @@ func (v *View) canceled(s *pull.Job) {
 }
 
 // unfinished fills in the state of a pull that has left the queue and has a pod, and whose Job has not ended.
-func (v *View) unfinished(s *pull.Job) {
+func (v *View) unfinished(s *pull.State) {
 	newest, terminated := v.newest, v.newest.terminated
 	switch {
 	case v.rec != nil && v.rec.Pod == newest.pod.UID && v.rec.Ended && terminated == nil:
@@ -105,7 +105,7 @@ func (v *View) unfinished(s *pull.Job) {
 }
 
 // attemptEnded fills in the state of a pull whose newest attempt has ended while its Job has not.
-func (v *View) attemptEnded(s *pull.Job, end *Record) {
+func (v *View) attemptEnded(s *pull.State, end *Record) {
 	s.Progress = progressOf(end.Last, false)
 	switch {
 	case end.Ended && end.Outcome.Reason == "":
@@ -119,7 +119,7 @@ func (v *View) attemptEnded(s *pull.Job, end *Record) {
 }
 
 // succeeded fills in the state of a pull whose Job is complete. end may be nil: nothing is known of any attempt.
-func succeeded(s *pull.Job, end *Record) {
+func succeeded(s *pull.State, end *Record) {
 	s.Phase, s.Message = pull.Succeeded, "Copied."
 	s.Progress.Percent = 100
 	if end == nil {
@@ -193,7 +193,7 @@ func progressOf(r pull.Report, moving bool) pull.Progress {
 
 // addDigests adds which image the newest attempt copies. The message says when an attempt before copied another one, and which
 // image was at the destination.
-func (v *View) addDigests(s *pull.Job) {
+func (v *View) addDigests(s *pull.State) {
 	var digest, before, held string
 	rec := v.rec
 	if newest := v.newest; newest != nil {
@@ -235,7 +235,7 @@ func (v *View) addDigests(s *pull.Job) {
 }
 
 // updatedAt returns the latest time of all that the state tells.
-func (v *View) updatedAt(s *pull.Job) time.Time {
+func (v *View) updatedAt(s *pull.State) time.Time {
 	at := s.CreatedAt
 	later := func(t time.Time) {
 		if t.After(at) {

@@ -56,7 +56,7 @@ var (
 	destroyScript = redis.NewScript(destroySource)
 )
 
-// Lengths within a pull's value: of what pull.Job.OrderKey returns, and of an offset in decimal digits.
+// Lengths within a pull's value: of what pull.State.OrderKey returns, and of an offset in decimal digits.
 const (
 	orderLength  = 61
 	offsetLength = 16

@@ -96,7 +96,7 @@ func (j *memoryJournal) copy() *memoryJournal {
 	return &c
 }
 
-func (j *memoryJournal) addState(job *pull.Job) {
+func (j *memoryJournal) addState(job *pull.State) {
 	known := j.pulls[job.ID]
 	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.versions.Jobs, j.versions.Pods)
 	if known == nil && forgotten || known != nil && known.Job.OrderKey() >= job.OrderKey() {

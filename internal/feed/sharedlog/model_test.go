@@ -45,7 +45,7 @@ type modelClient struct {
 	at        int // the replica
 	sub       *feed.Subscription
 	after     pull.Position
-	last      map[string]*pull.Job
+	last      map[string]*pull.State
 	delivered map[string]bool // by revision
 	// placed is true once the replica knows what the client has.
 	placed bool
@@ -64,7 +64,7 @@ func (c *modelClient) expectSnapshot(older bool) {
 
 func newWorld(replicas int, script ...change) *world {
 	w := &world{journal: &memoryJournal{remembered: feed.MaxRetired}, script: script, leader: -1}
-	w.client = modelClient{last: map[string]*pull.Job{}, delivered: map[string]bool{}, snapshot: map[string]bool{}}
+	w.client = modelClient{last: map[string]*pull.State{}, delivered: map[string]bool{}, snapshot: map[string]bool{}}
 	for i := range replicas {
 		w.replicas = append(w.replicas, w.newReplica(i, fmt.Sprint("r", i)))
 	}
@@ -81,9 +81,9 @@ func (w *world) newReplica(i int, name string) *modelReplica {
 	return &modelReplica{Stream: s, name: name}
 }
 
-func (w *world) stateAt(version int) *pull.Job {
+func (w *world) stateAt(version int) *pull.State {
 	c := w.history[version-1]
-	return &pull.Job{ID: c.id, Phase: c.phase, Message: fmt.Sprint("version ", version), Revision: pull.Revision{Cluster: uint64(version)}}
+	return &pull.State{ID: c.id, Phase: c.phase, Message: fmt.Sprint("version ", version), Revision: pull.Revision{Cluster: uint64(version)}}
 }
 
 // exists reports whether the cluster has the Job of a pull, and the version of its last state.
@@ -156,7 +156,7 @@ func (w *world) listen() {
 	}
 }
 
-func show(j *pull.Job) string {
+func show(j *pull.State) string {
 	return fmt.Sprintf("%s %s (%v, %s)", j.ID, j.Phase, j.Revision, j.RevisionID())
 }
 

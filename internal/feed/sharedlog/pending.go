@@ -9,13 +9,13 @@ import (
 // were added, so that none waits for ever behind others that change faster. The zero pending is empty and ready for use.
 type pending struct {
 	order   []string
-	jobs    map[string]*pull.Job
+	jobs    map[string]*pull.State
 	retired map[string]bool
 }
 
-func (p *pending) addState(job *pull.Job) {
+func (p *pending) addState(job *pull.State) {
 	if p.jobs == nil {
-		p.jobs, p.retired = map[string]*pull.Job{}, map[string]bool{}
+		p.jobs, p.retired = map[string]*pull.State{}, map[string]bool{}
 	}
 	if known, held := p.jobs[job.ID]; !held {
 		p.order = append(p.order, job.ID)
@@ -29,7 +29,7 @@ func (p *pending) addState(job *pull.Job) {
 
 func (p *pending) addRetired(id string) {
 	if p.jobs == nil {
-		p.jobs, p.retired = map[string]*pull.Job{}, map[string]bool{}
+		p.jobs, p.retired = map[string]*pull.State{}, map[string]bool{}
 	}
 	if _, held := p.jobs[id]; !held {
 		p.order = append(p.order, id)

@@ -274,7 +274,7 @@ func (j *redisJournal) close() {
 	j.reads.Wait() // a read that waits for entries ends only with its connection
 }
 
-func encode(job *pull.Job) ([]byte, error) {
+func encode(job *pull.State) ([]byte, error) {
 	b, err := job.AppendBinary(nil)
 	if err != nil {
 		return nil, fmt.Errorf("encode pull %s: %w", job.ID, err)
@@ -282,11 +282,11 @@ func encode(job *pull.Job) ([]byte, error) {
 	return pack.Pack(b), nil
 }
 
-func decode(text string) (*pull.Job, error) {
+func decode(text string) (*pull.State, error) {
 	b, err := pack.Unpack([]byte(text))
 	if err != nil {
 		return nil, err
 	}
-	job := &pull.Job{}
+	job := &pull.State{}
 	return job, job.UnmarshalBinary(b)
 }

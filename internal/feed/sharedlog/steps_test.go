@@ -56,7 +56,7 @@ func (w *world) end(r *modelReplica, id string) {
 	if _, last := w.exists(id); last > 0 && w.history[last-1].phase.Final() {
 		r.Publish(w.stateAt(last))
 	} else if known := r.Latest(id); known != nil {
-		r.Publish(pull.LostJob(known))
+		r.Publish(pull.LostState(known))
 	}
 	r.Retire(id)
 }

@@ -111,7 +111,7 @@ func New(o Options) *Stream {
 
 // Publish takes a pull's new state and appends it to the log. It comes to the Hub from there, or at once while the log is too
 // slow or away.
-func (s *Stream) Publish(job *pull.Job) {
+func (s *Stream) Publish(job *pull.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.unread.holds(job.ID) {

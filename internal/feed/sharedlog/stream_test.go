@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 var revision atomic.Uint64
 
 // job returns a state that supersedes all that were made before.
-func job(id string, phase pull.Phase, message string) *pull.Job {
-	return &pull.Job{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
+func job(id string, phase pull.Phase, message string) *pull.State {
+	return &pull.State{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
 // replica is one Stream that runs.
@@ -94,7 +94,7 @@ func (r *replica) awaitLive(t *testing.T, live bool) {
 // reader reads one subscription and keeps what it was given.
 type reader struct {
 	sub       *feed.Subscription
-	last      map[string]*pull.Job
+	last      map[string]*pull.State
 	position  pull.Position
 	delivered map[string]bool
 }
@@ -107,7 +107,7 @@ func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader
 		t.Fatal(err)
 	}
 	t.Cleanup(sub.Close)
-	return &reader{sub: sub, last: map[string]*pull.Job{}, delivered: map[string]bool{}}
+	return &reader{sub: sub, last: map[string]*pull.State{}, delivered: map[string]bool{}}
 }
 
 // until reads until the state of a pull has a message.

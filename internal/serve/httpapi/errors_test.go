@@ -89,7 +89,7 @@ func TestErrorsOfTheTransportsAreCounted(t *testing.T) {
 	}
 	decode(t, answer)
 	s.post(t, "{nope}", nil)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	conn := s.subscribe(t, "subscription{pullJobUpdated{id}}")
 	read(t, conn)
 	second := message{ID: "2", Type: "subscribe", Payload: json.RawMessage(`{"query":"{activePulls{id}}"}`)}
@@ -106,12 +106,12 @@ func TestErrorsOfTheTransportsAreCounted(t *testing.T) {
 
 func TestFailuresAreLoggedOnceForAnOperation(t *testing.T) {
 	const fields = 1000
-	var bad []*pull.Job
+	var bad []*pull.State
 	for i := range fields {
-		bad = append(bad, &pull.Job{ID: strconv.Itoa(i)}) // created at no time
+		bad = append(bad, &pull.State{ID: strconv.Itoa(i)}) // created at no time
 	}
 	s := serve(t)
-	s.backend.active = func() ([]*pull.Job, error) { return bad, nil }
+	s.backend.active = func() ([]*pull.State, error) { return bad, nil }
 	for operations := 1; operations <= 2; operations++ {
 		r := s.post(t, "{activePulls{id createdAt}}", nil)
 		if len(r.Errors) != fields || r.Errors[0].Extensions.Code != "INTERNAL" {
@@ -126,7 +126,7 @@ func TestFailuresAreLoggedOnceForAnOperation(t *testing.T) {
 func TestEachKindOfFailureIsLogged(t *testing.T) {
 	s := serve(t)
 	var reads atomic.Int64
-	s.backend.active = func() ([]*pull.Job, error) {
+	s.backend.active = func() ([]*pull.State, error) {
 		switch reads.Add(1) % 2 {
 		case 0:
 			return nil, usererr.Wrap(errors.New("first reason"), usererr.Unavailable, "no")

@@ -199,8 +199,8 @@ func FuzzRequest(f *testing.F) {
 	const total = 1 << 30
 	s, server := newServed(testLimits, total)
 	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	job := &pull.Job{ID: "a", Phase: pull.Queued, CreatedAt: at, UpdatedAt: at}
-	s.backend.active = func() ([]*pull.Job, error) { return []*pull.Job{job}, nil }
+	job := &pull.State{ID: "a", Phase: pull.Queued, CreatedAt: at, UpdatedAt: at}
+	s.backend.active = func() ([]*pull.State, error) { return []*pull.State{job}, nil }
 	s.backend.Publish(job)
 	f.Fuzz(func(t *testing.T, document, variables string) {
 		name, _ := json.Marshal(document)

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // backend is all that the resolvers ask.
 type backend struct {
 	*feed.Hub
-	active func() ([]*pull.Job, error)
+	active func() ([]*pull.State, error)
 	reads  atomic.Uint64
 	logs   resolvers.Logs // nil when there are none
 	// started is what was last asked to start.
@@ -56,13 +56,15 @@ func (b *backend) Failed(_ context.Context, n int) (cache.Result, error) {
 
 func (b *backend) Require(uint64) {}
 
-func (b *backend) Find(context.Context, string) (*pull.Job, error) { return nil, nil }
+func (b *backend) Find(context.Context, string) (*pull.State, error) { return nil, nil }
 
-func (b *backend) Cancel(context.Context, string) (*pull.Job, error) {
+func (b *backend) Cancel(context.Context, string) (*pull.State, error) {
 	return nil, usererr.Wrap(errors.New("dial tcp 10.1.2.3: secret"), usererr.Unavailable, "Kubernetes does not answer")
 }
 
-func (b *backend) Retry(ctx context.Context, id string) (*pull.Job, error) { return b.Cancel(ctx, id) }
+func (b *backend) Retry(ctx context.Context, id string) (*pull.State, error) {
+	return b.Cancel(ctx, id)
+}
 
 func (b *backend) Start(_ context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {
 	b.started = asked
@@ -134,7 +136,7 @@ func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 
 // newServed returns a Server, and what it serves, that does not run yet.
 func newServed(limits Limits, memory int64) (*served, *Server) {
-	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.Job, error) { return []*pull.Job{{ID: "a", Phase: pull.Queued}}, nil }}
+	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.State, error) { return []*pull.State{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.SetSynced()
 	s := &served{backend: b, page: http.NotFound}
 	log := slog.New(slog.NewTextHandler(&s.log, nil))

@@ -27,7 +27,7 @@ func within(t *testing.T, change func(*Limits)) *served {
 	limits := testLimits
 	change(&limits)
 	s := serveWithin(t, limits)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	return s
 }
 

@@ -152,7 +152,7 @@ func TestConnectionsForWhichThereIsNoMemoryAreToldSo(t *testing.T) {
 
 func TestWebSocketsForWhichThereIsNoMemoryAreRefused(t *testing.T) {
 	s := serveWithMemory(t, testLimits, 3*connectionMemory)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	read(t, s.subscribe(t, followPulls))
 	for range 10 {
 		if _, err := s.dial(t, nil); err != nil {
@@ -168,8 +168,10 @@ func TestWebSocketsForWhichThereIsNoMemoryAreRefused(t *testing.T) {
 
 func TestResponsesThatNobodyReadsCountUntilTheyAreWritten(t *testing.T) {
 	s := serveWithMemory(t, testLimits, 64<<20)
-	long := &pull.Job{ID: "a", Phase: pull.Queued, Message: strings.Repeat("m", 1<<20)}
-	s.backend.active = func() ([]*pull.Job, error) { return []*pull.Job{long, long, long, long, long, long, long, long}, nil }
+	long := &pull.State{ID: "a", Phase: pull.Queued, Message: strings.Repeat("m", 1<<20)}
+	s.backend.active = func() ([]*pull.State, error) {
+		return []*pull.State{long, long, long, long, long, long, long, long}, nil
+	}
 	const query = `{"query":"{activePulls{message}}"}`
 	request := fmt.Sprintf(postHeader, len(query)) + query
 	first := s.connect(t, request)
@@ -185,7 +187,7 @@ func TestResponsesThatNobodyReadsCountUntilTheyAreWritten(t *testing.T) {
 
 func TestSubscriptionsGiveBackTheirMemory(t *testing.T) {
 	s := serve(t)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	var open []*websocket.Conn
 	for range 5 {
 		conn := s.subscribe(t, followPulls)

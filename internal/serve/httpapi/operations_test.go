@@ -35,7 +35,7 @@ fragment Job on PullJob{id image{...Image} destination{...Image} phase message
 
 func TestDocumentsOfToolsAreWithinLimits(t *testing.T) {
 	s := serve(t)
-	s.backend.active = func() ([]*pull.Job, error) { return nil, nil }
+	s.backend.active = func() ([]*pull.State, error) { return nil, nil }
 	for name, query := range map[string]string{"introspection": introspection, "everything": everything} {
 		if r := s.post(t, query, map[string]any{"id": "a"}); len(r.Errors) > 0 || len(r.Data) == 0 {
 			t.Errorf("%s: %+v", name, r.Errors)
@@ -66,7 +66,7 @@ func TestOperationsInFlightAreLimited(t *testing.T) {
 	limits.MaxOperations = 1
 	s := serveWithin(t, limits)
 	entered, leave := make(chan struct{}), make(chan struct{})
-	s.backend.active = func() ([]*pull.Job, error) {
+	s.backend.active = func() ([]*pull.State, error) {
 		entered <- struct{}{}
 		<-leave
 		return nil, nil
@@ -77,7 +77,7 @@ func TestOperationsInFlightAreLimited(t *testing.T) {
 	if r := s.post(t, "{failedPulls{id}}", nil); len(r.Errors) != 1 || r.Errors[0].Extensions.Code != "UNAVAILABLE" || !strings.Contains(r.Errors[0].Message, "1 operations") {
 		t.Errorf("%+v", r)
 	}
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	if m := read(t, s.subscribe(t, "subscription{pullJobUpdated{id}}")); m.Type != "next" {
 		t.Errorf("subscriptions are not counted, but there came %+v", m)
 	}

@@ -69,7 +69,7 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 
 func TestStreams(t *testing.T) {
 	s := serve(t)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	const subscription = `{"query":"subscription{pullJobUpdated(ids: [\"a\"]){phase}}"}`
 	for origin, status := range map[string]int{"": 200, "https://dash.example": 200, "https://evil.example": 403} {
 		header := map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream"}
@@ -106,7 +106,7 @@ func readEvent(t *testing.T, stream *bufio.Reader) string {
 
 func TestStoppingEndsStreams(t *testing.T) {
 	s := serve(t)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	answer := s.request(t, http.MethodPost, "/graphql", `{"query":"subscription{pullJobUpdated{phase}}"}`,
 		map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream"})
 	stream := bufio.NewReader(answer.Body)

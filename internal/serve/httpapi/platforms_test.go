@@ -8,8 +8,8 @@ import (
 
 func TestPlatformsOfAPull(t *testing.T) {
 	s := serve(t)
-	s.backend.active = func() ([]*pull.Job, error) {
-		return []*pull.Job{{ID: "a", Phase: pull.Queued}, {ID: "b", Phase: pull.Queued, Platforms: []string{"linux/amd64", "linux/arm64"}}}, nil
+	s.backend.active = func() ([]*pull.State, error) {
+		return []*pull.State{{ID: "a", Phase: pull.Queued}, {ID: "b", Phase: pull.Queued, Platforms: []string{"linux/amd64", "linux/arm64"}}}, nil
 	}
 	const want = `{"activePulls":[{"id":"a","platforms":null},{"id":"b","platforms":["linux/amd64","linux/arm64"]}]}`
 	if r := s.post(t, "{activePulls{id platforms}}", nil); string(r.Data) != want {

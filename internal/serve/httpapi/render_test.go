@@ -17,7 +17,7 @@ import (
 func TestClientsShareUpdates(t *testing.T) {
 	s := serve(t)
 	for i, id := range []string{"a", "b"} {
-		s.backend.Publish(&pull.Job{ID: id, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(i + 1)}})
+		s.backend.Publish(&pull.State{ID: id, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(i + 1)}})
 	}
 	const document = "subscription($ids: [ID!]) { pullJobUpdated(ids: $ids) { id phase } }"
 	sockets := make([]*websocket.Conn, 3)
@@ -51,7 +51,7 @@ func TestClientsShareUpdates(t *testing.T) {
 	expectNext(1, `"id":"a"`, `"id":"b"`)
 	readEvent(t, stream)
 	readEvent(t, stream)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Pulling, Revision: pull.Revision{Cluster: 3}})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Pulling, Revision: pull.Revision{Cluster: 3}})
 	expectNext(0, `"phase":"PULLING"`)
 	if event := readEvent(t, stream); !strings.Contains(event, `"phase":"PULLING"`) {
 		t.Errorf("stream: %s", event)

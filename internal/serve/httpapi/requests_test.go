@@ -65,9 +65,9 @@ func longLists() string {
 
 func TestInternalErrorsAreMasked(t *testing.T) {
 	s := serve(t)
-	for name, active := range map[string]func() ([]*pull.Job, error){
-		"error": func() ([]*pull.Job, error) { return nil, errors.New("secret") },
-		"panic": func() ([]*pull.Job, error) { panic("secret") },
+	for name, active := range map[string]func() ([]*pull.State, error){
+		"error": func() ([]*pull.State, error) { return nil, errors.New("secret") },
+		"panic": func() ([]*pull.State, error) { panic("secret") },
 	} {
 		s.backend.active = active
 		r := s.post(t, "{activePulls{id}}", nil)

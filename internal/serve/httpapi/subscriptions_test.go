@@ -65,11 +65,11 @@ func read(t *testing.T, conn *websocket.Conn) message {
 
 func TestSubscriberGetsEachStateAndTheEnd(t *testing.T) {
 	s := serve(t)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	conn := s.subscribe(t, `subscription{pullJobUpdated(ids: ["a"]){phase}}`)
 	for i, phase := range []pull.Phase{pull.Queued, pull.Pulling, pull.Succeeded} {
 		if phase != pull.Queued {
-			s.backend.Publish(&pull.Job{ID: "a", Phase: phase, Revision: pull.Revision{Cluster: uint64(i)}})
+			s.backend.Publish(&pull.State{ID: "a", Phase: phase, Revision: pull.Revision{Cluster: uint64(i)}})
 		}
 		if m := read(t, conn); m.Type != "next" || !strings.Contains(string(m.Payload), `"phase":"`+string(phase)+`"`) {
 			t.Fatalf("%s %s; want %s", m.Type, m.Payload, phase)
@@ -98,7 +98,7 @@ func TestSubscriberLearnsWhyThereIsNoSubscription(t *testing.T) {
 
 func TestStoppingEndsSubscriptions(t *testing.T) {
 	s := serve(t)
-	s.backend.Publish(&pull.Job{ID: "a", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	conn := s.subscribe(t, `subscription{pullJobUpdated{phase}}`)
 	read(t, conn)
 	go s.stop() // serve tells its error

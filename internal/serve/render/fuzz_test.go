@@ -31,7 +31,7 @@ func FuzzQueries(f *testing.F) {
 	}
 	f.Add("{ a: activePulls { id message b: message image { name } } }", "null", []byte{2, 16 | 64, 32})
 	p := newPulls()
-	var first []*pull.Job
+	var first []*pull.State
 	for _, id := range []string{"a", "b", "c", "d"} {
 		job := state(id, pull.Queued)
 		job.Message = "{[\"}\\" // what JSON is cut at
@@ -67,7 +67,7 @@ func FuzzQueries(f *testing.F) {
 }
 
 // changed returns jobs of which those that change names have new states, and that may have another order or number.
-func changed(jobs []*pull.Job, change byte) []*pull.Job {
+func changed(jobs []*pull.State, change byte) []*pull.State {
 	jobs = slices.Clone(jobs)
 	for i := range min(len(jobs), 4) {
 		if change>>i&1 != 0 {

@@ -33,8 +33,8 @@ type handover struct {
 
 // Updates returns what the resolver of a subscription to updates returns, which has opened them: nil if the Renderer
 // that executes the operation takes them over, a channel otherwise. It closes updates in the end.
-func Updates(ctx context.Context, open func() (*feed.Subscription, error)) (<-chan *pull.Job, error) {
-	if state, ok := ctx.Value(stateKey{}).(*pull.Job); ok { // which a Renderer renders: the only one, and nothing is opened
+func Updates(ctx context.Context, open func() (*feed.Subscription, error)) (<-chan *pull.State, error) {
+	if state, ok := ctx.Value(stateKey{}).(*pull.State); ok { // which a Renderer renders: the only one, and nothing is opened
 		return one(state), nil
 	}
 	updates, err := open()
@@ -60,7 +60,7 @@ func Logs(ctx context.Context, logs source[*podlog.Batch]) <-chan *podlog.Batch 
 // waiting is a subscription to updates as a source.
 type waiting struct{ *feed.Subscription }
 
-func (w waiting) Next(ctx context.Context) (*pull.Job, error) { return w.Await(ctx) }
+func (w waiting) Next(ctx context.Context) (*pull.State, error) { return w.Await(ctx) }
 
 // one returns a channel with a single value, which is not closed: who asks for one value takes no other.
 func one[T any](value T) <-chan T {

@@ -62,16 +62,16 @@ func (p *pulls) Failed(_ context.Context, limit int) (cache.Result, error) {
 
 func (p *pulls) Require(uint64) {}
 
-func (p *pulls) Find(context.Context, string) (*pull.Job, error) { return nil, nil }
+func (p *pulls) Find(context.Context, string) (*pull.State, error) { return nil, nil }
 
 var revision atomic.Uint64
 
 // state returns a new state of a pull.
-func state(id string, phase pull.Phase) *pull.Job {
+func state(id string, phase pull.Phase) *pull.State {
 	n := revision.Add(1)
 	at := time.Unix(int64(n), 5)
 	text := fmt.Sprintf("no. %d \"quoted\" <é> \u2028", n)
-	j := &pull.Job{
+	j := &pull.State{
 		ID: id, Phase: phase, Message: text, Attempts: int(n % 4), CreatedAt: at, UpdatedAt: at,
 		Image:    pull.ImageReference{Name: "docker.io/library/nginx:1", Registry: "docker.io", Repository: "library/nginx", Tag: &text},
 		Revision: pull.Revision{Cluster: n},

@@ -21,12 +21,12 @@ type pieces struct {
 
 // piece is a pull's state, and from where to where in the response it is shown.
 type piece struct {
-	job        *pull.Job
+	job        *pull.State
 	start, end int
 }
 
 // shown returns how a state is shown, or nil if it is not among p, which may be nil.
-func (p *pieces) shown(job *pull.Job) []byte {
+func (p *pieces) shown(job *pull.State) []byte {
 	if p == nil {
 		return nil
 	}
@@ -38,8 +38,8 @@ func (p *pieces) shown(job *pull.Job) []byte {
 }
 
 // changed returns the jobs that are not shown as they are.
-func (p *pieces) changed(jobs []*pull.Job) []*pull.Job {
-	var changed []*pull.Job
+func (p *pieces) changed(jobs []*pull.State) []*pull.State {
+	var changed []*pull.State
 	for _, job := range jobs {
 		if p.shown(job) == nil {
 			changed = append(changed, job)
@@ -49,7 +49,7 @@ func (p *pieces) changed(jobs []*pull.Job) []*pull.Job {
 }
 
 // sameState reports whether two are the same state of a pull, as which no other one has its position.
-func sameState(a, b *pull.Job) bool {
+func sameState(a, b *pull.State) bool {
 	return a == b || a.Position != (pull.Position{}) && a.Position == b.Position && a.Revision == b.Revision
 }
 
@@ -113,7 +113,7 @@ const listEnd = "]}"
 func listStart(name string) string { return `{"` + name + `":[` }
 
 // cut returns the pieces of a response that shows jobs under a name; nil if that is not what the response does.
-func cut(response *graphql.Response, name string, jobs []*pull.Job) *pieces {
+func cut(response *graphql.Response, name string, jobs []*pull.State) *pieces {
 	if response == nil || len(response.Errors) > 0 || len(response.Extensions) > 0 {
 		return nil
 	}

@@ -14,11 +14,11 @@ import (
 func TestOnlyPullsThatHaveChangedAreExecutedAgain(t *testing.T) {
 	p := newPulls()
 	plain, once, _ := newServers(p)
-	list := func(jobs ...*pull.Job) {
+	list := func(jobs ...*pull.State) {
 		p.active = cache.Result{Generation: revision.Add(1), Jobs: jobs}
 	}
 	query := operation{document: "{ shown: activePulls { id message phase log { job } } }"}
-	jobs := make([]*pull.Job, 100)
+	jobs := make([]*pull.State, 100)
 	for i := range jobs {
 		jobs[i] = state(fmt.Sprint("pull-", i), pull.Queued)
 		jobs[i].Message = "{[\"}\\" // what JSON is cut at
@@ -34,7 +34,7 @@ func TestOnlyPullsThatHaveChangedAreExecutedAgain(t *testing.T) {
 		{"one less", func() { jobs = slices.Delete(jobs, 3, 4) }},
 		{"another order", func() { slices.Reverse(jobs) }},
 		{"none left", func() { jobs = nil }},
-		{"all at once, and twice", func() { jobs = []*pull.Job{state("a", pull.Queued), state("b", pull.Queued)} }},
+		{"all at once, and twice", func() { jobs = []*pull.State{state("a", pull.Queued), state("b", pull.Queued)} }},
 	} {
 		c.change()
 		list(jobs...)
@@ -48,7 +48,7 @@ func TestOnlyPullsThatHaveChangedAreExecutedAgain(t *testing.T) {
 func TestUnchangedPullsCostNothing(t *testing.T) {
 	p := newPulls()
 	_, once, _ := newServers(p)
-	jobs := make([]*pull.Job, 1000)
+	jobs := make([]*pull.State, 1000)
 	for i := range jobs {
 		jobs[i] = state(fmt.Sprint("pull-", i), pull.Queued)
 	}

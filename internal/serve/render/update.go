@@ -68,7 +68,7 @@ func (u *updates) leave(f *sharedOperation) {
 }
 
 // find returns the update of a pull's state for an operation, and whether it is another's to render.
-func (u *updates) find(f *sharedOperation, job *pull.Job) (found *update, known bool) {
+func (u *updates) find(f *sharedOperation, job *pull.State) (found *update, known bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	at := updateKey{f.number, job.ID}
@@ -84,7 +84,7 @@ func (u *updates) find(f *sharedOperation, job *pull.Job) (found *update, known 
 const updateOverhead = 500
 
 // update returns a pull's state as subscriptions of an operation get it.
-func (r *Renderer) update(f *sharedOperation, job *pull.Job) *graphql.Response {
+func (r *Renderer) update(f *sharedOperation, job *pull.State) *graphql.Response {
 	u, known := r.updates.find(f, job)
 	if known {
 		r.options.Metrics.updates.hits.Inc()
@@ -100,7 +100,7 @@ func (r *Renderer) update(f *sharedOperation, job *pull.Job) *graphql.Response {
 }
 
 // weigh makes an update that has been rendered count for what it is.
-func (u *updates) weigh(f *sharedOperation, job *pull.Job, rendered *update) {
+func (u *updates) weigh(f *sharedOperation, job *pull.State, rendered *update) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	at := updateKey{f.number, job.ID}
@@ -112,7 +112,7 @@ func (u *updates) weigh(f *sharedOperation, job *pull.Job, rendered *update) {
 type stateKey struct{}
 
 // execute has gqlgen render a state. A panic becomes the response's error.
-func (r *Renderer) execute(f *sharedOperation, job *pull.Job) (response *graphql.Response) {
+func (r *Renderer) execute(f *sharedOperation, job *pull.State) (response *graphql.Response) {
 	ctx := context.WithValue(context.Background(), stateKey{}, job)
 	ctx = graphql.WithOperationContext(ctx, f.operation)
 	ctx = graphql.WithResponseContext(ctx, r.options.PresentError, r.options.Recover)

@@ -109,7 +109,7 @@ func (w *World) View(t *testing.T) *pullstate.View {
 }
 
 // State returns the pull's state.
-func (w *World) State(t *testing.T) *pull.Job {
+func (w *World) State(t *testing.T) *pull.State {
 	t.Helper()
 	return w.View(t).State()
 }
