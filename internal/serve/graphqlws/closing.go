@@ -97,7 +97,7 @@ func (c *connection) end(cause *CloseError) {
 	if c.giveUp != nil {
 		c.giveUp()
 	}
-	c.transport.schedule.set(&c.alarm, c.transport.schedule.now()+c.transport.options.CloseTimeout)
+	c.setTimerLocked(c.transport.now() + c.transport.options.CloseTimeout)
 }
 
 // abort ends the connection without a close frame. c.mu is held.

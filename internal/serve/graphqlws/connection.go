@@ -27,13 +27,15 @@ type connection struct {
 	header   http.Header     // until connection_init
 	address  string          // that it counts for
 	values   context.Context // what operations see; it never ends
-	alarm    alarm
 
 	// heard is when the peer has last been heard, initBy when connection_init must have come and nextPing when the next
-	// ping is due, in the time of the schedule. nextPing belongs to the schedule.
+	// ping is due, in the transport's time.
 	heard    atomic.Int64
 	initBy   time.Duration
 	nextPing time.Duration
+	// timer rings at wakeAt. From startTimer on mu guards wakeAt.
+	timer  *time.Timer
+	wakeAt time.Duration
 
 	// goroutines are those of operations and of writeLater; operations that have a Source count as one. Once ending is
 	// true, only one of them, or who is writing, begins another one.
@@ -125,7 +127,7 @@ func (c *connection) take(kind int, reader io.Reader) error {
 	return err
 }
 
-func (c *connection) hear() { c.heard.Store(int64(c.transport.schedule.now())) }
+func (c *connection) hear() { c.heard.Store(int64(c.transport.now())) }
 
 func (c *connection) isEnding() bool {
 	c.mu.Lock()
@@ -214,34 +216,32 @@ func (c *connection) decide(payload json.RawMessage) (acknowledgement []byte, er
 	return json.Marshal(answer)
 }
 
-// woken enforces the limits of time, and pings.
-func (c *connection) woken(now time.Duration) (time.Duration, bool) {
+// enforceLocked enforces the limits of time, and pings. It sets wakeAt to when there is more to do.
+func (c *connection) enforceLocked(now time.Duration) {
 	options := &c.transport.options
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	silentUntil := time.Duration(c.heard.Load()) + options.PongWait
 	switch {
 	case c.ending:
 		c.cut() // the peer has not answered the close frame
-		return 0, false
+		c.wakeAt = never
+		return
 	case !c.initialised && now >= c.initBy:
 		cause := &CloseError{CloseInitTimeout, "Connection initialisation timeout"}
 		c.closeWith(cause, cause.payload())
-		return 0, false
+		return
 	case now >= silentUntil:
 		reason := fmt.Sprintf("nothing heard of the peer for %v", options.PongWait)
 		c.abort(&CloseError{websocket.CloseAbnormalClosure, reason})
-		return 0, false
+		return
 	case now >= c.nextPing:
 		c.nextPing = now + jittered(options.PingInterval)
 		c.enqueue(websocket.PingMessage, func(b []byte) []byte { return b })
 		c.flush()
 	}
-	next := min(c.nextPing, silentUntil)
+	c.wakeAt = min(c.nextPing, silentUntil)
 	if !c.initialised {
-		next = min(next, c.initBy)
+		c.wakeAt = min(c.wakeAt, c.initBy)
 	}
-	return next, true
 }
 
 // jittered returns d less up to a tenth of it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -20,7 +21,8 @@ import (
 type Transport struct {
 	options  Options
 	upgrader websocket.Upgrader
-	schedule schedule
+	start    time.Time      // from which now counts
+	timers   sync.WaitGroup // of connections
 	runner   runner
 	clients  *transport.Clients[*connection]
 }
@@ -36,7 +38,7 @@ func New(o Options) *Transport {
 		panic(fmt.Sprintf("graphqlws: PongWait, %v, has to be longer than PingInterval, %v", pong, ping))
 	}
 	t.upgrader = t.options.upgrader(t.refuse)
-	t.schedule.start = time.Now()
+	t.start = time.Now()
 	t.runner.limit = runtime.GOMAXPROCS(0)
 	return t
 }
@@ -60,7 +62,7 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 		return
 	}
 	LimitUnsent(socket.NetConn())
-	now := t.schedule.now()
+	now := t.now()
 	c := &connection{
 		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), address: address,
 		values: context.WithoutCancel(r.Context()),
@@ -70,15 +72,17 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 		c.header = r.Header
 	}
 	c.heard.Store(int64(now))
-	c.alarm.wake = c
 	go c.serve()
 }
+
+// now is the time since the transport was made: shorter than a time.Time, and monotonic.
+func (t *Transport) now() time.Duration { return time.Since(t.start) }
 
 // begin makes a connection one of the transport's.
 func (t *Transport) begin(c *connection) {
 	t.options.Observer.ConnectionOpened()
+	c.startTimer()
 	draining := t.clients.Add(c)
-	t.schedule.set(&c.alarm, min(c.initBy, c.nextPing))
 	switch {
 	case draining:
 		c.close(errRestart)
@@ -89,7 +93,7 @@ func (t *Transport) begin(c *connection) {
 
 // forget undoes begin and admit.
 func (t *Transport) forget(c *connection) {
-	t.schedule.remove(&c.alarm)
+	c.stopTimer()
 	t.clients.Remove(c)
 	t.options.Observer.ConnectionClosed(c.cause.Code, c.cause.Reason)
 	t.release(c.address)
@@ -133,7 +137,7 @@ func (t *Transport) Drain(ctx context.Context, over time.Duration) error {
 			c.abort(errRestart)
 		},
 		func() {
-			t.schedule.wait()
+			t.timers.Wait()
 			t.runner.wait()
 		})
 }
