@@ -18,7 +18,7 @@ const Forms = "redis://[user:password@]host:port[/database], " +
 
 // Keys begins the names of all keys that the replicas for a cluster use. The braces make a Redis Cluster keep them together;
 // the number is that of their form, so that replicas of another form do not read them.
-func Keys(prefix, cluster string) string { return fmt.Sprintf("%s:{%s}:v4:", prefix, cluster) }
+func Keys(prefix, cluster string) string { return fmt.Sprintf("%s:{%s}:v5:", prefix, cluster) }
 
 // Settings says how to reach Redis. It is made by Parse.
 type Settings struct {
