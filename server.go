@@ -19,8 +19,9 @@ import (
 	"pullwatch/internal/replica"
 )
 
-// stopLimit is how long the program may take to end after a signal, whatever hangs.
-const stopLimit = 20 * time.Second
+// stopTime is how long the program may take to end when requests have had their --drain-timeout, whatever hangs. With 5 s before
+// SIGTERM and the longest drain it fits into the 30 s that Kubernetes waits.
+const stopTime = 5 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
@@ -35,8 +36,9 @@ func main() {
 	}
 	context.AfterFunc(ctx, func() {
 		stop() // a second signal ends the program at once
-		time.AfterFunc(stopLimit, func() {
-			slog.Error("pullwatch did not stop in time and is ended", "limit", stopLimit.String())
+		limit := settings.Serve.DrainTimeout + stopTime
+		time.AfterFunc(limit, func() {
+			slog.Error("pullwatch did not stop in time and is ended", "limit", limit.String())
 			os.Exit(1)
 		})
 	})

@@ -140,7 +140,7 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 	} {
 		refuse(value < 1, "%s=%d: must be at least 1", flag, value)
 	}
-	refuse(s.MaxAddressConnections < 0, "--max-address-connections=%d: must be at least 1", s.MaxAddressConnections)
+	refuse(s.MaxAddressConnections < 0, "--max-address-connections=%d: must be at least 1, or 0 for --max-connections", s.MaxAddressConnections)
 	refuse(s.MaxCallerLogStreams < 0, "--max-caller-log-streams=%d: must be at least 1, or 0 for any number", s.MaxCallerLogStreams)
 	if _, err := s.memoryBudget(); err != nil {
 		refuse(true, "--memory-budget=%s: %v", s.MemoryBudget, err)

@@ -1,7 +1,7 @@
 // Package cache answers list queries without asking Kubernetes each time.
 //
-// A read takes the first of these that is fresh: this replica's memory (at most 200 ms old), what its own watch knows,
-// Redis, what the shared log has brought, and at last a load from Kubernetes. A load fills Redis after the read has its
+// A read takes the first of these that is fresh: this replica's memory (200 ms; without Redis, the list's time to live;
+// on a replica that watches, until a pull changes), what its own watch knows, Redis, what the shared log has brought, and at last a load from Kubernetes. A load fills Redis after the read has its
 // answer. Each of these gives both lists at once, and concurrent reads share one. A short lease in Redis makes even cold
 // replicas share one load. The leader writes the lists to Redis as they change and before they expire, so while there is a
 // leader, reads do not reach Kubernetes.

@@ -42,7 +42,7 @@ const longestTry = time.Duration((1 + leaderelection.JitterFactor) * float64(ret
 // With these times that is 11.4 s. Half of them would make twice as many requests.
 const LongestTakeover = longestTry + leaseDuration + longestTry + time.Second
 
-// Succession tells the other replicas that a leader stops, so that they need not wait for its Lease to run out.
+// Succession tells the other replicas that a leader stops, so that they try for the Lease at once and not at their next turn.
 type Succession interface {
 	// Resign tells the other replicas that the Lease has been given back. It is called with a deadline.
 	Resign(ctx context.Context)

@@ -79,7 +79,7 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects of the feed's mark instead,
+// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's resourceVersions instead,
 // and the watches go on from there: how the pull ended then comes like any other change.
 func (w *Watch) list(ctx context.Context) error {
 	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)

@@ -13,7 +13,7 @@ import (
 type syncState struct {
 	// jobs and pods are the resourceVersions that the watches have reached.
 	jobs, pods uint64
-	// reportedPods is the pods' resourceVersion in the last Feed.Mark. It only grows.
+	// reportedPods is the pods' resourceVersion in the last call of Feed.SetResourceVersions. It only grows.
 	reportedPods uint64
 	// synced is true once the Tracker knows every object that exists.
 	synced bool

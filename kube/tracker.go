@@ -138,7 +138,7 @@ func (t *Tracker) begin() {
 	t.watching = true
 }
 
-// reset forgets everything. It publishes no delayed state: those are newer than the last mark, so the next Watch, of whichever
+// reset forgets everything. It publishes no delayed state: those are newer than the resourceVersions that were last reported, so the next Watch, of whichever
 // replica, comes upon them.
 func (t *Tracker) reset() {
 	t.mu.Lock()

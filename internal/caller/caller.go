@@ -1,5 +1,5 @@
-// Package caller says who asks for an operation. The server notes it once for each connection, and all that counts or
-// limits by client reads it from the operation's context.
+// Package caller carries who asks for an operation. The HTTP server decides who a client is, once for each connection, and
+// stores it in the operation's context. The budget account of the operation has the same key.
 package caller
 
 import "context"

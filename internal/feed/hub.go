@@ -18,7 +18,7 @@ type Hub struct {
 	replica string
 
 	mu sync.Mutex
-	// log holds every pull's latest state in the order of change. A superseded slot is empty; compactLocked removes those.
+	// log holds every pull's latest state in the order of change. Readers skip superseded slots, and compactLocked removes them.
 	log     []slot
 	latest  map[string]*known // by id
 	seq     uint64            // of the last slot
@@ -53,7 +53,7 @@ type Hub struct {
 	changed  broadcast.Signal
 }
 
-// slot is an element of the Hub's log. It is empty once its state has moved to a later slot.
+// slot is an element of the Hub's log. It is superseded once its state has another seq: that of a later slot.
 type slot struct {
 	seq   uint64
 	state *known

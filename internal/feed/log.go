@@ -28,7 +28,7 @@ type Change struct {
 
 // Entry is an entry of a shared log. It may hold no change, or only ResourceVersions.
 type Entry struct {
-	// Offset is greater by one than that of the entry before.
+	// Offset is greater than that of every entry before. Offsets are not consecutive.
 	Offset uint64
 	Change
 	ResourceVersions ResourceVersions

@@ -24,9 +24,9 @@ type failure struct {
 	reason pull.FailureReason
 	// message is one sentence for people: which side failed and how, and what the registry said.
 	message string
-	// permanent means that another run would fail alike.
+	// permanent means that no later attempt, by another pod, will succeed.
 	permanent bool
-	// again means that another try within this run may help, even where another run would not.
+	// again means that another try within this attempt may help all the same. It is read only if permanent is set.
 	again bool
 }
 

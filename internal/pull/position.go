@@ -12,7 +12,7 @@ import (
 // place that it had reached in the shared log. Jobs and Pods say how much of the cluster another replica must have seen to
 // know as much. The zero Position is no place.
 type Position struct {
-	// Log names the shared log, and is empty without one; Seq grows by one with each state in it.
+	// Log names the shared log, and is empty without one; Seq grows with each state in it, by any number.
 	Log string
 	Seq uint64
 	// Replica names the replica that published by itself, and is empty for what the shared log holds; Local grows with

@@ -28,8 +28,8 @@ const (
 // Final reports whether a pull in this phase will never change again.
 func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
 
-// State is the state of a pull at one moment, which its Kubernetes State, its pods and their logs make. It is never changed once
-// it has been handed out: a new state is a new State.
+// State is what a pull's Job, its pods and their logs say at one moment. It is never changed once it has been handed out: a new
+// state is a new State.
 type State struct {
 	ID string
 	// Namespace is that of the Kubernetes Job.

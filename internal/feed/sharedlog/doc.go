@@ -40,7 +40,7 @@
 //
 //  7. A replica notices with the next entry that it reads that a log has lost its end, however soon that entry comes: each
 //     entry names the one before it. (TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn)
-//     Redis may also come back with an earlier log. The next replica that attaches removes it, and the leader makes a new
+//     Redis may also come back with an earlier log. The next replica that has read further and attaches removes it, and the leader makes a new
 //     one, because offsets grow from one log to the next. (TestAnEarlierLogWithWhichRedisComesBackIsReplaced)
 //
 //  8. A pull that the log has forgotten does not come back into it. The log rejects a state of a pull that it does not hold

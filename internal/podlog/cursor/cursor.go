@@ -43,7 +43,7 @@ type Progress struct {
 	// Restarts is that run's Run.Restarts.
 	Restarts int
 	Position Position
-	// Done means that nothing more is to be read of the run, over that no other run will come.
+	// Done means that this run has been read to its end, Over that no other run will follow.
 	Done, Over bool
 }
 

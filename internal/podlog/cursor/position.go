@@ -13,7 +13,7 @@ type Position struct {
 	count uint32
 	// Sum is a checksum of the line: what stands at its place after a rotation is another line.
 	Sum uint32
-	// ahead is how much later the latest timestamp before the line is: 0 unless the clock was set back.
+	// ahead is by how much an earlier line's timestamp exceeds this one's: 0 unless the clock was set back.
 	ahead int64
 	// Cut means that count began within lines of the same timestamp, as the last lines of a log may.
 	Cut bool
