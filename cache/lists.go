@@ -108,8 +108,9 @@ type Lists struct {
 	log         *slog.Logger
 
 	memory      [kinds]atomic.Pointer[entry]
-	generations atomic.Uint64               // the last one
-	required    atomic.Pointer[requirement] // of reads that begin now; never nil
+	lastMerged  [kinds]atomic.Pointer[entry] // what merged returned
+	generations atomic.Uint64                // the last one
+	required    atomic.Pointer[requirement]  // of reads that begin now; never nil
 	refreshes   flights[both]
 	loads       flights[loaded]
 	lastFailure atomic.Pointer[failure] // of a load; nil for none

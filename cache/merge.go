@@ -29,6 +29,8 @@ func (l *Lists) merged(e *entry, k kind) *entry {
 	}
 	k.sort(all)
 	newer := *e
-	newer.jobs, newer.generation = all, l.generations.Add(1)
+	newer.jobs, newer.generation = all, 0
+	l.setGeneration(&newer, l.lastMerged[k].Load())
+	l.lastMerged[k].Store(&newer)
 	return &newer
 }

@@ -129,6 +129,9 @@ func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
 			if fmt.Sprint(got) != want || !r.Stale {
 				t.Errorf("%v: %v, stale %v; want %s", k, got, r.Stale, want)
 			}
+			if again, err := l.read(t.Context(), k); err != nil || again.Generation != r.Generation {
+				t.Errorf("%v: the same list is of generation %d and then %d, %v", k, r.Generation, again.Generation, err)
+			}
 		}
 	})
 }

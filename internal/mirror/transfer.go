@@ -84,13 +84,14 @@ func (r *client) startUpload(ctx context.Context) (location *url.URL, least int6
 	return location, leastPiece(resp), err
 }
 
-// leastPiece returns how small a piece may be of the upload that a response begins.
+// leastPiece returns how small a piece may be of the upload that a response begins, at most a
+// terabyte, so that sums do not overflow.
 func leastPiece(resp *http.Response) int64 {
 	least, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
 	if err != nil {
 		return 0
 	}
-	return least
+	return min(least, 1<<40)
 }
 
 // tryPush asks for an upload, and takes that back, to find out whether the login lets it.

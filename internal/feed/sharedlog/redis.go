@@ -239,7 +239,8 @@ func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held 
 	_, err = j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		head = p.HMGet(ctx, j.keys.pulls, fieldLog, fieldSeq)
 		n := strconv.FormatUint(known.offset, 10)
-		first, at = p.XRangeN(ctx, j.keys.updates, "-", "+", 1), p.XRange(ctx, j.keys.updates, n, n)
+		at = p.XRange(ctx, j.keys.updates, n, n) // first: an append in between may drop it
+		first = p.XRangeN(ctx, j.keys.updates, "-", "+", 1)
 		return nil
 	})
 	if err != nil {

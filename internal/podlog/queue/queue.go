@@ -112,6 +112,9 @@ func (q *Queue) Push(ctx context.Context, l *Container, c *Chunk) error {
 func (q *Queue) TryPush(l *Container, c *Chunk) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if c.arrived.IsZero() { // else it has waited for room
+		c.arrived = time.Now()
+	}
 	if !q.fits(l, c) {
 		if !c.live || q.history > 0 {
 			l.waiting = true
@@ -120,7 +123,6 @@ func (q *Queue) TryPush(l *Container, c *Chunk) bool {
 		}
 		q.dropOldest(c.size)
 	}
-	c.arrived = time.Now()
 	l.chunks = append(l.chunks, c)
 	l.size += c.size
 	q.size += c.size
