@@ -161,6 +161,15 @@ func (r *replica) start(t *testing.T, images ...string) []*pull.State {
 // await returns the first state of a pull that fits.
 func (r *replica) await(t *testing.T, id string, fits func(*pull.State) bool) *pull.State {
 	t.Helper()
+	changed, unsubscribe := r.hub.Changed()
+	defer unsubscribe()
+	for r.hub.Latest(id) == nil { // another replica may have started it
+		select {
+		case <-changed:
+		case <-t.Context().Done():
+			t.Fatalf("%s: never known", id)
+		}
+	}
 	updates, err := r.hub.Subscribe([]string{id}, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
