@@ -26,9 +26,7 @@ type handoverKey struct{}
 type handover struct {
 	takesLogs bool
 	updates   *feed.Subscription
-	logs      source[*podlog.Batch]
-	// report is for the error that logs end with. It knows the resolver's field.
-	report func(error)
+	logs      <-chan *podlog.Batch
 }
 
 // Updates returns what the resolver of a subscription to updates returns, which has opened them: nil if the Renderer
@@ -48,13 +46,14 @@ func Updates(ctx context.Context, open func() (*feed.Subscription, error)) (<-ch
 	return pump(ctx, waiting{updates}), nil
 }
 
-// Logs is Updates for the resolver of a subscription to logs.
+// Logs is Updates for the resolver of a subscription to logs. The next batch is made while the last one is written.
 func Logs(ctx context.Context, logs source[*podlog.Batch]) <-chan *podlog.Batch {
+	batches := pump(ctx, logs)
 	if h, ok := ctx.Value(handoverKey{}).(*handover); ok && h.takesLogs {
-		h.logs, h.report = logs, func(err error) { report(ctx, err) }
+		h.logs = batches
 		return nil
 	}
-	return pump(ctx, logs)
+	return batches
 }
 
 // waiting is a subscription to updates as a source.
@@ -70,7 +69,7 @@ func one[T any](value T) <-chan T {
 }
 
 // pump sends what a source has to a channel, as gqlgen wants it, until the source ends or ctx is done. Then it closes the
-// source and the channel. It is for servers without a Renderer and for selections that the Renderer cannot write.
+// source and the channel.
 func pump[T any](ctx context.Context, s source[T]) <-chan T {
 	values := make(chan T)
 	go func() {

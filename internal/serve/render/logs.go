@@ -11,10 +11,8 @@ import (
 
 // logWriter writes the batches of one subscription.
 type logWriter struct {
-	plan *logPlan
-	logs source[*podlog.Batch]
-	// report takes the error that logs end with.
-	report func(error)
+	plan    *logPlan
+	batches <-chan *podlog.Batch
 	// buffer holds the last response until the next one is asked for.
 	buffer *[]byte
 }
@@ -26,17 +24,15 @@ var logBuffers = sync.Pool{New: func() any { return new([]byte) }}
 const keptBuffer = 1 << 20
 
 // await is a graphql.ResponseHandler. What it returns is read before it is called again.
-func (w *logWriter) await(ctx context.Context) *graphql.Response {
+func (w *logWriter) await(context.Context) *graphql.Response {
 	if w.buffer != nil {
 		if cap(*w.buffer) <= keptBuffer {
 			logBuffers.Put(w.buffer)
 		}
 		w.buffer = nil
 	}
-	batch, err := w.logs.Next(ctx)
-	if err != nil {
-		w.report(err)
-		w.logs.Close()
+	batch, more := <-w.batches // which ends with ctx
+	if !more {
 		return nil
 	}
 	w.buffer = logBuffers.Get().(*[]byte)

@@ -20,8 +20,7 @@ func (r *Renderer) subscription(ctx context.Context, next graphql.OperationHandl
 	case taken.updates != nil:
 		return r.push(ctx, taken.updates)
 	case taken.logs != nil:
-		context.AfterFunc(ctx, taken.logs.Close)
-		return (&logWriter{plan: plan, logs: taken.logs, report: taken.report}).await
+		return (&logWriter{plan: plan, batches: taken.logs}).await
 	}
 	return handler
 }
