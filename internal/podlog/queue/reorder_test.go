@@ -90,3 +90,26 @@ func TestReorderWindow(t *testing.T) {
 		})
 	}
 }
+
+// A chunk that waited for room does not wait another window once it has it.
+func TestAChunkThatWaitedForRoomCountsFromWhenItBeganToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := New(NewMetrics(prometheus.NewRegistry()), nil)
+		container := q.Add(0, "", "app", cursor.Progress{})
+		q.Activate(container, true)
+		chunk := func() *Chunk {
+			return &Chunk{size: MaxChunkBytes, positions: []cursor.Position{{Nanos: 1}}, lines: []podlog.Line{{Container: "app"}}}
+		}
+		second, begin := chunk(), time.Now()
+		second.size = q.share() // all that the container may have
+		if !q.TryPush(container, chunk()) || q.TryPush(container, second) {
+			t.Fatal("the second chunk has to wait for room")
+		}
+		time.Sleep(time.Second) // fake time
+		var b batchBuilder
+		q.take(&b)
+		if !q.TryPush(container, second) || !second.arrived.Equal(begin) {
+			t.Errorf("it counts from %v after it began to wait", second.arrived.Sub(begin))
+		}
+	})
+}
