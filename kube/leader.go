@@ -186,6 +186,9 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			select {
 			case <-ctx.Done():
 			case <-changed:
+			case <-l.tracker.feed.Missed():
+				l.watch.restart()
+				_ = l.watch.AwaitSync(ctx) // its error is ctx's
 			}
 			continue
 		}

@@ -133,6 +133,34 @@ func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 	}
 }
 
+// All replicas were restarted while Redis was away, so the leader learns from the shared log of pulls that it has never seen.
+func TestPullsThatTheSharedLogBringsLaterEndForSubscribers(t *testing.T) {
+	w := newAbsence(t)
+	jobs, pods := w.hub.ResourceVersions()
+	snapshot := feed.Snapshot{Log: "log", Offset: 4, ResourceVersions: feed.ResourceVersions{Jobs: jobs, Pods: pods}}
+	for i, id := range []string{w.canceled, w.succeeded, w.deleted, w.goesOn} {
+		snapshot.States = append(snapshot.States, feed.State{Job: w.hub.Latest(id), Offset: uint64(i + 1)})
+	}
+	hub := feed.New("restarted")
+	r := newReplicaOf(t, w.api, hub)
+	r.run(t, NewLeader(r.leaderOptions("restarted", 1, nil)))
+	r.await(t, w.goesOn, func(*pull.State) bool { return true })
+	queued := r.start(t, "nginx:5")[0]
+	told := finals(t, hub)
+	hub.Load(snapshot)
+	for id, want := range map[string]pull.Phase{w.canceled: pull.Canceled, w.succeeded: pull.Succeeded, w.deleted: pull.Failed} {
+		r.await(t, id, phase(want))
+	}
+	for id, states := range told() {
+		if len(states) > 1 {
+			t.Errorf("%s ended %d times", id, len(states))
+		}
+	}
+	if got := hub.Latest(queued.ID); got.Phase != pull.Queued {
+		t.Errorf("one pull runs, which is all that may, and another one is %s", got.Phase)
+	}
+}
+
 // slowFeed is a feed that takes its time to know what it was told.
 type slowFeed struct {
 	statesFeed

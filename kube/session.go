@@ -79,15 +79,19 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's resourceVersions instead,
+// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's ReplayFrom instead,
 // and the watches go on from there: how the pull ended then comes like any other change.
 func (w *Watch) list(ctx context.Context) error {
+	select {
+	case <-w.tracker.feed.Missed(): // what was missed until now, this list finds
+	default:
+	}
 	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)
 	if err != nil {
 		return err
 	}
 	then := now
-	jobs, pods := w.tracker.feed.ResourceVersions()
+	jobs, pods := w.tracker.feed.ReplayFrom()
 	marked := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
 	if marked && w.tracker.misses(now.jobs) {
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))

@@ -36,7 +36,9 @@ type Watch struct {
 
 	mu      sync.Mutex
 	demands int
-	// demanded has a value when demands has changed.
+	// restarts is set when the session has to end although it is demanded.
+	restarts bool
+	// demanded has a value when demands or restarts has changed.
 	demanded chan struct{}
 	// synced is closed once the Tracker knows every object that exists.
 	synced chan struct{}
@@ -111,10 +113,29 @@ func (w *Watch) demand(change int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.demands += change
+	w.notifyLocked()
+}
+
+func (w *Watch) notifyLocked() {
 	select {
 	case w.demanded <- struct{}{}:
 	default:
 	}
+}
+
+// restart lists and watches anew. AwaitSync waits for that from now on.
+func (w *Watch) restart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.restarts = true
+	w.renewSyncLocked()
+	w.notifyLocked()
+}
+
+// renewSyncLocked has whoever demands the watch from now on wait for the next session to sync.
+func (w *Watch) renewSyncLocked() {
+	w.role.synced.Store(false)
+	w.synced = make(chan struct{})
 }
 
 // Run watches whenever it is demanded, until ctx is done. It may be called once.
@@ -122,6 +143,7 @@ func (w *Watch) Run(ctx context.Context) error {
 	for w.awaitDemand(ctx, true) {
 		w.mu.Lock()
 		synced := w.synced
+		w.restarts = false
 		w.mu.Unlock()
 		session, end := context.WithCancel(ctx)
 		var wg sync.WaitGroup
@@ -134,18 +156,18 @@ func (w *Watch) Run(ctx context.Context) error {
 	return nil
 }
 
-// awaitDemand waits until the watch is demanded, or no longer is, and returns false when ctx is done before that.
+// awaitDemand waits until the watch is demanded, or no longer is or has to restart, and returns false when ctx is done before
+// that.
 func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 	for {
 		w.mu.Lock()
 		demanded := w.demands > 0
 		if !demanded && !want {
-			// Whoever demands it from now on waits for the next session to sync.
-			w.role.synced.Store(false)
-			w.synced = make(chan struct{})
+			w.renewSyncLocked()
 		}
+		restarts := w.restarts && !want
 		w.mu.Unlock()
-		if demanded == want && ctx.Err() == nil {
+		if (demanded == want || restarts) && ctx.Err() == nil {
 			return true
 		}
 		select {

@@ -44,6 +44,10 @@ type Hub struct {
 	waiting map[*Subscription]struct{}
 	// horizonSeq and horizonOffset are the highest ones of all pulls that have been forgotten.
 	horizonSeq, horizonOffset uint64
+	// missed has a value when Load has found a pull to withhold. missedFrom are the resourceVersions of that log, which cover
+	// no change after the states that it holds.
+	missed     chan struct{}
+	missedFrom ResourceVersions
 	// versions are those up to which the Hub knows every change. watchedVersions are those that SetResourceVersions was
 	// told: how far this replica's own watch has come.
 	versions, watchedVersions ResourceVersions
@@ -77,7 +81,8 @@ type known struct {
 func New(replica string) *Hub {
 	return &Hub{
 		replica: replica, latest: map[string]*known{}, running: map[pull.Route]*known{}, queued: map[*known]struct{}{}, synced: make(chan struct{}),
-		all: map[*Subscription]struct{}{}, unlogged: map[*known]struct{}{}, waiting: map[*Subscription]struct{}{},
+		missed: make(chan struct{}, 1),
+		all:    map[*Subscription]struct{}{}, unlogged: map[*known]struct{}{}, waiting: map[*Subscription]struct{}{},
 	}
 }
 

@@ -97,6 +97,7 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 		h.horizonOffset = 0
 	}
 	h.logName, h.logOffset, h.horizonOffset = snapshot.Log, snapshot.Offset, max(h.horizonOffset, snapshot.Horizon)
+	withheld := h.withholdsLocked()
 	logged := make(map[string]bool, len(snapshot.States))
 	for _, s := range snapshot.States {
 		logged[s.Job.ID] = true
@@ -107,6 +108,13 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 			h.retireLocked(s.Job.ID)
 		case k.retired && !s.Retired:
 			lacking = append(lacking, Change{Retired: s.Job.ID})
+		}
+	}
+	if !withheld && h.withholdsLocked() {
+		h.missedFrom = snapshot.ResourceVersions
+		select {
+		case h.missed <- struct{}{}:
+		default:
 		}
 	}
 	h.versions = h.versions.Max(snapshot.ResourceVersions)

@@ -23,6 +23,31 @@ func (h *Hub) ResourceVersions() (jobs, pods uint64) {
 	return h.versions.Jobs, h.versions.Pods
 }
 
+// Missed returns a channel, always the same, that gets a value when the shared log has brought a pull that this replica's watch
+// passed over: its Job was gone before the watch began. Only a watch that begins at ReplayFrom shows how such a pull ended.
+func (h *Hub) Missed() <-chan struct{} { return h.missed }
+
+// ReplayFrom returns the resourceVersions from which a watch sees the end of every pull that the Hub knows; 0 and 0 when they
+// are not known.
+func (h *Hub) ReplayFrom() (jobs, pods uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.withholdsLocked() {
+		return h.missedFrom.Jobs, h.missedFrom.Pods
+	}
+	return h.versions.Jobs, h.versions.Pods
+}
+
+// withholdsLocked reports whether some pull is withheld until the log brings its end.
+func (h *Hub) withholdsLocked() bool {
+	for _, k := range h.latest {
+		if k.withheld && !k.retired {
+			return true
+		}
+	}
+	return false
+}
+
 // SetSynced says that every pull that exists has been published.
 func (h *Hub) SetSynced() { h.syncOnce.Do(func() { close(h.synced) }) }
 

@@ -47,5 +47,9 @@
 //     if its resourceVersions cover the state and the pull is no newer than those that it has forgotten.
 //     (TestAStoppedLeaderBringsNoPullBackInAnyOrder)
 //
+//  9. A reader gets the end of every pull, also when it ended while all replicas were restarted and Redis was away. When the
+//     log brings a pull whose Job was gone before the leader's watch began, the leader watches again, from the log's
+//     resourceVersions on. (TestAPullThatEndsWhileAllReplicasRestartEndsForClientsInAnyOrder)
+//
 // The tests whose names end in InAnyOrder drive real Hubs and Streams through all orders of events up to some depth.
 package sharedlog

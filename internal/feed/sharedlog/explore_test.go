@@ -103,6 +103,17 @@ func TestARestartedReplicaSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	}, 6, happen, see(0), see(1), wait(0), wait(1), attach(0), write(0), read(0), attach(1), write(1), read(1), visit(0), visit(1), giveUp)
 }
 
+// All replicas are restarted while Redis is away. A pull that the log holds ends and is gone before they watch.
+func TestAPullThatEndsWhileAllReplicasRestartEndsForClientsInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Canceled}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
+		w.leader = -1
+		w.run(visit(1), restart(0), visit(0), restart(1), happen, happen)
+		return w
+	}, 6, happen, lead(0), lead(1), yield(0), watch(0), watch(1), see(0), see(1), attach(0), write(0), read(0), attach(1), write(1), read(1), visit(0), visit(1), giveUp)
+}
+
 // Redis goes away while a replica is restarted, which then is stopped, with a client that comes from another one.
 func TestAReplicaThatHasNotReadTheLogTellsNothingOlderInAnyOrder(t *testing.T) {
 	try(t, func() *world {

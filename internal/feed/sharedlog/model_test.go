@@ -167,6 +167,10 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
+		if r.watching && r.leads && len(r.Missed()) > 0 {
+			r.watching = false
+			watch(i).do(w)
+		}
 		for _, s := range r.States() {
 			if exists, _ := w.exists(s.Job.ID); exists && s.Job.Failure != nil && w.fault == "" {
 				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.Job.ID)
@@ -278,11 +282,15 @@ func (w *world) rest() {
 	}
 	for _, c := range w.history {
 		exists, last := w.exists(c.id)
-		if w.client.sub == nil || !exists || w.fault != "" {
+		if w.client.sub == nil || w.fault != "" {
 			continue
 		}
-		if j := w.client.last[c.id]; j == nil || j.Phase != w.history[last-1].phase {
+		j := w.client.last[c.id]
+		switch {
+		case exists && (j == nil || j.Phase != w.history[last-1].phase):
 			w.fault = fmt.Sprintf("at rest the client has %v of %s, which is %s", j, c.id, w.history[last-1].phase)
+		case !exists && j != nil && !j.Phase.Final():
+			w.fault = fmt.Sprintf("at rest the client waits for the end of %s, which is gone", c.id)
 		}
 	}
 }

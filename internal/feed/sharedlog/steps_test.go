@@ -33,6 +33,10 @@ func watch(i int) step {
 			return false
 		}
 		r.watching, r.seen = true, len(w.history)
+		select {
+		case <-r.Missed():
+		default:
+		}
 		listed := map[string]bool{}
 		for _, c := range w.history {
 			if exists, last := w.exists(c.id); exists && !listed[c.id] {
