@@ -15,6 +15,8 @@ import (
 // deadline, with its node, or by hand.
 type Record struct {
 	Pod types.UID `json:"pod"`
+	// PodCreated is when the pod was created, as the API server says. It is zero in records of earlier versions.
+	PodCreated time.Time `json:"podCreated,omitzero"`
 	// Attempts is the number of attempts up to this one.
 	Attempts int `json:"attempts"`
 	// Ran is true once the copier was started. Before that, Outcome says what it waits for.
@@ -52,6 +54,11 @@ func ReadRecord(job *batchv1.Job) *Record {
 		return nil
 	}
 	return &r
+}
+
+// follows reports whether the record tells of an attempt that came after a.
+func (r *Record) follows(a attempt) bool {
+	return cmp.Or(a.pod.CreationTimestamp.Compare(r.PodCreated), cmp.Compare(a.pod.UID, r.Pod)) < 0
 }
 
 // covers reports whether what was seen of an attempt is in the record.

@@ -26,10 +26,7 @@ func (v *View) State() *pull.State {
 		v.canceled(s)
 		return s
 	}
-	s.Revision = pull.Revision{Cluster: Version(v.job), Step: v.log.step()}
-	for _, a := range v.attempts {
-		s.Revision.Pods = max(s.Revision.Pods, Version(a.pod))
-	}
+	s.Revision = pull.Revision{Cluster: Version(v.job), Pods: v.pods, Step: v.log.step()}
 	switch {
 	case v.complete != nil:
 		s.FinishedAt = v.complete.LastTransitionTime.UTC()
@@ -45,8 +42,12 @@ func (v *View) State() *pull.State {
 		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
-		if v.rec != nil && v.rec.Ran {
+		switch {
+		case v.rec == nil:
+		case v.rec.Ran:
 			v.attemptEnded(s, v.rec)
+		case v.rec.Attempts > 0:
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+v.rec.Outcome.Message
 		}
 	default:
 		v.unfinished(s)

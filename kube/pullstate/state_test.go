@@ -52,6 +52,21 @@ func TestThePhaseFollowsFromJobPodsAndRecord(t *testing.T) {
 			statetest.New().Pod(1, corev1.PodRunning, statetest.Running()).Record(pullstate.Record{Pod: "pod-a", Attempts: 1, Ran: true, Ended: true, Outcome: statetest.Network}),
 			pull.Retrying, "Attempt 1 failed, another will start: connection reset", 1,
 		},
+		"the Job tells of an attempt whose pod is not known yet": {
+			statetest.New().Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.NotFound)).
+				Record(pullstate.Record{Pod: "pod-z", PodCreated: statetest.At(20).Time, Attempts: 2, Ran: true, Ended: true, Outcome: statetest.Network}),
+			pull.Retrying, "Attempt 2 failed, another will start: connection reset", 2,
+		},
+		"the Job tells what an attempt waits for whose pod is not known yet": {
+			statetest.New().Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.Network)).
+				Record(pullstate.Record{Pod: "pod-z", PodCreated: statetest.At(20).Time, Attempts: 1, Outcome: statetest.NotFound}),
+			pull.Retrying, "Attempt 2 is starting: the source does not have it", 1,
+		},
+		"the Job tells of an attempt before the one that runs": {
+			statetest.New().Pod(20, corev1.PodRunning, statetest.Running()).
+				Record(pullstate.Record{Pod: "gone", PodCreated: statetest.At(1).Time, Attempts: 1, Ran: true, Ended: true, Outcome: statetest.Network}),
+			pull.Pulling, "Copying", 2,
+		},
 		"pod is stopped before its copier has started": {
 			statetest.New().Pod(1, corev1.PodFailed, statetest.StatusUnknown()).Record(pullstate.Record{Pod: "pod-a", Outcome: statetest.NotFound}), pull.Pending, "the source does not have it", 0,
 		},

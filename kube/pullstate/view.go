@@ -32,8 +32,11 @@ type View struct {
 	// rec is the record on the Job, nil when there is none.
 	rec *Record
 	// attempts are in the order in which their pods were created. newest is the last one, nil when there is none.
+	// Those that rec tells of, or that came before the one it tells of, are missing while that one's pod is not known.
 	attempts []attempt
 	newest   *attempt
+	// pods is the highest resourceVersion of all pods, 0 for none.
+	pods uint64
 	// made is the number of pods in which the copier was started, with those that are gone and only rec knows.
 	made int
 	// end is what is known of the newest attempt, and endBefore of the one before it; nil when nothing is.
@@ -56,11 +59,16 @@ func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]
 	for _, pod := range pods {
 		if metav1.IsControlledBy(pod, job) {
 			v.attempts = append(v.attempts, readAttempt(pod, logs[pod.UID]))
+			v.pods = max(v.pods, Version(pod))
 		}
 	}
 	slices.SortFunc(v.attempts, func(a, b attempt) int {
 		return cmp.Or(a.pod.CreationTimestamp.Compare(b.pod.CreationTimestamp.Time), cmp.Compare(a.pod.UID, b.pod.UID))
 	})
+	if v.rec != nil && !slices.ContainsFunc(v.attempts, func(a attempt) bool { return a.pod.UID == v.rec.Pod }) {
+		// Its pod is gone, or is not known yet because the Job is newer than the pods. It counts all attempts before it.
+		v.attempts = slices.DeleteFunc(v.attempts, v.rec.follows)
+	}
 	v.made, v.end, v.endBefore = attemptsMade(v.attempts, v.rec), v.rec, v.rec
 	if n := len(v.attempts); n > 0 {
 		v.newest = &v.attempts[n-1]
@@ -147,7 +155,7 @@ func (v *View) Unwritten() *Record {
 		return nil
 	}
 	unwritten := *seen
-	unwritten.Attempts = v.made
+	unwritten.Attempts, unwritten.PodCreated = v.made, v.newest.pod.CreationTimestamp.UTC()
 	switch {
 	case v.rec == nil:
 	case v.rec.Pod == seen.Pod:
