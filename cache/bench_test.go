@@ -23,7 +23,7 @@ func realistic(n int) Snapshot {
 	number := func(n int64) *int64 { return &n }
 	for i := range n {
 		tag := "1.27." + strconv.Itoa(i)
-		job := pull.State{
+		state := pull.State{
 			ID: fmt.Sprintf("pull-%016x-%d", uint64(i)*0x9e3779b97f4a7c15, i%3), Phase: pull.Pulling,
 			Image: pull.ImageReference{Name: "docker.io/library/nginx:" + tag, Registry: "docker.io",
 				Repository: "library/nginx", Tag: &tag},
@@ -34,8 +34,8 @@ func realistic(n int) Snapshot {
 				BytesPerSecond: number(int64(i) * 104729)},
 			Revision: pull.Revision{Cluster: 5_000_000 + uint64(i)},
 		}
-		s.Active = append(s.Active, &job)
-		ended := job
+		s.Active = append(s.Active, &state)
+		ended := state
 		ended.Phase, ended.FinishedAt = pull.Failed, now
 		ended.Failure = &pull.Failure{Reason: pull.Network, Message: "dial tcp 10.0.0.1:443: i/o timeout",
 			LogTail: []string{"reading the manifest", "trying again in 2s", "dial tcp 10.0.0.1:443: i/o timeout"}}
@@ -94,20 +94,20 @@ func BenchmarkMemory(b *testing.B) {
 // BenchmarkContent packs and unpacks one list.
 func BenchmarkContent(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
-		jobs := realistic(n).Active
-		data, stamp, err := new(encoder).encode(jobs)
+		states := realistic(n).Active
+		data, stamp, err := new(encoder).encode(states)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("encode/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				_, _, _ = new(encoder).encode(jobs)
+				_, _, _ = new(encoder).encode(states)
 			}
 			b.ReportMetric(float64(len(data)), "bytes")
 		})
 		b.Run(fmt.Sprintf("decode/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				_, _ = decodeJobs(data, stamp)
+				_, _ = decodeStates(data, stamp)
 			}
 		})
 	}

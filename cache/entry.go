@@ -43,7 +43,7 @@ func (t tier) String() string {
 
 // entry is a cached list. It is immutable.
 type entry struct {
-	jobs []*pull.State
+	states []*pull.State
 	// version is the snapshot's: the list shows every change up to that resourceVersion.
 	version uint64
 	// mutations is how many of this replica's mutations the list shows, whatever their versions: those that had returned
@@ -144,8 +144,8 @@ func (l *Lists) store(found both) {
 // setGeneration gives e the generation of old if it holds the same pulls, and a new one otherwise.
 func (l *Lists) setGeneration(e, old *entry) {
 	switch {
-	case old != nil && slices.Equal(e.jobs, old.jobs):
-		e.generation, e.jobs = old.generation, old.jobs
+	case old != nil && slices.Equal(e.states, old.states):
+		e.generation, e.states = old.generation, old.states
 	case e.generation == 0:
 		e.generation = l.generations.Add(1)
 	}

@@ -50,7 +50,7 @@ type Snapshot struct {
 	AsOf, Proven time.Time
 }
 
-func (s *Snapshot) jobs(k kind) []*pull.State {
+func (s *Snapshot) states(k kind) []*pull.State {
 	if k == active {
 		return s.Active
 	}
@@ -138,7 +138,7 @@ func NewLists(o Options) *Lists {
 // Result is the answer to a list query.
 type Result struct {
 	// Jobs is shared and must not be changed.
-	Jobs []*pull.State
+	States []*pull.State
 	// Generation is never 0. Results of the same method with the same Generation have the same list, before a limit cuts it.
 	Generation uint64
 	// Age is how long ago the list was last known to be true, on whichever replica.
@@ -155,7 +155,7 @@ func (l *Lists) Active(ctx context.Context) (Result, error) { return l.read(ctx,
 // Failed returns at most limit failed pulls, the latest first. Errors are as Active's.
 func (l *Lists) Failed(ctx context.Context, limit int) (Result, error) {
 	r, err := l.read(ctx, failed)
-	r.Jobs = r.Jobs[:min(limit, len(r.Jobs))]
+	r.States = r.States[:min(limit, len(r.States))]
 	return r, err
 }
 
@@ -193,7 +193,7 @@ func (l *Lists) read(ctx context.Context, k kind) (Result, error) {
 	}
 	age := max(0, time.Since(e.proven))
 	l.metrics.read(k, from, age)
-	return Result{Jobs: e.jobs, Generation: e.generation, Age: age, Stale: from == tierStale}, nil
+	return Result{States: e.states, Generation: e.generation, Age: age, Stale: from == tierStale}, nil
 }
 
 // find returns the list and the tier that it comes from. Errors are as Active's.

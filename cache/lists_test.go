@@ -47,14 +47,14 @@ func (s *source) Load(ctx context.Context) (Snapshot, error) {
 
 // snapshotOf returns lists that have as many pulls as their version says.
 func snapshotOf(version int) Snapshot {
-	jobs := func(phase pull.Phase) []*pull.State {
-		jobs := make([]*pull.State, version)
-		for i := range jobs {
-			jobs[i] = &pull.State{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
+	list := func(phase pull.Phase) []*pull.State {
+		states := make([]*pull.State, version)
+		for i := range states {
+			states[i] = &pull.State{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
 		}
-		return jobs
+		return states
 	}
-	return Snapshot{Active: jobs(pull.Pulling), Failed: jobs(pull.Failed), Version: uint64(version)}
+	return Snapshot{Active: list(pull.Pulling), Failed: list(pull.Failed), Version: uint64(version)}
 }
 
 // local is a hub of which the test says what it knows.
@@ -125,8 +125,8 @@ func expect(t testing.TB, l *Lists, k kind, version int, from tier) {
 		t.Errorf("%v: %v", k, err)
 		return
 	}
-	if len(e.jobs) != version || got != from {
-		t.Errorf("%v of version %d from %v, want version %d from %v", k, len(e.jobs), got, version, from)
+	if len(e.states) != version || got != from {
+		t.Errorf("%v of version %d from %v, want version %d from %v", k, len(e.states), got, version, from)
 	}
 }
 
@@ -163,8 +163,8 @@ func TestOneLoadServesEveryLimit(t *testing.T) {
 		l, _ := newLists(t, Options{Source: s})
 		for _, c := range []struct{ limit, want int }{{3, 3}, {10, 10}, {500, 10}} {
 			r, err := l.Failed(t.Context(), c.limit)
-			if err != nil || len(r.Jobs) != c.want {
-				t.Errorf("limit %d: %d pulls, %v", c.limit, len(r.Jobs), err)
+			if err != nil || len(r.States) != c.want {
+				t.Errorf("limit %d: %d pulls, %v", c.limit, len(r.States), err)
 			}
 		}
 		if n := s.loads.Load(); n != 1 {
@@ -187,8 +187,8 @@ func TestConcurrentReadersShareOneLoad(t *testing.T) {
 		synctest.Wait()
 		for range 50 {
 			wg.Go(func() {
-				if r, err := l.Active(t.Context()); err != nil || len(r.Jobs) != 1 {
-					t.Errorf("%d pulls, %v", len(r.Jobs), err)
+				if r, err := l.Active(t.Context()); err != nil || len(r.States) != 1 {
+					t.Errorf("%d pulls, %v", len(r.States), err)
 				}
 			})
 		}
@@ -208,7 +208,7 @@ func TestAListShowsMutationsThatReturnedBefore(t *testing.T) {
 			got := make(chan int, 1)
 			go func() {
 				r, _ := l.Active(t.Context())
-				got <- len(r.Jobs)
+				got <- len(r.States)
 			}()
 			synctest.Wait()
 			return got

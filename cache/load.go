@@ -57,7 +57,7 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 	l.metrics.loaded(tierKubernetes, began)
 	for k := range kinds {
 		found[k] = &entry{
-			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
+			states: snapshot.states(k), version: snapshot.Version, mutations: mutations,
 			asOf: began, proven: began, from: tierKubernetes,
 		}
 		if l.shared == nil {

@@ -7,12 +7,12 @@ import "pullwatch/internal/pull"
 func (l *Lists) merged(e *entry, k kind) *entry {
 	snapshot := l.local.Snapshot()
 	known := map[string]*pull.State{}
-	for _, state := range snapshot.jobs(k) {
+	for _, state := range snapshot.states(k) {
 		known[state.ID] = state
 	}
 	var all []*pull.State
 	listed := map[string]bool{}
-	for _, state := range e.jobs {
+	for _, state := range e.states {
 		listed[state.ID] = true
 		last := l.local.Latest(state.ID)
 		switch {
@@ -29,7 +29,7 @@ func (l *Lists) merged(e *entry, k kind) *entry {
 	}
 	k.sort(all)
 	newer := *e
-	newer.jobs, newer.generation = all, 0
+	newer.states, newer.generation = all, 0
 	l.setGeneration(&newer, l.lastMerged[k].Load())
 	l.lastMerged[k].Store(&newer)
 	return &newer

@@ -113,12 +113,12 @@ func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error)
 	e := &entry{version: version, asOf: asOf, proven: proven, from: tierRedis, stamp: stamp}
 	e.freshFor(memoryTTL, k)
 	if len(fields) == 4 {
-		e.jobs = known.jobs
+		e.states = known.states
 		return e, nil
 	}
 	data, _ := fields[4].(string)
 	var err error
-	e.jobs, err = decodeJobs([]byte(data), stamp)
+	e.states, err = decodeStates([]byte(data), stamp)
 	return e, err
 }
 

@@ -134,7 +134,7 @@ func TestBothListsCostOneRoundTrip(t *testing.T) {
 	was := b.memory[active].Load()
 	expire(b, memoryTTL)
 	expect(t, b, active, 1, tierRedis)
-	if now := b.memory[active].Load(); now == was || &now.jobs[0] != &was.jobs[0] || count.n.Load() != 2 {
+	if now := b.memory[active].Load(); now == was || &now.states[0] != &was.states[0] || count.n.Load() != 2 {
 		t.Errorf("lists that have not changed came again, or in %d round trips", count.n.Load()-1)
 	}
 }
@@ -147,8 +147,8 @@ func TestColdReplicasMakeOneLoad(t *testing.T) {
 		l, _ := newReplica(t, server.URL(), Options{Source: s})
 		wg.Go(func() {
 			r, err := l.Active(t.Context())
-			if err != nil || len(r.Jobs) != 1 {
-				t.Errorf("%d pulls, %v", len(r.Jobs), err)
+			if err != nil || len(r.States) != 1 {
+				t.Errorf("%d pulls, %v", len(r.States), err)
 			}
 		})
 	}

@@ -36,7 +36,7 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	var found both
 	for k := range kinds {
 		found[k] = &entry{
-			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
+			states: snapshot.states(k), version: snapshot.Version, mutations: mutations,
 			asOf: snapshot.AsOf, proven: snapshot.Proven, watched: watching, from: tierWatch,
 		}
 		if watching {
@@ -61,7 +61,7 @@ func (l *Lists) takeReturned() {
 			return
 		}
 		found[k] = &entry{
-			jobs: snapshot.jobs(kind(k)), version: snapshot.Version, mutations: mutations,
+			states: snapshot.states(kind(k)), version: snapshot.Version, mutations: mutations,
 			asOf: snapshot.AsOf, proven: snapshot.Proven, from: tierWatch,
 		}
 	}

@@ -59,8 +59,8 @@ type writer struct {
 	// encoded holds the stamps of what was written last. A list of the same states is neither encoded nor sent again.
 	encoded [kinds]struct {
 		encoder
-		jobs  []*pull.State
-		stamp string
+		states []*pull.State
+		stamp  string
 	}
 }
 
@@ -112,13 +112,13 @@ func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool)
 		}
 		left := k.ttl() + retention - time.Since(next.snapshot.AsOf)
 		unproven := next.snapshot.AsOf.Sub(next.snapshot.Proven)
-		jobs, last := next.snapshot.jobs(k), &w.encoded[k]
+		states, last := next.snapshot.states(k), &w.encoded[k]
 		var data []byte
-		if !renew || last.stamp == "" || !slices.Equal(jobs, last.jobs) {
-			if data, last.stamp, err = last.encode(jobs); err != nil {
+		if !renew || last.stamp == "" || !slices.Equal(states, last.states) {
+			if data, last.stamp, err = last.encode(states); err != nil {
 				return nil, err
 			}
-			last.jobs = jobs
+			last.states = states
 		}
 		sent = append(sent, k)
 		keys = append(keys, w.shared.lists[k])

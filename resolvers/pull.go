@@ -9,11 +9,11 @@ import (
 )
 
 // require makes the next queries on this replica show what a mutation led to.
-func (r *Resolver) require(job *pull.State) *pull.State {
-	if job != nil {
-		r.Lists.Require(job.Revision.Cluster)
+func (r *Resolver) require(state *pull.State) *pull.State {
+	if state != nil {
+		r.Lists.Require(state.Revision.Cluster)
 	}
-	return job
+	return state
 }
 
 // find returns a pull; nil when there is none.
@@ -21,8 +21,8 @@ func (r *Resolver) find(ctx context.Context, id string) (*pull.State, error) {
 	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
-	if job := r.Updates.Latest(id); job != nil {
-		return job, nil
+	if state := r.Updates.Latest(id); state != nil {
+		return state, nil
 	}
 	return r.Pulls.Find(ctx, id)
 }
@@ -47,7 +47,7 @@ func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (
 	r.Updates.Await(ctx, from)
 	for _, id := range ids {
 		// Another replica may have started it a moment ago. The first one that nobody knows ends this.
-		if job, err := r.find(ctx, id); err != nil || job == nil {
+		if state, err := r.find(ctx, id); err != nil || state == nil {
 			if err != nil {
 				return nil, err
 			}

@@ -55,14 +55,14 @@ type Hub struct {
 
 // slot is an element of the Hub's log. It is superseded once its state has another seq: that of a later slot.
 type slot struct {
-	seq   uint64
-	state *known
+	seq  uint64
+	pull *known
 }
 
 // known is what is known of a pull.
 type known struct {
-	job *pull.State
-	seq uint64 // of its slot
+	state *pull.State
+	seq   uint64 // of its slot
 	// offset is where the state stands in the shared log; 0 when it is not known to be there.
 	offset  uint64
 	retired bool // its Job is gone
@@ -82,75 +82,75 @@ func New(replica string) *Hub {
 }
 
 // Publish takes a pull's state if it supersedes the known one. It does not wait.
-func (h *Hub) Publish(job *pull.State) {
+func (h *Hub) Publish(state *pull.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.takeLocked(job, 0)
+	h.takeLocked(state, 0)
 }
 
 // takeLocked takes a state that stands at an offset of the shared log; 0 for none.
-func (h *Hub) takeLocked(job *pull.State, offset uint64) {
-	s := h.latest[job.ID]
-	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
-		if s.offset == 0 && offset > 0 && !s.job.Supersedes(job) {
-			h.confirmLocked(s, job, offset)
+func (h *Hub) takeLocked(state *pull.State, offset uint64) {
+	k := h.latest[state.ID]
+	if k != nil && (!state.Supersedes(k.state) || state.Same(k.state)) {
+		if k.offset == 0 && offset > 0 && !k.state.Supersedes(state) {
+			h.confirmLocked(k, state, offset)
 		}
-		if job.Supersedes(s.job) { // it says nothing new to subscribers, but later states are compared with it
-			state := *s.job
-			state.Revision = job.Revision
-			s.job = &state
+		if state.Supersedes(k.state) { // it says nothing new to subscribers, but later states are compared with it
+			unchanged := *k.state
+			unchanged.Revision = state.Revision
+			k.state = &unchanged
 		}
 		return
 	}
-	withheld := s == nil && offset > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watchedVersions.Jobs
-	if s == nil {
-		s = &known{}
-		h.latest[job.ID] = s
+	withheld := k == nil && offset > 0 && !state.Phase.Final() && state.Revision.Cluster <= h.watchedVersions.Jobs
+	if k == nil {
+		k = &known{}
+		h.latest[state.ID] = k
 	}
-	before := s.seq
+	before := k.seq
 	h.seq++
-	state := *job
-	state.Position = h.positionLocked(s, job.Revision, offset)
-	if s.retired { // its name is used again
-		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == job.ID })
+	placed := *state
+	placed.Position = h.positionLocked(k, state.Revision, offset)
+	if k.retired { // its name is used again
+		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == state.ID })
 	}
-	s.job, s.seq, s.offset, s.retired, s.withheld = &state, h.seq, offset, false, withheld
-	h.indexLocked(s)
-	h.log = append(h.log, slot{h.seq, s})
+	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, withheld
+	h.indexLocked(k)
+	h.log = append(h.log, slot{h.seq, k})
 	if len(h.log) > 2*len(h.latest)+64 {
 		h.compactLocked()
 	}
 	for sub := range h.all {
 		sub.wakeLocked(before)
 	}
-	for _, sub := range s.readers {
+	for _, sub := range k.readers {
 		sub.wakeLocked(before)
 	}
 	h.changed.Notify()
 }
 
 // indexLocked keeps a pull in running while it has not ended, and in queued while it waits.
-func (h *Hub) indexLocked(s *known) {
-	if r := s.job.Route(); !s.job.Phase.Final() && !s.withheld {
-		h.running[r] = s
-	} else if h.running[r] == s {
+func (h *Hub) indexLocked(k *known) {
+	if r := k.state.Route(); !k.state.Phase.Final() && !k.withheld {
+		h.running[r] = k
+	} else if h.running[r] == k {
 		delete(h.running, r)
 	}
-	if s.job.Phase == pull.Queued && !s.withheld {
-		h.queued[s] = struct{}{}
+	if k.state.Phase == pull.Queued && !k.withheld {
+		h.queued[k] = struct{}{}
 	} else {
-		delete(h.queued, s)
+		delete(h.queued, k)
 	}
 }
 
 // positionLocked returns the position of a pull's state, which becomes the latest of all. A reader that has this state also
 // has what this replica published by itself before. While such a state is unlogged, the position names both.
-func (h *Hub) positionLocked(s *known, revision pull.Revision, offset uint64) pull.Position {
+func (h *Hub) positionLocked(k *known, revision pull.Revision, offset uint64) pull.Position {
 	at := pull.Position{Log: h.logName, Seq: offset}
-	delete(h.unlogged, s)
+	delete(h.unlogged, k)
 	if offset == 0 {
 		at.Seq = h.logOffset
-		h.addUnloggedLocked(s, revision)
+		h.addUnloggedLocked(k, revision)
 	}
 	if offset == 0 || len(h.unlogged) > 0 {
 		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unloggedVersions.Jobs, h.unloggedVersions.Pods
@@ -159,31 +159,31 @@ func (h *Hub) positionLocked(s *known, revision pull.Revision, offset uint64) pu
 }
 
 // addUnloggedLocked adds a state that readers may have although it is not known to be in the shared log.
-func (h *Hub) addUnloggedLocked(s *known, revision pull.Revision) {
+func (h *Hub) addUnloggedLocked(k *known, revision pull.Revision) {
 	if h.logName != "" {
 		if len(h.unlogged) == 0 {
 			h.unloggedVersions = ResourceVersions{}
 		}
-		h.unlogged[s] = struct{}{}
+		h.unlogged[k] = struct{}{}
 	}
 	h.unloggedVersions = h.unloggedVersions.Max(ResourceVersions{revision.Cluster, revision.Pods})
 }
 
 // confirmLocked notes that a state which this replica has published by itself stands at an offset of the shared log. The log
 // may hold another state of the same revision, or another last state. New readers get that one; others get nothing again.
-func (h *Hub) confirmLocked(s *known, job *pull.State, offset uint64) {
-	s.offset = offset
-	delete(h.unlogged, s)
-	if job.Same(s.job) {
+func (h *Hub) confirmLocked(k *known, state *pull.State, offset uint64) {
+	k.offset = offset
+	delete(h.unlogged, k)
+	if state.Same(k.state) {
 		return
 	}
-	state := *job
-	if state.Position = s.job.Position; s.seq == h.seq { // else a reader that has it need not have all before that offset
-		state.Position = pull.Position{Log: h.logName, Seq: offset}
+	placed := *state
+	if placed.Position = k.state.Position; k.seq == h.seq { // else a reader that has it need not have all before that offset
+		placed.Position = pull.Position{Log: h.logName, Seq: offset}
 	}
-	s.job = &state
-	if !s.retired {
-		h.indexLocked(s)
+	k.state = &placed
+	if !k.retired {
+		h.indexLocked(k)
 	}
 	h.changed.Notify()
 }
@@ -192,7 +192,7 @@ func (h *Hub) confirmLocked(s *known, job *pull.State, offset uint64) {
 func (h *Hub) compactLocked() {
 	kept := h.log[:0]
 	for _, e := range h.log {
-		if e.state.seq == e.seq {
+		if e.pull.seq == e.seq {
 			kept = append(kept, e)
 		}
 	}
@@ -209,13 +209,13 @@ func (h *Hub) Retire(id string) {
 }
 
 func (h *Hub) retireLocked(id string) {
-	s := h.latest[id]
-	if s == nil || s.retired {
+	k := h.latest[id]
+	if k == nil || k.retired {
 		return
 	}
-	s.retired = true
-	delete(h.queued, s)
-	if r := s.job.Route(); h.running[r] == s {
+	k.retired = true
+	delete(h.queued, k)
+	if r := k.state.Route(); h.running[r] == k {
 		delete(h.running, r)
 	}
 	h.changed.Notify()
@@ -235,26 +235,26 @@ func (h *Hub) retireLocked(id string) {
 }
 
 func (h *Hub) forgetLocked(id string) {
-	s := h.latest[id]
-	if s == nil || !s.retired {
+	k := h.latest[id]
+	if k == nil || !k.retired {
 		return
 	}
 	delete(h.latest, id)
-	delete(h.unlogged, s)
-	h.horizonSeq = max(h.horizonSeq, s.seq)
-	if s.offset == 0 {
-		s.offset = h.logOffset // the shared log may hold it at any offset up to here
+	delete(h.unlogged, k)
+	h.horizonSeq = max(h.horizonSeq, k.seq)
+	if k.offset == 0 {
+		k.offset = h.logOffset // the shared log may hold it at any offset up to here
 	}
-	h.horizonOffset = max(h.horizonOffset, s.offset)
-	s.seq = 0
+	h.horizonOffset = max(h.horizonOffset, k.offset)
+	k.seq = 0
 }
 
 // Latest returns a pull's latest state, nil when the pull is not known.
 func (h *Hub) Latest(id string) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.latest[id]; s != nil {
-		return s.job
+	if k := h.latest[id]; k != nil {
+		return k.state
 	}
 	return nil
 }
@@ -263,8 +263,8 @@ func (h *Hub) Latest(id string) *pull.State {
 func (h *Hub) Running(r pull.Route) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.running[r]; s != nil {
-		return s.job
+	if k := h.running[r]; k != nil {
+		return k.state
 	}
 	return nil
 }
@@ -276,9 +276,9 @@ func (h *Hub) Pulls() []*pull.State {
 
 // Active returns the pulls that have not ended, newest first.
 func (h *Hub) Active() []*pull.State {
-	jobs := h.pulls(func(k *known) bool { return !k.job.Phase.Final() && !k.withheld })
-	pull.SortActive(jobs)
-	return jobs
+	states := h.pulls(func(k *known) bool { return !k.state.Phase.Final() && !k.withheld })
+	pull.SortActive(states)
+	return states
 }
 
 // ActiveCount returns how many pulls have not ended.
@@ -303,21 +303,21 @@ func (h *Hub) Queued(starting iter.Seq[string]) int {
 
 // Failed returns the failed pulls whose Jobs exist, the latest first.
 func (h *Hub) Failed() []*pull.State {
-	jobs := h.pulls(func(k *known) bool { return k.job.Phase == pull.Failed })
-	pull.SortFailed(jobs)
-	return jobs
+	states := h.pulls(func(k *known) bool { return k.state.Phase == pull.Failed })
+	pull.SortFailed(states)
+	return states
 }
 
 func (h *Hub) pulls(wanted func(*known) bool) []*pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	jobs := make([]*pull.State, 0, len(h.latest))
-	for _, s := range h.latest {
-		if !s.retired && wanted(s) {
-			jobs = append(jobs, s.job)
+	states := make([]*pull.State, 0, len(h.latest))
+	for _, k := range h.latest {
+		if !k.retired && wanted(k) {
+			states = append(states, k.state)
 		}
 	}
-	return jobs
+	return states
 }
 
 // Changed returns a channel that has a value once some pull has changed, and the function that ends the subscription.

@@ -21,7 +21,7 @@ func (v ResourceVersions) Max(other ResourceVersions) ResourceVersions {
 // Change is what happened to a pull. One of its fields is set.
 type Change struct {
 	// Job is the pull's new state.
-	Job *pull.State
+	State *pull.State
 	// Retired is the id of a pull whose Job is gone.
 	Retired string
 }
@@ -35,8 +35,8 @@ type Entry struct {
 }
 
 // State is the latest state of a pull.
-type State struct {
-	Job *pull.State
+type Pull struct {
+	State *pull.State
 	// Offset is where the state stands in the shared log; 0 when it is not known to be there.
 	Offset uint64
 	// Retired is set when the pull's Job is gone.
@@ -52,17 +52,17 @@ type Snapshot struct {
 	// ResourceVersions are those of which the log has held every change.
 	ResourceVersions ResourceVersions
 	// States are in the order of the log.
-	States []State
+	Pulls []Pull
 }
 
 // States returns every pull that the Hub knows, in the order of change.
-func (h *Hub) States() []State {
+func (h *Hub) KnownPulls() []Pull {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.compactLocked()
-	all := make([]State, 0, len(h.log))
+	all := make([]Pull, 0, len(h.log))
 	for _, e := range h.log {
-		all = append(all, State{Job: e.state.job, Offset: e.state.offset, Retired: e.state.retired})
+		all = append(all, Pull{State: e.pull.state, Offset: e.pull.offset, Retired: e.pull.retired})
 	}
 	return all
 }
@@ -90,42 +90,42 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 	for _, k := range h.latest {
 		k.offset = 0
 		if mixed {
-			h.addUnloggedLocked(k, k.job.Revision)
+			h.addUnloggedLocked(k, k.state.Revision)
 		}
 	}
 	if h.logName != snapshot.Log {
 		h.horizonOffset = 0
 	}
 	h.logName, h.logOffset, h.horizonOffset = snapshot.Log, snapshot.Offset, max(h.horizonOffset, snapshot.Horizon)
-	logged := make(map[string]bool, len(snapshot.States))
-	for _, s := range snapshot.States {
-		logged[s.Job.ID] = true
-		h.takeLocked(s.Job, s.Offset)
-		k := h.latest[s.Job.ID]
+	logged := make(map[string]bool, len(snapshot.Pulls))
+	for _, s := range snapshot.Pulls {
+		logged[s.State.ID] = true
+		h.takeLocked(s.State, s.Offset)
+		k := h.latest[s.State.ID]
 		switch {
 		case s.Retired && k.offset > 0:
-			h.retireLocked(s.Job.ID)
+			h.retireLocked(s.State.ID)
 		case k.retired && !s.Retired:
-			lacking = append(lacking, Change{Retired: s.Job.ID})
+			lacking = append(lacking, Change{Retired: s.State.ID})
 		}
 	}
 	h.versions = h.versions.Max(snapshot.ResourceVersions)
 	clear(h.unlogged)
 	h.compactLocked()
 	for _, e := range slices.Clone(h.log) {
-		id, k := e.state.job.ID, e.state
+		id, k := e.pull.state.ID, e.pull
 		switch {
 		case k.offset > 0:
-		case logged[id] || k.job.Revision.Cluster > min(snapshot.ResourceVersions.Jobs, snapshot.ResourceVersions.Pods):
-			h.addUnloggedLocked(k, k.job.Revision)
-			lacking = append(lacking, Change{Job: k.job})
+		case logged[id] || k.state.Revision.Cluster > min(snapshot.ResourceVersions.Jobs, snapshot.ResourceVersions.Pods):
+			h.addUnloggedLocked(k, k.state.Revision)
+			lacking = append(lacking, Change{State: k.state})
 			if k.retired {
 				lacking = append(lacking, Change{Retired: id})
 			}
 		default:
 			// The log has held it, so it has been retired and forgotten since: its Job is gone.
-			if !k.job.Phase.Final() {
-				h.takeLocked(pull.LostState(k.job), 0)
+			if !k.state.Phase.Final() {
+				h.takeLocked(pull.LostState(k.state), 0)
 				delete(h.unlogged, k)
 			}
 			h.retireLocked(id)
@@ -142,8 +142,8 @@ func (h *Hub) Follow(e Entry) {
 	defer h.mu.Unlock()
 	h.logOffset = e.Offset
 	switch {
-	case e.Job != nil:
-		h.takeLocked(e.Job, e.Offset)
+	case e.State != nil:
+		h.takeLocked(e.State, e.Offset)
 	case e.Retired != "":
 		h.retireLocked(e.Retired)
 	}

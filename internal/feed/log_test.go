@@ -11,8 +11,8 @@ import (
 // ahead returns a Hub at place 10 of a log, and a subscription of a reader that has come to place 20 on another replica.
 func ahead(t *testing.T, ids ...string) (*Hub, *Subscription) {
 	h := New("r")
-	known, over := job("known", pull.Pulling, "known"), job("over", pull.Failed, "over")
-	h.Load(Snapshot{Log: "l", Offset: 10, States: []State{{Job: known, Offset: 9}, {Job: over, Offset: 10}}})
+	known, over := newState("known", pull.Pulling, "known"), newState("over", pull.Failed, "over")
+	h.Load(Snapshot{Log: "l", Offset: 10, Pulls: []Pull{{State: known, Offset: 9}, {State: over, Offset: 10}}})
 	s, err := h.Subscribe(ids, pull.Position{Log: "l", Seq: 20})
 	if err != nil {
 		t.Fatal(err)
@@ -24,13 +24,13 @@ func ahead(t *testing.T, ids ...string) (*Hub, *Subscription) {
 func TestAReaderThatIsAheadWaitsForTheReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, s := ahead(t)
-		h.Publish(job("known", pull.Pulling, "by itself"))
-		h.Follow(Entry{Offset: 19, Change: Change{Job: job("known", pull.Succeeded, "seen")}})
+		h.Publish(newState("known", pull.Pulling, "by itself"))
+		h.Follow(Entry{Offset: 19, Change: Change{State: newState("known", pull.Succeeded, "seen")}})
 		got, _ := drain(t, s)
 		expect(t, got)
 		woken := false
 		s.Notify(func() { woken = true })
-		h.Follow(Entry{Offset: 21, Change: Change{Job: job("next", pull.Queued, "new")}})
+		h.Follow(Entry{Offset: 21, Change: Change{State: newState("next", pull.Queued, "new")}})
 		if !woken {
 			t.Error("the reader was not woken")
 		}
@@ -53,7 +53,7 @@ func TestAReaderThatIsAheadGetsASnapshotWhenTheReplicaStaysBehind(t *testing.T) 
 func TestAReaderThatIsAheadGetsASnapshotOfAnotherLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, s := ahead(t)
-		h.Load(Snapshot{Log: "m", Offset: 1000, States: []State{{Job: job("known", pull.Succeeded, "done"), Offset: 1000}}})
+		h.Load(Snapshot{Log: "m", Offset: 1000, Pulls: []Pull{{State: newState("known", pull.Succeeded, "done"), Offset: 1000}}})
 		got, _ := drain(t, s)
 		expect(t, got, "over:over", "known:done")
 	})
@@ -62,8 +62,8 @@ func TestAReaderThatIsAheadGetsASnapshotOfAnotherLog(t *testing.T) {
 func TestASubscriptionDoesNotEndOnAReplicaThatIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, s := ahead(t, "over")
-		if j, err := s.Next(); j != nil || err != nil {
-			t.Errorf("a reader that knows more was told %v, %v", j, err)
+		if state, err := s.Next(); state != nil || err != nil {
+			t.Errorf("a reader that knows more was told %v, %v", state, err)
 		}
 		if _, err := h.Subscribe([]string{"later"}, pull.Position{Log: "l", Seq: 20}); usererr.CodeOf(err) != usererr.Unavailable {
 			t.Errorf("a pull that the reader may know from elsewhere is %v", err)
@@ -73,7 +73,7 @@ func TestASubscriptionDoesNotEndOnAReplicaThatIsBehind(t *testing.T) {
 
 func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
 	h := New("r")
-	mine, shared := job("a", pull.Failed, "as seen here"), job("a", pull.Failed, "as the log says")
+	mine, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")
 	shared.Revision = mine.Revision
 	h.Publish(mine)
 	before, err := h.Subscribe(nil, pull.Position{})
@@ -83,7 +83,7 @@ func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
 	defer before.Close()
 	got, _ := drain(t, before)
 	expect(t, got, "a:as seen here")
-	h.Load(Snapshot{Log: "l", Offset: 9, States: []State{{Job: shared, Offset: 9}}})
+	h.Load(Snapshot{Log: "l", Offset: 9, Pulls: []Pull{{State: shared, Offset: 9}}})
 	got, _ = drain(t, before)
 	expect(t, got)
 	after, err := h.Subscribe(nil, pull.Position{})
@@ -91,15 +91,15 @@ func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer after.Close()
-	if j, err := after.Next(); err != nil || j == nil || j.Message != "as the log says" || j.RevisionID() != "l.9" {
-		t.Errorf("a new reader is told %v, %v", j, err)
+	if state, err := after.Next(); err != nil || state == nil || state.Message != "as the log says" || state.RevisionID() != "l.9" {
+		t.Errorf("a new reader is told %v, %v", state, err)
 	}
 }
 
 // A state that says what is known already may still be newer. What a replica sees next is compared with that.
 func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
 	h := New("r")
-	first, later := job("a", pull.Pulling, "half"), job("a", pull.Pulling, "half")
+	first, later := newState("a", pull.Pulling, "half"), newState("a", pull.Pulling, "half")
 	first.Revision, later.Revision = pull.Revision{Cluster: 1, Pods: 1}, pull.Revision{Cluster: 1, Pods: 5}
 	h.Publish(first)
 	sub, err := h.Subscribe(nil, pull.Position{})
@@ -121,11 +121,11 @@ func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
 func TestAStateThatTheLogCorrectsHidesNothingFromItsReader(t *testing.T) {
 	h := New("r")
 	h.Load(Snapshot{Log: "l", Offset: 5})
-	alone, shared := job("a", pull.Failed, "as seen here"), job("a", pull.Failed, "as the log says")
+	alone, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")
 	shared.Revision = alone.Revision
 	h.Publish(alone)
-	h.Follow(Entry{Offset: 6, Change: Change{Job: job("b", pull.Succeeded, "b1")}})
-	h.Follow(Entry{Offset: 7, Change: Change{Job: shared}})
+	h.Follow(Entry{Offset: 6, Change: Change{State: newState("b", pull.Succeeded, "b1")}})
+	h.Follow(Entry{Offset: 7, Change: Change{State: shared}})
 	reader, err := h.Subscribe(nil, pull.Position{})
 	if err != nil {
 		t.Fatal(err)

@@ -37,11 +37,11 @@ func (c census) Collect(metrics chan<- prometheus.Metric) {
 	for _, k := range c.hub.latest {
 		switch {
 		case k.retired:
-		case !k.job.Phase.Final():
+		case !k.state.Phase.Final():
 			counts["active"]++
-		case k.job.Phase == pull.Failed:
+		case k.state.Phase == pull.Failed:
 			counts["failed"]++
-		case k.job.Phase == pull.Succeeded:
+		case k.state.Phase == pull.Succeeded:
 			counts["succeeded"]++
 		}
 	}

@@ -128,7 +128,7 @@ func (s *Subscription) Next() (*pull.State, error) {
 	switch {
 	case next != nil:
 		s.cursor = next.seq
-		return next.job, nil
+		return next.state, nil
 	case ended:
 		return nil, io.EOF
 	}
@@ -146,8 +146,8 @@ func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 		}
 	})
 	for {
-		if job, err := s.Next(); job != nil || err != nil {
-			return job, err
+		if state, err := s.Next(); state != nil || err != nil {
+			return state, err
 		}
 		select {
 		case <-ctx.Done():
@@ -171,11 +171,11 @@ func (s *Subscription) nextLocked() (next *known, ended bool) {
 func (s *Subscription) nextOfAllLocked() *known {
 	log := s.hub.log
 	for _, e := range log[sort.Search(len(log), func(i int) bool { return log[i].seq > s.cursor }):] {
-		superseded := e.state.seq != e.seq
+		superseded := e.pull.seq != e.seq
 		// A new reader does not get pulls that are over. A reader that resumes may have missed just that.
-		retiredBefore := e.state.retired && e.seq <= s.start && s.after == (pull.Position{})
-		if !superseded && !retiredBefore && !e.state.withheld && !s.seenLocked(e.state) {
-			return e.state
+		retiredBefore := e.pull.retired && e.seq <= s.start && s.after == (pull.Position{})
+		if !superseded && !retiredBefore && !e.pull.withheld && !s.seenLocked(e.pull) {
+			return e.pull
 		}
 		s.cursor = e.seq
 	}
@@ -185,7 +185,7 @@ func (s *Subscription) nextOfAllLocked() *known {
 func (s *Subscription) nextOfPullsLocked() (next *known, ended bool) {
 	ended = true
 	for _, k := range s.pulls {
-		ended = ended && k.job.Phase.Final()
+		ended = ended && k.state.Phase.Final()
 		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
 			next = k
 		}

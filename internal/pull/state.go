@@ -64,21 +64,21 @@ type Route struct {
 }
 
 // Route returns the pull's route.
-func (j *State) Route() Route {
-	return Route{Image: j.Image.Name, Destination: j.Destination.Name, Platforms: JoinPlatforms(j.Platforms)}
+func (s *State) Route() Route {
+	return Route{Image: s.Image.Name, Destination: s.Destination.Name, Platforms: JoinPlatforms(s.Platforms)}
 }
 
 // RevisionID returns the state's place in the order of updates, as clients see it and ParsePosition reads it.
-func (j *State) RevisionID() string {
-	if j.Position == (Position{}) {
-		return j.Revision.String()
+func (s *State) RevisionID() string {
+	if s.Position == (Position{}) {
+		return s.Revision.String()
 	}
-	return j.Position.String()
+	return s.Position.String()
 }
 
 // Log tells where the log of the copier is.
-func (j *State) Log() LogSource {
-	return LogSource{Namespace: j.Namespace, Job: j.ID, Container: ContainerName}
+func (s *State) Log() LogSource {
+	return LogSource{Namespace: s.Namespace, Job: s.ID, Container: ContainerName}
 }
 
 // LogSource names the logs of a Job's container.

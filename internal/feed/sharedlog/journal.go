@@ -78,7 +78,7 @@ type operation struct {
 }
 
 func operationOf(c feed.Change) operation {
-	if c.Job != nil {
+	if c.State != nil {
 		return operation{kind: entryState, Change: c}
 	}
 	return operation{kind: entryRetired, Change: c}

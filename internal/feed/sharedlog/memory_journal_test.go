@@ -21,7 +21,7 @@ type memoryJournal struct {
 	horizon    uint64
 	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
 	versions   feed.ResourceVersions
-	pulls      map[string]*feed.State
+	pulls      map[string]*feed.Pull
 	gone       []string
 	remembered int // retired pulls
 	updates    []logEntry
@@ -39,7 +39,7 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 	j.logs++
 	name := fmt.Sprint("log", j.logs)
 	if !j.ready {
-		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.State{}, remembered: j.remembered}
+		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.Pull{}, remembered: j.remembered}
 	}
 	return name, nil
 }
@@ -61,7 +61,7 @@ func (j *memoryJournal) append(
 	for _, o := range operations {
 		switch known := j.pulls[o.Retired]; o.kind {
 		case entryState:
-			j.addState(o.Job)
+			j.addState(o.State)
 		case entryRetired:
 			if known != nil && !known.Retired {
 				j.add(logEntry{kind: o.kind, Entry: feed.Entry{Change: o.Change}})
@@ -87,7 +87,7 @@ func (j *memoryJournal) append(
 func (j *memoryJournal) copy() *memoryJournal {
 	c := *j
 	c.before = nil
-	c.pulls = map[string]*feed.State{}
+	c.pulls = map[string]*feed.Pull{}
 	for id, s := range j.pulls {
 		held := *s
 		c.pulls[id] = &held
@@ -96,16 +96,16 @@ func (j *memoryJournal) copy() *memoryJournal {
 	return &c
 }
 
-func (j *memoryJournal) addState(job *pull.State) {
-	known := j.pulls[job.ID]
-	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.versions.Jobs, j.versions.Pods)
-	if known == nil && forgotten || known != nil && known.Job.OrderKey() >= job.OrderKey() {
+func (j *memoryJournal) addState(state *pull.State) {
+	known := j.pulls[state.ID]
+	forgotten := state.OrderKey()[:12] <= j.forgotten && state.Revision.Cluster <= min(j.versions.Jobs, j.versions.Pods)
+	if known == nil && forgotten || known != nil && known.State.OrderKey() >= state.OrderKey() {
 		return
 	}
-	stored := *job
+	stored := *state
 	stored.Position = pull.Position{}
-	offset := j.add(logEntry{kind: entryState, Entry: feed.Entry{Change: feed.Change{Job: &stored}}})
-	j.pulls[job.ID] = &feed.State{Job: &stored, Offset: offset}
+	offset := j.add(logEntry{kind: entryState, Entry: feed.Entry{Change: feed.Change{State: &stored}}})
+	j.pulls[state.ID] = &feed.Pull{State: &stored, Offset: offset}
 }
 
 func (j *memoryJournal) add(r logEntry) uint64 {
@@ -123,7 +123,7 @@ func (j *memoryJournal) add(r logEntry) uint64 {
 func (j *memoryJournal) forget() {
 	for len(j.gone) > j.remembered {
 		oldest := j.pulls[j.gone[0]]
-		j.horizon, j.forgotten = max(j.horizon, oldest.Offset), max(j.forgotten, oldest.Job.OrderKey()[:12])
+		j.horizon, j.forgotten = max(j.horizon, oldest.Offset), max(j.forgotten, oldest.State.OrderKey()[:12])
 		delete(j.pulls, j.gone[0])
 		j.gone = j.gone[1:]
 	}
@@ -136,9 +136,9 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 	c := &contents{lastID: j.last, silence: time.Since(j.beat)}
 	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.log, j.seq, j.horizon, j.versions
 	for _, s := range j.pulls {
-		c.States = append(c.States, *s)
+		c.Pulls = append(c.Pulls, *s)
 	}
-	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.SortFunc(c.Pulls, func(a, b feed.Pull) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 

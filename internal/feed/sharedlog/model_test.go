@@ -133,31 +133,31 @@ func (w *world) listen() {
 		}
 	}
 	for w.fault == "" {
-		job, err := c.sub.Next()
+		state, err := c.sub.Next()
 		if err != nil {
 			w.fault = err.Error()
 		}
-		if job == nil {
+		if state == nil {
 			return
 		}
-		before := c.last[job.ID]
-		older, again := c.snapshot[job.ID]
-		delete(c.snapshot, job.ID)
+		before := c.last[state.ID]
+		older, again := c.snapshot[state.ID]
+		delete(c.snapshot, state.ID)
 		switch {
-		case older, again && !before.Supersedes(job):
-		case c.delivered[job.RevisionID()]:
-			w.fault = fmt.Sprintf("%s comes again as %s", show(job), job.RevisionID())
-		case before != nil && before.Phase.Final() && !job.Phase.Final():
-			w.fault = fmt.Sprintf("%s comes after the last state %s", show(job), show(before))
-		case before != nil && !job.Supersedes(before):
-			w.fault = fmt.Sprintf("%s comes after %s", show(job), show(before))
+		case older, again && !before.Supersedes(state):
+		case c.delivered[state.RevisionID()]:
+			w.fault = fmt.Sprintf("%s comes again as %s", show(state), state.RevisionID())
+		case before != nil && before.Phase.Final() && !state.Phase.Final():
+			w.fault = fmt.Sprintf("%s comes after the last state %s", show(state), show(before))
+		case before != nil && !state.Supersedes(before):
+			w.fault = fmt.Sprintf("%s comes after %s", show(state), show(before))
 		}
-		c.last[job.ID], c.delivered[job.RevisionID()], c.after = job, true, job.Position
+		c.last[state.ID], c.delivered[state.RevisionID()], c.after = state, true, state.Position
 	}
 }
 
-func show(j *pull.State) string {
-	return fmt.Sprintf("%s %s (%v, %s)", j.ID, j.Phase, j.Revision, j.RevisionID())
+func show(state *pull.State) string {
+	return fmt.Sprintf("%s %s (%v, %s)", state.ID, state.Phase, state.Revision, state.RevisionID())
 }
 
 // take does a step, if it is possible, and what follows from it at once.
@@ -167,9 +167,9 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		for _, s := range r.States() {
-			if exists, _ := w.exists(s.Job.ID); exists && s.Job.Failure != nil && w.fault == "" {
-				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.Job.ID)
+		for _, s := range r.KnownPulls() {
+			if exists, _ := w.exists(s.State.ID); exists && s.State.Failure != nil && w.fault == "" {
+				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.State.ID)
 			}
 		}
 	}
@@ -185,7 +185,7 @@ func (w *world) checkVersions() {
 		if exists, _ := w.exists(c.id); !covered || c.gone || !exists || w.fault != "" {
 			continue
 		}
-		if s := w.journal.pulls[c.id]; s == nil || s.Job.Revision.Cluster <= uint64(i) {
+		if s := w.journal.pulls[c.id]; s == nil || s.State.Revision.Cluster <= uint64(i) {
 			w.fault = fmt.Sprintf("the log covers %v, and the log holds no version %d of %s", w.journal.versions, i+1, c.id)
 		}
 	}
@@ -207,8 +207,8 @@ func (w *world) key() uint64 {
 	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
 	for _, r := range w.journal.updates {
 		fmt.Fprint(h, r.kind, r.Retired)
-		if r.Job != nil {
-			fmt.Fprint(h, r.Job.ID, r.Job.Revision)
+		if r.State != nil {
+			fmt.Fprint(h, r.State.ID, r.State.Revision)
 		}
 	}
 	for _, r := range w.replicas {
@@ -219,13 +219,13 @@ func (w *world) key() uint64 {
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
 				fmt.Fprint(h, o.Retired)
-				if o.Job != nil {
-					fmt.Fprint(h, o.Job.ID, o.Job.Revision)
+				if o.State != nil {
+					fmt.Fprint(h, o.State.ID, o.State.Revision)
 				}
 			}
 		}
-		for _, s := range r.States() {
-			fmt.Fprint(h, s.Job.ID, s.Job.Revision, s.Job.Position, s.Offset, s.Retired)
+		for _, s := range r.KnownPulls() {
+			fmt.Fprint(h, s.State.ID, s.State.Revision, s.State.Position, s.Offset, s.Retired)
 		}
 	}
 	c := &w.client
@@ -237,8 +237,8 @@ func (w *world) key() uint64 {
 		fmt.Fprint(h, w.held())
 	}
 	for _, id := range []string{"a", "b"} {
-		if j := c.last[id]; j != nil {
-			fmt.Fprint(h, id, j.Revision, c.snapshot[id])
+		if state := c.last[id]; state != nil {
+			fmt.Fprint(h, id, state.Revision, c.snapshot[id])
 		}
 	}
 	return h.Sum64()
@@ -271,8 +271,8 @@ func (w *world) rest() {
 		}
 		for _, c := range w.history {
 			exists, last := w.exists(c.id)
-			if j := r.Latest(c.id); w.fault == "" && exists && (j == nil || j.Phase != w.history[last-1].phase) {
-				w.fault = fmt.Sprintf("at rest r%d knows %v of %s", i, j, c.id)
+			if state := r.Latest(c.id); w.fault == "" && exists && (state == nil || state.Phase != w.history[last-1].phase) {
+				w.fault = fmt.Sprintf("at rest r%d knows %v of %s", i, state, c.id)
 			}
 		}
 	}
@@ -281,8 +281,8 @@ func (w *world) rest() {
 		if w.client.sub == nil || !exists || w.fault != "" {
 			continue
 		}
-		if j := w.client.last[c.id]; j == nil || j.Phase != w.history[last-1].phase {
-			w.fault = fmt.Sprintf("at rest the client has %v of %s, which is %s", j, c.id, w.history[last-1].phase)
+		if state := w.client.last[c.id]; state == nil || state.Phase != w.history[last-1].phase {
+			w.fault = fmt.Sprintf("at rest the client has %v of %s, which is %s", state, c.id, w.history[last-1].phase)
 		}
 	}
 }

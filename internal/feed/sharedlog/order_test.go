@@ -27,8 +27,8 @@ func (w *world) follow(t *testing.T, steps ...step) {
 
 // messages returns what the client got last, by pull.
 func (w *world) messages() (all []string) {
-	for id, j := range w.client.last {
-		all = append(all, fmt.Sprint(id, " ", j.Phase))
+	for id, state := range w.client.last {
+		all = append(all, fmt.Sprint(id, " ", state.Phase))
 	}
 	slices.Sort(all)
 	return all
@@ -54,8 +54,8 @@ func TestResourceVersionsAreNotWrittenWhenAChangeThatTheyCoverCouldNotBe(t *test
 		w.journal.full = false
 		w.follow(t, write(0)) // the session has not ended yet
 		w.follow(t, lose(0), attach(0), write(0), read(1))
-		if j := w.replicas[1].Latest("b"); j == nil || w.journal.versions.Jobs != 2 {
-			t.Errorf("the log holds %v, its versions are %v", j, w.journal.versions)
+		if state := w.replicas[1].Latest("b"); state == nil || w.journal.versions.Jobs != 2 {
+			t.Errorf("the log holds %v, its versions are %v", state, w.journal.versions)
 		}
 	})
 }
@@ -134,15 +134,15 @@ func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 		w.run(lead(0), watch(0), attach(0))
 		r := w.replicas[0]
 		for i := range 20 {
-			r.Publish(job(fmt.Sprint(i), pull.Queued, ""))
+			r.Publish(newState(fmt.Sprint(i), pull.Queued, ""))
 			write(0).do(w)
-			r.Publish(job(fmt.Sprint("more", i), pull.Queued, "")) // there is always something on its way
+			r.Publish(newState(fmt.Sprint("more", i), pull.Queued, "")) // there is always something on its way
 			time.Sleep(flushLimit / 4)
 			read(0).do(w)
 			synctest.Wait()
 		}
-		if j := r.Latest("19"); j == nil || j.Position.Replica != "" {
-			t.Errorf("it was delivered as %v", j)
+		if state := r.Latest("19"); state == nil || state.Position.Replica != "" {
+			t.Errorf("it was delivered as %v", state)
 		}
 	})
 }

@@ -68,10 +68,10 @@ func (j *redisJournal) append(
 		switch o.kind {
 		case entryState:
 			var err error
-			if payload, err = encode(o.Job); err != nil {
+			if payload, err = encode(o.State); err != nil {
 				return tail{}, err
 			}
-			id, order, version = o.Job.ID, o.Job.OrderKey(), o.Job.Revision.Cluster
+			id, order, version = o.State.ID, o.State.OrderKey(), o.State.Revision.Cluster
 		case entryHeartbeat:
 			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(formatVersions(versions))
 		}
@@ -137,14 +137,14 @@ func parseContents(fields map[string]string, now time.Time) (*contents, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pull %s: %w", id, err)
 		}
-		c.States = append(c.States, s)
+		c.Pulls = append(c.Pulls, s)
 	}
-	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.SortFunc(c.Pulls, func(a, b feed.Pull) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 
 // parseState reads a field's value as append.lua makes it.
-func parseState(value string) (s feed.State, err error) {
+func parseState(value string) (s feed.Pull, err error) {
 	const flag = orderLength + offsetLength
 	if len(value) <= flag {
 		return s, errors.New("its state is too short")
@@ -153,7 +153,7 @@ func parseState(value string) (s feed.State, err error) {
 		return s, err
 	}
 	s.Retired = value[flag] == '1'
-	s.Job, err = decode(value[flag+1:])
+	s.State, err = decode(value[flag+1:])
 	return s, err
 }
 
@@ -219,7 +219,7 @@ func parseEntry(m redis.XMessage) (r logEntry, err error) {
 	}
 	switch r.kind {
 	case entryState:
-		r.Job, err = decode(text("p"))
+		r.State, err = decode(text("p"))
 	case entryRetired:
 		r.Retired = text("i")
 	case entryHeartbeat:
@@ -275,10 +275,10 @@ func (j *redisJournal) close() {
 	j.reads.Wait() // a read that waits for entries ends only with its connection
 }
 
-func encode(job *pull.State) ([]byte, error) {
-	b, err := job.AppendBinary(nil)
+func encode(state *pull.State) ([]byte, error) {
+	b, err := state.AppendBinary(nil)
 	if err != nil {
-		return nil, fmt.Errorf("encode pull %s: %w", job.ID, err)
+		return nil, fmt.Errorf("encode pull %s: %w", state.ID, err)
 	}
 	return pack.Pack(b), nil
 }
@@ -288,6 +288,6 @@ func decode(text string) (*pull.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	job := &pull.State{}
-	return job, job.UnmarshalBinary(b)
+	state := &pull.State{}
+	return state, state.UnmarshalBinary(b)
 }

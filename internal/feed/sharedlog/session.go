@@ -133,7 +133,7 @@ func (s *Stream) create(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.bypassLocked() // so that the Hub holds all that the versions cover
-	versions, states := s.versions, s.States()
+	versions, states := s.versions, s.KnownPulls()
 	s.mu.Unlock()
 	var last tail
 	var operations []operation
@@ -144,9 +144,9 @@ func (s *Stream) create(ctx context.Context) error {
 			}
 			operations = operations[:0]
 		}
-		operations = append(operations, operationOf(feed.Change{Job: known.Job}))
+		operations = append(operations, operationOf(feed.Change{State: known.State}))
 		if known.Retired {
-			operations = append(operations, operationOf(feed.Change{Retired: known.Job.ID}))
+			operations = append(operations, operationOf(feed.Change{Retired: known.State.ID}))
 		}
 	}
 	_, err = s.journal.append(ctx, log, last, versions, true, operations...)

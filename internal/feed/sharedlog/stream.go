@@ -111,13 +111,13 @@ func New(o Options) *Stream {
 
 // Publish takes a pull's new state and appends it to the log. It comes to the Hub from there, or at once while the log is too
 // slow or away.
-func (s *Stream) Publish(job *pull.State) {
+func (s *Stream) Publish(state *pull.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.Latest(job.ID); known != nil && job.Same(known) && !s.unread.holds(job.ID) {
+	if known := s.Latest(state.ID); known != nil && state.Same(known) && !s.unread.holds(state.ID) {
 		return // a new leader sees again what was published before
 	}
-	s.acceptLocked(feed.Change{Job: job})
+	s.acceptLocked(feed.Change{State: state})
 }
 
 // Retire takes the id of a pull whose Job is gone, as Publish takes a state.
@@ -163,8 +163,8 @@ func (s *Stream) acceptLocked(c feed.Change) {
 
 // publishLocked publishes a change to the Hub, past the log.
 func (s *Stream) publishLocked(c feed.Change) {
-	if c.Job != nil {
-		s.Hub.Publish(c.Job)
+	if c.State != nil {
+		s.Hub.Publish(c.State)
 	} else {
 		s.Hub.Retire(c.Retired)
 	}
