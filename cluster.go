@@ -23,7 +23,7 @@ type cluster struct {
 
 // openCluster returns the cluster to work on. It sets settings that were not given and that the cluster decides. The caller
 // closes the cluster.
-func (s *serveSettings) openCluster(log *slog.Logger) (cluster, error) {
+func (s *serveSettings) openCluster(logger *slog.Logger) (cluster, error) {
 	if !s.Demo {
 		config, namespace, err := kube.ClientConfig(s.Kubeconfig, s.Namespace)
 		if err != nil {
@@ -32,7 +32,7 @@ func (s *serveSettings) openCluster(log *slog.Logger) (cluster, error) {
 		s.Namespace = namespace
 		return cluster{config: config}, nil
 	}
-	simulated, err := demo.New(demo.Options{ActivePulls: s.DemoPulls, Logger: log})
+	simulated, err := demo.New(demo.Options{ActivePulls: s.DemoPulls, Logger: logger})
 	if err != nil {
 		return cluster{}, err
 	}

@@ -52,9 +52,9 @@ func main() {
 func serve(ctx context.Context, s *serveSettings) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	log := s.newLog(metrics)
+	logger := s.newLogger(metrics)
 
-	cluster, err := s.openCluster(log)
+	cluster, err := s.openCluster(logger)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("--memory-budget: %w", err)
 	}
-	options, err := s.replicaOptions(cluster.config, replica.NewShared(memory, metrics, log))
+	options, err := s.replicaOptions(cluster.config, replica.NewResources(memory, metrics, logger))
 	if err != nil {
 		return err
 	}
@@ -85,6 +85,6 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	s.announce(log, listener.Addr(), options.Redis, r.Identity)
+	s.announce(logger, listener.Addr(), options.Redis, r.Identity)
 	return r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) }, cluster.parts(r.Pulls)...)
 }

@@ -194,9 +194,9 @@ func (s *serveSettings) loopback() bool {
 }
 
 // replicaOptions returns what a replica works on, in a cluster that is reached with config.
-func (s *serveSettings) replicaOptions(config *rest.Config, shared *replica.Shared) (replica.Options, error) {
+func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.Resources) (replica.Options, error) {
 	o := replica.Options{
-		Shared: shared, Config: config, Keys: redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace)),
+		Resources: resources, Config: config, Keys: redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace)),
 		Jobs: kube.JobSettings{
 			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
 			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
@@ -242,8 +242,8 @@ func (s *serveSettings) level() slog.Level {
 	return level
 }
 
-// newLog returns the log, which becomes the default one, and registers its metrics.
-func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
+// newLogger returns the logger, which becomes slog's default, and registers its metrics.
+func (s *serveSettings) newLogger(metrics prometheus.Registerer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: s.level()}
 	var lines slog.Handler = slog.NewTextHandler(os.Stderr, options)
 	if s.LogFormat == "json" {
@@ -251,22 +251,22 @@ func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
 	}
 	limited := loglimit.New(lines)
 	limited.Register(metrics)
-	log := slog.New(limited)
-	slog.SetDefault(log)
+	logger := slog.New(limited)
+	slog.SetDefault(logger)
 	// client-go logs every retry during an outage, often as an error. Show its lines at debug level only: this program logs
 	// outages by itself.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	if s.level() == slog.LevelDebug {
 		klog.SetSlogLogger(slog.New(lines))
 	}
-	return log
+	return logger
 }
 
 // announce logs the server's URL, and whether it is only a demo.
-func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings, identity string) {
-	redis := "none"
-	if shared != nil {
-		redis = shared.String()
+func (s *serveSettings) announce(logger *slog.Logger, at net.Addr, redis *redisclient.Settings, identity string) {
+	shown := "none"
+	if redis != nil {
+		shown = redis.String()
 	}
 	scheme := "http"
 	if s.TLSCert != "" {
@@ -274,10 +274,10 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *rediscli
 	}
 	address := fmt.Sprintf("%s://%s/", scheme, at)
 	if s.Demo {
-		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", address, "namespace", s.Namespace, "redis", redis)
+		logger.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", address, "namespace", s.Namespace, "redis", shown)
 		return
 	}
-	log.Info("serving", "url", address, "namespace", s.Namespace, "redis", redis, "identity", identity)
+	logger.Info("serving", "url", address, "namespace", s.Namespace, "redis", shown, "identity", identity)
 }
 
 // mirrorSettings are the flags of the copier.

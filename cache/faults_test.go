@@ -18,9 +18,9 @@ func TestListsAreServedWithoutRedis(t *testing.T) {
 			l, _ := newReplica(t, server.URL(), Options{Source: s})
 			expect(t, l, active, 1, tierKubernetes)
 			eventually(t, "filled", func() bool { return inRedis(t, server, active) == "1" })
-			l.shared.timeout = redisTimeout
+			l.redis.timeout = redisTimeout
 			var count trips
-			l.shared.redis.AddHook(&count)
+			l.redis.client.AddHook(&count)
 			fault.begin(server)
 			expire(l, memoryTTL)
 			expect(t, l, active, 1, tierMemory) // it may be as old as when nobody refreshed it

@@ -95,17 +95,17 @@ type Options struct {
 	// Away reports whether Kubernetes does not answer at the moment, so that Source is not asked; nil is never.
 	Away    func() bool
 	Metrics *Metrics
-	Log     *slog.Logger
+	Logger  *slog.Logger
 }
 
 // Lists answers with the lists of pulls. It is for any number of goroutines.
 type Lists struct {
 	source      Source
 	local       Local
-	shared      *shared // nil without Redis
+	redis       *redisLists // nil without Redis
 	leads, away func() bool
 	metrics     *Metrics
-	log         *slog.Logger
+	logger      *slog.Logger
 
 	memory      [kinds]atomic.Pointer[entry]
 	lastMerged  [kinds]atomic.Pointer[entry] // what merged returned
@@ -124,11 +124,11 @@ type Lists struct {
 // NewLists returns empty Lists. They can be read at once. Run is called once: it refreshes them, and ends what reads began.
 func NewLists(o Options) *Lists {
 	l := &Lists{
-		source: o.Source, local: o.Local, leads: o.Leads, away: o.Away, metrics: o.Metrics, log: o.Log,
+		source: o.Source, local: o.Local, leads: o.Leads, away: o.Away, metrics: o.Metrics, logger: o.Logger,
 		writes: mailbox{filled: make(chan struct{}, 1)},
 	}
 	if o.Redis != nil {
-		l.shared = newShared(o.Redis, o.Keys)
+		l.redis = newRedisLists(o.Redis, o.Keys)
 	}
 	l.required.Store(&requirement{})
 	l.life, l.end = context.WithCancel(context.Background())

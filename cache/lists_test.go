@@ -98,7 +98,7 @@ func (l *local) know(version int) {
 
 // newLists returns Lists that run until the test ends or stop is called.
 func newLists(t testing.TB, o Options) (lists *Lists, stop func()) {
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Logger = slog.New(slog.DiscardHandler)
 	o.Metrics = NewMetrics(prometheus.NewRegistry())
 	if o.Local == nil {
 		o.Local = newLocal()

@@ -60,14 +60,14 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 			states: snapshot.states(k), version: snapshot.Version, mutations: mutations,
 			asOf: began, proven: began, from: tierKubernetes,
 		}
-		if l.shared == nil {
+		if l.redis == nil {
 			found[k].freshFor(k.ttl(), k)
 		} else {
 			found[k].freshFor(memoryTTL, k)
 		}
 	}
 	l.store(found)
-	if l.shared != nil {
+	if l.redis != nil {
 		snapshot.AsOf, snapshot.Proven = began, began
 		l.writes.put(write{snapshot: &snapshot, token: token})
 	}
@@ -77,16 +77,16 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 // lease acquires the lease to load and returns its token. When another replica has it, lease waits for that one's load and
 // returns what it found. It returns neither when Redis fails or several others have failed to load.
 func (l *Lists) lease(ctx context.Context, required requirement) (token string, found both) {
-	if l.shared == nil {
+	if l.redis == nil {
 		return "", both{}
 	}
 	for range leaseTries {
-		token, position, err := l.shared.acquire(ctx)
+		token, position, err := l.redis.acquire(ctx)
 		if err != nil {
 			return "", both{}
 		}
 		// Another replica may have loaded since this one last looked in Redis.
-		found, err := l.takeShared()
+		found, err := l.takeRedis()
 		if l.allFresh(found, required) {
 			l.release(token)
 			return "", found
@@ -94,7 +94,7 @@ func (l *Lists) lease(ctx context.Context, required requirement) (token string, 
 		if token != "" {
 			return token, both{}
 		}
-		if err != nil || l.shared.awaitFill(ctx, position) != nil {
+		if err != nil || l.redis.awaitFill(ctx, position) != nil {
 			return "", both{}
 		}
 	}

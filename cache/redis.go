@@ -38,18 +38,18 @@ var (
 // shared is the lists in Redis. Each is a hash of its version, its content, the content's stamp, and unproven: the
 // milliseconds between Proven and AsOf. When it was taken follows from the time that it has left to live, so that no two
 // clocks are compared.
-type shared struct {
-	redis redis.UniversalClient
-	lists [kinds]string
-	lease string
+type redisLists struct {
+	client redis.UniversalClient
+	lists  [kinds]string
+	lease  string
 	// fills is a stream that gets an entry when a load for all replicas has ended.
 	fills string
 	// timeout is redisTimeout, except in tests on busy machines.
 	timeout time.Duration
 }
 
-func newShared(client redis.UniversalClient, keys string) *shared {
-	s := &shared{redis: client, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
+func newRedisLists(client redis.UniversalClient, keys string) *redisLists {
+	s := &redisLists{client: client, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
 	for k := range kinds {
 		s.lists[k] = keys + k.String()
 	}
@@ -58,7 +58,7 @@ func newShared(client redis.UniversalClient, keys string) *shared {
 
 // read gets the lists in one round trip, without the content of those that are known. unreadable says why a list could not be
 // read.
-func (s *shared) read(ctx context.Context, known both) (found both, unreadable map[kind]error, err error) {
+func (s *redisLists) read(ctx context.Context, known both) (found both, unreadable map[kind]error, err error) {
 	began := time.Now()
 	var stamps [kinds]any
 	for k := range kinds {
@@ -67,7 +67,7 @@ func (s *shared) read(ctx context.Context, known both) (found both, unreadable m
 			stamps[k] = known[k].stamp
 		}
 	}
-	replies, err := readScript.Run(ctx, s.redis, s.lists[:], stamps[:]...).Slice()
+	replies, err := readScript.Run(ctx, s.client, s.lists[:], stamps[:]...).Slice()
 	if err != nil {
 		return both{}, nil, fmt.Errorf("read lists from Redis: %w", err)
 	}
@@ -122,19 +122,19 @@ func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error)
 	return e, err
 }
 
-func (s *shared) remove(ctx context.Context, k kind) error {
-	if err := s.redis.Del(ctx, s.lists[k]).Err(); err != nil {
+func (s *redisLists) remove(ctx context.Context, k kind) error {
+	if err := s.client.Del(ctx, s.lists[k]).Err(); err != nil {
 		return fmt.Errorf("remove list from Redis: %w", err)
 	}
 	return nil
 }
 
 // acquire returns a token when this replica has got the lease, otherwise the position for awaitFill.
-func (s *shared) acquire(ctx context.Context) (token, position string, err error) {
+func (s *redisLists) acquire(ctx context.Context) (token, position string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	token = rand.Text()
-	position, err = acquireScript.Run(ctx, s.redis, []string{s.lease, s.fills}, token, leaseTTL.Milliseconds()).Text()
+	position, err = acquireScript.Run(ctx, s.client, []string{s.lease, s.fills}, token, leaseTTL.Milliseconds()).Text()
 	switch {
 	case err != nil:
 		return "", "", fmt.Errorf("acquire lease in Redis: %w", err)
@@ -146,10 +146,10 @@ func (s *shared) acquire(ctx context.Context) (token, position string, err error
 }
 
 // awaitFill returns when a load has ended after position, or when the lease has expired.
-func (s *shared) awaitFill(ctx context.Context, position string) error {
+func (s *redisLists) awaitFill(ctx context.Context, position string) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL+s.timeout)
 	defer cancel()
-	err := s.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, position}, Count: 1, Block: leaseTTL}).Err()
+	err := s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, position}, Count: 1, Block: leaseTTL}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("await lists in Redis: %w", err)
 	}

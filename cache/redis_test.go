@@ -51,7 +51,7 @@ func newReplica(t testing.TB, url string, o Options) (l *Lists, stop func()) {
 	})
 	o.Redis, o.Keys = client.Commands(), testKeys
 	l, stop = newLists(t, o)
-	l.shared.timeout = 10 * time.Second
+	l.redis.timeout = 10 * time.Second
 	return l, stop
 }
 
@@ -118,7 +118,7 @@ func TestBothListsCostOneRoundTrip(t *testing.T) {
 	eventually(t, "filled", func() bool { return inRedis(t, server, failed) != "" })
 	b, _ := newReplica(t, server.URL(), Options{Source: &source{}})
 	var count trips
-	b.shared.redis.AddHook(&count)
+	b.redis.client.AddHook(&count)
 	var wg sync.WaitGroup
 	for range 20 {
 		for k := range kinds {

@@ -15,7 +15,7 @@ func (l *Lists) refresh(required requirement) both {
 		found, _ := l.takeLocal()
 		return found
 	}
-	found, err := l.takeShared()
+	found, err := l.takeRedis()
 	if !l.allFresh(found, required) && l.local.Current() {
 		found, _ = l.takeLocal()
 		return found
@@ -69,24 +69,24 @@ func (l *Lists) takeReturned() {
 }
 
 // takeShared stores in memory what is in Redis, however old.
-func (l *Lists) takeShared() (both, error) {
+func (l *Lists) takeRedis() (both, error) {
 	var found both
-	if l.shared == nil {
+	if l.redis == nil {
 		return found, nil
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(l.life, l.shared.timeout)
+	ctx, cancel := context.WithTimeout(l.life, l.redis.timeout)
 	defer cancel()
 	known := l.cached()
-	found, unreadable, err := l.shared.read(ctx, known)
+	found, unreadable, err := l.redis.read(ctx, known)
 	if err != nil {
 		return both{}, err
 	}
 	for k, reason := range unreadable {
 		l.metrics.unreadable[k].Inc()
-		l.log.Warn("a list of pulls in Redis cannot be read and is removed", "list", k.String(), "error", reason)
-		if err := l.shared.remove(ctx, k); err != nil {
-			l.log.Debug("a list of pulls that cannot be read stays in Redis", "list", k.String(), "error", err)
+		l.logger.Warn("a list of pulls in Redis cannot be read and is removed", "list", k.String(), "error", reason)
+		if err := l.redis.remove(ctx, k); err != nil {
+			l.logger.Debug("a list of pulls that cannot be read stays in Redis", "list", k.String(), "error", err)
 		}
 	}
 	if found[active] != nil && found[failed] != nil {

@@ -18,7 +18,7 @@ const (
 // ended, at most 2 s after ctx. Lists are read from memory only after that. It is called once.
 func (l *Lists) Run(ctx context.Context) error {
 	var running sync.WaitGroup
-	if l.shared != nil {
+	if l.redis != nil {
 		running.Go(func() { (&writer{Lists: l}).run(ctx) })
 	}
 	l.refreshAhead(ctx)
@@ -55,7 +55,7 @@ func (l *Lists) refreshAhead(ctx context.Context) {
 			continue
 		}
 		_, snapshot := l.takeLocal()
-		if l.shared != nil && l.leads != nil && l.leads() {
+		if l.redis != nil && l.leads != nil && l.leads() {
 			l.writes.put(write{snapshot: &snapshot})
 		}
 	}

@@ -75,7 +75,7 @@ func (w *writer) run(ctx context.Context) {
 		next := w.writes.take()
 		if err := w.do(ctx, next); err != nil {
 			// The client logs when Redis is away. The next change or renewal writes again.
-			w.log.Debug("lists of pulls are not written", "error", err)
+			w.logger.Debug("lists of pulls are not written", "error", err)
 			if next.snapshot != nil {
 				for k := range kinds {
 					w.metrics.wrote(k, "failed")
@@ -103,7 +103,7 @@ func (w *writer) do(ctx context.Context, next write) error {
 // send writes some of the lists. With renew it leaves out the content of those that should be there, and returns those
 // that are not.
 func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool) (missing []kind, err error) {
-	keys := []string{w.shared.lease, w.shared.fills}
+	keys := []string{w.redis.lease, w.redis.fills}
 	args := []any{next.token, retention.Milliseconds()}
 	var sent []kind
 	for _, k := range lists {
@@ -121,10 +121,10 @@ func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool)
 			last.states = states
 		}
 		sent = append(sent, k)
-		keys = append(keys, w.shared.lists[k])
+		keys = append(keys, w.redis.lists[k])
 		args = append(args, fmt.Sprintf("%020d", next.snapshot.Version), last.stamp, left.Milliseconds(), unproven.Milliseconds(), data)
 	}
-	results, err := writeScript.Run(ctx, w.shared.redis, keys, args...).StringSlice()
+	results, err := writeScript.Run(ctx, w.redis.client, keys, args...).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("write lists to Redis: %w", err)
 	}

@@ -119,6 +119,6 @@ func (b *backend) Failed(context.Context, int) (cache.Result, error) {
 func (b *backend) Require(uint64) {}
 
 // resolver answers queries for lists and subscriptions to updates and logs, and nothing else.
-func (b *backend) resolver(s *replica.Shared) *resolvers.Resolver {
-	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: replica.NewLogs(s, logSource{}, 0, 0)}
+func (b *backend) resolver(r *replica.Resources) *resolvers.Resolver {
+	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: replica.NewLogs(r, logSource{}, 0, 0)}
 }

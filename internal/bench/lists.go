@@ -174,7 +174,7 @@ func reads(source cache.Source, client redis.UniversalClient, keys string) cache
 	metrics := prometheus.NewRegistry()
 	return cache.Options{
 		Source: source, Local: stranger{}, Redis: client, Keys: keys,
-		Metrics: cache.NewMetrics(metrics), Log: slog.Default(),
+		Metrics: cache.NewMetrics(metrics), Logger: slog.Default(),
 	}
 }
 

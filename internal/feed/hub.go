@@ -19,7 +19,7 @@ type Hub struct {
 
 	mu sync.Mutex
 	// log holds every pull's latest state in the order of change. Readers skip superseded slots, and compactLocked removes them.
-	log     []slot
+	slots   []slot
 	latest  map[string]*known // by id
 	seq     uint64            // of the last slot
 	retired []string          // ids of the retired pulls, oldest first
@@ -116,8 +116,8 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 	}
 	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, withheld
 	h.indexLocked(k)
-	h.log = append(h.log, slot{h.seq, k})
-	if len(h.log) > 2*len(h.latest)+64 {
+	h.slots = append(h.slots, slot{h.seq, k})
+	if len(h.slots) > 2*len(h.latest)+64 {
 		h.compactLocked()
 	}
 	for sub := range h.all {
@@ -190,14 +190,14 @@ func (h *Hub) confirmLocked(k *known, state *pull.State, offset uint64) {
 
 // compactLocked removes the slots whose states have been superseded.
 func (h *Hub) compactLocked() {
-	kept := h.log[:0]
-	for _, e := range h.log {
+	kept := h.slots[:0]
+	for _, e := range h.slots {
 		if e.pull.seq == e.seq {
 			kept = append(kept, e)
 		}
 	}
-	clear(h.log[len(kept):])
-	h.log = kept
+	clear(h.slots[len(kept):])
+	h.slots = kept
 }
 
 // Retire says that the Job of the pull with this id is gone, so no state of it follows. Subscribers still get its last

@@ -90,8 +90,8 @@ func TestASlowSubscriberGetsTheLatestState(t *testing.T) {
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("all ids have ended, but: %v", err)
 	}
-	if len(h.log) > 200 {
-		t.Errorf("the log of one pull holds %d entries", len(h.log))
+	if len(h.slots) > 200 {
+		t.Errorf("the log of one pull holds %d entries", len(h.slots))
 	}
 }
 
@@ -148,8 +148,8 @@ func TestRetiredPullsAreKnownByIdUntilForgotten(t *testing.T) {
 		h.Publish(newState(id, pull.Succeeded, ""))
 		h.Retire(id)
 	}
-	if len(h.latest) > MaxRetired+2 || len(h.log) > 3*MaxRetired {
-		t.Errorf("%d pulls and %d entries are remembered", len(h.latest), len(h.log))
+	if len(h.latest) > MaxRetired+2 || len(h.slots) > 3*MaxRetired {
+		t.Errorf("%d pulls and %d entries are remembered", len(h.latest), len(h.slots))
 	}
 	if h.Latest("p0") != nil {
 		t.Error("the oldest is not forgotten")

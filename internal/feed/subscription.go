@@ -13,12 +13,12 @@ import (
 
 // Subscription is one reader's position in the feed. Its methods are for one goroutine at a time, but for Close.
 type Subscription struct {
-	hub    *Hub
-	pulls  []*known // those with the ids that were asked for; nil for all pulls
-	cursor uint64   // the seq of the last state that was delivered
-	start  uint64   // the seq at which the subscription began
-	ready  func()   // nil until somebody waits
-	closed bool
+	hub       *Hub
+	pulls     []*known // those with the ids that were asked for; nil for all pulls
+	delivered uint64   // the seq of the last state that was delivered
+	start     uint64   // the seq at which the subscription began
+	ready     func()   // nil until somebody waits
+	closed    bool
 	// after is the position up to which the reader has everything, in the order that seenBy names.
 	after  pull.Position
 	seenBy order
@@ -86,7 +86,7 @@ func distinct(pulls []*known) []*known {
 // skipSeenLocked moves the cursor past what the reader had before. Later that may no longer be known.
 func (s *Subscription) skipSeenLocked() {
 	if next, _ := s.nextLocked(); next != nil {
-		s.cursor = next.seq - 1
+		s.delivered = next.seq - 1
 	}
 }
 
@@ -103,7 +103,7 @@ func (s *Subscription) seenLocked(k *known) bool {
 
 // wakeLocked tells the reader that there is a new state of a pull. The one before had the seq before.
 func (s *Subscription) wakeLocked(before uint64) {
-	if before > s.cursor {
+	if before > s.delivered {
 		s.hub.conflated++
 	}
 	if s.ready != nil {
@@ -127,7 +127,7 @@ func (s *Subscription) Next() (*pull.State, error) {
 	next, ended := s.nextLocked()
 	switch {
 	case next != nil:
-		s.cursor = next.seq
+		s.delivered = next.seq
 		return next.state, nil
 	case ended:
 		return nil, io.EOF
@@ -169,15 +169,15 @@ func (s *Subscription) nextLocked() (next *known, ended bool) {
 }
 
 func (s *Subscription) nextOfAllLocked() *known {
-	log := s.hub.log
-	for _, e := range log[sort.Search(len(log), func(i int) bool { return log[i].seq > s.cursor }):] {
+	slots := s.hub.slots
+	for _, e := range slots[sort.Search(len(slots), func(i int) bool { return slots[i].seq > s.delivered }):] {
 		superseded := e.pull.seq != e.seq
 		// A new reader does not get pulls that are over. A reader that resumes may have missed just that.
 		retiredBefore := e.pull.retired && e.seq <= s.start && s.after == (pull.Position{})
 		if !superseded && !retiredBefore && !e.pull.withheld && !s.seenLocked(e.pull) {
 			return e.pull
 		}
-		s.cursor = e.seq
+		s.delivered = e.seq
 	}
 	return nil
 }
@@ -186,12 +186,12 @@ func (s *Subscription) nextOfPullsLocked() (next *known, ended bool) {
 	ended = true
 	for _, k := range s.pulls {
 		ended = ended && k.state.Phase.Final()
-		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
+		if k.seq > s.delivered && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
 			next = k
 		}
 	}
 	if next == nil {
-		s.cursor = s.hub.seq
+		s.delivered = s.hub.seq
 	}
 	return next, ended
 }

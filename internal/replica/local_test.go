@@ -37,17 +37,17 @@ func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 // A replica that has just begun to watch knows changes that have not come back from the shared log yet. Its lists show only
 // those that have.
 func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
-	server, log := redistest.Start(t), slog.New(slog.DiscardHandler)
+	server, logger := redistest.Start(t), slog.New(slog.DiscardHandler)
 	settings, err := redisclient.Parse(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	redis := redisclient.New(settings, log, prometheus.NewRegistry())
+	redis := redisclient.New(settings, logger, prometheus.NewRegistry())
 	defer redis.Close()
 	api := fakeapi.New()
 	defer api.Close()
 	config := api.Config()
-	health, err := kube.NewHealth(config, log)
+	health, err := kube.NewHealth(config, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +58,10 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	role := &kube.Role{}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
 	stream := sharedlog.New(sharedlog.Options{
-		Hub: hub, Redis: redis.Stream(), Keys: testKeys, Log: log,
+		Hub: hub, Redis: redis.Stream(), Keys: testKeys, Logger: logger,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})
-	watch := kube.NewWatch(client, testNamespace, kube.NewTracker(stream, log), role, log)
+	watch := kube.NewWatch(client, testNamespace, kube.NewTracker(stream, logger), role, logger)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -108,12 +108,12 @@ func (a *downAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
 	for name, hangs := range map[string]bool{"refused": false, "hanging": true} {
 		t.Run(name, func(t *testing.T) {
-			api, log := fakeapi.New(), slog.New(slog.DiscardHandler)
+			api, logger := fakeapi.New(), slog.New(slog.DiscardHandler)
 			defer api.Close()
 			config, down := api.Config(), &downAPI{}
 			down.hangs.Store(hangs)
 			config.Wrap(func(next http.RoundTripper) http.RoundTripper { down.next = next; return down })
-			health, err := kube.NewHealth(config, log)
+			health, err := kube.NewHealth(config, logger)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,7 +125,7 @@ func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
 			replica := func() *cache.Lists {
 				return cache.NewLists(cache.Options{
 					Source: Source{kube.NewReader(client, testNamespace, hub.Latest)}, Local: local{hub, &kube.Role{}, nil, health},
-					Away: health.Away, Metrics: cache.NewMetrics(prometheus.NewRegistry()), Log: log,
+					Away: health.Away, Metrics: cache.NewMetrics(prometheus.NewRegistry()), Logger: logger,
 				})
 			}
 			lists := replica()

@@ -31,7 +31,7 @@ import (
 
 // Options say what a Replica works on. What is not said to be optional is required.
 type Options struct {
-	*Shared
+	*Resources
 	// Config is how to reach the cluster. New makes it observe requests.
 	Config *rest.Config
 	// Redis is what replicas share lists and updates through; nil for a replica that stands alone.
@@ -58,14 +58,14 @@ type Replica struct {
 	Pulls    *kube.Pulls
 	Logs     *follow.Streamer
 
-	shared  *Shared
-	updates updates
-	redis   *redisclient.Client // nil without Redis
-	stream  *sharedlog.Stream   // nil without Redis
-	watch   *kube.Watch
-	copiers *kube.CopierLogs
-	leader  *kube.Leader
-	ready   readiness
+	resources *Resources
+	updates   updates
+	redis     *redisclient.Client // nil without Redis
+	stream    *sharedlog.Stream   // nil without Redis
+	watch     *kube.Watch
+	copiers   *kube.CopierLogs
+	leader    *kube.Leader
+	ready     readiness
 }
 
 // updates is how all parts of a replica learn of pulls and tell of them: a feed.Hub, or a sharedlog.Stream that shares one.
@@ -82,7 +82,7 @@ func New(o Options) (*Replica, error) {
 		return nil, err
 	}
 	name := strings.ToLower(rand.Text()[:8])
-	r := &Replica{Identity: identity(name), shared: o.Shared}
+	r := &Replica{Identity: identity(name), resources: o.Resources}
 	role := &kube.Role{}
 
 	r.Hub = feed.New(name)
@@ -92,28 +92,28 @@ func New(o Options) (*Replica, error) {
 	var commands redis.UniversalClient
 	var succession kube.Succession
 	if o.Redis != nil {
-		r.redis = redisclient.New(o.Redis, o.Log, o.Metrics)
+		r.redis = redisclient.New(o.Redis, o.Logger, o.Metrics)
 		commands = r.redis.Commands()
 		r.stream = sharedlog.New(sharedlog.Options{
-			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Log: o.Log,
+			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Logger: o.Logger,
 			Leads: role.Leads, Watches: role.Watches, Proven: clients.health.Asked,
 		})
 		r.stream.RegisterStream(o.Metrics)
 		r.updates, succession = r.stream, r.stream
 	}
 
-	tracker := kube.NewTracker(r.updates, o.Log)
-	r.watch = kube.NewWatch(clients.pulls, o.Jobs.Namespace, tracker, role, o.Log)
-	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Log)
+	tracker := kube.NewTracker(r.updates, o.Logger)
+	r.watch = kube.NewWatch(clients.pulls, o.Jobs.Namespace, tracker, role, o.Logger)
+	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Logger)
 	r.leader = kube.NewLeader(kube.LeaderOptions{
 		Client: clients.pulls, Leases: clients.leases, Namespace: o.Jobs.Namespace, Identity: r.Identity,
-		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Log,
+		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Logger,
 	})
 	kube.RegisterMetrics(o.Metrics, r.watch, role)
 
 	r.Pulls, err = kube.NewPulls(kube.PullsOptions{
 		Client: clients.pulls, Jobs: o.Jobs, Destination: o.Destination, MaxQueued: o.MaxQueued, Turns: o.Turns,
-		Known: r.updates, Tracker: tracker, Health: clients.health, Log: o.Log,
+		Known: r.updates, Tracker: tracker, Health: clients.health, Log: o.Logger,
 	})
 	if err != nil {
 		r.Close()
@@ -125,19 +125,19 @@ func New(o Options) (*Replica, error) {
 		Source: Source{kube.NewReader(clients.pulls, o.Jobs.Namespace, r.Hub.Latest)},
 		Local:  local{r.Hub, role, r.stream, clients.health},
 		Redis:  commands, Keys: o.Keys, Leads: role.Leads,
-		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Log: o.Log,
+		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Logger: o.Logger,
 	})
 
-	r.Logs = NewLogs(o.Shared, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
+	r.Logs = NewLogs(o.Resources, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
 	return r, nil
 }
 
 // NewLogs returns what streams pod logs from source. maxStreams and maxCallerStreams are as in Options.
-func NewLogs(s *Shared, source podlog.Source, maxStreams, maxCallerStreams int) *follow.Streamer {
+func NewLogs(r *Resources, source podlog.Source, maxStreams, maxCallerStreams int) *follow.Streamer {
 	return follow.New(follow.Options{
-		Source:     logshare.New(source, logshare.NewMetrics(s.Metrics), s.Memory, s.kept(8, logshare.MaxMemory)),
+		Source:     logshare.New(source, logshare.NewMetrics(r.Metrics), r.Memory, r.kept(8, logshare.MaxMemory)),
 		MaxStreams: maxStreams, MaxCallerStreams: maxCallerStreams,
-		Budget: s.Memory, Turns: s.Turns, Metrics: follow.NewMetrics(s.Metrics), Log: s.Log,
+		Budget: r.Memory, Turns: r.Turns, Metrics: follow.NewMetrics(r.Metrics), Log: r.Logger,
 	})
 }
 
@@ -158,7 +158,7 @@ type clients struct {
 
 func newClients(o Options) (c clients, err error) {
 	// It observes the requests of clients that are made after it.
-	if c.health, err = kube.NewHealth(o.Config, o.Log); err != nil {
+	if c.health, err = kube.NewHealth(o.Config, o.Logger); err != nil {
 		return c, err
 	}
 	c.health.Register(o.Metrics)

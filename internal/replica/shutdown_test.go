@@ -85,8 +85,8 @@ func startReplica(t *testing.T, redis *redisclient.Settings) *running {
 	config := api.Config()
 	config.Transport = resigning{config.Transport, ctx.Done(), serverStops}
 	r.Replica, err = New(Options{
-		Shared: NewShared(256<<20, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)),
-		Config: config, Redis: redis, Keys: testKeys,
+		Resources: NewResources(256<<20, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)),
+		Config:    config, Redis: redis, Keys: testKeys,
 		Jobs:        kube.JobSettings{Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Hour, HistoryTTL: time.Hour},
 		Destination: "harbor.example/mirror", MaxParallel: 1, MaxQueued: 100,
 	})
@@ -278,10 +278,10 @@ func TestAReplicaThatStopsAnswersItsLastRequests(t *testing.T) {
 
 // startStream returns what another replica shares with all: it has a log, and never leads.
 func startStream(t *testing.T, settings *redisclient.Settings) *sharedlog.Stream {
-	log := slog.New(slog.DiscardHandler)
-	client := redisclient.New(settings, log, prometheus.NewRegistry())
+	logger := slog.New(slog.DiscardHandler)
+	client := redisclient.New(settings, logger, prometheus.NewRegistry())
 	stream := sharedlog.New(sharedlog.Options{
-		Hub: feed.New("other"), Redis: client.Stream(), Keys: testKeys, Log: log,
+		Hub: feed.New("other"), Redis: client.Stream(), Keys: testKeys, Logger: logger,
 		Leads: func() bool { return false }, Watches: func() bool { return false }, Proven: func() time.Time { return time.Time{} },
 	})
 	ctx, stop := context.WithCancel(t.Context())

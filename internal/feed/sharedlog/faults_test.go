@@ -220,8 +220,8 @@ func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	appends := func(versions feed.ResourceVersions, operations ...operation) {
-		log, _ := leader.LogOffset()
-		if _, err := leader.journal.append(t.Context(), log, tail{}, versions, false, operations...); err != nil {
+		name, _ := leader.LogOffset()
+		if _, err := leader.journal.append(t.Context(), name, tail{}, versions, false, operations...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -261,12 +261,12 @@ func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	redis := redistest.Start(t)
 	journal := &redisJournal{redis: redis.Client(), keys: newKeys("{test}:")}
-	log, err := journal.begin(t.Context())
+	name, err := journal.begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	appends := func(known tail, id string) (tail, error) {
-		return journal.append(t.Context(), log, known, feed.ResourceVersions{Jobs: 20, Pods: 20}, false, operationOf(feed.Change{State: newState(id, pull.Queued, "")}))
+		return journal.append(t.Context(), name, known, feed.ResourceVersions{Jobs: 20, Pods: 20}, false, operationOf(feed.Change{State: newState(id, pull.Queued, "")}))
 	}
 	known, err := appends(tail{}, "a")
 	if err != nil {

@@ -20,7 +20,7 @@ var (
 
 // unreadableError means that Redis holds something else than a log in the form that is expected.
 type unreadableError struct {
-	log   string // its name, empty when it has none
+	name  string // its name, empty when it has none
 	cause error
 }
 
@@ -30,21 +30,21 @@ func (e *unreadableError) Unwrap() error { return e.cause }
 // journal stores a shared log.
 type journal interface {
 	// begin makes an empty log, to be filled by append, unless there is a complete one.
-	begin(ctx context.Context) (log string, err error)
+	begin(ctx context.Context) (name string, err error)
 	// append appends operations to a log that holds every entry up to known, and returns its last entry. complete says that
 	// the log holds every pull now. It leaves out states of pulls that the log has forgotten. It returns errNoLog when the
 	// log is not the one that is named, and errGap when it has lost entries up to known.
-	append(ctx context.Context, log string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation) (tail, error)
+	append(ctx context.Context, name string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation) (tail, error)
 	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
 	// what is there is no log of this form.
 	load(ctx context.Context) (*contents, error)
 	// read waits for entries of a log after an ID and returns them; none when blockTime has passed.
-	read(ctx context.Context, log, after string) ([]logEntry, error)
+	read(ctx context.Context, name, after string) ([]logEntry, error)
 	// holds returns the name of the log, and whether it holds every entry up to known. One that it has dropped because of its
 	// length counts as held.
-	holds(ctx context.Context, known tail) (log string, held bool, err error)
+	holds(ctx context.Context, known tail) (name string, held bool, err error)
 	// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
-	destroy(ctx context.Context, log string) error
+	destroy(ctx context.Context, name string) error
 	// close ends all calls and returns when none is under way.
 	close()
 }

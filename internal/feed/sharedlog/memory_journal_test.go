@@ -15,7 +15,7 @@ import (
 // memoryJournal is a shared log in memory. It does what begin.lua, append.lua and destroy.lua do.
 type memoryJournal struct {
 	logs       int
-	log        string
+	name       string
 	ready      bool
 	seq        uint64
 	horizon    uint64
@@ -39,18 +39,18 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 	j.logs++
 	name := fmt.Sprint("log", j.logs)
 	if !j.ready {
-		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.Pull{}, remembered: j.remembered}
+		*j = memoryJournal{logs: j.logs, name: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.Pull{}, remembered: j.remembered}
 	}
 	return name, nil
 }
 
 func (j *memoryJournal) append(
-	_ context.Context, log string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
+	_ context.Context, name string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
 ) (tail, error) {
 	if j.full {
 		return tail{}, errFull
 	}
-	if j.log != log {
+	if j.name != name {
 		return tail{}, errNoLog
 	}
 	if !j.held(known) {
@@ -134,7 +134,7 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 		return nil, errNoLog
 	}
 	c := &contents{lastID: j.last, silence: time.Since(j.beat)}
-	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.log, j.seq, j.horizon, j.versions
+	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.name, j.seq, j.horizon, j.versions
 	for _, s := range j.pulls {
 		c.Pulls = append(c.Pulls, *s)
 	}
@@ -158,11 +158,11 @@ func (j *memoryJournal) read(_ context.Context, _, after string) ([]logEntry, er
 	return entries, nil
 }
 
-func (j *memoryJournal) holds(_ context.Context, known tail) (log string, held bool, err error) {
-	if j.log == "" {
+func (j *memoryJournal) holds(_ context.Context, known tail) (name string, held bool, err error) {
+	if j.name == "" {
 		return "", false, errNoLog
 	}
-	return j.log, j.held(known), nil
+	return j.name, j.held(known), nil
 }
 
 func (j *memoryJournal) held(known tail) bool {
@@ -170,8 +170,8 @@ func (j *memoryJournal) held(known tail) bool {
 	return known.offset <= j.seq && (dropped || slices.ContainsFunc(j.updates, func(r logEntry) bool { return r.id == known.id }))
 }
 
-func (j *memoryJournal) destroy(_ context.Context, log string) error {
-	if j.log == log {
+func (j *memoryJournal) destroy(_ context.Context, name string) error {
+	if j.name == name {
 		*j = memoryJournal{logs: j.logs, remembered: j.remembered}
 	}
 	return nil

@@ -34,8 +34,8 @@ type change struct {
 type modelReplica struct {
 	*Stream
 	name     string
-	at       *cursor // nil while there is no session
-	leads    bool    // as far as it knows
+	at       *reading // nil while there is no session
+	leads    bool     // as far as it knows
 	watching bool
 	seen     int // how much of the history its watch has delivered
 }
@@ -73,7 +73,7 @@ func newWorld(replicas int, script ...change) *world {
 
 func (w *world) newReplica(i int, name string) *modelReplica {
 	s := New(Options{
-		Hub: feed.New(name), Log: slog.New(slog.DiscardHandler),
+		Hub: feed.New(name), Logger: slog.New(slog.DiscardHandler),
 		Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
 		Proven: time.Now,
 	})
@@ -112,9 +112,13 @@ func (w *world) held() bool {
 	return waits
 }
 
-// private returns a field of a Hub or of a Subscription. Worlds differ in more than these show to anybody.
-func private(of any, field string) reflect.Value {
-	return reflect.ValueOf(of).Elem().FieldByName(field)
+// private returns a private field of a Hub or of a Subscription: worlds differ in more than these show to anybody.
+func private(of any, name string) reflect.Value {
+	field := reflect.ValueOf(of).Elem().FieldByName(name)
+	if !field.IsValid() {
+		panic("there is no field " + name)
+	}
+	return field
 }
 
 // listen has the client take all that there is, and checks it.
@@ -204,7 +208,7 @@ func (w *world) close() {
 // key is the same for worlds that go on alike.
 func (w *world) key() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
+	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.name, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
 	for _, r := range w.journal.updates {
 		fmt.Fprint(h, r.kind, r.Retired)
 		if r.State != nil {
@@ -231,7 +235,7 @@ func (w *world) key() uint64 {
 	c := &w.client
 	fmt.Fprint(h, "|", c.at, c.after, len(c.delivered))
 	if c.sub != nil {
-		for _, field := range []string{"cursor", "start", "after", "seenBy"} {
+		for _, field := range []string{"delivered", "start", "after", "seenBy"} {
 			fmt.Fprint(h, private(c.sub, field))
 		}
 		fmt.Fprint(h, w.held())

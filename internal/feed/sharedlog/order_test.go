@@ -154,20 +154,20 @@ func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 		w := leaderless()
 		defer w.close()
 		w.follow(t, lead(0), write(0), read(1))
-		reader, log := w.replicas[1], w.journal
+		reader, journal := w.replicas[1], w.journal
 		beat := func() {
-			if _, err := log.append(t.Context(), log.log, tail{}, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryHeartbeat}); err != nil {
+			if _, err := journal.append(t.Context(), journal.name, tail{}, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryHeartbeat}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		beat()
-		log.nonce = 100
+		journal.nonce = 100
 		beat()
 		if _, err := reader.advance(t.Context(), reader.at); err != nil {
 			t.Fatal(err)
 		}
-		log.updates = log.updates[:len(log.updates)-1]
-		log.seq, log.clock, log.last, log.nonce = log.seq-1, log.seq-1, log.updates[len(log.updates)-1].id, 50
+		journal.updates = journal.updates[:len(journal.updates)-1]
+		journal.seq, journal.clock, journal.last, journal.nonce = journal.seq-1, journal.seq-1, journal.updates[len(journal.updates)-1].id, 50
 		beat()
 		beat()
 		if _, err := reader.advance(t.Context(), reader.at); !errors.Is(err, errGap) {

@@ -40,18 +40,18 @@ type redisJournal struct {
 	reads sync.WaitGroup
 }
 
-func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
+func (j *redisJournal) begin(ctx context.Context) (name string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	log = strings.ToLower(rand.Text()[:8])
-	if err := beginScript.Run(ctx, j.redis, j.keys.all(), log).Err(); err != nil {
+	name = strings.ToLower(rand.Text()[:8])
+	if err := beginScript.Run(ctx, j.redis, j.keys.all(), name).Err(); err != nil {
 		return "", fmt.Errorf("begin the shared log: %w", err)
 	}
-	return log, nil
+	return name, nil
 }
 
 func (j *redisJournal) append(
-	ctx context.Context, log string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
+	ctx context.Context, name string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
 ) (tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -60,7 +60,7 @@ func (j *redisJournal) append(
 		ready = "1"
 	}
 	args := []any{
-		log, 1 + rand2.Uint32N(1<<31), streamLength, feed.MaxRetired, formatVersions(versions), time.Now().UnixMilli(), ready, orderLength, offsetLength,
+		name, 1 + rand2.Uint32N(1<<31), streamLength, feed.MaxRetired, formatVersions(versions), time.Now().UnixMilli(), ready, orderLength, offsetLength,
 		known.String(),
 	}
 	for _, o := range operations {
@@ -167,7 +167,7 @@ func parseVersions(text string) (v feed.ResourceVersions) {
 	return v
 }
 
-func (j *redisJournal) read(ctx context.Context, log, after string) ([]logEntry, error) {
+func (j *redisJournal) read(ctx context.Context, name, after string) ([]logEntry, error) {
 	type reply struct {
 		streams []redis.XStream
 		err     error
@@ -200,7 +200,7 @@ func (j *redisJournal) read(ctx context.Context, log, after string) ([]logEntry,
 	for _, m := range streams[0].Messages {
 		r, err := parseEntry(m)
 		if err != nil {
-			return nil, &unreadableError{log, fmt.Errorf("entry %s: %w", m.ID, err)}
+			return nil, &unreadableError{name, fmt.Errorf("entry %s: %w", m.ID, err)}
 		}
 		entries = append(entries, r)
 	}
@@ -231,7 +231,7 @@ func parseEntry(m redis.XMessage) (r logEntry, err error) {
 	return r, err
 }
 
-func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held bool, err error) {
+func (j *redisJournal) holds(ctx context.Context, known tail) (name string, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	var head *redis.SliceCmd
@@ -246,10 +246,10 @@ func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held 
 	if err != nil {
 		return "", false, fmt.Errorf("look at the shared log: %w", err)
 	}
-	log, _ = head.Val()[0].(string)
+	name, _ = head.Val()[0].(string)
 	seq, _ := head.Val()[1].(string)
 	last, err := strconv.ParseUint(seq, 10, 64)
-	if log == "" || err != nil {
+	if name == "" || err != nil {
 		return "", false, errNoLog
 	}
 	dropped := true
@@ -261,13 +261,13 @@ func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held 
 		dropped = entry.offset > known.offset
 	}
 	there := len(at.Val()) > 0 && at.Val()[0].ID == known.id
-	return log, last >= known.offset && (dropped || there), nil
+	return name, last >= known.offset && (dropped || there), nil
 }
 
-func (j *redisJournal) destroy(ctx context.Context, log string) error {
+func (j *redisJournal) destroy(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	return destroyScript.Run(ctx, j.redis, j.keys.all(), log).Err()
+	return destroyScript.Run(ctx, j.redis, j.keys.all(), name).Err()
 }
 
 func (j *redisJournal) close() {

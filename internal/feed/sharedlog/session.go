@@ -31,17 +31,17 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 }
 
 // cursor is how far a session has read a log.
-type cursor struct {
-	log    string
+type reading struct {
+	name   string
 	offset uint64
 	after  string // the ID after which the next read begins
 }
 
 // enter takes what the log holds. From then on what is published goes to that log.
-func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
-	switch log, offset := s.LogOffset(); {
-	case log == c.Log:
-		if err := s.checkIntact(ctx, log, tail{offset, s.lastID}); err != nil {
+func (s *Stream) enter(ctx context.Context, c *contents) (*reading, error) {
+	switch name, offset := s.LogOffset(); {
+	case name == c.Log:
+		if err := s.checkIntact(ctx, name, tail{offset, s.lastID}); err != nil {
 			return nil, err
 		}
 	case offset > c.Offset:
@@ -54,17 +54,17 @@ func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
 	s.lastID = c.lastID
 	s.attach(c)
 	// No ID ends with 0, so this one is lower than that of the next entry.
-	return &cursor{log: c.Log, offset: c.Offset, after: fmt.Sprintf("%d-0", c.Offset+1)}, nil
+	return &reading{name: c.Log, offset: c.Offset, after: fmt.Sprintf("%d-0", c.Offset+1)}, nil
 }
 
 // advance takes the next entries of the log, and reports whether there were some.
-func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error) {
-	entries, err := s.journal.read(ctx, at.log, at.after)
+func (s *Stream) advance(ctx context.Context, at *reading) (some bool, err error) {
+	entries, err := s.journal.read(ctx, at.name, at.after)
 	if err != nil {
 		return false, s.replaceUnreadable(ctx, err)
 	}
 	if len(entries) == 0 {
-		if err := s.checkIntact(ctx, at.log, tail{at.offset, s.lastID}); err != nil {
+		if err := s.checkIntact(ctx, at.name, tail{at.offset, s.lastID}); err != nil {
 			return false, err
 		}
 	}
@@ -113,7 +113,7 @@ func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
 	if !errors.As(err, &unreadable) {
 		return err
 	}
-	return errors.Join(err, s.journal.destroy(ctx, unreadable.log))
+	return errors.Join(err, s.journal.destroy(ctx, unreadable.name))
 }
 
 func (s *Stream) isSynced() bool {
@@ -127,7 +127,7 @@ func (s *Stream) isSynced() bool {
 
 // create makes a new log of what this replica knows.
 func (s *Stream) create(ctx context.Context) error {
-	log, err := s.journal.begin(ctx)
+	name, err := s.journal.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (s *Stream) create(ctx context.Context) error {
 	var operations []operation
 	for _, known := range states {
 		if len(operations) >= batch {
-			if last, err = s.journal.append(ctx, log, last, feed.ResourceVersions{}, false, operations...); err != nil {
+			if last, err = s.journal.append(ctx, name, last, feed.ResourceVersions{}, false, operations...); err != nil {
 				return err
 			}
 			operations = operations[:0]
@@ -149,7 +149,7 @@ func (s *Stream) create(ctx context.Context) error {
 			operations = append(operations, operationOf(feed.Change{Retired: known.State.ID}))
 		}
 	}
-	_, err = s.journal.append(ctx, log, last, versions, true, operations...)
+	_, err = s.journal.append(ctx, name, last, versions, true, operations...)
 	if errors.Is(err, errNoLog) {
 		return nil // another replica has made one
 	}
@@ -157,15 +157,15 @@ func (s *Stream) create(ctx context.Context) error {
 }
 
 // checkIntact returns an error, and removes the log, when Redis has lost entries that this replica has read.
-func (s *Stream) checkIntact(ctx context.Context, log string, read tail) error {
+func (s *Stream) checkIntact(ctx context.Context, name string, read tail) error {
 	now, held, err := s.journal.holds(ctx, read)
 	switch {
 	case err != nil:
 		return err
-	case now != log:
+	case now != name:
 		return errNoLog
 	case !held:
-		if err := s.journal.destroy(ctx, log); err != nil {
+		if err := s.journal.destroy(ctx, name); err != nil {
 			return fmt.Errorf("remove a shared log that has lost its end: %w", err)
 		}
 		return fmt.Errorf("%w: Redis came back without its end", errGap)
@@ -231,12 +231,12 @@ func (s *Stream) missLeaderLocked() {
 	switch {
 	case s.live:
 		if s.missing {
-			s.log.Info("a leader is heard through Redis again")
+			s.logger.Info("a leader is heard through Redis again")
 		}
 		s.lastLive, s.missing = time.Now(), false
 	case !s.missing && time.Since(s.lastLive) > s.maxSilence:
 		s.missing = true
-		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
+		s.logger.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
 			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
 	}
 }

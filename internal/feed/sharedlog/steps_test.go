@@ -75,7 +75,7 @@ func start(i int) step {
 
 // flush empties Redis.
 var flush = step{"Redis is flushed", func(w *world) bool {
-	return w.journal.destroy(context.Background(), w.journal.log) == nil && w.journal.log == ""
+	return w.journal.destroy(context.Background(), w.journal.name) == nil && w.journal.name == ""
 }}
 
 // failover loses what was appended last: a replica of Redis takes over that has not got it.

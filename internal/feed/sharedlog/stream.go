@@ -42,7 +42,7 @@ type Stream struct {
 	journal        journal
 	leads, watches func() bool
 	provenHere     func() time.Time
-	log            *slog.Logger
+	logger         *slog.Logger
 	vacant         chan struct{}
 	// lastID is the ID of the last entry that was read. It is the reading goroutine's alone.
 	lastID string
@@ -96,14 +96,14 @@ type Options struct {
 	Watches func() bool
 	// Proven returns when this replica's own watch was last known to be live, while Watches reports that it is.
 	Proven func() time.Time
-	Log    *slog.Logger
+	Logger *slog.Logger
 }
 
 // New returns a Stream that only publishes to its Hub until Run is called.
 func New(o Options) *Stream {
 	o.Hub.UseSharedLog()
 	return &Stream{
-		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, log: o.Log,
+		Hub: o.Hub, journal: &redisJournal{redis: o.Redis, keys: newKeys(o.Keys)}, leads: o.Leads, logger: o.Logger,
 		watches: o.Watches, provenHere: o.Proven, maxSilence: maxSilence,
 		vacant: make(chan struct{}, 1), wake: make(chan struct{}, 1), interrupt: func(error) {},
 	}
@@ -250,13 +250,13 @@ func (s *Stream) Vacant() <-chan struct{} { return s.vacant }
 // Resign tells the other replicas, through the log, that this one leads no longer.
 func (s *Stream) Resign(ctx context.Context) {
 	s.mu.Lock()
-	log, last := s.attached, s.tail
+	name, last := s.attached, s.tail
 	s.mu.Unlock()
-	if log == "" {
+	if name == "" {
 		return
 	}
-	if _, err := s.journal.append(ctx, log, last, feed.ResourceVersions{}, false, operation{kind: entryResign}); err != nil {
-		s.log.Debug("the other replicas could not be told that this one leads no longer", "error", err)
+	if _, err := s.journal.append(ctx, name, last, feed.ResourceVersions{}, false, operation{kind: entryResign}); err != nil {
+		s.logger.Debug("the other replicas could not be told that this one leads no longer", "error", err)
 	}
 }
 
@@ -281,7 +281,7 @@ func (s *Stream) Run(ctx context.Context) error {
 		began := time.Now()
 		err := s.session(session, func() {
 			if warned {
-				s.log.Info("the shared log in Redis is back")
+				s.logger.Info("the shared log in Redis is back")
 			}
 			warned = false
 		})
@@ -298,7 +298,7 @@ func (s *Stream) Run(ctx context.Context) error {
 		}
 		if !warned && !errors.Is(err, errNoLog) {
 			warned = true
-			s.log.Warn("the shared log in Redis cannot be used; this replica watches the cluster for itself", "error", err)
+			s.logger.Warn("the shared log in Redis cannot be used; this replica watches the cluster for itself", "error", err)
 		}
 		s.pause(ctx, pause/2+rand.N(pause))
 		pause = min(2*pause, longest)

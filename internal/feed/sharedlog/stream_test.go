@@ -43,13 +43,13 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	client := redisclient.New(settings, log, prometheus.NewRegistry())
+	logger := slog.New(slog.DiscardHandler)
+	client := redisclient.New(settings, logger, prometheus.NewRegistry())
 	r := &replica{}
 	r.leading.Store(leads)
 	r.watching.Store(leads)
 	r.Stream = New(Options{
-		Hub: feed.New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
+		Hub: feed.New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Logger: logger,
 		Proven: func() time.Time { return time.Now().Add(-time.Duration(r.unproven.Load())) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())

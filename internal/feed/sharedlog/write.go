@@ -31,8 +31,8 @@ func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHer
 // writeBatch appends pending changes, with a heartbeat if one is due. It reports whether more are pending.
 func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	s.mu.Lock()
-	log, last, versions, accepted, synced := s.attached, s.tail, s.versions, s.accepted, s.synced
-	if log == "" {
+	name, last, versions, accepted, synced := s.attached, s.tail, s.versions, s.accepted, s.synced
+	if name == "" {
 		s.mu.Unlock()
 		return false
 	}
@@ -50,13 +50,13 @@ func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	}
 	var err error
 	if len(operations) > 0 {
-		last, err = s.journal.append(ctx, log, last, versions, false, operations...)
+		last, err = s.journal.append(ctx, name, last, versions, false, operations...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		// At once, so that no versions are written that cover the changes which have just failed.
-		if s.attached == log {
+		if s.attached == name {
 			s.detachLocked()
 		}
 		s.interrupt(err)

@@ -56,8 +56,8 @@ type Breaker struct {
 // New returns a closed breaker for the service called name. judge says what the error of a call says about the service. The
 // breaker logs when the service goes away and when it is back, and registers the metric pullwatch_breaker_state{name}. A
 // name can be registered once.
-func New(name string, judge func(error) Outcome, log *slog.Logger, metrics prometheus.Registerer) *Breaker {
-	log = log.With("service", name)
+func New(name string, judge func(error) Outcome, logger *slog.Logger, metrics prometheus.Registerer) *Breaker {
+	logger = logger.With("service", name)
 	// gobreaker calls IsSuccessful and OnStateChange under its lock, which guards these two as well.
 	var (
 		cause error
@@ -79,9 +79,9 @@ func New(name string, judge func(error) Outcome, log *slog.Logger, metrics prome
 			switch {
 			case from == gobreaker.StateClosed:
 				since = time.Now()
-				log.Warn("a service is away; going on without it", "error", cause)
+				logger.Warn("a service is away; going on without it", "error", cause)
 			case to == gobreaker.StateClosed:
-				log.Info("a service is back", "away", time.Since(since).Round(time.Millisecond))
+				logger.Info("a service is back", "away", time.Since(since).Round(time.Millisecond))
 			}
 		},
 	})

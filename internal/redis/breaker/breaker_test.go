@@ -23,13 +23,13 @@ var errDown = errors.New("connection refused")
 type fixture struct {
 	*Breaker
 	t       *testing.T
-	log     bytes.Buffer
+	logged  bytes.Buffer
 	metrics *prometheus.Registry
 }
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, metrics: prometheus.NewRegistry()}
-	f.Breaker = New("storage", Judge, slog.New(slog.NewTextHandler(&f.log, nil)), f.metrics)
+	f.Breaker = New("storage", Judge, slog.New(slog.NewTextHandler(&f.logged, nil)), f.metrics)
 	return f
 }
 
@@ -73,12 +73,12 @@ func (f *fixture) wantState(want int) {
 
 func (f *fixture) wantLog(want ...string) {
 	f.t.Helper()
-	lines := strings.Split(strings.TrimSuffix(f.log.String(), "\n"), "\n")
-	if len(want) == 0 && f.log.Len() == 0 {
+	lines := strings.Split(strings.TrimSuffix(f.logged.String(), "\n"), "\n")
+	if len(want) == 0 && f.logged.Len() == 0 {
 		return
 	}
 	if len(lines) != len(want) {
-		f.t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), f.log.String())
+		f.t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), f.logged.String())
 	}
 	for i, line := range lines {
 		if !strings.HasSuffix(line, want[i]) {

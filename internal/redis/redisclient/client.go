@@ -32,7 +32,7 @@ type Client struct {
 
 // New returns a client that connects when it is used. It logs when Redis goes away and when it is back, and registers
 // its metrics; the caller closes it.
-func New(s *Settings, log *slog.Logger, metrics prometheus.Registerer) *Client {
+func New(s *Settings, logger *slog.Logger, metrics prometheus.Registerer) *Client {
 	// go-redis has one logger for the whole process, which logs every failed attempt. What matters of that comes back as
 	// errors, and the breaker logs it once.
 	logging.Disable()
@@ -43,7 +43,7 @@ func New(s *Settings, log *slog.Logger, metrics prometheus.Registerer) *Client {
 	}, []string{"kind"})
 	metrics.MustRegister(failures)
 	c := &Client{
-		breaker:  breaker.New("redis", judge, log, metrics),
+		breaker:  breaker.New("redis", judge, logger, metrics),
 		commands: redis.NewUniversalClient(commandOptions(s)),
 		stream:   redis.NewUniversalClient(streamOptions(s)),
 	}

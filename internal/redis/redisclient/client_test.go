@@ -25,14 +25,14 @@ type fixture struct {
 	metrics *prometheus.Registry
 
 	mu  sync.Mutex
-	log bytes.Buffer
+	logged bytes.Buffer
 }
 
 // Write takes what is logged.
 func (f *fixture) Write(line []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.log.Write(line)
+	return f.logged.Write(line)
 }
 
 func newFixture(t *testing.T, url string) *fixture {
@@ -96,9 +96,9 @@ func (f *fixture) wantLog(want ...string) {
 	f.t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	lines := strings.Split(strings.TrimSuffix(f.log.String(), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(f.logged.String(), "\n"), "\n")
 	if len(lines) != len(want) {
-		f.t.Fatalf("logged:\n%s", f.log.String())
+		f.t.Fatalf("logged:\n%s", f.logged.String())
 	}
 	for i := range want {
 		if !strings.Contains(lines[i], want[i]) {
@@ -175,8 +175,8 @@ func TestAWrongPasswordCountsAsAwayAndIsNotLogged(t *testing.T) {
 	if n := wrong.metric("pullwatch_redis_errors_total", "reply"); n != 3 {
 		t.Errorf("%v replies counted", n)
 	}
-	if strings.Contains(wrong.log.String(), "Xyzzy") {
-		t.Errorf("the log tells the password: %s", wrong.log.String())
+	if strings.Contains(wrong.logged.String(), "Xyzzy") {
+		t.Errorf("the log tells the password: %s", wrong.logged.String())
 	}
 	right := newFixture(t, "redis://app:right@"+address)
 	if name, err := right.Commands().Do(t.Context(), "ACL", "WHOAMI").Text(); name != "app" || err != nil {

@@ -60,8 +60,8 @@ func (h *Hub) KnownPulls() []Pull {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.compactLocked()
-	all := make([]Pull, 0, len(h.log))
-	for _, e := range h.log {
+	all := make([]Pull, 0, len(h.slots))
+	for _, e := range h.slots {
 		all = append(all, Pull{State: e.pull.state, Offset: e.pull.offset, Retired: e.pull.retired})
 	}
 	return all
@@ -69,7 +69,7 @@ func (h *Hub) KnownPulls() []Pull {
 
 // LogOffset returns the name of the shared log and the offset of the last entry that the Hub has got from it; both are zero
 // before the first Load.
-func (h *Hub) LogOffset() (log string, offset uint64) {
+func (h *Hub) LogOffset() (name string, offset uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.logName, h.logOffset
@@ -112,7 +112,7 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 	h.versions = h.versions.Max(snapshot.ResourceVersions)
 	clear(h.unlogged)
 	h.compactLocked()
-	for _, e := range slices.Clone(h.log) {
+	for _, e := range slices.Clone(h.slots) {
 		id, k := e.pull.state.ID, e.pull
 		switch {
 		case k.offset > 0:
