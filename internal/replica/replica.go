@@ -98,7 +98,7 @@ func New(o Options) (*Replica, error) {
 			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Logger: o.Logger,
 			Leads: role.Leads, Watches: role.Watches, Proven: clients.health.Asked,
 		})
-		r.stream.RegisterStream(o.Metrics)
+		r.stream.Register(o.Metrics)
 		r.updates, succession = r.stream, r.stream
 	}
 

@@ -160,8 +160,8 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	// The leader forgets it, as so many others are retired while the other replica cannot read that.
 	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)
-		leader.Hub.Publish(newState(id, pull.Canceled, ""))
-		leader.Hub.Retire(id)
+		leader.hub.Publish(newState(id, pull.Canceled, ""))
+		leader.hub.Retire(id)
 	}
 	if leader.Latest("p") != nil {
 		t.Fatal("the leader has not forgotten p")
@@ -220,7 +220,7 @@ func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	appends := func(versions feed.ResourceVersions, operations ...operation) {
-		name, _ := leader.LogOffset()
+		name, _ := leader.hub.LogOffset()
 		if _, err := leader.journal.append(t.Context(), name, tail{}, versions, false, operations...); err != nil {
 			t.Fatal(err)
 		}

@@ -106,7 +106,7 @@ func (w *world) held() bool {
 	if c.sub == nil {
 		return false
 	}
-	hub := w.replicas[c.at].Hub
+	hub := w.replicas[c.at].hub
 	waits := private(hub, "waiting").MapIndex(reflect.ValueOf(c.sub)).IsValid()
 	hub.LogOffset() // the Hub's lock orders this before what its timers do
 	return waits
@@ -133,7 +133,7 @@ func (w *world) listen() {
 		foreign := c.after.Replica != "" && c.after.Replica != r.name
 		forgotten := private(c.sub, "seenBy").IsZero()
 		if (foreign || forgotten) && !c.strict {
-			c.expectSnapshot(r.Behind(c.after))
+			c.expectSnapshot(r.hub.Behind(c.after))
 		}
 	}
 	for w.fault == "" {
@@ -171,7 +171,7 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		for _, s := range r.KnownPulls() {
+		for _, s := range r.hub.KnownPulls() {
 			if exists, _ := w.exists(s.State.ID); exists && s.State.Failure != nil && w.fault == "" {
 				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.State.ID)
 			}
@@ -218,7 +218,7 @@ func (w *world) key() uint64 {
 	for _, r := range w.replicas {
 		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.versions, r.bypassing, r.timing, r.accepted-r.appended)
 		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
-			fmt.Fprint(h, private(r.Hub, field))
+			fmt.Fprint(h, private(r.hub, field))
 		}
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
@@ -228,7 +228,7 @@ func (w *world) key() uint64 {
 				}
 			}
 		}
-		for _, s := range r.KnownPulls() {
+		for _, s := range r.hub.KnownPulls() {
 			fmt.Fprint(h, s.State.ID, s.State.Revision, s.State.Position, s.Offset, s.Retired)
 		}
 	}

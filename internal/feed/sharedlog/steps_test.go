@@ -257,7 +257,7 @@ func yield(i int) step {
 // visit has the client connect to a replica.
 func visit(i int) step {
 	return step{fmt.Sprintf("the client goes to r%d", i), func(w *world) bool {
-		c, hub := &w.client, w.replicas[i].Hub
+		c, hub := &w.client, w.replicas[i].hub
 		if c.sub != nil {
 			c.sub.Close()
 		}

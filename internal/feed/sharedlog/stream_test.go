@@ -398,7 +398,7 @@ func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := newReplica(t, redis.URL(), "late", false)
-	changed, unsubscribe := late.Changed()
+	changed, unsubscribe := late.hub.Changed()
 	defer unsubscribe()
 	for late.Latest("a") == nil {
 		<-changed
@@ -426,7 +426,7 @@ func TestTheDocumentedRedisUserHasAllRights(t *testing.T) {
 		}
 		const last = "1000"
 		for _, r := range []*replica{leader, other} {
-			changed, unsubscribe := r.Changed()
+			changed, unsubscribe := r.hub.Changed()
 			for r.Latest(last) == nil {
 				<-changed
 			}

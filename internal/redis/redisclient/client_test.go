@@ -24,7 +24,7 @@ type fixture struct {
 	t       *testing.T
 	metrics *prometheus.Registry
 
-	mu  sync.Mutex
+	mu     sync.Mutex
 	logged bytes.Buffer
 }
 
