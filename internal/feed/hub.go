@@ -10,15 +10,16 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// MaxRetired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
+// MaxRetired is how many pulls are remembered after their Job is gone, for subscribers that return and ask how a pull ended.
 const MaxRetired = 1024
 
-// Hub holds the pulls as this replica knows them and sends their states to subscribers. Make one with New.
+// Hub holds the pulls as this replica knows them and sends their states to subscribers. Make one with New. Methods that end in
+// Locked need mu.
 type Hub struct {
 	replica string
 
 	mu sync.Mutex
-	// log holds every pull's latest state in the order of change. Readers skip superseded slots, and compactLocked removes them.
+	// slots are in the order of change. Readers skip superseded ones, and compactLocked removes them.
 	slots   []slot
 	latest  map[string]*known // by id
 	seq     uint64            // of the last slot
@@ -32,20 +33,21 @@ type Hub struct {
 	subscriptions int    // all of them
 	conflated     uint64 // states that a newer one replaced before a subscription had them
 
-	// sharesLog is set where replicas share a log. logName is its name, empty until it has been read, and logOffset that of the last entry that was taken from it.
+	// sharesLog is set if there is a shared log. logName is its name, empty until it has been read. logOffset is the offset of
+	// the last entry that was taken from it.
 	sharesLog bool
 	logName   string
 	logOffset uint64
-	// unlogged holds the states that this replica has published by itself and that are not known to be in the shared log.
-	// unloggedVersions are the highest resourceVersions of those, and of what was among them before.
+	// unlogged holds the pulls whose states this replica published by itself and does not know to be in the shared log.
+	// unloggedVersions are the highest resourceVersions of these states, and of those that were among them before.
 	unlogged         map[*known]struct{}
 	unloggedVersions ResourceVersions
 	// waiting holds the subscriptions whose readers are ahead of this replica.
 	waiting map[*Subscription]struct{}
-	// horizonSeq and horizonOffset are the highest ones of all pulls that have been forgotten.
+	// horizonSeq and horizonOffset are the highest seq and offset of all forgotten pulls.
 	horizonSeq, horizonOffset uint64
-	// versions are those up to which the Hub knows every change. watchedVersions are those that SetResourceVersions was
-	// told: how far this replica's own watch has come.
+	// versions are the resourceVersions up to which the Hub knows every change. watchedVersions are those that
+	// SetResourceVersions was given: how far this replica's own watch has come.
 	versions, watchedVersions ResourceVersions
 
 	synced   chan struct{}
@@ -53,26 +55,26 @@ type Hub struct {
 	changed  broadcast.Signal
 }
 
-// slot is an element of the Hub's log. It is superseded once its state has another seq: that of a later slot.
+// slot is the place of a state in the order of change. It is superseded once its pull has the seq of a later slot.
 type slot struct {
 	seq  uint64
 	pull *known
 }
 
-// known is what is known of a pull.
+// known is what the Hub knows of a pull.
 type known struct {
 	state *pull.State
 	seq   uint64 // of its slot
-	// offset is where the state stands in the shared log; 0 when it is not known to be there.
+	// offset is the state's place in the shared log; 0 when it is not known to be there.
 	offset  uint64
 	retired bool // its Job is gone
-	// withheld is set when the shared log holds a running state of a pull whose Job is gone, as this replica's watch has
-	// seen. A reader may have its end already, so subscribers get the pull again only when the log brings its end.
+	// withheld is set when the shared log brings a state that is not final of a pull whose Job is gone, as this replica's
+	// watch has seen. A reader may know how the pull ended. So subscribers get nothing of it until the log brings its end.
 	withheld bool
 	readers  []*Subscription // those that asked for it by id
 }
 
-// New returns an empty Hub. replica is a name that no other one has, in lower-case letters and digits, and becomes part of
+// New returns an empty Hub. replica is a name that no other replica has, in lower-case letters and digits. It becomes part of
 // the revisions that clients see.
 func New(replica string) *Hub {
 	return &Hub{
@@ -88,14 +90,14 @@ func (h *Hub) Publish(state *pull.State) {
 	h.takeLocked(state, 0)
 }
 
-// takeLocked takes a state that stands at an offset of the shared log; 0 for none.
+// takeLocked takes a state, with its offset in the shared log; 0 for none.
 func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 	k := h.latest[state.ID]
 	if k != nil && (!state.Supersedes(k.state) || state.Same(k.state)) {
 		if k.offset == 0 && offset > 0 && !k.state.Supersedes(state) {
 			h.confirmLocked(k, state, offset)
 		}
-		if state.Supersedes(k.state) { // it says nothing new to subscribers, but later states are compared with it
+		if state.Supersedes(k.state) { // nothing new for subscribers, but later states are compared with it
 			unchanged := *k.state
 			unchanged.Revision = state.Revision
 			k.state = &unchanged
@@ -129,7 +131,7 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 	h.changed.Notify()
 }
 
-// indexLocked keeps a pull in running while it has not ended, and in queued while it waits.
+// indexLocked puts a pull into running if it has not ended, and into queued if it waits; otherwise it removes it there.
 func (h *Hub) indexLocked(k *known) {
 	if r := k.state.Route(); !k.state.Phase.Final() && !k.withheld {
 		h.running[r] = k
@@ -143,8 +145,8 @@ func (h *Hub) indexLocked(k *known) {
 	}
 }
 
-// positionLocked returns the position of a pull's state, which becomes the latest of all. A reader that has this state also
-// has what this replica published by itself before. While such a state is unlogged, the position names both.
+// positionLocked returns the position of a state that is about to become the latest of all. A reader that has it also has
+// everything that this replica published by itself before. While some of that is unlogged, the position names the replica, too.
 func (h *Hub) positionLocked(k *known, revision pull.Revision, offset uint64) pull.Position {
 	at := pull.Position{Log: h.logName, Seq: offset}
 	delete(h.unlogged, k)
@@ -158,7 +160,7 @@ func (h *Hub) positionLocked(k *known, revision pull.Revision, offset uint64) pu
 	return at
 }
 
-// addUnloggedLocked adds a state that readers may have although it is not known to be in the shared log.
+// addUnloggedLocked notes a state that readers may have although it is not known to be in the shared log.
 func (h *Hub) addUnloggedLocked(k *known, revision pull.Revision) {
 	if h.logName != "" {
 		if len(h.unlogged) == 0 {
@@ -169,8 +171,8 @@ func (h *Hub) addUnloggedLocked(k *known, revision pull.Revision) {
 	h.unloggedVersions = h.unloggedVersions.Max(ResourceVersions{revision.Cluster, revision.Pods})
 }
 
-// confirmLocked notes that a state which this replica has published by itself stands at an offset of the shared log. The log
-// may hold another state of the same revision, or another last state. New readers get that one; others get nothing again.
+// confirmLocked notes the offset of a state that this replica has published by itself. The shared log may hold another state
+// of the same revision, or another final one. New readers get that one; others get nothing again.
 func (h *Hub) confirmLocked(k *known, state *pull.State, offset uint64) {
 	k.offset = offset
 	delete(h.unlogged, k)
@@ -178,7 +180,7 @@ func (h *Hub) confirmLocked(k *known, state *pull.State, offset uint64) {
 		return
 	}
 	placed := *state
-	if placed.Position = k.state.Position; k.seq == h.seq { // else a reader that has it need not have all before that offset
+	if placed.Position = k.state.Position; k.seq == h.seq { // else a reader that has it may lack something before that offset
 		placed.Position = pull.Position{Log: h.logName, Seq: offset}
 	}
 	k.state = &placed
@@ -188,7 +190,7 @@ func (h *Hub) confirmLocked(k *known, state *pull.State, offset uint64) {
 	h.changed.Notify()
 }
 
-// compactLocked removes the slots whose states have been superseded.
+// compactLocked removes superseded slots.
 func (h *Hub) compactLocked() {
 	kept := h.slots[:0]
 	for _, e := range h.slots {
@@ -201,7 +203,7 @@ func (h *Hub) compactLocked() {
 }
 
 // Retire says that the Job of the pull with this id is gone, so no state of it follows. Subscribers still get its last
-// state. New subscribers to all pulls do not; new ones that ask for it by id do until it is forgotten, see MaxRetired.
+// state. New subscribers to all pulls do not. Those that ask for it by id do until it is forgotten: see MaxRetired.
 func (h *Hub) Retire(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -288,7 +290,7 @@ func (h *Hub) ActiveCount() int {
 	return len(h.running)
 }
 
-// Queued returns how many pulls wait in the queue: the known ones that do, and the ids in starting that are not known yet.
+// Queued returns how many pulls wait in the queue. To the known ones it adds the ids in starting that are not known yet.
 func (h *Hub) Queued(starting iter.Seq[string]) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

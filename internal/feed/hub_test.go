@@ -23,7 +23,7 @@ func newState(id string, phase pull.Phase, message string) *pull.State {
 	return &pull.State{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
-// drain returns what a subscription has ready, as "id:message", and how it ended, if it did.
+// drain returns the states that a subscription has ready, as "id:message", and its end, if it ended.
 func drain(t *testing.T, s *Subscription) (got []string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -91,7 +91,7 @@ func TestASlowSubscriberGetsTheLatestState(t *testing.T) {
 		t.Errorf("all ids have ended, but: %v", err)
 	}
 	if len(h.slots) > 200 {
-		t.Errorf("the log of one pull holds %d entries", len(h.slots))
+		t.Errorf("one pull has %d slots", len(h.slots))
 	}
 }
 
@@ -105,7 +105,7 @@ func TestASubscriptionEndsWhenAllItsPullsHaveEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Publish(newState("b", pull.Failed, "2")) // its end has been told already
+	h.Publish(newState("b", pull.Failed, "2")) // its end was delivered already
 	h.Publish(newState("a", pull.Canceled, "2"))
 	h.Retire("a")
 	got, err = drain(t, s)
@@ -149,7 +149,7 @@ func TestRetiredPullsAreKnownByIdUntilForgotten(t *testing.T) {
 		h.Retire(id)
 	}
 	if len(h.latest) > MaxRetired+2 || len(h.slots) > 3*MaxRetired {
-		t.Errorf("%d pulls and %d entries are remembered", len(h.latest), len(h.slots))
+		t.Errorf("%d pulls and %d slots are remembered", len(h.latest), len(h.slots))
 	}
 	if h.Latest("p0") != nil {
 		t.Error("the oldest is not forgotten")
@@ -190,17 +190,17 @@ func TestNotifyWakesOnlySubscribersOfThePull(t *testing.T) {
 	h := New("r")
 	h.Publish(newState("a", pull.Queued, "1"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
-	var told []string
-	all.Notify(func() { told = append(told, "all") })
-	one.Notify(func() { told = append(told, "one") })
-	expect(t, told)
+	var woken []string
+	all.Notify(func() { woken = append(woken, "all") })
+	one.Notify(func() { woken = append(woken, "one") })
+	expect(t, woken)
 	h.Publish(newState("a", pull.Pulling, "2"))
 	h.Publish(newState("b", pull.Queued, "1"))
-	expect(t, told, "all", "one", "all")
+	expect(t, woken, "all", "one", "all")
 	all.Close()
 	one.Close()
 	h.Publish(newState("a", pull.Succeeded, "3"))
-	expect(t, told, "all", "one", "all")
+	expect(t, woken, "all", "one", "all")
 }
 
 func TestConflatedStatesAreCounted(t *testing.T) {
@@ -212,8 +212,8 @@ func TestConflatedStatesAreCounted(t *testing.T) {
 	h.Publish(newState("a", pull.Pulling, "2"))
 	drain(t, all)
 	h.Publish(newState("b", pull.Queued, "1"))
-	h.Publish(newState("a", pull.Pulling, "3")) // one has not had the one before
-	h.Publish(newState("a", pull.Pulling, "4")) // neither has
+	h.Publish(newState("a", pull.Pulling, "3")) // one has not got the state before
+	h.Publish(newState("a", pull.Pulling, "4")) // neither has got the one before
 	if h.conflated != 3 {
 		t.Errorf("%d states were conflated, want 3", h.conflated)
 	}

@@ -6,10 +6,10 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Register registers with r how many pulls and subscriptions there are.
+// Register registers the metrics of the Hub with r: how many pulls and subscriptions there are.
 func (h *Hub) Register(r prometheus.Registerer) { r.MustRegister(census{h}) }
 
-// census counts the pulls of a Hub and who reads them.
+// census counts the pulls and the subscriptions of a Hub.
 type census struct{ hub *Hub }
 
 var (

@@ -6,11 +6,11 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// What a shared log does with a Hub. The log brings the changes of all replicas into one order. Whoever reads it calls
-// Load with all that it holds, and then Follow with each entry, in the order of the log. A Hub without a shared log needs
-// none of this.
+// How a shared log fills a Hub. The log brings the changes of all replicas into one order. Whoever reads it calls Load with
+// everything that it holds, and then Follow with each entry, in the order of the log. A Hub without a shared log needs none of
+// this.
 
-// ResourceVersions are the versions of the cluster's Jobs and pods up to which all changes are known.
+// ResourceVersions are the resourceVersions of Jobs and of pods up to which all changes are known.
 type ResourceVersions struct{ Jobs, Pods uint64 }
 
 // Max returns the higher ones of each.
@@ -34,28 +34,28 @@ type Entry struct {
 	ResourceVersions ResourceVersions
 }
 
-// State is the latest state of a pull.
+// Pull is what a shared log or a Hub holds of a pull: its latest state.
 type Pull struct {
 	State *pull.State
-	// Offset is where the state stands in the shared log; 0 when it is not known to be there.
+	// Offset is the state's place in the shared log; 0 when it is not known to be there.
 	Offset uint64
 	// Retired is set when the pull's Job is gone.
 	Retired bool
 }
 
-// Snapshot is all that a shared log holds.
+// Snapshot is everything that a shared log holds.
 type Snapshot struct {
-	// Log is its name. A log that takes the place of a lost one has another name, and greater offsets.
+	// Log is its name. A log that replaces a lost one has another name and greater offsets.
 	Log string
-	// Offset is that of its last entry, and Horizon the highest one of any pull that the log has forgotten.
+	// Offset is that of its last entry, Horizon the highest one of any pull that the log has forgotten.
 	Offset, Horizon uint64
-	// ResourceVersions are those of which the log has held every change.
+	// ResourceVersions are those up to which the log has held every change.
 	ResourceVersions ResourceVersions
-	// States are in the order of the log.
+	// Pulls are in the order of the log.
 	Pulls []Pull
 }
 
-// States returns every pull that the Hub knows, in the order of change.
+// KnownPulls returns every pull that the Hub knows, retired ones too, in the order of change.
 func (h *Hub) KnownPulls() []Pull {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,18 +75,18 @@ func (h *Hub) LogOffset() (name string, offset uint64) {
 	return h.logName, h.logOffset
 }
 
-// UseSharedLog says that replicas share a log. Until Load has been called, a reader whose position stands in the log waits.
+// UseSharedLog says that there is a shared log. Until the first Load, a reader whose position is in that log waits.
 func (h *Hub) UseSharedLog() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sharesLog = true
 }
 
-// Load takes all that the shared log holds, and returns what it lacks of what the Hub knows, to be appended to it.
+// Load takes everything that the shared log holds. It returns what the Hub knows and the log lacks, to be appended to it.
 func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	mixed := len(h.unlogged) > 0 || h.logName != snapshot.Log // readers may have what stands nowhere in this log
+	mixed := len(h.unlogged) > 0 || h.logName != snapshot.Log // readers may have states that are not in this log
 	for _, k := range h.latest {
 		k.offset = 0
 		if mixed {
@@ -98,15 +98,15 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 	}
 	h.logName, h.logOffset, h.horizonOffset = snapshot.Log, snapshot.Offset, max(h.horizonOffset, snapshot.Horizon)
 	logged := make(map[string]bool, len(snapshot.Pulls))
-	for _, s := range snapshot.Pulls {
-		logged[s.State.ID] = true
-		h.takeLocked(s.State, s.Offset)
-		k := h.latest[s.State.ID]
+	for _, p := range snapshot.Pulls {
+		logged[p.State.ID] = true
+		h.takeLocked(p.State, p.Offset)
+		k := h.latest[p.State.ID]
 		switch {
-		case s.Retired && k.offset > 0:
-			h.retireLocked(s.State.ID)
-		case k.retired && !s.Retired:
-			lacking = append(lacking, Change{Retired: s.State.ID})
+		case p.Retired && k.offset > 0:
+			h.retireLocked(p.State.ID)
+		case k.retired && !p.Retired:
+			lacking = append(lacking, Change{Retired: p.State.ID})
 		}
 	}
 	h.versions = h.versions.Max(snapshot.ResourceVersions)
@@ -123,13 +123,13 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 				lacking = append(lacking, Change{Retired: id})
 			}
 		default:
-			// The log has held it, so it has been retired and forgotten since: its Job is gone.
+			// The log has held it, and has retired and forgotten it since: its Job is gone.
 			if !k.state.Phase.Final() {
 				h.takeLocked(pull.LostState(k.state), 0)
 				delete(h.unlogged, k)
 			}
 			h.retireLocked(id)
-			k.offset = max(1, snapshot.Horizon) // where it stood is not known, only that it was no later
+			k.offset = max(1, snapshot.Horizon) // its offset is not known, only that it was no higher
 		}
 	}
 	h.releaseCaughtUpLocked()

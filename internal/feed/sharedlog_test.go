@@ -2,76 +2,11 @@ package feed
 
 import (
 	"testing"
-	"testing/synctest"
 
 	"pullwatch/internal/pull"
-	"pullwatch/internal/usererr"
 )
 
-// ahead returns a Hub at place 10 of a log, and a subscription of a reader that has come to place 20 on another replica.
-func ahead(t *testing.T, ids ...string) (*Hub, *Subscription) {
-	h := New("r")
-	known, over := newState("known", pull.Pulling, "known"), newState("over", pull.Failed, "over")
-	h.Load(Snapshot{Log: "l", Offset: 10, Pulls: []Pull{{State: known, Offset: 9}, {State: over, Offset: 10}}})
-	s, err := h.Subscribe(ids, pull.Position{Log: "l", Seq: 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return h, s
-}
-
-func TestAReaderThatIsAheadWaitsForTheReplica(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, s := ahead(t)
-		h.Publish(newState("known", pull.Pulling, "by itself"))
-		h.Follow(Entry{Offset: 19, Change: Change{State: newState("known", pull.Succeeded, "seen")}})
-		got, _ := drain(t, s)
-		expect(t, got)
-		woken := false
-		s.Notify(func() { woken = true })
-		h.Follow(Entry{Offset: 21, Change: Change{State: newState("next", pull.Queued, "new")}})
-		if !woken {
-			t.Error("the reader was not woken")
-		}
-		got, _ = drain(t, s)
-		expect(t, got, "next:new")
-	})
-}
-
-func TestAReaderThatIsAheadGetsASnapshotWhenTheReplicaStaysBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		_, s := ahead(t)
-		if _, err := s.Await(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got, _ := drain(t, s)
-		expect(t, got, "over:over")
-	})
-}
-
-func TestAReaderThatIsAheadGetsASnapshotOfAnotherLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, s := ahead(t)
-		h.Load(Snapshot{Log: "m", Offset: 1000, Pulls: []Pull{{State: newState("known", pull.Succeeded, "done"), Offset: 1000}}})
-		got, _ := drain(t, s)
-		expect(t, got, "over:over", "known:done")
-	})
-}
-
-func TestASubscriptionDoesNotEndOnAReplicaThatIsBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h, s := ahead(t, "over")
-		if state, err := s.Next(); state != nil || err != nil {
-			t.Errorf("a reader that knows more was told %v, %v", state, err)
-		}
-		if _, err := h.Subscribe([]string{"later"}, pull.Position{Log: "l", Seq: 20}); usererr.CodeOf(err) != usererr.Unavailable {
-			t.Errorf("a pull that the reader may know from elsewhere is %v", err)
-		}
-	})
-}
-
-func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
+func TestNewReadersGetWhatTheSharedLogSays(t *testing.T) {
 	h := New("r")
 	mine, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")
 	shared.Revision = mine.Revision
@@ -92,11 +27,11 @@ func TestWhatTheLogSaysHoldsForNewReaders(t *testing.T) {
 	}
 	defer after.Close()
 	if state, err := after.Next(); err != nil || state == nil || state.Message != "as the log says" || state.RevisionID() != "l.9" {
-		t.Errorf("a new reader is told %v, %v", state, err)
+		t.Errorf("a new reader gets %v, %v", state, err)
 	}
 }
 
-// A state that says what is known already may still be newer. What a replica sees next is compared with that.
+// A state with nothing new in it may still have a newer revision. Later states are compared with that.
 func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
 	h := New("r")
 	first, later := newState("a", pull.Pulling, "half"), newState("a", pull.Pulling, "half")
@@ -117,8 +52,8 @@ func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
 	}
 }
 
-// A reader that has what a replica told by itself need not have all that stands before it in the log.
-func TestAStateThatTheLogCorrectsHidesNothingFromItsReader(t *testing.T) {
+// A reader that has what a replica published by itself may lack what comes before it in the shared log.
+func TestAReaderOfAStateThatTheSharedLogCorrectsMissesNothing(t *testing.T) {
 	h := New("r")
 	h.Load(Snapshot{Log: "l", Offset: 5})
 	alone, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")

@@ -11,11 +11,11 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Subscription is one reader's position in the feed. Its methods are for one goroutine at a time, but for Close.
+// Subscription is one reader's place in the order of change. All methods but Close are for one goroutine at a time.
 type Subscription struct {
 	hub       *Hub
 	pulls     []*known // those with the ids that were asked for; nil for all pulls
-	delivered uint64   // the seq of the last state that was delivered
+	delivered uint64   // the seq up to which everything was delivered or skipped
 	start     uint64   // the seq at which the subscription began
 	ready     func()   // nil until somebody waits
 	closed    bool
@@ -26,21 +26,20 @@ type Subscription struct {
 	deadline *time.Timer
 }
 
-// order is one in which a reader's earlier position can be found again.
+// order is one of the two orders in which a reader's earlier position can be found again.
 type order int
 
 const (
-	noOrder order = iota // the reader gets a snapshot
-	logOrder
-	localOrder
+	noOrder    order = iota // in none: the reader gets a snapshot
+	logOrder                // by offset, in the shared log
+	localOrder              // by seq, on this replica
 )
 
 // Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. The caller closes it.
 //
-// It first delivers the present state of each pull, without those that the reader has: it has everything up to after. The
-// zero Position stands for a reader that has nothing. When this replica does not remember after, it delivers all states. To
-// a reader that is ahead of this replica it delivers nothing until the replica has caught up, and after catchUpLimit all
-// states.
+// The reader has everything up to after; the zero Position stands for nothing. It first gets the present states that it does
+// not have. If this replica does not remember after, it gets the present state of each pull. A reader that is ahead of this
+// replica gets nothing until the replica has caught up. After catchUpLimit it gets the present state of each pull.
 //
 // An id that is not known is a usererr.NotFound, or a usererr.Unavailable where the reader may know it from another replica.
 func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error) {
@@ -73,7 +72,7 @@ func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error
 	return sub, nil
 }
 
-// distinct removes pulls that come again.
+// distinct removes repeated pulls.
 func distinct(pulls []*known) []*known {
 	seen := make(map[*known]bool, len(pulls))
 	return slices.DeleteFunc(pulls, func(k *known) bool {
@@ -83,7 +82,7 @@ func distinct(pulls []*known) []*known {
 	})
 }
 
-// skipSeenLocked moves the cursor past what the reader had before. Later that may no longer be known.
+// skipSeenLocked moves delivered past what the reader had before it subscribed. Later that may no longer be known.
 func (s *Subscription) skipSeenLocked() {
 	if next, _ := s.nextLocked(); next != nil {
 		s.delivered = next.seq - 1
@@ -101,7 +100,7 @@ func (s *Subscription) seenLocked(k *known) bool {
 	return false
 }
 
-// wakeLocked tells the reader that there is a new state of a pull. The one before had the seq before.
+// wakeLocked tells the reader that a pull has a new state. before is the seq of the pull's previous state.
 func (s *Subscription) wakeLocked(before uint64) {
 	if before > s.delivered {
 		s.hub.conflated++
@@ -111,8 +110,8 @@ func (s *Subscription) wakeLocked(before uint64) {
 	}
 }
 
-// Notify makes ready be called whenever a state has come since the last Next. It is called with the Hub locked, so it must
-// not block nor call the Hub, and it is not called after Close. It is not called for states that are there already.
+// Notify sets a function to be called whenever a state comes. It is not called for states that are there already, nor after
+// Close. The Hub calls it with its lock held, so it must neither block nor call the Hub.
 func (s *Subscription) Notify(ready func()) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -135,8 +134,8 @@ func (s *Subscription) Next() (*pull.State, error) {
 	return nil, nil
 }
 
-// Await is Next, but it waits until there is a state, and returns ctx's error when ctx is done. It replaces
-// what Notify was given.
+// Await is Next, but waits until there is a state. It returns ctx's error when ctx is done. It replaces the function that
+// Notify was given.
 func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 	signal := make(chan struct{}, 1)
 	s.Notify(func() {
@@ -157,7 +156,7 @@ func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 	}
 }
 
-// nextLocked returns the first state behind the cursor, and when there is none whether none will ever come.
+// nextLocked returns the first pull whose state has not been delivered. If there is none, ended tells whether none will come.
 func (s *Subscription) nextLocked() (next *known, ended bool) {
 	if _, waits := s.hub.waiting[s]; waits {
 		return nil, false
@@ -172,7 +171,7 @@ func (s *Subscription) nextOfAllLocked() *known {
 	slots := s.hub.slots
 	for _, e := range slots[sort.Search(len(slots), func(i int) bool { return slots[i].seq > s.delivered }):] {
 		superseded := e.pull.seq != e.seq
-		// A new reader does not get pulls that are over. A reader that resumes may have missed just that.
+		// A new reader does not need pulls that are gone. A reader that returns may have missed exactly those.
 		retiredBefore := e.pull.retired && e.seq <= s.start && s.after == (pull.Position{})
 		if !superseded && !retiredBefore && !e.pull.withheld && !s.seenLocked(e.pull) {
 			return e.pull
