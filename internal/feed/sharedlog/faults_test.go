@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// until waits until ok; subscribe names what wakes it.
+// until waits until ok returns true. It asks again whenever the signal of subscribe comes.
 func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string, ok func() bool) {
 	t.Helper()
 	woken, unsubscribe := subscribe()
@@ -30,7 +30,7 @@ func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string
 	}
 }
 
-// A copier's progress alone does not change the resourceVersion that a state was made from.
+// A copier's progress alone does not change the resourceVersions of a state.
 func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
@@ -56,7 +56,7 @@ func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	}
 }
 
-// loseReads loses what Redis answers to reads of the stream while it is set.
+// loseReads loses the replies to reads of the log while it is set.
 type loseReads struct{ atomic.Bool }
 
 func (*loseReads) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -151,13 +151,13 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	other.awaitLive(t, true)
 	r := leader.read(t, pull.Position{})
 	p, end := newState("p", pull.Canceled, "one"), newState("end", pull.Succeeded, "end")
-	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than those that the log forgets
+	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than the pulls that the log forgets
 	leader.Publish(p)
 	leader.Retire("p")
 	r.until(t, "p", "one")
 	leader.SetResourceVersions(1<<20, 1<<20)
 	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 1<<20 })
-	// The leader forgets it, as so many others are retired while the other replica cannot read that.
+	// The leader forgets p, as many others are retired. The other replica cannot read that.
 	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)
 		leader.hub.Publish(newState(id, pull.Canceled, ""))
@@ -202,7 +202,7 @@ func TestMemoryIsFreedOnceTheLogHasReturnedAllChanges(t *testing.T) {
 	})
 }
 
-// The name of a pull may be another one's once its Job is gone and forgotten.
+// A pull may get the name of an earlier one whose Job is gone and forgotten.
 func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 	var p pending
 	before, again := newState("p", pull.Succeeded, "before"), newState("p", pull.Queued, "again")
@@ -215,7 +215,7 @@ func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 	}
 }
 
-// A leader that was stopped may still have to append a pull that has ended meanwhile, is gone, and is forgotten.
+// A leader that was stopped may still have a state to append of a pull that is gone and forgotten by then.
 func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
@@ -250,14 +250,14 @@ func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	if !slices.Equal(living, []string{"new"}) {
 		t.Errorf("the log holds %v", living)
 	}
-	// Another cluster, whose versions begin anew, takes the place of the one before.
+	// Another cluster takes the place of this one, and its resourceVersions begin anew.
 	anew := at("anew", pull.Queued, 3)
 	anew.State.CreatedAt = time.Now()
 	appends(feed.ResourceVersions{}, anew)
 	until(t, leader.progress.Subscribe, "a pull that is newer than all forgotten ones is delivered", func() bool { return leader.Latest("anew") != nil })
 }
 
-// Redis may have lost entries in a failover. Nobody's resourceVersions may cover them then.
+// Redis may have lost entries in a failover. No resourceVersions that cover them may be written then.
 func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	redis := redistest.Start(t)
 	journal := &redisJournal{redis: redis.Client(), keys: newKeys("{test}:")}

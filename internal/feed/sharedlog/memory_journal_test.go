@@ -12,14 +12,14 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// memoryJournal is a shared log in memory. It does what begin.lua, append.lua and destroy.lua do.
+// memoryJournal stores a log in memory. It does what begin.lua, append.lua and destroy.lua do.
 type memoryJournal struct {
-	logs       int
+	logs       int // how many were made
 	name       string
 	ready      bool
 	seq        uint64
 	horizon    uint64
-	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
+	forgotten  string // when the newest forgotten pull was created, as the first part of an order key
 	versions   feed.ResourceVersions
 	pulls      map[string]*feed.Pull
 	gone       []string
@@ -83,7 +83,7 @@ func (j *memoryJournal) append(
 	return tail{j.seq, j.last}, nil
 }
 
-// copy returns what a replica of Redis has.
+// copy returns the journal as a replica of Redis would have it.
 func (j *memoryJournal) copy() *memoryJournal {
 	c := *j
 	c.before = nil
@@ -142,7 +142,7 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 	return c, nil
 }
 
-// read returns the entries after an ID, and waits for none.
+// read returns the entries after an ID. It does not wait.
 func (j *memoryJournal) read(_ context.Context, _, after string) ([]logEntry, error) {
 	number := func(id string) (offset uint64, nonce int) {
 		_, _ = fmt.Sscanf(id, "%d-%d", &offset, &nonce) // the IDs are our own

@@ -11,8 +11,8 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// world is a small cluster with replicas whose Hubs and Streams are the real ones, driven step by step: what happens when
-// is chosen by the test. Every replica has a watch, made of a few lines here, and a client goes from one to the other.
+// world is a small cluster with replicas, whose Hubs and Streams are the real ones. The test chooses what happens when, step by
+// step. Every replica has a watch, which is a few lines here. A client goes from one replica to the other.
 type world struct {
 	journal  *memoryJournal
 	script   []change // what is still to happen in the cluster
@@ -24,7 +24,7 @@ type world struct {
 	fault    string
 }
 
-// change is a step of a pull, or its Job's end. The resourceVersion of the nth change is n.
+// change is a new phase of a pull, or that its Job is gone. The resourceVersion of the nth change is n.
 type change struct {
 	id    string
 	phase pull.Phase
@@ -47,14 +47,14 @@ type modelClient struct {
 	after     pull.Position
 	last      map[string]*pull.State
 	delivered map[string]bool // by revision
-	// placed is true once the replica knows what the client has.
+	// placed is true once the replica has compared its knowledge with what the client has.
 	placed bool
-	// snapshot holds the pulls of which the next state may be one that the client has had; if it is true, or an older one.
+	// snapshot holds the pulls whose next state may be one that the client has got already; where it is true, also an older one.
 	snapshot map[string]bool
-	strict   bool // nothing may come again, whatever is documented
+	strict   bool // nothing may come again, not even what the documentation allows
 }
 
-// expectSnapshot notes that all may come again, as it was or older.
+// expectSnapshot allows every state to come again, as it was or older.
 func (c *modelClient) expectSnapshot(older bool) {
 	c.delivered = map[string]bool{}
 	for id := range c.last {
@@ -121,7 +121,7 @@ func private(of any, name string) reflect.Value {
 	return field
 }
 
-// listen has the client take all that there is, and checks it.
+// listen has the client take everything that is ready, and checks it.
 func (w *world) listen() {
 	c := &w.client
 	if c.sub == nil {
@@ -129,7 +129,7 @@ func (w *world) listen() {
 	}
 	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
-		// A position that the replica does not remember, or that another one published by itself, brings a snapshot, as documented.
+		// As documented, a snapshot follows a position that the replica does not remember or that another one published by itself.
 		foreign := c.after.Replica != "" && c.after.Replica != r.name
 		forgotten := private(c.sub, "seenBy").IsZero()
 		if (foreign || forgotten) && !c.strict {
@@ -164,7 +164,7 @@ func show(state *pull.State) string {
 	return fmt.Sprintf("%s %s (%v, %s)", state.ID, state.Phase, state.Revision, state.RevisionID())
 }
 
-// take does a step, if it is possible, and what follows from it at once.
+// take does a step if it is possible, and what follows from it at once.
 func (w *world) take(s step) bool {
 	if !s.do(w) {
 		return false
@@ -182,7 +182,7 @@ func (w *world) take(s step) bool {
 	return true
 }
 
-// checkVersions finds resourceVersions that cover what the log does not hold.
+// checkVersions finds changes that the log lacks although its resourceVersions cover them.
 func (w *world) checkVersions() {
 	for i, c := range w.history {
 		covered := uint64(i) < w.journal.versions.Jobs
@@ -248,7 +248,7 @@ func (w *world) key() uint64 {
 	return h.Sum64()
 }
 
-// rest lets everything come to rest, and checks that the client and all replicas know what is true.
+// rest lets everything come to rest. Then it checks that the client and all replicas know the cluster as it is.
 func (w *world) rest() {
 	if w.leader < 0 {
 		w.take(lead(0))

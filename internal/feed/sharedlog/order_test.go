@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Each of these is one order of events out of those that the model explores.
+// Each test here is one order of events of those that explore takes.
 
 // follow takes the steps that are possible, and reports a fault.
 func (w *world) follow(t *testing.T, steps ...step) {
@@ -25,7 +25,7 @@ func (w *world) follow(t *testing.T, steps ...step) {
 	}
 }
 
-// messages returns what the client got last, by pull.
+// messages returns the last state of each pull that the client got.
 func (w *world) messages() (all []string) {
 	for id, state := range w.client.last {
 		all = append(all, fmt.Sprint(id, " ", state.Phase))
@@ -93,7 +93,7 @@ func TestNothingThatAReplicaPublishedByItselfComesAgain(t *testing.T) {
 		defer w.close()
 		w.run(lead(1), watch(1), attach(1), happen, see(1), write(1), read(1), attach(0), visit(0), lose(0))
 		w.client.strict = true
-		// The client gets b first, which stands after a in the log.
+		// The client gets b first, which is behind a in the log.
 		w.follow(t, happen, start(0), wait(0), see(1), write(1), attach(0), visit(0), write(0), read(0), visit(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a PULLING", "b QUEUED"}) {
 			t.Errorf("the client got %v", got)
@@ -126,7 +126,7 @@ func TestSubscribersGetAStateThatTheLogDelays(t *testing.T) {
 	})
 }
 
-// A log that takes everything in time is not overtaken only because there is always more to append.
+// A log that returns everything in time is not bypassed only because there is always more to append.
 func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
@@ -147,8 +147,8 @@ func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 	})
 }
 
-// Redis may come back without the last entry while the leader goes on, and use its offset again for another one. A reader is
-// not shown that one: its name may stand before the one that was lost.
+// Redis may come back without the last entry while the leader goes on, and use its offset again for another entry. A read does
+// not return that one if its ID is lower than the lost one's.
 func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := leaderless()
@@ -176,8 +176,8 @@ func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	})
 }
 
-// A new leader may hold every end that it sees for a while. It leads all the same.
-func TestALeaderThatHoldsAllItSeesSendsHeartbeats(t *testing.T) {
+// A new leader may for a while publish nothing of what it sees, and set no resourceVersions. It leads all the same.
+func TestALeaderThatPublishesNothingYetSendsHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		defer w.close()
@@ -192,7 +192,7 @@ func TestALeaderThatHoldsAllItSeesSendsHeartbeats(t *testing.T) {
 	})
 }
 
-// A mutation that has returned is in the lists of its replica, also when the log goes away in that moment.
+// The lists of a replica show a mutation that has returned, also when the log goes away in that moment.
 func TestAPullPublishedAsTheLogGoesAwayIsKnownAfterFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued})
@@ -205,8 +205,7 @@ func TestAPullPublishedAsTheLogGoesAwayIsKnownAfterFlush(t *testing.T) {
 	})
 }
 
-// A replica of Redis that had not heard of a newer log may take over. Readers of that would wait for a log of before to come as
-// far.
+// A replica of Redis that does not know the newest log may take over. Its earlier log may never get as far as readers are.
 func TestAnEarlierLogWithWhichRedisComesBackIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued}, change{id: "c", phase: pull.Queued})
@@ -225,7 +224,7 @@ func TestAnEarlierLogWithWhichRedisComesBackIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := r.enter(t.Context(), c); !errors.Is(err, errGap) {
-			t.Errorf("the replica goes on with a log of before: %v", err)
+			t.Errorf("the replica goes on with an earlier log: %v", err)
 		}
 		w.follow(t, attach(0), visit(0), happen, see(0), write(0), read(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a QUEUED", "b QUEUED", "c QUEUED"}) {

@@ -5,8 +5,8 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// pending holds changes: of each pull the latest state, and whether it is retired. The pulls are in the order in which they
-// were added, so that none waits for ever behind others that change faster. The zero pending is empty and ready for use.
+// pending holds changes: the latest state of each pull, and whether the pull is retired. Pulls stay in the order in which they
+// were added, so that none waits forever behind others that change faster. The zero pending is empty and ready for use.
 type pending struct {
 	order   []string
 	states  map[string]*pull.State
@@ -48,7 +48,7 @@ func (p *pending) add(c feed.Change) {
 
 func (p *pending) empty() bool { return len(p.order) == 0 }
 
-// holds reports whether there is a change of a pull.
+// holds reports whether there is a change of this pull.
 func (p *pending) holds(id string) bool {
 	_, held := p.states[id]
 	return held

@@ -21,22 +21,22 @@ import (
 )
 
 const (
-	// streamLength is about how many entries the log keeps. A reader further behind has to load all states again.
+	// streamLength is about how many entries the log keeps. A reader that is further behind has to load all states again.
 	streamLength = 20_000
 	// callLimit bounds a call to Redis that does not wait for anything.
 	callLimit = time.Second
 	// loadLimit bounds the loading of all states.
 	loadLimit = 5 * time.Second
-	// blockTime is how long a read waits for entries. Then the reader checks whether the log is still there.
+	// blockTime is how long a read waits for entries. Then the reader checks that the log is still there.
 	blockTime = 2 * time.Second
 )
 
-// redisJournal is the shared log in Redis.
+// redisJournal stores the log in Redis.
 type redisJournal struct {
 	redis redis.UniversalClient
 	keys  keys
-	// reads are the calls that wait for entries. A context does not end one: it goes on, and keeps its connection, for a
-	// moment after its caller has gone.
+	// reads are the calls that wait for entries. A context does not end them: they go on, and keep their connection, for a
+	// moment after their caller has gone.
 	reads sync.WaitGroup
 }
 
@@ -133,35 +133,35 @@ func parseContents(fields map[string]string, now time.Time) (*contents, error) {
 		if strings.HasPrefix(id, "#") {
 			continue
 		}
-		s, err := parseState(value)
+		p, err := parsePull(value)
 		if err != nil {
 			return nil, fmt.Errorf("pull %s: %w", id, err)
 		}
-		c.Pulls = append(c.Pulls, s)
+		c.Pulls = append(c.Pulls, p)
 	}
 	slices.SortFunc(c.Pulls, func(a, b feed.Pull) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 
-// parseState reads a field's value as append.lua makes it.
-func parseState(value string) (s feed.Pull, err error) {
+// parsePull reads a pull's value in the hash, as append.lua writes it.
+func parsePull(value string) (p feed.Pull, err error) {
 	const flag = orderLength + offsetLength
 	if len(value) <= flag {
-		return s, errors.New("its state is too short")
+		return p, errors.New("its state is too short")
 	}
-	if s.Offset, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
-		return s, err
+	if p.Offset, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
+		return p, err
 	}
-	s.Retired = value[flag] == '1'
-	s.State, err = decode(value[flag+1:])
-	return s, err
+	p.Retired = value[flag] == '1'
+	p.State, err = decode(value[flag+1:])
+	return p, err
 }
 
 func formatVersions(v feed.ResourceVersions) string { return fmt.Sprintf("%d-%d", v.Jobs, v.Pods) }
 
 func parseVersions(text string) (v feed.ResourceVersions) {
 	jobs, pods, _ := strings.Cut(text, "-")
-	// What cannot be read is no version, and only means that a watch begins with an ordinary list.
+	// What cannot be read counts as 0. A watch then begins with an ordinary list.
 	v.Jobs, _ = strconv.ParseUint(jobs, 10, 64)
 	v.Pods, _ = strconv.ParseUint(pods, 10, 64)
 	return v
@@ -174,7 +174,7 @@ func (j *redisJournal) read(ctx context.Context, name, after string) ([]logEntry
 	}
 	replied := make(chan reply, 1)
 	j.reads.Go(func() {
-		// A connection that hangs must not pass for a log in which nothing happens.
+		// A connection that hangs must not look like a log in which nothing happens.
 		ctx, cancel := context.WithTimeout(ctx, blockTime+callLimit)
 		defer cancel()
 		const most = 1000
@@ -198,37 +198,37 @@ func (j *redisJournal) read(ctx context.Context, name, after string) ([]logEntry
 	}
 	var entries []logEntry
 	for _, m := range streams[0].Messages {
-		r, err := parseEntry(m)
+		e, err := parseEntry(m)
 		if err != nil {
 			return nil, &unreadableError{name, fmt.Errorf("entry %s: %w", m.ID, err)}
 		}
-		entries = append(entries, r)
+		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-func parseEntry(m redis.XMessage) (r logEntry, err error) {
+func parseEntry(m redis.XMessage) (e logEntry, err error) {
 	text := func(field string) string { s, _ := m.Values[field].(string); return s }
-	r = logEntry{kind: text("k"), id: m.ID, previous: text("a")}
+	e = logEntry{kind: text("k"), id: m.ID, previous: text("a")}
 	offset, _, _ := strings.Cut(m.ID, "-")
-	if r.Offset, err = strconv.ParseUint(offset, 10, 64); err != nil {
-		return r, err
+	if e.Offset, err = strconv.ParseUint(offset, 10, 64); err != nil {
+		return e, err
 	}
 	if ms, err := strconv.ParseInt(text("t"), 10, 64); err == nil {
-		r.time = time.UnixMilli(ms)
+		e.time = time.UnixMilli(ms)
 	}
-	switch r.kind {
+	switch e.kind {
 	case entryState:
-		r.State, err = decode(text("p"))
+		e.State, err = decode(text("p"))
 	case entryRetired:
-		r.Retired = text("i")
+		e.Retired = text("i")
 	case entryHeartbeat:
-		r.ResourceVersions, r.unproven = parseVersions(text("p")), -1
+		e.ResourceVersions, e.unproven = parseVersions(text("p")), -1
 		if ms, err := strconv.ParseInt(text("i"), 10, 32); err == nil {
-			r.unproven = time.Duration(ms) * time.Millisecond
+			e.unproven = time.Duration(ms) * time.Millisecond
 		}
 	}
-	return r, err
+	return e, err
 }
 
 func (j *redisJournal) holds(ctx context.Context, known tail) (name string, held bool, err error) {
@@ -239,7 +239,7 @@ func (j *redisJournal) holds(ctx context.Context, known tail) (name string, held
 	_, err = j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		head = p.HMGet(ctx, j.keys.pulls, fieldLog, fieldSeq)
 		n := strconv.FormatUint(known.offset, 10)
-		at = p.XRange(ctx, j.keys.updates, n, n) // first: an append in between may drop it
+		at = p.XRange(ctx, j.keys.updates, n, n) // first: an append in between may drop the entry
 		first = p.XRangeN(ctx, j.keys.updates, "-", "+", 1)
 		return nil
 	})

@@ -30,7 +30,7 @@ func (s *Stream) session(ctx context.Context, works func()) error {
 	return err
 }
 
-// cursor is how far a session has read a log.
+// reading is how far a session has read the log.
 type reading struct {
 	name   string
 	offset uint64

@@ -27,8 +27,8 @@ const (
 	flushLimit = 500 * time.Millisecond
 )
 
-// Stream fills a replica's Hub from the log, and appends to the log what the replica publishes. See the package comment.
-// Methods that end in Locked need mu.
+// Stream fills a replica's Hub from the log, and appends to the log what the replica publishes. Make one with New. Methods that
+// end in Locked need mu.
 type Stream struct {
 	hub            *feed.Hub
 	journal        journal

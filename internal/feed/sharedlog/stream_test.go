@@ -29,11 +29,11 @@ func newState(id string, phase pull.Phase, message string) *pull.State {
 	return &pull.State{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
-// replica is one Stream that runs.
+// replica is a Stream that runs.
 type replica struct {
 	*Stream
 	leading, watching atomic.Bool
-	unproven          atomic.Int64 // nanoseconds since its watch was last known to live
+	unproven          atomic.Int64 // nanoseconds since its watch was last known to be live
 	stop              func()
 }
 
@@ -64,10 +64,10 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	return r
 }
 
-// redis returns how the replica keeps its log.
+// redis returns the journal of the replica.
 func (r *replica) redis() *redisJournal { return r.journal.(*redisJournal) }
 
-// newLeader returns a replica that leads and knows all pulls, of which there are none.
+// newLeader returns a replica that leads and is synced. There are no pulls.
 func newLeader(t *testing.T, url string) *replica {
 	t.Helper()
 	r := newReplica(t, url, "lead", true)
@@ -91,7 +91,7 @@ func (r *replica) awaitLive(t *testing.T, live bool) {
 	}
 }
 
-// reader reads one subscription and keeps what it was given.
+// reader reads one subscription and keeps what it got.
 type reader struct {
 	sub       *feed.Subscription
 	last      map[string]*pull.State
@@ -143,7 +143,7 @@ func TestSubscribersOfEveryReplicaGetEveryChange(t *testing.T) {
 		}
 	}
 	if a, b := readers[0].position, readers[1].position; a != b {
-		t.Errorf("the same state stands at %v on one replica and at %v on the other", a, b)
+		t.Errorf("the same state is at %v on one replica and at %v on the other", a, b)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 	leader.Publish(newState("c", pull.Queued, "c1"))
 	leader.Flush(t.Context())
 
-	// A replica that starts later has all of it from the hash.
+	// A replica that starts later gets all of it from the hash.
 	late := newReplica(t, redis.URL(), "late", false)
 	late.awaitLive(t, true)
 	r2 := late.read(t, r.position)
@@ -171,7 +171,7 @@ func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 	if state, err := ended.sub.Await(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("%v, %v", state, err)
 	}
-	// After a log that nobody knows comes everything that there is.
+	// A position in a log that nobody knows brings a snapshot.
 	r3 := late.read(t, pull.Position{Log: "unknown", Seq: 5})
 	r3.until(t, "c", "c1")
 	if len(r3.last) != 3 || r3.last["a"].Message != "a2" {
@@ -196,7 +196,7 @@ func TestSubscribersGetNothingTwiceFromANewLeader(t *testing.T) {
 
 	other.leading.Store(true)
 	again := *b
-	again.Revision = pull.Revision{Cluster: revision.Add(1)} // what it was made of has changed, not what it says
+	again.Revision = pull.Revision{Cluster: revision.Add(1)} // newer, with nothing new in it
 	other.Publish(a)
 	other.Publish(&again)
 	other.Publish(newState("a", pull.Succeeded, "a2"))
@@ -276,7 +276,7 @@ func TestSubscribersGetChangesWhileRedisIsFull(t *testing.T) {
 	r.until(t, "a", "a1")
 }
 
-// A failover to a replica that had not got the last writes yet brings back an earlier log.
+// A failover to a replica that lacks the last writes brings back an earlier log.
 func TestSubscribersMissNothingWhenRedisLosesTheEndOfTheLog(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
@@ -386,7 +386,7 @@ func TestSubscribersGetChangesThroughSentinelAndCluster(t *testing.T) {
 	}
 }
 
-// All replicas may have been away for long: what Redis has kept since then is not what the cluster looks like.
+// All replicas may have been away for long. The cluster has changed since, and the log in Redis has not.
 func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
