@@ -8,8 +8,8 @@ import (
 )
 
 // The binary form of a State is its fields in a fixed order, without names and without a version: whoever stores it keeps the
-// version elsewhere. Whole numbers are varints. A string follows its length. An optional value follows a byte that is 0 or 1.
-// Booleans are such a byte.
+// version elsewhere. Integers are varints. A string is preceded by its length, an optional value by a byte that is 0 or 1. A
+// boolean is such a byte.
 
 // AppendBinary appends the binary form of s to b. It never fails. It leaves out the monotonic clock readings of times.
 func (s *State) AppendBinary(b []byte) ([]byte, error) {
@@ -40,10 +40,10 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalBinary sets s to what AppendBinary wrote. When data is not exactly one State, it returns an error and leaves s alone.
+// UnmarshalBinary sets s to what AppendBinary wrote. When data is not exactly one State, it returns an error and does not change s.
 // It does not keep data.
 func (s *State) UnmarshalBinary(data []byte) error {
-	// One copy that all strings share costs less than one for each of them.
+	// One copy that all strings share costs less than one for each.
 	d := decoder{rest: string(data)}
 	read := State{
 		ID:          d.string(),
@@ -143,7 +143,7 @@ var (
 	errPresence = errors.New("a mark is neither 0 nor 1")
 )
 
-// decoder reads one value after the other. After the first error all that it reads is zero.
+// decoder reads one value after the other. After the first error it returns zero values.
 type decoder struct {
 	rest string
 	err  error
@@ -201,7 +201,7 @@ func (d *decoder) string() string {
 // strings returns nil when there are none.
 func (d *decoder) strings() []string {
 	n := d.uvarint()
-	// Every string takes at least a byte, so no more memory is asked for than the input could fill.
+	// Every string takes at least a byte, so this allocates no more than the input could fill.
 	if n > uint64(len(d.rest)) {
 		d.fail(errShort)
 	}

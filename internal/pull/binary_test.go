@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// fill sets everything in v to something that is not zero, so that a field that the binary form forgets is noticed
-// when the field is added.
+// fill sets everything in v to something that is not zero. So a new field that the binary form lacks is noticed.
 func fill(t *testing.T, v reflect.Value, n *int) {
 	*n++
 	switch v.Kind() {
@@ -113,7 +112,7 @@ func FuzzStateUnmarshalBinary(f *testing.F) {
 	})
 }
 
-// typical returns a pull as there are most: half done, or failed with a full log for every tenth n.
+// typical returns a typical state: half done, or for every tenth n failed with a full LogTail.
 func typical(n int) *State {
 	image, err := ParseImage(fmt.Sprintf("registry.example/team-%d/application:1.%d@%s", n%7, n, someDigest))
 	if err != nil {
@@ -202,8 +201,7 @@ func BenchmarkEncode1000Pulls(b *testing.B) {
 	}
 }
 
-// Replicas of different versions share Redis during an update. When this fails, the number in the names of the keys has to
-// change with the form.
+// Replicas of different versions share Redis during an update. When this fails, raise the number in redisclient.Keys.
 func TestTheBinaryFormIsTheOneOfItsKeys(t *testing.T) {
 	const form = "01610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
 	b, err := (&State{ID: "a", Namespace: "b"}).AppendBinary(nil)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Supersedes reports whether s is a later state of a pull than other. A final state supersedes all that are not, and the
-// first final state that is published stays. Only an end that its Job tells supersedes that a pull is lost. A pull that was
-// created later supersedes an earlier one of the same name.
+// Supersedes reports whether s is a later state of a pull than other. A final state supersedes every other. The first
+// final state stays, unless it is that the pull is lost: how its Job ended supersedes that. A pull that was created later
+// supersedes an earlier one of the same name.
 func (s *State) Supersedes(other *State) bool {
 	order := cmp.Or(cmp.Compare(s.CreatedAt.UnixMilli(), other.CreatedAt.UnixMilli()), cmp.Compare(s.finality(), other.finality()))
 	if order == 0 && s.finality() == changing {
@@ -26,7 +26,7 @@ const (
 	ended
 )
 
-// finality tells how final the state is.
+// finality returns how final the state is.
 func (s *State) finality() int {
 	switch {
 	case !s.Phase.Final():
@@ -57,9 +57,8 @@ func (s *State) OrderKey() string {
 	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, s.CreatedAt.UnixMilli()), 1<<48-1), s.finality(), r.Cluster, r.Pods, r.Step)
 }
 
-// LostState returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on
-// the last state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it
-// was.
+// LostState returns the final state of a pull whose Job is gone although nobody saw it end or canceled it. It depends on the last
+// state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it was.
 func LostState(last *State) *State {
 	s := *last
 	s.Phase, s.FinishedAt = Failed, time.Time{}
