@@ -16,7 +16,7 @@ type still struct{ snapshot Snapshot }
 
 func (s *still) Load(context.Context) (Snapshot, error) { return s.snapshot, nil }
 
-// realistic returns lists of n pulls each, as large as those of a cluster.
+// realistic returns lists of n pulls each, with states as large as those of a real cluster.
 func realistic(n int) Snapshot {
 	s := Snapshot{Version: 1}
 	now := time.Now().UTC()
@@ -44,7 +44,7 @@ func realistic(n int) Snapshot {
 	return s
 }
 
-// BenchmarkHit reads a list from memory, and from Redis when its content is known and when it is not.
+// BenchmarkHit reads a list from Redis, with content that is not known (redis) and with content that is (unchanged).
 func BenchmarkHit(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		server := redistest.Start(b)
@@ -53,7 +53,7 @@ func BenchmarkHit(b *testing.B) {
 		eventually(b, "filled", func() bool { return inRedis(b, server, failed) == "1" })
 		again := func(from tier, before func()) func(*testing.B) {
 			return func(b *testing.B) {
-				// Nobody refreshes the lists, but how fast they are read does not depend on how old they are.
+				// Nobody refreshes the lists. How fast they are read does not depend on their age.
 				for k := range kinds {
 					server.Client().PExpire(b.Context(), testKeys+k.String(), 2*retention)
 				}

@@ -23,7 +23,7 @@ func TestListsAreServedWithoutRedis(t *testing.T) {
 			l.redis.client.AddHook(&count)
 			fault.begin(server)
 			expire(l, memoryTTL)
-			expect(t, l, active, 1, tierMemory) // it may be as old as when nobody refreshed it
+			expect(t, l, active, 1, tierMemory) // it may be older than memoryTTL
 			expire(l, ActiveTTL)
 			expect(t, l, active, 2, tierKubernetes)
 			for range 3 {
@@ -93,7 +93,7 @@ func TestListsAreServedWhileRedisIsOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	expire(l, memoryTTL)
-	expect(t, l, active, 1, tierRedis) // it can still be read
+	expect(t, l, active, 1, tierRedis) // reads still work
 	age(t, server, ActiveTTL)
 	expire(l, memoryTTL)
 	expect(t, l, active, 2, tierKubernetes)

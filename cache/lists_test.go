@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
 var errSource = errors.New("the source is away")
 
-// source is a cluster: its version goes up with each load. Each list has as many pulls as its version.
+// source is a cluster whose version grows with each load. Each list has as many pulls as its version says.
 type source struct {
 	version, loads atomic.Int64
 	fails          atomic.Bool
@@ -57,13 +57,13 @@ func snapshotOf(version int) Snapshot {
 	return Snapshot{Active: list(pull.Pulling), Failed: list(pull.Failed), Version: uint64(version)}
 }
 
-// local is a hub of which the test says what it knows.
+// local is a replica's knowledge, which the test sets.
 type local struct {
 	watching, current atomic.Bool
 	snapshot          atomic.Pointer[Snapshot]
-	hungAt            atomic.Pointer[time.Time] // nil while the cluster tells what it knows
+	hungAt            atomic.Pointer[time.Time] // when the watch was last proven; nil for just now
 	changed           chan struct{}
-	latest            map[string]*pull.State // of pulls that matter beside the snapshot
+	latest            map[string]*pull.State // of pulls that the snapshot may lack
 }
 
 func newLocal() *local {
@@ -86,7 +86,7 @@ func (l *local) Snapshot() Snapshot {
 func (l *local) Latest(id string) *pull.State       { return l.latest[id] }
 func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
 
-// know makes the hub know the lists of version.
+// know makes the replica know the lists of a version.
 func (l *local) know(version int) {
 	snapshot := snapshotOf(version)
 	l.snapshot.Store(&snapshot)
@@ -130,7 +130,7 @@ func expect(t testing.TB, l *Lists, k kind, version int, from tier) {
 	}
 }
 
-// expire makes the memory of l old, as when as much time had passed.
+// expire makes the lists in memory older, as if so much time had passed.
 func expire(l *Lists, age time.Duration) {
 	for k := range kinds {
 		if e := l.memory[k].Load(); e != nil {
@@ -222,7 +222,7 @@ func TestAListShowsMutationsThatReturnedBefore(t *testing.T) {
 			t.Errorf("the read before got load %d, the one after got load %d", b, a)
 		}
 		expect(t, l, active, 2, tierMemory)
-		// What Kubernetes says after a mutation shows it, whatever its version is called.
+		// A load that begins after a mutation shows it, whatever its version is.
 		l.Require(100)
 		expect(t, l, active, 3, tierKubernetes)
 		expect(t, l, active, 3, tierMemory)
@@ -239,7 +239,7 @@ func TestListsFollowThisReplicasWatch(t *testing.T) {
 		expect(t, l, active, 1, tierMemory)
 		w.know(2)
 		synctest.Wait()
-		expect(t, l, active, 1, tierMemory) // right behind the other change
+		expect(t, l, active, 1, tierMemory) // too soon after the other change
 		l.Require(2)
 		expect(t, l, active, 2, tierWatch)
 		w.know(3)
@@ -318,16 +318,15 @@ func TestReadsAreCountedByTier(t *testing.T) {
 	})
 }
 
-// What this replica knows by itself may have been confirmed longer ago than what Redis has, and yet show a mutation that
-// the other does not.
+// What this replica knows may be older than the lists in Redis, and yet show a mutation that they do not.
 func TestMemoryKeepsAListThatShowsTheMutation(t *testing.T) {
 	now := time.Now()
-	shared := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
+	fromRedis := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
 	own := &entry{version: 10, mutations: 1, asOf: now.Add(-time.Second)}
 	l := &Lists{}
-	l.store(both{shared, shared})
+	l.store(both{fromRedis, fromRedis})
 	l.store(both{own, own})
 	if l.memory[active].Load() != own {
-		t.Error("what shows the mutation was not kept")
+		t.Error("the list that shows the mutation was not kept")
 	}
 }

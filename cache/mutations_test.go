@@ -10,7 +10,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Kubernetes gives mutations their versions in one order, and they return in another one.
+// Mutations may return in another order than that of their versions.
 func TestTheNextListShowsAMutationWhileManyRun(t *testing.T) {
 	for name, watching := range map[string]bool{"this replica watches": true, "another one watches": false} {
 		t.Run(name, func(t *testing.T) {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// refresh looks for the lists everywhere but in Kubernetes. What it returns may be missing or not fresh.
+// refresh looks for the lists in all tiers but Kubernetes. What it returns may be missing or not fresh.
 func (l *Lists) refresh(required requirement) both {
-	// Another refresh may have filled memory since the reader looked there.
+	// Another refresh may have stored them since the reader looked in memory.
 	if found := l.cached(); l.allFresh(found, required) {
 		return found
 	}
@@ -21,14 +21,14 @@ func (l *Lists) refresh(required requirement) both {
 		return found
 	}
 	if err != nil {
-		// Redis is away: a list from memory may then be older than memoryTTL, but not older than its TTL.
+		// Redis is away. Then a list from memory may be older than memoryTTL, but not older than its time to live.
 		return l.extend(false)
 	}
 	return found
 }
 
-// takeLocal stores in memory what this replica knows by itself. That shows every mutation through this replica that has
-// returned, but need not show one of a lower version that is still under way.
+// takeLocal stores in memory what this replica knows already. That shows every mutation through this replica that has returned.
+// It need not show one of a lower version that has not.
 func (l *Lists) takeLocal() (both, Snapshot) {
 	began, watching := time.Now(), l.local.Watching()
 	mutations := l.required.Load().mutations // before the snapshot
@@ -50,8 +50,8 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	return found, snapshot
 }
 
-// takeReturned stores in memory what this replica knows by itself, if memory lacks a mutation that has returned and has
-// nothing newer. The age of that list is told as it is.
+// takeReturned stores in memory what this replica knows already, if the lists there lack a mutation that has returned and are
+// not newer otherwise. Reads tell the age of these lists as it is.
 func (l *Lists) takeReturned() {
 	mutations := l.required.Load().mutations // before the snapshot
 	snapshot := l.local.Snapshot()
@@ -68,7 +68,7 @@ func (l *Lists) takeReturned() {
 	l.store(found)
 }
 
-// takeShared stores in memory what is in Redis, however old.
+// takeShared stores in memory what is in Redis, however old it is.
 func (l *Lists) takeRedis() (both, error) {
 	var found both
 	if l.redis == nil {
@@ -96,7 +96,7 @@ func (l *Lists) takeRedis() (both, error) {
 		if e == nil || known[k] == nil || !known[k].newer(e) {
 			continue
 		}
-		// What was loaded while Redis was away could not be written there. It is served until its TTL ends.
+		// Memory has what was loaded while Redis was away. It could not be written there, and counts until its time to live ends.
 		if longer := known[k].extended(kind(k)); longer.from != tierStale {
 			found[k] = longer
 		}

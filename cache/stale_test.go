@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-func TestStaleListsAreBetterThanNone(t *testing.T) {
+func TestStaleListsAreServedWhileLoadsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
 		s.fails.Store(true)
@@ -81,7 +81,7 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 		defer close(s.slow)
 		time.Sleep(2 * ActiveTTL) // fake time
 		known := snapshotOf(2)
-		known.Version = 1 // nothing has told how far the cluster is
+		known.Version = 1 // no watch has said how far the cluster is
 		w.snapshot.Store(&known)
 		l.Require(2)
 		r, err := l.Active(t.Context())
@@ -90,11 +90,11 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 		}
 		w.know(0)
 		l.Require(3)
-		expect(t, l, active, 2, tierStale) // what this replica knows is older
+		expect(t, l, active, 2, tierStale) // this replica knows nothing newer
 	})
 }
 
-// While nobody tells how far the cluster is, a list from elsewhere is newer than what this replica knows, and yet lacks what this
+// While no watch says how far the cluster is, a list from Redis may be newer than what this replica knows, and yet lack what this
 // replica has just done.
 func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

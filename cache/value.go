@@ -12,8 +12,8 @@ import (
 	"pullwatch/internal/redis/pack"
 )
 
-// A list's content in Redis is, packed, the number of pulls and, for each, its length and its binary form. Its stamp is
-// a checksum, so that content that is the same has the same stamp, whoever wrote it.
+// A list's content in Redis is packed (package pack). It is the number of states and, for each, the length of its binary form and
+// that form. The stamp is its checksum: the same content has the same stamp, whoever wrote it.
 
 var (
 	errChecksum = errors.New("its checksum is wrong")
@@ -23,7 +23,7 @@ var (
 // encoder keeps its buffers: a leader encodes lists of megabytes several times a second.
 type encoder struct{ one, content, data []byte }
 
-// encode returns the content of a list, which is good until the next call, and its stamp.
+// encode returns the content of a list, which is valid until the next call, and its stamp.
 func (e *encoder) encode(states []*pull.State) (data []byte, stamp string, err error) {
 	e.content = binary.AppendUvarint(e.content[:0], uint64(len(states)))
 	for _, state := range states {
@@ -37,7 +37,7 @@ func (e *encoder) encode(states []*pull.State) (data []byte, stamp string, err e
 	return e.data, stampOf(e.data), nil
 }
 
-// decodeJobs returns the pulls of a list's content.
+// decodeStates returns the states in a list's content.
 func decodeStates(data []byte, stamp string) ([]*pull.State, error) {
 	if stampOf(data) != stamp {
 		return nil, errChecksum
@@ -68,7 +68,7 @@ func decodeStates(data []byte, stamp string) ([]*pull.State, error) {
 	return states, nil
 }
 
-// cutUvarint returns the number that b begins with and what follows it.
+// cutUvarint returns the number at the beginning of b, and what follows it.
 func cutUvarint(b []byte) (n uint64, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 {

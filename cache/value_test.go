@@ -45,7 +45,7 @@ func TestDamagedContentIsRejected(t *testing.T) {
 		}
 	}
 	if _, err := decodeStates(whole, strings.Repeat("0", 16)); err == nil {
-		t.Error("another stamp is not noticed")
+		t.Error("a wrong stamp is not noticed")
 	}
 }
 
