@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errDown = errors.New("connection refused")
 
-// fixture is a breaker whose log and metric can be looked at.
+// fixture is a breaker with what it logs and its metric.
 type fixture struct {
 	*Breaker
 	t       *testing.T
@@ -103,19 +103,19 @@ func TestAServiceThatFailsIsNotCalledUntilItIsBack(t *testing.T) {
 		time.Sleep(rest + time.Millisecond) // fake time
 		f.wantState(1)
 		if !f.call(errDown) {
-			t.Error("nobody may try")
+			t.Error("no call may try")
 		}
 		f.wantState(2)
 		time.Sleep(rest + time.Millisecond) // fake time
 		if !f.call(nil) {
-			t.Error("nobody may try again")
+			t.Error("no call may try again")
 		}
 		f.wantState(0)
 		f.wantLog(away, back+"4.002s")
 	})
 }
 
-func TestOnlyFailuresInARowOpen(t *testing.T) {
+func TestOnlyFailuresInARowOpenTheBreaker(t *testing.T) {
 	f := newFixture(t)
 	for range 3 {
 		f.fail(failuresToOpen - 1)
@@ -139,7 +139,7 @@ func TestCanceledCallsDoNotCount(t *testing.T) {
 
 		time.Sleep(rest + time.Millisecond) // fake time
 		if !f.call(canceled) || !f.call(nil) {
-			t.Error("one who gave up kept others from trying")
+			t.Error("a call that was canceled kept others from trying")
 		}
 		f.wantState(0)
 	})
