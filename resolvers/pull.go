@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// require makes the next queries on this replica show what a mutation led to.
+// require makes the next queries on this replica show the state that a mutation led to.
 func (r *Resolver) require(state *pull.State) *pull.State {
 	if state != nil {
 		r.Lists.Require(state.Revision.Cluster)
@@ -27,7 +27,7 @@ func (r *Resolver) find(ctx context.Context, id string) (*pull.State, error) {
 	return r.Pulls.Find(ctx, id)
 }
 
-// subscribe opens a subscription to the pulls in ids, nil for all, behind a revision if one is given.
+// subscribe opens a subscription to the pulls in ids, or to all if ids is nil. It goes on behind the revision after, if there is one.
 func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (*feed.Subscription, error) {
 	if len(ids) > maxFollowed {
 		return nil, usererr.New(usererr.LimitExceeded,
@@ -40,13 +40,13 @@ func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (
 			return nil, err
 		}
 	}
-	// A client that reconnects while the server starts must not be told that its pulls do not exist.
+	// A client that reconnects while the server starts must not get NOT_FOUND for its pulls.
 	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	r.Updates.Await(ctx, from)
 	for _, id := range ids {
-		// Another replica may have started it a moment ago. The first one that nobody knows ends this.
+		// Another replica may have started the pull a moment ago. If nobody knows it, Subscribe returns the error.
 		if state, err := r.find(ctx, id); err != nil || state == nil {
 			if err != nil {
 				return nil, err

@@ -26,7 +26,7 @@ import (
 	"pullwatch/kube"
 )
 
-// Replicas that hear no leader each watch the cluster for themselves. A killed leader must be followed well before that.
+// Replicas that hear no leader each watch the cluster for themselves. Another replica must lead well before that.
 func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 	if longest := kube.LongestTakeover * 4 / 3; longest > sharedlog.LongestAbsence {
 		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
@@ -34,9 +34,9 @@ func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 	}
 }
 
-// A replica that has just begun to watch knows changes that have not come back from the shared log yet. Its lists show only
-// those that have.
-func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
+// A replica that has just begun to watch knows changes that the shared log has not returned yet. Its lists show only those that
+// the log has returned.
+func TestListsFromTheSharedLogAreAsOldAsTheLeadersProof(t *testing.T) {
 	server, logger := redistest.Start(t), slog.New(slog.DiscardHandler)
 	settings, err := redisclient.Parse(server.URL())
 	if err != nil {
@@ -77,7 +77,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	stream.Flush(ctx)
 	name := hub.Latest("p").Position.Log
 	for stream.Proven().IsZero() && ctx.Err() == nil {
-		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
+		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the shared log goes on
 	}
 	l := local{hub, role, stream, health}
 	if got := l.Snapshot(); !l.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
@@ -104,7 +104,7 @@ func (a *downAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("connection refused")
 }
 
-// A replica asks for the Lease all the time. Once that is not answered, no list waits for the API server.
+// A replica asks for the Lease all the time. Once it gets no answer, no list waits for the API server.
 func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
 	for name, hangs := range map[string]bool{"refused": false, "hanging": true} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
 			if _, err := lists.Active(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			compete := func() { // Health learns how it went
+			compete := func() { // Health observes how it ends
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 				defer cancel()
 				_, _ = client.CoordinationV1().Leases(testNamespace).Get(ctx, "pullwatch", metav1.GetOptions{})

@@ -1,8 +1,7 @@
 // Package replica puts the parts of a pullwatch server together, runs them, and stops them in order.
 //
-// New makes everything that answers: the pulls as this replica knows them, the lists, the logs. NewServer puts GraphQL
-// over HTTP on top of what answers, whoever made that. Run runs all of it; the order in which it stops stands there and
-// nowhere else.
+// New makes the parts that answer: the Hub, the lists, the pulls, the pod logs. NewServer makes a server of GraphQL over HTTP on
+// top of them. Run runs everything. The order in which it stops is in Run and nowhere else.
 package replica
 
 import (
@@ -29,29 +28,28 @@ import (
 	"pullwatch/resolvers"
 )
 
-// Options say what a Replica works on. What is not said to be optional is required.
+// Options are what a Replica works with. All are required unless they say what their zero value means.
 type Options struct {
 	*Resources
-	// Config is how to reach the cluster. New makes it observe requests.
+	// Config is how to reach the cluster. New changes it: kube.Health observes the requests of its clients.
 	Config *rest.Config
-	// Redis is what replicas share lists and updates through; nil for a replica that stands alone.
+	// Redis is through which Redis replicas share lists and updates; nil for none.
 	Redis *redisclient.Settings
-	// Keys begins the names of all keys in Redis: see redisclient.Keys.
+	// Keys is the prefix of all keys in Redis: see redisclient.Keys.
 	Keys string
-	// Jobs is what the Jobs of all pulls have in common. Its Namespace is the one that is watched.
+	// Jobs is what the Jobs of all pulls have in common. The replica watches its Namespace.
 	Jobs kube.JobSettings
-	// Destination is where images are copied to unless a caller names another place; empty for none.
+	// Destination is where images are copied to unless a client names another destination; empty for none.
 	Destination string
 	// MaxParallel is how many pulls run at a time, MaxQueued how many may wait.
 	MaxParallel, MaxQueued int
-	// MaxLogStreams is how many streams of pod logs there may be, MaxCallerLogStreams how many for one client; 0 for any
-	// number.
+	// MaxLogStreams is how many streams of pod logs there may be, MaxCallerLogStreams how many of one caller. 0 means any number.
 	MaxLogStreams, MaxCallerLogStreams int
 }
 
-// Replica is one of the servers that work on the pulls of a namespace. Its exported parts answer whoever serves.
+// Replica is one of the servers that work on the pulls of a namespace. Its exported fields are the parts that answer requests.
 type Replica struct {
-	// Identity is a name that no other replica has, with the host's in it for people.
+	// Identity is a name that no other replica has. It begins with the host's name, for people.
 	Identity string
 	Hub      *feed.Hub
 	Lists    *cache.Lists
@@ -68,7 +66,8 @@ type Replica struct {
 	ready     readiness
 }
 
-// updates is how all parts of a replica learn of pulls and tell of them: a feed.Hub, or a sharedlog.Stream that shares one.
+// updates is where all parts of a replica publish and get the states of pulls: a feed.Hub, or with Redis the sharedlog.Stream that
+// fills it.
 type updates interface {
 	kube.Feed
 	kube.Known
@@ -132,7 +131,8 @@ func New(o Options) (*Replica, error) {
 	return r, nil
 }
 
-// NewLogs returns what streams pod logs from source. maxStreams and maxCallerStreams are as in Options.
+// NewLogs returns a Streamer of pod logs from source. maxStreams and maxCallerStreams are MaxLogStreams and MaxCallerLogStreams of
+// Options.
 func NewLogs(r *Resources, source podlog.Source, maxStreams, maxCallerStreams int) *follow.Streamer {
 	return follow.New(follow.Options{
 		Source:     logshare.New(source, logshare.NewMetrics(r.Metrics), r.Memory, r.kept(8, logshare.MaxMemory)),
@@ -141,14 +141,14 @@ func NewLogs(r *Resources, source podlog.Source, maxStreams, maxCallerStreams in
 	})
 }
 
-// Close closes the connections to Redis. It is called when Run has returned.
+// Close closes the connections to Redis. The caller calls it after Run has returned.
 func (r *Replica) Close() {
 	if r.redis != nil {
 		_ = r.redis.Close() // nothing is lost with a connection
 	}
 }
 
-// clients are the ways to the API server.
+// clients are the clients of the API server.
 type clients struct {
 	health *kube.Health
 	pulls  kubernetes.Interface
@@ -157,7 +157,7 @@ type clients struct {
 }
 
 func newClients(o Options) (c clients, err error) {
-	// It observes the requests of clients that are made after it.
+	// Before the clients: it observes only those that are made after it.
 	if c.health, err = kube.NewHealth(o.Config, o.Logger); err != nil {
 		return c, err
 	}
