@@ -13,14 +13,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	_ "golang.org/x/crypto/x509roots/fallback" // the image holds nothing but this program, so it brings its own roots
+	_ "golang.org/x/crypto/x509roots/fallback" // the image holds nothing but this program, so it brings its own root certificates
 
 	"pullwatch/internal/mirror"
 	"pullwatch/internal/replica"
 )
 
-// stopTime is how long the program may take to end when requests have had their --drain-timeout, whatever hangs. With 5 s before
-// SIGTERM and the longest drain it fits into the 30 s that Kubernetes waits.
+// stopTime is how long the program may take to end after --drain-timeout, whatever hangs. Together with the 5 s before SIGTERM and
+// the longest drain it fits into the 30 s that Kubernetes waits.
 const stopTime = 5 * time.Second
 
 func main() {
