@@ -12,7 +12,7 @@ import (
 func ahead(t *testing.T, ids ...string) (*Hub, *Subscription) {
 	h := New("r")
 	known, over := newState("known", pull.Pulling, "known"), newState("over", pull.Failed, "over")
-	h.Load(Snapshot{Log: "l", Offset: 10, Pulls: []Pull{{State: known, Offset: 9}, {State: over, Offset: 10}}})
+	h.Load(Contents{Log: "l", Offset: 10, Pulls: []Pull{{State: known, Offset: 9}, {State: over, Offset: 10}}})
 	s, err := h.Subscribe(ids, pull.Position{Log: "l", Seq: 20})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestAReaderThatIsAheadGetsASnapshotWhenTheReplicaStaysBehind(t *testing.T) 
 func TestAReaderThatIsAheadGetsASnapshotOfAnotherLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, s := ahead(t)
-		h.Load(Snapshot{Log: "m", Offset: 1000, Pulls: []Pull{{State: newState("known", pull.Succeeded, "done"), Offset: 1000}}})
+		h.Load(Contents{Log: "m", Offset: 1000, Pulls: []Pull{{State: newState("known", pull.Succeeded, "done"), Offset: 1000}}})
 		got, _ := drain(t, s)
 		expect(t, got, "over:over", "known:done")
 	})

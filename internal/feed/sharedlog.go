@@ -43,8 +43,8 @@ type Pull struct {
 	Retired bool
 }
 
-// Snapshot is everything that a shared log holds.
-type Snapshot struct {
+// Contents is everything that a shared log holds.
+type Contents struct {
 	// Log is its name. A log that replaces a lost one has another name and greater offsets.
 	Log string
 	// Offset is that of its last entry, Horizon the highest one of any pull that the log has forgotten.
@@ -83,22 +83,22 @@ func (h *Hub) UseSharedLog() {
 }
 
 // Load takes everything that the shared log holds. It returns what the Hub knows and the log lacks, to be appended to it.
-func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
+func (h *Hub) Load(contents Contents) (lacking []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	mixed := len(h.unlogged) > 0 || h.logName != snapshot.Log // readers may have states that are not in this log
+	mixed := len(h.unlogged) > 0 || h.logName != contents.Log // readers may have states that are not in this log
 	for _, k := range h.latest {
 		k.offset = 0
 		if mixed {
 			h.addUnloggedLocked(k, k.state.Revision)
 		}
 	}
-	if h.logName != snapshot.Log {
+	if h.logName != contents.Log {
 		h.horizonOffset = 0
 	}
-	h.logName, h.logOffset, h.horizonOffset = snapshot.Log, snapshot.Offset, max(h.horizonOffset, snapshot.Horizon)
-	logged := make(map[string]bool, len(snapshot.Pulls))
-	for _, p := range snapshot.Pulls {
+	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
+	logged := make(map[string]bool, len(contents.Pulls))
+	for _, p := range contents.Pulls {
 		logged[p.State.ID] = true
 		h.takeLocked(p.State, p.Offset)
 		k := h.latest[p.State.ID]
@@ -109,14 +109,14 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 			lacking = append(lacking, Change{Retired: p.State.ID})
 		}
 	}
-	h.versions = h.versions.Max(snapshot.ResourceVersions)
+	h.versions = h.versions.Max(contents.ResourceVersions)
 	clear(h.unlogged)
 	h.compactLocked()
 	for _, e := range slices.Clone(h.slots) {
 		id, k := e.pull.state.ID, e.pull
 		switch {
 		case k.offset > 0:
-		case logged[id] || k.state.Revision.Cluster > min(snapshot.ResourceVersions.Jobs, snapshot.ResourceVersions.Pods):
+		case logged[id] || k.state.Revision.Cluster > min(contents.ResourceVersions.Jobs, contents.ResourceVersions.Pods):
 			h.addUnloggedLocked(k, k.state.Revision)
 			lacking = append(lacking, Change{State: k.state})
 			if k.retired {
@@ -129,7 +129,7 @@ func (h *Hub) Load(snapshot Snapshot) (lacking []Change) {
 				delete(h.unlogged, k)
 			}
 			h.retireLocked(id)
-			k.offset = max(1, snapshot.Horizon) // its offset is not known, only that it was no higher
+			k.offset = max(1, contents.Horizon) // its offset is not known, only that it was no higher
 		}
 	}
 	h.releaseCaughtUpLocked()

@@ -18,7 +18,7 @@ func TestNewReadersGetWhatTheSharedLogSays(t *testing.T) {
 	defer before.Close()
 	got, _ := drain(t, before)
 	expect(t, got, "a:as seen here")
-	h.Load(Snapshot{Log: "l", Offset: 9, Pulls: []Pull{{State: shared, Offset: 9}}})
+	h.Load(Contents{Log: "l", Offset: 9, Pulls: []Pull{{State: shared, Offset: 9}}})
 	got, _ = drain(t, before)
 	expect(t, got)
 	after, err := h.Subscribe(nil, pull.Position{})
@@ -55,7 +55,7 @@ func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
 // A reader that has what a replica published by itself may lack what comes before it in the shared log.
 func TestAReaderOfAStateThatTheSharedLogCorrectsMissesNothing(t *testing.T) {
 	h := New("r")
-	h.Load(Snapshot{Log: "l", Offset: 5})
+	h.Load(Contents{Log: "l", Offset: 5})
 	alone, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")
 	shared.Revision = alone.Revision
 	h.Publish(alone)

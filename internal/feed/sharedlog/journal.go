@@ -100,7 +100,7 @@ type logEntry struct {
 
 // contents is everything that the log holds.
 type contents struct {
-	feed.Snapshot
+	feed.Contents
 	lastID string // of the last entry; empty for none
 	// silence is how long ago the last heartbeat came.
 	silence time.Duration

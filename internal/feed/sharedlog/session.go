@@ -178,7 +178,7 @@ func (s *Stream) checkIntact(ctx context.Context, name string, read tail) error 
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lacking := s.hub.Load(c.Snapshot)
+	lacking := s.hub.Load(c.Contents)
 	s.attached, s.tail, s.appendedOffset = c.Log, tail{c.Offset, c.lastID}, 0
 	s.lastHeartbeat = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
@@ -227,7 +227,7 @@ func (s *Stream) updateLive() {
 	s.missLeaderLocked()
 }
 
-// missLeaderLocked logs once that no leader has been heard for long although Redis works.
+// missLeaderLocked logs once that no leader has been heard for long although Redis works, and once that one is heard again.
 func (s *Stream) missLeaderLocked() {
 	switch {
 	case s.live:

@@ -48,7 +48,7 @@ type Stream struct {
 	tail tail
 	// pending holds the changes to append.
 	pending pending
-	// versions and synced are what SetResourceVersions and SetSynced were told.
+	// versions and synced are what SetResourceVersions and SetSynced have set.
 	versions feed.ResourceVersions
 	synced   bool
 	// lastHeartbeat is when the last heartbeat came. Within maxSilence the next one must come; only tests change that.
