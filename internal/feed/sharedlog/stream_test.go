@@ -324,7 +324,7 @@ func TestAReplicaThatHearsNoLeaderWatchesForItself(t *testing.T) {
 	other.read(t, pull.Position{}).until(t, "a", "a1")
 }
 
-func TestAPullStartedOnAFollowerIsKnownThereAtOnce(t *testing.T) {
+func TestAPullStartedOnAReplicaThatDoesNotLeadIsKnownThereAtOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
