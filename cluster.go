@@ -15,15 +15,15 @@ import (
 	"pullwatch/kube"
 )
 
-// cluster is the Kubernetes to work on.
+// cluster is the Kubernetes cluster to work on.
 type cluster struct {
 	config    *rest.Config
 	simulated *demo.Cluster // nil for a real one
 }
 
-// openCluster returns the cluster to work on. It sets settings that were not given and that the cluster decides. The caller
-// closes the cluster.
-func (s *serveSettings) openCluster(log *slog.Logger) (cluster, error) {
+// openCluster returns the cluster to work on. It sets settings that were not given to the values of this cluster. The caller closes
+// the cluster.
+func (s *serveSettings) openCluster(logger *slog.Logger) (cluster, error) {
 	if !s.Demo {
 		config, namespace, err := kube.ClientConfig(s.Kubeconfig, s.Namespace)
 		if err != nil {
@@ -32,19 +32,19 @@ func (s *serveSettings) openCluster(log *slog.Logger) (cluster, error) {
 		s.Namespace = namespace
 		return cluster{config: config}, nil
 	}
-	simulated, err := demo.New(demo.Options{ActivePulls: s.DemoPulls, Logger: log})
+	simulated, err := demo.New(demo.Options{ActivePulls: s.DemoPulls, Logger: logger})
 	if err != nil {
 		return cluster{}, err
 	}
 	s.Namespace = cmp.Or(s.Namespace, "pullwatch")
 	s.Destination = cmp.Or(s.Destination, "harbor.example/mirror")
 	s.CopierImage = cmp.Or(s.CopierImage, "harbor.example/tools/pullwatch:demo")
-	// Each demo has a cluster of its own: what an earlier one left in Redis is not of this cluster.
+	// Each demo is another cluster. What an earlier demo left in Redis is not of this one.
 	s.ClusterName = cmp.Or(s.ClusterName, "demo-"+rand.Text())
 	return cluster{simulated.Config(), simulated}, nil
 }
 
-// close ends all requests to a simulated cluster. Call it when nothing uses the cluster any more.
+// close ends all requests to a simulated cluster. The caller calls it when nothing uses the cluster any more.
 func (c cluster) close() {
 	if c.simulated != nil {
 		c.simulated.Close()

@@ -12,8 +12,8 @@ import (
 // minMemory is the smallest budget that clients can work with, in bytes.
 const minMemory = 32 << 20
 
-// memoryBudget returns how many bytes clients may make the server use: --memory-budget, or else a third of memoryLimit. The
-// rest is for the server itself and for the garbage collector, which lets the heap grow to twice the bytes in use.
+// memoryBudget returns how many bytes of memory clients may make the server take: --memory-budget, or else a third of memoryLimit.
+// The rest is for the server itself and for the garbage collector, which lets the heap grow to twice the bytes in use.
 func (s *serveSettings) memoryBudget() (int, error) {
 	if s.MemoryBudget == "" {
 		limit, err := memoryLimit()
@@ -29,8 +29,8 @@ func (s *serveSettings) memoryBudget() (int, error) {
 	return 0, fmt.Errorf("must be at least %dMi", minMemory>>20)
 }
 
-// memoryLimit returns how many bytes the process may use: the smaller of its cgroup's limit and GOMEMLIMIT, or else a
-// quarter of the machine's memory.
+// memoryLimit returns how many bytes the process may use: its cgroup's limit or GOMEMLIMIT, whichever is less, or else a quarter of
+// the machine's memory.
 func memoryLimit() (int, error) {
 	limit, err := memlimit.FromCgroup()
 	if err != nil || limit == 0 {
@@ -49,8 +49,8 @@ func memoryLimit() (int, error) {
 	return int(min(all/4, math.MaxInt)), nil
 }
 
-// limitMemory makes the garbage collector keep the heap below three quarters of the cgroup's limit, unless GOMEMLIMIT is set.
-// The rest is for memory that the kernel charges to the cgroup, mostly buffers of sockets.
+// limitMemory makes the garbage collector keep the heap below three quarters of the cgroup's limit, unless GOMEMLIMIT is set. The
+// rest is for memory that the kernel counts for the cgroup, mostly buffers of sockets.
 func limitMemory() {
 	if debug.SetMemoryLimit(-1) < math.MaxInt64 {
 		return

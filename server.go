@@ -13,14 +13,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	_ "golang.org/x/crypto/x509roots/fallback" // the image holds nothing but this program, so it brings its own roots
+	_ "golang.org/x/crypto/x509roots/fallback" // the image holds nothing but this program, so it brings its own root certificates
 
 	"pullwatch/internal/mirror"
 	"pullwatch/internal/replica"
 )
 
-// stopTime is how long the program may take to end when requests have had their --drain-timeout, whatever hangs. With 5 s before
-// SIGTERM and the longest drain it fits into the 30 s that Kubernetes waits.
+// stopTime is how long the program may take to end after --drain-timeout, whatever hangs. Together with the 5 s before SIGTERM and
+// the longest drain it fits into the 30 s that Kubernetes waits.
 const stopTime = 5 * time.Second
 
 func main() {
@@ -52,9 +52,9 @@ func main() {
 func serve(ctx context.Context, s *serveSettings) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	log := s.newLog(metrics)
+	logger := s.newLogger(metrics)
 
-	cluster, err := s.openCluster(log)
+	cluster, err := s.openCluster(logger)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("--memory-budget: %w", err)
 	}
-	options, err := s.replicaOptions(cluster.config, replica.NewShared(memory, metrics, log))
+	options, err := s.replicaOptions(cluster.config, replica.NewResources(memory, metrics, logger))
 	if err != nil {
 		return err
 	}
@@ -85,6 +85,6 @@ func serve(ctx context.Context, s *serveSettings) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	s.announce(log, listener.Addr(), options.Redis, r.Identity)
+	s.announce(logger, listener.Addr(), options.Redis, r.Identity)
 	return r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) }, cluster.parts(r.Pulls)...)
 }

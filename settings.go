@@ -29,7 +29,7 @@ import (
 	"pullwatch/kube"
 )
 
-// commands is the command line. Each flag of a command is also an environment variable: --max-parallel is
+// commands are the commands and flags of the program. Each flag is also an environment variable: --max-parallel is
 // PULLWATCH_MAX_PARALLEL.
 type commands struct {
 	Serve  serveSettings  `cmd:"" default:"withargs" help:"Serve the GraphQL API: the default command. The other one is mirror, which copies one image."`
@@ -148,7 +148,7 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
 }
 
-// httpOptions returns how to serve HTTP.
+// httpOptions returns the options of the HTTP server that depend on flags.
 func (s *serveSettings) httpOptions() httpapi.Options {
 	return httpapi.Options{
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
@@ -164,7 +164,7 @@ func (s *serveSettings) httpOptions() httpapi.Options {
 	}
 }
 
-// behaviors returns the words in image names that a demo's page explains.
+// behaviors returns the words in image names that the page of a demo explains.
 func behaviors(demoed bool) []web.Behavior {
 	if !demoed {
 		return nil
@@ -183,7 +183,7 @@ func isOrigin(text string) bool {
 		!(u.Scheme == "http" && u.Port() == "80") && !(u.Scheme == "https" && u.Port() == "443")
 }
 
-// originForm is a scheme, a host and perhaps a port, and no other part of a URL.
+// originForm matches a scheme, a host and perhaps a port, but no other part of a URL.
 var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 
 // loopback reports whether only this machine can connect to --listen.
@@ -193,10 +193,10 @@ func (s *serveSettings) loopback() bool {
 	return err == nil && (host == "localhost" || (ip != nil && ip.IsLoopback()))
 }
 
-// replicaOptions returns what a replica works on, in a cluster that is reached with config.
-func (s *serveSettings) replicaOptions(config *rest.Config, shared *replica.Shared) (replica.Options, error) {
+// replicaOptions returns the options of a replica in the cluster that is reached with config.
+func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.Resources) (replica.Options, error) {
 	o := replica.Options{
-		Shared: shared, Config: config, Keys: redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace)),
+		Resources: resources, Config: config, Keys: redisclient.Keys(s.RedisPrefix, cmp.Or(s.ClusterName, s.Namespace)),
 		Jobs: kube.JobSettings{
 			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
 			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
@@ -218,7 +218,7 @@ func (s *serveSettings) replicaOptions(config *rest.Config, shared *replica.Shar
 	return o, err
 }
 
-// destination returns the default destination, once checked. It is empty for none.
+// destination returns the default destination; empty for none.
 func (s *serveSettings) destination() (string, error) {
 	if s.Destination == "" {
 		return "", nil
@@ -226,12 +226,12 @@ func (s *serveSettings) destination() (string, error) {
 	return pull.ParseDestination(s.Destination)
 }
 
-// redis returns the Redis to use. It is nil for none.
+// redis returns how to reach the Redis to use; nil for none.
 func (s *serveSettings) redis() (*redisclient.Settings, error) {
 	if s.RedisURL == "" {
 		return nil, nil
 	}
-	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a Secret made of a file may end with a line break
+	return redisclient.Parse(strings.TrimSpace(s.RedisURL)) // a Secret that was made of a file may end with a line break
 }
 
 func (s *serveSettings) level() slog.Level {
@@ -242,8 +242,8 @@ func (s *serveSettings) level() slog.Level {
 	return level
 }
 
-// newLog returns the log, which becomes the default one, and registers its metrics.
-func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
+// newLogger returns the logger, which becomes slog's default, and registers its metrics.
+func (s *serveSettings) newLogger(metrics prometheus.Registerer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: s.level()}
 	var lines slog.Handler = slog.NewTextHandler(os.Stderr, options)
 	if s.LogFormat == "json" {
@@ -251,22 +251,22 @@ func (s *serveSettings) newLog(metrics prometheus.Registerer) *slog.Logger {
 	}
 	limited := loglimit.New(lines)
 	limited.Register(metrics)
-	log := slog.New(limited)
-	slog.SetDefault(log)
-	// client-go logs every retry during an outage, often as an error. Show its lines at debug level only: this program logs
-	// outages by itself.
+	logger := slog.New(limited)
+	slog.SetDefault(logger)
+	// client-go logs every retry during an outage, often as an error. Its lines show at debug level only, because this program
+	// logs outages itself.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	if s.level() == slog.LevelDebug {
 		klog.SetSlogLogger(slog.New(lines))
 	}
-	return log
+	return logger
 }
 
 // announce logs the server's URL, and whether it is only a demo.
-func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *redisclient.Settings, identity string) {
-	redis := "none"
-	if shared != nil {
-		redis = shared.String()
+func (s *serveSettings) announce(logger *slog.Logger, at net.Addr, redis *redisclient.Settings, identity string) {
+	shown := "none"
+	if redis != nil {
+		shown = redis.String()
 	}
 	scheme := "http"
 	if s.TLSCert != "" {
@@ -274,10 +274,10 @@ func (s *serveSettings) announce(log *slog.Logger, at net.Addr, shared *rediscli
 	}
 	address := fmt.Sprintf("%s://%s/", scheme, at)
 	if s.Demo {
-		log.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", address, "namespace", s.Namespace, "redis", redis)
+		logger.Info("serving a DEMO: the cluster is simulated and nothing is copied", "url", address, "namespace", s.Namespace, "redis", shown)
 		return
 	}
-	log.Info("serving", "url", address, "namespace", s.Namespace, "redis", redis, "identity", identity)
+	logger.Info("serving", "url", address, "namespace", s.Namespace, "redis", shown, "identity", identity)
 }
 
 // mirrorSettings are the flags of the copier.
@@ -304,7 +304,7 @@ func (m *mirrorSettings) Validate() error {
 	return errors.Join(err, checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
 }
 
-// checkHosts returns an error for a host that no request could have: the flag would have no effect.
+// checkHosts returns an error for a host that no request can have: the flag would have no effect.
 func checkHosts(flag string, hosts []string) error {
 	for _, host := range hosts {
 		if u, err := url.Parse("//" + host); err != nil || u.Host != host || host == "" {
@@ -314,7 +314,7 @@ func checkHosts(flag string, hosts []string) error {
 	return nil
 }
 
-// parse reads the command line. For --help and for wrong flags it prints help or the error and ends the program.
+// parse reads the command line. For --help it prints the help, for wrong flags the error, and ends the program.
 func parse(args []string) (*commands, *kong.Context, error) {
 	var c commands
 	parser, err := kong.New(&c,

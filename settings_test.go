@@ -74,7 +74,7 @@ func TestWrongFlagsAreNamedInTheError(t *testing.T) {
 	}
 }
 
-// FuzzIsOrigin checks that an origin is allowed only as browsers write it: another one would match no page.
+// FuzzIsOrigin checks that an origin is accepted only as browsers write it. Written otherwise it would match no page.
 func FuzzIsOrigin(f *testing.F) {
 	for _, text := range []string{
 		"https://dash.example", "http://[::1]:3000", "http://localhost:", "http://localhost:080", "https://b\u00fccher.example", "null", "*",

@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// A watch whose connection hangs is open for some time, and tells nothing.
+// A watch whose connection hangs stays open for some time, but brings nothing.
 func TestListsAgeWhileTheWatchHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w := &source{}, newLocal()
@@ -41,7 +41,7 @@ func TestTheAgeOfListsInRedisCountsFromTheLeadersProof(t *testing.T) {
 	if r, err := l.Active(t.Context()); err != nil || r.Age < 3*time.Second || r.Stale || s.loads.Load() > 0 {
 		t.Errorf("age %v, stale %v, %d loads, %v", r.Age, r.Stale, s.loads.Load(), err)
 	}
-	// What is not proven any more does not take the place of what has been loaded since.
+	// A list that is not proven any more does not replace one that was loaded since.
 	w.hungAt.Store(new(time.Now().Add(-ActiveTTL)))
 	w.know(2)
 	age(t, server, ActiveTTL)

@@ -16,14 +16,14 @@ type still struct{ snapshot Snapshot }
 
 func (s *still) Load(context.Context) (Snapshot, error) { return s.snapshot, nil }
 
-// realistic returns lists of n pulls each, as large as those of a cluster.
+// realistic returns lists of n pulls each, with states as large as those of a real cluster.
 func realistic(n int) Snapshot {
 	s := Snapshot{Version: 1}
 	now := time.Now().UTC()
 	number := func(n int64) *int64 { return &n }
 	for i := range n {
 		tag := "1.27." + strconv.Itoa(i)
-		job := pull.State{
+		state := pull.State{
 			ID: fmt.Sprintf("pull-%016x-%d", uint64(i)*0x9e3779b97f4a7c15, i%3), Phase: pull.Pulling,
 			Image: pull.ImageReference{Name: "docker.io/library/nginx:" + tag, Registry: "docker.io",
 				Repository: "library/nginx", Tag: &tag},
@@ -34,8 +34,8 @@ func realistic(n int) Snapshot {
 				BytesPerSecond: number(int64(i) * 104729)},
 			Revision: pull.Revision{Cluster: 5_000_000 + uint64(i)},
 		}
-		s.Active = append(s.Active, &job)
-		ended := job
+		s.Active = append(s.Active, &state)
+		ended := state
 		ended.Phase, ended.FinishedAt = pull.Failed, now
 		ended.Failure = &pull.Failure{Reason: pull.Network, Message: "dial tcp 10.0.0.1:443: i/o timeout",
 			LogTail: []string{"reading the manifest", "trying again in 2s", "dial tcp 10.0.0.1:443: i/o timeout"}}
@@ -44,7 +44,7 @@ func realistic(n int) Snapshot {
 	return s
 }
 
-// BenchmarkHit reads a list from memory, and from Redis when its content is known and when it is not.
+// BenchmarkHit reads a list from Redis, with content that is not known (redis) and with content that is (unchanged).
 func BenchmarkHit(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		server := redistest.Start(b)
@@ -53,7 +53,7 @@ func BenchmarkHit(b *testing.B) {
 		eventually(b, "filled", func() bool { return inRedis(b, server, failed) == "1" })
 		again := func(from tier, before func()) func(*testing.B) {
 			return func(b *testing.B) {
-				// Nobody refreshes the lists, but how fast they are read does not depend on how old they are.
+				// Nobody refreshes the lists. How fast they are read does not depend on their age.
 				for k := range kinds {
 					server.Client().PExpire(b.Context(), testKeys+k.String(), 2*retention)
 				}
@@ -94,20 +94,20 @@ func BenchmarkMemory(b *testing.B) {
 // BenchmarkContent packs and unpacks one list.
 func BenchmarkContent(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
-		jobs := realistic(n).Active
-		data, stamp, err := new(encoder).encode(jobs)
+		states := realistic(n).Active
+		data, stamp, err := new(encoder).encode(states)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("encode/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				_, _, _ = new(encoder).encode(jobs)
+				_, _, _ = new(encoder).encode(states)
 			}
 			b.ReportMetric(float64(len(data)), "bytes")
 		})
 		b.Run(fmt.Sprintf("decode/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				_, _ = decodeJobs(data, stamp)
+				_, _ = decodeStates(data, stamp)
 			}
 		})
 	}

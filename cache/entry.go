@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// kind is which of the lists.
+// kind is one of the two lists.
 type kind int
 
 const (
@@ -25,7 +25,7 @@ func (k kind) sort(states []*pull.State) {
 
 func (k kind) ttl() time.Duration { return [...]time.Duration{ActiveTTL, failedTTL}[k] }
 
-// tier is where a list that is served comes from.
+// tier is where a list comes from that a read gets: see the package comment.
 type tier int
 
 const (
@@ -43,24 +43,24 @@ func (t tier) String() string {
 
 // entry is a cached list. It is immutable.
 type entry struct {
-	jobs []*pull.State
+	states []*pull.State
 	// version is the snapshot's: the list shows every change up to that resourceVersion.
 	version uint64
 	// mutations is how many of this replica's mutations the list shows, whatever their versions: those that had returned
-	// when it was read from Kubernetes or from this replica's own knowledge. It is 0 for a list from Redis.
+	// before it was loaded or taken from Local. It is 0 for a list from Redis.
 	mutations uint64
 	// asOf is when the list was taken. It orders lists of the same version.
 	asOf time.Time
 	// proven is when the list was last known to be true, at most asOf. The list's age counts from then.
 	proven     time.Time
 	freshUntil time.Time
-	// watched is set when Run replaces the entry as the pulls change, for as long as this replica's watch is live.
+	// watched is set when Run replaces the entry as soon as pulls change, which it does while this replica's watch is live.
 	watched bool
-	// from is the tier for reads that waited for the entry, again the one for reads that find it in memory.
+	// from is the tier of reads that waited for the entry, again that of reads that find it in memory.
 	from, again tier
-	// stamp names the list's content in Redis; it is empty when that is not known.
+	// stamp is the checksum of the list's content in Redis; empty when that is not known.
 	stamp string
-	// generation is Result's. store sets it.
+	// generation is that of Result. store sets it.
 	generation uint64
 }
 
@@ -72,8 +72,8 @@ func (e *entry) freshFor(d time.Duration, k kind) {
 	}
 }
 
-// newer reports whether e is newer than other. With the same content it is not: its age was measured over the network, so the
-// difference means nothing.
+// newer reports whether e is newer than other. Entries with the same content are not: their ages were measured over the network,
+// so the difference means nothing.
 func (e *entry) newer(other *entry) bool {
 	same := e.stamp != "" && e.stamp == other.stamp
 	later := cmp.Or(e.asOf.Compare(other.asOf), cmp.Compare(e.version, other.version), cmp.Compare(e.mutations, other.mutations)) > 0
@@ -85,7 +85,7 @@ func (e *entry) shows(required requirement) bool {
 	return e.mutations >= required.mutations || e.version >= required.version
 }
 
-// fallbackTier is the tier of e when nothing newer could be had.
+// fallbackTier returns the tier of e if nothing newer can be had.
 func (e *entry) fallbackTier(k kind, required requirement, now time.Time) tier {
 	if now.Sub(e.proven) > k.ttl() || !e.shows(required) {
 		return tierStale
@@ -93,7 +93,7 @@ func (e *entry) fallbackTier(k kind, required requirement, now time.Time) tier {
 	return tierMemory
 }
 
-// extended returns e, fresh for another moment, in which no read looks for anything newer.
+// extended returns e, fresh for another memoryTTL. Until then no read looks for anything newer.
 func (e *entry) extended(k kind) *entry {
 	now := time.Now()
 	longer := *e
@@ -103,10 +103,10 @@ func (e *entry) extended(k kind) *entry {
 	return &longer
 }
 
-// both are the lists as they were found together; nil for one that was not found.
+// both are the two lists as they were found together. One that was not found is nil.
 type both [kinds]*entry
 
-// fresh reports whether e may be served. While this replica watches, only an entry that Run replaces may.
+// fresh reports whether a read may have e. While this replica watches, only entries that Run replaces are fresh.
 func (l *Lists) fresh(e *entry, required requirement) bool {
 	return e != nil && e.shows(required) && time.Now().Before(e.freshUntil) && e.watched == l.local.Watching()
 }
@@ -144,14 +144,14 @@ func (l *Lists) store(found both) {
 // setGeneration gives e the generation of old if it holds the same pulls, and a new one otherwise.
 func (l *Lists) setGeneration(e, old *entry) {
 	switch {
-	case old != nil && slices.Equal(e.jobs, old.jobs):
-		e.generation, e.jobs = old.generation, old.jobs
+	case old != nil && slices.Equal(e.states, old.states):
+		e.generation, e.states = old.generation, old.states
 	case e.generation == 0:
 		e.generation = l.generations.Add(1)
 	}
 }
 
-// expireWatched ends the freshness of entries that Run replaced.
+// expireWatched makes entries that Run replaced not fresh.
 func (l *Lists) expireWatched() {
 	for k, e := range l.cached() {
 		if e != nil && e.watched {
@@ -162,8 +162,8 @@ func (l *Lists) expireWatched() {
 	}
 }
 
-// extend makes the lists in memory fresh for another moment, because nothing newer can be had. Without evenStale it leaves
-// out those that are older than their TTL.
+// extend makes the lists in memory fresh for another memoryTTL, because nothing newer can be had. Without evenStale it leaves out
+// those that are older than their time to live.
 func (l *Lists) extend(evenStale bool) both {
 	var found both
 	for k, e := range l.cached() {

@@ -18,12 +18,12 @@ func TestListsAreServedWithoutRedis(t *testing.T) {
 			l, _ := newReplica(t, server.URL(), Options{Source: s})
 			expect(t, l, active, 1, tierKubernetes)
 			eventually(t, "filled", func() bool { return inRedis(t, server, active) == "1" })
-			l.shared.timeout = redisTimeout
+			l.redis.timeout = redisTimeout
 			var count trips
-			l.shared.redis.AddHook(&count)
+			l.redis.client.AddHook(&count)
 			fault.begin(server)
 			expire(l, memoryTTL)
-			expect(t, l, active, 1, tierMemory) // it may be as old as when nobody refreshed it
+			expect(t, l, active, 1, tierMemory) // it may be older than memoryTTL
 			expire(l, ActiveTTL)
 			expect(t, l, active, 2, tierKubernetes)
 			for range 3 {
@@ -59,8 +59,8 @@ func TestStaleListsAreServedWithoutRedisAndKubernetes(t *testing.T) {
 	b, _ := newReplica(t, server.URL(), Options{Source: bad})
 	for range 2 {
 		r, err := b.Active(t.Context())
-		if err != nil || len(r.Jobs) != 1 || !r.Stale || r.Age < time.Minute || r.Age > 2*time.Minute {
-			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.Jobs), r.Stale, r.Age, err)
+		if err != nil || len(r.States) != 1 || !r.Stale || r.Age < time.Minute || r.Age > 2*time.Minute {
+			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.States), r.Stale, r.Age, err)
 		}
 	}
 	server.Kill()
@@ -93,7 +93,7 @@ func TestListsAreServedWhileRedisIsOutOfMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	expire(l, memoryTTL)
-	expect(t, l, active, 1, tierRedis) // it can still be read
+	expect(t, l, active, 1, tierRedis) // reads still work
 	age(t, server, ActiveTTL)
 	expire(l, memoryTTL)
 	expect(t, l, active, 2, tierKubernetes)
@@ -195,7 +195,7 @@ func TestListsDoNotGoBackWhenRedisReturnsWithOlderOnes(t *testing.T) {
 	expect(t, l, active, 1, tierKubernetes)
 	eventually(t, "filled", func() bool { return inRedis(t, server, active) == "1" })
 	newer := snapshotOf(5)
-	loaded := &entry{jobs: newer.Active, version: 5, asOf: time.Now(), proven: time.Now(), from: tierKubernetes}
+	loaded := &entry{states: newer.Active, version: 5, asOf: time.Now(), proven: time.Now(), from: tierKubernetes}
 	l.memory[active].Store(loaded) // while Redis was away
 	expect(t, l, active, 5, tierMemory)
 	expect(t, l, failed, 1, tierMemory)

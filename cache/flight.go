@@ -8,8 +8,8 @@ import (
 
 var errEnded = errors.New("the lists of pulls are not served any more")
 
-// flights lets concurrent callers share one run of some work. Unlike golang.org/x/sync/singleflight, a caller does not join a
-// run that began before what it requires, and end waits for all runs.
+// flights lets concurrent readers share one call of some work. It differs from golang.org/x/sync/singleflight: a reader does not
+// join a call that may lack what it requires, and end waits for all calls.
 type flights[T any] struct {
 	mu      sync.Mutex
 	latest  *flight[T]
@@ -17,7 +17,7 @@ type flights[T any] struct {
 	running sync.WaitGroup
 }
 
-// flight is one run of the work.
+// flight is one call of the work.
 type flight[T any] struct {
 	required requirement
 	began    time.Time
@@ -26,7 +26,8 @@ type flight[T any] struct {
 	result T
 }
 
-// join returns the flight that is under way and meets required, or begins one, which calls work. The error is errEnded.
+// join returns the flight that is under way if it meets required. Otherwise it begins one, which calls work. The error is
+// errEnded.
 func (f *flights[T]) join(required requirement, work func(required requirement) T) (*flight[T], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,7 +51,7 @@ func (f *flights[T]) join(required requirement, work func(required requirement) 
 	return flight, nil
 }
 
-// end lets no more flights begin and waits for those under way.
+// end lets no more flights begin, and waits for those under way.
 func (f *flights[T]) end() {
 	f.mu.Lock()
 	f.ended = true

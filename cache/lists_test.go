@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
 var errSource = errors.New("the source is away")
 
-// source is a cluster: its version goes up with each load. Each list has as many pulls as its version.
+// source is a cluster whose version grows with each load. Each list has as many pulls as its version says.
 type source struct {
 	version, loads atomic.Int64
 	fails          atomic.Bool
@@ -47,23 +47,23 @@ func (s *source) Load(ctx context.Context) (Snapshot, error) {
 
 // snapshotOf returns lists that have as many pulls as their version says.
 func snapshotOf(version int) Snapshot {
-	jobs := func(phase pull.Phase) []*pull.State {
-		jobs := make([]*pull.State, version)
-		for i := range jobs {
-			jobs[i] = &pull.State{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
+	list := func(phase pull.Phase) []*pull.State {
+		states := make([]*pull.State, version)
+		for i := range states {
+			states[i] = &pull.State{ID: strconv.Itoa(i), Phase: phase, Message: "as of " + strconv.Itoa(version)}
 		}
-		return jobs
+		return states
 	}
-	return Snapshot{Active: jobs(pull.Pulling), Failed: jobs(pull.Failed), Version: uint64(version)}
+	return Snapshot{Active: list(pull.Pulling), Failed: list(pull.Failed), Version: uint64(version)}
 }
 
-// local is a hub of which the test says what it knows.
+// local is a replica's knowledge, which the test sets.
 type local struct {
 	watching, current atomic.Bool
 	snapshot          atomic.Pointer[Snapshot]
-	hungAt            atomic.Pointer[time.Time] // nil while the cluster tells what it knows
+	hungAt            atomic.Pointer[time.Time] // when the watch was last proven; nil for just now
 	changed           chan struct{}
-	latest            map[string]*pull.State // of pulls that matter beside the snapshot
+	latest            map[string]*pull.State // of pulls that the snapshot may lack
 }
 
 func newLocal() *local {
@@ -86,7 +86,7 @@ func (l *local) Snapshot() Snapshot {
 func (l *local) Latest(id string) *pull.State       { return l.latest[id] }
 func (l *local) Changed() (<-chan struct{}, func()) { return l.changed, func() {} }
 
-// know makes the hub know the lists of version.
+// know makes the replica know the lists of a version.
 func (l *local) know(version int) {
 	snapshot := snapshotOf(version)
 	l.snapshot.Store(&snapshot)
@@ -98,7 +98,7 @@ func (l *local) know(version int) {
 
 // newLists returns Lists that run until the test ends or stop is called.
 func newLists(t testing.TB, o Options) (lists *Lists, stop func()) {
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Logger = slog.New(slog.DiscardHandler)
 	o.Metrics = NewMetrics(prometheus.NewRegistry())
 	if o.Local == nil {
 		o.Local = newLocal()
@@ -125,12 +125,12 @@ func expect(t testing.TB, l *Lists, k kind, version int, from tier) {
 		t.Errorf("%v: %v", k, err)
 		return
 	}
-	if len(e.jobs) != version || got != from {
-		t.Errorf("%v of version %d from %v, want version %d from %v", k, len(e.jobs), got, version, from)
+	if len(e.states) != version || got != from {
+		t.Errorf("%v of version %d from %v, want version %d from %v", k, len(e.states), got, version, from)
 	}
 }
 
-// expire makes the memory of l old, as when as much time had passed.
+// expire makes the lists in memory older, as if so much time had passed.
 func expire(l *Lists, age time.Duration) {
 	for k := range kinds {
 		if e := l.memory[k].Load(); e != nil {
@@ -163,8 +163,8 @@ func TestOneLoadServesEveryLimit(t *testing.T) {
 		l, _ := newLists(t, Options{Source: s})
 		for _, c := range []struct{ limit, want int }{{3, 3}, {10, 10}, {500, 10}} {
 			r, err := l.Failed(t.Context(), c.limit)
-			if err != nil || len(r.Jobs) != c.want {
-				t.Errorf("limit %d: %d pulls, %v", c.limit, len(r.Jobs), err)
+			if err != nil || len(r.States) != c.want {
+				t.Errorf("limit %d: %d pulls, %v", c.limit, len(r.States), err)
 			}
 		}
 		if n := s.loads.Load(); n != 1 {
@@ -187,8 +187,8 @@ func TestConcurrentReadersShareOneLoad(t *testing.T) {
 		synctest.Wait()
 		for range 50 {
 			wg.Go(func() {
-				if r, err := l.Active(t.Context()); err != nil || len(r.Jobs) != 1 {
-					t.Errorf("%d pulls, %v", len(r.Jobs), err)
+				if r, err := l.Active(t.Context()); err != nil || len(r.States) != 1 {
+					t.Errorf("%d pulls, %v", len(r.States), err)
 				}
 			})
 		}
@@ -208,7 +208,7 @@ func TestAListShowsMutationsThatReturnedBefore(t *testing.T) {
 			got := make(chan int, 1)
 			go func() {
 				r, _ := l.Active(t.Context())
-				got <- len(r.Jobs)
+				got <- len(r.States)
 			}()
 			synctest.Wait()
 			return got
@@ -222,7 +222,7 @@ func TestAListShowsMutationsThatReturnedBefore(t *testing.T) {
 			t.Errorf("the read before got load %d, the one after got load %d", b, a)
 		}
 		expect(t, l, active, 2, tierMemory)
-		// What Kubernetes says after a mutation shows it, whatever its version is called.
+		// A load that begins after a mutation shows it, whatever its version is.
 		l.Require(100)
 		expect(t, l, active, 3, tierKubernetes)
 		expect(t, l, active, 3, tierMemory)
@@ -239,7 +239,7 @@ func TestListsFollowThisReplicasWatch(t *testing.T) {
 		expect(t, l, active, 1, tierMemory)
 		w.know(2)
 		synctest.Wait()
-		expect(t, l, active, 1, tierMemory) // right behind the other change
+		expect(t, l, active, 1, tierMemory) // too soon after the other change
 		l.Require(2)
 		expect(t, l, active, 2, tierWatch)
 		w.know(3)
@@ -318,16 +318,15 @@ func TestReadsAreCountedByTier(t *testing.T) {
 	})
 }
 
-// What this replica knows by itself may have been confirmed longer ago than what Redis has, and yet show a mutation that
-// the other does not.
+// What this replica knows may be older than the lists in Redis, and yet show a mutation that they do not.
 func TestMemoryKeepsAListThatShowsTheMutation(t *testing.T) {
 	now := time.Now()
-	shared := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
+	fromRedis := &entry{version: 10, asOf: now.Add(-300 * time.Millisecond), stamp: "x"}
 	own := &entry{version: 10, mutations: 1, asOf: now.Add(-time.Second)}
 	l := &Lists{}
-	l.store(both{shared, shared})
+	l.store(both{fromRedis, fromRedis})
 	l.store(both{own, own})
 	if l.memory[active].Load() != own {
-		t.Error("what shows the mutation was not kept")
+		t.Error("the list that shows the mutation was not kept")
 	}
 }

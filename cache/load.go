@@ -7,7 +7,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// leaseTries bounds how often a load waits for another replica's.
+// leaseTries bounds how often a load waits for another replica's load.
 const leaseTries = 3
 
 // loaded is the result of a load.
@@ -16,14 +16,14 @@ type loaded struct {
 	err   error
 }
 
-// failure is a load that failed. Until retryAt it is the result of every load of which no more is required.
+// failure is a load that failed. Until retryAt it is also the result of loads that require no more than it did.
 type failure struct {
 	required requirement
 	err      error
 	retryAt  time.Time
 }
 
-// load gets the lists from Kubernetes, or from Redis when another replica has just loaded them.
+// load gets the lists from Kubernetes, or from Redis if another replica has just loaded them.
 func (l *Lists) load(required requirement) loaded {
 	found, err := l.loadOnce(required)
 	if err != nil {
@@ -57,36 +57,36 @@ func (l *Lists) loadOnce(required requirement) (both, error) {
 	l.metrics.loaded(tierKubernetes, began)
 	for k := range kinds {
 		found[k] = &entry{
-			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
+			states: snapshot.states(k), version: snapshot.Version, mutations: mutations,
 			asOf: began, proven: began, from: tierKubernetes,
 		}
-		if l.shared == nil {
+		if l.redis == nil {
 			found[k].freshFor(k.ttl(), k)
 		} else {
 			found[k].freshFor(memoryTTL, k)
 		}
 	}
 	l.store(found)
-	if l.shared != nil {
+	if l.redis != nil {
 		snapshot.AsOf, snapshot.Proven = began, began
 		l.writes.put(write{snapshot: &snapshot, token: token})
 	}
 	return found, nil
 }
 
-// lease acquires the lease to load and returns its token. When another replica has it, lease waits for that one's load and
-// returns what it found. It returns neither when Redis fails or several others have failed to load.
+// lease acquires the lease to load and returns its token. If another replica has it, lease waits for that one's load and returns
+// what it found. It returns neither if Redis fails, or if several other replicas have failed to load.
 func (l *Lists) lease(ctx context.Context, required requirement) (token string, found both) {
-	if l.shared == nil {
+	if l.redis == nil {
 		return "", both{}
 	}
 	for range leaseTries {
-		token, position, err := l.shared.acquire(ctx)
+		token, lastFill, err := l.redis.acquire(ctx)
 		if err != nil {
 			return "", both{}
 		}
 		// Another replica may have loaded since this one last looked in Redis.
-		found, err := l.takeShared()
+		found, err := l.takeRedis()
 		if l.allFresh(found, required) {
 			l.release(token)
 			return "", found
@@ -94,7 +94,7 @@ func (l *Lists) lease(ctx context.Context, required requirement) (token string, 
 		if token != "" {
 			return token, both{}
 		}
-		if err != nil || l.shared.awaitFill(ctx, position) != nil {
+		if err != nil || l.redis.awaitFill(ctx, lastFill) != nil {
 			return "", both{}
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics counts what the cache does. The share of reads that did not have to go to Kubernetes is
-// 1 - reads{tier="kubernetes"} / reads.
+// Metrics are those of the cache. The share of reads that need no load is
+// 1 - pullwatch_cache_reads_total{tier="kubernetes"} / pullwatch_cache_reads_total.
 type Metrics struct {
 	reads      [kinds][tiers]prometheus.Counter
 	age        [kinds]prometheus.Observer

@@ -10,7 +10,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Kubernetes gives mutations their versions in one order, and they return in another one.
+// Mutations may return in another order than that of their versions.
 func TestTheNextListShowsAMutationWhileManyRun(t *testing.T) {
 	for name, watching := range map[string]bool{"this replica watches": true, "another one watches": false} {
 		t.Run(name, func(t *testing.T) {
@@ -26,17 +26,17 @@ func TestTheNextListShowsAMutationWhileManyRun(t *testing.T) {
 				end := func(canceled *pull.State) {
 					mu.Lock()
 					defer mu.Unlock()
-					running = slices.DeleteFunc(slices.Clone(running), func(j *pull.State) bool { return j == canceled })
+					running = slices.DeleteFunc(slices.Clone(running), func(state *pull.State) bool { return state == canceled })
 					w.snapshot.Store(&Snapshot{Active: running})
 				}
 				var mutations sync.WaitGroup
-				for i, job := range running {
+				for i, state := range running {
 					mutations.Go(func() {
 						time.Sleep(time.Duration(pulls-i) * time.Millisecond) // fake time
-						end(job)
+						end(state)
 						l.Require(uint64(i + 1))
-						if r, err := l.Active(t.Context()); err != nil || slices.Contains(r.Jobs, job) {
-							t.Errorf("pull %s is still listed right after it was canceled; %v", job.ID, err)
+						if r, err := l.Active(t.Context()); err != nil || slices.Contains(r.States, state) {
+							t.Errorf("pull %s is still listed right after it was canceled; %v", state.ID, err)
 						}
 					})
 				}

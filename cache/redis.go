@@ -15,10 +15,10 @@ import (
 const (
 	// redisTimeout is how long a read waits for Redis.
 	redisTimeout = 100 * time.Millisecond
-	// retention is how long Redis keeps a list after its TTL, to be served while Kubernetes is away. All replicas must have
-	// the same, because they compute a list's age from the time that it has left to live.
+	// retention is how long Redis keeps a list after its time to live, for when Kubernetes is away. All replicas must have the
+	// same one: they compute a list's age from how long the key has left to live.
 	retention = time.Hour
-	// leaseTTL is how long replicas wait for the one that loads. Then the next one loads.
+	// leaseTTL is how long replicas wait for the one that loads. Then another one loads.
 	leaseTTL = 2 * time.Second
 )
 
@@ -35,30 +35,28 @@ var (
 	acquireScript = redis.NewScript(acquireSource)
 )
 
-// shared is the lists in Redis. Each is a hash of its version, its content, the content's stamp, and unproven: the
-// milliseconds between Proven and AsOf. When it was taken follows from the time that it has left to live, so that no two
-// clocks are compared.
-type shared struct {
-	redis redis.UniversalClient
-	lists [kinds]string
-	lease string
-	// fills is a stream that gets an entry when a load for all replicas has ended.
+// redisLists are the lists in Redis. Each is a hash of its version, its content, the content's stamp, and unproven: the
+// milliseconds between Proven and AsOf. AsOf follows from how long the key has left to live, so that no two clocks are compared.
+type redisLists struct {
+	client redis.UniversalClient
+	lists  [kinds]string
+	lease  string
+	// fills is a stream in Redis that gets an entry when a load under the lease has ended.
 	fills string
 	// timeout is redisTimeout, except in tests on busy machines.
 	timeout time.Duration
 }
 
-func newShared(client redis.UniversalClient, keys string) *shared {
-	s := &shared{redis: client, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
+func newRedisLists(client redis.UniversalClient, keys string) *redisLists {
+	s := &redisLists{client: client, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
 	for k := range kinds {
 		s.lists[k] = keys + k.String()
 	}
 	return s
 }
 
-// read gets the lists in one round trip, without the content of those that are known. unreadable says why a list could not be
-// read.
-func (s *shared) read(ctx context.Context, known both) (found both, unreadable map[kind]error, err error) {
+// read gets the lists in one round trip, without content that known has already. unreadable says why a list could not be read.
+func (s *redisLists) read(ctx context.Context, known both) (found both, unreadable map[kind]error, err error) {
 	began := time.Now()
 	var stamps [kinds]any
 	for k := range kinds {
@@ -67,7 +65,7 @@ func (s *shared) read(ctx context.Context, known both) (found both, unreadable m
 			stamps[k] = known[k].stamp
 		}
 	}
-	replies, err := readScript.Run(ctx, s.redis, s.lists[:], stamps[:]...).Slice()
+	replies, err := readScript.Run(ctx, s.client, s.lists[:], stamps[:]...).Slice()
 	if err != nil {
 		return both{}, nil, fmt.Errorf("read lists from Redis: %w", err)
 	}
@@ -93,7 +91,7 @@ func (s *shared) read(ctx context.Context, known both) (found both, unreadable m
 
 var errNotAList = errors.New("it is not what pullwatch writes")
 
-// readEntry makes an entry of read.lua's reply to a call that was made at began.
+// readEntry makes an entry of a reply of read.lua, which was called at began.
 func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error) {
 	fields, _ := reply.([]any)
 	if len(fields) < 4 {
@@ -113,43 +111,43 @@ func readEntry(k kind, reply any, known *entry, began time.Time) (*entry, error)
 	e := &entry{version: version, asOf: asOf, proven: proven, from: tierRedis, stamp: stamp}
 	e.freshFor(memoryTTL, k)
 	if len(fields) == 4 {
-		e.jobs = known.jobs
+		e.states = known.states
 		return e, nil
 	}
 	data, _ := fields[4].(string)
 	var err error
-	e.jobs, err = decodeJobs([]byte(data), stamp)
+	e.states, err = decodeStates([]byte(data), stamp)
 	return e, err
 }
 
-func (s *shared) remove(ctx context.Context, k kind) error {
-	if err := s.redis.Del(ctx, s.lists[k]).Err(); err != nil {
+func (s *redisLists) remove(ctx context.Context, k kind) error {
+	if err := s.client.Del(ctx, s.lists[k]).Err(); err != nil {
 		return fmt.Errorf("remove list from Redis: %w", err)
 	}
 	return nil
 }
 
-// acquire returns a token when this replica has got the lease, otherwise the position for awaitFill.
-func (s *shared) acquire(ctx context.Context) (token, position string, err error) {
+// acquire returns a token if this replica has got the lease, otherwise the ID of the last fill, for awaitFill.
+func (s *redisLists) acquire(ctx context.Context) (token, lastFill string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	token = rand.Text()
-	position, err = acquireScript.Run(ctx, s.redis, []string{s.lease, s.fills}, token, leaseTTL.Milliseconds()).Text()
+	lastFill, err = acquireScript.Run(ctx, s.client, []string{s.lease, s.fills}, token, leaseTTL.Milliseconds()).Text()
 	switch {
 	case err != nil:
 		return "", "", fmt.Errorf("acquire lease in Redis: %w", err)
-	case position == "":
+	case lastFill == "":
 		return token, "", nil
 	default:
-		return "", position, nil
+		return "", lastFill, nil
 	}
 }
 
-// awaitFill returns when a load has ended after position, or when the lease has expired.
-func (s *shared) awaitFill(ctx context.Context, position string) error {
+// awaitFill returns when a load has ended after lastFill, or when the lease has expired.
+func (s *redisLists) awaitFill(ctx context.Context, lastFill string) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL+s.timeout)
 	defer cancel()
-	err := s.redis.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, position}, Count: 1, Block: leaseTTL}).Err()
+	err := s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, lastFill}, Count: 1, Block: leaseTTL}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("await lists in Redis: %w", err)
 	}

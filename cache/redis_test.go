@@ -18,7 +18,7 @@ import (
 
 const testKeys = "pullwatch:{test}:v1:"
 
-// trips counts round trips to Redis for lists; go-redis makes others when it connects.
+// trips counts the round trips to Redis for lists. go-redis makes others when it connects.
 type trips struct{ n atomic.Int64 }
 
 func (*trips) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -36,7 +36,7 @@ func (*trips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 	return next
 }
 
-// newReplica returns the Lists of a replica of its own, connected to Redis at url.
+// newReplica returns the Lists of another replica, which uses the Redis at url.
 func newReplica(t testing.TB, url string, o Options) (l *Lists, stop func()) {
 	t.Helper()
 	settings, err := redisclient.Parse(url)
@@ -51,11 +51,11 @@ func newReplica(t testing.TB, url string, o Options) (l *Lists, stop func()) {
 	})
 	o.Redis, o.Keys = client.Commands(), testKeys
 	l, stop = newLists(t, o)
-	l.shared.timeout = 10 * time.Second
+	l.redis.timeout = 10 * time.Second
 	return l, stop
 }
 
-// eventually waits for what Redis or a replica does by itself.
+// eventually waits until condition is true: until Redis or a replica has done what it does on its own.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -77,7 +77,7 @@ func inRedis(t testing.TB, s *redistest.Server, k kind) string {
 	return strings.TrimLeft(version, "0")
 }
 
-// age makes the lists in Redis old, as when as much time had passed.
+// age makes the lists in Redis older, as if so much time had passed.
 func age(t testing.TB, s *redistest.Server, by time.Duration) {
 	t.Helper()
 	for k := range kinds {
@@ -118,7 +118,7 @@ func TestBothListsCostOneRoundTrip(t *testing.T) {
 	eventually(t, "filled", func() bool { return inRedis(t, server, failed) != "" })
 	b, _ := newReplica(t, server.URL(), Options{Source: &source{}})
 	var count trips
-	b.shared.redis.AddHook(&count)
+	b.redis.client.AddHook(&count)
 	var wg sync.WaitGroup
 	for range 20 {
 		for k := range kinds {
@@ -127,15 +127,15 @@ func TestBothListsCostOneRoundTrip(t *testing.T) {
 	}
 	wg.Wait()
 	expect(t, b, active, 1, tierMemory)
-	b.refresh(requirement{}) // by a read that looked at memory before the round trip ended, and went on after it
+	b.refresh(requirement{}) // as by a read that looked in memory before the round trip ended and goes on after it
 	if n := count.n.Load(); n != 1 {
 		t.Errorf("%d round trips", n)
 	}
 	was := b.memory[active].Load()
 	expire(b, memoryTTL)
 	expect(t, b, active, 1, tierRedis)
-	if now := b.memory[active].Load(); now == was || &now.jobs[0] != &was.jobs[0] || count.n.Load() != 2 {
-		t.Errorf("lists that have not changed came again, or in %d round trips", count.n.Load()-1)
+	if now := b.memory[active].Load(); now == was || &now.states[0] != &was.states[0] || count.n.Load() != 2 {
+		t.Errorf("unchanged lists were sent again, or in %d round trips", count.n.Load()-1)
 	}
 }
 
@@ -147,8 +147,8 @@ func TestColdReplicasMakeOneLoad(t *testing.T) {
 		l, _ := newReplica(t, server.URL(), Options{Source: s})
 		wg.Go(func() {
 			r, err := l.Active(t.Context())
-			if err != nil || len(r.Jobs) != 1 {
-				t.Errorf("%d pulls, %v", len(r.Jobs), err)
+			if err != nil || len(r.States) != 1 {
+				t.Errorf("%d pulls, %v", len(r.States), err)
 			}
 		})
 	}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// refresh looks for the lists everywhere but in Kubernetes. What it returns may be missing or not fresh.
+// refresh looks for the lists in all tiers but Kubernetes. What it returns may be missing or not fresh.
 func (l *Lists) refresh(required requirement) both {
-	// Another refresh may have filled memory since the reader looked there.
+	// Another refresh may have stored them since the reader looked in memory.
 	if found := l.cached(); l.allFresh(found, required) {
 		return found
 	}
@@ -15,20 +15,20 @@ func (l *Lists) refresh(required requirement) both {
 		found, _ := l.takeLocal()
 		return found
 	}
-	found, err := l.takeShared()
+	found, err := l.takeRedis()
 	if !l.allFresh(found, required) && l.local.Current() {
 		found, _ = l.takeLocal()
 		return found
 	}
 	if err != nil {
-		// Redis is away: a list from memory may then be older than memoryTTL, but not older than its TTL.
+		// Redis is away. Then a list from memory may be older than memoryTTL, but not older than its time to live.
 		return l.extend(false)
 	}
 	return found
 }
 
-// takeLocal stores in memory what this replica knows by itself. That shows every mutation through this replica that has
-// returned, but need not show one of a lower version that is still under way.
+// takeLocal stores in memory what this replica knows already. That shows every mutation through this replica that has returned.
+// It need not show one of a lower version that has not.
 func (l *Lists) takeLocal() (both, Snapshot) {
 	began, watching := time.Now(), l.local.Watching()
 	mutations := l.required.Load().mutations // before the snapshot
@@ -36,7 +36,7 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	var found both
 	for k := range kinds {
 		found[k] = &entry{
-			jobs: snapshot.jobs(k), version: snapshot.Version, mutations: mutations,
+			states: snapshot.states(k), version: snapshot.Version, mutations: mutations,
 			asOf: snapshot.AsOf, proven: snapshot.Proven, watched: watching, from: tierWatch,
 		}
 		if watching {
@@ -50,8 +50,8 @@ func (l *Lists) takeLocal() (both, Snapshot) {
 	return found, snapshot
 }
 
-// takeReturned stores in memory what this replica knows by itself, if memory lacks a mutation that has returned and has
-// nothing newer. The age of that list is told as it is.
+// takeReturned stores in memory what this replica knows already, if the lists there lack a mutation that has returned and are
+// not newer otherwise. Reads tell the age of these lists as it is.
 func (l *Lists) takeReturned() {
 	mutations := l.required.Load().mutations // before the snapshot
 	snapshot := l.local.Snapshot()
@@ -61,32 +61,32 @@ func (l *Lists) takeReturned() {
 			return
 		}
 		found[k] = &entry{
-			jobs: snapshot.jobs(kind(k)), version: snapshot.Version, mutations: mutations,
+			states: snapshot.states(kind(k)), version: snapshot.Version, mutations: mutations,
 			asOf: snapshot.AsOf, proven: snapshot.Proven, from: tierWatch,
 		}
 	}
 	l.store(found)
 }
 
-// takeShared stores in memory what is in Redis, however old.
-func (l *Lists) takeShared() (both, error) {
+// takeShared stores in memory what is in Redis, however old it is.
+func (l *Lists) takeRedis() (both, error) {
 	var found both
-	if l.shared == nil {
+	if l.redis == nil {
 		return found, nil
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(l.life, l.shared.timeout)
+	ctx, cancel := context.WithTimeout(l.life, l.redis.timeout)
 	defer cancel()
 	known := l.cached()
-	found, unreadable, err := l.shared.read(ctx, known)
+	found, unreadable, err := l.redis.read(ctx, known)
 	if err != nil {
 		return both{}, err
 	}
 	for k, reason := range unreadable {
 		l.metrics.unreadable[k].Inc()
-		l.log.Warn("a list of pulls in Redis cannot be read and is removed", "list", k.String(), "error", reason)
-		if err := l.shared.remove(ctx, k); err != nil {
-			l.log.Debug("a list of pulls that cannot be read stays in Redis", "list", k.String(), "error", err)
+		l.logger.Warn("a list of pulls in Redis cannot be read and is removed", "list", k.String(), "error", reason)
+		if err := l.redis.remove(ctx, k); err != nil {
+			l.logger.Debug("a list of pulls that cannot be read stays in Redis", "list", k.String(), "error", err)
 		}
 	}
 	if found[active] != nil && found[failed] != nil {
@@ -96,7 +96,7 @@ func (l *Lists) takeShared() (both, error) {
 		if e == nil || known[k] == nil || !known[k].newer(e) {
 			continue
 		}
-		// What was loaded while Redis was away could not be written there. It is served until its TTL ends.
+		// Memory has what was loaded while Redis was away. It could not be written there, and counts until its time to live ends.
 		if longer := known[k].extended(kind(k)); longer.from != tierStale {
 			found[k] = longer
 		}

@@ -7,18 +7,18 @@ import (
 )
 
 const (
-	// refreshPause bounds how often changes refresh the lists.
+	// refreshPause is the shortest time between two changes that refresh the lists.
 	refreshPause = 250 * time.Millisecond
-	// refreshAhead is how often lists are refreshed when nothing changes. It is half the TTL, so that one may fail.
+	// refreshAhead is how often the lists are refreshed when nothing changes: twice in their time to live, so that one may fail.
 	refreshAhead = ActiveTTL / 2
 )
 
-// Run refreshes the lists until ctx is done. While this replica watches, it stores changed lists in memory; while it leads
-// too, it writes them to Redis; and it writes there what reads have loaded. It returns when all work that reads began has
-// ended, at most 2 s after ctx. Lists are read from memory only after that. It is called once.
+// Run refreshes the lists until ctx is done. While this replica watches, Run stores changed lists in memory. While the replica
+// leads, too, Run writes them to Redis. It also writes there what was loaded. Run is called once. It returns when all
+// refreshes and loads have ended, at most 2 s after ctx is done. After that, reads get fresh lists from memory only.
 func (l *Lists) Run(ctx context.Context) error {
 	var running sync.WaitGroup
-	if l.shared != nil {
+	if l.redis != nil {
 		running.Go(func() { (&writer{Lists: l}).run(ctx) })
 	}
 	l.refreshAhead(ctx)
@@ -50,12 +50,12 @@ func (l *Lists) refreshAhead(ctx context.Context) {
 		}
 		pause.Reset(refreshPause)
 		if !l.local.Watching() {
-			// The watch may be live again before the next change. What this change has made old must not count as fresh then.
+			// The watch may be live again before the next change. The lists from before this change must not be fresh then.
 			l.expireWatched()
 			continue
 		}
 		_, snapshot := l.takeLocal()
-		if l.shared != nil && l.leads != nil && l.leads() {
+		if l.redis != nil && l.leads != nil && l.leads() {
 			l.writes.put(write{snapshot: &snapshot})
 		}
 	}

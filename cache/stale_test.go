@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-func TestStaleListsAreBetterThanNone(t *testing.T) {
+func TestStaleListsAreServedWhileLoadsFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{}
 		s.fails.Store(true)
@@ -28,16 +28,16 @@ func TestStaleListsAreBetterThanNone(t *testing.T) {
 		time.Sleep(10 * time.Second) // fake time
 		for range 2 {
 			r, err := l.Active(t.Context())
-			if err != nil || len(r.Jobs) != 2 || r.Age != 10*time.Second || !r.Stale {
-				t.Errorf("%d pulls, age %v, stale %v, %v", len(r.Jobs), r.Age, r.Stale, err)
+			if err != nil || len(r.States) != 2 || r.Age != 10*time.Second || !r.Stale {
+				t.Errorf("%d pulls, age %v, stale %v, %v", len(r.States), r.Age, r.Stale, err)
 			}
 		}
 		if n := s.loads.Load(); n != 3 {
 			t.Errorf("%d loads; right after one that failed there is to be no other", n)
 		}
 		r, err := l.Failed(t.Context(), 100)
-		if err != nil || len(r.Jobs) != 2 || r.Stale {
-			t.Errorf("failed: %d pulls, stale %v, %v", len(r.Jobs), r.Stale, err)
+		if err != nil || len(r.States) != 2 || r.Stale {
+			t.Errorf("failed: %d pulls, stale %v, %v", len(r.States), r.Stale, err)
 		}
 		l.Require(100)
 		if r, err := l.Failed(t.Context(), 100); err != nil || !r.Stale {
@@ -81,20 +81,20 @@ func TestAMutationShowsInAListThatIsOld(t *testing.T) {
 		defer close(s.slow)
 		time.Sleep(2 * ActiveTTL) // fake time
 		known := snapshotOf(2)
-		known.Version = 1 // nothing has told how far the cluster is
+		known.Version = 1 // no watch has said how far the cluster is
 		w.snapshot.Store(&known)
 		l.Require(2)
 		r, err := l.Active(t.Context())
-		if err != nil || len(r.Jobs) != 2 || !r.Stale || r.Age != 2*ActiveTTL+maxLoadWait {
-			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.Jobs), r.Stale, r.Age, err)
+		if err != nil || len(r.States) != 2 || !r.Stale || r.Age != 2*ActiveTTL+maxLoadWait {
+			t.Errorf("%d pulls, stale %v, age %v, %v", len(r.States), r.Stale, r.Age, err)
 		}
 		w.know(0)
 		l.Require(3)
-		expect(t, l, active, 2, tierStale) // what this replica knows is older
+		expect(t, l, active, 2, tierStale) // this replica knows nothing newer
 	})
 }
 
-// While nobody tells how far the cluster is, a list from elsewhere is newer than what this replica knows, and yet lacks what this
+// While no watch says how far the cluster is, a list from Redis may be newer than what this replica knows, and yet lack what this
 // replica has just done.
 func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
 		s, w := &source{}, newLocal()
 		l, _ := newLists(t, Options{Source: s, Local: w})
 		l.store(both{
-			{jobs: []*pull.State{state("running", pull.Pulling, 40), state("canceled", pull.Pulling, 45)}, version: 50},
-			{jobs: []*pull.State{state("retried", pull.Failed, 30)}, version: 50},
+			{states: []*pull.State{state("running", pull.Pulling, 40), state("canceled", pull.Pulling, 45)}, version: 50},
+			{states: []*pull.State{state("retried", pull.Failed, 30)}, version: 50},
 		})
 		s.slow = make(chan struct{})
 		defer close(s.slow)
@@ -122,8 +122,8 @@ func TestAMutationShowsInAnOldListOfALaterVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, j := range r.Jobs {
-				got = append(got, j.ID+" "+string(j.Phase))
+			for _, state := range r.States {
+				got = append(got, state.ID+" "+string(state.Phase))
 			}
 			slices.Sort(got)
 			if fmt.Sprint(got) != want || !r.Stale {

@@ -12,8 +12,8 @@ import (
 	"pullwatch/internal/redis/pack"
 )
 
-// A list's content in Redis is, packed, the number of pulls and, for each, its length and its binary form. Its stamp is
-// a checksum, so that content that is the same has the same stamp, whoever wrote it.
+// A list's content in Redis is packed (package pack). It is the number of states and, for each, the length of its binary form and
+// that form. The stamp is its checksum: the same content has the same stamp, whoever wrote it.
 
 var (
 	errChecksum = errors.New("its checksum is wrong")
@@ -23,12 +23,12 @@ var (
 // encoder keeps its buffers: a leader encodes lists of megabytes several times a second.
 type encoder struct{ one, content, data []byte }
 
-// encode returns the content of a list, which is good until the next call, and its stamp.
-func (e *encoder) encode(jobs []*pull.State) (data []byte, stamp string, err error) {
-	e.content = binary.AppendUvarint(e.content[:0], uint64(len(jobs)))
-	for _, job := range jobs {
-		if e.one, err = job.AppendBinary(e.one[:0]); err != nil {
-			return nil, "", fmt.Errorf("encode pull %s: %w", job.ID, err)
+// encode returns the content of a list, which is valid until the next call, and its stamp.
+func (e *encoder) encode(states []*pull.State) (data []byte, stamp string, err error) {
+	e.content = binary.AppendUvarint(e.content[:0], uint64(len(states)))
+	for _, state := range states {
+		if e.one, err = state.AppendBinary(e.one[:0]); err != nil {
+			return nil, "", fmt.Errorf("encode pull %s: %w", state.ID, err)
 		}
 		e.content = binary.AppendUvarint(e.content, uint64(len(e.one)))
 		e.content = append(e.content, e.one...)
@@ -37,8 +37,8 @@ func (e *encoder) encode(jobs []*pull.State) (data []byte, stamp string, err err
 	return e.data, stampOf(e.data), nil
 }
 
-// decodeJobs returns the pulls of a list's content.
-func decodeJobs(data []byte, stamp string) ([]*pull.State, error) {
+// decodeStates returns the states in a list's content.
+func decodeStates(data []byte, stamp string) ([]*pull.State, error) {
 	if stampOf(data) != stamp {
 		return nil, errChecksum
 	}
@@ -50,14 +50,14 @@ func decodeJobs(data []byte, stamp string) ([]*pull.State, error) {
 	if !ok || count > uint64(len(content)) {
 		return nil, errEnd
 	}
-	jobs := make([]*pull.State, count)
-	for i := range jobs {
+	states := make([]*pull.State, count)
+	for i := range states {
 		var size uint64
 		if size, content, ok = cutUvarint(content); !ok || size > uint64(len(content)) {
 			return nil, errEnd
 		}
-		jobs[i] = new(pull.State)
-		if err := jobs[i].UnmarshalBinary(content[:size]); err != nil {
+		states[i] = new(pull.State)
+		if err := states[i].UnmarshalBinary(content[:size]); err != nil {
 			return nil, err
 		}
 		content = content[size:]
@@ -65,10 +65,10 @@ func decodeJobs(data []byte, stamp string) ([]*pull.State, error) {
 	if len(content) > 0 {
 		return nil, errEnd
 	}
-	return jobs, nil
+	return states, nil
 }
 
-// cutUvarint returns the number that b begins with and what follows it.
+// cutUvarint returns the number at the beginning of b, and what follows it.
 func cutUvarint(b []byte) (n uint64, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
 	if size <= 0 {

@@ -11,16 +11,16 @@ import (
 
 func TestAListIsDecodedAsItWasEncoded(t *testing.T) {
 	for _, n := range []int{0, 1, 1000} {
-		jobs := snapshotOf(n).Failed
-		data, stamp, err := new(encoder).encode(jobs)
+		states := snapshotOf(n).Failed
+		data, stamp, err := new(encoder).encode(states)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decodeJobs(data, stamp)
-		if err != nil || !reflect.DeepEqual(got, jobs) {
+		got, err := decodeStates(data, stamp)
+		if err != nil || !reflect.DeepEqual(got, states) {
 			t.Errorf("%d pulls: %d came back, %v", n, len(got), err)
 		}
-		again, stampAgain, _ := new(encoder).encode(jobs)
+		again, stampAgain, _ := new(encoder).encode(states)
 		if !bytes.Equal(again, data) || stampAgain != stamp {
 			t.Errorf("%d pulls: not the same content again", n)
 		}
@@ -40,16 +40,16 @@ func TestDamagedContentIsRejected(t *testing.T) {
 		"longer":        append(bytes.Clone(whole), 0),
 		"other packing": append([]byte{7}, whole[1:]...),
 	} {
-		if jobs, err := decodeJobs(data, stampOf(data)); err == nil {
-			t.Errorf("%s: %d pulls", name, len(jobs))
+		if states, err := decodeStates(data, stampOf(data)); err == nil {
+			t.Errorf("%s: %d pulls", name, len(states))
 		}
 	}
-	if _, err := decodeJobs(whole, strings.Repeat("0", 16)); err == nil {
-		t.Error("another stamp is not noticed")
+	if _, err := decodeStates(whole, strings.Repeat("0", 16)); err == nil {
+		t.Error("a wrong stamp is not noticed")
 	}
 }
 
-func FuzzDecodeJobs(f *testing.F) {
+func FuzzDecodeStates(f *testing.F) {
 	for _, n := range []int{0, 2, 300} {
 		data, _, err := new(encoder).encode(snapshotOf(n).Active)
 		if err != nil {
@@ -58,16 +58,16 @@ func FuzzDecodeJobs(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		jobs, err := decodeJobs(data, stampOf(data))
+		states, err := decodeStates(data, stampOf(data))
 		if err != nil {
 			return
 		}
-		again, stamp, err := new(encoder).encode(jobs)
+		again, stamp, err := new(encoder).encode(states)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if same, err := decodeJobs(again, stamp); err != nil || !reflect.DeepEqual(same, jobs) {
-			t.Fatalf("%d pulls became %d, %v", len(jobs), len(same), err)
+		if same, err := decodeStates(again, stamp); err != nil || !reflect.DeepEqual(same, states) {
+			t.Fatalf("%d pulls became %d, %v", len(states), len(same), err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// writeTimeout bounds a write. No read waits for one.
+// writeTimeout bounds a write. No read waits for writes.
 const writeTimeout = time.Second
 
 // write is what to write to Redis.
@@ -21,14 +21,14 @@ type write struct {
 	token string
 }
 
-// mailbox holds the next write: the latest snapshot that was put in.
+// mailbox holds the next write, with the latest snapshot.
 type mailbox struct {
 	mu     sync.Mutex
 	next   write
 	filled chan struct{}
 }
 
-// put makes w the next write, with the newer one of both snapshots. It does not wait.
+// put makes w the next write. If one is waiting already, it takes the newer snapshot of both. It does not wait.
 func (m *mailbox) put(w write) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -56,15 +56,15 @@ func (m *mailbox) take() write {
 // writer writes to Redis, one write at a time.
 type writer struct {
 	*Lists
-	// encoded holds the stamps of what was written last. A list of the same states is neither encoded nor sent again.
+	// encoded holds the lists that were written last, with their stamps. The same list is neither encoded nor sent again.
 	encoded [kinds]struct {
 		encoder
-		jobs  []*pull.State
-		stamp string
+		states []*pull.State
+		stamp  string
 	}
 }
 
-// run writes what comes into the mailbox until ctx is done.
+// run writes what is put into the mailbox, until ctx is done.
 func (w *writer) run(ctx context.Context) {
 	for {
 		select {
@@ -75,7 +75,7 @@ func (w *writer) run(ctx context.Context) {
 		next := w.writes.take()
 		if err := w.do(ctx, next); err != nil {
 			// The client logs when Redis is away. The next change or renewal writes again.
-			w.log.Debug("lists of pulls are not written", "error", err)
+			w.logger.Debug("lists of pulls are not written", "error", err)
 			if next.snapshot != nil {
 				for k := range kinds {
 					w.metrics.wrote(k, "failed")
@@ -92,7 +92,7 @@ func (w *writer) do(ctx context.Context, next write) error {
 	if next.snapshot != nil {
 		all = []kind{active, failed}
 	}
-	// Those who wait for a lease must find the lists when they are told, so nothing is left out then.
+	// Those who wait for a fill must find the lists then, so nothing is left out.
 	missing, err := w.send(ctx, next, all, next.token == "")
 	if err == nil && len(missing) > 0 {
 		_, err = w.send(ctx, next, missing, false)
@@ -100,31 +100,31 @@ func (w *writer) do(ctx context.Context, next write) error {
 	return err
 }
 
-// send writes some of the lists. With renew it leaves out the content of those that should be there, and returns those
-// that are not.
+// send writes some of the lists. With renew it leaves out content that should be in Redis already, and returns the lists whose
+// content is not.
 func (w *writer) send(ctx context.Context, next write, lists []kind, renew bool) (missing []kind, err error) {
-	keys := []string{w.shared.lease, w.shared.fills}
+	keys := []string{w.redis.lease, w.redis.fills}
 	args := []any{next.token, retention.Milliseconds()}
 	var sent []kind
 	for _, k := range lists {
 		if time.Since(next.snapshot.Proven) >= k.ttl() {
-			continue // it is too old to be of use, as when this process was stopped
+			continue // it is too old to be useful: this process may have been stopped
 		}
 		left := k.ttl() + retention - time.Since(next.snapshot.AsOf)
 		unproven := next.snapshot.AsOf.Sub(next.snapshot.Proven)
-		jobs, last := next.snapshot.jobs(k), &w.encoded[k]
+		states, last := next.snapshot.states(k), &w.encoded[k]
 		var data []byte
-		if !renew || last.stamp == "" || !slices.Equal(jobs, last.jobs) {
-			if data, last.stamp, err = last.encode(jobs); err != nil {
+		if !renew || last.stamp == "" || !slices.Equal(states, last.states) {
+			if data, last.stamp, err = last.encode(states); err != nil {
 				return nil, err
 			}
-			last.jobs = jobs
+			last.states = states
 		}
 		sent = append(sent, k)
-		keys = append(keys, w.shared.lists[k])
+		keys = append(keys, w.redis.lists[k])
 		args = append(args, fmt.Sprintf("%020d", next.snapshot.Version), last.stamp, left.Milliseconds(), unproven.Milliseconds(), data)
 	}
-	results, err := writeScript.Run(ctx, w.shared.redis, keys, args...).StringSlice()
+	results, err := writeScript.Run(ctx, w.redis.client, keys, args...).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("write lists to Redis: %w", err)
 	}

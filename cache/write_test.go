@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// newLeader returns Lists that lead, and what their replica knows.
+// newLeader returns the Lists of a leader, and what it knows.
 func newLeader(t testing.TB, url string) (*Lists, *local) {
 	w := newLocal()
 	w.watching.Store(true)
@@ -89,13 +89,13 @@ func TestANewerListIsNotOverwritten(t *testing.T) {
 	do(9, 0)
 	versions("10 10")
 	left := server.Client().PTTL(t.Context(), testKeys+"active").Val()
-	do(10, 3*time.Second) // of the same version, but known to be true for less long
+	do(10, 3*time.Second) // of the same version, but taken earlier
 	if now := server.Client().PTTL(t.Context(), testKeys+"active").Val(); now < left-time.Second {
 		t.Errorf("%v to live became %v", left, now)
 	}
-	do(11, time.Hour) // by a process that was stopped
+	do(11, time.Hour) // as by a process that was stopped
 	versions("10 10")
-	age(t, server, ActiveTTL) // what is not fresh is replaced whatever its version
+	age(t, server, ActiveTTL) // a list that is not fresh is replaced, whatever its version
 	do(7, 0)
 	versions("7 10")
 }

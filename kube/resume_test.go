@@ -137,9 +137,9 @@ func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 func TestPullsThatTheSharedLogBringsLaterEndForSubscribers(t *testing.T) {
 	w := newAbsence(t)
 	jobs, pods := w.hub.ResourceVersions()
-	snapshot := feed.Snapshot{Log: "log", Offset: 4, ResourceVersions: feed.ResourceVersions{Jobs: jobs, Pods: pods}}
+	contents := feed.Contents{Log: "log", Offset: 4, ResourceVersions: feed.ResourceVersions{Jobs: jobs, Pods: pods}}
 	for i, id := range []string{w.canceled, w.succeeded, w.deleted, w.goesOn} {
-		snapshot.States = append(snapshot.States, feed.State{Job: w.hub.Latest(id), Offset: uint64(i + 1)})
+		contents.Pulls = append(contents.Pulls, feed.Pull{State: w.hub.Latest(id), Offset: uint64(i + 1)})
 	}
 	hub := feed.New("restarted")
 	r := newReplicaOf(t, w.api, hub)
@@ -147,7 +147,7 @@ func TestPullsThatTheSharedLogBringsLaterEndForSubscribers(t *testing.T) {
 	r.await(t, w.goesOn, func(*pull.State) bool { return true })
 	queued := r.start(t, "nginx:5")[0]
 	told := finals(t, hub)
-	hub.Load(snapshot)
+	hub.Load(contents)
 	for id, want := range map[string]pull.Phase{w.canceled: pull.Canceled, w.succeeded: pull.Succeeded, w.deleted: pull.Failed} {
 		r.await(t, id, phase(want))
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Shared is the feed of the replica that watches the cluster, as another replica sees it.
-type Shared interface {
+// SharedFeed is the feed of the replica that watches the cluster, as another replica sees it.
+type SharedFeed interface {
 	// Live reports whether changes in the cluster arrive at this replica.
 	Live() bool
 	// LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the
@@ -19,7 +19,7 @@ type Shared interface {
 const standInAfter = 500 * time.Millisecond
 
 // StandIn demands watch whenever shared is away for some time, and until it is back. It returns when ctx is done.
-func StandIn(ctx context.Context, watch *Watch, shared Shared) error {
+func StandIn(ctx context.Context, watch *Watch, shared SharedFeed) error {
 	changed, unsubscribe := shared.LiveChanged()
 	defer unsubscribe()
 	release := func() {}

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// maxComplexity bounds an operation: a field costs one, a list as much as its elements. It allows the longest list
-	// of failed pulls with all fields nearly twice.
+	// maxComplexity bounds an operation. A field costs one, a list as much as its elements. It allows nearly two of the longest
+	// lists of failed pulls with all fields.
 	maxComplexity = 50_000
-	// wholePull is what a pull with all fields costs, and some of them twice.
+	// wholePull is the cost of a pull with all fields, some of them twice.
 	wholePull = 70
 )
 
-// longField is what a field costs that is as long as several others.
+// longField is the cost of a field that is as long as several others.
 const longField = 5
 
-// perActive is the cost, in what costs returns, of one for each active pull. How many there are when an operation is
-// executed is not known where its cost is added up, which is once for a document.
+// perActive stands in costs for the cost 1 of each active pull. gqlgen adds up the cost of a document once, when it is not known
+// how many pulls will be active as the document is executed.
 const perActive = 1 << 32
 
-// costs returns what the fields cost that do not cost one.
+// costs returns the costs of the fields that do not cost one.
 func costs() graph.ComplexityRoot {
 	var c graph.ComplexityRoot
 	c.Query.ActivePulls = func(each int) int { return perActive * each }
@@ -32,10 +32,10 @@ func costs() graph.ComplexityRoot {
 	return c
 }
 
-// Complexity returns what an operation costs while there are so many active pulls, and what it may cost: however long the
-// list of active pulls is, all of it can be asked for once. sum is gqlgen's for a schema of NewSchema.
+// Complexity returns what an operation costs while so many pulls are active, and what it may cost. However long the list of active
+// pulls is, a client can ask for all of it once. sum is the cost that gqlgen calculates for a schema of NewSchema.
 func Complexity(sum, activePulls int) (cost, allowed int) {
-	// Shorter ones count as a hundred: the list can grow before it is read.
+	// Fewer count as a hundred: the list may grow before it is read.
 	activePulls = max(activePulls, 100)
 	return sum%perActive + sum/perActive*activePulls, maxComplexity + wholePull*activePulls
 }

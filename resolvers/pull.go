@@ -8,12 +8,12 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// require makes the next queries on this replica show what a mutation led to.
-func (r *Resolver) require(job *pull.State) *pull.State {
-	if job != nil {
-		r.Lists.Require(job.Revision.Cluster)
+// require makes the next queries on this replica show the state that a mutation led to.
+func (r *Resolver) require(state *pull.State) *pull.State {
+	if state != nil {
+		r.Lists.Require(state.Revision.Cluster)
 	}
-	return job
+	return state
 }
 
 // find returns a pull; nil when there is none.
@@ -21,13 +21,13 @@ func (r *Resolver) find(ctx context.Context, id string) (*pull.State, error) {
 	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
-	if job := r.Updates.Latest(id); job != nil {
-		return job, nil
+	if state := r.Updates.Latest(id); state != nil {
+		return state, nil
 	}
 	return r.Pulls.Find(ctx, id)
 }
 
-// subscribe opens a subscription to the pulls in ids, nil for all, behind a revision if one is given.
+// subscribe opens a subscription to the pulls in ids, or to all if ids is nil. It goes on behind the revision after, if there is one.
 func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (*feed.Subscription, error) {
 	if len(ids) > maxFollowed {
 		return nil, usererr.New(usererr.LimitExceeded,
@@ -40,14 +40,14 @@ func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (
 			return nil, err
 		}
 	}
-	// A client that reconnects while the server starts must not be told that its pulls do not exist.
+	// A client that reconnects while the server starts must not get NOT_FOUND for its pulls.
 	if err := r.Updates.AwaitSync(ctx); err != nil {
 		return nil, err
 	}
 	r.Updates.Await(ctx, from)
 	for _, id := range ids {
-		// Another replica may have started it a moment ago. The first one that nobody knows ends this.
-		if job, err := r.find(ctx, id); err != nil || job == nil {
+		// Another replica may have started the pull a moment ago. If nobody knows it, Subscribe returns the error.
+		if state, err := r.find(ctx, id); err != nil || state == nil {
 			if err != nil {
 				return nil, err
 			}

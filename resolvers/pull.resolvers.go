@@ -18,18 +18,18 @@ func (r *mutationResolver) StartPulls(ctx context.Context, input pull.StartReque
 }
 
 func (r *mutationResolver) CancelPull(ctx context.Context, id string) (*pull.State, error) {
-	job, err := r.Pulls.Cancel(ctx, id)
-	return r.require(job), err
+	state, err := r.Pulls.Cancel(ctx, id)
+	return r.require(state), err
 }
 
 func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.State, error) {
-	job, err := r.Pulls.Retry(ctx, id)
-	return r.require(job), err
+	state, err := r.Pulls.Retry(ctx, id)
+	return r.require(state), err
 }
 
 func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.State, error) {
 	result, err := render.Active(ctx, r.Lists)
-	return result.Jobs, err
+	return result.States, err
 }
 
 func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.State, error) {
@@ -37,7 +37,7 @@ func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.Sta
 		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
 	}
 	result, err := render.Failed(ctx, r.Lists, limit)
-	return result.Jobs, err
+	return result.States, err
 }
 
 func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, error) {

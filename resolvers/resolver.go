@@ -1,4 +1,4 @@
-// Package resolvers answers GraphQL operations: each resolver asks the domain and hands on what it says.
+// Package resolvers answers GraphQL operations. Each resolver asks one of the Resolver's fields and returns the answer.
 package resolvers
 
 import (
@@ -23,11 +23,11 @@ const (
 	maxFollowed = 1000
 )
 
-// Lists answers list queries. What it returns is not changed.
+// Lists answers list queries. Resolvers do not change what it returns.
 type Lists interface {
 	Active(context.Context) (cache.Result, error)
 	Failed(ctx context.Context, limit int) (cache.Result, error)
-	// Require is called after a mutation, with the resourceVersion that it led to, so that the next query shows it.
+	// Require makes the next query show a mutation that led to this resourceVersion.
 	Require(version uint64)
 }
 
@@ -36,15 +36,15 @@ type Pulls interface {
 	Start(context.Context, pull.StartRequest) ([]*pull.StartResult, error)
 	Cancel(ctx context.Context, id string) (*pull.State, error)
 	Retry(ctx context.Context, id string) (*pull.State, error)
-	// Find asks the cluster for a pull that Updates does not know; nil when there is none.
+	// Find asks the cluster for a pull that Updates does not know. It returns nil when there is none.
 	Find(ctx context.Context, id string) (*pull.State, error)
 }
 
 // Updates knows the latest state of each pull.
 type Updates interface {
-	// AwaitSync waits until the pulls in the cluster are known; it returns an error when that takes too long.
+	// AwaitSync waits until the pulls in the cluster are known. It returns an error when that takes too long.
 	AwaitSync(context.Context) error
-	// Await waits, for a moment, until this replica has come as far as another one had.
+	// Await waits until a reader at this position is not ahead of this replica, but only for a moment.
 	Await(context.Context, pull.Position)
 	// Latest returns nil when the pull is not known.
 	Latest(id string) *pull.State
@@ -56,7 +56,7 @@ type Logs interface {
 	Stream(context.Context, podlog.Input) (*follow.Stream, error)
 }
 
-// NewSchema returns the schema that r answers for.
+// NewSchema returns the schema with the resolvers of r.
 func NewSchema(r *Resolver) graphql.ExecutableSchema {
 	schema := graph.NewExecutableSchema(graph.Config{Resolvers: r, Complexity: costs()})
 	withoutDefer(schema.Schema().Directives)
@@ -65,13 +65,13 @@ func NewSchema(r *Resolver) graphql.ExecutableSchema {
 
 var deferred sync.Once
 
-// withoutDefer takes out a directive that gqlgen puts into every schema, all of which share the map. No response here is
-// sent in parts.
+// withoutDefer removes a directive that gqlgen puts into every schema: no response here is sent in parts. All schemas share the map
+// of directives.
 func withoutDefer(directives map[string]*ast.DirectiveDefinition) {
 	deferred.Do(func() { delete(directives, "defer") })
 }
 
-// Resolver is the root of all resolvers. Every error that one returns is a usererr.Error or the context's.
+// Resolver is the root of all resolvers. They return only errors that are a usererr.Error or the context's.
 type Resolver struct {
 	Lists   Lists
 	Pulls   Pulls

@@ -8,7 +8,7 @@ for i, key in ipairs(KEYS) do
   local list = redis.pcall('HMGET', key, 'version', 'stamp', 'unproven')
   if left == -2 then
     reply[i] = false
-  elseif list.err then -- not a list, but something else under its name
+  elseif list.err then -- the key holds something else
     reply[i] = {left, '', '', '', ''}
   elseif ARGV[i] ~= '' and list[2] == ARGV[i] then
     reply[i] = {left, list[1], list[2], list[3] or '0'}

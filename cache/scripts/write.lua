@@ -1,4 +1,4 @@
--- Writes lists, and wakes replicas that wait for the end of a load.
+-- Writes lists, and wakes replicas that wait for a load to end.
 -- KEYS: lease, fills, then lists. ARGV: the lease's token or '', milliseconds that a list is kept after its TTL;
 -- then for each list its version, stamp, milliseconds to live, milliseconds between Proven and AsOf, and data, '' when it
 -- should be there already.

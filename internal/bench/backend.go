@@ -36,7 +36,7 @@ func newBackend(n int) (*backend, error) {
 		b.hub.Publish(job)
 	}
 	b.hub.SetSynced()
-	b.active.Store(&cache.Result{Jobs: b.hub.Active(), Generation: 1})
+	b.active.Store(&cache.Result{States: b.hub.Active(), Generation: 1})
 	return b, nil
 }
 
@@ -106,19 +106,19 @@ func (b *backend) update(i int, p Publication) {
 	b.pulls[i] = &state
 	b.hub.Publish(&state)
 	if p.Lists {
-		b.active.Store(&cache.Result{Jobs: b.hub.Active(), Generation: b.active.Load().Generation + 1})
+		b.active.Store(&cache.Result{States: b.hub.Active(), Generation: b.active.Load().Generation + 1})
 	}
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) { return *b.active.Load(), nil }
 
 func (b *backend) Failed(context.Context, int) (cache.Result, error) {
-	return cache.Result{Jobs: []*pull.State{}, Generation: 1}, nil
+	return cache.Result{States: []*pull.State{}, Generation: 1}, nil
 }
 
 func (b *backend) Require(uint64) {}
 
 // resolver answers queries for lists and subscriptions to updates and logs, and nothing else.
-func (b *backend) resolver(s *replica.Shared) *resolvers.Resolver {
-	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: replica.NewLogs(s, logSource{}, 0, 0)}
+func (b *backend) resolver(r *replica.Resources) *resolvers.Resolver {
+	return &resolvers.Resolver{Lists: b, Updates: b.hub, Logs: replica.NewLogs(r, logSource{}, 0, 0)}
 }

@@ -94,7 +94,7 @@ func (b *bench) newNamespace(ctx context.Context, c *cluster) (string, error) {
 // fill makes n queued pulls in a namespace.
 func (c *cluster) fill(ctx context.Context, namespace string, n int) error {
 	starter, err := replica.New(replica.Options{
-		Shared: newShared(), Config: rest.CopyConfig(c.config), Destination: destination, MaxQueued: n,
+		Resources: newResources(), Config: rest.CopyConfig(c.config), Destination: destination, MaxQueued: n,
 		Jobs: kube.JobSettings{
 			Namespace: namespace, CopierImage: copierImage, Deadline: time.Hour, HistoryTTL: time.Hour, Template: []byte(jobTemplate),
 		},

@@ -174,7 +174,7 @@ func reads(source cache.Source, client redis.UniversalClient, keys string) cache
 	metrics := prometheus.NewRegistry()
 	return cache.Options{
 		Source: source, Local: stranger{}, Redis: client, Keys: keys,
-		Metrics: cache.NewMetrics(metrics), Log: slog.Default(),
+		Metrics: cache.NewMetrics(metrics), Logger: slog.Default(),
 	}
 }
 
@@ -215,7 +215,7 @@ func (l *listRun) compareReads(ctx context.Context) ([]*result, error) {
 		&candidate{name: "straight from Kubernetes", length: 2 * l.turn(), cpu: []meter{l.cluster.cpu, ownCPU},
 			turn: repeat(func(ctx context.Context) error {
 				snapshot, err := l.source.Source.Load(ctx)
-				return l.expect(cache.Result{Jobs: snapshot.Active}, err)
+				return l.expect(cache.Result{States: snapshot.Active}, err)
 			})},
 		&candidate{name: "from Redis, new to the replica", length: l.turn(), cpu: cpu,
 			turn: repeat(func(ctx context.Context) error { return l.expect(cache.NewLists(l.options).Active(ctx)) })},
@@ -259,8 +259,8 @@ func (l *listRun) inTurn(ctx context.Context) (turn, error) {
 
 // expect returns an error unless all pulls were listed.
 func (l *listRun) expect(r cache.Result, err error) error {
-	if err == nil && (r.Stale || len(r.Jobs) != l.pulls) {
-		err = fmt.Errorf("%d pulls were listed, expected %d", len(r.Jobs), l.pulls)
+	if err == nil && (r.Stale || len(r.States) != l.pulls) {
+		err = fmt.Errorf("%d pulls were listed, expected %d", len(r.States), l.pulls)
 	}
 	return err
 }

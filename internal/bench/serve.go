@@ -115,9 +115,9 @@ func (s *serveCommand) server() (serveFunc, func(Publication) error, error) {
 	case pullwatch:
 		return servePullwatch(b), b.publish, nil
 	case gqlgen:
-		return serveGqlgen(b.resolver(newShared())), b.publish, nil
+		return serveGqlgen(b.resolver(newResources())), b.publish, nil
 	case gqlgenByLine:
-		return serveGqlgen(lineByLine{b.resolver(newShared())}), b.publish, nil
+		return serveGqlgen(lineByLine{b.resolver(newResources())}), b.publish, nil
 	}
 	return nil, nil, fmt.Errorf("there is no server %q", s.Kind)
 }
@@ -148,8 +148,8 @@ func (o *Orders) Usage(_ int, used *Usage) error {
 
 // servePullwatch serves as the program does.
 func servePullwatch(b *backend) serveFunc {
-	shared := newShared()
-	return replica.NewServer(shared, b.resolver(shared), httpapi.Options{
+	resources := newResources()
+	return replica.NewServer(resources, b.resolver(resources), httpapi.Options{
 		ActivePulls: b.hub.ActiveCount, Page: http.NotFoundHandler(), Ready: func() error { return nil }, Loopback: true,
 		Limits: httpapi.Limits{ // the program's defaults, except that one address may open all connections
 			PingInterval: 54 * time.Second, PongWait: time.Minute, WriteTimeout: 10 * time.Second, InitTimeout: 10 * time.Second,
@@ -158,9 +158,9 @@ func servePullwatch(b *backend) serveFunc {
 	}).Serve
 }
 
-// newShared returns what the parts of a replica share, with a gigabyte for clients.
-func newShared() *replica.Shared {
-	return replica.NewShared(4<<30/3, prometheus.NewRegistry(), slog.Default())
+// newResources returns what the parts of a replica share, with a gigabyte for clients.
+func newResources() *replica.Resources {
+	return replica.NewResources(4<<30/3, prometheus.NewRegistry(), slog.Default())
 }
 
 // serveGqlgen serves the same schema with gqlgen's own transports.

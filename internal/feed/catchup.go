@@ -6,12 +6,12 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// catchUpLimit is how long a reader that is ahead of this replica waits for it to catch up. Then it gets a snapshot. Within
-// that time a replica has noticed that its watch or its leader is dead, and knows the cluster's present state again.
+// catchUpLimit is how long a reader that is ahead of this replica waits for it to catch up. Then it gets a snapshot. Within that
+// time a replica notices that its watch or its leader is dead, and learns the cluster's present state again.
 const catchUpLimit = 20 * time.Second
 
-// Behind reports whether a reader at this position is ahead of this replica: it has seen more of the shared log, or something
-// that another replica published by itself. Offsets grow from one log to the next, too.
+// Behind reports whether a reader at this position is ahead of this replica: it has seen more of the shared log, or what
+// another replica published by itself. Offsets also grow from one shared log to the next.
 func (h *Hub) Behind(at pull.Position) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -27,13 +27,13 @@ func (h *Hub) behindLocked(at pull.Position) bool {
 	return unread || at.Jobs > h.versions.Jobs || at.Pods > h.versions.Pods
 }
 
-// remembersLocked reports whether this replica gave a reader all up to a position, and still knows what that was.
+// remembersLocked reports whether this replica gave out the position, and has since forgotten no pull that changed after it.
 func (h *Hub) remembersLocked(at pull.Position) bool {
 	return at.Replica == h.replica && at.Local >= h.horizonSeq
 }
 
-// beginLocked begins a subscription. A reader must not get an older state after a newer one, so one that is ahead of this
-// replica waits.
+// beginLocked begins a subscription. A reader that is ahead of this replica waits, so that it gets no older state after a newer
+// one.
 func (s *Subscription) beginLocked() {
 	if !s.hub.behindLocked(s.after) {
 		s.resumeLocked()
@@ -66,7 +66,7 @@ func (h *Hub) releaseCaughtUpLocked() {
 	}
 }
 
-// giveUp lets a reader have a snapshot, because this replica does not catch up with it.
+// giveUp ends the reader's wait: this replica has not caught up in time, and the reader gets a snapshot.
 func (s *Subscription) giveUp() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()

@@ -10,16 +10,17 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// MaxRetired is how many pulls are remembered after their Job is gone, for subscribers that come back and ask how it ended.
+// MaxRetired is how many pulls are remembered after their Job is gone, for subscribers that return and ask how a pull ended.
 const MaxRetired = 1024
 
-// Hub holds the pulls as this replica knows them and sends their states to subscribers. Make one with New.
+// Hub holds the pulls as this replica knows them and sends their states to subscribers. Make one with New. Methods that end in
+// Locked need mu.
 type Hub struct {
 	replica string
 
 	mu sync.Mutex
-	// log holds every pull's latest state in the order of change. Readers skip superseded slots, and compactLocked removes them.
-	log     []slot
+	// slots are in the order of change. Readers skip superseded ones, and compactLocked removes them.
+	slots   []slot
 	latest  map[string]*known // by id
 	seq     uint64            // of the last slot
 	retired []string          // ids of the retired pulls, oldest first
@@ -32,24 +33,25 @@ type Hub struct {
 	subscriptions int    // all of them
 	conflated     uint64 // states that a newer one replaced before a subscription had them
 
-	// sharesLog is set where replicas share a log. logName is its name, empty until it has been read, and logOffset that of the last entry that was taken from it.
+	// sharesLog is set if there is a shared log. logName is its name, empty until it has been read. logOffset is the offset of
+	// the last entry that was taken from it.
 	sharesLog bool
 	logName   string
 	logOffset uint64
-	// unlogged holds the states that this replica has published by itself and that are not known to be in the shared log.
-	// unloggedVersions are the highest resourceVersions of those, and of what was among them before.
+	// unlogged holds the pulls whose states this replica published by itself and does not know to be in the shared log.
+	// unloggedVersions are the highest resourceVersions of these states, and of those that were among them before.
 	unlogged         map[*known]struct{}
 	unloggedVersions ResourceVersions
 	// waiting holds the subscriptions whose readers are ahead of this replica.
 	waiting map[*Subscription]struct{}
-	// horizonSeq and horizonOffset are the highest ones of all pulls that have been forgotten.
+	// horizonSeq and horizonOffset are the highest seq and offset of all forgotten pulls.
 	horizonSeq, horizonOffset uint64
-	// missed has a value when Load has found a pull to withhold. missedFrom are the resourceVersions of that log, which cover
-	// no change after the states that it holds.
+	// missed has a value when Load has found a pull to withhold. missedFrom are the resourceVersions of that log: no change
+	// after its states happened before them.
 	missed     chan struct{}
 	missedFrom ResourceVersions
-	// versions are those up to which the Hub knows every change. watchedVersions are those that SetResourceVersions was
-	// told: how far this replica's own watch has come.
+	// versions are the resourceVersions up to which the Hub knows every change. watchedVersions are those that
+	// SetResourceVersions was given: how far this replica's own watch has come.
 	versions, watchedVersions ResourceVersions
 
 	synced   chan struct{}
@@ -57,26 +59,26 @@ type Hub struct {
 	changed  broadcast.Signal
 }
 
-// slot is an element of the Hub's log. It is superseded once its state has another seq: that of a later slot.
+// slot is the place of a state in the order of change. It is superseded once its pull has the seq of a later slot.
 type slot struct {
-	seq   uint64
-	state *known
+	seq  uint64
+	pull *known
 }
 
-// known is what is known of a pull.
+// known is what the Hub knows of a pull.
 type known struct {
-	job *pull.State
-	seq uint64 // of its slot
-	// offset is where the state stands in the shared log; 0 when it is not known to be there.
+	state *pull.State
+	seq   uint64 // of its slot
+	// offset is the state's place in the shared log; 0 when it is not known to be there.
 	offset  uint64
 	retired bool // its Job is gone
-	// withheld is set when the shared log holds a running state of a pull whose Job is gone, as this replica's watch has
-	// seen. A reader may have its end already, so subscribers get the pull again only when the log brings its end.
+	// withheld is set when the shared log brings a state that is not final of a pull whose Job is gone, as this replica's
+	// watch has seen. A reader may know how the pull ended. So subscribers get nothing of it until the log brings its end.
 	withheld bool
 	readers  []*Subscription // those that asked for it by id
 }
 
-// New returns an empty Hub. replica is a name that no other one has, in lower-case letters and digits, and becomes part of
+// New returns an empty Hub. replica is a name that no other replica has, in lower-case letters and digits. It becomes part of
 // the revisions that clients see.
 func New(replica string) *Hub {
 	return &Hub{
@@ -87,75 +89,75 @@ func New(replica string) *Hub {
 }
 
 // Publish takes a pull's state if it supersedes the known one. It does not wait.
-func (h *Hub) Publish(job *pull.State) {
+func (h *Hub) Publish(state *pull.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.takeLocked(job, 0)
+	h.takeLocked(state, 0)
 }
 
-// takeLocked takes a state that stands at an offset of the shared log; 0 for none.
-func (h *Hub) takeLocked(job *pull.State, offset uint64) {
-	s := h.latest[job.ID]
-	if s != nil && (!job.Supersedes(s.job) || job.Same(s.job)) {
-		if s.offset == 0 && offset > 0 && !s.job.Supersedes(job) {
-			h.confirmLocked(s, job, offset)
+// takeLocked takes a state, with its offset in the shared log; 0 for none.
+func (h *Hub) takeLocked(state *pull.State, offset uint64) {
+	k := h.latest[state.ID]
+	if k != nil && (!state.Supersedes(k.state) || state.Same(k.state)) {
+		if k.offset == 0 && offset > 0 && !k.state.Supersedes(state) {
+			h.confirmLocked(k, state, offset)
 		}
-		if job.Supersedes(s.job) { // it says nothing new to subscribers, but later states are compared with it
-			state := *s.job
-			state.Revision = job.Revision
-			s.job = &state
+		if state.Supersedes(k.state) { // nothing new for subscribers, but later states are compared with it
+			unchanged := *k.state
+			unchanged.Revision = state.Revision
+			k.state = &unchanged
 		}
 		return
 	}
-	withheld := s == nil && offset > 0 && !job.Phase.Final() && job.Revision.Cluster <= h.watchedVersions.Jobs
-	if s == nil {
-		s = &known{}
-		h.latest[job.ID] = s
+	withheld := k == nil && offset > 0 && !state.Phase.Final() && state.Revision.Cluster <= h.watchedVersions.Jobs
+	if k == nil {
+		k = &known{}
+		h.latest[state.ID] = k
 	}
-	before := s.seq
+	before := k.seq
 	h.seq++
-	state := *job
-	state.Position = h.positionLocked(s, job.Revision, offset)
-	if s.retired { // its name is used again
-		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == job.ID })
+	placed := *state
+	placed.Position = h.positionLocked(k, state.Revision, offset)
+	if k.retired { // its name is used again
+		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == state.ID })
 	}
-	s.job, s.seq, s.offset, s.retired, s.withheld = &state, h.seq, offset, false, withheld
-	h.indexLocked(s)
-	h.log = append(h.log, slot{h.seq, s})
-	if len(h.log) > 2*len(h.latest)+64 {
+	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, withheld
+	h.indexLocked(k)
+	h.slots = append(h.slots, slot{h.seq, k})
+	if len(h.slots) > 2*len(h.latest)+64 {
 		h.compactLocked()
 	}
 	for sub := range h.all {
 		sub.wakeLocked(before)
 	}
-	for _, sub := range s.readers {
+	for _, sub := range k.readers {
 		sub.wakeLocked(before)
 	}
 	h.changed.Notify()
 }
 
-// indexLocked keeps a pull in running while it has not ended, and in queued while it waits.
-func (h *Hub) indexLocked(s *known) {
-	if r := s.job.Route(); !s.job.Phase.Final() && !s.withheld {
-		h.running[r] = s
-	} else if h.running[r] == s {
+// indexLocked puts a pull into running if it has not ended, and into queued if it waits; otherwise it removes it there.
+func (h *Hub) indexLocked(k *known) {
+	if r := k.state.Route(); !k.state.Phase.Final() && !k.withheld {
+		h.running[r] = k
+	} else if h.running[r] == k {
 		delete(h.running, r)
 	}
-	if s.job.Phase == pull.Queued && !s.withheld {
-		h.queued[s] = struct{}{}
+	if k.state.Phase == pull.Queued && !k.withheld {
+		h.queued[k] = struct{}{}
 	} else {
-		delete(h.queued, s)
+		delete(h.queued, k)
 	}
 }
 
-// positionLocked returns the position of a pull's state, which becomes the latest of all. A reader that has this state also
-// has what this replica published by itself before. While such a state is unlogged, the position names both.
-func (h *Hub) positionLocked(s *known, revision pull.Revision, offset uint64) pull.Position {
+// positionLocked returns the position of a state that is about to become the latest of all. A reader that has it also has
+// everything that this replica published by itself before. While some of that is unlogged, the position names the replica, too.
+func (h *Hub) positionLocked(k *known, revision pull.Revision, offset uint64) pull.Position {
 	at := pull.Position{Log: h.logName, Seq: offset}
-	delete(h.unlogged, s)
+	delete(h.unlogged, k)
 	if offset == 0 {
 		at.Seq = h.logOffset
-		h.addUnloggedLocked(s, revision)
+		h.addUnloggedLocked(k, revision)
 	}
 	if offset == 0 || len(h.unlogged) > 0 {
 		at.Replica, at.Local, at.Jobs, at.Pods = h.replica, h.seq, h.unloggedVersions.Jobs, h.unloggedVersions.Pods
@@ -163,50 +165,50 @@ func (h *Hub) positionLocked(s *known, revision pull.Revision, offset uint64) pu
 	return at
 }
 
-// addUnloggedLocked adds a state that readers may have although it is not known to be in the shared log.
-func (h *Hub) addUnloggedLocked(s *known, revision pull.Revision) {
+// addUnloggedLocked notes a state that readers may have although it is not known to be in the shared log.
+func (h *Hub) addUnloggedLocked(k *known, revision pull.Revision) {
 	if h.logName != "" {
 		if len(h.unlogged) == 0 {
 			h.unloggedVersions = ResourceVersions{}
 		}
-		h.unlogged[s] = struct{}{}
+		h.unlogged[k] = struct{}{}
 	}
 	h.unloggedVersions = h.unloggedVersions.Max(ResourceVersions{revision.Cluster, revision.Pods})
 }
 
-// confirmLocked notes that a state which this replica has published by itself stands at an offset of the shared log. The log
-// may hold another state of the same revision, or another last state. New readers get that one; others get nothing again.
-func (h *Hub) confirmLocked(s *known, job *pull.State, offset uint64) {
-	s.offset = offset
-	delete(h.unlogged, s)
-	if job.Same(s.job) {
+// confirmLocked notes the offset of a state that this replica has published by itself. The shared log may hold another state
+// of the same revision, or another final one. New readers get that one; others get nothing again.
+func (h *Hub) confirmLocked(k *known, state *pull.State, offset uint64) {
+	k.offset = offset
+	delete(h.unlogged, k)
+	if state.Same(k.state) {
 		return
 	}
-	state := *job
-	if state.Position = s.job.Position; s.seq == h.seq { // else a reader that has it need not have all before that offset
-		state.Position = pull.Position{Log: h.logName, Seq: offset}
+	placed := *state
+	if placed.Position = k.state.Position; k.seq == h.seq { // else a reader that has it may lack something before that offset
+		placed.Position = pull.Position{Log: h.logName, Seq: offset}
 	}
-	s.job = &state
-	if !s.retired {
-		h.indexLocked(s)
+	k.state = &placed
+	if !k.retired {
+		h.indexLocked(k)
 	}
 	h.changed.Notify()
 }
 
-// compactLocked removes the slots whose states have been superseded.
+// compactLocked removes superseded slots.
 func (h *Hub) compactLocked() {
-	kept := h.log[:0]
-	for _, e := range h.log {
-		if e.state.seq == e.seq {
+	kept := h.slots[:0]
+	for _, e := range h.slots {
+		if e.pull.seq == e.seq {
 			kept = append(kept, e)
 		}
 	}
-	clear(h.log[len(kept):])
-	h.log = kept
+	clear(h.slots[len(kept):])
+	h.slots = kept
 }
 
 // Retire says that the Job of the pull with this id is gone, so no state of it follows. Subscribers still get its last
-// state. New subscribers to all pulls do not; new ones that ask for it by id do until it is forgotten, see MaxRetired.
+// state. New subscribers to all pulls do not. Those that ask for it by id do until it is forgotten: see MaxRetired.
 func (h *Hub) Retire(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -214,13 +216,13 @@ func (h *Hub) Retire(id string) {
 }
 
 func (h *Hub) retireLocked(id string) {
-	s := h.latest[id]
-	if s == nil || s.retired {
+	k := h.latest[id]
+	if k == nil || k.retired {
 		return
 	}
-	s.retired = true
-	delete(h.queued, s)
-	if r := s.job.Route(); h.running[r] == s {
+	k.retired = true
+	delete(h.queued, k)
+	if r := k.state.Route(); h.running[r] == k {
 		delete(h.running, r)
 	}
 	h.changed.Notify()
@@ -240,26 +242,26 @@ func (h *Hub) retireLocked(id string) {
 }
 
 func (h *Hub) forgetLocked(id string) {
-	s := h.latest[id]
-	if s == nil || !s.retired {
+	k := h.latest[id]
+	if k == nil || !k.retired {
 		return
 	}
 	delete(h.latest, id)
-	delete(h.unlogged, s)
-	h.horizonSeq = max(h.horizonSeq, s.seq)
-	if s.offset == 0 {
-		s.offset = h.logOffset // the shared log may hold it at any offset up to here
+	delete(h.unlogged, k)
+	h.horizonSeq = max(h.horizonSeq, k.seq)
+	if k.offset == 0 {
+		k.offset = h.logOffset // the shared log may hold it at any offset up to here
 	}
-	h.horizonOffset = max(h.horizonOffset, s.offset)
-	s.seq = 0
+	h.horizonOffset = max(h.horizonOffset, k.offset)
+	k.seq = 0
 }
 
 // Latest returns a pull's latest state, nil when the pull is not known.
 func (h *Hub) Latest(id string) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.latest[id]; s != nil {
-		return s.job
+	if k := h.latest[id]; k != nil {
+		return k.state
 	}
 	return nil
 }
@@ -268,8 +270,8 @@ func (h *Hub) Latest(id string) *pull.State {
 func (h *Hub) Running(r pull.Route) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.running[r]; s != nil {
-		return s.job
+	if k := h.running[r]; k != nil {
+		return k.state
 	}
 	return nil
 }
@@ -281,9 +283,9 @@ func (h *Hub) Pulls() []*pull.State {
 
 // Active returns the pulls that have not ended, newest first.
 func (h *Hub) Active() []*pull.State {
-	jobs := h.pulls(func(k *known) bool { return !k.job.Phase.Final() && !k.withheld })
-	pull.SortActive(jobs)
-	return jobs
+	states := h.pulls(func(k *known) bool { return !k.state.Phase.Final() && !k.withheld })
+	pull.SortActive(states)
+	return states
 }
 
 // ActiveCount returns how many pulls have not ended.
@@ -293,7 +295,7 @@ func (h *Hub) ActiveCount() int {
 	return len(h.running)
 }
 
-// Queued returns how many pulls wait in the queue: the known ones that do, and the ids in starting that are not known yet.
+// Queued returns how many pulls wait in the queue. To the known ones it adds the ids in starting that are not known yet.
 func (h *Hub) Queued(starting iter.Seq[string]) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -308,21 +310,21 @@ func (h *Hub) Queued(starting iter.Seq[string]) int {
 
 // Failed returns the failed pulls whose Jobs exist, the latest first.
 func (h *Hub) Failed() []*pull.State {
-	jobs := h.pulls(func(k *known) bool { return k.job.Phase == pull.Failed })
-	pull.SortFailed(jobs)
-	return jobs
+	states := h.pulls(func(k *known) bool { return k.state.Phase == pull.Failed })
+	pull.SortFailed(states)
+	return states
 }
 
 func (h *Hub) pulls(wanted func(*known) bool) []*pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	jobs := make([]*pull.State, 0, len(h.latest))
-	for _, s := range h.latest {
-		if !s.retired && wanted(s) {
-			jobs = append(jobs, s.job)
+	states := make([]*pull.State, 0, len(h.latest))
+	for _, k := range h.latest {
+		if !k.retired && wanted(k) {
+			states = append(states, k.state)
 		}
 	}
-	return jobs
+	return states
 }
 
 // Changed returns a channel that has a value once some pull has changed, and the function that ends the subscription.

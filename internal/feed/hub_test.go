@@ -18,25 +18,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var revision atomic.Uint64
 
-// job returns a state that supersedes all that were made before.
-func job(id string, phase pull.Phase, message string) *pull.State {
+// newState returns a state that supersedes all that were made before.
+func newState(id string, phase pull.Phase, message string) *pull.State {
 	return &pull.State{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
-// drain returns what a subscription has ready, as "id:message", and how it ended, if it did.
+// drain returns the states that a subscription has ready, as "id:message", and its end, if it ended.
 func drain(t *testing.T, s *Subscription) (got []string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for {
-		j, err := s.Await(ctx)
+		state, err := s.Await(ctx)
 		if errors.Is(err, context.Canceled) {
 			return got, nil
 		}
 		if err != nil {
 			return got, err
 		}
-		got = append(got, j.ID+":"+j.Message)
+		got = append(got, state.ID+":"+state.Message)
 	}
 }
 
@@ -59,16 +59,16 @@ func expect(t *testing.T, got []string, want ...string) {
 
 func TestSubscribersGetTheStateThenEveryChange(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "1"))
-	h.Publish(job("b", pull.Queued, "1"))
-	h.Publish(job("a", pull.Pulling, "2"))
+	h.Publish(newState("a", pull.Queued, "1"))
+	h.Publish(newState("b", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Pulling, "2"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"b", "b"})
 	got, _ := drain(t, all)
 	expect(t, got, "b:1", "a:2")
 	got, _ = drain(t, one)
 	expect(t, got, "b:1")
-	h.Publish(job("b", pull.Pulling, "2"))
-	h.Publish(job("c", pull.Queued, "1"))
+	h.Publish(newState("b", pull.Pulling, "2"))
+	h.Publish(newState("c", pull.Queued, "1"))
 	got, _ = drain(t, all)
 	expect(t, got, "b:2", "c:1")
 	got, _ = drain(t, one)
@@ -77,12 +77,12 @@ func TestSubscribersGetTheStateThenEveryChange(t *testing.T) {
 
 func TestASlowSubscriberGetsTheLatestState(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "0"))
+	h.Publish(newState("a", pull.Queued, "0"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
 	for i := range 10_000 {
-		h.Publish(job("a", pull.Pulling, fmt.Sprint(i)))
+		h.Publish(newState("a", pull.Pulling, fmt.Sprint(i)))
 	}
-	h.Publish(job("a", pull.Succeeded, "end"))
+	h.Publish(newState("a", pull.Succeeded, "end"))
 	got, _ := drain(t, all)
 	expect(t, got, "a:end")
 	got, err := drain(t, one)
@@ -90,23 +90,23 @@ func TestASlowSubscriberGetsTheLatestState(t *testing.T) {
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("all ids have ended, but: %v", err)
 	}
-	if len(h.log) > 200 {
-		t.Errorf("the log of one pull holds %d entries", len(h.log))
+	if len(h.slots) > 200 {
+		t.Errorf("one pull has %d slots", len(h.slots))
 	}
 }
 
 func TestASubscriptionEndsWhenAllItsPullsHaveEnded(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Pulling, "1"))
-	h.Publish(job("b", pull.Failed, "1"))
+	h.Publish(newState("a", pull.Pulling, "1"))
+	h.Publish(newState("b", pull.Failed, "1"))
 	s := subscribe(t, h, []string{"a", "b"})
 	got, err := drain(t, s)
 	expect(t, got, "a:1", "b:1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Publish(job("b", pull.Failed, "2")) // its end has been told already
-	h.Publish(job("a", pull.Canceled, "2"))
+	h.Publish(newState("b", pull.Failed, "2")) // its end was delivered already
+	h.Publish(newState("a", pull.Canceled, "2"))
 	h.Retire("a")
 	got, err = drain(t, s)
 	expect(t, got, "a:2")
@@ -120,7 +120,7 @@ func TestASubscriptionEndsWhenAllItsPullsHaveEnded(t *testing.T) {
 
 func TestSubscribingToAnUnknownPullIsNotFound(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Queued, "1"))
 	if _, err := h.Subscribe([]string{"a", "nope"}, pull.Position{}); usererr.CodeOf(err) != usererr.NotFound {
 		t.Errorf("%v", err)
 	}
@@ -131,9 +131,9 @@ func TestSubscribingToAnUnknownPullIsNotFound(t *testing.T) {
 
 func TestRetiredPullsAreKnownByIdUntilForgotten(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Queued, "1"))
 	early := subscribe(t, h, nil)
-	h.Publish(job("a", pull.Canceled, "2"))
+	h.Publish(newState("a", pull.Canceled, "2"))
 	h.Retire("a")
 	got, _ := drain(t, early)
 	expect(t, got, "a:2")
@@ -145,11 +145,11 @@ func TestRetiredPullsAreKnownByIdUntilForgotten(t *testing.T) {
 	watched := subscribe(t, h, []string{"a"})
 	for i := range 3 * MaxRetired {
 		id := fmt.Sprint("p", i)
-		h.Publish(job(id, pull.Succeeded, ""))
+		h.Publish(newState(id, pull.Succeeded, ""))
 		h.Retire(id)
 	}
-	if len(h.latest) > MaxRetired+2 || len(h.log) > 3*MaxRetired {
-		t.Errorf("%d pulls and %d entries are remembered", len(h.latest), len(h.log))
+	if len(h.latest) > MaxRetired+2 || len(h.slots) > 3*MaxRetired {
+		t.Errorf("%d pulls and %d slots are remembered", len(h.latest), len(h.slots))
 	}
 	if h.Latest("p0") != nil {
 		t.Error("the oldest is not forgotten")
@@ -167,15 +167,15 @@ func TestAwaitReturnsTheNextState(t *testing.T) {
 		go func() {
 			defer close(got)
 			for {
-				j, err := s.Await(ctx)
+				state, err := s.Await(ctx)
 				if err != nil {
 					return
 				}
-				got <- j.Message
+				got <- state.Message
 			}
 		}()
 		synctest.Wait()
-		h.Publish(job("a", pull.Queued, "1"))
+		h.Publish(newState("a", pull.Queued, "1"))
 		if m := <-got; m != "1" {
 			t.Error(m)
 		}
@@ -188,32 +188,32 @@ func TestAwaitReturnsTheNextState(t *testing.T) {
 
 func TestNotifyWakesOnlySubscribersOfThePull(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Queued, "1"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
-	var told []string
-	all.Notify(func() { told = append(told, "all") })
-	one.Notify(func() { told = append(told, "one") })
-	expect(t, told)
-	h.Publish(job("a", pull.Pulling, "2"))
-	h.Publish(job("b", pull.Queued, "1"))
-	expect(t, told, "all", "one", "all")
+	var woken []string
+	all.Notify(func() { woken = append(woken, "all") })
+	one.Notify(func() { woken = append(woken, "one") })
+	expect(t, woken)
+	h.Publish(newState("a", pull.Pulling, "2"))
+	h.Publish(newState("b", pull.Queued, "1"))
+	expect(t, woken, "all", "one", "all")
 	all.Close()
 	one.Close()
-	h.Publish(job("a", pull.Succeeded, "3"))
-	expect(t, told, "all", "one", "all")
+	h.Publish(newState("a", pull.Succeeded, "3"))
+	expect(t, woken, "all", "one", "all")
 }
 
 func TestConflatedStatesAreCounted(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Queued, "1"))
 	all, one := subscribe(t, h, nil), subscribe(t, h, []string{"a"})
 	drain(t, all)
 	drain(t, one)
-	h.Publish(job("a", pull.Pulling, "2"))
+	h.Publish(newState("a", pull.Pulling, "2"))
 	drain(t, all)
-	h.Publish(job("b", pull.Queued, "1"))
-	h.Publish(job("a", pull.Pulling, "3")) // one has not had the one before
-	h.Publish(job("a", pull.Pulling, "4")) // neither has
+	h.Publish(newState("b", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Pulling, "3")) // one has not got the state before
+	h.Publish(newState("a", pull.Pulling, "4")) // neither has got the one before
 	if h.conflated != 3 {
 		t.Errorf("%d states were conflated, want 3", h.conflated)
 	}
@@ -221,7 +221,7 @@ func TestConflatedStatesAreCounted(t *testing.T) {
 
 func TestCloseReleasesTheSubscription(t *testing.T) {
 	h := New("r")
-	h.Publish(job("a", pull.Queued, "1"))
+	h.Publish(newState("a", pull.Queued, "1"))
 	for _, ids := range [][]string{nil, {"a"}} {
 		s, err := h.Subscribe(ids, pull.Position{})
 		if err != nil {

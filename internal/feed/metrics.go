@@ -6,10 +6,10 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Register registers with r how many pulls and subscriptions there are.
+// Register registers the metrics of the Hub with r: how many pulls and subscriptions there are.
 func (h *Hub) Register(r prometheus.Registerer) { r.MustRegister(census{h}) }
 
-// census counts the pulls of a Hub and who reads them.
+// census counts the pulls and the subscriptions of a Hub.
 type census struct{ hub *Hub }
 
 var (
@@ -37,11 +37,11 @@ func (c census) Collect(metrics chan<- prometheus.Metric) {
 	for _, k := range c.hub.latest {
 		switch {
 		case k.retired:
-		case !k.job.Phase.Final():
+		case !k.state.Phase.Final():
 			counts["active"]++
-		case k.job.Phase == pull.Failed:
+		case k.state.Phase == pull.Failed:
 			counts["failed"]++
-		case k.job.Phase == pull.Succeeded:
+		case k.state.Phase == pull.Succeeded:
 			counts["succeeded"]++
 		}
 	}

@@ -11,14 +11,14 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Subscription is one reader's position in the feed. Its methods are for one goroutine at a time, but for Close.
+// Subscription is one reader's place in the order of change. All methods but Close are for one goroutine at a time.
 type Subscription struct {
-	hub    *Hub
-	pulls  []*known // those with the ids that were asked for; nil for all pulls
-	cursor uint64   // the seq of the last state that was delivered
-	start  uint64   // the seq at which the subscription began
-	ready  func()   // nil until somebody waits
-	closed bool
+	hub       *Hub
+	pulls     []*known // those with the ids that were asked for; nil for all pulls
+	delivered uint64   // the seq up to which everything was delivered or skipped
+	start     uint64   // the seq at which the subscription began
+	ready     func()   // nil until somebody waits
+	closed    bool
 	// after is the position up to which the reader has everything, in the order that seenBy names.
 	after  pull.Position
 	seenBy order
@@ -26,21 +26,20 @@ type Subscription struct {
 	deadline *time.Timer
 }
 
-// order is one in which a reader's earlier position can be found again.
+// order is one of the two orders in which a reader's earlier position can be found again.
 type order int
 
 const (
-	noOrder order = iota // the reader gets a snapshot
-	logOrder
-	localOrder
+	noOrder    order = iota // in none: the reader gets a snapshot
+	logOrder                // by offset, in the shared log
+	localOrder              // by seq, on this replica
 )
 
 // Subscribe returns a Subscription to the pulls in ids, or to all pulls when ids is nil. The caller closes it.
 //
-// It first delivers the present state of each pull, without those that the reader has: it has everything up to after. The
-// zero Position stands for a reader that has nothing. When this replica does not remember after, it delivers all states. To
-// a reader that is ahead of this replica it delivers nothing until the replica has caught up, and after catchUpLimit all
-// states.
+// The reader has everything up to after; the zero Position stands for nothing. It first gets the present states that it does
+// not have. If this replica does not remember after, it gets the present state of each pull. A reader that is ahead of this
+// replica gets nothing until the replica has caught up. After catchUpLimit it gets the present state of each pull.
 //
 // An id that is not known is a usererr.NotFound, or a usererr.Unavailable where the reader may know it from another replica.
 func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error) {
@@ -73,7 +72,7 @@ func (h *Hub) Subscribe(ids []string, after pull.Position) (*Subscription, error
 	return sub, nil
 }
 
-// distinct removes pulls that come again.
+// distinct removes repeated pulls.
 func distinct(pulls []*known) []*known {
 	seen := make(map[*known]bool, len(pulls))
 	return slices.DeleteFunc(pulls, func(k *known) bool {
@@ -83,10 +82,10 @@ func distinct(pulls []*known) []*known {
 	})
 }
 
-// skipSeenLocked moves the cursor past what the reader had before. Later that may no longer be known.
+// skipSeenLocked moves delivered past what the reader had before it subscribed. Later that may no longer be known.
 func (s *Subscription) skipSeenLocked() {
 	if next, _ := s.nextLocked(); next != nil {
-		s.cursor = next.seq - 1
+		s.delivered = next.seq - 1
 	}
 }
 
@@ -101,9 +100,9 @@ func (s *Subscription) seenLocked(k *known) bool {
 	return false
 }
 
-// wakeLocked tells the reader that there is a new state of a pull. The one before had the seq before.
+// wakeLocked tells the reader that a pull has a new state. before is the seq of the pull's previous state.
 func (s *Subscription) wakeLocked(before uint64) {
-	if before > s.cursor {
+	if before > s.delivered {
 		s.hub.conflated++
 	}
 	if s.ready != nil {
@@ -111,8 +110,8 @@ func (s *Subscription) wakeLocked(before uint64) {
 	}
 }
 
-// Notify makes ready be called whenever a state has come since the last Next. It is called with the Hub locked, so it must
-// not block nor call the Hub, and it is not called after Close. It is not called for states that are there already.
+// Notify sets a function to be called whenever a state comes. It is not called for states that are there already, nor after
+// Close. The Hub calls it with its lock held, so it must neither block nor call the Hub.
 func (s *Subscription) Notify(ready func()) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -127,16 +126,16 @@ func (s *Subscription) Next() (*pull.State, error) {
 	next, ended := s.nextLocked()
 	switch {
 	case next != nil:
-		s.cursor = next.seq
-		return next.job, nil
+		s.delivered = next.seq
+		return next.state, nil
 	case ended:
 		return nil, io.EOF
 	}
 	return nil, nil
 }
 
-// Await is Next, but it waits until there is a state, and returns ctx's error when ctx is done. It replaces
-// what Notify was given.
+// Await is Next, but waits until there is a state. It returns ctx's error when ctx is done. It replaces the function that
+// Notify was given.
 func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 	signal := make(chan struct{}, 1)
 	s.Notify(func() {
@@ -146,8 +145,8 @@ func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 		}
 	})
 	for {
-		if job, err := s.Next(); job != nil || err != nil {
-			return job, err
+		if state, err := s.Next(); state != nil || err != nil {
+			return state, err
 		}
 		select {
 		case <-ctx.Done():
@@ -157,7 +156,7 @@ func (s *Subscription) Await(ctx context.Context) (*pull.State, error) {
 	}
 }
 
-// nextLocked returns the first state behind the cursor, and when there is none whether none will ever come.
+// nextLocked returns the first pull whose state has not been delivered. If there is none, ended tells whether none will come.
 func (s *Subscription) nextLocked() (next *known, ended bool) {
 	if _, waits := s.hub.waiting[s]; waits {
 		return nil, false
@@ -169,15 +168,15 @@ func (s *Subscription) nextLocked() (next *known, ended bool) {
 }
 
 func (s *Subscription) nextOfAllLocked() *known {
-	log := s.hub.log
-	for _, e := range log[sort.Search(len(log), func(i int) bool { return log[i].seq > s.cursor }):] {
-		superseded := e.state.seq != e.seq
-		// A new reader does not get pulls that are over. A reader that resumes may have missed just that.
-		retiredBefore := e.state.retired && e.seq <= s.start && s.after == (pull.Position{})
-		if !superseded && !retiredBefore && !e.state.withheld && !s.seenLocked(e.state) {
-			return e.state
+	slots := s.hub.slots
+	for _, e := range slots[sort.Search(len(slots), func(i int) bool { return slots[i].seq > s.delivered }):] {
+		superseded := e.pull.seq != e.seq
+		// A new reader does not need pulls that are gone. A reader that returns may have missed exactly those.
+		retiredBefore := e.pull.retired && e.seq <= s.start && s.after == (pull.Position{})
+		if !superseded && !retiredBefore && !e.pull.withheld && !s.seenLocked(e.pull) {
+			return e.pull
 		}
-		s.cursor = e.seq
+		s.delivered = e.seq
 	}
 	return nil
 }
@@ -185,13 +184,13 @@ func (s *Subscription) nextOfAllLocked() *known {
 func (s *Subscription) nextOfPullsLocked() (next *known, ended bool) {
 	ended = true
 	for _, k := range s.pulls {
-		ended = ended && k.job.Phase.Final()
-		if k.seq > s.cursor && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
+		ended = ended && k.state.Phase.Final()
+		if k.seq > s.delivered && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
 			next = k
 		}
 	}
 	if next == nil {
-		s.cursor = s.hub.seq
+		s.delivered = s.hub.seq
 	}
 	return next, ended
 }

@@ -8,42 +8,42 @@ import (
 )
 
 // The binary form of a State is its fields in a fixed order, without names and without a version: whoever stores it keeps the
-// version elsewhere. Whole numbers are varints. A string follows its length. An optional value follows a byte that is 0 or 1.
-// Booleans are such a byte.
+// version elsewhere. Integers are varints. A string is preceded by its length, an optional value by a byte that is 0 or 1. A
+// boolean is such a byte.
 
-// AppendBinary appends the binary form of j to b. It never fails. It leaves out the monotonic clock readings of times.
-func (j *State) AppendBinary(b []byte) ([]byte, error) {
-	b = appendString(b, j.ID)
-	b = appendString(b, j.Namespace)
-	b = appendReference(b, &j.Image)
-	b = appendReference(b, &j.Destination)
-	b = appendStrings(b, j.Platforms)
-	b = appendString(b, string(j.Phase))
-	b = appendString(b, j.Message)
-	b = appendProgress(b, &j.Progress)
-	b = binary.AppendVarint(b, int64(j.Attempts))
-	b = appendOptional(b, j.Confirmed, appendBool)
-	b = appendOptional(b, j.Failure, appendFailure)
-	b = appendOptional(b, j.RetryOf, appendStringAt)
-	for _, t := range [...]time.Time{j.CreatedAt, j.StartedAt, j.FinishedAt, j.UpdatedAt} {
+// AppendBinary appends the binary form of s to b. It never fails. It leaves out the monotonic clock readings of times.
+func (s *State) AppendBinary(b []byte) ([]byte, error) {
+	b = appendString(b, s.ID)
+	b = appendString(b, s.Namespace)
+	b = appendReference(b, &s.Image)
+	b = appendReference(b, &s.Destination)
+	b = appendStrings(b, s.Platforms)
+	b = appendString(b, string(s.Phase))
+	b = appendString(b, s.Message)
+	b = appendProgress(b, &s.Progress)
+	b = binary.AppendVarint(b, int64(s.Attempts))
+	b = appendOptional(b, s.Confirmed, appendBool)
+	b = appendOptional(b, s.Failure, appendFailure)
+	b = appendOptional(b, s.RetryOf, appendStringAt)
+	for _, t := range [...]time.Time{s.CreatedAt, s.StartedAt, s.FinishedAt, s.UpdatedAt} {
 		b = appendTime(b, t)
 	}
-	b = binary.AppendUvarint(b, j.Revision.Cluster)
-	b = binary.AppendUvarint(b, j.Revision.Pods)
-	b = binary.AppendUvarint(b, j.Revision.Step)
-	b = appendString(b, j.Position.Log)
-	b = binary.AppendUvarint(b, j.Position.Seq)
-	b = appendString(b, j.Position.Replica)
-	for _, n := range [...]uint64{j.Position.Local, j.Position.Jobs, j.Position.Pods} {
+	b = binary.AppendUvarint(b, s.Revision.Cluster)
+	b = binary.AppendUvarint(b, s.Revision.Pods)
+	b = binary.AppendUvarint(b, s.Revision.Step)
+	b = appendString(b, s.Position.Log)
+	b = binary.AppendUvarint(b, s.Position.Seq)
+	b = appendString(b, s.Position.Replica)
+	for _, n := range [...]uint64{s.Position.Local, s.Position.Jobs, s.Position.Pods} {
 		b = binary.AppendUvarint(b, n)
 	}
 	return b, nil
 }
 
-// UnmarshalBinary sets j to what AppendBinary wrote. When data is not exactly one State, it returns an error and leaves j alone.
+// UnmarshalBinary sets s to what AppendBinary wrote. When data is not exactly one State, it returns an error and does not change s.
 // It does not keep data.
-func (j *State) UnmarshalBinary(data []byte) error {
-	// One copy that all strings share costs less than one for each of them.
+func (s *State) UnmarshalBinary(data []byte) error {
+	// One copy that all strings share costs less than one for each.
 	d := decoder{rest: string(data)}
 	read := State{
 		ID:          d.string(),
@@ -71,7 +71,7 @@ func (j *State) UnmarshalBinary(data []byte) error {
 	if d.err != nil {
 		return fmt.Errorf("decode pull: %w", d.err)
 	}
-	*j = read
+	*s = read
 	return nil
 }
 
@@ -143,7 +143,7 @@ var (
 	errPresence = errors.New("a mark is neither 0 nor 1")
 )
 
-// decoder reads one value after the other. After the first error all that it reads is zero.
+// decoder reads one value after the other. After the first error it returns zero values.
 type decoder struct {
 	rest string
 	err  error
@@ -201,7 +201,7 @@ func (d *decoder) string() string {
 // strings returns nil when there are none.
 func (d *decoder) strings() []string {
 	n := d.uvarint()
-	// Every string takes at least a byte, so no more memory is asked for than the input could fill.
+	// Every string takes at least a byte, so this allocates no more than the input could fill.
 	if n > uint64(len(d.rest)) {
 		d.fail(errShort)
 	}

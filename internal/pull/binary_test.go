@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// fill sets everything in v to something that is not zero, so that a field that the binary form forgets is noticed
-// when the field is added.
+// fill sets everything in v to something that is not zero. So a new field that the binary form lacks is noticed.
 func fill(t *testing.T, v reflect.Value, n *int) {
 	*n++
 	switch v.Kind() {
@@ -42,9 +41,9 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	}
 }
 
-func encode(t testing.TB, job *State) []byte {
+func encode(t testing.TB, state *State) []byte {
 	t.Helper()
-	data, err := job.AppendBinary(nil)
+	data, err := state.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,13 +54,13 @@ func TestAStoredStateKeepsEveryField(t *testing.T) {
 	var full State
 	fill(t, reflect.ValueOf(&full).Elem(), new(int))
 	failed := &State{Phase: Failed, Failure: &Failure{LogTail: []string{}}, CreatedAt: time.Unix(-1<<40, 0).UTC()}
-	for _, job := range []*State{&full, failed, {}, typical(1)} {
+	for _, state := range []*State{&full, failed, {}, typical(1)} {
 		got := State{Message: "what was there before", RetryOf: new(string)}
-		if err := got.UnmarshalBinary(encode(t, job)); err != nil {
+		if err := got.UnmarshalBinary(encode(t, state)); err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(&got, job) {
-			t.Errorf("got  %+v\nwant %+v", &got, job)
+		if !reflect.DeepEqual(&got, state) {
+			t.Errorf("got  %+v\nwant %+v", &got, state)
 		}
 	}
 }
@@ -85,7 +84,7 @@ func TestWhatIsNotOneStateIsNotReadFromRedis(t *testing.T) {
 		if err := got.UnmarshalBinary(data); err == nil {
 			t.Errorf("%s was accepted", what)
 		} else if !reflect.DeepEqual(got, before) {
-			t.Errorf("%s changed the job: %+v", what, got)
+			t.Errorf("%s changed the state: %+v", what, got)
 		}
 	}
 	for n := range data {
@@ -113,7 +112,7 @@ func FuzzStateUnmarshalBinary(f *testing.F) {
 	})
 }
 
-// typical returns a pull as there are most: half done, or failed with a full log for every tenth n.
+// typical returns a typical state: half done, or for every tenth n failed with a full LogTail.
 func typical(n int) *State {
 	image, err := ParseImage(fmt.Sprintf("registry.example/team-%d/application:1.%d@%s", n%7, n, someDigest))
 	if err != nil {
@@ -125,7 +124,7 @@ func typical(n int) *State {
 	}
 	total, speed, left := int64(412_345_678), int64(23_456_789), 9
 	created := time.Unix(1_790_000_000+int64(n), 0).UTC()
-	job := &State{
+	state := &State{
 		ID:          fmt.Sprintf("20261003-%d", n),
 		Image:       image,
 		Destination: destination,
@@ -140,13 +139,13 @@ func typical(n int) *State {
 		Position: Position{Log: "k3b9x2", Seq: 123_456},
 	}
 	if n%10 == 0 {
-		job.Phase, job.FinishedAt = Failed, job.UpdatedAt
-		job.Failure = &Failure{Reason: Network, Message: "dial tcp 10.0.0.1:443: connection refused"}
+		state.Phase, state.FinishedAt = Failed, state.UpdatedAt
+		state.Failure = &Failure{Reason: Network, Message: "dial tcp 10.0.0.1:443: connection refused"}
 		for line := range MaxLogTail {
-			job.Failure.LogTail = append(job.Failure.LogTail, fmt.Sprintf("copying blob %d of 20: 12 MB of 400 MB", line))
+			state.Failure.LogTail = append(state.Failure.LogTail, fmt.Sprintf("copying blob %d of 20: 12 MB of 400 MB", line))
 		}
 	}
-	return job
+	return state
 }
 
 const benchmarkPulls = 1000
@@ -154,9 +153,9 @@ const benchmarkPulls = 1000
 func BenchmarkDecode1000Pulls(b *testing.B) {
 	var binaries, texts [benchmarkPulls][]byte
 	for i := range benchmarkPulls {
-		job := typical(i)
-		binaries[i] = encode(b, job)
-		text, err := json.Marshal(job)
+		state := typical(i)
+		binaries[i] = encode(b, state)
+		text, err := json.Marshal(state)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -164,7 +163,7 @@ func BenchmarkDecode1000Pulls(b *testing.B) {
 	}
 	b.Run("binary", func(b *testing.B) { benchmarkDecode(b, binaries[:], (*State).UnmarshalBinary) })
 	b.Run("json", func(b *testing.B) {
-		benchmarkDecode(b, texts[:], func(job *State, text []byte) error { return json.Unmarshal(text, job) })
+		benchmarkDecode(b, texts[:], func(state *State, text []byte) error { return json.Unmarshal(text, state) })
 	})
 }
 
@@ -185,25 +184,24 @@ func benchmarkDecode(b *testing.B, encoded [][]byte, decode func(*State, []byte)
 }
 
 func BenchmarkEncode1000Pulls(b *testing.B) {
-	var jobs [benchmarkPulls]*State
-	for i := range jobs {
-		jobs[i] = typical(i)
+	var states [benchmarkPulls]*State
+	for i := range states {
+		states[i] = typical(i)
 	}
 	b.ReportAllocs()
 	var buffer []byte
 	for b.Loop() {
 		buffer = buffer[:0]
-		for _, job := range jobs {
+		for _, state := range states {
 			var err error
-			if buffer, err = job.AppendBinary(buffer); err != nil {
+			if buffer, err = state.AppendBinary(buffer); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
 }
 
-// Replicas of different versions share Redis during an update. When this fails, the number in the names of the keys has to
-// change with the form.
+// Replicas of different versions share Redis during an update. When this fails, raise the number in redisclient.Keys.
 func TestTheBinaryFormIsTheOneOfItsKeys(t *testing.T) {
 	const form = "01610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
 	b, err := (&State{ID: "a", Namespace: "b"}).AppendBinary(nil)

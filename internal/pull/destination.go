@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Placeholders of a destination, which are filled in from the image that is copied.
+// Placeholders of a destination. They are filled in from the image that is copied.
 const (
 	registryPlaceholder   = "{registry}"
 	repositoryPlaceholder = "{repository}"
@@ -38,11 +38,11 @@ func ParseDestination(s string) (string, error) {
 	if err := checkPlaceholders(trimmed); err != nil {
 		return bad(err.Error())
 	}
-	// Docker reads a first part without a dot or a port as a repository of docker.io, which cannot be meant here.
+	// Docker takes a first part without a dot or a port for a repository of docker.io. That cannot be meant here.
 	if host, _, _ := strings.Cut(trimmed, "/"); host != "localhost" && !strings.ContainsAny(host, ".:") {
 		return bad("its first part is not a registry's host name")
 	}
-	// What is wrong for the shortest image is wrong for all.
+	// What is wrong with the shortest image is wrong with all.
 	if _, err := parseRepository(fillPlaceholders(trimmed, "x", "x")); err != nil {
 		return bad(err.Error())
 	}
@@ -51,8 +51,8 @@ func ParseDestination(s string) (string, error) {
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
-// checkPlaceholders returns an error, a part of a sentence, for braces of a destination that are no placeholders, and for
-// placeholders in places where two images of different names could be copied to the same one.
+// checkPlaceholders checks a destination's braces and placeholders. It refuses placeholders where two images of different names
+// could be copied to the same one. An error is a part of a sentence.
 func checkPlaceholders(destination string) error {
 	for i, part := range strings.Split(destination, "/") {
 		found := placeholder.FindAllString(part, -1)
@@ -81,7 +81,7 @@ func fillPlaceholders(destination, registry, repository string) string {
 	return strings.NewReplacer(registryPlaceholder, registry, repositoryPlaceholder, repository).Replace(destination)
 }
 
-// parseRepository parses the name of a repository. An error says what is wrong, as a part of a sentence.
+// parseRepository parses the name of a repository. An error is a part of a sentence that says what is wrong.
 func parseRepository(name string) (reference.Named, error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err == nil && !reference.IsNameOnly(named) {
@@ -124,8 +124,8 @@ func (r ImageReference) At(destination string) (ImageReference, error) {
 	return fromNamed(named), nil
 }
 
-// PlatformsAt is At for some of the image's platforms alone. These have an index of their own at the destination, with
-// another digest than the image's, so only the tag goes along. An error is a usererr.BadInput, also when there is no tag.
+// PlatformsAt is At when only some of the image's platforms are copied. At the destination these have an index of their own,
+// with another digest than the image's, so only the tag stays the same. An error is a usererr.BadInput, also when there is no tag.
 func (r ImageReference) PlatformsAt(destination string) (ImageReference, error) {
 	if r.Tag == nil {
 		return ImageReference{}, usererr.New(usererr.BadInput, "image %q: with platforms it has another digest at the destination, so give it a tag as well, such as %s:TAG@%s",
@@ -135,9 +135,9 @@ func (r ImageReference) PlatformsAt(destination string) (ImageReference, error) 
 	return r.At(destination)
 }
 
-// registryAsPath returns a registry's host, and its port if it has one, as a part of a repository's path, in which there
-// are neither colons nor brackets. Colons become underscores, which no host has, and an IPv6 address is written out, so
-// that two registries never become the same: host:5000 is host_5000, and [::1]:5000 is 0_0_0_0_0_0_0_1_5000.
+// registryAsPath returns a registry's host, and its port if it has one, as a part of a repository's path. There may be neither
+// colons nor brackets in it. Colons become underscores, which no host has. An IPv6 address is written out. So two registries
+// never become the same: host:5000 is host_5000, and [::1]:5000 is 0_0_0_0_0_0_0_1_5000.
 func registryAsPath(registry string) (string, error) {
 	if lower := strings.ToLower(registry); lower != registry {
 		return "", fmt.Errorf("a repository's name has no capital letters: write the image's registry as %s", lower)

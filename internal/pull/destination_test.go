@@ -7,7 +7,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-func TestWhereAnImageIsCopiedTo(t *testing.T) {
+func TestAnImageIsCopiedWhereItsDestinationSays(t *testing.T) {
 	for _, c := range []struct{ destination, image, want string }{
 		{"harbor.example", "nginx:1.27", "harbor.example/library/nginx:1.27"},
 		{"harbor.example/mirror/", "nginx:1.27", "harbor.example/mirror/library/nginx:1.27"},
@@ -82,7 +82,7 @@ func TestWhereAnImageIsCopiedTo(t *testing.T) {
 	}
 }
 
-// Platforms alone have another digest than the image, so that none can be promised at the destination.
+// Some platforms of an image have another digest than the image, so no digest can be promised at the destination.
 func TestAPullOfSomePlatformsIsFoundUnderItsTag(t *testing.T) {
 	for given, want := range map[string]string{
 		"quay.io/a:1":                 "harbor.example/a:1",
@@ -101,7 +101,7 @@ func TestAPullOfSomePlatformsIsFoundUnderItsTag(t *testing.T) {
 	}
 }
 
-// Sources that differ only in where a part of their names ends, or by their ports, stay apart.
+// Sources stay apart even if they differ only by a port, or by where a part of the name ends.
 func TestSourcesDoNotMeetWhereTheRegistryIsPartOfTheName(t *testing.T) {
 	images := []string{
 		"nginx", "quay.io/library/nginx", "quay.io:5000/library/nginx", "quay.io-5000.example/library/nginx", "quay.io/5000/library/nginx",
@@ -129,8 +129,7 @@ func TestSourcesDoNotMeetWhereTheRegistryIsPartOfTheName(t *testing.T) {
 	}
 }
 
-// FuzzParseDestination checks that an image is found again where it was copied to: by its name, as the Job keeps it and
-// as the copier reads it.
+// FuzzParseDestination checks that an image is found where it was copied to, by the name that the Job keeps and the copier reads.
 func FuzzParseDestination(f *testing.F) {
 	for _, c := range []struct{ destination, image string }{
 		{"harbor.example", "nginx:1.27"}, {"harbor.example/mirror/", "host:5000/app@" + someDigest}, {"localhost:5000/a/b", "ghcr.io/a"},

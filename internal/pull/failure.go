@@ -39,7 +39,7 @@ const (
 // Remedy says what a person can do about the failure.
 func (f *Failure) Remedy() string { return f.Reason.Remedy() }
 
-// Remedy says what a person can do about a failure of this kind.
+// Remedy says what a person can do about a failure with this reason.
 func (r FailureReason) Remedy() string {
 	switch r {
 	case NotFound:
@@ -69,7 +69,7 @@ func (r FailureReason) Remedy() string {
 	}
 }
 
-// Truncate cuts s to at most n bytes without splitting a character. Less than none is none.
+// Truncate cuts s to at most n bytes, or to none if n is negative, without splitting a character.
 func Truncate(s string, n int) string {
 	n = max(n, 0)
 	if len(s) <= n {

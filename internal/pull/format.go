@@ -2,7 +2,7 @@ package pull
 
 import "fmt"
 
-// FormatBytes writes a number of bytes for people, in powers of 1000 as registries and disks count: "1.2 GB", "240 MB".
+// FormatBytes returns a number of bytes for people, in powers of 1000 as registries and disks count: "1.2 GB", "240 MB".
 func FormatBytes(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)

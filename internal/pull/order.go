@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Supersedes reports whether j is a later state than k of the same pull. A final state supersedes all that are not, and the
-// first final state that is published stays. Only an end that its Job tells supersedes that a pull is lost. A pull that was
-// created later supersedes an earlier one of the same name.
-func (j *State) Supersedes(k *State) bool {
-	order := cmp.Or(cmp.Compare(j.CreatedAt.UnixMilli(), k.CreatedAt.UnixMilli()), cmp.Compare(j.finality(), k.finality()))
-	if order == 0 && j.finality() == changing {
-		order = j.Revision.Compare(k.Revision)
+// Supersedes reports whether s is a later state of a pull than other. A final state supersedes every other. The first
+// final state stays, unless it is that the pull is lost: how its Job ended supersedes that. A pull that was created later
+// supersedes an earlier one of the same name.
+func (s *State) Supersedes(other *State) bool {
+	order := cmp.Or(cmp.Compare(s.CreatedAt.UnixMilli(), other.CreatedAt.UnixMilli()), cmp.Compare(s.finality(), other.finality()))
+	if order == 0 && s.finality() == changing {
+		order = s.Revision.Compare(other.Revision)
 	}
 	return order > 0
 }
@@ -26,40 +26,39 @@ const (
 	ended
 )
 
-// finality tells how final the state is.
-func (j *State) finality() int {
+// finality returns how final the state is.
+func (s *State) finality() int {
 	switch {
-	case !j.Phase.Final():
+	case !s.Phase.Final():
 		return changing
-	case j.Lost():
+	case s.Lost():
 		return lost
 	}
 	return ended
 }
 
 // Lost reports whether the Job was gone before the pull had ended.
-func (j *State) Lost() bool { return j.Failure != nil && j.Failure.Reason == Lost }
+func (s *State) Lost() bool { return s.Failure != nil && s.Failure.Reason == Lost }
 
 // Same reports whether two states of a pull are equal but for Revision, Position and UpdatedAt.
-func (j *State) Same(k *State) bool {
-	c := *k
-	c.Revision, c.Position, c.UpdatedAt = j.Revision, j.Position, j.UpdatedAt
-	return reflect.DeepEqual(j, &c)
+func (s *State) Same(other *State) bool {
+	c := *other
+	c.Revision, c.Position, c.UpdatedAt = s.Revision, s.Position, s.UpdatedAt
+	return reflect.DeepEqual(s, &c)
 }
 
-// OrderKey returns a text of fixed length. Of two states of a pull, j supersedes k exactly when j's OrderKey is the greater
-// one, byte by byte.
-func (j *State) OrderKey() string {
+// OrderKey returns a text of fixed length. Of two states of a pull, one supersedes the other exactly when its OrderKey is the
+// greater one, byte by byte.
+func (s *State) OrderKey() string {
 	var r Revision
-	if j.finality() == changing {
-		r = j.Revision
+	if s.finality() == changing {
+		r = s.Revision
 	}
-	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, j.CreatedAt.UnixMilli()), 1<<48-1), j.finality(), r.Cluster, r.Pods, r.Step)
+	return fmt.Sprintf("%012x%d%016x%016x%016x", min(max(0, s.CreatedAt.UnixMilli()), 1<<48-1), s.finality(), r.Cluster, r.Pods, r.Step)
 }
 
-// LostState returns the final state of a pull whose Job is gone, and that was neither seen to end nor canceled. It depends on
-// the last state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it
-// was.
+// LostState returns the final state of a pull whose Job is gone although nobody saw it end or canceled it. It depends on the last
+// state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it was.
 func LostState(last *State) *State {
 	s := *last
 	s.Phase, s.FinishedAt = Failed, time.Time{}
@@ -76,15 +75,15 @@ func LostState(last *State) *State {
 }
 
 // SortActive orders pulls as activePulls lists them: newest first.
-func SortActive(jobs []*State) {
-	slices.SortFunc(jobs, func(a, b *State) int {
+func SortActive(states []*State) {
+	slices.SortFunc(states, func(a, b *State) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 }
 
 // SortFailed orders pulls as failedPulls lists them: the one that failed last first.
-func SortFailed(jobs []*State) {
-	slices.SortFunc(jobs, func(a, b *State) int {
+func SortFailed(states []*State) {
+	slices.SortFunc(states, func(a, b *State) int {
 		return cmp.Or(b.FinishedAt.Compare(a.FinishedAt), cmp.Compare(a.ID, b.ID))
 	})
 }

@@ -17,9 +17,9 @@ const (
 
 var platformForm = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*){1,2}$`)
 
-// ParsePlatforms parses platforms such as linux/amd64 or linux/arm/v7, as people write them. Each comes back once, in
-// its usual spelling (see PlatformName), in order, so that two ways to ask for the same give the same. Nil stands for
-// all platforms, and an empty list, which would be none, is refused. An error is a usererr.BadInput.
+// ParsePlatforms parses platforms as people write them, such as linux/amd64 or linux/arm/v7. It returns each once, sorted, in
+// its usual spelling (see PlatformName), so that two ways to ask for the same give the same result. Nil stands for all
+// platforms. An empty list would be none and is refused. An error is a usererr.BadInput.
 func ParsePlatforms(given []string) ([]string, error) {
 	if given == nil {
 		return nil, nil
@@ -47,7 +47,7 @@ func ParsePlatforms(given []string) ([]string, error) {
 	return slices.Compact(platforms), nil
 }
 
-// JoinPlatforms returns platforms in one text, empty for all.
+// JoinPlatforms returns platforms as one text; it is empty for all platforms.
 func JoinPlatforms(platforms []string) string { return strings.Join(platforms, ",") }
 
 // SplitPlatforms is the reverse of JoinPlatforms, with the errors of ParsePlatforms.
@@ -58,9 +58,9 @@ func SplitPlatforms(text string) ([]string, error) {
 	return ParsePlatforms(strings.Split(text, ","))
 }
 
-// PlatformName returns the usual spelling of a platform, as Docker and containerd have it: linux/arm64/v8 is linux/arm64
-// and linux/arm is linux/arm/v7. It is empty for what is no platform, as what belongs to an image has in an index, and
-// for what ParsePlatforms would refuse.
+// PlatformName returns the usual spelling of a platform, that of Docker and containerd: linux/arm64/v8 is linux/arm64, and
+// linux/arm is linux/arm/v7. It is empty for unknown platforms, which attestations have in an index, and for what
+// ParsePlatforms refuses.
 func PlatformName(os, arch, variant string) string {
 	os, arch, variant = strings.ToLower(os), strings.ToLower(arch), strings.ToLower(variant)
 	if os == "macos" {

@@ -52,7 +52,7 @@ func TestTooManyOrOddPlatformsAreRefused(t *testing.T) {
 	}
 }
 
-// What is taken from a caller stands as an argument of the copier and in an annotation, between commas.
+// Platforms that a client asks for become arguments of the copier, and stand between commas in an annotation.
 func FuzzParsePlatforms(f *testing.F) {
 	for _, s := range []string{"linux/amd64", "linux/arm/v7", "LINUX/x86-64", "a/b,c/d", "--x/y", "linux/arm/8", "\u212a/x"} {
 		f.Add(s)

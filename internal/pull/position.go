@@ -7,16 +7,16 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Position is a place in the order in which the states of all pulls were published. Replicas that share a log agree on Log and
-// Seq. A replica that cannot reach the shared log, or has none, publishes by itself. Replica and Local then count on from the
-// place that it had reached in the shared log. Jobs and Pods say how much of the cluster another replica must have seen to
-// know as much. The zero Position is no place.
+// Position is a place in the order in which the states of all pulls were published. All replicas agree on Log and Seq, the
+// place in the shared log. A replica that cannot reach the shared log, or has none, publishes by itself. Then Replica and Local
+// count on from there. Jobs and Pods say how far in the cluster another replica must be to know as much. The zero Position is
+// no place.
 type Position struct {
-	// Log names the shared log, and is empty without one; Seq grows with each state in it, by any number.
+	// Log names the shared log; it is empty without one. Seq is the offset in it: it grows with each state, by any number.
 	Log string
 	Seq uint64
-	// Replica names the replica that published by itself, and is empty for what the shared log holds; Local grows with
-	// each state that the replica takes.
+	// Replica names the replica that published by itself; it is empty for what the shared log holds. Local grows with each
+	// state that the replica takes.
 	Replica string
 	Local   uint64
 	// Jobs and Pods are the highest resourceVersions in what the replica published by itself.
@@ -38,8 +38,8 @@ func (p Position) String() string {
 	return text
 }
 
-// ParsePosition reads what State.RevisionID returned, also in a version without Jobs and Pods. It returns the zero Position for
-// a state that had not been published. An error is a usererr.BadInput.
+// ParsePosition reads what State.RevisionID returned, now or in a version without Jobs and Pods. It returns the zero Position for
+// a state that was not published. An error is a usererr.BadInput.
 func ParsePosition(text string) (Position, error) {
 	var p Position
 	shared, local, published := strings.Cut(text, "~")
@@ -51,14 +51,14 @@ func ParsePosition(text string) (Position, error) {
 			ok = ok && err == nil
 		}
 	case shared != "" || !published:
-		p.Log, ok = parsePlace(shared, &p.Seq)
+		p.Log, ok = parsePart(shared, &p.Seq)
 	}
 	if published && ok {
 		numbers := []*uint64{&p.Local, &p.Jobs, &p.Pods}
 		if strings.Count(local, ".") == 1 {
 			numbers = numbers[:1]
 		}
-		p.Replica, ok = parsePlace(local, numbers...)
+		p.Replica, ok = parsePart(local, numbers...)
 	}
 	if !ok {
 		return Position{}, usererr.New(usererr.BadInput, "%q is no revision; give the revision of an update as it came", Truncate(text, 100))
@@ -66,8 +66,8 @@ func ParsePosition(text string) (Position, error) {
 	return p, nil
 }
 
-// parsePlace reads a name and numbers in base 36.
-func parsePlace(text string, numbers ...*uint64) (name string, ok bool) {
+// parsePart reads a name, and after it numbers in base 36.
+func parsePart(text string, numbers ...*uint64) (name string, ok bool) {
 	name, rest, _ := strings.Cut(text, ".")
 	const longest = 32
 	if name == "" || len(name) > longest || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {

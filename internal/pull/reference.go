@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// ImageReference names an image in a registry, with every default filled in. It is made by ParseImage and ParseDestination.
+// ImageReference names an image in a registry, with every default filled in. ParseImage and At make it.
 type ImageReference struct {
 	Name       string
 	Registry   string
@@ -19,7 +19,7 @@ type ImageReference struct {
 	Digest *string
 }
 
-// maxReference bounds what is parsed; the longest valid name with a tag and a sha512 digest is shorter.
+// maxReference bounds what is parsed, in bytes. The longest valid name with a tag and a sha512 digest is shorter.
 const maxReference = 600
 
 // ParseImage parses a reference as Docker does: "nginx" is docker.io/library/nginx:latest. An error is a
@@ -42,8 +42,8 @@ func ParseImage(s string) (ImageReference, error) {
 	return fromNamed(named), nil
 }
 
-// checkForCopier refuses what the copier would refuse later. The copier reads references with another library, which accepts
-// fewer registry names.
+// checkForCopier refuses what the copier would refuse later: it reads references with another library, which accepts fewer
+// registry names.
 func checkForCopier(named reference.Named) error {
 	_, err := name.ParseReference(named.String())
 	return err

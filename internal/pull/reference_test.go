@@ -45,8 +45,7 @@ func TestReferencesAreReadAsDockerReadsThem(t *testing.T) {
 	}
 }
 
-// The copier reads references with another library than the one that checks them here: what is accepted here must mean
-// the same there.
+// The copier reads references with another library. What is accepted here must mean the same there.
 func FuzzParseImage(f *testing.F) {
 	for _, s := range []string{"nginx", "host:5000/app:1@" + someDigest, "localhost/a", "a.b/c", "[::1]:5000/a"} {
 		f.Add(s)

@@ -11,7 +11,7 @@ import (
 // ContainerName is the name of the container, in a pull's pod, that copies the image.
 const ContainerName = "copier"
 
-// Exit codes of the copier. Any other code than these means that it was killed or crashed, and is tried again.
+// Exit codes of the copier. After any other code it was killed or crashed, and Kubernetes makes another attempt.
 const (
 	ExitDone = 0
 	// ExitTransient means that another attempt may succeed.
@@ -20,26 +20,26 @@ const (
 	ExitPermanent = 3
 )
 
-// Report is one line of the copier's log: what the copier does and how far it is. The copier writes one a second while bytes
+// Report is one line of the copier's pod log: what the copier does and how far it is. The copier writes one a second while bytes
 // move, and one whenever something else happens. The JSON form is for annotations of the Job.
 type Report struct {
 	Time    time.Time `json:"time"`
 	Message string    `json:"msg"`
 	// Image is the digest of the image at the source, empty until it is known.
 	Image string `json:"image,omitempty"`
-	// Held is as in Outcome.
+	// Held is the same as in Outcome.
 	Held string `json:"held,omitempty"`
 	// BytesDone counts the bytes that were found at the destination or written to it. It falls when an upload fails.
 	BytesDone int64 `json:"bytesDone"`
-	// BytesBest is the highest BytesDone of this attempt, zero when that is BytesDone itself.
+	// BytesBest is the highest BytesDone of this attempt; zero when that is BytesDone itself.
 	BytesBest int64 `json:"bytesBest,omitempty"`
 	// BytesTotal is nil until all manifests have been read.
 	BytesTotal *int64 `json:"bytesTotal,omitempty"`
-	// BytesPerSecond is averaged over the last seconds, 0 while nothing moves.
+	// BytesPerSecond is an average over the last seconds; 0 while no bytes move.
 	BytesPerSecond int64 `json:"bytesPerSecond,omitempty"`
 }
 
-// String returns the report as one line, for people first and then, in brackets, for ParseReport.
+// String returns the report as one line: first for people, then, in brackets, for ParseReport.
 func (r Report) String() string {
 	message := strings.Join(strings.FieldsFunc(r.Message, func(c rune) bool { return c == '\n' || c == '\r' }), " ")
 	line := fmt.Sprintf("%s%s [t=%d done=%d", message, r.figures(), r.Time.UnixMilli(), r.BytesDone)
@@ -58,7 +58,7 @@ func (r Report) String() string {
 	return line + "]"
 }
 
-// figures says how far it has come while bytes move.
+// figures returns how far the copy is, as the end of a message; empty while no bytes move.
 func (r Report) figures() string {
 	if r.BytesTotal == nil || r.BytesPerSecond <= 0 {
 		return ""
@@ -94,26 +94,27 @@ func ParseReport(line string) (r Report, ok bool) {
 // Outcome is how an attempt ended. The copier writes it in JSON as its termination message, in less than the 4096 bytes that
 // Kubernetes keeps.
 type Outcome struct {
-	// Digest is that of the image at the destination. It is empty when the attempt failed.
+	// Digest is that of the image at the destination; empty when the attempt failed.
 	Digest string `json:"digest,omitempty"`
-	// Unconfirmed says why the digest could not be read back at the destination, which has accepted it; empty when it was.
+	// Unconfirmed says why the digest could not be read back at the destination, which has accepted the image. It is empty when
+	// it was read back.
 	Unconfirmed string `json:"unconfirmed,omitempty"`
-	// Image is the digest that the image had at the source, also when the attempt failed; empty if that is not known.
+	// Image is the digest of the image at the source, also when the attempt failed; empty if that is not known.
 	Image string `json:"image,omitempty"`
-	// Held is the digest of another image that the destination's tag had when the attempt looked, also when the attempt failed.
-	// It is empty if the tag had none, or that is not known.
+	// Held is the digest of another image that the destination's tag named when the attempt looked, also when the attempt
+	// failed. It is empty if the tag named none, or that is not known.
 	Held string `json:"held,omitempty"`
-	// BytesTotal counts all bytes of all blobs. BytesCopied are those that had to be sent, BytesMounted those that the
-	// destination's registry took from another of its repositories; the rest was found.
+	// BytesTotal counts all bytes of all blobs. BytesCopied were sent. BytesMounted the destination's registry took from another
+	// of its repositories. The rest was at the destination already.
 	BytesTotal   int64 `json:"bytesTotal,omitempty"`
 	BytesCopied  int64 `json:"bytesCopied,omitempty"`
 	BytesMounted int64 `json:"bytesMounted,omitempty"`
-	// ManifestsWritten counts the manifests that were not at the destination as they are.
+	// ManifestsWritten counts the manifests that were written because the destination did not have them.
 	ManifestsWritten int `json:"manifestsWritten,omitempty"`
-	// Left are the layers that are not at the destination because the source does not have them: those that may not be
-	// passed on, as of Windows. Nil when everything has arrived.
+	// Left are the layers that were left out because the source does not have them: they may not be passed on, as those of
+	// Windows. It is nil when everything was copied.
 	Left *Left `json:"left,omitempty"`
-	// Reason and Message say why the attempt failed; both are empty when it succeeded.
+	// Reason and Message say why the attempt failed. Both are empty when it succeeded.
 	Reason  FailureReason `json:"reason,omitempty"`
 	Message string        `json:"message,omitempty"`
 }
@@ -128,14 +129,14 @@ func Replaced(digest string) string {
 	return "It replaced " + digest + ", which the tag had at the destination."
 }
 
-// Left tells of layers that were left out.
+// Left are layers that were left out.
 type Left struct {
 	Count int `json:"count"`
-	// Digests are the first MaxLeft of them.
+	// Digests are those of the first MaxLeft layers.
 	Digests []string `json:"digests"`
 }
 
-// MaxLeft is how many layers that were left out are named.
+// MaxLeft is how many of the layers that were left out are named.
 const MaxLeft = 4
 
 // String returns a part of a sentence.
@@ -150,7 +151,7 @@ func (l *Left) String() string {
 	return fmt.Sprintf("%d layers that may not be passed on were left out, since the source does not have them: %s", l.Count, names)
 }
 
-// Did says what a successful attempt did. to names the destination, as in " to host/app:1", or is empty.
+// Did says what a successful attempt did. to is empty or names the destination, as in " to host/app:1".
 func (o *Outcome) Did(to string) string {
 	there := o.BytesTotal - o.BytesCopied - o.BytesMounted
 	var parts []string
@@ -174,7 +175,7 @@ func (o *Outcome) Did(to string) string {
 	return fmt.Sprintf("Copied %s%s: %s", FormatBytes(o.BytesTotal), to, strings.Join(parts, ", "))
 }
 
-// Notes are what else there is to say of a successful attempt, in sentences; empty when all is well.
+// Notes says, in sentences, what a person should know of a successful attempt besides; empty when all is well.
 func (o *Outcome) Notes() string {
 	var notes []string
 	if o.Left != nil {

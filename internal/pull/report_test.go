@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestTheCopiersLogReadsWellAndIsReadBack(t *testing.T) {
+func TestTheCopiersLinesReadWellAndAreReadBack(t *testing.T) {
 	at := time.UnixMilli(1_763_772_000_123).UTC()
 	for want, r := range map[string]Report{
 		"Reading docker.io/library/nginx:1.27 [t=1763772000123 done=0]": {Time: at, Message: "Reading docker.io/library/nginx:1.27"},

@@ -1,6 +1,8 @@
-// Package pull is the domain: what a pull is, the phases it goes through, why it fails, and the order in which pulls
-// are listed. A pull copies one container image into another registry. Where pulls run, how they are stored and how
-// they are served is other packages' business.
+// Package pull is the domain: what a pull is, its phases, why it fails, and the order in which pulls are listed. A pull copies
+// one container image into another registry. Other packages run pulls, store them and serve them.
+//
+// Its words: a State is what is known of one pull at one moment. A Revision orders the states of one pull, a Position those of
+// all pulls. An attempt is one pod of a pull's Job.
 package pull
 
 import (
@@ -25,29 +27,30 @@ const (
 	Canceled  Phase = "CANCELED"
 )
 
-// Final reports whether a pull in this phase will never change again.
+// Final reports whether a pull in this phase never changes again.
 func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
 
-// State is what a pull's Job, its pods and their logs say at one moment. It is never changed once it has been handed out: a new
-// state is a new State.
+// State is what a pull's Job, its pods and their logs say at one moment. It is immutable once it has been handed out: a change
+// makes a new State.
 type State struct {
 	ID string
 	// Namespace is that of the Kubernetes Job.
 	Namespace   string
 	Image       ImageReference
 	Destination ImageReference
-	// Platforms are those that are copied, as ParsePlatforms returns them; nil for all.
+	// Platforms are the ones to copy, as ParsePlatforms returns them; nil for all.
 	Platforms []string
 	Phase     Phase
 	Message   string
 	Progress  Progress
-	// Attempts counts how often copying was started.
+	// Attempts counts the attempts that were started.
 	Attempts int
-	// Confirmed tells whether the digest was read back at the destination. It is nil until the pull has succeeded, and when
-	// that is not known.
+	// Confirmed tells whether the copier read the digest back at the destination. It is nil until the pull has succeeded, and
+	// if that is not known.
 	Confirmed *bool
 	// Failure is set exactly when Phase is Failed.
 	Failure *Failure
+	// RetryOf is the id of the pull that a person retried with this one; nil for none.
 	RetryOf *string
 	// CreatedAt and UpdatedAt are always set. StartedAt is zero until the pull has left the queue. FinishedAt is zero until its
 	// phase is final, and stays so if the pull is Lost. All are in UTC.
@@ -57,31 +60,32 @@ type State struct {
 	Position Position
 }
 
-// Route is what makes two pulls the same: of a Route, only one pull runs or waits at a time.
+// Route is what a pull copies and where to. Of each Route only one pull runs or waits at a time.
 type Route struct {
-	// Image and Destination are full names, Platforms what JoinPlatforms returns.
+	// Image and Destination are full names. Platforms is what JoinPlatforms returns.
 	Image, Destination, Platforms string
 }
 
 // Route returns the pull's route.
-func (j *State) Route() Route {
-	return Route{Image: j.Image.Name, Destination: j.Destination.Name, Platforms: JoinPlatforms(j.Platforms)}
+func (s *State) Route() Route {
+	return Route{Image: s.Image.Name, Destination: s.Destination.Name, Platforms: JoinPlatforms(s.Platforms)}
 }
 
-// RevisionID returns the state's place in the order of updates, as clients see it and ParsePosition reads it.
-func (j *State) RevisionID() string {
-	if j.Position == (Position{}) {
-		return j.Revision.String()
+// RevisionID returns the state's Position, or its Revision before it was published: the revision that clients see and
+// ParsePosition reads.
+func (s *State) RevisionID() string {
+	if s.Position == (Position{}) {
+		return s.Revision.String()
 	}
-	return j.Position.String()
+	return s.Position.String()
 }
 
-// Log tells where the log of the copier is.
-func (j *State) Log() LogSource {
-	return LogSource{Namespace: j.Namespace, Job: j.ID, Container: ContainerName}
+// Log returns where the copier's pod logs are.
+func (s *State) Log() LogSource {
+	return LogSource{Namespace: s.Namespace, Job: s.ID, Container: ContainerName}
 }
 
-// LogSource names the logs of a Job's container.
+// LogSource names the pod logs of a Job's container.
 type LogSource struct{ Namespace, Job, Container string }
 
 // Progress tells how far the current attempt has come.
@@ -91,21 +95,21 @@ type Progress struct {
 	BytesDone int64
 	// BytesTotal is nil until the copier has read the image's manifests.
 	BytesTotal *int64
-	// BytesPerSecond and SecondsLeft are nil while nothing moves.
+	// BytesPerSecond and SecondsLeft are nil while no bytes move.
 	BytesPerSecond *int64
 	SecondsLeft    *int
 }
 
-// Revision says how new the objects are that a state was made from. It orders the states of a pull, and states of the same
-// Revision are equal. A Job and its pods are watched apart, and either watch may be ahead, so each has a number of its own.
-// The Job's counts first. The zero Revision comes before all others.
+// Revision says how new the objects are that a state was made from. It orders the states of a pull. States of the same Revision
+// are equal. Jobs and pods have a watch each, and either may be ahead, so each has a number of its own. The Job's counts first.
+// The zero Revision comes before all others.
 type Revision struct {
 	// Cluster is the resourceVersion of the Job.
 	Cluster uint64
-	// Pods is a resourceVersion at which the pods of the Job were those of the state; 0 before it has had any.
+	// Pods is a resourceVersion at which the Job's pods were as the state says; 0 before there were any.
 	Pods uint64
-	// Step orders states that were made from the same objects and more of the copier's log. It is odd only in what LostState
-	// returns.
+	// Step orders states that were made from the same objects: it grows with the lines read of the copier's pod log. It is odd
+	// only in what LostState returns.
 	Step uint64
 }
 
@@ -122,20 +126,21 @@ func (r Revision) String() string {
 // MaxStart is how many images one call may start.
 const MaxStart = 100
 
-// StartRequest is what a call asks to start.
+// StartRequest is what one call asks to start.
 type StartRequest struct {
 	Images []string
-	// Destination is nil for the configured one, Platforms nil for all.
+	// Destination is nil for the default one, Platforms nil for all.
 	Destination *string
 	Platforms   []string
 }
 
-// StartResult is the outcome for one of the images that a call was to start.
+// StartResult is the outcome for one of the images of a StartRequest.
 type StartResult struct {
 	// Image is the reference as it was given.
 	Image string
-	// Pull is nil when the image could not be started, and Error says why.
-	Pull   *State
+	// Pull is nil when no pull could be started. Then Error says why.
+	Pull *State
+	// Joined is set when Pull was running or waiting already.
 	Joined bool
 	Error  *usererr.Error
 }

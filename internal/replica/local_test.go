@@ -26,7 +26,7 @@ import (
 	"pullwatch/kube"
 )
 
-// Replicas that hear no leader each watch the cluster for themselves. A killed leader must be followed well before that.
+// Replicas that hear no leader each watch the cluster for themselves. Another replica must lead well before that.
 func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 	if longest := kube.LongestTakeover * 4 / 3; longest > sharedlog.LongestAbsence {
 		t.Errorf("a takeover may last %v, with a third for slow machines %v; a leader is missed after %v",
@@ -34,20 +34,20 @@ func TestAKilledLeaderIsReplacedBeforeAllReplicasWatch(t *testing.T) {
 	}
 }
 
-// A replica that has just begun to watch knows changes that have not come back from the shared log yet. Its lists show only
-// those that have.
-func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
-	server, log := redistest.Start(t), slog.New(slog.DiscardHandler)
+// A replica that has just begun to watch knows changes that the shared log has not returned yet. Its lists show only those that
+// the log has returned.
+func TestListsFromTheSharedLogAreAsOldAsTheLeadersProof(t *testing.T) {
+	server, logger := redistest.Start(t), slog.New(slog.DiscardHandler)
 	settings, err := redisclient.Parse(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	redis := redisclient.New(settings, log, prometheus.NewRegistry())
+	redis := redisclient.New(settings, logger, prometheus.NewRegistry())
 	defer redis.Close()
 	api := fakeapi.New()
 	defer api.Close()
 	config := api.Config()
-	health, err := kube.NewHealth(config, log)
+	health, err := kube.NewHealth(config, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +58,10 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	role := &kube.Role{}
 	hub, old := feed.New("a"), time.Now().Add(-time.Minute)
 	stream := sharedlog.New(sharedlog.Options{
-		Hub: hub, Redis: redis.Stream(), Keys: testKeys, Log: log,
+		Hub: hub, Redis: redis.Stream(), Keys: testKeys, Logger: logger,
 		Leads: func() bool { return true }, Watches: func() bool { return true }, Proven: func() time.Time { return old },
 	})
-	watch := kube.NewWatch(client, testNamespace, kube.NewTracker(stream, log), role, log)
+	watch := kube.NewWatch(client, testNamespace, kube.NewTracker(stream, logger), role, logger)
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -77,7 +77,7 @@ func TestListsFromTheSharedLogAreAsOldAsItsProof(t *testing.T) {
 	stream.Flush(ctx)
 	name := hub.Latest("p").Position.Log
 	for stream.Proven().IsZero() && ctx.Err() == nil {
-		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the log goes on
+		stream.Await(ctx, pull.Position{Log: name, Seq: math.MaxUint64}) // for a moment, while the shared log goes on
 	}
 	l := local{hub, role, stream, health}
 	if got := l.Snapshot(); !l.Watching() || time.Since(got.Proven) < time.Minute || time.Since(got.AsOf) > time.Minute {
@@ -104,16 +104,16 @@ func (a *downAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("connection refused")
 }
 
-// A replica asks for the Lease all the time. Once that is not answered, no list waits for the API server.
+// A replica asks for the Lease all the time. Once it gets no answer, no list waits for the API server.
 func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
 	for name, hangs := range map[string]bool{"refused": false, "hanging": true} {
 		t.Run(name, func(t *testing.T) {
-			api, log := fakeapi.New(), slog.New(slog.DiscardHandler)
+			api, logger := fakeapi.New(), slog.New(slog.DiscardHandler)
 			defer api.Close()
 			config, down := api.Config(), &downAPI{}
 			down.hangs.Store(hangs)
 			config.Wrap(func(next http.RoundTripper) http.RoundTripper { down.next = next; return down })
-			health, err := kube.NewHealth(config, log)
+			health, err := kube.NewHealth(config, logger)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -125,14 +125,14 @@ func TestListsAnswerWithoutTheAPIServerWhileItIsAway(t *testing.T) {
 			replica := func() *cache.Lists {
 				return cache.NewLists(cache.Options{
 					Source: Source{kube.NewReader(client, testNamespace, hub.Latest)}, Local: local{hub, &kube.Role{}, nil, health},
-					Away: health.Away, Metrics: cache.NewMetrics(prometheus.NewRegistry()), Log: log,
+					Away: health.Away, Metrics: cache.NewMetrics(prometheus.NewRegistry()), Logger: logger,
 				})
 			}
 			lists := replica()
 			if _, err := lists.Active(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			compete := func() { // Health learns how it went
+			compete := func() { // Health observes how it ends
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 				defer cancel()
 				_, _ = client.CoordinationV1().Leases(testNamespace).Get(ctx, "pullwatch", metav1.GetOptions{})

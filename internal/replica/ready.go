@@ -10,10 +10,10 @@ import (
 	"pullwatch/internal/feed"
 )
 
-// readiness is whether this replica accepts requests.
+// readiness says whether this replica accepts requests.
 type readiness struct{ warm, stopping atomic.Bool }
 
-// Check returns nil while the replica is ready, otherwise why it is not.
+// Check returns nil while the replica is ready. Otherwise its error says why it is not.
 func (r *readiness) Check() error {
 	switch {
 	case r.stopping.Load():
@@ -24,10 +24,10 @@ func (r *readiness) Check() error {
 	return nil
 }
 
-// warmTime bounds how long a replica waits for the first lists. It can answer without them, only slower.
+// warmTime bounds how long a replica waits for its first lists. It can answer without them, but more slowly.
 const warmTime = 2 * time.Second
 
-// run makes the replica ready when the pulls are known and the lists have been read once, until ctx is done.
+// run makes the replica ready once the Hub is synced and the lists have been read. When ctx is done, the replica is stopping.
 func (r *readiness) run(ctx context.Context, hub *feed.Hub, lists *cache.Lists) error {
 	defer r.stopping.Store(true)
 	select {
@@ -37,7 +37,7 @@ func (r *readiness) run(ctx context.Context, hub *feed.Hub, lists *cache.Lists) 
 	}
 	warming, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
-	_ = lists.Warm(warming) // queries return its errors
+	_ = lists.Warm(warming) // queries return the same errors
 	r.warm.Store(true)
 	<-ctx.Done()
 	return nil

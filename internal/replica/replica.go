@@ -1,8 +1,7 @@
 // Package replica puts the parts of a pullwatch server together, runs them, and stops them in order.
 //
-// New makes everything that answers: the pulls as this replica knows them, the lists, the logs. NewServer puts GraphQL
-// over HTTP on top of what answers, whoever made that. Run runs all of it; the order in which it stops stands there and
-// nowhere else.
+// New makes the parts that answer: the Hub, the lists, the pulls, the pod logs. NewServer makes a server of GraphQL over HTTP on
+// top of them. Run runs everything. The order in which it stops is in Run and nowhere else.
 package replica
 
 import (
@@ -29,46 +28,46 @@ import (
 	"pullwatch/resolvers"
 )
 
-// Options say what a Replica works on. What is not said to be optional is required.
+// Options are what a Replica works with. All are required unless they say what their zero value means.
 type Options struct {
-	*Shared
-	// Config is how to reach the cluster. New makes it observe requests.
+	*Resources
+	// Config is how to reach the cluster. New changes it: kube.Health observes the requests of its clients.
 	Config *rest.Config
-	// Redis is what replicas share lists and updates through; nil for a replica that stands alone.
+	// Redis is through which Redis replicas share lists and updates; nil for none.
 	Redis *redisclient.Settings
-	// Keys begins the names of all keys in Redis: see redisclient.Keys.
+	// Keys is the prefix of all keys in Redis: see redisclient.Keys.
 	Keys string
-	// Jobs is what the Jobs of all pulls have in common. Its Namespace is the one that is watched.
+	// Jobs is what the Jobs of all pulls have in common. The replica watches its Namespace.
 	Jobs kube.JobSettings
-	// Destination is where images are copied to unless a caller names another place; empty for none.
+	// Destination is where images are copied to unless a client names another destination; empty for none.
 	Destination string
 	// MaxParallel is how many pulls run at a time, MaxQueued how many may wait.
 	MaxParallel, MaxQueued int
-	// MaxLogStreams is how many streams of pod logs there may be, MaxCallerLogStreams how many for one client; 0 for any
-	// number.
+	// MaxLogStreams is how many streams of pod logs there may be, MaxCallerLogStreams how many of one caller. 0 means any number.
 	MaxLogStreams, MaxCallerLogStreams int
 }
 
-// Replica is one of the servers that work on the pulls of a namespace. Its exported parts answer whoever serves.
+// Replica is one of the servers that work on the pulls of a namespace. Its exported fields are the parts that answer requests.
 type Replica struct {
-	// Identity is a name that no other replica has, with the host's in it for people.
+	// Identity is a name that no other replica has. It begins with the host's name, for people.
 	Identity string
 	Hub      *feed.Hub
 	Lists    *cache.Lists
 	Pulls    *kube.Pulls
 	Logs     *follow.Streamer
 
-	shared  *Shared
-	updates updates
-	redis   *redisclient.Client // nil without Redis
-	stream  *sharedlog.Stream   // nil without Redis
-	watch   *kube.Watch
-	copiers *kube.CopierLogs
-	leader  *kube.Leader
-	ready   readiness
+	resources *Resources
+	updates   updates
+	redis     *redisclient.Client // nil without Redis
+	stream    *sharedlog.Stream   // nil without Redis
+	watch     *kube.Watch
+	copiers   *kube.CopierLogs
+	leader    *kube.Leader
+	ready     readiness
 }
 
-// updates is how all parts of a replica learn of pulls and tell of them: a feed.Hub, or a sharedlog.Stream that shares one.
+// updates is where all parts of a replica publish and get the states of pulls: a feed.Hub, or with Redis the sharedlog.Stream that
+// fills it.
 type updates interface {
 	kube.Feed
 	kube.Known
@@ -82,7 +81,7 @@ func New(o Options) (*Replica, error) {
 		return nil, err
 	}
 	name := strings.ToLower(rand.Text()[:8])
-	r := &Replica{Identity: identity(name), shared: o.Shared}
+	r := &Replica{Identity: identity(name), resources: o.Resources}
 	role := &kube.Role{}
 
 	r.Hub = feed.New(name)
@@ -92,28 +91,28 @@ func New(o Options) (*Replica, error) {
 	var commands redis.UniversalClient
 	var succession kube.Succession
 	if o.Redis != nil {
-		r.redis = redisclient.New(o.Redis, o.Log, o.Metrics)
+		r.redis = redisclient.New(o.Redis, o.Logger, o.Metrics)
 		commands = r.redis.Commands()
 		r.stream = sharedlog.New(sharedlog.Options{
-			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Log: o.Log,
+			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Logger: o.Logger,
 			Leads: role.Leads, Watches: role.Watches, Proven: clients.health.Asked,
 		})
-		r.stream.RegisterStream(o.Metrics)
+		r.stream.Register(o.Metrics)
 		r.updates, succession = r.stream, r.stream
 	}
 
-	tracker := kube.NewTracker(r.updates, o.Log)
-	r.watch = kube.NewWatch(clients.pulls, o.Jobs.Namespace, tracker, role, o.Log)
-	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Log)
+	tracker := kube.NewTracker(r.updates, o.Logger)
+	r.watch = kube.NewWatch(clients.pulls, o.Jobs.Namespace, tracker, role, o.Logger)
+	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Logger)
 	r.leader = kube.NewLeader(kube.LeaderOptions{
 		Client: clients.pulls, Leases: clients.leases, Namespace: o.Jobs.Namespace, Identity: r.Identity,
-		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Log,
+		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Logger,
 	})
 	kube.RegisterMetrics(o.Metrics, r.watch, role)
 
 	r.Pulls, err = kube.NewPulls(kube.PullsOptions{
 		Client: clients.pulls, Jobs: o.Jobs, Destination: o.Destination, MaxQueued: o.MaxQueued, Turns: o.Turns,
-		Known: r.updates, Tracker: tracker, Health: clients.health, Log: o.Log,
+		Known: r.updates, Tracker: tracker, Health: clients.health, Log: o.Logger,
 	})
 	if err != nil {
 		r.Close()
@@ -125,30 +124,31 @@ func New(o Options) (*Replica, error) {
 		Source: Source{kube.NewReader(clients.pulls, o.Jobs.Namespace, r.Hub.Latest)},
 		Local:  local{r.Hub, role, r.stream, clients.health},
 		Redis:  commands, Keys: o.Keys, Leads: role.Leads,
-		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Log: o.Log,
+		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Logger: o.Logger,
 	})
 
-	r.Logs = NewLogs(o.Shared, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
+	r.Logs = NewLogs(o.Resources, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
 	return r, nil
 }
 
-// NewLogs returns what streams pod logs from source. maxStreams and maxCallerStreams are as in Options.
-func NewLogs(s *Shared, source podlog.Source, maxStreams, maxCallerStreams int) *follow.Streamer {
+// NewLogs returns a Streamer of pod logs from source. maxStreams and maxCallerStreams are MaxLogStreams and MaxCallerLogStreams of
+// Options.
+func NewLogs(r *Resources, source podlog.Source, maxStreams, maxCallerStreams int) *follow.Streamer {
 	return follow.New(follow.Options{
-		Source:     logshare.New(source, logshare.NewMetrics(s.Metrics), s.Memory, s.kept(8, logshare.MaxMemory)),
+		Source:     logshare.New(source, logshare.NewMetrics(r.Metrics), r.Memory, r.kept(8, logshare.MaxMemory)),
 		MaxStreams: maxStreams, MaxCallerStreams: maxCallerStreams,
-		Budget: s.Memory, Turns: s.Turns, Metrics: follow.NewMetrics(s.Metrics), Log: s.Log,
+		Budget: r.Memory, Turns: r.Turns, Metrics: follow.NewMetrics(r.Metrics), Log: r.Logger,
 	})
 }
 
-// Close closes the connections to Redis. It is called when Run has returned.
+// Close closes the connections to Redis. The caller calls it after Run has returned.
 func (r *Replica) Close() {
 	if r.redis != nil {
 		_ = r.redis.Close() // nothing is lost with a connection
 	}
 }
 
-// clients are the ways to the API server.
+// clients are the clients of the API server.
 type clients struct {
 	health *kube.Health
 	pulls  kubernetes.Interface
@@ -157,8 +157,8 @@ type clients struct {
 }
 
 func newClients(o Options) (c clients, err error) {
-	// It observes the requests of clients that are made after it.
-	if c.health, err = kube.NewHealth(o.Config, o.Log); err != nil {
+	// Before the clients: it observes only those that are made after it.
+	if c.health, err = kube.NewHealth(o.Config, o.Logger); err != nil {
 		return c, err
 	}
 	c.health.Register(o.Metrics)

@@ -12,15 +12,15 @@ import (
 // Part is something that runs until ctx is done, and returns when all of it has ended.
 type Part = func(ctx context.Context) error
 
-// Run runs the replica and serve, which serves what the replica answers, until ctx is done or a part fails. beside are other
-// parts that requests need. Run returns when all parts have ended. They stop in this order:
+// Run runs the replica and serve, which is the server, until ctx is done or a part fails. beside are other parts that requests
+// need. Run returns when all parts have ended, with the errors of all. They stop in this order:
 //
 //  1. Readiness. A load balancer must not send requests to a server that accepts none.
 //  2. The server and the leader, at the same time. Requests may take as long as the server's DrainTimeout. If the leader kept
 //     the Lease for that long, no queued pull would start on any replica.
 //  3. What requests and the leader need: the lists, the watch, the shared log in Redis. Without these the last requests would
-//     get errors, and subscribers would miss how their pulls end. The leader's last word goes through the shared log: without
-//     it, the other replicas notice only at their next try for the Lease, about 2 s later.
+//     get errors, and subscribers would miss how their pulls end. The leader resigns through the shared log. Without that, the
+//     other replicas notice only at their next try for the Lease, about 2 s later.
 func (r *Replica) Run(ctx context.Context, serve Part, beside ...Part) error {
 	needed := append([]Part{r.Lists.Run, r.watch.Run, r.copiers.Run}, beside...)
 	if r.stream == nil {
@@ -33,8 +33,8 @@ func (r *Replica) Run(ctx context.Context, serve Part, beside ...Part) error {
 	return run(ctx, []Part{ready}, []Part{serve, r.leader.Run}, needed)
 }
 
-// run runs all parts until ctx is done or one of them returns. Then it stops them phase by phase: it stops all parts of a
-// phase and waits until they have ended before it stops the next phase. It returns the errors of all parts.
+// run runs all parts until ctx is done or one of them returns. Then it stops them phase by phase: it stops the next phase when all
+// parts of the one before have ended. It returns the errors of all parts.
 func run(ctx context.Context, phases ...[]Part) error {
 	stopping, stop := context.WithCancel(ctx)
 	defer stop()

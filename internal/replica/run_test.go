@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// stoppable are parts that note when they are told to stop, and end some time after that.
+// stoppable makes parts that note when they are stopped and when they end.
 type stoppable struct {
 	mu    sync.Mutex
 	notes []string
@@ -32,7 +32,7 @@ func (s *stoppable) part(name string, ending time.Duration, err error) Part {
 	}
 }
 
-func TestEachPhaseEndsBeforeTheNextIsToldToStop(t *testing.T) {
+func TestEachPhaseEndsBeforeTheNextIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var parts stoppable
 		ctx, stop := context.WithCancel(t.Context())

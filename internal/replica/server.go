@@ -7,23 +7,24 @@ import (
 	"pullwatch/resolvers"
 )
 
-// NewServer returns a server of what the Replica answers. Of o, it sets what is not HTTP's alone: see the function NewServer.
+// NewServer returns a server on top of the Replica. It sets the same fields of o as the function NewServer, and Ready and
+// ActivePulls.
 func (r *Replica) NewServer(o httpapi.Options) *httpapi.Server {
 	o.Ready, o.ActivePulls = r.ready.Check, r.Hub.ActiveCount
-	return NewServer(r.shared, &resolvers.Resolver{Lists: r.Lists, Pulls: r.Pulls, Updates: r.updates, Logs: r.Logs}, o)
+	return NewServer(r.resources, &resolvers.Resolver{Lists: r.Lists, Pulls: r.Pulls, Updates: r.updates, Logs: r.Logs}, o)
 }
 
-// NewServer returns a server of GraphQL, which root answers, that renders once what many ask for. It sets the fields of o
-// that are about the execution of operations or are in s; the caller sets the others.
-func NewServer(s *Shared, root *resolvers.Resolver, o httpapi.Options) *httpapi.Server {
-	o.Log, o.Metrics, o.Memory, o.Turns = s.Log, s.Metrics, s.Memory, s.Turns
+// NewServer returns a server of GraphQL over HTTP, with the resolvers of root. It renders a response once for all who ask the same.
+// It sets the fields of o that are about executing operations or that r has; the caller sets the others.
+func NewServer(r *Resources, root *resolvers.Resolver, o httpapi.Options) *httpapi.Server {
+	o.Log, o.Metrics, o.Memory, o.Turns = r.Logger, r.Metrics, r.Memory, r.Turns
 	o.Schema = resolvers.NewSchema(root)
-	o.Errors = executor.NewErrors(s.Log, s.Metrics)
+	o.Errors = executor.NewErrors(r.Logger, r.Metrics)
 	renderer := render.New(render.Options{
 		Schema: o.Schema, Lists: root.Lists, PresentError: o.Errors.Present, Recover: o.Errors.Recover,
-		Turns: s.Turns, MaxKept: s.kept(16, 64<<20), Metrics: render.NewMetrics(s.Metrics),
+		Turns: r.Turns, MaxKept: r.kept(16, 64<<20), Metrics: render.NewMetrics(r.Metrics),
 	})
 	o.Middleware = renderer.Operation
-	o.KnownDocuments = s.kept(16, 32<<20)
+	o.KnownDocuments = r.kept(16, 32<<20)
 	return httpapi.New(o)
 }

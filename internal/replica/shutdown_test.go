@@ -40,14 +40,14 @@ type running struct {
 	// within bounds what the test waits for.
 	within context.Context
 	stop   context.CancelFunc
-	// readyAtStop is what the replica said of its readiness when the server was told to stop, ran what Run returned.
+	// readyAtStop gets what the readiness check returned when the server was stopped, ran what Run returned.
 	readyAtStop, ran chan error
 }
 
-// resigning is a transport that lets nobody give a Lease back before the server is told to stop.
+// resigning is a transport on which nobody can give the Lease back before the server is stopped.
 type resigning struct {
 	http.RoundTripper
-	stopping    <-chan struct{} // closed when a replica is told to stop
+	stopping    <-chan struct{} // closed when the replica is stopped
 	serverStops <-chan struct{}
 }
 
@@ -85,8 +85,8 @@ func startReplica(t *testing.T, redis *redisclient.Settings) *running {
 	config := api.Config()
 	config.Transport = resigning{config.Transport, ctx.Done(), serverStops}
 	r.Replica, err = New(Options{
-		Shared: NewShared(256<<20, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)),
-		Config: config, Redis: redis, Keys: testKeys,
+		Resources: NewResources(256<<20, prometheus.NewRegistry(), slog.New(slog.DiscardHandler)),
+		Config:    config, Redis: redis, Keys: testKeys,
 		Jobs:        kube.JobSettings{Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Hour, HistoryTTL: time.Hour},
 		Destination: "harbor.example/mirror", MaxParallel: 1, MaxQueued: 100,
 	})
@@ -121,7 +121,7 @@ func startReplica(t *testing.T, redis *redisclient.Settings) *running {
 	return r
 }
 
-// awaitHolder waits until the Lease has a holder that is wanted; an empty one is nobody.
+// awaitHolder waits until the Lease has a wanted holder; empty for nobody.
 func (r *running) awaitHolder(t *testing.T, wanted func(holder string) bool) {
 	t.Helper()
 	leases, err := r.client.CoordinationV1().Leases(testNamespace).Watch(r.within, metav1.ListOptions{})
@@ -198,7 +198,7 @@ func (q *request) finish(t *testing.T) string {
 	return <-q.answer
 }
 
-// awaitPull waits until the replica knows a pull as it is wanted.
+// awaitPull waits until the replica knows a wanted state of a pull.
 func (r *running) awaitPull(t *testing.T, id string, wanted func(*pull.State) bool) {
 	t.Helper()
 	changed, unsubscribe := r.Hub.Changed()
@@ -217,7 +217,8 @@ func (r *running) awaitPull(t *testing.T, id string, wanted func(*pull.State) bo
 
 // The last requests of a replica that stops are answered like all others, while another replica may lead already.
 func TestAReplicaThatStopsAnswersItsLastRequests(t *testing.T) {
-	// meet waits until the replica and another one have met, learn checks that the replica still learns of changes: of a pull whose Job is deleted, or of what others tell.
+	// meet waits until the replica and another one share updates. learn checks that the replica still learns of changes: that a Job
+	// was deleted, or what another replica published.
 	for name, setUp := range map[string]func(t *testing.T) (redis *redisclient.Settings, meet func(*running), learn func(r *running, id string)){
 		"alone": func(t *testing.T) (*redisclient.Settings, func(*running), func(*running, string)) {
 			return nil, func(*running) {}, func(r *running, id string) {
@@ -239,8 +240,8 @@ func TestAReplicaThatStopsAnswersItsLastRequests(t *testing.T) {
 				case <-r.within.Done():
 					t.Fatal("the other replicas are not told that this one leads no longer")
 				}
-				other.Publish(&pull.State{ID: "told-by-another", Phase: pull.Queued, CreatedAt: time.Now()})
-				r.awaitPull(t, "told-by-another", func(*pull.State) bool { return true })
+				other.Publish(&pull.State{ID: "from-another", Phase: pull.Queued, CreatedAt: time.Now()})
+				r.awaitPull(t, "from-another", func(*pull.State) bool { return true })
 			}
 		},
 	} {
@@ -276,12 +277,12 @@ func TestAReplicaThatStopsAnswersItsLastRequests(t *testing.T) {
 	}
 }
 
-// startStream returns what another replica shares with all: it has a log, and never leads.
+// startStream returns the Stream of another replica, which never leads.
 func startStream(t *testing.T, settings *redisclient.Settings) *sharedlog.Stream {
-	log := slog.New(slog.DiscardHandler)
-	client := redisclient.New(settings, log, prometheus.NewRegistry())
+	logger := slog.New(slog.DiscardHandler)
+	client := redisclient.New(settings, logger, prometheus.NewRegistry())
 	stream := sharedlog.New(sharedlog.Options{
-		Hub: feed.New("other"), Redis: client.Stream(), Keys: testKeys, Log: log,
+		Hub: feed.New("other"), Redis: client.Stream(), Keys: testKeys, Logger: logger,
 		Leads: func() bool { return false }, Watches: func() bool { return false }, Proven: func() time.Time { return time.Time{} },
 	})
 	ctx, stop := context.WithCancel(t.Context())

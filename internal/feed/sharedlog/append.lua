@@ -1,4 +1,4 @@
--- Appends entries to the shared log. Returns the ID of its last entry.
+-- Appends entries to the shared log. Returns the ID of the last one.
 -- KEYS: pulls, updates, gone.
 -- ARGV: name of the log, random number, longest stream, retired pulls to remember, resourceVersions, time, '1' when the log is
 --       complete with this, length of an order key, digits of an offset, the ID of the last entry that the caller knows (empty
@@ -45,8 +45,8 @@ local function add(kind, id, payload)
 end
 
 local covered = redis.call('HGET', pulls, '#marks') or '0-0'
--- The log has held every change that its resourceVersions cover. A pull of those that it no longer holds is gone. Another
--- cluster has resourceVersions of its own: a pull that was created after all forgotten ones is a new pull there.
+-- The log has held every change that its resourceVersions cover. So a pull that it does not hold although they cover the state
+-- is forgotten. Another cluster's resourceVersions may be lower: a pull that was created after all forgotten ones is new.
 local function created(order)
   return string.sub(order, 1, 12)
 end
@@ -90,7 +90,7 @@ for i = 11, #ARGV, 5 do
     add(kind, id, payload)
   end
 end
--- A leader that was stopped for some time may know less than the one after it.
+-- A leader that was stopped for some time may know less than the next one.
 local function jobs(pair)
   return tonumber(string.match(pair, '^%d+'))
 end

@@ -1,22 +1,15 @@
 package sharedlog
 
-import "time"
+import (
+	"time"
 
-// bypass decides when a Stream publishes to its Hub past the log, because the log takes too long. After this replica has been
-// stopped for a while, it waits for the log first: that may hold something newer.
-type bypass struct {
-	// bypassing is true while the Hub takes at once what is published. It ends when the first entry of this replica has
-	// been read back from the log, or when the log lacks nothing.
-	bypassing bool
-	// timer runs while timing: something is unread and bypassing is false.
-	timer  *time.Timer
-	timing bool
-	// expected is the offset of the first entry of this replica that has not been read back; 0 for none. The timer begins
-	// again with each one that is.
-	expected uint64
-}
+	"pullwatch/internal/feed"
+)
 
-// startTimerLocked begins to wait for what has been published.
+// A Stream publishes past the log, to its Hub only, when the log takes too long. A replica that was stopped for a while first
+// waits for the log: that may hold something newer.
+
+// startTimerLocked begins to wait until the log returns what was published.
 func (s *Stream) startTimerLocked() {
 	switch {
 	case s.bypassing || s.timing:
@@ -29,14 +22,14 @@ func (s *Stream) startTimerLocked() {
 	s.timing = true
 }
 
-// appendedLocked notes that the log has taken entries, the last of them at an offset.
-func (s *Stream) appendedLocked(offset uint64) {
+// noteAppendedLocked notes that the log has taken entries. The last of them has the offset.
+func (s *Stream) noteAppendedLocked(offset uint64) {
 	if s.expected == 0 {
 		s.expected = offset
 	}
 }
 
-// noteReadLocked notes what has been read back from the log.
+// noteReadLocked notes what the log has returned.
 func (s *Stream) noteReadLocked() {
 	if s.attached == "" {
 		return
@@ -55,16 +48,16 @@ func (s *Stream) noteReadLocked() {
 	}
 }
 
-// timerFired is called when nothing has been read back for too long.
+// timerFired is called when the log has returned nothing for too long.
 func (s *Stream) timerFired() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.timing { // else it has ended in this moment
+	if s.timing { // else the timer was stopped as it fired
 		s.bypassLocked()
 	}
 }
 
-// bypassLocked publishes to the Hub what has not been read back. If the log brings it later, the Hub knows it already.
+// bypassLocked publishes to the Hub what the log has not returned. If the log returns it later, the Hub knows it already.
 func (s *Stream) bypassLocked() {
 	s.stopTimerLocked()
 	if s.unread.empty() {
@@ -72,22 +65,31 @@ func (s *Stream) bypassLocked() {
 	}
 	s.bypassing = true
 	for _, c := range s.unread.all() {
-		s.publishLocked(c)
+		s.publishToHubLocked(c)
 	}
 	s.unread = pending{}
 	s.reportSyncedLocked()
 	s.progress.Notify()
 }
 
-// reportSyncedLocked hands the resourceVersions and the sync to the Hub, if that has taken everything they cover.
+// publishToHubLocked publishes a change past the log.
+func (s *Stream) publishToHubLocked(c feed.Change) {
+	if c.State != nil {
+		s.hub.Publish(c.State)
+	} else {
+		s.hub.Retire(c.Retired)
+	}
+}
+
+// reportSyncedLocked hands the resourceVersions and the sync to the Hub, if the Hub has everything that they cover.
 func (s *Stream) reportSyncedLocked() {
 	if !s.unread.empty() {
 		return
 	}
-	s.Hub.SetResourceVersions(s.versions.Jobs, s.versions.Pods)
+	s.hub.SetResourceVersions(s.versions.Jobs, s.versions.Pods)
 	s.progress.Notify()
 	if s.synced {
-		s.Hub.SetSynced()
+		s.hub.SetSynced()
 	}
 }
 
@@ -98,7 +100,7 @@ func (s *Stream) stopTimerLocked() {
 	}
 }
 
-// stopTimer ends what startTimerLocked has begun.
+// stopTimer ends the wait that startTimerLocked has begun.
 func (s *Stream) stopTimer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

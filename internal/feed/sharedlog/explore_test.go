@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// explore takes all steps in all orders up to a depth, and returns the shortest way to a fault and what it is.
+// explore takes all steps in all orders up to a depth. It returns the shortest way to a fault, and the fault.
 func explore(begin func() *world, depth int, steps ...step) (way []string, fault string, worlds int) {
 	seen := map[uint64]bool{}
 	ways := [][]int{{}}
@@ -57,7 +57,7 @@ func try(t *testing.T, begin func() *world, depth int, steps ...step) {
 	})
 }
 
-// Nobody leads, and the replicas watch for themselves; then one of them leads, and another one comes to the log anew.
+// Nobody leads, and the replicas watch for themselves. Then one of them leads, and another one attaches to the log anew.
 func TestNoPullThatExistsIsReportedLostInAnyOrder(t *testing.T) {
 	try(t, leaderless, 6, start(0), happen, see(0), see(1), write(0), write(1), read(0), read(1), wait(0), wait(1), lead(0), lead(1), yield(0), lose(1), attach(1))
 }
@@ -71,7 +71,7 @@ func leaderless() *world {
 	return w.run(silence(0), silence(1), watch(0), watch(1))
 }
 
-// A leader is stopped, another one leads, and a client comes back to the first one when it goes on.
+// A leader is stopped, and another one leads. When the first one goes on, a client comes back to it.
 func TestAStoppedReplicaSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, stopped, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), wait(0), lose(0), attach(0), yield(0), visit(0), visit(1), giveUp)
 }
@@ -84,8 +84,8 @@ func stopped() *world {
 	return w.run(lead(1), watch(1), happen, see(1), happen, see(1), write(1), read(1))
 }
 
-// Two replicas watch for themselves, as Redis is away, and a client goes from one to the other.
-func TestAReplicaPublishesNothingOlderThanAnotherByItselfInAnyOrder(t *testing.T) {
+// Redis is away, so two replicas watch for themselves. A client goes from one to the other.
+func TestAReplicaByItselfSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
 		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
@@ -93,8 +93,8 @@ func TestAReplicaPublishesNothingOlderThanAnotherByItselfInAnyOrder(t *testing.T
 	}, 7, happen, see(0), see(1), wait(0), wait(1), write(0), attach(0), read(0), attach(1), read(1), visit(0), visit(1), giveUp)
 }
 
-// Redis is away, a pull ends and is gone, as one replica publishes by itself. The client goes to a replica that has been restarted
-// and reads in the log, once Redis is back, what was before.
+// While Redis is away, a pull ends and is gone, which one replica publishes by itself. The client goes to a replica that was
+// restarted. Once Redis is back, that one reads in the log how things were before.
 func TestARestartedReplicaSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Canceled}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
@@ -114,8 +114,8 @@ func TestAPullThatEndsWhileAllReplicasRestartEndsForClientsInAnyOrder(t *testing
 	}, 6, happen, lead(0), lead(1), yield(0), watch(0), watch(1), see(0), see(1), attach(0), write(0), read(0), attach(1), write(1), read(1), visit(0), visit(1), giveUp)
 }
 
-// Redis goes away while a replica is restarted, which then is stopped, with a client that comes from another one.
-func TestAReplicaThatHasNotReadTheLogTellsNothingOlderInAnyOrder(t *testing.T) {
+// Redis goes away while a replica restarts. A client comes to it from another one.
+func TestAReplicaThatHasNotReadTheLogSendsAClientNothingOlderInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "b", phase: pull.Queued})
 		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
@@ -123,7 +123,7 @@ func TestAReplicaThatHasNotReadTheLogTellsNothingOlderInAnyOrder(t *testing.T) {
 	}, 6, happen, see(0), see(1), wait(0), wait(1), write(0), read(0), attach(1), write(1), read(1), lose(0), visit(0), visit(1), giveUp)
 }
 
-// Redis loses the log, and one of two pulls ends, is gone and is forgotten.
+// Redis loses the log. One of two pulls ends, is gone and is forgotten.
 func TestALostLogLosesNoStateInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Succeeded})
@@ -132,8 +132,7 @@ func TestALostLogLosesNoStateInAnyOrder(t *testing.T) {
 	}, 6, happen, see(0), see(1), write(0), read(0), write(1), read(1), attach(0), attach(1), watch(1), lose(1), wait(0), wait(1), flush, visit(0), visit(1), giveUp)
 }
 
-// Redis fails over to a server that has not got what was appended last, and nobody notices until something more is read or
-// appended.
+// Redis fails over to a server that lacks what was appended last. Nobody notices until more is read or appended.
 func TestAFailoverThatLosesTheEndOfTheLogLosesNoPullInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded})
@@ -141,7 +140,7 @@ func TestAFailoverThatLosesTheEndOfTheLogLosesNoPullInAnyOrder(t *testing.T) {
 	}, 6, start(1), happen, see(0), write(0), read(0), write(1), read(1), attach(0), attach(1), lose(0), lose(1), failover, visit(0), visit(1), giveUp)
 }
 
-// A leader is stopped with something to append. Meanwhile the pull ends, is gone, and the log forgets it.
+// A leader is stopped while it has something to append. Meanwhile the pull ends, is gone, and the log forgets it.
 func TestAStoppedLeaderBringsNoPullBackInAnyOrder(t *testing.T) {
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pending}, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})

@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// until waits until ok; subscribe names what wakes it.
+// until waits until ok returns true. It asks again whenever the signal of subscribe comes.
 func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string, ok func() bool) {
 	t.Helper()
 	woken, unsubscribe := subscribe()
@@ -30,16 +30,16 @@ func until(t *testing.T, subscribe func() (<-chan struct{}, func()), what string
 	}
 }
 
-// A copier's progress alone does not change the resourceVersion that a state was made from.
+// A copier's progress alone does not change the resourceVersions of a state.
 func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
-	p := job("p", pull.Pulling, "one")
+	p := newState("p", pull.Pulling, "one")
 	p.Revision = pull.Revision{Cluster: 500, Step: 1}
 	leader.Publish(p)
 	leader.SetResourceVersions(510, 510) // other Jobs have changed since
-	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 510 })
+	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.hub.ResourceVersions(); return jobs == 510 })
 	redis.Pause()
 	for step := range uint64(2) {
 		next := *p
@@ -56,7 +56,7 @@ func TestAPullWhoseProgressComesWhileRedisHangsIsNotReportedLost(t *testing.T) {
 	}
 }
 
-// loseReads loses what Redis answers to reads of the stream while it is set.
+// loseReads loses the replies to reads of the log while it is set.
 type loseReads struct{ atomic.Bool }
 
 func (*loseReads) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -82,10 +82,10 @@ func TestPublishSurvivesRedisLosingAnAcknowledgedWrite(t *testing.T) {
 	lose := &loseReads{}
 	leader.redis().redis.AddHook(lose)
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("p", pull.Pulling, "one"))
+	leader.Publish(newState("p", pull.Pulling, "one"))
 	r.until(t, "p", "one")
 	lose.Store(true)
-	leader.Publish(job("p", pull.Succeeded, "two"))
+	leader.Publish(newState("p", pull.Succeeded, "two"))
 	leader.awaitLive(t, false)
 	redis.Kill()
 	lose.Store(false)
@@ -100,7 +100,7 @@ func TestAPullThatWasStartedWhileRedisHangsCanBeFollowed(t *testing.T) {
 	other.awaitLive(t, true)
 	redis.Pause()
 	defer redis.Resume()
-	other.Publish(job("p", pull.Queued, "one"))
+	other.Publish(newState("p", pull.Queued, "one"))
 	other.Flush(t.Context())
 	other.read(t, pull.Position{}, "p").until(t, "p", "one")
 }
@@ -110,7 +110,7 @@ func TestAnUnreadableLogIsReplaced(t *testing.T) {
 		t.Run(field, func(t *testing.T) {
 			redis := redistest.Start(t)
 			leader := newLeader(t, redis.URL())
-			leader.Publish(job("q", pull.Pulling, "one"))
+			leader.Publish(newState("q", pull.Pulling, "one"))
 			leader.Flush(t.Context())
 			value := "garbage"
 			if field == fieldLog {
@@ -131,8 +131,8 @@ func TestAReconnectedReaderGetsNothingTwiceWhenRedisIsFlushed(t *testing.T) {
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("a", pull.Failed, "a1"))
-	leader.Publish(job("b", pull.Pulling, "b1"))
+	leader.Publish(newState("a", pull.Failed, "a1"))
+	leader.Publish(newState("b", pull.Pulling, "b1"))
 	r.until(t, "b", "b1")
 	again := other.read(t, r.position, "a", "b")
 	again.delivered["aa1"], again.delivered["bb1"] = true, true
@@ -141,7 +141,7 @@ func TestAReconnectedReaderGetsNothingTwiceWhenRedisIsFlushed(t *testing.T) {
 	}
 	other.awaitLive(t, false)
 	other.awaitLive(t, true)
-	leader.Publish(job("b", pull.Succeeded, "b2"))
+	leader.Publish(newState("b", pull.Succeeded, "b2"))
 	again.until(t, "b", "b2")
 }
 
@@ -150,18 +150,18 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	r := leader.read(t, pull.Position{})
-	p, end := job("p", pull.Canceled, "one"), job("end", pull.Succeeded, "end")
-	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than those that the log forgets
+	p, end := newState("p", pull.Canceled, "one"), newState("end", pull.Succeeded, "end")
+	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than the pulls that the log forgets
 	leader.Publish(p)
 	leader.Retire("p")
 	r.until(t, "p", "one")
 	leader.SetResourceVersions(1<<20, 1<<20)
-	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.ResourceVersions(); return jobs == 1<<20 })
-	// The leader forgets it, as so many others are retired while the other replica cannot read that.
+	until(t, other.progress.Subscribe, "the resourceVersions arrive", func() bool { jobs, _ := other.hub.ResourceVersions(); return jobs == 1<<20 })
+	// The leader forgets p, as many others are retired. The other replica cannot read that.
 	for i := range feed.MaxRetired {
 		id := fmt.Sprint(i)
-		leader.Hub.Publish(job(id, pull.Canceled, ""))
-		leader.Hub.Retire(id)
+		leader.hub.Publish(newState(id, pull.Canceled, ""))
+		leader.hub.Retire(id)
 	}
 	if leader.Latest("p") != nil {
 		t.Fatal("the leader has not forgotten p")
@@ -191,44 +191,44 @@ func TestMemoryIsFreedOnceTheLogHasReturnedAllChanges(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	for i := range 1000 {
-		leader.Publish(job(fmt.Sprint(i), pull.Queued, ""))
-		leader.Publish(job(fmt.Sprint(i), pull.Canceled, ""))
+		leader.Publish(newState(fmt.Sprint(i), pull.Queued, ""))
+		leader.Publish(newState(fmt.Sprint(i), pull.Canceled, ""))
 		leader.Retire(fmt.Sprint(i))
 	}
 	until(t, leader.progress.Subscribe, "all has come back", func() bool {
 		leader.mu.Lock()
 		defer leader.mu.Unlock()
-		return len(leader.unread.jobs) == 0
+		return len(leader.unread.states) == 0
 	})
 }
 
-// The name of a pull may be another one's once its Job is gone and forgotten.
+// A pull may get the name of an earlier one whose Job is gone and forgotten.
 func TestAPullWhoseNameIsReusedIsAppendedAsNew(t *testing.T) {
 	var p pending
-	before, again := job("p", pull.Succeeded, "before"), job("p", pull.Queued, "again")
+	before, again := newState("p", pull.Succeeded, "before"), newState("p", pull.Queued, "again")
 	again.CreatedAt = time.Unix(1, 0)
 	p.addState(before)
 	p.addRetired("p")
 	p.addState(again)
-	if got := p.take(10); len(got) != 1 || got[0].Job != again {
+	if got := p.take(10); len(got) != 1 || got[0].State != again {
 		t.Errorf("%+v is appended", got)
 	}
 }
 
-// A leader that was stopped may still have to append a pull that has ended meanwhile, is gone, and is forgotten.
+// A leader that was stopped may still have a state to append of a pull that is gone and forgotten by then.
 func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	appends := func(versions feed.ResourceVersions, operations ...operation) {
-		log, _ := leader.LogOffset()
-		if _, err := leader.journal.append(t.Context(), log, tail{}, versions, false, operations...); err != nil {
+		name, _ := leader.hub.LogOffset()
+		if _, err := leader.journal.append(t.Context(), name, tail{}, versions, false, operations...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	at := func(id string, phase pull.Phase, version uint64) operation {
-		state := job(id, phase, "")
+		state := newState(id, phase, "")
 		state.Revision = pull.Revision{Cluster: version}
-		return operationOf(feed.Change{Job: state})
+		return operationOf(feed.Change{State: state})
 	}
 	appends(feed.ResourceVersions{}, at("forgotten", pull.Pulling, 10), operationOf(feed.Change{Retired: "forgotten"}))
 	for i := range feed.MaxRetired {
@@ -242,31 +242,31 @@ func TestAPullThatTheLogHasForgottenIsNotAppendedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var living []string
-	for _, s := range c.States {
+	for _, s := range c.Pulls {
 		if !s.Retired {
-			living = append(living, s.Job.ID)
+			living = append(living, s.State.ID)
 		}
 	}
 	if !slices.Equal(living, []string{"new"}) {
 		t.Errorf("the log holds %v", living)
 	}
-	// Another cluster, whose versions begin anew, takes the place of the one before.
+	// Another cluster takes the place of this one, and its resourceVersions begin anew.
 	anew := at("anew", pull.Queued, 3)
-	anew.Job.CreatedAt = time.Now()
+	anew.State.CreatedAt = time.Now()
 	appends(feed.ResourceVersions{}, anew)
 	until(t, leader.progress.Subscribe, "a pull that is newer than all forgotten ones is delivered", func() bool { return leader.Latest("anew") != nil })
 }
 
-// Redis may have lost entries in a failover. Nobody's resourceVersions may cover them then.
+// Redis may have lost entries in a failover. No resourceVersions that cover them may be written then.
 func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	redis := redistest.Start(t)
 	journal := &redisJournal{redis: redis.Client(), keys: newKeys("{test}:")}
-	log, err := journal.begin(t.Context())
+	name, err := journal.begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	appends := func(known tail, id string) (tail, error) {
-		return journal.append(t.Context(), log, known, feed.ResourceVersions{Jobs: 20, Pods: 20}, false, operationOf(feed.Change{Job: job(id, pull.Queued, "")}))
+		return journal.append(t.Context(), name, known, feed.ResourceVersions{Jobs: 20, Pods: 20}, false, operationOf(feed.Change{State: newState(id, pull.Queued, "")}))
 	}
 	known, err := appends(tail{}, "a")
 	if err != nil {

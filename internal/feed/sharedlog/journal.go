@@ -14,46 +14,49 @@ import (
 var (
 	// errNoLog means that Redis holds no log, or not the one that was expected.
 	errNoLog = errors.New("the shared log is not there")
-	// errGap means that entries between two that were read are missing: the reader was too slow, or the log was lost.
+	// errGap means that entries are missing: the reader was too slow, or Redis has lost them.
 	errGap = errors.New("entries of the shared log are missing")
 )
 
-// unreadableError means that Redis holds something else than a log in the form that is expected.
+// unreadableError means that what Redis holds is not a log in the form that is expected.
 type unreadableError struct {
-	log   string // its name, empty when it has none
+	name  string // of the log; empty when it has none
 	cause error
 }
 
 func (e *unreadableError) Error() string { return "the shared log cannot be read: " + e.cause.Error() }
 func (e *unreadableError) Unwrap() error { return e.cause }
 
-// journal stores a shared log.
+// journal stores the log.
 type journal interface {
-	// begin makes an empty log, to be filled by append, unless there is a complete one.
-	begin(ctx context.Context) (log string, err error)
+	// begin makes an empty log, which append is to fill, unless there is a complete one.
+	begin(ctx context.Context) (name string, err error)
 	// append appends operations to a log that holds every entry up to known, and returns its last entry. complete says that
-	// the log holds every pull now. It leaves out states of pulls that the log has forgotten. It returns errNoLog when the
-	// log is not the one that is named, and errGap when it has lost entries up to known.
-	append(ctx context.Context, log string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation) (tail, error)
-	// load returns all that the log holds, errNoLog when there is none or it is not complete, and an unreadableError when
-	// what is there is no log of this form.
+	// the log then holds every pull. States of pulls that the log has forgotten are left out. append returns errNoLog when
+	// the log has another name, and errGap when it has lost entries up to known.
+	append(ctx context.Context, name string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation) (tail, error)
+	// load returns everything that the log holds. It returns errNoLog when there is no complete log, and an unreadableError
+	// when what is there is no log in the form that is expected.
 	load(ctx context.Context) (*contents, error)
-	// read waits for entries of a log after an ID and returns them; none when blockTime has passed.
-	read(ctx context.Context, log, after string) ([]logEntry, error)
-	// holds returns the name of the log, and whether it holds every entry up to known. One that it has dropped because of its
-	// length counts as held.
-	holds(ctx context.Context, known tail) (log string, held bool, err error)
-	// destroy removes the log that is named. What it held is made again from the cluster, as a new log.
-	destroy(ctx context.Context, log string) error
-	// close ends all calls and returns when none is under way.
+	// read waits for entries after an ID and returns them; none when blockTime has passed.
+	read(ctx context.Context, name, after string) ([]logEntry, error)
+	// holds returns the name of the log, and whether it holds every entry up to known. Entries that it has dropped because of
+	// its length count as held.
+	holds(ctx context.Context, known tail) (name string, held bool, err error)
+	// destroy removes the log if it has that name. The leader makes a new one of what it knows of the cluster.
+	destroy(ctx context.Context, name string) error
+	// close ends all calls, and returns when all have ended.
 	close()
 }
 
-// tail is the last entry of a log, as far as somebody knows. The zero tail stands before every log.
+// tail is the last entry of the log that somebody knows. The zero tail is before every entry.
 type tail struct {
 	offset uint64
-	id     string // Redis's name for it; empty while nothing has been appended
+	id     string // the entry's; empty while nothing has been appended
 }
+
+// String returns the ID. While there is none, it returns one that no entry has, before all with this offset; empty for the zero
+// tail.
 
 func (t tail) String() string {
 	if t.id == "" && t.offset > 0 {
@@ -73,12 +76,12 @@ func parseTail(id string) (tail, error) {
 type operation struct {
 	kind        string
 	feed.Change // with entryState and entryRetired
-	// unproven is, with entryHeartbeat, how long ago the leader's watch was last known to be live.
+	// unproven is set with entryHeartbeat: how long ago the leader's watch was last known to be live.
 	unproven time.Duration
 }
 
 func operationOf(c feed.Change) operation {
-	if c.Job != nil {
+	if c.State != nil {
 		return operation{kind: entryState, Change: c}
 	}
 	return operation{kind: entryRetired, Change: c}
@@ -88,17 +91,17 @@ func operationOf(c feed.Change) operation {
 type logEntry struct {
 	kind string
 	feed.Entry
-	// id is Redis's name for it, previous that of the entry before it.
+	// id is the entry's, previous that of the entry before it.
 	id, previous string
-	// unproven is, with entryHeartbeat, as in operation; negative when the entry has none.
+	// unproven is as in operation; negative when a heartbeat has none.
 	unproven time.Duration
 	time     time.Time
 }
 
-// contents is all that the log holds.
+// contents is everything that the log holds.
 type contents struct {
-	feed.Snapshot
-	lastID string // the ID of the last entry; empty for none
+	feed.Contents
+	lastID string // of the last entry; empty for none
 	// silence is how long ago the last heartbeat came.
 	silence time.Duration
 }

@@ -6,13 +6,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// keys are where the shared log lives in Redis. It can be made again from the cluster, so nothing is lost with it.
+// keys are the names of the log's keys in Redis. The log can be made again from the cluster, so nothing is lost with it.
 type keys struct {
-	// pulls is a hash: by id, the pull's latest state with its offset in the log; and the fields below. That is one key so
-	// that Redis evicts it as a whole or not at all.
+	// pulls is a hash of each pull's latest state with its offset, by id, and of the fields below. It is one key, so that
+	// Redis evicts all of it or nothing.
 	pulls string
-	// updates is a stream of the latest entries. An entry's ID is its offset and a random number. By that number a reader
-	// notices that Redis came back with another log than it had.
+	// updates is a stream of the latest entries. The random number in their IDs tells two logs with the same offsets apart.
 	updates string
 	// gone is a list of the retired pulls, oldest first.
 	gone string
@@ -24,14 +23,14 @@ func newKeys(prefix string) keys {
 
 func (k keys) all() []string { return []string{k.pulls, k.updates, k.gone} }
 
-// Fields of the hash that are no pulls.
+// Fields of the hash that are not pulls.
 const (
-	fieldLog       = "#log"     // its name
+	fieldLog       = "#log"     // the log's name
 	fieldSeq       = "#seq"     // the offset of its last entry
 	fieldHorizon   = "#horizon" // the highest offset of any pull that it has forgotten
-	fieldMarks     = "#marks"   // the resourceVersions up to which it has held every change
+	fieldMarks     = "#marks"   // its resourceVersions
 	fieldHeartbeat = "#beat"    // when the last heartbeat came, in seconds by Redis's clock
-	fieldReady     = "#ready"   // set once it holds every pull
+	fieldReady     = "#ready"   // set once it is complete: it holds every pull
 	fieldLast      = "#last"    // the ID of its last entry
 )
 
@@ -56,13 +55,13 @@ var (
 	destroyScript = redis.NewScript(destroySource)
 )
 
-// Lengths within a pull's value: of what pull.State.OrderKey returns, and of an offset in decimal digits.
+// Lengths in a pull's value, in bytes: of pull.State.OrderKey, and of the offset in decimal digits.
 const (
 	orderLength  = 61
 	offsetLength = 16
 )
 
-// How append.lua begins its errors: the log is not the one that was meant, or has lost entries that the caller knows.
+// The first words of append.lua's errors: the log has another name, or has lost entries that the caller knows.
 const (
 	noLog   = "NOLOG"
 	lostEnd = "LOSTEND"

@@ -12,16 +12,16 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// memoryJournal is a shared log in memory. It does what begin.lua, append.lua and destroy.lua do.
+// memoryJournal stores a log in memory. It does what begin.lua, append.lua and destroy.lua do.
 type memoryJournal struct {
-	logs       int
-	log        string
+	logs       int // how many were made
+	name       string
 	ready      bool
 	seq        uint64
 	horizon    uint64
-	forgotten  string // when the newest of the forgotten pulls was created, as order keys begin
+	forgotten  string // when the newest forgotten pull was created, as the first part of an order key
 	versions   feed.ResourceVersions
-	pulls      map[string]*feed.State
+	pulls      map[string]*feed.Pull
 	gone       []string
 	remembered int // retired pulls
 	updates    []logEntry
@@ -39,18 +39,18 @@ func (j *memoryJournal) begin(context.Context) (string, error) {
 	j.logs++
 	name := fmt.Sprint("log", j.logs)
 	if !j.ready {
-		*j = memoryJournal{logs: j.logs, log: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.State{}, remembered: j.remembered}
+		*j = memoryJournal{logs: j.logs, name: name, seq: uint64(j.logs) * 1_000_000, pulls: map[string]*feed.Pull{}, remembered: j.remembered}
 	}
 	return name, nil
 }
 
 func (j *memoryJournal) append(
-	_ context.Context, log string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
+	_ context.Context, name string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
 ) (tail, error) {
 	if j.full {
 		return tail{}, errFull
 	}
-	if j.log != log {
+	if j.name != name {
 		return tail{}, errNoLog
 	}
 	if !j.held(known) {
@@ -61,7 +61,7 @@ func (j *memoryJournal) append(
 	for _, o := range operations {
 		switch known := j.pulls[o.Retired]; o.kind {
 		case entryState:
-			j.addState(o.Job)
+			j.addState(o.State)
 		case entryRetired:
 			if known != nil && !known.Retired {
 				j.add(logEntry{kind: o.kind, Entry: feed.Entry{Change: o.Change}})
@@ -83,11 +83,11 @@ func (j *memoryJournal) append(
 	return tail{j.seq, j.last}, nil
 }
 
-// copy returns what a replica of Redis has.
+// copy returns the journal as a replica of Redis would have it.
 func (j *memoryJournal) copy() *memoryJournal {
 	c := *j
 	c.before = nil
-	c.pulls = map[string]*feed.State{}
+	c.pulls = map[string]*feed.Pull{}
 	for id, s := range j.pulls {
 		held := *s
 		c.pulls[id] = &held
@@ -96,16 +96,16 @@ func (j *memoryJournal) copy() *memoryJournal {
 	return &c
 }
 
-func (j *memoryJournal) addState(job *pull.State) {
-	known := j.pulls[job.ID]
-	forgotten := job.OrderKey()[:12] <= j.forgotten && job.Revision.Cluster <= min(j.versions.Jobs, j.versions.Pods)
-	if known == nil && forgotten || known != nil && known.Job.OrderKey() >= job.OrderKey() {
+func (j *memoryJournal) addState(state *pull.State) {
+	known := j.pulls[state.ID]
+	forgotten := state.OrderKey()[:12] <= j.forgotten && state.Revision.Cluster <= min(j.versions.Jobs, j.versions.Pods)
+	if known == nil && forgotten || known != nil && known.State.OrderKey() >= state.OrderKey() {
 		return
 	}
-	stored := *job
+	stored := *state
 	stored.Position = pull.Position{}
-	offset := j.add(logEntry{kind: entryState, Entry: feed.Entry{Change: feed.Change{Job: &stored}}})
-	j.pulls[job.ID] = &feed.State{Job: &stored, Offset: offset}
+	offset := j.add(logEntry{kind: entryState, Entry: feed.Entry{Change: feed.Change{State: &stored}}})
+	j.pulls[state.ID] = &feed.Pull{State: &stored, Offset: offset}
 }
 
 func (j *memoryJournal) add(r logEntry) uint64 {
@@ -123,7 +123,7 @@ func (j *memoryJournal) add(r logEntry) uint64 {
 func (j *memoryJournal) forget() {
 	for len(j.gone) > j.remembered {
 		oldest := j.pulls[j.gone[0]]
-		j.horizon, j.forgotten = max(j.horizon, oldest.Offset), max(j.forgotten, oldest.Job.OrderKey()[:12])
+		j.horizon, j.forgotten = max(j.horizon, oldest.Offset), max(j.forgotten, oldest.State.OrderKey()[:12])
 		delete(j.pulls, j.gone[0])
 		j.gone = j.gone[1:]
 	}
@@ -134,15 +134,15 @@ func (j *memoryJournal) load(context.Context) (*contents, error) {
 		return nil, errNoLog
 	}
 	c := &contents{lastID: j.last, silence: time.Since(j.beat)}
-	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.log, j.seq, j.horizon, j.versions
+	c.Log, c.Offset, c.Horizon, c.ResourceVersions = j.name, j.seq, j.horizon, j.versions
 	for _, s := range j.pulls {
-		c.States = append(c.States, *s)
+		c.Pulls = append(c.Pulls, *s)
 	}
-	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.SortFunc(c.Pulls, func(a, b feed.Pull) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 
-// read returns the entries after an ID, and waits for none.
+// read returns the entries after an ID. It does not wait.
 func (j *memoryJournal) read(_ context.Context, _, after string) ([]logEntry, error) {
 	number := func(id string) (offset uint64, nonce int) {
 		_, _ = fmt.Sscanf(id, "%d-%d", &offset, &nonce) // the IDs are our own
@@ -158,11 +158,11 @@ func (j *memoryJournal) read(_ context.Context, _, after string) ([]logEntry, er
 	return entries, nil
 }
 
-func (j *memoryJournal) holds(_ context.Context, known tail) (log string, held bool, err error) {
-	if j.log == "" {
+func (j *memoryJournal) holds(_ context.Context, known tail) (name string, held bool, err error) {
+	if j.name == "" {
 		return "", false, errNoLog
 	}
-	return j.log, j.held(known), nil
+	return j.name, j.held(known), nil
 }
 
 func (j *memoryJournal) held(known tail) bool {
@@ -170,8 +170,8 @@ func (j *memoryJournal) held(known tail) bool {
 	return known.offset <= j.seq && (dropped || slices.ContainsFunc(j.updates, func(r logEntry) bool { return r.id == known.id }))
 }
 
-func (j *memoryJournal) destroy(_ context.Context, log string) error {
-	if j.log == log {
+func (j *memoryJournal) destroy(_ context.Context, name string) error {
+	if j.name == name {
 		*j = memoryJournal{logs: j.logs, remembered: j.remembered}
 	}
 	return nil

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// RegisterStream registers with r what an operator wants to know of the shared log.
-func (s *Stream) RegisterStream(r prometheus.Registerer) {
+// Register registers the metrics of the shared log with r.
+func (s *Stream) Register(r prometheus.Registerer) {
 	gauge := func(name, help string, value func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
@@ -18,7 +18,7 @@ func (s *Stream) RegisterStream(r prometheus.Registerer) {
 		return 0
 	})
 	gauge("pullwatch_stream_position", "Place in the shared log up to which this replica has read; the same on all replicas when none lags.", func() float64 {
-		_, offset := s.LogOffset()
+		_, offset := s.hub.LogOffset()
 		return float64(offset)
 	})
 	gauge("pullwatch_stream_lag_seconds", "How long ago the last entry that was read had been appended, when it was read; by the clocks of two replicas.", func() float64 {

@@ -11,8 +11,8 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// world is a small cluster with replicas whose Hubs and Streams are the real ones, driven step by step: what happens when
-// is chosen by the test. Every replica has a watch, made of a few lines here, and a client goes from one to the other.
+// world is a small cluster with replicas, whose Hubs and Streams are the real ones. The test chooses what happens when, step by
+// step. Every replica has a watch, which is a few lines here. A client goes from one replica to the other.
 type world struct {
 	journal  *memoryJournal
 	script   []change // what is still to happen in the cluster
@@ -24,7 +24,7 @@ type world struct {
 	fault    string
 }
 
-// change is a step of a pull, or its Job's end. The resourceVersion of the nth change is n.
+// change is a new phase of a pull, or that its Job is gone. The resourceVersion of the nth change is n.
 type change struct {
 	id    string
 	phase pull.Phase
@@ -34,8 +34,8 @@ type change struct {
 type modelReplica struct {
 	*Stream
 	name     string
-	at       *cursor // nil while there is no session
-	leads    bool    // as far as it knows
+	at       *reading // nil while there is no session
+	leads    bool     // as far as it knows
 	watching bool
 	seen     int // how much of the history its watch has delivered
 }
@@ -47,14 +47,14 @@ type modelClient struct {
 	after     pull.Position
 	last      map[string]*pull.State
 	delivered map[string]bool // by revision
-	// placed is true once the replica knows what the client has.
+	// placed is true once the replica has compared its knowledge with what the client has.
 	placed bool
-	// snapshot holds the pulls of which the next state may be one that the client has had; if it is true, or an older one.
+	// snapshot holds the pulls whose next state may be one that the client has got already; where it is true, also an older one.
 	snapshot map[string]bool
-	strict   bool // nothing may come again, whatever is documented
+	strict   bool // nothing may come again, not even what the documentation allows
 }
 
-// expectSnapshot notes that all may come again, as it was or older.
+// expectSnapshot allows every state to come again, as it was or older.
 func (c *modelClient) expectSnapshot(older bool) {
 	c.delivered = map[string]bool{}
 	for id := range c.last {
@@ -73,7 +73,7 @@ func newWorld(replicas int, script ...change) *world {
 
 func (w *world) newReplica(i int, name string) *modelReplica {
 	s := New(Options{
-		Hub: feed.New(name), Log: slog.New(slog.DiscardHandler),
+		Hub: feed.New(name), Logger: slog.New(slog.DiscardHandler),
 		Leads: func() bool { return w.replicas[i].leads }, Watches: func() bool { return w.replicas[i].watching },
 		Proven: time.Now,
 	})
@@ -106,18 +106,22 @@ func (w *world) held() bool {
 	if c.sub == nil {
 		return false
 	}
-	hub := w.replicas[c.at].Hub
+	hub := w.replicas[c.at].hub
 	waits := private(hub, "waiting").MapIndex(reflect.ValueOf(c.sub)).IsValid()
 	hub.LogOffset() // the Hub's lock orders this before what its timers do
 	return waits
 }
 
-// private returns a field of a Hub or of a Subscription. Worlds differ in more than these show to anybody.
-func private(of any, field string) reflect.Value {
-	return reflect.ValueOf(of).Elem().FieldByName(field)
+// private returns a private field of a Hub or of a Subscription: worlds differ in more than these show to anybody.
+func private(of any, name string) reflect.Value {
+	field := reflect.ValueOf(of).Elem().FieldByName(name)
+	if !field.IsValid() {
+		panic("there is no field " + name)
+	}
+	return field
 }
 
-// listen has the client take all that there is, and checks it.
+// listen has the client take everything that is ready, and checks it.
 func (w *world) listen() {
 	c := &w.client
 	if c.sub == nil {
@@ -125,55 +129,55 @@ func (w *world) listen() {
 	}
 	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
-		// A position that the replica does not remember, or that another one published by itself, brings a snapshot, as documented.
+		// As documented, a snapshot follows a position that the replica does not remember or that another one published by itself.
 		foreign := c.after.Replica != "" && c.after.Replica != r.name
 		forgotten := private(c.sub, "seenBy").IsZero()
 		if (foreign || forgotten) && !c.strict {
-			c.expectSnapshot(r.Behind(c.after))
+			c.expectSnapshot(r.hub.Behind(c.after))
 		}
 	}
 	for w.fault == "" {
-		job, err := c.sub.Next()
+		state, err := c.sub.Next()
 		if err != nil {
 			w.fault = err.Error()
 		}
-		if job == nil {
+		if state == nil {
 			return
 		}
-		before := c.last[job.ID]
-		older, again := c.snapshot[job.ID]
-		delete(c.snapshot, job.ID)
+		before := c.last[state.ID]
+		older, again := c.snapshot[state.ID]
+		delete(c.snapshot, state.ID)
 		switch {
-		case older, again && !before.Supersedes(job):
-		case c.delivered[job.RevisionID()]:
-			w.fault = fmt.Sprintf("%s comes again as %s", show(job), job.RevisionID())
-		case before != nil && before.Phase.Final() && !job.Phase.Final():
-			w.fault = fmt.Sprintf("%s comes after the last state %s", show(job), show(before))
-		case before != nil && !job.Supersedes(before):
-			w.fault = fmt.Sprintf("%s comes after %s", show(job), show(before))
+		case older, again && !before.Supersedes(state):
+		case c.delivered[state.RevisionID()]:
+			w.fault = fmt.Sprintf("%s comes again as %s", show(state), state.RevisionID())
+		case before != nil && before.Phase.Final() && !state.Phase.Final():
+			w.fault = fmt.Sprintf("%s comes after the last state %s", show(state), show(before))
+		case before != nil && !state.Supersedes(before):
+			w.fault = fmt.Sprintf("%s comes after %s", show(state), show(before))
 		}
-		c.last[job.ID], c.delivered[job.RevisionID()], c.after = job, true, job.Position
+		c.last[state.ID], c.delivered[state.RevisionID()], c.after = state, true, state.Position
 	}
 }
 
-func show(j *pull.State) string {
-	return fmt.Sprintf("%s %s (%v, %s)", j.ID, j.Phase, j.Revision, j.RevisionID())
+func show(state *pull.State) string {
+	return fmt.Sprintf("%s %s (%v, %s)", state.ID, state.Phase, state.Revision, state.RevisionID())
 }
 
-// take does a step, if it is possible, and what follows from it at once.
+// take does a step if it is possible, and what follows from it at once.
 func (w *world) take(s step) bool {
 	if !s.do(w) {
 		return false
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		if r.watching && r.leads && len(r.Missed()) > 0 {
+		if r.watching && r.leads && len(r.hub.Missed()) > 0 {
 			r.watching = false
 			watch(i).do(w)
 		}
-		for _, s := range r.States() {
-			if exists, _ := w.exists(s.Job.ID); exists && s.Job.Failure != nil && w.fault == "" {
-				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.Job.ID)
+		for _, s := range r.hub.KnownPulls() {
+			if exists, _ := w.exists(s.State.ID); exists && s.State.Failure != nil && w.fault == "" {
+				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.State.ID)
 			}
 		}
 	}
@@ -182,14 +186,14 @@ func (w *world) take(s step) bool {
 	return true
 }
 
-// checkVersions finds resourceVersions that cover what the log does not hold.
+// checkVersions finds changes that the log lacks although its resourceVersions cover them.
 func (w *world) checkVersions() {
 	for i, c := range w.history {
 		covered := uint64(i) < w.journal.versions.Jobs
 		if exists, _ := w.exists(c.id); !covered || c.gone || !exists || w.fault != "" {
 			continue
 		}
-		if s := w.journal.pulls[c.id]; s == nil || s.Job.Revision.Cluster <= uint64(i) {
+		if s := w.journal.pulls[c.id]; s == nil || s.State.Revision.Cluster <= uint64(i) {
 			w.fault = fmt.Sprintf("the log covers %v, and the log holds no version %d of %s", w.journal.versions, i+1, c.id)
 		}
 	}
@@ -208,47 +212,47 @@ func (w *world) close() {
 // key is the same for worlds that go on alike.
 func (w *world) key() uint64 {
 	h := fnv.New64a()
-	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.log, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
+	fmt.Fprint(h, len(w.history), w.leader, w.restarts, w.journal.name, w.journal.seq, w.journal.versions, w.journal.ready, len(w.journal.pulls), w.journal.before != nil)
 	for _, r := range w.journal.updates {
 		fmt.Fprint(h, r.kind, r.Retired)
-		if r.Job != nil {
-			fmt.Fprint(h, r.Job.ID, r.Job.Revision)
+		if r.State != nil {
+			fmt.Fprint(h, r.State.ID, r.State.Revision)
 		}
 	}
 	for _, r := range w.replicas {
 		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.versions, r.bypassing, r.timing, r.accepted-r.appended)
 		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
-			fmt.Fprint(h, private(r.Hub, field))
+			fmt.Fprint(h, private(r.hub, field))
 		}
 		for _, p := range []*pending{&r.pending, &r.unread} {
 			for _, o := range p.all() {
 				fmt.Fprint(h, o.Retired)
-				if o.Job != nil {
-					fmt.Fprint(h, o.Job.ID, o.Job.Revision)
+				if o.State != nil {
+					fmt.Fprint(h, o.State.ID, o.State.Revision)
 				}
 			}
 		}
-		for _, s := range r.States() {
-			fmt.Fprint(h, s.Job.ID, s.Job.Revision, s.Job.Position, s.Offset, s.Retired)
+		for _, s := range r.hub.KnownPulls() {
+			fmt.Fprint(h, s.State.ID, s.State.Revision, s.State.Position, s.Offset, s.Retired)
 		}
 	}
 	c := &w.client
 	fmt.Fprint(h, "|", c.at, c.after, len(c.delivered))
 	if c.sub != nil {
-		for _, field := range []string{"cursor", "start", "after", "seenBy"} {
+		for _, field := range []string{"delivered", "start", "after", "seenBy"} {
 			fmt.Fprint(h, private(c.sub, field))
 		}
 		fmt.Fprint(h, w.held())
 	}
 	for _, id := range []string{"a", "b"} {
-		if j := c.last[id]; j != nil {
-			fmt.Fprint(h, id, j.Revision, c.snapshot[id])
+		if state := c.last[id]; state != nil {
+			fmt.Fprint(h, id, state.Revision, c.snapshot[id])
 		}
 	}
 	return h.Sum64()
 }
 
-// rest lets everything come to rest, and checks that the client and all replicas know what is true.
+// rest lets everything come to rest. Then it checks that the client and all replicas know the cluster as it is.
 func (w *world) rest() {
 	if w.leader < 0 {
 		w.take(lead(0))
@@ -275,8 +279,8 @@ func (w *world) rest() {
 		}
 		for _, c := range w.history {
 			exists, last := w.exists(c.id)
-			if j := r.Latest(c.id); w.fault == "" && exists && (j == nil || j.Phase != w.history[last-1].phase) {
-				w.fault = fmt.Sprintf("at rest r%d knows %v of %s", i, j, c.id)
+			if state := r.Latest(c.id); w.fault == "" && exists && (state == nil || state.Phase != w.history[last-1].phase) {
+				w.fault = fmt.Sprintf("at rest r%d knows %v of %s", i, state, c.id)
 			}
 		}
 	}
@@ -285,11 +289,11 @@ func (w *world) rest() {
 		if w.client.sub == nil || w.fault != "" {
 			continue
 		}
-		j := w.client.last[c.id]
+		state := w.client.last[c.id]
 		switch {
-		case exists && (j == nil || j.Phase != w.history[last-1].phase):
-			w.fault = fmt.Sprintf("at rest the client has %v of %s, which is %s", j, c.id, w.history[last-1].phase)
-		case !exists && j != nil && !j.Phase.Final():
+		case exists && (state == nil || state.Phase != w.history[last-1].phase):
+			w.fault = fmt.Sprintf("at rest the client has %v of %s, which is %s", state, c.id, w.history[last-1].phase)
+		case !exists && state != nil && !state.Phase.Final():
 			w.fault = fmt.Sprintf("at rest the client waits for the end of %s, which is gone", c.id)
 		}
 	}

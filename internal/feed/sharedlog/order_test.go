@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Each of these is one order of events out of those that the model explores.
+// Each test here is one order of events of those that explore takes.
 
 // follow takes the steps that are possible, and reports a fault.
 func (w *world) follow(t *testing.T, steps ...step) {
@@ -25,10 +25,10 @@ func (w *world) follow(t *testing.T, steps ...step) {
 	}
 }
 
-// messages returns what the client got last, by pull.
+// messages returns the last state of each pull that the client got.
 func (w *world) messages() (all []string) {
-	for id, j := range w.client.last {
-		all = append(all, fmt.Sprint(id, " ", j.Phase))
+	for id, state := range w.client.last {
+		all = append(all, fmt.Sprint(id, " ", state.Phase))
 	}
 	slices.Sort(all)
 	return all
@@ -54,8 +54,8 @@ func TestResourceVersionsAreNotWrittenWhenAChangeThatTheyCoverCouldNotBe(t *test
 		w.journal.full = false
 		w.follow(t, write(0)) // the session has not ended yet
 		w.follow(t, lose(0), attach(0), write(0), read(1))
-		if j := w.replicas[1].Latest("b"); j == nil || w.journal.versions.Jobs != 2 {
-			t.Errorf("the log holds %v, its versions are %v", j, w.journal.versions)
+		if state := w.replicas[1].Latest("b"); state == nil || w.journal.versions.Jobs != 2 {
+			t.Errorf("the log holds %v, its versions are %v", state, w.journal.versions)
 		}
 	})
 }
@@ -93,7 +93,7 @@ func TestNothingThatAReplicaPublishedByItselfComesAgain(t *testing.T) {
 		defer w.close()
 		w.run(lead(1), watch(1), attach(1), happen, see(1), write(1), read(1), attach(0), visit(0), lose(0))
 		w.client.strict = true
-		// The client gets b first, which stands after a in the log.
+		// The client gets b first, which is behind a in the log.
 		w.follow(t, happen, start(0), wait(0), see(1), write(1), attach(0), visit(0), write(0), read(0), visit(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a PULLING", "b QUEUED"}) {
 			t.Errorf("the client got %v", got)
@@ -126,7 +126,7 @@ func TestSubscribersGetAStateThatTheLogDelays(t *testing.T) {
 	})
 }
 
-// A log that takes everything in time is not overtaken only because there is always more to append.
+// A log that returns everything in time is not bypassed only because there is always more to append.
 func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
@@ -134,40 +134,40 @@ func TestUnderLoadEverythingComesThroughTheLog(t *testing.T) {
 		w.run(lead(0), watch(0), attach(0))
 		r := w.replicas[0]
 		for i := range 20 {
-			r.Publish(job(fmt.Sprint(i), pull.Queued, ""))
+			r.Publish(newState(fmt.Sprint(i), pull.Queued, ""))
 			write(0).do(w)
-			r.Publish(job(fmt.Sprint("more", i), pull.Queued, "")) // there is always something on its way
+			r.Publish(newState(fmt.Sprint("more", i), pull.Queued, "")) // there is always something on its way
 			time.Sleep(flushLimit / 4)
 			read(0).do(w)
 			synctest.Wait()
 		}
-		if j := r.Latest("19"); j == nil || j.Position.Replica != "" {
-			t.Errorf("it was delivered as %v", j)
+		if state := r.Latest("19"); state == nil || state.Position.Replica != "" {
+			t.Errorf("it was delivered as %v", state)
 		}
 	})
 }
 
-// Redis may come back without the last entry while the leader goes on, and use its offset again for another one. A reader is
-// not shown that one: its name may stand before the one that was lost.
+// Redis may come back without the last entry while the leader goes on, and use its offset again for another entry. A read does
+// not return that one if its ID is lower than the lost one's.
 func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := leaderless()
 		defer w.close()
 		w.follow(t, lead(0), write(0), read(1))
-		reader, log := w.replicas[1], w.journal
+		reader, journal := w.replicas[1], w.journal
 		beat := func() {
-			if _, err := log.append(t.Context(), log.log, tail{}, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryHeartbeat}); err != nil {
+			if _, err := journal.append(t.Context(), journal.name, tail{}, feed.ResourceVersions{Jobs: 1, Pods: 1}, false, operation{kind: entryHeartbeat}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		beat()
-		log.nonce = 100
+		journal.nonce = 100
 		beat()
 		if _, err := reader.advance(t.Context(), reader.at); err != nil {
 			t.Fatal(err)
 		}
-		log.updates = log.updates[:len(log.updates)-1]
-		log.seq, log.clock, log.last, log.nonce = log.seq-1, log.seq-1, log.updates[len(log.updates)-1].id, 50
+		journal.updates = journal.updates[:len(journal.updates)-1]
+		journal.seq, journal.clock, journal.last, journal.nonce = journal.seq-1, journal.seq-1, journal.updates[len(journal.updates)-1].id, 50
 		beat()
 		beat()
 		if _, err := reader.advance(t.Context(), reader.at); !errors.Is(err, errGap) {
@@ -176,8 +176,8 @@ func TestALogThatLostItsEndIsNoticedHoweverSoonItGoesOn(t *testing.T) {
 	})
 }
 
-// A new leader may hold every end that it sees for a while. It leads all the same.
-func TestALeaderThatHoldsAllItSeesSendsHeartbeats(t *testing.T) {
+// A new leader may for a while publish nothing of what it sees, and set no resourceVersions. It leads all the same.
+func TestALeaderThatPublishesNothingYetSendsHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		defer w.close()
@@ -192,7 +192,7 @@ func TestALeaderThatHoldsAllItSeesSendsHeartbeats(t *testing.T) {
 	})
 }
 
-// A mutation that has returned is in the lists of its replica, also when the log goes away in that moment.
+// The lists of a replica show a mutation that has returned, also when the log goes away in that moment.
 func TestAPullPublishedAsTheLogGoesAwayIsKnownAfterFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued})
@@ -205,8 +205,7 @@ func TestAPullPublishedAsTheLogGoesAwayIsKnownAfterFlush(t *testing.T) {
 	})
 }
 
-// A replica of Redis that had not heard of a newer log may take over. Readers of that would wait for a log of before to come as
-// far.
+// A replica of Redis that does not know the newest log may take over. Its earlier log may never get as far as readers are.
 func TestAnEarlierLogWithWhichRedisComesBackIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1, change{id: "a", phase: pull.Queued}, change{id: "b", phase: pull.Queued}, change{id: "c", phase: pull.Queued})
@@ -225,7 +224,7 @@ func TestAnEarlierLogWithWhichRedisComesBackIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := r.enter(t.Context(), c); !errors.Is(err, errGap) {
-			t.Errorf("the replica goes on with a log of before: %v", err)
+			t.Errorf("the replica goes on with an earlier log: %v", err)
 		}
 		w.follow(t, attach(0), visit(0), happen, see(0), write(0), read(0))
 		if got := w.messages(); !slices.Equal(got, []string{"a QUEUED", "b QUEUED", "c QUEUED"}) {

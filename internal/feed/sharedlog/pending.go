@@ -5,42 +5,42 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// pending holds changes: of each pull the latest state, and whether it is retired. The pulls are in the order in which they
-// were added, so that none waits for ever behind others that change faster. The zero pending is empty and ready for use.
+// pending holds changes: the latest state of each pull, and whether the pull is retired. Pulls stay in the order in which they
+// were added, so that none waits forever behind others that change faster. The zero pending is empty and ready for use.
 type pending struct {
 	order   []string
-	jobs    map[string]*pull.State
+	states  map[string]*pull.State
 	retired map[string]bool
 }
 
-func (p *pending) addState(job *pull.State) {
-	if p.jobs == nil {
-		p.jobs, p.retired = map[string]*pull.State{}, map[string]bool{}
+func (p *pending) addState(state *pull.State) {
+	if p.states == nil {
+		p.states, p.retired = map[string]*pull.State{}, map[string]bool{}
 	}
-	if known, held := p.jobs[job.ID]; !held {
-		p.order = append(p.order, job.ID)
-	} else if known != nil && !job.Supersedes(known) {
+	if known, held := p.states[state.ID]; !held {
+		p.order = append(p.order, state.ID)
+	} else if known != nil && !state.Supersedes(known) {
 		return
-	} else if known != nil && !job.CreatedAt.Equal(known.CreatedAt) {
-		delete(p.retired, job.ID) // its name is used again
+	} else if known != nil && !state.CreatedAt.Equal(known.CreatedAt) {
+		delete(p.retired, state.ID) // its name is used again
 	}
-	p.jobs[job.ID] = job
+	p.states[state.ID] = state
 }
 
 func (p *pending) addRetired(id string) {
-	if p.jobs == nil {
-		p.jobs, p.retired = map[string]*pull.State{}, map[string]bool{}
+	if p.states == nil {
+		p.states, p.retired = map[string]*pull.State{}, map[string]bool{}
 	}
-	if _, held := p.jobs[id]; !held {
+	if _, held := p.states[id]; !held {
 		p.order = append(p.order, id)
-		p.jobs[id] = nil
+		p.states[id] = nil
 	}
 	p.retired[id] = true
 }
 
 func (p *pending) add(c feed.Change) {
-	if c.Job != nil {
-		p.addState(c.Job)
+	if c.State != nil {
+		p.addState(c.State)
 	} else {
 		p.addRetired(c.Retired)
 	}
@@ -48,9 +48,9 @@ func (p *pending) add(c feed.Change) {
 
 func (p *pending) empty() bool { return len(p.order) == 0 }
 
-// holds reports whether there is a change of a pull.
+// holds reports whether there is a change of this pull.
 func (p *pending) holds(id string) bool {
-	_, held := p.jobs[id]
+	_, held := p.states[id]
 	return held
 }
 
@@ -63,8 +63,8 @@ func (p *pending) all() (changes []feed.Change) {
 }
 
 func (p *pending) changes(id string) (changes []feed.Change) {
-	if job := p.jobs[id]; job != nil {
-		changes = append(changes, feed.Change{Job: job})
+	if state := p.states[id]; state != nil {
+		changes = append(changes, feed.Change{State: state})
 	}
 	if p.retired[id] {
 		changes = append(changes, feed.Change{Retired: id})
@@ -77,7 +77,7 @@ func (p *pending) take(n int) (changes []feed.Change) {
 	n = min(n, len(p.order))
 	for _, id := range p.order[:n] {
 		changes = append(changes, p.changes(id)...)
-		delete(p.jobs, id)
+		delete(p.states, id)
 		delete(p.retired, id)
 	}
 	p.order = append([]string(nil), p.order[n:]...)

@@ -7,8 +7,8 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// A leader gives signs of life for as long as its watch is open, whether or not anything could arrive there.
-func TestAHeartbeatCarriesHowLongTheWatchIsUnproven(t *testing.T) {
+// A leader sends heartbeats as long as its watch is open, even if nothing can arrive there.
+func TestReplicasLearnHowLongTheLeadersWatchIsUnproven(t *testing.T) {
 	server := redistest.Start(t)
 	leader := newLeader(t, server.URL())
 	other := newReplica(t, server.URL(), "other", false)
@@ -27,6 +27,6 @@ func TestAHeartbeatCarriesHowLongTheWatchIsUnproven(t *testing.T) {
 		}
 	}
 	if !other.Live() {
-		t.Error("the leader is missed although it gives signs of life")
+		t.Error("the leader is missed although it sends heartbeats")
 	}
 }

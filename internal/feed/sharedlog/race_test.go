@@ -2,5 +2,5 @@
 
 package sharedlog
 
-// The race detector finds nothing where steps are taken one by one, and makes each take twenty times as long.
+// Steps are taken one by one, so the race detector has nothing to find there, and makes each take twenty times as long.
 const shallower = 1

@@ -21,37 +21,37 @@ import (
 )
 
 const (
-	// streamLength is about how many entries the log keeps. A reader further behind has to load all states again.
+	// streamLength is about how many entries the log keeps. A reader that is further behind has to load all states again.
 	streamLength = 20_000
 	// callLimit bounds a call to Redis that does not wait for anything.
 	callLimit = time.Second
 	// loadLimit bounds the loading of all states.
 	loadLimit = 5 * time.Second
-	// blockTime is how long a read waits for entries. Then the reader checks whether the log is still there.
+	// blockTime is how long a read waits for entries. Then the reader checks that the log is still there.
 	blockTime = 2 * time.Second
 )
 
-// redisJournal is the shared log in Redis.
+// redisJournal stores the log in Redis.
 type redisJournal struct {
 	redis redis.UniversalClient
 	keys  keys
-	// reads are the calls that wait for entries. A context does not end one: it goes on, and keeps its connection, for a
-	// moment after its caller has gone.
+	// reads are the calls that wait for entries. A context does not end them: they go on, and keep their connection, for a
+	// moment after their caller has gone.
 	reads sync.WaitGroup
 }
 
-func (j *redisJournal) begin(ctx context.Context) (log string, err error) {
+func (j *redisJournal) begin(ctx context.Context) (name string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	log = strings.ToLower(rand.Text()[:8])
-	if err := beginScript.Run(ctx, j.redis, j.keys.all(), log).Err(); err != nil {
+	name = strings.ToLower(rand.Text()[:8])
+	if err := beginScript.Run(ctx, j.redis, j.keys.all(), name).Err(); err != nil {
 		return "", fmt.Errorf("begin the shared log: %w", err)
 	}
-	return log, nil
+	return name, nil
 }
 
 func (j *redisJournal) append(
-	ctx context.Context, log string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
+	ctx context.Context, name string, known tail, versions feed.ResourceVersions, complete bool, operations ...operation,
 ) (tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -60,7 +60,7 @@ func (j *redisJournal) append(
 		ready = "1"
 	}
 	args := []any{
-		log, 1 + rand2.Uint32N(1<<31), streamLength, feed.MaxRetired, formatVersions(versions), time.Now().UnixMilli(), ready, orderLength, offsetLength,
+		name, 1 + rand2.Uint32N(1<<31), streamLength, feed.MaxRetired, formatVersions(versions), time.Now().UnixMilli(), ready, orderLength, offsetLength,
 		known.String(),
 	}
 	for _, o := range operations {
@@ -68,10 +68,10 @@ func (j *redisJournal) append(
 		switch o.kind {
 		case entryState:
 			var err error
-			if payload, err = encode(o.Job); err != nil {
+			if payload, err = encode(o.State); err != nil {
 				return tail{}, err
 			}
-			id, order, version = o.Job.ID, o.Job.OrderKey(), o.Job.Revision.Cluster
+			id, order, version = o.State.ID, o.State.OrderKey(), o.State.Revision.Cluster
 		case entryHeartbeat:
 			id, payload = strconv.FormatInt(o.unproven.Milliseconds(), 10), []byte(formatVersions(versions))
 		}
@@ -133,48 +133,48 @@ func parseContents(fields map[string]string, now time.Time) (*contents, error) {
 		if strings.HasPrefix(id, "#") {
 			continue
 		}
-		s, err := parseState(value)
+		p, err := parsePull(value)
 		if err != nil {
 			return nil, fmt.Errorf("pull %s: %w", id, err)
 		}
-		c.States = append(c.States, s)
+		c.Pulls = append(c.Pulls, p)
 	}
-	slices.SortFunc(c.States, func(a, b feed.State) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.SortFunc(c.Pulls, func(a, b feed.Pull) int { return cmp.Compare(a.Offset, b.Offset) })
 	return c, nil
 }
 
-// parseState reads a field's value as append.lua makes it.
-func parseState(value string) (s feed.State, err error) {
+// parsePull reads a pull's value in the hash, as append.lua writes it.
+func parsePull(value string) (p feed.Pull, err error) {
 	const flag = orderLength + offsetLength
 	if len(value) <= flag {
-		return s, errors.New("its state is too short")
+		return p, errors.New("its state is too short")
 	}
-	if s.Offset, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
-		return s, err
+	if p.Offset, err = strconv.ParseUint(value[orderLength:flag], 10, 64); err != nil {
+		return p, err
 	}
-	s.Retired = value[flag] == '1'
-	s.Job, err = decode(value[flag+1:])
-	return s, err
+	p.Retired = value[flag] == '1'
+	p.State, err = decode(value[flag+1:])
+	return p, err
 }
 
 func formatVersions(v feed.ResourceVersions) string { return fmt.Sprintf("%d-%d", v.Jobs, v.Pods) }
 
 func parseVersions(text string) (v feed.ResourceVersions) {
 	jobs, pods, _ := strings.Cut(text, "-")
-	// What cannot be read is no version, and only means that a watch begins with an ordinary list.
+	// What cannot be read counts as 0. A watch then begins with an ordinary list.
 	v.Jobs, _ = strconv.ParseUint(jobs, 10, 64)
 	v.Pods, _ = strconv.ParseUint(pods, 10, 64)
 	return v
 }
 
-func (j *redisJournal) read(ctx context.Context, log, after string) ([]logEntry, error) {
+func (j *redisJournal) read(ctx context.Context, name, after string) ([]logEntry, error) {
 	type reply struct {
 		streams []redis.XStream
 		err     error
 	}
 	replied := make(chan reply, 1)
 	j.reads.Go(func() {
-		// A connection that hangs must not pass for a log in which nothing happens.
+		// A connection that hangs must not look like a log in which nothing happens.
 		ctx, cancel := context.WithTimeout(ctx, blockTime+callLimit)
 		defer cancel()
 		const most = 1000
@@ -198,40 +198,40 @@ func (j *redisJournal) read(ctx context.Context, log, after string) ([]logEntry,
 	}
 	var entries []logEntry
 	for _, m := range streams[0].Messages {
-		r, err := parseEntry(m)
+		e, err := parseEntry(m)
 		if err != nil {
-			return nil, &unreadableError{log, fmt.Errorf("entry %s: %w", m.ID, err)}
+			return nil, &unreadableError{name, fmt.Errorf("entry %s: %w", m.ID, err)}
 		}
-		entries = append(entries, r)
+		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-func parseEntry(m redis.XMessage) (r logEntry, err error) {
+func parseEntry(m redis.XMessage) (e logEntry, err error) {
 	text := func(field string) string { s, _ := m.Values[field].(string); return s }
-	r = logEntry{kind: text("k"), id: m.ID, previous: text("a")}
+	e = logEntry{kind: text("k"), id: m.ID, previous: text("a")}
 	offset, _, _ := strings.Cut(m.ID, "-")
-	if r.Offset, err = strconv.ParseUint(offset, 10, 64); err != nil {
-		return r, err
+	if e.Offset, err = strconv.ParseUint(offset, 10, 64); err != nil {
+		return e, err
 	}
 	if ms, err := strconv.ParseInt(text("t"), 10, 64); err == nil {
-		r.time = time.UnixMilli(ms)
+		e.time = time.UnixMilli(ms)
 	}
-	switch r.kind {
+	switch e.kind {
 	case entryState:
-		r.Job, err = decode(text("p"))
+		e.State, err = decode(text("p"))
 	case entryRetired:
-		r.Retired = text("i")
+		e.Retired = text("i")
 	case entryHeartbeat:
-		r.ResourceVersions, r.unproven = parseVersions(text("p")), -1
+		e.ResourceVersions, e.unproven = parseVersions(text("p")), -1
 		if ms, err := strconv.ParseInt(text("i"), 10, 32); err == nil {
-			r.unproven = time.Duration(ms) * time.Millisecond
+			e.unproven = time.Duration(ms) * time.Millisecond
 		}
 	}
-	return r, err
+	return e, err
 }
 
-func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held bool, err error) {
+func (j *redisJournal) holds(ctx context.Context, known tail) (name string, held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	var head *redis.SliceCmd
@@ -239,17 +239,17 @@ func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held 
 	_, err = j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
 		head = p.HMGet(ctx, j.keys.pulls, fieldLog, fieldSeq)
 		n := strconv.FormatUint(known.offset, 10)
-		at = p.XRange(ctx, j.keys.updates, n, n) // first: an append in between may drop it
+		at = p.XRange(ctx, j.keys.updates, n, n) // first: an append in between may drop the entry
 		first = p.XRangeN(ctx, j.keys.updates, "-", "+", 1)
 		return nil
 	})
 	if err != nil {
 		return "", false, fmt.Errorf("look at the shared log: %w", err)
 	}
-	log, _ = head.Val()[0].(string)
+	name, _ = head.Val()[0].(string)
 	seq, _ := head.Val()[1].(string)
 	last, err := strconv.ParseUint(seq, 10, 64)
-	if log == "" || err != nil {
+	if name == "" || err != nil {
 		return "", false, errNoLog
 	}
 	dropped := true
@@ -261,13 +261,13 @@ func (j *redisJournal) holds(ctx context.Context, known tail) (log string, held 
 		dropped = entry.offset > known.offset
 	}
 	there := len(at.Val()) > 0 && at.Val()[0].ID == known.id
-	return log, last >= known.offset && (dropped || there), nil
+	return name, last >= known.offset && (dropped || there), nil
 }
 
-func (j *redisJournal) destroy(ctx context.Context, log string) error {
+func (j *redisJournal) destroy(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	return destroyScript.Run(ctx, j.redis, j.keys.all(), log).Err()
+	return destroyScript.Run(ctx, j.redis, j.keys.all(), name).Err()
 }
 
 func (j *redisJournal) close() {
@@ -275,10 +275,10 @@ func (j *redisJournal) close() {
 	j.reads.Wait() // a read that waits for entries ends only with its connection
 }
 
-func encode(job *pull.State) ([]byte, error) {
-	b, err := job.AppendBinary(nil)
+func encode(state *pull.State) ([]byte, error) {
+	b, err := state.AppendBinary(nil)
 	if err != nil {
-		return nil, fmt.Errorf("encode pull %s: %w", job.ID, err)
+		return nil, fmt.Errorf("encode pull %s: %w", state.ID, err)
 	}
 	return pack.Pack(b), nil
 }
@@ -288,6 +288,6 @@ func decode(text string) (*pull.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	job := &pull.State{}
-	return job, job.UnmarshalBinary(b)
+	state := &pull.State{}
+	return state, state.UnmarshalBinary(b)
 }

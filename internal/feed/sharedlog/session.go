@@ -10,42 +10,42 @@ import (
 	"pullwatch/internal/feed"
 )
 
-// batch is how many pulls one append takes.
+// batch is how many pulls go into one append.
 const batch = 200
 
-// session loads the log and reads its entries until something is wrong with it, and returns what. It calls works when
-// entries have come.
+// session loads the log and reads its entries. It returns when something is wrong with the log, and says what. It calls works
+// when entries have come.
 func (s *Stream) session(ctx context.Context, works func()) error {
 	c, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	at, err := s.enter(ctx, c)
+	r, err := s.enter(ctx, c)
 	for err == nil {
 		var some bool
-		if some, err = s.advance(ctx, at); some {
+		if some, err = s.advance(ctx, r); some {
 			works()
 		}
 	}
 	return err
 }
 
-// cursor is how far a session has read a log.
-type cursor struct {
-	log    string
+// reading is how far a session has read the log.
+type reading struct {
+	name   string
 	offset uint64
-	after  string // the ID after which the next read begins
+	after  string // the ID after which the next call of journal.read begins
 }
 
-// enter takes what the log holds. From then on what is published goes to that log.
-func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
-	switch log, offset := s.LogOffset(); {
-	case log == c.Log:
-		if err := s.checkIntact(ctx, log, tail{offset, s.lastID}); err != nil {
+// enter takes what the log holds. What is published from then on goes to that log.
+func (s *Stream) enter(ctx context.Context, c *contents) (*reading, error) {
+	switch name, offset := s.hub.LogOffset(); {
+	case name == c.Log:
+		if err := s.checkIntact(ctx, name, tail{offset, s.lastID}); err != nil {
 			return nil, err
 		}
 	case offset > c.Offset:
-		// Offsets grow from one log to the next, and readers may have read further than this log ever will go.
+		// Offsets grow from one log to the next. Readers may be further than this log will ever be.
 		if err := s.journal.destroy(ctx, c.Log); err != nil {
 			return nil, fmt.Errorf("remove an earlier shared log: %w", err)
 		}
@@ -54,33 +54,33 @@ func (s *Stream) enter(ctx context.Context, c *contents) (*cursor, error) {
 	s.lastID = c.lastID
 	s.attach(c)
 	// No ID ends with 0, so this one is lower than that of the next entry.
-	return &cursor{log: c.Log, offset: c.Offset, after: fmt.Sprintf("%d-0", c.Offset+1)}, nil
+	return &reading{name: c.Log, offset: c.Offset, after: fmt.Sprintf("%d-0", c.Offset+1)}, nil
 }
 
 // advance takes the next entries of the log, and reports whether there were some.
-func (s *Stream) advance(ctx context.Context, at *cursor) (some bool, err error) {
-	entries, err := s.journal.read(ctx, at.log, at.after)
+func (s *Stream) advance(ctx context.Context, r *reading) (some bool, err error) {
+	entries, err := s.journal.read(ctx, r.name, r.after)
 	if err != nil {
 		return false, s.replaceUnreadable(ctx, err)
 	}
 	if len(entries) == 0 {
-		if err := s.checkIntact(ctx, at.log, tail{at.offset, s.lastID}); err != nil {
+		if err := s.checkIntact(ctx, r.name, tail{r.offset, s.lastID}); err != nil {
 			return false, err
 		}
 	}
-	for _, r := range entries {
-		if r.previous != s.lastID || r.Offset <= at.offset {
+	for _, e := range entries {
+		if e.previous != s.lastID || e.Offset <= r.offset {
 			return true, errGap
 		}
-		s.apply(r)
-		at.offset, s.lastID, at.after = r.Offset, r.id, r.id
+		s.apply(e)
+		r.offset, s.lastID, r.after = e.Offset, e.id, e.id
 	}
 	s.updateLive()
 	s.progress.Notify()
 	return len(entries) > 0, nil
 }
 
-// open loads the log. When there is none, a leader that is synced makes one, and other replicas wait for it.
+// open loads the log. If there is none, a leader that is synced makes one; other replicas wait for it.
 func (s *Stream) open(ctx context.Context) (*contents, error) {
 	after := "0-0"
 	for {
@@ -113,12 +113,12 @@ func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
 	if !errors.As(err, &unreadable) {
 		return err
 	}
-	return errors.Join(err, s.journal.destroy(ctx, unreadable.log))
+	return errors.Join(err, s.journal.destroy(ctx, unreadable.name))
 }
 
 func (s *Stream) isSynced() bool {
 	select {
-	case <-s.Synced():
+	case <-s.hub.Synced():
 		return true
 	default:
 		return false
@@ -127,45 +127,46 @@ func (s *Stream) isSynced() bool {
 
 // create makes a new log of what this replica knows.
 func (s *Stream) create(ctx context.Context) error {
-	log, err := s.journal.begin(ctx)
+	name, err := s.journal.begin(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.bypassLocked() // so that the Hub holds all that the versions cover
-	versions, states := s.versions, s.States()
+	s.bypassLocked() // so that the Hub knows everything that the versions cover
+	versions, pulls := s.versions, s.hub.KnownPulls()
 	s.mu.Unlock()
 	var last tail
 	var operations []operation
-	for _, known := range states {
+	for _, known := range pulls {
 		if len(operations) >= batch {
-			if last, err = s.journal.append(ctx, log, last, feed.ResourceVersions{}, false, operations...); err != nil {
+			if last, err = s.journal.append(ctx, name, last, feed.ResourceVersions{}, false, operations...); err != nil {
 				return err
 			}
 			operations = operations[:0]
 		}
-		operations = append(operations, operationOf(feed.Change{Job: known.Job}))
+		operations = append(operations, operationOf(feed.Change{State: known.State}))
 		if known.Retired {
-			operations = append(operations, operationOf(feed.Change{Retired: known.Job.ID}))
+			operations = append(operations, operationOf(feed.Change{Retired: known.State.ID}))
 		}
 	}
-	_, err = s.journal.append(ctx, log, last, versions, true, operations...)
+	_, err = s.journal.append(ctx, name, last, versions, true, operations...)
 	if errors.Is(err, errNoLog) {
 		return nil // another replica has made one
 	}
 	return err
 }
 
-// checkIntact returns an error, and removes the log, when Redis has lost entries that this replica has read.
-func (s *Stream) checkIntact(ctx context.Context, log string, read tail) error {
+// checkIntact checks that Redis still holds what this replica has read. If entries are lost, it removes the log and returns an
+// error.
+func (s *Stream) checkIntact(ctx context.Context, name string, read tail) error {
 	now, held, err := s.journal.holds(ctx, read)
 	switch {
 	case err != nil:
 		return err
-	case now != log:
+	case now != name:
 		return errNoLog
 	case !held:
-		if err := s.journal.destroy(ctx, log); err != nil {
+		if err := s.journal.destroy(ctx, name); err != nil {
 			return fmt.Errorf("remove a shared log that has lost its end: %w", err)
 		}
 		return fmt.Errorf("%w: Redis came back without its end", errGap)
@@ -173,11 +174,11 @@ func (s *Stream) checkIntact(ctx context.Context, log string, read tail) error {
 	return nil
 }
 
-// attach takes all states of the log, and appends those that it lacks.
+// attach gives the Hub what the log holds, and appends what the log lacks.
 func (s *Stream) attach(c *contents) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lacking := s.Hub.Load(c.Snapshot)
+	lacking := s.hub.Load(c.Contents)
 	s.attached, s.tail, s.appendedOffset = c.Log, tail{c.Offset, c.lastID}, 0
 	s.lastHeartbeat = time.Now().Add(-c.silence)
 	s.attachments.Add(1)
@@ -190,11 +191,11 @@ func (s *Stream) attach(c *contents) {
 	s.noteReadLocked()
 	s.setLiveLocked(c.silence < s.maxSilence)
 	if s.live {
-		s.Hub.SetSynced()
+		s.hub.SetSynced()
 	}
 }
 
-// detach lets what is published wait for the next log.
+// detach ends the use of the log. What is published then waits for the next one.
 func (s *Stream) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,7 +218,7 @@ func (s *Stream) setLiveLocked(live bool) {
 	}
 }
 
-// updateLive decides whether the log is live, and whether all that was published has been read back from it.
+// updateLive notes what the log has returned, and whether a leader is heard through it.
 func (s *Stream) updateLive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,37 +227,37 @@ func (s *Stream) updateLive() {
 	s.missLeaderLocked()
 }
 
-// missLeaderLocked logs, once, that Redis works and yet no leader has been heard through it for long.
+// missLeaderLocked logs once that no leader has been heard for long although Redis works, and once that one is heard again.
 func (s *Stream) missLeaderLocked() {
 	switch {
 	case s.live:
 		if s.missing {
-			s.log.Info("a leader is heard through Redis again")
+			s.logger.Info("a leader is heard through Redis again")
 		}
 		s.lastLive, s.missing = time.Now(), false
 	case !s.missing && time.Since(s.lastLive) > s.maxSilence:
 		s.missing = true
-		s.log.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
+		s.logger.Warn("no leader is heard through Redis; this replica watches the cluster for itself",
 			"hint", "no leader sees the cluster, or replicas differ in --redis-url, --redis-prefix or --cluster-name")
 	}
 }
 
 // apply takes one entry of the log.
-func (s *Stream) apply(r logEntry) {
+func (s *Stream) apply(e logEntry) {
 	s.mu.Lock()
-	s.setTailLocked(tail{r.Offset, r.id}) // first: versions that are appended from now on may cover what the Hub takes
+	s.setTailLocked(tail{e.Offset, e.id}) // first: versions that are appended from now on may cover what the Hub takes
 	s.mu.Unlock()
-	s.Hub.Follow(r.Entry)
-	s.lag.Store(int64(time.Since(r.time)))
-	switch r.kind {
+	s.hub.Follow(e.Entry)
+	s.lag.Store(int64(time.Since(e.time)))
+	switch e.kind {
 	case entryHeartbeat:
 		s.mu.Lock()
 		s.lastHeartbeat = time.Now()
-		if r.unproven >= 0 {
-			s.proven = s.lastHeartbeat.Add(-r.unproven)
+		if e.unproven >= 0 {
+			s.proven = s.lastHeartbeat.Add(-e.unproven)
 		}
 		s.mu.Unlock()
-		s.Hub.SetSynced()
+		s.hub.SetSynced()
 	case entryResign:
 		select {
 		case s.vacant <- struct{}{}:
@@ -265,15 +266,9 @@ func (s *Stream) apply(r logEntry) {
 	}
 }
 
-// setTailLocked notes an entry that the log holds. Appending fails if the log has lost it.
+// setTailLocked notes an entry that the log holds. If the log loses it, appending fails.
 func (s *Stream) setTailLocked(t tail) {
 	if t.offset > s.tail.offset {
 		s.tail = t
 	}
-}
-
-// reached reports whether the log has been read up to an offset.
-func (s *Stream) reached(offset uint64) bool {
-	_, read := s.LogOffset()
-	return read >= offset
 }

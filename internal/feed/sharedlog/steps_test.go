@@ -34,7 +34,7 @@ func watch(i int) step {
 		}
 		r.watching, r.seen = true, len(w.history)
 		select {
-		case <-r.Missed():
+		case <-r.hub.Missed():
 		default:
 		}
 		listed := map[string]bool{}
@@ -55,7 +55,7 @@ func watch(i int) step {
 	}}
 }
 
-// end publishes how a pull ended whose Job is gone.
+// end publishes the final state of a pull whose Job is gone.
 func (w *world) end(r *modelReplica, id string) {
 	if _, last := w.exists(id); last > 0 && w.history[last-1].phase.Final() {
 		r.Publish(w.stateAt(last))
@@ -65,7 +65,7 @@ func (w *world) end(r *modelReplica, id string) {
 	r.Retire(id)
 }
 
-// start has a replica start a pull, which is the next change.
+// start has a replica start a pull: that is the next change.
 func start(i int) step {
 	return step{fmt.Sprintf("r%d starts a pull", i), func(w *world) bool {
 		if len(w.script) == 0 || w.script[0].phase != pull.Queued {
@@ -79,10 +79,10 @@ func start(i int) step {
 
 // flush empties Redis.
 var flush = step{"Redis is flushed", func(w *world) bool {
-	return w.journal.destroy(context.Background(), w.journal.log) == nil && w.journal.log == ""
+	return w.journal.destroy(context.Background(), w.journal.name) == nil && w.journal.name == ""
 }}
 
-// failover loses what was appended last: a replica of Redis takes over that has not got it.
+// failover loses what was appended last: a replica of Redis that lacks it takes over.
 var failover = step{"Redis fails over", func(w *world) bool {
 	if w.journal.before == nil {
 		return false
@@ -92,7 +92,7 @@ var failover = step{"Redis fails over", func(w *world) bool {
 	w.journal.nonce, w.journal.logs, w.journal.clock = nonce, logs, clock
 	for id, last := range w.client.last {
 		if last.Position.Seq > w.journal.seq {
-			w.client.snapshot[id] = false // it may come again, at another place
+			w.client.snapshot[id] = false // it may come again, at another offset
 		}
 	}
 	return true
@@ -173,7 +173,7 @@ func attach(i int) step {
 			r.at, err = r.enter(context.Background(), c)
 		}
 		if errors.Is(err, errGap) {
-			return true // it has removed a log that lacks something; it comes back later
+			return true // it has removed a log that lacks entries, and attaches later
 		}
 		if err != nil {
 			w.fault = err.Error()
@@ -182,7 +182,7 @@ func attach(i int) step {
 	}}
 }
 
-// silence lets so much time pass that a replica no longer believes in a leader.
+// silence lets so much time pass that a replica misses the leader.
 func silence(i int) step {
 	return step{fmt.Sprintf("r%d misses the leader", i), func(w *world) bool {
 		r := w.replicas[i]
@@ -197,7 +197,7 @@ func silence(i int) step {
 	}}
 }
 
-// wait lets so much time pass that a replica publishes by itself what it could not append.
+// wait lets so much time pass that a replica publishes by itself what the log has not returned.
 func wait(i int) step {
 	return step{fmt.Sprintf("r%d waits no longer", i), func(w *world) bool {
 		r := w.replicas[i]
@@ -261,7 +261,7 @@ func yield(i int) step {
 // visit has the client connect to a replica.
 func visit(i int) step {
 	return step{fmt.Sprintf("the client goes to r%d", i), func(w *world) bool {
-		c, hub := &w.client, w.replicas[i].Hub
+		c, hub := &w.client, w.replicas[i].hub
 		if c.sub != nil {
 			c.sub.Close()
 		}

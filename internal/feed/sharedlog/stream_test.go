@@ -24,16 +24,16 @@ func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
 var revision atomic.Uint64
 
-// job returns a state that supersedes all that were made before.
-func job(id string, phase pull.Phase, message string) *pull.State {
+// newState returns a state that supersedes all that were made before.
+func newState(id string, phase pull.Phase, message string) *pull.State {
 	return &pull.State{ID: id, Phase: phase, Message: message, Revision: pull.Revision{Cluster: revision.Add(1)}}
 }
 
-// replica is one Stream that runs.
+// replica is a Stream that runs.
 type replica struct {
 	*Stream
 	leading, watching atomic.Bool
-	unproven          atomic.Int64 // nanoseconds since its watch was last known to live
+	unproven          atomic.Int64 // nanoseconds since its watch was last known to be live
 	stop              func()
 }
 
@@ -43,13 +43,13 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	client := redisclient.New(settings, log, prometheus.NewRegistry())
+	logger := slog.New(slog.DiscardHandler)
+	client := redisclient.New(settings, logger, prometheus.NewRegistry())
 	r := &replica{}
 	r.leading.Store(leads)
 	r.watching.Store(leads)
 	r.Stream = New(Options{
-		Hub: feed.New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Log: log,
+		Hub: feed.New(name), Redis: client.Stream(), Keys: "pullwatch:{test}:v1:", Leads: r.leading.Load, Watches: r.watching.Load, Logger: logger,
 		Proven: func() time.Time { return time.Now().Add(-time.Duration(r.unproven.Load())) },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -64,10 +64,10 @@ func newReplica(t *testing.T, url, name string, leads bool) *replica {
 	return r
 }
 
-// redis returns how the replica keeps its log.
+// redis returns the journal of the replica.
 func (r *replica) redis() *redisJournal { return r.journal.(*redisJournal) }
 
-// newLeader returns a replica that leads and knows all pulls, of which there are none.
+// newLeader returns a replica that leads and is synced. There are no pulls.
 func newLeader(t *testing.T, url string) *replica {
 	t.Helper()
 	r := newReplica(t, url, "lead", true)
@@ -91,7 +91,7 @@ func (r *replica) awaitLive(t *testing.T, live bool) {
 	}
 }
 
-// reader reads one subscription and keeps what it was given.
+// reader reads one subscription and keeps what it got.
 type reader struct {
 	sub       *feed.Subscription
 	last      map[string]*pull.State
@@ -114,16 +114,16 @@ func (r *replica) read(t *testing.T, after pull.Position, ids ...string) *reader
 func (r *reader) until(t *testing.T, id, message string) {
 	t.Helper()
 	for r.last[id] == nil || r.last[id].Message != message {
-		j, err := r.sub.Await(t.Context())
+		state, err := r.sub.Await(t.Context())
 		if err != nil {
 			t.Fatalf("%s never was %q: %v", id, message, err)
 		}
-		if state := j.ID + j.Message; r.delivered[state] || r.delivered[j.RevisionID()] {
-			t.Errorf("delivered twice: %s as %s", state, j.RevisionID())
+		if content := state.ID + state.Message; r.delivered[content] || r.delivered[state.RevisionID()] {
+			t.Errorf("delivered twice: %s as %s", content, state.RevisionID())
 		} else {
-			r.delivered[state], r.delivered[j.RevisionID()] = true, true
+			r.delivered[content], r.delivered[state.RevisionID()] = true, true
 		}
-		r.last[j.ID], r.position = j, j.Position
+		r.last[state.ID], r.position = state, state.Position
 	}
 }
 
@@ -133,9 +133,9 @@ func TestSubscribersOfEveryReplicaGetEveryChange(t *testing.T) {
 	other.awaitLive(t, true)
 	readers := []*reader{leader.read(t, pull.Position{}), other.read(t, pull.Position{})}
 	for i := range 500 {
-		leader.Publish(job(fmt.Sprint(i%50), pull.Pulling, fmt.Sprint(i)))
+		leader.Publish(newState(fmt.Sprint(i%50), pull.Pulling, fmt.Sprint(i)))
 	}
-	leader.Publish(job("0", pull.Succeeded, "done"))
+	leader.Publish(newState("0", pull.Succeeded, "done"))
 	for _, r := range readers {
 		r.until(t, "0", "done")
 		for i := 1; i < 50; i++ {
@@ -143,7 +143,7 @@ func TestSubscribersOfEveryReplicaGetEveryChange(t *testing.T) {
 		}
 	}
 	if a, b := readers[0].position, readers[1].position; a != b {
-		t.Errorf("the same state stands at %v on one replica and at %v on the other", a, b)
+		t.Errorf("the same state is at %v on one replica and at %v on the other", a, b)
 	}
 }
 
@@ -151,15 +151,15 @@ func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("a", pull.Pulling, "a1"))
-	leader.Publish(job("b", pull.Pulling, "b1"))
+	leader.Publish(newState("a", pull.Pulling, "a1"))
+	leader.Publish(newState("b", pull.Pulling, "b1"))
 	r.until(t, "b", "b1")
-	leader.Publish(job("a", pull.Canceled, "a2"))
+	leader.Publish(newState("a", pull.Canceled, "a2"))
 	leader.Retire("a")
-	leader.Publish(job("c", pull.Queued, "c1"))
+	leader.Publish(newState("c", pull.Queued, "c1"))
 	leader.Flush(t.Context())
 
-	// A replica that starts later has all of it from the hash.
+	// A replica that starts later gets all of it from the hash.
 	late := newReplica(t, redis.URL(), "late", false)
 	late.awaitLive(t, true)
 	r2 := late.read(t, r.position)
@@ -168,10 +168,10 @@ func TestASubscriptionResumesOnAnotherReplica(t *testing.T) {
 		t.Errorf("after b1 came %v", r2.last)
 	}
 	ended := late.read(t, r2.position, "a")
-	if j, err := ended.sub.Await(t.Context()); !errors.Is(err, io.EOF) {
-		t.Errorf("%v, %v", j, err)
+	if state, err := ended.sub.Await(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("%v, %v", state, err)
 	}
-	// After a log that nobody knows comes everything that there is.
+	// A position in a log that nobody knows brings a snapshot.
 	r3 := late.read(t, pull.Position{Log: "unknown", Seq: 5})
 	r3.until(t, "c", "c1")
 	if len(r3.last) != 3 || r3.last["a"].Message != "a2" {
@@ -183,7 +183,7 @@ func TestSubscribersGetNothingTwiceFromANewLeader(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
-	a, b := job("a", pull.Pulling, "a1"), job("b", pull.Pulling, "b1")
+	a, b := newState("a", pull.Pulling, "a1"), newState("b", pull.Pulling, "b1")
 	leader.Publish(a)
 	leader.Publish(b)
 	leader.Flush(t.Context())
@@ -196,10 +196,10 @@ func TestSubscribersGetNothingTwiceFromANewLeader(t *testing.T) {
 
 	other.leading.Store(true)
 	again := *b
-	again.Revision = pull.Revision{Cluster: revision.Add(1)} // what it was made of has changed, not what it says
+	again.Revision = pull.Revision{Cluster: revision.Add(1)} // newer, with nothing new in it
 	other.Publish(a)
 	other.Publish(&again)
-	other.Publish(job("a", pull.Succeeded, "a2"))
+	other.Publish(newState("a", pull.Succeeded, "a2"))
 	r.until(t, "a", "a2")
 	if len(r.delivered) != 6 {
 		t.Errorf("delivered: %v", r.delivered)
@@ -211,7 +211,7 @@ func TestSubscribersMissNothingWhenRedisRestartsEmpty(t *testing.T) {
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	readers := []*reader{leader.read(t, pull.Position{}), other.read(t, pull.Position{})}
-	old, ended := job("old", pull.Failed, "old1"), job("ended", pull.Pulling, "ended1")
+	old, ended := newState("old", pull.Failed, "old1"), newState("ended", pull.Pulling, "ended1")
 	leader.Publish(old)
 	leader.Publish(ended)
 	for _, r := range readers {
@@ -222,7 +222,7 @@ func TestSubscribersMissNothingWhenRedisRestartsEmpty(t *testing.T) {
 	leader.awaitLive(t, false)
 	other.awaitLive(t, false)
 	// Both see the same change by themselves.
-	done := job("ended", pull.Succeeded, "ended2")
+	done := newState("ended", pull.Succeeded, "ended2")
 	leader.Publish(done)
 	other.Publish(done)
 	for _, r := range readers {
@@ -232,7 +232,7 @@ func TestSubscribersMissNothingWhenRedisRestartsEmpty(t *testing.T) {
 	redis.Restart()
 	leader.awaitLive(t, true)
 	other.awaitLive(t, true)
-	leader.Publish(job("new", pull.Queued, "new1"))
+	leader.Publish(newState("new", pull.Queued, "new1"))
 	for _, r := range readers {
 		r.until(t, "new", "new1")
 	}
@@ -250,7 +250,7 @@ func TestSubscribersGetChangesWhileRedisHangs(t *testing.T) {
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
 	redis.Pause()
-	leader.Publish(job("a", pull.Pulling, "a1"))
+	leader.Publish(newState("a", pull.Pulling, "a1"))
 	leader.read(t, pull.Position{}).until(t, "a", "a1")
 	other.awaitLive(t, false)
 	redis.Resume()
@@ -265,7 +265,7 @@ func TestSubscribersGetChangesWhileRedisIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("a", pull.Pulling, "a1"))
+	leader.Publish(newState("a", pull.Pulling, "a1"))
 	r.until(t, "a", "a1")
 	if err := redis.Client().ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
@@ -276,18 +276,18 @@ func TestSubscribersGetChangesWhileRedisIsFull(t *testing.T) {
 	r.until(t, "a", "a1")
 }
 
-// A failover to a replica that had not got the last writes yet brings back an earlier log.
+// A failover to a replica that lacks the last writes brings back an earlier log.
 func TestSubscribersMissNothingWhenRedisLosesTheEndOfTheLog(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
-	leader.Publish(job("a", pull.Pulling, "a1"))
+	leader.Publish(newState("a", pull.Pulling, "a1"))
 	leader.Flush(t.Context())
 	backup := map[string]string{}
 	for _, key := range leader.redis().keys.all() {
 		backup[key] = redis.Client().Dump(t.Context(), key).Val()
 	}
-	leader.Publish(job("a", pull.Succeeded, "a2"))
+	leader.Publish(newState("a", pull.Succeeded, "a2"))
 	readers := []*reader{leader.read(t, pull.Position{}), other.read(t, pull.Position{})}
 	for _, r := range readers {
 		r.until(t, "a", "a2")
@@ -304,7 +304,7 @@ func TestSubscribersMissNothingWhenRedisLosesTheEndOfTheLog(t *testing.T) {
 	late := newReplica(t, redis.URL(), "late", false)
 	late.awaitLive(t, true)
 	late.read(t, pull.Position{}).until(t, "a", "a2")
-	leader.Publish(job("b", pull.Queued, "b1"))
+	leader.Publish(newState("b", pull.Queued, "b1"))
 	for _, r := range readers {
 		r.until(t, "b", "b1")
 	}
@@ -320,23 +320,23 @@ func TestAReplicaThatHearsNoLeaderWatchesForItself(t *testing.T) {
 	other.mu.Unlock()
 	leader.stop()
 	other.awaitLive(t, false)
-	other.Publish(job("a", pull.Pulling, "a1")) // by its own watch
+	other.Publish(newState("a", pull.Pulling, "a1")) // by its own watch
 	other.read(t, pull.Position{}).until(t, "a", "a1")
 }
 
-func TestAPullStartedOnAFollowerIsKnownThereAtOnce(t *testing.T) {
+func TestAPullStartedOnAReplicaThatDoesNotLeadIsKnownThereAtOnce(t *testing.T) {
 	redis := redistest.Start(t)
 	leader, other := newLeader(t, redis.URL()), newReplica(t, redis.URL(), "other", false)
 	other.awaitLive(t, true)
-	started := job("a", pull.Queued, "a1")
+	started := newState("a", pull.Queued, "a1")
 	other.Publish(started)
 	other.Flush(t.Context())
-	if j := other.Latest("a"); j == nil || j.Position.Log == "" || j.Position.Replica != "" {
-		t.Errorf("after Flush there is %+v", j)
+	if state := other.Latest("a"); state == nil || state.Position.Log == "" || state.Position.Replica != "" {
+		t.Errorf("after Flush there is %+v", state)
 	}
 	leader.Publish(started) // seen by its watch
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("a", pull.Pending, "a2"))
+	leader.Publish(newState("a", pull.Pending, "a2"))
 	r.until(t, "a", "a2")
 }
 
@@ -344,11 +344,11 @@ func TestAReaderBehindForgottenPullsGetsASnapshot(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
 	r := leader.read(t, pull.Position{})
-	leader.Publish(job("first", pull.Queued, "1"))
+	leader.Publish(newState("first", pull.Queued, "1"))
 	r.until(t, "first", "1")
 	for i := range feed.MaxRetired + 10 {
 		id := fmt.Sprint("gone-", i)
-		leader.Publish(job(id, pull.Canceled, "c"))
+		leader.Publish(newState(id, pull.Canceled, "c"))
 		leader.Retire(id)
 	}
 	leader.Flush(t.Context())
@@ -369,13 +369,13 @@ func TestSubscribersGetChangesThroughSentinelAndCluster(t *testing.T) {
 		leader, other := newLeader(t, url), newReplica(t, url, "other", false)
 		other.awaitLive(t, true)
 		r := other.read(t, pull.Position{})
-		leader.Publish(job("a", pull.Pulling, "a1"))
+		leader.Publish(newState("a", pull.Pulling, "a1"))
 		r.until(t, "a", "a1")
 		if url != set.URL() {
 			continue
 		}
 		set.Failover()
-		leader.Publish(job("a", pull.Succeeded, "a2"))
+		leader.Publish(newState("a", pull.Succeeded, "a2"))
 		leader.read(t, pull.Position{}).until(t, "a", "a2")
 		if other.Live() {
 			r.until(t, "a", "a2")
@@ -386,11 +386,11 @@ func TestSubscribersGetChangesThroughSentinelAndCluster(t *testing.T) {
 	}
 }
 
-// All replicas may have been away for long: what Redis has kept since then is not what the cluster looks like.
+// All replicas may have been away for long. The cluster has changed since, and the log in Redis has not.
 func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 	redis := redistest.Start(t)
 	leader := newLeader(t, redis.URL())
-	leader.Publish(job("a", pull.Pulling, "a1"))
+	leader.Publish(newState("a", pull.Pulling, "a1"))
 	leader.Flush(t.Context())
 	leader.stop()
 	anHourAgo := time.Now().Add(-time.Hour).Unix()
@@ -398,7 +398,7 @@ func TestAnOldLogIsNotTakenForTheStateOfTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := newReplica(t, redis.URL(), "late", false)
-	changed, unsubscribe := late.Changed()
+	changed, unsubscribe := late.hub.Changed()
 	defer unsubscribe()
 	for late.Latest("a") == nil {
 		<-changed
@@ -421,12 +421,12 @@ func TestTheDocumentedRedisUserHasAllRights(t *testing.T) {
 		other.awaitLive(t, true)
 		for i := range feed.MaxRetired + 1 {
 			id := fmt.Sprint(i)
-			leader.Publish(job(id, pull.Canceled, id))
+			leader.Publish(newState(id, pull.Canceled, id))
 			leader.Retire(id)
 		}
 		const last = "1000"
 		for _, r := range []*replica{leader, other} {
-			changed, unsubscribe := r.Changed()
+			changed, unsubscribe := r.hub.Changed()
 			for r.Latest(last) == nil {
 				<-changed
 			}

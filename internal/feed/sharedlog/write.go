@@ -7,7 +7,7 @@ import (
 	"pullwatch/internal/feed"
 )
 
-// write appends what is published, and heartbeats, until ctx is done.
+// write appends what is published, and a leader's heartbeats, until ctx is done.
 func (s *Stream) write(ctx context.Context) {
 	heartbeat := time.NewTicker(heartbeatInterval)
 	defer heartbeat.Stop()
@@ -28,11 +28,11 @@ func (s *Stream) write(ctx context.Context) {
 // unproven returns how long ago this replica's watch was last known to be live.
 func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHere())) }
 
-// writeBatch appends pending changes, with a heartbeat if one is due. It reports whether more are pending.
+// writeBatch appends a batch of pending changes, and a heartbeat if one is due. It reports whether more are pending.
 func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	s.mu.Lock()
-	log, last, versions, accepted, synced := s.attached, s.tail, s.versions, s.accepted, s.synced
-	if log == "" {
+	name, last, versions, accepted, synced := s.attached, s.tail, s.versions, s.accepted, s.synced
+	if name == "" {
 		s.mu.Unlock()
 		return false
 	}
@@ -50,13 +50,13 @@ func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	}
 	var err error
 	if len(operations) > 0 {
-		last, err = s.journal.append(ctx, log, last, versions, false, operations...)
+		last, err = s.journal.append(ctx, name, last, versions, false, operations...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		// At once, so that no versions are written that cover the changes which have just failed.
-		if s.attached == log {
+		// At once: versions that are written later must not cover the changes that were not appended.
+		if s.attached == name {
 			s.detachLocked()
 		}
 		s.interrupt(err)
@@ -64,7 +64,7 @@ func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	}
 	if len(operations) > 0 {
 		s.setTailLocked(last)
-		s.appendedLocked(last.offset)
+		s.noteAppendedLocked(last.offset)
 	}
 	if !more {
 		s.appended, s.appendedOffset = accepted, max(s.appendedOffset, last.offset)
@@ -72,4 +72,17 @@ func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	}
 	s.progress.Notify()
 	return more
+}
+
+// Resign tells the other replicas, through the log, that this one leads no longer.
+func (s *Stream) Resign(ctx context.Context) {
+	s.mu.Lock()
+	name, last := s.attached, s.tail
+	s.mu.Unlock()
+	if name == "" {
+		return
+	}
+	if _, err := s.journal.append(ctx, name, last, feed.ResourceVersions{}, false, operation{kind: entryResign}); err != nil {
+		s.logger.Debug("the other replicas could not be told that this one leads no longer", "error", err)
+	}
 }

@@ -1,5 +1,5 @@
-// Package breaker is a circuit breaker. After a few failures of a service in a row it refuses calls for a moment, so that
-// callers do not wait for a service that is away. Then one call tries whether it is back.
+// Package breaker is a circuit breaker. When calls to a service have failed several times in a row, it opens: it refuses calls for
+// a moment, so that nobody waits for a service that is away. Then it lets one call try whether the service is back.
 package breaker
 
 import (
@@ -12,17 +12,17 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// ErrOpen is what Do returns without having called anything.
+// ErrOpen is the error of calls that the breaker refuses.
 var ErrOpen = errors.New("not asked, because it has just failed several times")
 
 const (
 	// failuresToOpen is how many failures in a row open the breaker.
 	failuresToOpen = 3
-	// rest is how long it stays open before one call is let through.
+	// rest is how long it stays open before it lets one call try.
 	rest = 2 * time.Second
 )
 
-// Outcome is what a call says about the service.
+// Outcome is what the end of a call says about the service.
 type Outcome int
 
 // The outcomes of a call.
@@ -35,8 +35,8 @@ const (
 	Unclear
 )
 
-// Judge is the usual judge: no error is Answered, the caller's own cancellation Unclear, and any other
-// error, a deadline that ran out among them, Failed.
+// Judge is the usual judge. No error is Answered, a cancellation by the caller Unclear. Every other error is Failed, also a
+// deadline that has passed.
 func Judge(err error) Outcome {
 	switch {
 	case err == nil:
@@ -53,12 +53,12 @@ type Breaker struct {
 	circuit *gobreaker.CircuitBreaker[struct{}]
 }
 
-// New returns a closed breaker for the service called name. judge says what the error of a call says about the service. The
-// breaker logs when the service goes away and when it is back, and registers the metric pullwatch_breaker_state{name}. A
-// name can be registered once.
-func New(name string, judge func(error) Outcome, log *slog.Logger, metrics prometheus.Registerer) *Breaker {
-	log = log.With("service", name)
-	// gobreaker calls IsSuccessful and OnStateChange under its lock, which guards these two as well.
+// New returns a closed breaker for the service called name. judge returns what the error of a call says about the service. The
+// breaker logs when the service goes away and when it is back. It registers the metric pullwatch_breaker_state{name}, which is
+// possible once for each name.
+func New(name string, judge func(error) Outcome, logger *slog.Logger, metrics prometheus.Registerer) *Breaker {
+	logger = logger.With("service", name)
+	// gobreaker calls IsSuccessful and OnStateChange with its lock held. That guards these two as well.
 	var (
 		cause error
 		since time.Time
@@ -79,9 +79,9 @@ func New(name string, judge func(error) Outcome, log *slog.Logger, metrics prome
 			switch {
 			case from == gobreaker.StateClosed:
 				since = time.Now()
-				log.Warn("a service is away; going on without it", "error", cause)
+				logger.Warn("a service is away; going on without it", "error", cause)
 			case to == gobreaker.StateClosed:
-				log.Info("a service is back", "away", time.Since(since).Round(time.Millisecond))
+				logger.Info("a service is back", "away", time.Since(since).Round(time.Millisecond))
 			}
 		},
 	})
@@ -104,8 +104,8 @@ func stateValue(state gobreaker.State) float64 {
 	}
 }
 
-// Do calls call, unless the breaker is open or another caller tries just now whether the service is back: then it
-// returns ErrOpen at once. Otherwise it returns what call returned.
+// Do calls call and returns its error. While the breaker is open, or another call tries whether the service is back, Do returns
+// ErrOpen at once instead.
 func (b *Breaker) Do(call func() error) error {
 	_, err := b.circuit.Execute(func() (struct{}, error) { return struct{}{}, call() })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -114,5 +114,5 @@ func (b *Breaker) Do(call func() error) error {
 	return err
 }
 
-// Open reports whether Do would refuse because the service is away; it is false again when the next call is to try.
+// Open reports whether Do refuses calls because the service is away. It is false as soon as the next call may try.
 func (b *Breaker) Open() bool { return b.circuit.State() == gobreaker.StateOpen }

@@ -19,17 +19,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errDown = errors.New("connection refused")
 
-// fixture is a breaker whose log and metric can be looked at.
+// fixture is a breaker with what it logs and its metric.
 type fixture struct {
 	*Breaker
 	t       *testing.T
-	log     bytes.Buffer
+	logged  bytes.Buffer
 	metrics *prometheus.Registry
 }
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{t: t, metrics: prometheus.NewRegistry()}
-	f.Breaker = New("storage", Judge, slog.New(slog.NewTextHandler(&f.log, nil)), f.metrics)
+	f.Breaker = New("storage", Judge, slog.New(slog.NewTextHandler(&f.logged, nil)), f.metrics)
 	return f
 }
 
@@ -73,12 +73,12 @@ func (f *fixture) wantState(want int) {
 
 func (f *fixture) wantLog(want ...string) {
 	f.t.Helper()
-	lines := strings.Split(strings.TrimSuffix(f.log.String(), "\n"), "\n")
-	if len(want) == 0 && f.log.Len() == 0 {
+	lines := strings.Split(strings.TrimSuffix(f.logged.String(), "\n"), "\n")
+	if len(want) == 0 && f.logged.Len() == 0 {
 		return
 	}
 	if len(lines) != len(want) {
-		f.t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), f.log.String())
+		f.t.Fatalf("logged %d lines, want %d:\n%s", len(lines), len(want), f.logged.String())
 	}
 	for i, line := range lines {
 		if !strings.HasSuffix(line, want[i]) {
@@ -103,19 +103,19 @@ func TestAServiceThatFailsIsNotCalledUntilItIsBack(t *testing.T) {
 		time.Sleep(rest + time.Millisecond) // fake time
 		f.wantState(1)
 		if !f.call(errDown) {
-			t.Error("nobody may try")
+			t.Error("no call may try")
 		}
 		f.wantState(2)
 		time.Sleep(rest + time.Millisecond) // fake time
 		if !f.call(nil) {
-			t.Error("nobody may try again")
+			t.Error("no call may try again")
 		}
 		f.wantState(0)
 		f.wantLog(away, back+"4.002s")
 	})
 }
 
-func TestOnlyFailuresInARowOpen(t *testing.T) {
+func TestOnlyFailuresInARowOpenTheBreaker(t *testing.T) {
 	f := newFixture(t)
 	for range 3 {
 		f.fail(failuresToOpen - 1)
@@ -139,7 +139,7 @@ func TestCanceledCallsDoNotCount(t *testing.T) {
 
 		time.Sleep(rest + time.Millisecond) // fake time
 		if !f.call(canceled) || !f.call(nil) {
-			t.Error("one who gave up kept others from trying")
+			t.Error("a call that was canceled kept others from trying")
 		}
 		f.wantState(0)
 	})

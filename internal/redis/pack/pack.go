@@ -1,4 +1,4 @@
-// Package pack makes large values small before they go to Redis.
+// Package pack compresses large values for Redis.
 package pack
 
 import (
@@ -9,22 +9,22 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// Values longer than this are compressed: for shorter ones a round trip costs more than their length does.
+// Values longer than this, in bytes, are compressed. With shorter ones the round trip costs more than their length.
 const threshold = 4 << 10
 
-// maxUnpacked bounds what Unpack makes of a value that somebody else may have written.
+// maxUnpacked bounds the bytes that Unpack returns, as somebody else may have written the value.
 const maxUnpacked = 256 << 20
 
-// How a packed value begins.
+// The first byte of a packed value.
 const (
 	plain      = 0
 	compressed = 1
 )
 
-// Pack returns value with a mark of whether it is compressed; Unpack reads it.
+// Pack returns value, compressed if it is long, behind a byte that says whether it is. Unpack reads it.
 func Pack(value []byte) []byte { return PackInto(nil, value) }
 
-// PackInto is Pack that overwrites buffer, if that is large enough, rather than take new memory.
+// PackInto is Pack, but it overwrites buffer instead of allocating memory, if buffer is large enough.
 func PackInto(buffer, value []byte) []byte {
 	if len(value) <= threshold {
 		return append(append(buffer[:0], plain), value...)
@@ -35,7 +35,7 @@ func PackInto(buffer, value []byte) []byte {
 	return packed[:1+len(s2.Encode(packed[1:], value))]
 }
 
-// Unpack returns the value that was packed. It may share memory with packed.
+// Unpack returns the value that was packed. The result may share memory with packed.
 func Unpack(packed []byte) ([]byte, error) {
 	if len(packed) == 0 {
 		return nil, errors.New("unpack: the value is empty")

@@ -1,4 +1,4 @@
-// Package redisclient connects to Redis: one server, a master that Sentinel watches over, or a cluster.
+// Package redisclient connects to Redis: to one server, to a master that Sentinel watches over, or to a Redis Cluster.
 package redisclient
 
 import (
@@ -18,10 +18,11 @@ import (
 // ErrAway is the error of a command that was not sent because Redis has just failed several times.
 var ErrAway = fmt.Errorf("redis is away: %w", breaker.ErrOpen)
 
-// noRetries makes go-redis try a command once; 0 means its default.
+// noRetries makes go-redis send a command once. 0 would mean its default.
 const noRetries = -1
 
-// streamPoolSize leaves room, beside a few reads that block, for the commands of those who append and look up.
+// streamPoolSize is how many connections Stream may have to each server: for a few reads that block, and for other commands beside
+// them.
 const streamPoolSize = 4
 
 // Client is connected to one Redis. It is for any number of goroutines.
@@ -30,11 +31,11 @@ type Client struct {
 	commands, stream redis.UniversalClient
 }
 
-// New returns a client that connects when it is used. It logs when Redis goes away and when it is back, and registers
-// its metrics; the caller closes it.
-func New(s *Settings, log *slog.Logger, metrics prometheus.Registerer) *Client {
-	// go-redis has one logger for the whole process, which logs every failed attempt. What matters of that comes back as
-	// errors, and the breaker logs it once.
+// New returns a client that connects when it is used. It logs when Redis goes away and when it is back, and registers its metrics.
+// The caller closes it.
+func New(s *Settings, logger *slog.Logger, metrics prometheus.Registerer) *Client {
+	// go-redis has one logger for the whole process, which logs every failure to connect. Those that matter come back as
+	// errors, and the breaker logs them once.
 	logging.Disable()
 
 	failures := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -43,7 +44,7 @@ func New(s *Settings, log *slog.Logger, metrics prometheus.Registerer) *Client {
 	}, []string{"kind"})
 	metrics.MustRegister(failures)
 	c := &Client{
-		breaker:  breaker.New("redis", judge, log, metrics),
+		breaker:  breaker.New("redis", judge, logger, metrics),
 		commands: redis.NewUniversalClient(commandOptions(s)),
 		stream:   redis.NewUniversalClient(streamOptions(s)),
 	}
@@ -55,16 +56,16 @@ func New(s *Settings, log *slog.Logger, metrics prometheus.Registerer) *Client {
 
 func commandOptions(s *Settings) *redis.UniversalOptions {
 	o := s.options
-	// A caller's deadline bounds its command; without this go-redis heeds only its own timeouts.
+	// Commands obey the deadline of their context. By default go-redis knows only its own timeouts.
 	o.ContextTimeoutEnabled = true
-	// MaxRetries tries again, and backs off, above the dialer.
+	// One dial for each time that a command is sent: MaxRetries sends it again, with a backoff.
 	o.DialerRetries = 1
-	// All tries of a command fit into a deadline of 100 ms, so that its error is why they failed rather than that time
-	// ran out between two of them.
+	// All retries of a command fit into a deadline of 100 ms. So its error says why they failed, not that time ran out between
+	// two of them.
 	o.MaxRetryBackoff = 20 * time.Millisecond
-	// Pipelines would have a second pool, which pool_size would not bound.
+	// No second pool for pipelines: pool_size would not bound it.
 	o.PipelinePoolSize = -1
-	// Both ask for what servers before 7.2 do not know and what pullwatch does not use.
+	// No CLIENT SETINFO, no maintenance notifications: servers before 7.2 do not know them, and pullwatch does not need them.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return &o
@@ -77,19 +78,19 @@ func streamOptions(s *Settings) *redis.UniversalOptions {
 	return o
 }
 
-// Commands returns the client for commands and pipelines that do not block. While Redis is away they fail at once with
-// ErrAway. Otherwise they are tried again, within the caller's deadline, where that is safe.
+// Commands returns the client for commands and pipelines that do not block. While Redis is away they fail at once with ErrAway.
+// Otherwise they are retried where that is safe, within the deadline of their context.
 func (c *Client) Commands() redis.UniversalClient { return c.commands }
 
-// Stream returns a client with a small pool of its own, at most 4 connections to each server, for reads that block and
-// for those who follow a stream. Every command is tried once and goes to Redis whether it is away or not. The caller decides
-// when to try again. Canceling the context of a read that blocks does not end it; its deadline does.
+// Stream returns a client for whoever follows a Redis stream. It has a pool of its own, of at most 4 connections to each server,
+// which reads may block. Every command is sent once, whether Redis is away or not; the caller decides about retries. A canceled
+// context does not end a read that blocks, but its deadline does.
 func (c *Client) Stream() redis.UniversalClient { return c.stream }
 
 // away reports whether Commands fail at once with ErrAway.
 func (c *Client) away() bool { return c.breaker.Open() }
 
-// Close closes all connections, which ends reads that block, and waits for nothing. Commands after it fail.
+// Close closes all connections and does not wait. That ends reads that block. Commands fail afterwards.
 func (c *Client) Close() error {
 	return errors.Join(c.commands.Close(), c.stream.Close())
 }

@@ -18,21 +18,21 @@ import (
 
 func TestMain(m *testing.M) { redistest.VerifyTestMain(m) }
 
-// fixture is a client whose log and metrics can be looked at.
+// fixture is a client with what it logs and its metrics.
 type fixture struct {
 	*Client
 	t       *testing.T
 	metrics *prometheus.Registry
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	mu     sync.Mutex
+	logged bytes.Buffer
 }
 
-// Write takes what is logged.
+// Write takes what the client logs.
 func (f *fixture) Write(line []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.log.Write(line)
+	return f.logged.Write(line)
 }
 
 func newFixture(t *testing.T, url string) *fixture {
@@ -51,14 +51,14 @@ func newFixture(t *testing.T, url string) *fixture {
 	return f
 }
 
-// ping asks as callers do, who wait for a moment only.
+// ping sends a command with a short deadline, as callers do.
 func (f *fixture) ping() error {
 	ctx, cancel := context.WithTimeout(f.t.Context(), 500*time.Millisecond)
 	defer cancel()
 	return f.Commands().Ping(ctx).Err()
 }
 
-// wantAway makes calls until the breaker opens, which the third must do at the latest.
+// wantAway makes calls until the breaker opens. The third one has to open it at the latest.
 func (f *fixture) wantAway(call func() error) {
 	f.t.Helper()
 	for range 3 {
@@ -71,7 +71,7 @@ func (f *fixture) wantAway(call func() error) {
 	}
 }
 
-// awaitBack calls until it succeeds, as traffic does.
+// awaitBack makes calls until one succeeds.
 func (f *fixture) awaitBack(call func() error) {
 	f.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -91,14 +91,14 @@ func (f *fixture) awaitBack(call func() error) {
 	}
 }
 
-// wantLog checks that each of want is in a line of its own and that there are no other lines.
+// wantLog checks that the client logged these lines, of which want has parts, and no others.
 func (f *fixture) wantLog(want ...string) {
 	f.t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	lines := strings.Split(strings.TrimSuffix(f.log.String(), "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(f.logged.String(), "\n"), "\n")
 	if len(lines) != len(want) {
-		f.t.Fatalf("logged:\n%s", f.log.String())
+		f.t.Fatalf("logged:\n%s", f.logged.String())
 	}
 	for i := range want {
 		if !strings.Contains(lines[i], want[i]) {
@@ -107,7 +107,7 @@ func (f *fixture) wantLog(want ...string) {
 	}
 }
 
-// metric returns the sum of a metric over the label's value.
+// metric returns the sum of a metric's values that have a label with this value.
 func (f *fixture) metric(name, label string) float64 {
 	f.t.Helper()
 	families, err := f.metrics.Gather()
@@ -154,7 +154,7 @@ func TestAHangingServerCostsThreeDeadlinesAtMost(t *testing.T) {
 	f.awaitBack(f.ping)
 }
 
-func TestStreamIgnoresTheBreaker(t *testing.T) {
+func TestStreamCommandsAreSentWhileRedisIsAway(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFixture(t, server.URL())
 	server.Kill()
@@ -175,8 +175,8 @@ func TestAWrongPasswordCountsAsAwayAndIsNotLogged(t *testing.T) {
 	if n := wrong.metric("pullwatch_redis_errors_total", "reply"); n != 3 {
 		t.Errorf("%v replies counted", n)
 	}
-	if strings.Contains(wrong.log.String(), "Xyzzy") {
-		t.Errorf("the log tells the password: %s", wrong.log.String())
+	if strings.Contains(wrong.logged.String(), "Xyzzy") {
+		t.Errorf("the password is logged: %s", wrong.logged.String())
 	}
 	right := newFixture(t, "redis://app:right@"+address)
 	if name, err := right.Commands().Do(t.Context(), "ACL", "WHOAMI").Text(); name != "app" || err != nil {
@@ -224,7 +224,7 @@ func TestWrongRequestsAndMissesDoNotCountAsAway(t *testing.T) {
 	}
 }
 
-func TestPipelineFailsWithItsWorstCommand(t *testing.T) {
+func TestAPipelineCountsAsFailedIfOneOfItsCommandsDoes(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", "1")
 	f := newFixture(t, server.URL())
 	var missing, set redis.Cmder

@@ -11,13 +11,13 @@ import (
 	"pullwatch/internal/redis/breaker"
 )
 
-// cannotServe begins the replies that show Redis alive but unable to serve anybody, or to serve us, for now.
+// cannotServe are the first words of replies by which Redis says that it cannot serve anybody now, or cannot serve us.
 var cannotServe = []string{
 	"LOADING", "READONLY", "OOM", "MISCONF", "BUSY ", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS",
 	"NOAUTH", "WRONGPASS", "NOPERM", "max number of clients reached",
 }
 
-// judge says what the error of a command says about Redis.
+// judge returns what the error of a command says about Redis.
 func judge(err error) breaker.Outcome {
 	var reply redis.Error
 	switch {
@@ -35,8 +35,8 @@ func judge(err error) breaker.Outcome {
 	}
 }
 
-// worst returns the error in a pipeline that says most about Redis. go-redis returns the first one, which may be that of a
-// key that does not exist.
+// worst returns the error in a pipeline that shows that Redis fails, if there is one. go-redis returns the first error, which may
+// only say that a key does not exist.
 func worst(first error, commands []redis.Cmder) error {
 	for _, command := range commands {
 		if judge(command.Err()) == breaker.Failed {
@@ -46,24 +46,24 @@ func worst(first error, commands []redis.Cmder) error {
 	return first
 }
 
-// hook stands between a client's callers and Redis: it counts what fails and sends only what the breaker lets through.
+// hook wraps every call to Redis. It counts those that fail, and makes only those that the breaker allows.
 type hook struct {
-	breaker  *breaker.Breaker // nil to send everything
+	breaker  *breaker.Breaker // nil to allow all calls
 	failures *prometheus.CounterVec
 }
 
-// insideCall marks the context of a call. go-redis runs the commands that begin a new connection through the hooks too, with
-// the context of the call that needs it, so they are part of that call. Judged on their own, they would be refused while
-// one call tries whether Redis is back, and that call would get no connection.
+// insideCall marks the context of a call. go-redis also runs the hooks for commands that begin a new connection, with the context
+// of the call that needs it. They are part of that call. Judged on their own, they would be refused while one call tries whether
+// Redis is back, and that call would get no connection.
 type insideCall struct{}
 
-// do makes a call. call returns the error that says most about Redis.
+// do makes a call, unless the breaker refuses it. The error of call is the one to judge.
 func (h hook) do(ctx context.Context, call func(context.Context) error) error {
 	if ctx.Value(insideCall{}) != nil {
 		return call(ctx)
 	}
 	if ctx.Err() != nil {
-		return ctx.Err() // this says nothing about Redis
+		return ctx.Err() // it says nothing about Redis
 	}
 	counted := func() error {
 		err := call(context.WithValue(ctx, insideCall{}, true))
@@ -128,7 +128,7 @@ func kindOf(err error) string {
 	}
 }
 
-// poolCollector counts the connections of the clients, by what each is for.
+// poolCollector counts the connections of the clients, by name.
 type poolCollector map[string]redis.UniversalClient
 
 var poolConnections = prometheus.NewDesc("pullwatch_redis_pool_connections",

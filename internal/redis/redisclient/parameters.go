@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// parameters are those of the URL that have not been read yet, and what was wrong with those that have.
+// parameters are those of a URL: the rest that has not been read yet, and the errors of those that have.
 type parameters struct {
 	rest url.Values
 	errs []error
@@ -48,7 +48,7 @@ func (p *parameters) applyPool(o *redis.UniversalOptions) {
 	o.WriteTimeout = p.duration("write_timeout", 3*time.Second, time.Millisecond)
 }
 
-// applyTLS gives o a dialer of its own, because go-redis's dialer ignores the caller's context during the handshake.
+// applyTLS sets a dialer, because that of go-redis ignores the context during the TLS handshake.
 func (p *parameters) applyTLS(o *redis.UniversalOptions) {
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -68,7 +68,7 @@ func (p *parameters) applyTLS(o *redis.UniversalOptions) {
 	o.Dialer = (&tls.Dialer{NetDialer: &net.Dialer{Timeout: o.DialTimeout}, Config: config}).DialContext
 }
 
-// text returns the parameter's value, empty when it is not given.
+// text returns the value of a parameter; empty when it is not given.
 func (p *parameters) text(name string) string {
 	value := p.rest.Get(name)
 	delete(p.rest, name)
@@ -108,7 +108,7 @@ func (p *parameters) boolean(name string) bool {
 	return text == "true"
 }
 
-// finish returns what was wrong with the parameters; those that nobody read are wrong, too.
+// finish returns all errors of the parameters. A parameter that was not read is one.
 func (p *parameters) finish() error {
 	for _, name := range slices.Sorted(maps.Keys(p.rest)) {
 		p.errs = append(p.errs, fmt.Errorf("parameter %s is not known for such a URL; there are pool_size, min_idle_conns, "+

@@ -11,26 +11,26 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Forms tells the URLs that Parse accepts, for people.
+// Forms says, for people, which URLs Parse accepts.
 const Forms = "redis://[user:password@]host:port[/database], " +
 	"redis+sentinel://[user:password@]host:port[,host:port…]/master[/database] or " +
 	"redis+cluster://[user:password@]host:port[,host:port…]; with TLS rediss://, rediss+sentinel:// or rediss+cluster://"
 
-// Keys begins the names of all keys that the replicas for a cluster use. The braces make a Redis Cluster keep them together;
-// the number is that of their form, so that replicas of another form do not read them.
+// Keys returns the prefix of all keys that the replicas for one cluster use. Because of the braces, a Redis Cluster keeps these
+// keys together. The number is raised when the form of any value changes, so that no replica reads values of another form.
 func Keys(prefix, cluster string) string { return fmt.Sprintf("%s:{%s}:v5:", prefix, cluster) }
 
-// Settings says how to reach Redis. It is made by Parse.
+// Settings are how to reach Redis. Parse makes them.
 type Settings struct {
 	options redis.UniversalOptions
-	shown   string
+	shown   string // what String returns
 }
 
 // String returns the URL without user, password and parameters.
 func (s *Settings) String() string { return s.shown }
 
-// Parse reads a URL of one of the Forms. It reads the files that the URL names, and connects to nothing. Its errors say
-// what is accepted and never hold a password.
+// Parse reads a URL of one of the Forms, and the files that it names. It does not connect. Its errors say what is accepted, and
+// never hold a password.
 //
 // The URL may have these parameters: pool_size (10 unless given), min_idle_conns (5, or pool_size if that is less),
 // max_retries (3), conn_max_lifetime (1h; 0 for no end), dial_timeout (5s), read_timeout (3s), write_timeout (3s); with
@@ -62,14 +62,14 @@ func Parse(rawURL string) (*Settings, error) {
 	if family == "rediss" {
 		p.applyTLS(o)
 	}
-	if err := errors.Join(placeOf(o, mode, u.Path), p.finish()); err != nil {
+	if err := errors.Join(applyPath(o, mode, u.Path), p.finish()); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// split takes the URL apart. net/url reads all of it but the hosts, of which it knows only one. What it says about
-// errors may hold the password, or what of it follows a character that should have been encoded, so it is not repeated.
+// split takes the URL apart. net/url accepts one host only, so split reads the hosts itself. Errors of net/url may hold the
+// password, or a part of it behind a character that should have been encoded. So they are not repeated.
 func split(rawURL string) (u *url.URL, addresses []string, err error) {
 	scheme, rest, found := strings.Cut(rawURL, "://")
 	end := strings.IndexAny(rest, "/?#")
@@ -105,7 +105,7 @@ func split(rawURL string) (u *url.URL, addresses []string, err error) {
 	return u, addresses, nil
 }
 
-// addressOf returns host:port as it is dialed.
+// addressOf returns the host:port to dial.
 func addressOf(host, defaultPort string) (string, error) {
 	u, err := url.Parse("//" + host)
 	if err != nil || u.Hostname() == "" || u.Host != host {
@@ -121,8 +121,8 @@ func addressOf(host, defaultPort string) (string, error) {
 	return net.JoinHostPort(u.Hostname(), port), nil
 }
 
-// placeOf sets which master and which database the URL's path names.
-func placeOf(o *redis.UniversalOptions, mode, path string) error {
+// applyPath sets the master and the database that the URL's path names.
+func applyPath(o *redis.UniversalOptions, mode, path string) error {
 	path = strings.Trim(path, "/")
 	switch mode {
 	case "cluster":

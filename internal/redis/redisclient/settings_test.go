@@ -52,7 +52,7 @@ func TestParseReadsEveryFormOfURL(t *testing.T) {
 	}
 }
 
-func TestParseParameters(t *testing.T) {
+func TestParametersInTheURLReachTheClient(t *testing.T) {
 	for _, c := range []struct {
 		url  string
 		want redis.UniversalOptions
@@ -144,7 +144,7 @@ func TestParseRejectsWrongURLsWithoutShowingPasswords(t *testing.T) {
 	}
 }
 
-// What people put into a password they forget to encode: whatever it is, it must not come back.
+// People forget to encode what is special in a password. Whatever that is, no error and no log may show it.
 func FuzzParseKeepsThePassword(f *testing.F) {
 	for _, password := range []string{"x", "/", "?a=", "#", "@", "%zz", "a:b", "1/", ",", "[", "@h/?"} {
 		f.Add(password)

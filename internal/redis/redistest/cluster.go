@@ -12,11 +12,11 @@ const slots = 16384
 
 // Cluster is a Redis Cluster of three masters without replicas.
 type Cluster struct {
-	// Servers have the first, the second and the last third of the slots.
+	// Servers have the first, the second and the last third of the hash slots.
 	Servers []*Server
 }
 
-// StartCluster starts a cluster and returns when all of its servers say that it works. Otherwise it is like Start.
+// StartCluster is Start for a Redis Cluster. It returns when all of its servers say that the cluster works.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	const masters = 3
@@ -27,7 +27,7 @@ func StartCluster(t testing.TB) *Cluster {
 				"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"}
 		})
 		ctx := t.Context()
-		// Servers that meet with the same epoch would first have to agree on who steps back.
+		// Servers with the same epoch would first have to agree which one keeps it.
 		if err := s.Client().Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
 			t.Fatal(err)
 		}

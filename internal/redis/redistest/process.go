@@ -16,21 +16,21 @@ import (
 	"time"
 )
 
-// startTimeout bounds how long a server may take until it answers, on a busy machine.
+// startTimeout bounds how long a server may take to answer, on a busy machine.
 const startTimeout = 20 * time.Second
 
 // process is a running redis-server.
 type process struct {
 	command *exec.Cmd
-	cancel  context.CancelFunc // ends it as SIGKILL does
-	// ended is closed when the process has been waited for; output is complete then.
+	cancel  context.CancelFunc // ends it with SIGKILL
+	// ended is closed when the process has ended. Then output is complete.
 	ended  chan struct{}
 	output strings.Builder
 }
 
-// run starts redis-server and returns when it accepts connections. An error holds what it printed.
+// run starts redis-server and returns when it accepts connections. An error holds what the server printed.
 func run(args ...string) (*process, error) {
-	ctx, cancel := context.WithCancel(context.Background()) // not the test's, which ends before its cleanup
+	ctx, cancel := context.WithCancel(context.Background()) // the test's ends before its cleanup
 	p := &process{command: exec.CommandContext(ctx, "redis-server", args...), cancel: cancel, ended: make(chan struct{})}
 	ready := make(chan struct{})
 	go p.follow(sync.OnceFunc(func() { close(ready) }))
@@ -46,10 +46,10 @@ func run(args ...string) (*process, error) {
 	return nil, fmt.Errorf("redis-server did not start:\n%s", p.output.String())
 }
 
-// follow runs the process to its end, and calls ready when it says that it is.
+// follow runs the process until it ends, and calls ready when the process says that it accepts connections.
 func (p *process) follow(ready func()) {
 	defer close(p.ended)
-	// The kernel takes the end of the thread that started the process for the end of the test.
+	// endWithTest ends the process when the thread ends that started it. So that thread must live on.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	endWithTest(p.command)
@@ -69,10 +69,10 @@ func (p *process) follow(ready func()) {
 			ready()
 		}
 	}
-	_ = p.command.Wait() // it ends by a signal, which is no error here
+	_ = p.command.Wait() // it ends by a signal: that is no error here
 }
 
-// kill ends the process without giving it a chance, and waits for it.
+// kill ends the process with SIGKILL, and waits for it.
 func (p *process) kill() {
 	p.cancel()
 	<-p.ended
@@ -85,8 +85,8 @@ func (p *process) signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
-// freePort returns a port that nobody listens on. It is below those that systems give to outgoing connections: one of
-// these might get it while the server is down, and a client that dials it again and again might even reach itself.
+// freePort returns a port on which nobody listens. It is below those that systems give to outgoing connections. One of these might
+// get it while the server is down, and a client that dials it again and again might even reach itself.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
@@ -106,7 +106,7 @@ func freePort(t testing.TB) int {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// eventually returns when condition does, which is asked for something that another process does and tells nobody.
+// eventually returns when condition is true. It is for what another process does without a signal.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	timeout := time.NewTimer(startTimeout)
@@ -122,7 +122,7 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// inDirectory returns the arguments of a server that keeps nothing, and what it must write in dir.
+// inDirectory returns the arguments of a server that stores nothing, except for files in dir that it needs.
 func inDirectory(dir string) []string {
 	return []string{"--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}
 }

@@ -4,5 +4,5 @@ package redistest
 
 import "os/exec"
 
-// endWithTest does nothing where the kernel cannot do it.
+// endWithTest does nothing: only Linux can end the process with the test.
 func endWithTest(*exec.Cmd) {}

@@ -17,20 +17,19 @@ const masterName = "main"
 
 // ReplicaSet is a master and a replica that one Sentinel watches over.
 type ReplicaSet struct {
-	// Master is the master; Failover changes it. Replica is the other one at the start.
+	// Master and Replica change places in Failover.
 	Master, Replica *Server
-	// Sentinel makes the replica the master within a few seconds after the master has not answered for half a second.
+	// Sentinel promotes the replica within seconds once the master has not answered for half a second.
 	Sentinel *Server
 
 	t testing.TB
 }
 
-// StartReplicaSet starts a master, its replica and a Sentinel, and returns when a failover could be done. Otherwise it
-// is like Start.
+// StartReplicaSet is Start for a master, its replica and a Sentinel. It returns when a failover is possible.
 func StartReplicaSet(t testing.TB) *ReplicaSet {
 	t.Helper()
 	r := &ReplicaSet{t: t}
-	// By default a master waits 5 s for more replicas before it serves the first.
+	// By default a master waits 5 s for more replicas before it sends its data to the first one.
 	r.Master = Start(t, "--repl-diskless-sync-delay", "0")
 	host, port, err := net.SplitHostPort(r.Master.Addr)
 	if err != nil {
@@ -41,7 +40,7 @@ func StartReplicaSet(t testing.TB) *ReplicaSet {
 		masterName, host, port)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	r.Sentinel = start(t, func(port int) []string {
-		// Sentinel writes to its file what it has learned, which another attempt must not read.
+		// Sentinel changes its file. Another try, on another port, must begin with a new one.
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -66,10 +65,10 @@ func (r *ReplicaSet) sentinel() *redis.SentinelClient {
 	return client
 }
 
-// URL returns the URL under which Sentinel tells where the master is.
+// URL returns the URL by which clients ask Sentinel for the master.
 func (r *ReplicaSet) URL() string { return "redis+sentinel://" + r.Sentinel.Addr + "/" + masterName }
 
-// Failover kills the master and returns when the replica is the master and Sentinel says so. It can be done once.
+// Failover kills the master and returns when Sentinel has promoted the replica. It works once.
 func (r *ReplicaSet) Failover() {
 	r.t.Helper()
 	r.Master.Kill()

@@ -14,16 +14,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// VerifyTestMain runs the tests of a package that uses Redis and fails when they leave goroutines behind. It is
-// goleak.VerifyTestMain, but lets go-redis wait for a second after it could not connect: closing a client does not end
-// that.
+// VerifyTestMain is goleak.VerifyTestMain for packages that use Redis. It ignores a goroutine of go-redis that waits for a second
+// after it could not connect, because closing a client does not end it.
 func VerifyTestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
-// Server is a redis-server of one test, on a port of 127.0.0.1. Its methods are for the test's goroutine.
+// Server is a redis-server of one test, on a port of 127.0.0.1. Only the test's goroutine may call its methods.
 type Server struct {
-	// Addr is its host:port; it stays when the server is restarted.
+	// Addr is its host:port. A restart does not change it.
 	Addr string
 
 	t       testing.TB
@@ -33,8 +32,8 @@ type Server struct {
 	client  *redis.Client
 }
 
-// Start starts a redis-server with args, such as "--requirepass", "secret", and returns when it accepts connections.
-// The test's cleanup kills it. Without redis-server on the PATH the test is skipped.
+// Start starts a redis-server with args, such as "--requirepass", "secret". It returns when the server accepts connections. The
+// test's cleanup kills the server. Without redis-server on the PATH the test is skipped.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	return start(t, func(port int) []string { return append([]string{"--port", strconv.Itoa(port)}, args...) })
@@ -45,10 +44,10 @@ func start(t testing.TB, argsFor func(port int) []string) *Server {
 	t.Helper()
 	needRedis(t)
 	common := inDirectory(t.TempDir())
-	// Between the look for a free port and its use somebody else may take it.
-	const attempts = 5
+	// Somebody else may take a port after freePort has found it free.
+	const tries = 5
 	var err error
-	for range attempts {
+	for range tries {
 		port := freePort(t)
 		s := &Server{Addr: address(port), t: t, args: slices.Concat(argsFor(port), common)}
 		if s.process, err = run(s.args...); err == nil {
@@ -76,22 +75,21 @@ func (s *Server) URL() string {
 	return "redis://" + s.Addr
 }
 
-// Client returns a client of the server, which logs in as nobody. The test's cleanup closes it.
+// Client returns a client of the server, without a login. The test's cleanup closes it.
 func (s *Server) Client() *redis.Client {
 	if s.client == nil {
-		logging.Disable() // it would tell of every attempt to reach a killed server
-		// After as many failures to connect as its pool is large, go-redis connects only once a second. Tests need not
-		// wait for that.
+		logging.Disable() // else go-redis logs every failure to reach a killed server
+		// After PoolSize failures to connect, go-redis tries only once a second. Tests need not wait for that.
 		s.client = redis.NewClient(&redis.Options{Addr: s.Addr, TLSConfig: s.tls, PoolSize: 1000, DialerRetries: 1})
 		s.t.Cleanup(func() { _ = s.client.Close() })
 	}
 	return s.client
 }
 
-// Kill ends the server as a crash would. It may be called again.
+// Kill ends the server as a crash does. It may be called more than once.
 func (s *Server) Kill() { s.process.kill() }
 
-// Restart starts the server anew on its port, empty; it kills it first if it runs.
+// Restart starts the server again on its port, without data. If the server runs, Restart kills it first.
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
@@ -102,13 +100,13 @@ func (s *Server) Restart() {
 	s.process = process
 }
 
-// Pause stops the server without ending it: connections to it hang.
+// Pause stops the server without ending it, so that connections hang.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.process.signal(s.t, syscall.SIGSTOP)
 }
 
-// Resume lets a paused server go on.
+// Resume continues a paused server.
 func (s *Server) Resume() {
 	s.t.Helper()
 	s.process.signal(s.t, syscall.SIGCONT)

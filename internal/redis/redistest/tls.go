@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// StartTLS starts a redis-server that speaks TLS only, and returns it with a PEM file of the authority that signed its
-// certificate, which is for 127.0.0.1 and localhost. Otherwise it is like Start.
+// StartTLS is Start for a server that accepts TLS only. caFile is a PEM file with the authority that signed the server's
+// certificate. That one is for 127.0.0.1 and localhost.
 func StartTLS(t testing.TB, args ...string) (s *Server, caFile string) {
 	t.Helper()
 	needRedis(t)
@@ -58,7 +58,7 @@ type keyPair struct {
 	key         *ecdsa.PrivateKey
 }
 
-// newCertificate makes a certificate that parent signs, or that signs itself without one.
+// newCertificate makes a certificate that parent signs. Without parent it is self-signed.
 func newCertificate(t testing.TB, parent *keyPair, template *x509.Certificate) *keyPair {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

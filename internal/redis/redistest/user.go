@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// AllowUser makes the user on servers that the file, a page of the documentation, says that pullwatch needs. It returns what
-// stands before the host in the URLs with which that user logs in.
+// AllowUser makes, on the servers, the user that a page of the documentation says pullwatch needs. file is that page. login is the
+// part of a URL before the host with which the user logs in.
 func AllowUser(t testing.TB, file string, servers ...*Server) (login string) {
 	t.Helper()
 	page, err := os.ReadFile(file)
@@ -21,7 +21,7 @@ func AllowUser(t testing.TB, file string, servers ...*Server) (login string) {
 	}
 	args := []any{"ACL", "SETUSER"}
 	for _, word := range strings.Fields(rule) {
-		args = append(args, strings.NewReplacer("'", "", `\`, "").Replace(word)) // as a shell reads it
+		args = append(args, strings.NewReplacer("'", "", `\`, "").Replace(word)) // without what is for the shell only
 	}
 	for _, server := range servers {
 		if err := server.Client().Do(t.Context(), args...).Err(); err != nil {

@@ -47,7 +47,7 @@ type backend struct {
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
 	jobs, err := b.active()
-	return cache.Result{Jobs: jobs, Generation: b.reads.Add(1)}, err
+	return cache.Result{States: jobs, Generation: b.reads.Add(1)}, err
 }
 
 func (b *backend) Failed(_ context.Context, n int) (cache.Result, error) {

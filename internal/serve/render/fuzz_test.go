@@ -53,7 +53,7 @@ func FuzzQueries(f *testing.F) {
 		jobs := first
 		for _, change := range append([]byte{0}, changes[:min(len(changes), 4)]...) {
 			jobs = changed(jobs, change)
-			p.active = cache.Result{Generation: revision.Add(1), Jobs: jobs}
+			p.active = cache.Result{Generation: revision.Add(1), States: jobs}
 			want := plain.ask(t, o())
 			for range 2 {
 				r := *once.answer(t, o())

@@ -56,7 +56,7 @@ func (p *pulls) Active(ctx context.Context) (cache.Result, error) {
 func (p *pulls) Failed(_ context.Context, limit int) (cache.Result, error) {
 	p.reads.Add(1)
 	result := p.failed
-	result.Jobs = result.Jobs[:min(limit, len(result.Jobs))]
+	result.States = result.States[:min(limit, len(result.States))]
 	return result, p.err
 }
 
@@ -85,7 +85,7 @@ func state(id string, phase pull.Phase) *pull.State {
 
 // change changes the lists.
 func (p *pulls) change() {
-	before := p.active.Jobs
+	before := p.active.States
 	p.active = cache.Result{Generation: revision.Add(1)}
 	p.failed = cache.Result{Generation: revision.Add(1)}
 	for i := range int(p.active.Generation % 5) {
@@ -93,8 +93,8 @@ func (p *pulls) change() {
 		if i < len(before) && p.active.Generation%3 > 0 && i%2 == 0 { // it has not changed
 			job = before[i]
 		}
-		p.active.Jobs = append(p.active.Jobs, job)
-		p.failed.Jobs = append(p.failed.Jobs, state(fmt.Sprint("failed-", i), pull.Failed))
+		p.active.States = append(p.active.States, job)
+		p.failed.States = append(p.failed.States, state(fmt.Sprint("failed-", i), pull.Failed))
 	}
 }
 

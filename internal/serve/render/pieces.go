@@ -56,12 +56,12 @@ func sameState(a, b *pull.State) bool {
 // renderList executes a query that shows the active pulls and nothing else, as far as they have changed. It returns the
 // response, or why there is no room for that.
 func (r *Renderer) renderList(ctx context.Context, next graphql.OperationHandler, a *cachedQuery, v *view) (*graphql.Response, error) {
-	jobs, last := v.active.result.Jobs, a.lastPieces()
+	jobs, last := v.active.result.States, a.lastPieces()
 	changed := last.changed(jobs)
 	var fresh *pieces
 	if len(changed) > 0 {
 		changedView := *v
-		changedView.active.result.Jobs = changed
+		changedView.active.result.States = changed
 		response, err := r.run(context.WithValue(ctx, viewKey{}, &changedView), next, len(changed), len(jobs))
 		if err != nil || len(changed) == len(jobs) {
 			return response, err

@@ -15,7 +15,7 @@ func TestOnlyPullsThatHaveChangedAreExecutedAgain(t *testing.T) {
 	p := newPulls()
 	plain, once, _ := newServers(p)
 	list := func(jobs ...*pull.State) {
-		p.active = cache.Result{Generation: revision.Add(1), Jobs: jobs}
+		p.active = cache.Result{Generation: revision.Add(1), States: jobs}
 	}
 	query := operation{document: "{ shown: activePulls { id message phase log { job } } }"}
 	jobs := make([]*pull.State, 100)
@@ -54,7 +54,7 @@ func TestUnchangedPullsCostNothing(t *testing.T) {
 	}
 	query := operation{document: "{ activePulls { id message phase image { name } } }"}
 	next := func() {
-		p.active = cache.Result{Generation: revision.Add(1), Jobs: jobs}
+		p.active = cache.Result{Generation: revision.Add(1), States: jobs}
 		if got := text(t, once.answer(t, query)); strings.Count(got, `"id"`) != len(jobs) {
 			t.Fatalf("%.200s", got)
 		}

@@ -215,7 +215,7 @@ func (r *Renderer) render(
 	shown.body, shown.response = share(response)
 	size := shown.body.Size()
 	if a.reads.only != "" {
-		jobs := v.active.result.Jobs
+		jobs := v.active.result.States
 		a.keepPieces(cut(shown.response, a.reads.only, jobs))
 		size += bytesPerPiece * len(jobs)
 	}

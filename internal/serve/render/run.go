@@ -38,7 +38,7 @@ const (
 // turn. The error is ctx's.
 func (r *Renderer) awaitTurn(ctx context.Context, a *cachedQuery, v *view) (end func(), err error) {
 	cost := costOf(graphql.GetOperationContext(ctx)).Complexity
-	if jobs := v.active.result.Jobs; a.reads.only != "" && len(jobs) > 0 {
+	if jobs := v.active.result.States; a.reads.only != "" && len(jobs) > 0 {
 		cost = cost * len(a.lastPieces().changed(jobs)) / len(jobs)
 	}
 	if cost < longComplexity {

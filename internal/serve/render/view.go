@@ -115,6 +115,6 @@ func Failed(ctx context.Context, lists Lists, limit int) (cache.Result, error) {
 		return lists.Failed(ctx, limit)
 	}
 	result := v.failed.result
-	result.Jobs = result.Jobs[:min(limit, len(result.Jobs))]
+	result.States = result.States[:min(limit, len(result.States))]
 	return result, v.failed.err
 }

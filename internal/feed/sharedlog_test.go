@@ -1,0 +1,80 @@
+package feed
+
+import (
+	"testing"
+
+	"pullwatch/internal/pull"
+)
+
+func TestNewReadersGetWhatTheSharedLogSays(t *testing.T) {
+	h := New("r")
+	mine, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")
+	shared.Revision = mine.Revision
+	h.Publish(mine)
+	before, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer before.Close()
+	got, _ := drain(t, before)
+	expect(t, got, "a:as seen here")
+	h.Load(Contents{Log: "l", Offset: 9, Pulls: []Pull{{State: shared, Offset: 9}}})
+	got, _ = drain(t, before)
+	expect(t, got)
+	after, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	if state, err := after.Next(); err != nil || state == nil || state.Message != "as the log says" || state.RevisionID() != "l.9" {
+		t.Errorf("a new reader gets %v, %v", state, err)
+	}
+}
+
+// A state with nothing new in it may still have a newer revision. Later states are compared with that.
+func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
+	h := New("r")
+	first, later := newState("a", pull.Pulling, "half"), newState("a", pull.Pulling, "half")
+	first.Revision, later.Revision = pull.Revision{Cluster: 1, Pods: 1}, pull.Revision{Cluster: 1, Pods: 5}
+	h.Publish(first)
+	sub, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	got, _ := drain(t, sub)
+	expect(t, got, "a:half")
+	h.Publish(later)
+	got, _ = drain(t, sub)
+	expect(t, got)
+	if known := h.Latest("a").Revision; known != later.Revision {
+		t.Errorf("revision %+v, want %+v", known, later.Revision)
+	}
+}
+
+// A reader that has what a replica published by itself may lack what comes before it in the shared log.
+func TestAReaderOfAStateThatTheSharedLogCorrectsMissesNothing(t *testing.T) {
+	h := New("r")
+	h.Load(Contents{Log: "l", Offset: 5})
+	alone, shared := newState("a", pull.Failed, "as seen here"), newState("a", pull.Failed, "as the log says")
+	shared.Revision = alone.Revision
+	h.Publish(alone)
+	h.Follow(Entry{Offset: 6, Change: Change{State: newState("b", pull.Succeeded, "b1")}})
+	h.Follow(Entry{Offset: 7, Change: Change{State: shared}})
+	reader, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := reader.Next()
+	if err != nil || first == nil || first.ID != "a" {
+		t.Fatalf("first comes %v, %v", first, err)
+	}
+	reader.Close()
+	again, err := h.Subscribe(nil, first.Position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	got, _ := drain(t, again)
+	expect(t, got, "b:b1")
+}
