@@ -103,17 +103,17 @@ type late struct {
 	waiting []*pull.State
 }
 
-func (l *late) Publish(job *pull.State) {
+func (l *late) Publish(state *pull.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, job)
+	l.waiting = append(l.waiting, state)
 }
 
 func (l *late) Flush(context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, job := range l.waiting {
-		l.Hub.Publish(job)
+	for _, state := range l.waiting {
+		l.Hub.Publish(state)
 	}
 	l.waiting = nil
 }

@@ -84,7 +84,7 @@ func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Sta
 		return nil, err
 	}
 	if err := deleteJob(ctx, p.jobs, job); err != nil {
-		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
+		p.logger.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
 	} else {
 		p.retireDeleted(job)
 	}

@@ -24,8 +24,8 @@ func TestAPullEndsWithItsDigestThoughThePodsWatchIsLate(t *testing.T) {
 	phaseAfter := func(wait time.Duration) pull.Phase {
 		now = now.Add(wait)
 		tracker.publishDelayed()
-		if job := hub.Latest(statetest.New().Job.Name); job != nil {
-			return job.Phase
+		if state := hub.Latest(statetest.New().Job.Name); state != nil {
+			return state.Phase
 		}
 		return ""
 	}

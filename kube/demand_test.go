@@ -88,24 +88,24 @@ func TestALeaderThatComesBackWaitsUntilItHasSyncedAgain(t *testing.T) {
 }
 
 // shared is a feed from another replica that comes and goes.
-type shared struct {
+type sharedLog struct {
 	live    atomic.Bool
 	changed broadcast.Signal
 }
 
-func (s *shared) Live() bool                             { return s.live.Load() }
-func (s *shared) LiveChanged() (<-chan struct{}, func()) { return s.changed.Subscribe() }
+func (s *sharedLog) Live() bool                             { return s.live.Load() }
+func (s *sharedLog) LiveChanged() (<-chan struct{}, func()) { return s.changed.Subscribe() }
 
-func (s *shared) set(live bool) {
+func (s *sharedLog) set(live bool) {
 	s.live.Store(live)
 	s.changed.Notify()
 	synctest.Wait()
 }
 
-func TestUpdatesGoOnWhileTheSharedFeedIsAway(t *testing.T) {
+func TestUpdatesGoOnWhileTheSharedLogIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicaOf(t, newAPI(t), feed.New("a"))
-		s := &shared{}
+		s := &sharedLog{}
 		s.live.Store(true)
 		over := make(chan error)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -1,10 +1,24 @@
 package kube
 
 import (
+	"context"
+	"errors"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"pullwatch/internal/usererr"
 )
+
+// asUserError returns the error that a caller sees when Kubernetes did not do something.
+func asUserError(ctx context.Context, err error, what string) *usererr.Error {
+	if e, ok := errors.AsType[*usererr.Error](err); ok {
+		return e
+	}
+	if errors.Is(context.Cause(ctx), errAway) {
+		return unanswered(nil, what) // no cause: Health has logged it once, for all callers
+	}
+	return userError(err, what)
+}
 
 // userError returns the error that a caller sees when the API server did not do something. what completes "pullwatch may not
 // …".

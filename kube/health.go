@@ -32,7 +32,7 @@ var errAway = errors.New("the API server does not answer")
 type Health struct {
 	client *http.Client
 	url    string
-	log    *slog.Logger
+	logger *slog.Logger
 
 	mu       sync.Mutex
 	failures int
@@ -45,8 +45,8 @@ type Health struct {
 
 // NewHealth returns a Health that observes the requests of all clients that are made with config from then on, and logs
 // when the API server is found away and when it is back.
-func NewHealth(config *rest.Config, log *slog.Logger) (*Health, error) {
-	h := &Health{log: log}
+func NewHealth(config *rest.Config, logger *slog.Logger) (*Health, error) {
+	h := &Health{logger: logger}
 	h.reachable, h.unreachable = context.WithCancel(context.Background())
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return observer{next, h} })
 	probing := rest.CopyConfig(config)
@@ -136,7 +136,7 @@ func (h *Health) failed(requests int, err error) {
 	if h.failures < failuresToAway || h.reachable.Err() != nil {
 		return
 	}
-	h.log.Warn("Kubernetes does not answer: lists come from the cache, mutations are refused", "error", err)
+	h.logger.Warn("Kubernetes does not answer: lists come from the cache, mutations are refused", "error", err)
 	h.unreachable()
 }
 
@@ -163,7 +163,7 @@ func (h *Health) answered() {
 	defer h.mu.Unlock()
 	h.failures = 0
 	if h.reachable.Err() != nil {
-		h.log.Info("Kubernetes answers again")
+		h.logger.Info("Kubernetes answers again")
 		h.reachable, h.unreachable = context.WithCancel(context.Background())
 	}
 }

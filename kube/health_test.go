@@ -35,8 +35,8 @@ func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 			}
 			fault(r.refuse, false)
 			awaitReachable(t, r.pulls.health)
-			if job, err := r.pulls.Cancel(t.Context(), id); err != nil || job.Phase != pull.Canceled {
-				t.Errorf("back again: %+v, %v", job, err)
+			if state, err := r.pulls.Cancel(t.Context(), id); err != nil || state.Phase != pull.Canceled {
+				t.Errorf("back again: %+v, %v", state, err)
 			}
 		})
 	}

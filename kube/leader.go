@@ -65,7 +65,7 @@ type Leader struct {
 	tracker     *Tracker
 	succession  Succession
 	role        *Role
-	log         *slog.Logger
+	logger      *slog.Logger
 }
 
 // LeaseTimeout is the timeout of requests for the Lease. A replica that cannot renew the Lease in time must let it go, and one
@@ -94,7 +94,7 @@ type LeaderOptions struct {
 func NewLeader(o LeaderOptions) *Leader {
 	return &Leader{
 		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), namespace: o.Namespace, identity: o.Identity,
-		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, log: o.Log,
+		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, logger: o.Log,
 	}
 }
 
@@ -165,8 +165,8 @@ func (l *Leader) campaign(ctx context.Context) error {
 func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector) {
 	l.role.leads.Store(true)
 	defer l.role.leads.Store(false)
-	l.log.Info("leading", "identity", l.identity)
-	defer l.log.Info("no longer leading", "identity", l.identity)
+	l.logger.Info("leading", "identity", l.identity)
+	defer l.logger.Info("no longer leading", "identity", l.identity)
 	defer l.watch.Demand()()
 	if l.watch.AwaitSync(ctx) != nil {
 		return
@@ -190,7 +190,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			continue
 		}
 		if !logged {
-			l.log.Warn("the leader's work failed and is tried until it succeeds", "error", err)
+			l.logger.Warn("the leader's work failed and is tried until it succeeds", "error", err)
 			logged = true
 		}
 		listwatch.Sleep(ctx, wait)

@@ -39,14 +39,14 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 		t.pulls[job.Name] = tr
 	}
 	if tr.job == nil {
-		id, err := pullstate.Identify(job)
+		identity, err := pullstate.Identify(job)
 		if err != nil {
-			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
+			t.logger.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
 			t.ignored.put(job.UID, true)
 			delete(t.pulls, job.Name)
 			return
 		}
-		tr.id = id
+		tr.identity = identity
 	}
 	job = job.DeepCopy()
 	job.ManagedFields = nil

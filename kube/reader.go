@@ -68,11 +68,11 @@ func (r *Reader) list(ctx context.Context) ([]*pull.State, uint64, error) {
 	states := make([]*pull.State, 0, len(jobs.Items))
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
-		id, err := pullstate.Identify(job)
+		identity, err := pullstate.Identify(job)
 		if err != nil {
 			continue
 		}
-		state := pullstate.Read(id, job, podsOf[job.Name], nil).State()
+		state := pullstate.Read(identity, job, podsOf[job.Name], nil).State()
 		if known := r.latest(job.Name); known != nil && !state.Supersedes(known) {
 			state = known
 		}

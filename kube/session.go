@@ -46,7 +46,7 @@ func (w *Watch) begin(ctx context.Context) bool {
 		err := w.list(ctx)
 		if err == nil {
 			if logged {
-				w.log.Info("the pulls in the cluster can be read again")
+				w.logger.Info("the pulls in the cluster can be read again")
 			}
 			return true
 		}
@@ -54,7 +54,7 @@ func (w *Watch) begin(ctx context.Context) bool {
 			return false
 		}
 		if !logged {
-			w.log.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
+			w.logger.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
 			logged = true
 		}
 		if !listwatch.Sleep(ctx, backoff.Step()) {
@@ -69,7 +69,7 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	for {
 		began := time.Now()
 		err := k.Follow(ctx)
-		w.log.Debug("a watch ended", "resource", k.name, "error", err)
+		w.logger.Debug("a watch ended", "resource", k.name, "error", err)
 		if time.Since(began) > listwatch.Grace {
 			backoff = listwatch.NewBackoff()
 		}
@@ -95,7 +95,7 @@ func (w *Watch) list(ctx context.Context) error {
 			then = past
 			w.tracker.beginReplay()
 		} else {
-			w.log.Debug("the past cannot be read any more", "error", err)
+			w.logger.Debug("the past cannot be read any more", "error", err)
 		}
 	}
 	// Pods come first, so that no pull is seen without its pods.

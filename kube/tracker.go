@@ -38,9 +38,9 @@ type Feed interface {
 // Tracker holds the state of every pull in the cluster while its Watch runs, and nothing otherwise. Methods that end in Locked
 // need mu.
 type Tracker struct {
-	log  *slog.Logger
-	feed Feed
-	now  func() time.Time
+	logger *slog.Logger
+	feed   Feed
+	now    func() time.Time
 	// podsStale reports whether changes of pods may be missing, because their watch is broken or has just been opened again.
 	// It is nil without a watch.
 	podsStale func() bool
@@ -81,11 +81,11 @@ func (s set) put(name string, t *tracked, member bool) {
 
 // tracked is all that is known of one pull. Its pods may be known before its Job. Until then job and state are nil.
 type tracked struct {
-	id    pullstate.Identity
-	job   *batchv1.Job
-	pods  map[types.UID]*corev1.Pod
-	logs  map[types.UID]pullstate.Log
-	state *pull.State
+	identity pullstate.Identity
+	job      *batchv1.Job
+	pods     map[types.UID]*corev1.Pod
+	logs     map[types.UID]pullstate.Log
+	state    *pull.State
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -97,7 +97,7 @@ type tracked struct {
 }
 
 func (tr *tracked) view() *pullstate.View {
-	return pullstate.Read(tr.id, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
+	return pullstate.Read(tr.identity, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
 }
 
 // stateIn returns the pull's state in its view.
@@ -117,8 +117,8 @@ func newTracked() *tracked {
 const maxIgnored = 4096
 
 // NewTracker returns an empty Tracker that publishes to feed.
-func NewTracker(feed Feed, log *slog.Logger) *Tracker {
-	return &Tracker{log: log, feed: feed, now: time.Now, contents: newContents()}
+func NewTracker(feed Feed, logger *slog.Logger) *Tracker {
+	return &Tracker{logger: logger, feed: feed, now: time.Now, contents: newContents()}
 }
 
 func newContents() contents {

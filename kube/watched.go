@@ -33,7 +33,7 @@ type watched struct {
 }
 
 func newWatched(
-	name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), watches *atomic.Int32, log *slog.Logger,
+	name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), watches *atomic.Int32, logger *slog.Logger,
 ) *watched {
 	k := &watched{name: name, watches: watches}
 	broken := false
@@ -43,10 +43,10 @@ func newWatched(
 		switch {
 		case err != nil && ctx.Err() == nil && !broken:
 			broken = true // logged once, however often it is tried
-			log.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
+			logger.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
 		case err == nil && broken:
 			broken = false
-			log.Info("the watch has been taken up again", "resource", name)
+			logger.Info("the watch has been taken up again", "resource", name)
 		}
 		if err != nil {
 			return nil, err

@@ -16,8 +16,8 @@ import (
 // State returns the state of the pull. Its Position is zero.
 func (v *View) State() *pull.State {
 	s := &pull.State{
-		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.id.Image, Destination: v.id.Destination, Platforms: v.id.Platforms,
-		RetryOf: v.id.RetryOf, CreatedAt: v.id.Created, Attempts: v.made,
+		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.identity.Image, Destination: v.identity.Destination, Platforms: v.identity.Platforms,
+		RetryOf: v.identity.RetryOf, CreatedAt: v.identity.Created, Attempts: v.made,
 	}
 	if v.job.Status.StartTime != nil {
 		s.StartedAt = v.job.Status.StartTime.UTC()

@@ -23,8 +23,8 @@ import (
 
 // View is a pull as its objects tell it: all that a state is made from, read once.
 type View struct {
-	id  Identity
-	job *batchv1.Job
+	identity Identity
+	job      *batchv1.Job
 	// complete, failed and failing are the conditions of the Job that end it, or are about to; nil while they are not true.
 	complete, failed, failing *batchv1.JobCondition
 	// canceledAt is when the pull was canceled, nil if it was not.
@@ -45,9 +45,9 @@ type View struct {
 
 // Read returns the View of a pull. It passes over pods that another Job owns: one that had the same name before. logs may lack
 // those of some pods.
-func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
+func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
 	v := &View{
-		id: id, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods)), complete: Condition(job, batchv1.JobComplete),
+		identity: identity, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods)), complete: Condition(job, batchv1.JobComplete),
 		failed: Condition(job, batchv1.JobFailed), failing: Condition(job, batchv1.JobFailureTarget),
 	}
 	if at, canceled := Canceled(job); canceled {
