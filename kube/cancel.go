@@ -29,7 +29,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 	for {
 		job, err := p.get(ctx, id)
 		if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
-			return last, nil // another caller canceled it
+			return last, nil // another call canceled it
 		}
 		if err != nil {
 			return nil, err
@@ -63,8 +63,8 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 	}
 }
 
-// cancellation returns the annotations that cancel a pull. The API server knows best how often copying was started. The known
-// state has what the copier wrote.
+// cancellation returns the annotations that mark a Job as canceled, with the pull's last state. The API server knows best how
+// many attempts there were. The known state has what the copier wrote.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {

@@ -29,13 +29,13 @@ type CopierLogs struct {
 	logger  *slog.Logger
 }
 
-// NewCopierLogs returns CopierLogs that give tracker what they read.
+// NewCopierLogs returns CopierLogs that give what they read to tracker.
 func NewCopierLogs(client kubernetes.Interface, tracker *Tracker, logger *slog.Logger) *CopierLogs {
 	return &CopierLogs{client: client, tracker: tracker, logger: logger}
 }
 
-// reader is the reading of one log. follow tells whether it waits for further lines.
-type reader struct {
+// logReader reads one copier's log. follow is true if it waits for further lines.
+type logReader struct {
 	cancel context.CancelFunc
 	follow bool
 }
@@ -46,7 +46,7 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 	defer unsubscribe()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	readers := map[types.UID]reader{}
+	readers := map[types.UID]logReader{}
 	ended := make(chan types.UID)
 	for {
 		want := c.tracker.unreadPods()
@@ -66,7 +66,7 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 				read = c.follow
 			}
 			reading, cancel := context.WithCancel(ctx)
-			readers[uid] = reader{cancel, follow}
+			readers[uid] = logReader{cancel, follow}
 			wg.Go(func() {
 				defer cancel()
 				read(reading, pod)

@@ -76,7 +76,7 @@ func TestALeaderThatComesBackWaitsUntilItHasSyncedAgain(t *testing.T) {
 			}
 			r.tracker.mu.Lock()
 			if !r.tracker.synced {
-				t.Error("synced before everything was told")
+				t.Error("synced before everything was published")
 			}
 			r.tracker.mu.Unlock()
 			r.refuse.on.Store(true)
@@ -87,7 +87,7 @@ func TestALeaderThatComesBackWaitsUntilItHasSyncedAgain(t *testing.T) {
 	})
 }
 
-// shared is a feed from another replica that comes and goes.
+// sharedLog is a SharedLog that is live when the test says so.
 type sharedLog struct {
 	live    atomic.Bool
 	changed broadcast.Signal

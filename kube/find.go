@@ -16,8 +16,8 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// missingTime is how long Find does not look again for a pull that it did not find, and maxMissing how many of those it
-// remembers: a dashboard may go on asking for a pull that is gone.
+// A dashboard may go on asking for a pull that is gone. For missingTime, Find does not look again for a pull that it did not
+// find. It remembers maxMissing of those.
 const (
 	missingTime = time.Second
 	maxMissing  = 1024
@@ -79,7 +79,7 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 	return job, err
 }
 
-// view returns a pull as the API server has it now, without logs.
+// view returns a pull as the API server has it now, without its copiers' logs.
 func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
 	identity, err := pullstate.Identify(job)
 	if err != nil {

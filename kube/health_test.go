@@ -14,7 +14,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// A mutation that finds no API server is told so, and not after its whole time.
+// A mutation that finds no API server fails with an error that says so, long before its timeout.
 func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 	for name, fault := range map[string]func(*faultyTransport, bool){
 		"refused": func(r *faultyTransport, on bool) { r.on.Store(on) },

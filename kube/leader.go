@@ -54,7 +54,7 @@ type Succession interface {
 const resignTimeout = time.Second
 
 // Leader does what must be done once for all replicas, while this replica holds the Lease: it demands the watch, starts queued
-// pulls, records how attempts ended, and prunes history.
+// pulls (queue.go), records how attempts ended (record.go), and prunes history (history.go).
 type Leader struct {
 	leases      coordinationv1client.LeasesGetter
 	jobs        batchv1client.JobInterface
@@ -83,7 +83,7 @@ type LeaderOptions struct {
 	// MaxParallel is how many pulls run at a time.
 	MaxParallel int
 	Watch       *Watch
-	// Role is told when this replica leads.
+	// Role is set while this replica leads.
 	Role *Role
 	// Succession is nil when the replicas have no way to talk to each other.
 	Succession Succession

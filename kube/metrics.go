@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// RegisterMetrics registers with r what an operator wants to know of the watch and of what this replica does.
+// RegisterMetrics registers with r the metrics of the watch and of this replica's role.
 func RegisterMetrics(r prometheus.Registerer, watch *Watch, role *Role) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))

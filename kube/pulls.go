@@ -46,8 +46,8 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	admission   *admission
-	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond, those
-	// of one call 50 ms. starting is for Jobs that are being made.
+	// parsing is for references: a long one takes half a millisecond, those of one call 50 ms. All other work that takes a
+	// processor for long waits for the same turns. starting is for making Jobs.
 	parsing, starting *turns.Turns
 	logger            *slog.Logger
 
@@ -66,7 +66,7 @@ type PullsOptions struct {
 	Destination string
 	// MaxQueued is how many pulls may wait in the queue, at least 1. A pull is refused when it would be one more.
 	MaxQueued int
-	// Turns are those in which references are parsed.
+	// Turns are the turns of work that takes a processor for long: parsing references.
 	Turns *turns.Turns
 	// Tracker takes the Jobs that Pulls writes while this replica watches; Known takes their states while it does not.
 	Known   Known
@@ -89,8 +89,8 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	}, nil
 }
 
-// guarded calls do, which needs the API server, and cancels its context when the server is found away. The error is a
-// usererr.Error, for which what completes "pullwatch cannot …".
+// guarded calls do, which needs the API server. It cancels do's context when Health finds the API server away. The error is a
+// usererr.Error, whose sentence "pullwatch cannot …" is completed by what.
 func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, release, err := p.health.guard(ctx)
@@ -142,7 +142,7 @@ func (p *Pulls) retireDeleted(job *batchv1.Job) {
 	}
 }
 
-// newest returns the known state of a pull if it is no older than the given one, because the known one has a Position.
+// newest returns the known state of a pull, which has a Position, unless the given one is newer.
 func (p *Pulls) newest(state *pull.State) *pull.State {
 	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
 		return known

@@ -79,8 +79,8 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's resourceVersions instead,
-// and the watches go on from there: how the pull ended then comes like any other change.
+// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's
+// resourceVersions instead, and the watches go on from there. How the pull ended then comes like any other change.
 func (w *Watch) list(ctx context.Context) error {
 	now, err := w.lists(ctx, w.pods.Options, w.jobs.Options)
 	if err != nil {
@@ -88,8 +88,8 @@ func (w *Watch) list(ctx context.Context) error {
 	}
 	then := now
 	jobs, pods := w.tracker.feed.ResourceVersions()
-	marked := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
-	if marked && w.tracker.misses(now.jobs) {
+	known := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
+	if known && w.tracker.misses(now.jobs) {
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {
 			then = past

@@ -56,10 +56,10 @@ type Tracker struct {
 // contents is all that a Tracker forgets when its Watch ends.
 type contents struct {
 	pulls map[string]*tracked // by Job name
-	// The pulls that a loop looks for, so that none searches through all pulls at each change.
+	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change.
 	active, queued, failed, succeeded, canceled, unrecorded set
 	// delayed are the pulls whose final state waits to be complete. behind are those whose state is not final and may be older
-	// than the feed's: it is published when the watches have come further.
+	// than the feed's. It is published when the watches have come further.
 	delayed, behind set
 	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
@@ -138,8 +138,8 @@ func (t *Tracker) begin() {
 	t.watching = true
 }
 
-// reset forgets everything. It publishes no delayed state: those are newer than the resourceVersions that were last reported, so the next Watch, of whichever
-// replica, comes upon them.
+// reset forgets everything. It does not publish delayed states: they are newer than the resourceVersions that the feed was given,
+// so the next Watch, on any replica, finds them again.
 func (t *Tracker) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -180,7 +180,7 @@ func (t *Tracker) setStateLocked(tr *tracked, state *pull.State) {
 	t.indexLocked(tr)
 }
 
-// publishLocked publishes a pull's state. A state that is not final and may be older than the feed's waits among behind.
+// publishLocked publishes a pull's state. A state that is not final and may be older than the feed's waits in behind.
 func (t *Tracker) publishLocked(tr *tracked) {
 	known := t.feed.Latest(tr.job.Name)
 	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt)) {
@@ -208,13 +208,13 @@ func (t *Tracker) publishLocked(tr *tracked) {
 }
 
 // logBehind reports whether the known state was made from lines of the copier's log that were not read here yet, as after a
-// change of the leader. Progress does not fall within an attempt.
+// change of the leader. To publish the older state would let the progress of an attempt fall.
 func logBehind(state, known *pull.State) bool {
 	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
 		state.Revision.Step < known.Revision.Step
 }
 
-// indexLocked puts a pull where the loops look for it.
+// indexLocked puts a pull into the sets of its phase.
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
 	t.active.put(name, tr, !phase.Final())

@@ -42,7 +42,7 @@ type Watch struct {
 	synced chan struct{}
 }
 
-// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded, and tells role when it is live.
+// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded. It sets role while it is live.
 func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, role *Role, logger *slog.Logger) *Watch {
 	w := &Watch{
 		tracker: tracker, role: role, logger: logger,
@@ -156,7 +156,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 	}
 }
 
-// AwaitSync waits until the Tracker knows every object that exists. The caller demands the watch. The error is ctx's.
+// AwaitSync waits until the Tracker knows every object that exists. Demand the watch before. The error is ctx's.
 func (w *Watch) AwaitSync(ctx context.Context) error {
 	w.mu.Lock()
 	synced := w.synced

@@ -22,7 +22,7 @@ import (
 type watched struct {
 	listwatch.ListWatch
 	name string
-	// backlog is what the watch has still to replay of the past. caughtUp is closed once that is nothing. begin makes both
+	// backlog holds the past changes that the watch has still to bring. caughtUp is closed once there are none. begin makes both
 	// anew.
 	backlog  backlog
 	caughtUp chan struct{}
@@ -59,7 +59,7 @@ func newWatched(
 	return k
 }
 
-// begin prepares a watch from the list then. The watch has caught up when it has brought what differs in the list now.
+// begin prepares a watch that starts at the list then. It has caught up once it has brought what differs in the list now.
 func (k *watched) begin(then, now listObject) {
 	k.backlog, k.caughtUp = newBacklog(then, now), make(chan struct{})
 	k.Reach(then.GetResourceVersion())
