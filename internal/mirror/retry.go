@@ -16,10 +16,10 @@ const (
 	maxTries = 4
 	// firstWait is doubled with each try, and spread by up to a half either way.
 	firstWait = time.Second
-	// maxRetryAfter is how long the copier waits at most for a registry that says when to come again. One that asks for
-	// more ends the copy at once: the next attempt is a better time.
+	// maxRetryAfter is how long the copier waits at most when a registry asks for that with Retry-After. If it asks for more,
+	// the copy ends at once, and the next attempt may come at a better time.
 	maxRetryAfter = 2 * time.Minute
-	// goodProgress is how many bytes let what broke off go on without a wait.
+	// goodProgress is after how many bytes what broke off goes on without a wait.
 	goodProgress = 1 << 20
 )
 
@@ -36,7 +36,7 @@ func (c *copier) newTries(subject string) *tries {
 	return &tries{c: c, subject: subject, wait: firstWait}
 }
 
-// progress makes up for the failures before: what comes further each time arrives in the end.
+// progress forgets the failures before: what comes further each time arrives in the end.
 func (t *tries) progress(bytes int64) {
 	t.failed, t.wait = 0, firstWait
 	if bytes >= goodProgress {
@@ -76,7 +76,7 @@ func (t *tries) again(ctx context.Context, err error) bool {
 	}
 }
 
-// pause waits as before a next try, but not longer than limit.
+// pause waits like again, but not longer than limit.
 func (t *tries) pause(ctx context.Context, limit time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -105,8 +105,8 @@ func (e *exhaustedError) Unwrap() error { return e.err }
 
 type retryAfterKey struct{}
 
-// withRetryAfter notes a response's Retry-After on its request, which is all that an error of the registry library
-// keeps of a response.
+// withRetryAfter keeps a response's Retry-After in its request: an error of the registry library keeps the request, and nothing
+// else of a response but its words.
 func withRetryAfter(resp *http.Response) {
 	value := resp.Header.Get("Retry-After")
 	if value == "" || resp.Request == nil {
@@ -134,7 +134,7 @@ func retryAfter(err error) time.Duration {
 	return wait
 }
 
-// tooLate reports whether the registry asks to come again later than the copy can.
+// tooLate reports whether the registry asks for a longer wait than the copy has time for.
 func tooLate(ctx context.Context, err error) bool {
 	wait := retryAfter(err)
 	deadline, ok := ctx.Deadline()
