@@ -44,7 +44,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		// With the version in the patch, a pull that ends at this moment is not called canceled afterwards.
+		// With its resourceVersion in the patch, a Job that ends at this moment is not marked as canceled.
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 			"resourceVersion": job.ResourceVersion,
 			"annotations":     at,

@@ -39,7 +39,7 @@ const longestTry = time.Duration((1 + leaderelection.JitterFactor) * float64(ret
 //   - longestTry, for the try before may have come a moment too early,
 //   - a second to take the Lease and to list everything.
 //
-// With these times that is 11.4 s. Half of them would make twice as many requests.
+// With these times that is 11.4 s. Times half as long would make twice as many requests.
 const LongestTakeover = longestTry + leaseDuration + longestTry + time.Second
 
 // Succession tells the other replicas that a leader stops, so that they try for the Lease at once and not at their next turn.

@@ -15,7 +15,7 @@ type Log struct {
 	// Complete is true once nothing more is to be read.
 	Complete bool
 
-	// since counts the lines behind the first report that has Last's time, or all lines before the first report.
+	// since counts the lines after the first report that has Last's time, or all lines while there is no report.
 	since uint64
 }
 

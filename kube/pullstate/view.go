@@ -3,7 +3,7 @@
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
 // copiers' logs (log.go). View.State returns the pull's state (state.go). Why a pod does not start or was given up is known as
-// text only: classify.go finds the reason in it.
+// text only: errortext.go finds the reason in it.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
 // (record.go). View.Unwritten returns what it has to write. Where the Record and the pods tell the same, Read takes the Record:
