@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pullwatch/internal/usererr"
 )
 
@@ -74,11 +72,3 @@ func (s *starts) withdraw() {
 }
 
 func (s *starts) end() { s.admission.release(s.ids...) }
-
-// Register registers with r the number of pulls that a full queue refused.
-func (p *Pulls) Register(r prometheus.Registerer) {
-	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "pullwatch_pulls_refused_total",
-		Help: "Pulls that were not started because as many waited in the queue as may.",
-	}, func() float64 { return float64(p.admission.refused.Load()) }))
-}

@@ -9,6 +9,9 @@ import (
 	"pullwatch/internal/usererr"
 )
 
+// errAway ends a mutation while the API server is away.
+var errAway = errors.New("the API server does not answer")
+
 // asUserError returns the error that a client sees when Kubernetes did not do something. ctx is one of Health's guard. An error
 // that is for users already stays as it is.
 func asUserError(ctx context.Context, err error, what string) *usererr.Error {

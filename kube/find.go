@@ -79,6 +79,19 @@ func (p *Pulls) get(ctx context.Context, id string) (*batchv1.Job, error) {
 	return job, err
 }
 
+// publishFound publishes the state of a pull that is not known, and returns it.
+func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.State, error) {
+	view, err := p.view(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	state := view.State()
+	if !state.Phase.Final() || state.Phase == pull.Canceled || view.Recorded() { // no other final state follows
+		p.known.Publish(state)
+	}
+	return state, nil
+}
+
 // view returns a pull as the API server has it now, without its copiers' logs.
 func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
 	identity, err := pullstate.Identify(job)

@@ -24,9 +24,6 @@ const (
 	failuresToAway = 2
 )
 
-// errAway ends a mutation while the API server is away.
-var errAway = errors.New("the API server does not answer")
-
 // Health knows whether the API server answers. It watches the results of this process's own requests. There are always some:
 // each replica competes for the Lease.
 type Health struct {

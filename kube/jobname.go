@@ -8,7 +8,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pullwatch/internal/pull"
 )
+
+// request is one pull to start: what is copied to where, and the id of the failed pull if this one is a retry.
+type request struct {
+	image, destination pull.ImageReference
+	platforms          []string
+	retryOf            *string
+}
+
+// target returns the reference at destination that the image is copied to.
+func (r request) target(destination string) (pull.ImageReference, error) {
+	if len(r.platforms) > 0 {
+		return r.image.PlatformsAt(destination)
+	}
+	return r.image.At(destination)
+}
+
+func (r request) route() pull.Route {
+	return (&pull.State{Image: r.image, Destination: r.destination, Platforms: r.platforms}).Route()
+}
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 

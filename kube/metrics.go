@@ -24,3 +24,11 @@ func RegisterMetrics(r prometheus.Registerer, watch *Watch, role *Role) {
 		}, func() float64 { return float64(k.opens.Load()) }))
 	}
 }
+
+// Register registers with r the number of pulls that a full queue refused.
+func (p *Pulls) Register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "pullwatch_pulls_refused_total",
+		Help: "Pulls that were not started because as many waited in the queue as may.",
+	}, func() float64 { return float64(p.admission.refused.Load()) }))
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -89,6 +91,23 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	}, nil
 }
 
+// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server does not answer:
+// that says nothing about the template.
+func (p *Pulls) CheckTemplate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	image, err := pull.ParseImage("example.invalid/check:template")
+	if err != nil {
+		return err
+	}
+	job := request{image: image, destination: image}.job(p.prototype, 0, time.Now())
+	_, err = p.jobs.Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+		return err
+	}
+	return nil
+}
+
 // guarded calls do, which needs the API server. It cancels do's context when Health finds the API server away. The error is a
 // usererr.Error, whose sentence "pullwatch cannot …" is completed by what.
 func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.Context) (T, error)) (T, error) {
@@ -103,19 +122,6 @@ func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.
 		return none, asUserError(ctx, err, what)
 	}
 	return result, nil
-}
-
-// publishFound publishes the state of a pull that is not known, and returns it.
-func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.State, error) {
-	view, err := p.view(ctx, job)
-	if err != nil {
-		return nil, err
-	}
-	state := view.State()
-	if !state.Phase.Final() || state.Phase == pull.Canceled || view.Recorded() { // no other final state follows
-		p.known.Publish(state)
-	}
-	return state, nil
 }
 
 // publishWritten publishes the state of a pull whose Job this replica has just made or marked as canceled, and returns it.

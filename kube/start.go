@@ -23,25 +23,6 @@ const maxStarting = 4
 // startTimeout bounds a call that starts up to pull.MaxStart pulls.
 const startTimeout = 30 * time.Second
 
-// request is one pull to start: what is copied to where, and the id of the failed pull if this one is a retry.
-type request struct {
-	image, destination pull.ImageReference
-	platforms          []string
-	retryOf            *string
-}
-
-// target returns the reference at destination that the image is copied to.
-func (r request) target(destination string) (pull.ImageReference, error) {
-	if len(r.platforms) > 0 {
-		return r.image.PlatformsAt(destination)
-	}
-	return r.image.At(destination)
-}
-
-func (r request) route() pull.Route {
-	return (&pull.State{Image: r.image, Destination: r.destination, Platforms: r.platforms}).Route()
-}
-
 // Start starts a pull of each image. Every image has a result of its own, in the order given; an error means that none
 // was started.
 func (p *Pulls) Start(ctx context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {

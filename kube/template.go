@@ -1,18 +1,14 @@
 package kube
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -119,23 +115,6 @@ func checkSecurity(sc *corev1.SecurityContext) error {
 		return errors.New(field + "readOnlyRootFilesystem: must stay true")
 	case sc.Privileged != nil && *sc.Privileged:
 		return errors.New(field + "privileged: must not be true")
-	}
-	return nil
-}
-
-// CheckTemplate asks the API server whether it would accept the Job of a pull. It returns nil when the server does not answer:
-// that says nothing about the template.
-func (p *Pulls) CheckTemplate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	image, err := pull.ParseImage("example.invalid/check:template")
-	if err != nil {
-		return err
-	}
-	job := request{image: image, destination: image}.job(p.prototype, 0, time.Now())
-	_, err = p.jobs.Create(ctx, job, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-		return err
 	}
 	return nil
 }

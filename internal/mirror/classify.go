@@ -16,28 +16,6 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// failure is why a copy failed, as clients see it.
-type failure struct {
-	reason pull.FailureReason
-	// message is one sentence for people: which side failed and how, and what the registry said.
-	message string
-	// permanent is true if no later attempt, by another pod, will succeed.
-	permanent bool
-	// again is true if another try within this attempt may help all the same. It is read only if permanent is set.
-	again bool
-}
-
-func (f *failure) Error() string { return f.message }
-
-// verdict is a failure whose message is not made yet.
-type verdict struct {
-	reason    pull.FailureReason
-	permanent bool
-	again     bool
-	// says is the middle of the message, between the name of the registry and its own words.
-	says string
-}
-
 // classify returns the failure that an error of a copy stands for. What a registry answered is judged in answer.go, and the
 // message is made in message.go.
 func classify(err error) *failure {
@@ -101,9 +79,4 @@ func judge(e *sideError) verdict {
 		// A proxy in between may have spoilt it, so it is asked again, but not for ever.
 		return verdict{reason: pull.Invalid, permanent: true, again: true, says: "answered with something wrong"}
 	}
-}
-
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
 }

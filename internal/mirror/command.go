@@ -9,9 +9,10 @@
 // Each registry has a client (client.go, transfer.go). Its requests pass a guard (transport.go), which decides what hosts they may
 // go to (address.go, elsewhere.go, scheme.go) and ends those that hang (stall.go). The login is chosen in login.go.
 //
-// What fails for a passing reason is tried again (retry.go), after the time that the registry asks for: it does so with status 429
-// and the header Retry-After. An error that is left becomes a failure (classify.go, answer.go): a pull.FailureReason, whether a
-// later attempt may succeed, and a message for people (message.go). What people can do about it is in FailureReason.Remedy.
+// What fails for a passing reason is tried again (retry.go). A registry that limits requests answers 429 and may say with
+// Retry-After how long to wait (retryafter.go). An error that is left becomes a failure (failure.go, classify.go, answer.go): a
+// pull.FailureReason, whether a later attempt may succeed, and a message for people (message.go). What people can do about it
+// is in FailureReason.Remedy.
 package mirror
 
 import (

@@ -44,16 +44,6 @@ func (s side) said(err error) string {
 	return oneLine(err.Error())
 }
 
-func oneLine(s string) string {
-	return strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
-}
-
-// sentence returns s on one line and with a capital letter.
-func sentence(s string) string {
-	s = pull.Truncate(oneLine(s), pull.MaxFailureMessage)
-	return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):]
-}
-
 // wordsOf returns the words of a registry's answer, without HTML: the errors of the distribution specification if it has any,
 // else its status and its body.
 func wordsOf(answer *transport.Error) string {
