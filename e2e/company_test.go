@@ -23,8 +23,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A registry as companies have them: its certificate is of their own authority, and each project has its own login.
-func TestRegistryOfACompany(t *testing.T) {
+// A company's registry has a certificate of the company's own authority, and a login for each project.
+func TestPullsWorkWithACompanysCertificateAndLogins(t *testing.T) {
 	company := newDistribution(t, loginOnly(t))
 	image := company.host + "/team-a/app:1"
 	digest := push(t, image, randomImage(t, 100_000, 2), &authn.Basic{Username: loginUser, Password: loginPassword})
@@ -50,7 +50,7 @@ func TestRegistryOfACompany(t *testing.T) {
 	checkFailure(t, refused, "UNAUTHORIZED", company.host+"/team-b", "https://"+company.host+"/team-b")
 }
 
-// serveTLS starts the registry anew with a certificate for its address, and returns that, which is its own authority's.
+// serveTLS starts the registry anew with a certificate for its address, and returns the certificate, which is its own authority.
 func (d *distribution) serveTLS(t *testing.T) (authority []byte) {
 	t.Helper()
 	host, _, err := net.SplitHostPort(d.host)
@@ -92,8 +92,7 @@ func (d *distribution) serveTLS(t *testing.T) (authority []byte) {
 	return authority
 }
 
-// newAuthority makes an authority of its own: a key and its certificate, which is good for a server at the IP address as
-// well.
+// newAuthority makes a certificate authority: a key and its certificate, which is also valid for a server at the IP address.
 func newAuthority(t *testing.T, address string) (key *ecdsa.PrivateKey, certificate []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

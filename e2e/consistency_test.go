@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// seenEverywhere is how soon every replica's lists show a mutation that another replica did; seenSurely leaves room for
-	// a busy machine.
+	// seenEverywhere is how soon every replica's lists show a mutation of another replica. seenSurely is longer, for a busy
+	// machine.
 	seenEverywhere = 500 * time.Millisecond
 	seenSurely     = 4 * seenEverywhere
 )
 
-// What a client has done it sees in its next query, and what it tells another client that one sees soon.
+// A client sees its own mutation in its next query. Clients of other replicas see it soon.
 func TestMutationsAreSeenOnAllReplicas(t *testing.T) {
 	const rounds = 25
 	redis := startRedis(t)

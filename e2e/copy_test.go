@@ -8,7 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-func TestCopyOfLargeImage(t *testing.T) {
+func TestALargeImageIsCopiedOnceAndItsProgressNeverFalls(t *testing.T) {
 	const layers, layerSize = 6, 52_000_000
 	source := newSource(t)
 	image, digest := source.image(t, "big:1", layerSize, layers)
@@ -53,7 +53,7 @@ func TestCopyOfLargeImage(t *testing.T) {
 	})
 }
 
-func TestCopyOfIndex(t *testing.T) {
+func TestAnIndexIsCopiedWithAllPlatforms(t *testing.T) {
 	source := newSource(t)
 	var images []platformImage
 	for _, platform := range []v1.Platform{

@@ -10,7 +10,7 @@ import (
 )
 
 // The registry loses what an upload brought that was cut, so a blob arrives only in pieces small enough not to be cut.
-func TestUploadThroughAProxyThatCutsConnections(t *testing.T) {
+func TestImagesArriveThroughAProxyThatCutsConnections(t *testing.T) {
 	const size, most = 20_000_000, 8_000_000
 	source, registry := newSource(t), newDistribution(t, "")
 	pass := passOn(t, registry.host)

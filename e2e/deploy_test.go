@@ -11,9 +11,9 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// TestDeployFromTheManifest runs what the documentation says, with the changes that it asks for and the ones that this
-// cluster needs: it may have no Service network, and its registry speaks plain HTTP.
-func TestDeployFromTheManifest(t *testing.T) {
+// It follows the documentation, with the changes that the documentation asks for and those that this cluster needs: it may have
+// no Service network, and its registry speaks plain HTTP.
+func TestTheManifestDeploysAServerThatWorks(t *testing.T) {
 	manifest, err := os.ReadFile("../deploy/pullwatch.yaml")
 	if err != nil {
 		t.Fatal(err)

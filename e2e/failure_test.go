@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestImageThatDoesNotExist(t *testing.T) {
+func TestAnImageThatDoesNotExistIsNotFound(t *testing.T) {
 	source := newSource(t)
 	s := startServer(t, newNamespace(t), insecure(source.host)...)
 	results := s.start(t, source.host+"/missing:1", "Not an image")
@@ -33,7 +33,7 @@ func TestImageThatDoesNotExist(t *testing.T) {
 	figures.add(t, "startPulls until FAILED (NOT_FOUND)", "%.1f s", failed.FinishedAt.Sub(failed.CreatedAt).Seconds())
 }
 
-func TestImageThatNeedsALogin(t *testing.T) {
+func TestARetrySucceedsOnceThereIsALogin(t *testing.T) {
 	private := newDistribution(t, loginOnly(t))
 	image := private.host + "/team/app:1"
 	digest := push(t, image, randomImage(t, 100_000, 2), &authn.Basic{Username: loginUser, Password: loginPassword})
@@ -81,7 +81,7 @@ func createLogins(t *testing.T, namespace, name string, logins map[string]login)
 	}
 }
 
-func TestCopierImageThatCannotBePulled(t *testing.T) {
+func TestACopierImageThatCannotBePulledIsNamed(t *testing.T) {
 	s := startServer(t, newNamespace(t), "--copier-image="+env.Registry+"/e2e/nobody-pushed-this:1", "--pull-deadline=20s")
 	updates := s.updates(t, s.startOne(t, env.app).ID)
 	updates.until(t, "tells what its pod waits for", func(p pullJob) bool {
@@ -97,7 +97,7 @@ func TestCopierImageThatCannotBePulled(t *testing.T) {
 }
 
 // The registry is killed in mid-copy and stays away for so long that the copier gives up.
-func TestRegistryThatIsStoppedInMidCopy(t *testing.T) {
+func TestAPullSucceedsThoughTheRegistryWasStopped(t *testing.T) {
 	source, destination := newSource(t), newDistribution(t, "")
 	const layers, layerSize = 4, 5_000_000
 	image, digest := source.image(t, "app:1", layerSize, layers)

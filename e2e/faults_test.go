@@ -126,9 +126,9 @@ func killLeader(t *testing.T, s *stage) func() {
 	return nil
 }
 
-// TestFaults runs three replicas under every fault. All the while their lists are polled, clients follow 200 pulls and go
-// to another replica when their connection breaks, and pulls end, are canceled, started and retried.
-func TestFaults(t *testing.T) {
+// Three replicas meet every fault. All the while their lists are polled; clients follow 200 pulls, and go to another replica when
+// their connection breaks; pulls end, are canceled, started and retried.
+func TestClientsMissNothingUnderFaults(t *testing.T) {
 	table := &faultTable{}
 	t.Cleanup(func() { table.print(t) })
 	for _, f := range faults {
@@ -139,7 +139,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// run has all that a fault is to be seen with happen, and notes in row how that went.
+// run lets pulls and clients meet a fault, and notes in row how that went.
 func (f fault) run(t *testing.T, row *faultRow) {
 	s := newStage(t, f)
 	before := s.before(t)
@@ -164,7 +164,7 @@ func (f fault) run(t *testing.T, row *faultRow) {
 	}
 	if f.kubernetesAway {
 		if !within(t, staleLimit, polling.allStale) {
-			t.Errorf("not every replica told that its lists were stale after %s", time.Since(began))
+			t.Errorf("not every replica said that its lists were stale after %s", time.Since(began))
 		}
 		row.staleAfter = time.Since(began)
 	}
@@ -196,7 +196,7 @@ func (s *stage) check(t *testing.T, row *faultRow, before map[bool]holdings) {
 			t.Errorf("%s: %s", f.name, bad)
 		}
 		if len(f.twice) > 0 {
-			t.Errorf("%s was told %d revisions twice, such as %s", f.name, len(f.twice), f.twice[0])
+			t.Errorf("%s got %d revisions twice, such as %s", f.name, len(f.twice), f.twice[0])
 		}
 	}
 	if !within(t, patience/3, func() bool { return s.group.leader(t) != nil }) {

@@ -15,18 +15,18 @@ type faultRow struct {
 	fault     string
 	polled    polled
 	mutations mutations
-	// told of owed ends of pulls reached clients, which reconnected so often and got so many revisions again.
+	// told of owed ends of pulls reached clients. The clients reconnected so often, and got so many revisions again.
 	told, owed, reconnects, twice int
-	// failover is the time until another replica led, caughtUp that from the end of the fault until every client knew how
-	// every pull had ended; pulls were still ended in that time.
+	// failover is the time until another replica led. caughtUp is the time from the end of the fault until every client knew how
+	// every pull had ended; pulls still ended in that time.
 	failover, caughtUp time.Duration
-	// staleAfter is the time until every replica told that its lists were stale.
+	// staleAfter is the time until every replica said that its lists were stale.
 	staleAfter time.Duration
-	// warnings is the most that one replica logged.
+	// warnings is the most warnings that one replica logged.
 	warnings int
 }
 
-// mutations counts mutations that were done, or refused at once if that is right.
+// mutations counts mutations that were done, or that were rightly refused at once.
 type mutations struct {
 	good, all int
 	longest   time.Duration

@@ -23,8 +23,8 @@ import (
 // playerWorkers is how many Jobs are changed at a time.
 const playerWorkers = 4
 
-// jobPlayer is the Job controller of a namespace: its Jobs run no pods, and end as the test says. So a test can have
-// hundreds of pulls end on a machine that could not run as many pods.
+// jobPlayer is the Job controller of a namespace: its Jobs run no pods, and end as the test says. So hundreds of pulls can end on
+// a machine that could not run as many pods.
 type jobPlayer struct {
 	client    *kubernetes.Clientset
 	namespace string
@@ -84,7 +84,7 @@ func (p *jobPlayer) end(job string, as batchv1.JobConditionType) {
 	p.queue.Add(job)
 }
 
-// remove deletes a Job as somebody does who knows nothing of pulls.
+// remove deletes a Job by hand, without pullwatch.
 func (p *jobPlayer) remove(t *testing.T, job string) {
 	t.Helper()
 	background := metav1.DeletePropagationBackground
@@ -105,7 +105,7 @@ func (p *jobPlayer) running() int {
 	return n
 }
 
-// done reports whether all Jobs have ended that were told to, as far as they are there.
+// done reports whether all Jobs that the test let end have ended, or are gone.
 func (p *jobPlayer) done() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

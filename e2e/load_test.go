@@ -29,9 +29,8 @@ const (
 	loadNoise = 2
 )
 
-// TestAPIServerLoad has dashboards poll one replica, and then several, and compares what that costs the API server by its
-// own account.
-func TestAPIServerLoad(t *testing.T) {
+// Dashboards poll one replica, and then several. The API server's own metrics say what each costs it.
+func TestMoreReplicasCostTheAPIServerNoMore(t *testing.T) {
 	sizes := []int{1, 5}
 	var costs []apiCost
 	for _, size := range sizes {
@@ -51,9 +50,9 @@ func TestAPIServerLoad(t *testing.T) {
 	printCosts(t, sizes, costs)
 }
 
-// apiCost is what the API server says it was asked for in the time of a load.
+// apiCost has the requests that the API server counted during a load.
 type apiCost struct {
-	// watches are the open watches of Jobs and pods, at the end and beyond those before the replicas were there.
+	// watches is how many more watches of Jobs and pods are open at the end than before the replicas started.
 	watches int
 	// requests are counted by verb and resource.
 	requests map[string]int
@@ -61,7 +60,7 @@ type apiCost struct {
 	took     []time.Duration
 }
 
-// lists returns how many lists and watches of what pulls consist of were begun.
+// lists returns how many lists and watches of Jobs and pods were begun.
 func (c apiCost) lists() int {
 	n := 0
 	for _, what := range loadRequests[:4] {
@@ -97,8 +96,8 @@ func loadReplicas(t *testing.T, size int) apiCost {
 	return cost
 }
 
-// awaitNoLeavings waits until the namespaces of tests before are gone: what Kubernetes does for that looks like what
-// replicas do.
+// awaitNoLeavings waits until the namespaces of earlier tests are gone: Kubernetes deletes them with requests like those of
+// replicas.
 func awaitNoLeavings(t *testing.T) {
 	t.Helper()
 	eventually(t, "the namespaces that were deleted are gone", func() bool {
@@ -163,8 +162,8 @@ var (
 	loadMetrics = map[string]bool{"apiserver_request_total": true, "apiserver_longrunning_requests": true}
 )
 
-// readAPIMetrics returns what the API server counts of Jobs, pods and Leases, without what concerns the whole cluster: that
-// is Kubernetes itself.
+// readAPIMetrics returns the API server's counts for Jobs, pods and Leases. It leaves out requests about the whole cluster: those
+// are from Kubernetes itself.
 func readAPIMetrics(t *testing.T) apiMetrics {
 	t.Helper()
 	text, err := env.Client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())

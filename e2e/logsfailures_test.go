@@ -11,8 +11,8 @@ import (
 )
 
 // Pods write a thousand lines a second while the API server cannot be reached, the kubelet is restarted and one of two
-// replicas is killed. What each client has got in the end is what the node's files hold.
-func TestLogsThroughFailures(t *testing.T) {
+// replicas is killed. In the end each client has got what the node's files hold.
+func TestNoLogLineIsLostThroughFailures(t *testing.T) {
 	const lines, outage = 100_000, 20 * time.Second
 	needLab(t)
 	namespace := newNamespace(t)

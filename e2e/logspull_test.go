@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What a pull says of its log is what podLogs takes, and the log tells a person what was copied, from where and to where.
-func TestLogOfAPull(t *testing.T) {
+// A pull's field log is an input of podLogs. The log says what was copied, from where and to where.
+func TestAPullsLogSaysWhatWasCopied(t *testing.T) {
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 3_000_000, 2)
 	s := startServer(t, newNamespace(t), insecure(source.host)...)

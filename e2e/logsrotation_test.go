@@ -7,9 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The kubelet rotates a log again and again. Who follows it has all of it; who comes back after a rotation is told that
-// lines are missing, and has all that the log still holds.
-func TestLogsThatAreRotated(t *testing.T) {
+// The kubelet rotates a log again and again. A client that follows the log gets all of it. One that resumes after a rotation gets
+// a notice that lines are missing, and all that the log still holds.
+func TestFollowersGetEveryLineOfARotatedLog(t *testing.T) {
 	needLab(t)
 	configureKubelet(t, "containerLogMaxSize: 1Mi", "containerLogMaxFiles: 50", "containerLogMonitorInterval: 3s")
 	namespace := newNamespace(t)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestLogsOfACrashLoop(t *testing.T) {
+func TestLogsOfACrashLoopHaveEveryRun(t *testing.T) {
 	const lines, runs = 300, 3
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
@@ -27,8 +27,8 @@ func TestLogsOfACrashLoop(t *testing.T) {
 	if len(all.lines) != runs*lines {
 		t.Errorf("%d runs of %d lines have %d lines", runs, lines, len(all.lines))
 	}
-	// What is told between the end of a run and the beginning of the next one.
-	var told []string
+	// Notices between the end of a run and the beginning of the next one do not count, but one must say that it loops.
+	var kinds []string
 	looped := false
 	for _, n := range all.notices {
 		switch n.Kind {
@@ -41,9 +41,9 @@ func TestLogsOfACrashLoop(t *testing.T) {
 			looped = looped || n.Kind == "WAITING" && strings.Contains(n.Message, "CrashLoopBackOff")
 			continue
 		}
-		told = append(told, n.Kind)
+		kinds = append(kinds, n.Kind)
 	}
-	if want := slices.Repeat([]string{"STARTED", "ENDED"}, runs); !slices.Equal(told, want) || !looped {
+	if want := slices.Repeat([]string{"STARTED", "ENDED"}, runs); !slices.Equal(kinds, want) || !looped {
 		t.Errorf("the notices: %+v", all.notices)
 	}
 }
@@ -60,8 +60,8 @@ func checkNumbered(t *testing.T, logs transcript, pod string, n int) {
 	}
 }
 
-// The pods of a Deployment are replaced while their logs are followed by what they have in common.
-func TestLogsOfADeploymentThatIsRolledOver(t *testing.T) {
+// The pods of a Deployment are replaced while their logs are followed by a label that all have.
+func TestLogsFollowADeploymentThatIsRolledOver(t *testing.T) {
 	const replicas = 2
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)

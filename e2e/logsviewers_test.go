@@ -89,8 +89,8 @@ func (c *requestCounter) made() requests {
 	return c.requests
 }
 
-// A hundred clients follow the log of one pod, and each has all of it.
-func TestManyViewersOfOnePod(t *testing.T) {
+// The clients follow the log at once, and share the requests to the API server.
+func TestAHundredViewersOfAPodGetEveryLine(t *testing.T) {
 	const viewers, lines = 100, 500
 	// The replica's own namespace is another one, so that only requests for logs are counted.
 	namespace := newNamespace(t)
@@ -122,7 +122,7 @@ func TestManyViewersOfOnePod(t *testing.T) {
 		checkSame(t, l.of("talker", "main"), whole)
 	}
 	made := counter.made()
-	// One reads it again when it has ended, and one looks at its end; others may come too late to share that.
+	// One request reads the log again when it has ended, and one reads its end. Others may come too late to share those.
 	if made.lists != 1 || made.watches != 1 || made.followed != 1 || made.read > viewers/10 {
 		t.Errorf("%d clients cost the API server %+v", viewers, made)
 	}

@@ -1,15 +1,15 @@
-// Package e2e tests pullwatch as it is used: the program runs as a process of its own, is asked and told over GraphQL
-// alone, and works on a real API server, kubelet and registry.
+// Package e2e tests pullwatch as it is used. The program runs in a process of its own, and tests talk to it over GraphQL alone. It
+// works on a real API server, kubelet and registry.
 //
-// The cluster is the one of these environment variables, or else a lab that TestMain brings up and leaves running
-// (lab/lab, which also says how to take it down):
+// These environment variables name the cluster. Without them TestMain starts a lab and leaves it running (lab/lab, which also
+// says how to stop it):
 //
 //	KUBECONFIG    the cluster
 //	E2E_REGISTRY  host:port of a registry that pods, nodes and this machine speak plain HTTP to
 //	E2E_HOST      this machine as pods reach it; by default the address from which it reaches the registry itself
 //
-// kubectl and docker-registry (the program of the distribution project) are to be on the PATH; the lab brings them.
-// So is nginx, which the lab does not bring (Debian: nginx-light).
+// kubectl and docker-registry (the program of the distribution project) must be on the PATH; the lab brings them. So must nginx,
+// which the lab does not bring (Debian: nginx-light).
 package e2e
 
 import (
@@ -24,7 +24,7 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// env is what all tests share. TestMain makes it.
+// env is the environment that all tests share. TestMain makes it.
 var env environment
 
 type environment struct {

@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestCancel(t *testing.T) {
+func TestACanceledPullEndsAndItsJobGoes(t *testing.T) {
 	source := newSource(t)
 	copying, _ := source.image(t, "copying:1", 3_000_000, 3)
 	waiting, _ := source.image(t, "waiting:1", 1000, 1)
@@ -68,7 +68,7 @@ func checkGone(t *testing.T, namespace, id string) {
 	})
 }
 
-func TestRetry(t *testing.T) {
+func TestAFailedPullCanBeRetried(t *testing.T) {
 	source := newSource(t)
 	s := startServer(t, newNamespace(t), insecure(source.host)...)
 	failed := s.outcome(t, s.startOne(t, source.host+"/late:1").ID)
@@ -101,7 +101,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-func TestStartingTwiceJoins(t *testing.T) {
+func TestStartingAnImageTwiceJoins(t *testing.T) {
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 1000, 1)
 	gate := source.hold(t, 0)

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// nginx takes in all of a request's body before it sends the first byte of it on, which is its default.
-func TestUploadThroughABufferingProxy(t *testing.T) {
+// By default nginx receives all of a request's body before it sends the first byte on.
+func TestImagesArriveThroughAProxyThatBuffers(t *testing.T) {
 	const size = 5_000_000
 	source, registry := newSource(t), newDistribution(t, "")
 	arrived, release := make(chan struct{}, 10), make(chan struct{})

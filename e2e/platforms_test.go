@@ -9,7 +9,7 @@ import (
 )
 
 // One image is pulled to one tag for one platform after the other.
-func TestPullOfOnePlatform(t *testing.T) {
+func TestAPullOfOnePlatformCopiesThatAlone(t *testing.T) {
 	source := newSource(t)
 	image := source.host + "/team/app:1"
 	amd := platformImage{v1.Platform{OS: "linux", Architecture: "amd64"}, randomImage(t, 100_000, 2)}

@@ -123,7 +123,7 @@ func at(lines []string, i int) string {
 	return "(none)"
 }
 
-func TestLogsOfAJobFromBeforeItExists(t *testing.T) {
+func TestLogsOfAJobBeginThoughItDoesNotExistYet(t *testing.T) {
 	const lines = 3000
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
@@ -149,7 +149,7 @@ func TestLogsOfAJobFromBeforeItExists(t *testing.T) {
 	figures.add(t, "a Job's creation until the end of its 3000 lines, 1 ms apart", "%.1f s", time.Since(began).Seconds())
 }
 
-func TestLogsOfPodsThatComeAndGo(t *testing.T) {
+func TestLogsFollowPodsThatComeAndGo(t *testing.T) {
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
 	labels := map[string]string{"app": "chorus"}
@@ -180,7 +180,7 @@ func TestLogsOfPodsThatComeAndGo(t *testing.T) {
 	}
 }
 
-func TestLogsOfSomeContainers(t *testing.T) {
+func TestLogsAreOfTheContainersAskedFor(t *testing.T) {
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
 	spec := podSpec(corev1.RestartPolicyNever, program("main", "log", "50", "0"), program("beside", "log", "20", "0"))
@@ -205,7 +205,7 @@ func TestLogsOfSomeContainers(t *testing.T) {
 	}
 }
 
-func TestLongLinesOfLogs(t *testing.T) {
+func TestLongLogLinesAreCutAndSaySo(t *testing.T) {
 	const size, longest = 100_000, 64 << 10
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
@@ -226,7 +226,7 @@ func TestLongLinesOfLogs(t *testing.T) {
 	}
 }
 
-func TestLogsOfThePreviousRun(t *testing.T) {
+func TestTheLogOfThePreviousRunIsThatOfKubectl(t *testing.T) {
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
 	createPod(t, namespace, "again", nil, podSpec(corev1.RestartPolicyAlways, program("main", "log", "30", "0")))
@@ -249,7 +249,7 @@ func TestLogsOfThePreviousRun(t *testing.T) {
 	checkSame(t, got, want)
 }
 
-func TestLogsThatCannotBeRead(t *testing.T) {
+func TestALogThatCannotBeReadSaysWhy(t *testing.T) {
 	namespace := newNamespace(t)
 	s := startServer(t, namespace)
 	createPod(t, namespace, "here", nil, podSpec(corev1.RestartPolicyNever, program("main", "log", "1", "0")))

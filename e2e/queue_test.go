@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-func TestQueue(t *testing.T) {
+func TestQueuedPullsStartInOrderAndFewAtATime(t *testing.T) {
 	const pulls, parallel = 30, 3
 	source := newSource(t)
 	var images []string
@@ -65,11 +65,11 @@ func TestQueue(t *testing.T) {
 	figures.add(t, "watch event of a Job's end until its last update, at most", "%d ms", longest.Milliseconds())
 }
 
-// jobWatch follows the Jobs of a namespace, as the API server tells of them.
+// jobWatch follows the Jobs of a namespace through the API server.
 type jobWatch struct {
 	watch watch.Interface
 	done  sync.WaitGroup
-	// ends has the names of Jobs in the order in which they finished, with room for those of any test.
+	// ends has the names of Jobs in the order in which they finished. It has room for those of any test.
 	ends chan string
 	seen jobHistory
 }

@@ -7,7 +7,7 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// redisPassword is the one that a Redis asks for after lockOut.
+// redisPassword is the password that Redis wants after lockOut.
 const redisPassword = "not-what-the-replicas-say"
 
 // startRedis starts a Redis of the test's own. A machine without redis-server fails the test.
@@ -44,8 +44,8 @@ func configure(t *testing.T, r *redistest.Server, parameter, value string) {
 	}
 }
 
-// lockOut makes Redis ask for a password, and ends the connections of all who have not given it. The function that it
-// returns undoes that.
+// lockOut makes Redis want a password, and ends all connections on which none was given. The function that it returns undoes
+// that.
 func lockOut(t *testing.T, r *redistest.Server) (admit func()) {
 	t.Helper()
 	// A connection that is there before the password stays logged in.

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestTwoReplicas(t *testing.T) {
+func TestTwoReplicasMakeOneJobAPullAndOneGoesOnAlone(t *testing.T) {
 	const pulls, parallel = 20, 3
 	source := newSource(t)
 	var images []string

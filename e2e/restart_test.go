@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A replica is killed while some pulls have ended, one has failed, some are copying and some are queued; copying goes on
-// without it.
-func TestServerIsKilledAndStartedAgain(t *testing.T) {
+// A replica is killed while some pulls have ended, one has failed, some are copying and some are queued. Copying goes on without
+// it.
+func TestNoPullIsLostWhenTheServerIsKilled(t *testing.T) {
 	source := newSource(t)
 	var images []string
 	for i := range 6 {

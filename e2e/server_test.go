@@ -14,7 +14,7 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// What the tests of this package say of what harness has.
+// Short names for what harness has.
 
 const patience = harness.Patience
 
@@ -26,8 +26,8 @@ type (
 // server is a replica of pullwatch, in a process of its own.
 type server struct{ *harness.Server }
 
-// launch starts a replica whose Jobs are in namespace, with more flags that win over its own. The replica ends with
-// the test.
+// launch starts a replica whose Jobs are in namespace. The flags given come after its own and win. The replica ends with the
+// test.
 func launch(t *testing.T, namespace string, flags ...string) *server {
 	t.Helper()
 	own := []string{
@@ -59,7 +59,7 @@ func subscribe[T any](t *testing.T, s *server, query string, variables map[strin
 	return sub
 }
 
-// open starts a subscription on which the server is never silent for longer than given. The caller closes it.
+// open starts a subscription that fails when the server is silent for longer than given. Close it.
 func open[T any](ctx context.Context, s *server, silence time.Duration, query string, variables map[string]any) (*subscription[T], error) {
 	sub, err := harness.Open[T](ctx, s.Server, silence, query, variables)
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *subscription[T]) rest(t *testing.T) []T {
 	return events
 }
 
-// until reads events up to the first one that is as wanted.
+// until reads events up to the first one that is as wanted, and returns it.
 func (s *subscription[T]) until(t *testing.T, wanted string, is func(T) bool) T {
 	t.Helper()
 	var last []string
@@ -139,7 +139,7 @@ func freeAddress(t *testing.T, host string) string {
 	return harness.FreeAddress(t, host)
 }
 
-// insecure returns the flags for registries that are spoken to over plain HTTP.
+// insecure returns the flags for registries that speak plain HTTP.
 func insecure(hosts ...string) []string {
 	var flags []string
 	for _, host := range hosts {

@@ -13,7 +13,7 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-func TestServerEndsWithOpenSubscriptions(t *testing.T) {
+func TestOpenSubscriptionsDoNotHoldUpAShutdown(t *testing.T) {
 	source := newSource(t)
 	image, _ := source.image(t, "app:1", 1000, 1)
 	source.hold(t, 0)
@@ -58,7 +58,7 @@ func checkRestart[T any](t *testing.T, s *subscription[T]) {
 	}
 }
 
-func TestHealthReadinessAndMetrics(t *testing.T) {
+func TestReadinessSaysWhetherTheClusterIsKnown(t *testing.T) {
 	api := env.NewProxy(t)
 	api.Cut()
 	s := launch(t, newNamespace(t), "--kubeconfig="+env.KubeconfigVia(t, api))
@@ -81,7 +81,7 @@ func TestHealthReadinessAndMetrics(t *testing.T) {
 }
 
 // The connection to the API server breaks while a pull is copying, and the pull ends before it is back.
-func TestWatchThatBreaks(t *testing.T) {
+func TestAPullsEndIsNotMissedWhenTheWatchBreaks(t *testing.T) {
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 100_000, 2)
 	gate := source.hold(t, 150_000)

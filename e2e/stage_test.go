@@ -9,15 +9,15 @@ import (
 	"pullwatch/internal/redis/redistest"
 )
 
-// stage is the replicas that a fault comes upon.
+// stage has the replicas of which one or all meet a fault.
 type stage struct {
 	*group
 	redis    *redistest.Server     // nil with sentinel
 	sentinel *redistest.ReplicaSet // nil with redis
 	player   *jobPlayer
-	// leader is the one before the fault.
+	// leader is the replica that led before the fault.
 	leader *replica
-	// unable is the one replica that does not reach the API server; nil while none or all do.
+	// unable is the replica that cannot reach the API server; nil while none can, or all can.
 	unable    *replica
 	following *following
 	pulls     []string
@@ -53,7 +53,7 @@ func (s *stage) able() []*replica {
 	return slices.DeleteFunc(s.living(), func(r *replica) bool { return r == s.unable })
 }
 
-// before returns the most that a replica holds which leads (true) or does not (false), with nobody connected.
+// before returns the most that a leading replica (true) and another one (false) hold, with nobody connected.
 func (s *stage) before(t *testing.T) map[bool]holdings {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections()

@@ -20,9 +20,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// A registry whose token server knows what each user may do by path: every login gets its own project's token and no
-// other, and a pull goes from the registry into itself though nobody may read the source and write the destination.
-func TestRegistryWithTokens(t *testing.T) {
+// The registry's token server knows what each user may do in which project. Every login gets the token of its own project and no
+// other. A pull from the registry into itself works although no user may both read the source and write the destination.
+func TestEachLoginGetsItsOwnProjectsToken(t *testing.T) {
 	const password = "open sesame"
 	server := newTokenServer(t, password, map[string]map[string]string{
 		"reader": {"team-a": "pull"},

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"pullwatch/internal/usererr"
 )
 
@@ -25,29 +23,29 @@ func newAdmission(limit int, known Known) *admission {
 	return &admission{limit: limit, known: known, starting: map[string]int{}}
 }
 
-// admit counts a pull among those that wait. It returns a usererr.LimitExceeded when as many wait as may. A pull that another
-// call is starting, or has just started, is counted already. release ends what admit began.
-func (e *admission) admit(id string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.starting[id] == 0 && e.known.Latest(id) == nil {
-		if n := e.known.Queued(maps.Keys(e.starting)); n >= e.limit {
-			e.refused.Add(1)
+// admit counts a pull among those that wait. It returns a usererr.LimitExceeded when the queue is full. A pull that another call
+// is starting, or has just started, is counted already. release ends what admit began.
+func (a *admission) admit(id string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.starting[id] == 0 && a.known.Latest(id) == nil {
+		if n := a.known.Queued(maps.Keys(a.starting)); n >= a.limit {
+			a.refused.Add(1)
 			return usererr.New(usererr.LimitExceeded, "%d pulls wait in the queue, and this server allows %d: "+
-				"try again when some have started, or cancel some", n, e.limit)
+				"try again when some have started, or cancel some", n, a.limit)
 		}
 	}
-	e.starting[id]++
+	a.starting[id]++
 	return nil
 }
 
 // release ends what admit began: the pulls are known by now, or were not made.
-func (e *admission) release(ids ...string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (a *admission) release(ids ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, id := range ids {
-		if e.starting[id]--; e.starting[id] == 0 {
-			delete(e.starting, id)
+		if a.starting[id]--; a.starting[id] == 0 {
+			delete(a.starting, id)
 		}
 	}
 }
@@ -74,11 +72,3 @@ func (s *starts) withdraw() {
 }
 
 func (s *starts) end() { s.admission.release(s.ids...) }
-
-// Register registers with r how many starts of pulls were refused.
-func (p *Pulls) Register(r prometheus.Registerer) {
-	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "pullwatch_pulls_refused_total",
-		Help: "Pulls that were not started because as many waited in the queue as may.",
-	}, func() float64 { return float64(p.admission.refused.Load()) }))
-}

@@ -95,7 +95,7 @@ func TestAPullThatWasNotMadeTakesNoPlaceInTheQueue(t *testing.T) {
 	}
 }
 
-// late is a feed that knows what is published only when it is flushed, as one that goes through Redis.
+// late is a feed that knows a published state only after Flush, as one that goes through Redis.
 type late struct {
 	*feed.Hub
 
@@ -103,17 +103,17 @@ type late struct {
 	waiting []*pull.State
 }
 
-func (l *late) Publish(job *pull.State) {
+func (l *late) Publish(state *pull.State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, job)
+	l.waiting = append(l.waiting, state)
 }
 
 func (l *late) Flush(context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, job := range l.waiting {
-		l.Hub.Publish(job)
+	for _, state := range l.waiting {
+		l.Hub.Publish(state)
 	}
 	l.waiting = nil
 }
@@ -122,7 +122,7 @@ func TestParallelStartsDoNotOverfillTheQueue(t *testing.T) {
 	const callers, limit = 8, 250
 	for name, newReplica := range map[string]func(*testing.T) *replica{
 		"watching": func(t *testing.T) *replica { return newReplicaThatQueues(t, limit) },
-		"told late": func(t *testing.T) *replica {
+		"published late": func(t *testing.T) *replica {
 			r := newReplicaOf(t, newAPI(t), feed.New("a"))
 			r.hub.SetSynced()
 			known := &late{Hub: r.hub}

@@ -14,7 +14,7 @@ import (
 	"pullwatch/kube/pullstate/statetest"
 )
 
-// pasts are pulls that end in every way that there is, with all that their objects go through.
+// pasts are pulls that end in every way that there is, with the histories of their objects.
 func pasts() map[string]*past {
 	make := func(happens func(*past)) *past {
 		p := newPast()
@@ -97,7 +97,7 @@ func pasts() map[string]*past {
 	}
 }
 
-// Without Redis each replica watches for itself, and only one of them reads what it is asked to do.
+// Without Redis each replica watches for itself, and only the one that is asked to cancel a pull knows of it at once.
 func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	api := newAPI(t)
 	replicas := []*replica{newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)}
@@ -110,7 +110,7 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
 		report(t, api, pods[state.ID], 30, 60)
 		for _, r := range replicas {
-			r.await(t, state.ID, func(j *pull.State) bool { return j.Progress.Percent == 50 })
+			r.await(t, state.ID, func(state *pull.State) bool { return state.Progress.Percent == 50 })
 		}
 	}
 	if _, err := b.pulls.Cancel(t.Context(), canceled); err != nil {
@@ -124,7 +124,7 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	for _, state := range started {
 		var ends [][]byte
 		for _, r := range replicas {
-			end := *r.await(t, state.ID, func(j *pull.State) bool { return j.Phase.Final() })
+			end := *r.await(t, state.ID, func(state *pull.State) bool { return state.Phase.Final() })
 			end.Position = pull.Position{}
 			text, err := end.AppendBinary(nil)
 			if err != nil {
@@ -138,8 +138,8 @@ func TestReplicasWithoutRedisPublishTheSameEnd(t *testing.T) {
 	}
 }
 
-// writes returns what the copier of a pod has written when so many changes of the history have been made: a line for each since
-// its pod is there.
+// writes returns what the copier of a pod has written after upTo changes of the history: a line for each change of its pod since
+// it runs.
 func (h history) writes(pod *corev1.Pod, upTo int) (log pullstate.Log) {
 	ran := false
 	for i, e := range h[:upTo] {
@@ -157,7 +157,7 @@ func (h history) writes(pod *corev1.Pod, upTo int) (log pullstate.Log) {
 	return log
 }
 
-// readLogs reads the logs that are to be read.
+// readLogs reads the copiers' logs that the Tracker wants.
 func (o *onlooker) readLogs() {
 	for _, pod := range o.tracker.unreadPods() {
 		log := o.history.writes(pod, o.pods)
@@ -171,7 +171,7 @@ func (o *onlooker) readLogs() {
 func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
-			told := map[string][]byte{}
+			published := map[string][]byte{}
 			compare := func(state *pull.State) {
 				same := *state
 				same.Position = pull.Position{}
@@ -180,12 +180,12 @@ func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 					t.Fatal(err)
 				}
 				key := fmt.Sprint(state.Revision)
-				if other, known := told[key]; known && !bytes.Equal(b, other) {
+				if other, known := published[key]; known && !bytes.Equal(b, other) {
 					var is pull.State
 					_ = is.UnmarshalBinary(other)
 					t.Errorf("two states of revision %s:\n%+v\n%+v", key, is, same)
 				}
-				told[key] = b
+				published[key] = b
 			}
 			var last *pull.State
 			replicas := 0
@@ -202,7 +202,7 @@ func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 						for _, state := range f.states[p.Job.Name] {
 							compare(state)
 							if !state.Phase.Final() {
-								compare(pull.LostState(state)) // as told by who learns nothing more
+								compare(pull.LostState(state)) // as a replica publishes it that learns nothing more
 								continue
 							}
 							if lost := state.Lost(); lost != state.FinishedAt.IsZero() {
@@ -217,7 +217,7 @@ func TestStatesOfOneRevisionAreEqualOnAllReplicas(t *testing.T) {
 				}
 			}
 			if last == nil {
-				t.Error("no end was told")
+				t.Error("no end was published")
 			}
 		})
 	}

@@ -29,7 +29,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 	for {
 		job, err := p.get(ctx, id)
 		if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil && last.Phase == pull.Canceled {
-			return last, nil // another caller canceled it
+			return last, nil // another call canceled it
 		}
 		if err != nil {
 			return nil, err
@@ -44,7 +44,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		// With the version in the patch, a pull that ends at this moment is not called canceled afterwards.
+		// With its resourceVersion in the patch, a Job that ends at this moment is not marked as canceled.
 		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 			"resourceVersion": job.ResourceVersion,
 			"annotations":     at,
@@ -63,8 +63,8 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 	}
 }
 
-// cancellation returns the annotations that cancel a pull. The API server knows best how often copying was started. The known
-// state has what the copier wrote.
+// cancellation returns the annotations that mark a Job as canceled, with the pull's last state. The API server knows best how
+// many attempts there were. The known state has what the copier wrote.
 func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {
@@ -84,7 +84,7 @@ func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.Sta
 		return nil, err
 	}
 	if err := deleteJob(ctx, p.jobs, job); err != nil {
-		p.log.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
+		p.logger.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
 	} else {
 		p.retireDeleted(job)
 	}

@@ -24,8 +24,8 @@ func ClientConfig(kubeconfig, namespace string) (*rest.Config, string, error) {
 	if namespace, _, err = loader.Namespace(); err != nil {
 		return nil, "", fmt.Errorf("namespace: %w", err)
 	}
-	// By default client-go takes 45 s to notice that a connection hangs; it reads these settings from the environment alone.
-	// With them it makes another connection after 3 s, so that one connection costs neither the Lease nor fresh lists.
+	// By default client-go takes 45 s to notice that a connection hangs. It reads these settings from the environment only. With
+	// them it makes another connection after 3 s, so a connection that hangs costs neither the Lease nor fresh lists.
 	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "1", "HTTP2_PING_TIMEOUT_SECONDS": "2"} {
 		if os.Getenv(name) == "" {
 			if err := os.Setenv(name, seconds); err != nil {

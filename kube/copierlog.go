@@ -26,16 +26,16 @@ const tailTimeout = time.Second
 type CopierLogs struct {
 	client  kubernetes.Interface
 	tracker *Tracker
-	log     *slog.Logger
+	logger  *slog.Logger
 }
 
-// NewCopierLogs returns CopierLogs that give tracker what they read.
-func NewCopierLogs(client kubernetes.Interface, tracker *Tracker, log *slog.Logger) *CopierLogs {
-	return &CopierLogs{client: client, tracker: tracker, log: log}
+// NewCopierLogs returns CopierLogs that give what they read to tracker.
+func NewCopierLogs(client kubernetes.Interface, tracker *Tracker, logger *slog.Logger) *CopierLogs {
+	return &CopierLogs{client: client, tracker: tracker, logger: logger}
 }
 
-// reader is the reading of one log. follow tells whether it waits for further lines.
-type reader struct {
+// logReader reads one copier's log. follow is true if it waits for further lines.
+type logReader struct {
 	cancel context.CancelFunc
 	follow bool
 }
@@ -46,7 +46,7 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 	defer unsubscribe()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	readers := map[types.UID]reader{}
+	readers := map[types.UID]logReader{}
 	ended := make(chan types.UID)
 	for {
 		want := c.tracker.unreadPods()
@@ -66,7 +66,7 @@ func (c *CopierLogs) Run(ctx context.Context) error {
 				read = c.follow
 			}
 			reading, cancel := context.WithCancel(ctx)
-			readers[uid] = reader{cancel, follow}
+			readers[uid] = logReader{cancel, follow}
 			wg.Go(func() {
 				defer cancel()
 				read(reading, pod)
@@ -99,7 +99,7 @@ func (c *CopierLogs) follow(ctx context.Context, pod *corev1.Pod) {
 		if ctx.Err() != nil {
 			return
 		}
-		c.log.Debug("a copier's log broke off", "pod", pod.Name, "error", err)
+		c.logger.Debug("a copier's log broke off", "pod", pod.Name, "error", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -115,7 +115,7 @@ func (c *CopierLogs) readTail(ctx context.Context, pod *corev1.Pod) {
 	defer cancel()
 	var log pullstate.Log
 	if err := c.read(reading, pod, false, log.Add); err != nil && ctx.Err() == nil {
-		c.log.Warn("the last lines of a failed copier could not be read", "pod", pod.Name, "error", err)
+		c.logger.Warn("the last lines of a failed copier could not be read", "pod", pod.Name, "error", err)
 	}
 	log.Complete = true
 	c.tracker.observeLog(pod, log)

@@ -8,16 +8,16 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// finalDelay bounds how long a final state waits for what completes it. maxFinalDelay bounds it while the pods' watch is
-// broken: it may be opened again seconds after the Jobs' watch.
+// finalDelay bounds how long a final state waits for what completes it. maxFinalDelay is the bound while the pods' watch is
+// broken, which may be opened again seconds after the Jobs' watch.
 const (
 	finalDelay    = time.Second
 	maxFinalDelay = 10 * time.Second
 )
 
-// delayLocked reports whether a state is final and must wait. Jobs, pods and logs come over three ways. A Job may end here
-// before its pod does, and then neither a digest nor a reason is known. A pull has one final state, so that waits to be
-// complete and to be written on the Job: then every replica publishes the same.
+// delayLocked reports whether a state is final and must wait. Jobs, pods and pod logs arrive independently. When the Job's end
+// arrives first, neither a digest nor a reason is known. A pull has only one final state, so that one waits until it is complete
+// and the leader has written it on the Job. Then every replica publishes the same.
 func (t *Tracker) delayLocked(tr *tracked, state *pull.State, view *pullstate.View) bool {
 	name := tr.job.Name
 	published := tr.state != nil && tr.state.Phase.Final()

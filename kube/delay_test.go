@@ -24,8 +24,8 @@ func TestAPullEndsWithItsDigestThoughThePodsWatchIsLate(t *testing.T) {
 	phaseAfter := func(wait time.Duration) pull.Phase {
 		now = now.Add(wait)
 		tracker.publishDelayed()
-		if job := hub.Latest(statetest.New().Job.Name); job != nil {
-			return job.Phase
+		if state := hub.Latest(statetest.New().Job.Name); state != nil {
+			return state.Phase
 		}
 		return ""
 	}
@@ -33,7 +33,7 @@ func TestAPullEndsWithItsDigestThoughThePodsWatchIsLate(t *testing.T) {
 	tracker.observeJob(w.Job)
 	for waited := time.Duration(0); waited < maxFinalDelay-finalDelay; waited += finalDelay {
 		if got := phaseAfter(finalDelay); got.Final() {
-			t.Fatalf("told as %s after %s although its pods cannot be seen", got, waited+finalDelay)
+			t.Fatalf("published as %s after %s although its pods cannot be seen", got, waited+finalDelay)
 		}
 	}
 	unseen = false

@@ -76,7 +76,7 @@ func TestALeaderThatComesBackWaitsUntilItHasSyncedAgain(t *testing.T) {
 			}
 			r.tracker.mu.Lock()
 			if !r.tracker.synced {
-				t.Error("synced before everything was told")
+				t.Error("synced before everything was published")
 			}
 			r.tracker.mu.Unlock()
 			r.refuse.on.Store(true)
@@ -87,25 +87,25 @@ func TestALeaderThatComesBackWaitsUntilItHasSyncedAgain(t *testing.T) {
 	})
 }
 
-// shared is a feed from another replica that comes and goes.
-type shared struct {
+// sharedLog is a SharedLog that is live when the test says so.
+type sharedLog struct {
 	live    atomic.Bool
 	changed broadcast.Signal
 }
 
-func (s *shared) Live() bool                             { return s.live.Load() }
-func (s *shared) LiveChanged() (<-chan struct{}, func()) { return s.changed.Subscribe() }
+func (s *sharedLog) Live() bool                             { return s.live.Load() }
+func (s *sharedLog) LiveChanged() (<-chan struct{}, func()) { return s.changed.Subscribe() }
 
-func (s *shared) set(live bool) {
+func (s *sharedLog) set(live bool) {
 	s.live.Store(live)
 	s.changed.Notify()
 	synctest.Wait()
 }
 
-func TestUpdatesGoOnWhileTheSharedFeedIsAway(t *testing.T) {
+func TestUpdatesGoOnWhileTheSharedLogIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplicaOf(t, newAPI(t), feed.New("a"))
-		s := &shared{}
+		s := &sharedLog{}
 		s.live.Store(true)
 		over := make(chan error)
 		ctx, cancel := context.WithCancel(t.Context())

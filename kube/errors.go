@@ -1,13 +1,31 @@
 package kube
 
 import (
+	"context"
+	"errors"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"pullwatch/internal/usererr"
 )
 
-// userError returns the error that a caller sees when the API server did not do something. what completes "pullwatch may not
-// …".
+// errAway ends a mutation while the API server is away.
+var errAway = errors.New("the API server does not answer")
+
+// asUserError returns the error that a client sees when Kubernetes did not do something. ctx is one of Health's guard. An error
+// that is for users already stays as it is.
+func asUserError(ctx context.Context, err error, what string) *usererr.Error {
+	if e, ok := errors.AsType[*usererr.Error](err); ok {
+		return e
+	}
+	if errors.Is(context.Cause(ctx), errAway) {
+		return unanswered(nil, what) // no cause: Health has logged it once, for all calls
+	}
+	return userError(err, what)
+}
+
+// userError returns the error that a client sees when the API server did not do something. Its sentence "pullwatch may not …"
+// is completed by what.
 func userError(err error, what string) *usererr.Error {
 	switch {
 	case apierrors.IsForbidden(err):
@@ -25,7 +43,7 @@ func userError(err error, what string) *usererr.Error {
 	}
 }
 
-// unanswered returns the error that a caller sees while Kubernetes does not answer.
+// unanswered returns the error that a client sees while Kubernetes does not answer.
 func unanswered(cause error, what string) *usererr.Error {
 	return usererr.Wrap(cause, usererr.Unavailable, "Kubernetes does not answer, so pullwatch cannot %s; try again in a moment", what)
 }

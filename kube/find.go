@@ -16,8 +16,8 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// missingTime is how long Find does not look again for a pull that it did not find, and maxMissing how many of those it
-// remembers: a dashboard may go on asking for a pull that is gone.
+// A dashboard may go on asking for a pull that is gone. For missingTime, Find does not look again for a pull that it did not
+// find. It remembers maxMissing of those.
 const (
 	missingTime = time.Second
 	maxMissing  = 1024
@@ -92,9 +92,9 @@ func (p *Pulls) publishFound(ctx context.Context, job *batchv1.Job) (*pull.State
 	return state, nil
 }
 
-// view returns a pull as the API server has it now, without logs.
+// view returns a pull as the API server has it now, without its copiers' logs.
 func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, error) {
-	id, err := pullstate.Identify(job)
+	identity, err := pullstate.Identify(job)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (p *Pulls) view(ctx context.Context, job *batchv1.Job) (*pullstate.View, er
 	if err != nil {
 		return nil, err
 	}
-	return pullstate.Read(id, job, pods, nil), nil
+	return pullstate.Read(identity, job, pods, nil), nil
 }
 
 // podsOf returns the pods of a Job from the API server.
@@ -116,36 +116,4 @@ func (p *Pulls) podsOf(ctx context.Context, job *batchv1.Job) ([]*corev1.Pod, er
 		pods[i] = &list.Items[i]
 	}
 	return pods, nil
-}
-
-// publishWritten publishes the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
-func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.State, error) {
-	state, watched := p.tracker.observeWritten(job)
-	if state != nil {
-		return state, nil
-	}
-	id, err := pullstate.Identify(job)
-	if err != nil {
-		return nil, err
-	}
-	state = pullstate.Read(id, job, nil, nil).State() // a new Job has no pods, and those of a canceled one do not count
-	if !watched {
-		p.known.Publish(state)
-	}
-	return state, nil
-}
-
-// retireDeleted retires the pull of a Job that this replica has deleted.
-func (p *Pulls) retireDeleted(job *batchv1.Job) {
-	if !p.tracker.observeDeleted(job) {
-		p.known.Retire(job.Name)
-	}
-}
-
-// newest returns the known state of a pull if it is no older than the given one, because the known one has a Position.
-func (p *Pulls) newest(state *pull.State) *pull.State {
-	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
-		return known
-	}
-	return state
 }

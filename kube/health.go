@@ -24,29 +24,26 @@ const (
 	failuresToAway = 2
 )
 
-// errAway ends a mutation while the API server is away.
-var errAway = errors.New("the API server does not answer")
-
-// Health tells whether the API server answers. It watches the results of this process's own requests. There are always some:
+// Health knows whether the API server answers. It watches the results of this process's own requests. There are always some:
 // each replica competes for the Lease.
 type Health struct {
 	client *http.Client
 	url    string
-	log    *slog.Logger
+	logger *slog.Logger
 
 	mu       sync.Mutex
 	failures int
 	// asked is when the latest request was made that was answered from the cluster's state.
 	asked time.Time
-	// reachable is canceled when the API server is found away, and another context once it is back.
+	// reachable is canceled when the API server is found away, and replaced once it is back.
 	reachable   context.Context
 	unreachable context.CancelFunc
 }
 
 // NewHealth returns a Health that observes the requests of all clients that are made with config from then on, and logs
 // when the API server is found away and when it is back.
-func NewHealth(config *rest.Config, log *slog.Logger) (*Health, error) {
-	h := &Health{log: log}
+func NewHealth(config *rest.Config, logger *slog.Logger) (*Health, error) {
+	h := &Health{logger: logger}
 	h.reachable, h.unreachable = context.WithCancel(context.Background())
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return observer{next, h} })
 	probing := rest.CopyConfig(config)
@@ -86,7 +83,7 @@ func (h *Health) whileReachable() context.Context {
 }
 
 // guard returns a context that ends with ctx or, with the cause errAway, when the API server is found away. release ends it.
-// While the API server is away, guard returns errAway at once. It probes the API server when the caller takes long.
+// While the API server is away, guard returns errAway at once. It probes the API server when the work takes long.
 func (h *Health) guard(ctx context.Context) (guarded context.Context, release func(), err error) {
 	reachable := h.whileReachable()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -128,7 +125,7 @@ func (h *Health) probe(ctx context.Context) {
 	}
 }
 
-// failed takes that requests failed, the last of them with err.
+// failed counts requests that failed. err is the error of the last one.
 func (h *Health) failed(requests int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,7 +133,7 @@ func (h *Health) failed(requests int, err error) {
 	if h.failures < failuresToAway || h.reachable.Err() != nil {
 		return
 	}
-	h.log.Warn("Kubernetes does not answer: lists come from the cache, mutations are refused", "error", err)
+	h.logger.Warn("Kubernetes does not answer: lists come from the cache, mutations are refused", "error", err)
 	h.unreachable()
 }
 
@@ -148,7 +145,7 @@ func (h *Health) Asked() time.Time {
 	return h.asked
 }
 
-// proved takes the time of a request that was answered from the cluster's state.
+// proved notes when a request was made that was answered from the cluster's state.
 func (h *Health) proved(made time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -157,13 +154,13 @@ func (h *Health) proved(made time.Time) {
 	}
 }
 
-// answered takes that a request was answered.
+// answered notes that a request was answered.
 func (h *Health) answered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failures = 0
 	if h.reachable.Err() != nil {
-		h.log.Info("Kubernetes answers again")
+		h.logger.Info("Kubernetes answers again")
 		h.reachable, h.unreachable = context.WithCancel(context.Background())
 	}
 }
@@ -182,7 +179,7 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	case strings.HasSuffix(request.URL.Path, "/log"):
 		// A kubelet answers it, through the API server.
 	case err != nil && errors.Is(request.Context().Err(), context.Canceled):
-		// The caller gave it up, which says nothing.
+		// This process gave the request up, which says nothing of the API server.
 	case err != nil:
 		o.health.failed(1, err)
 	case response.StatusCode == http.StatusBadGateway, response.StatusCode == http.StatusServiceUnavailable:

@@ -14,7 +14,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// A mutation that finds no API server is told so, and not after its whole time.
+// A mutation that finds no API server fails with an error that says so, long before its timeout.
 func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 	for name, fault := range map[string]func(*faultyTransport, bool){
 		"refused": func(r *faultyTransport, on bool) { r.on.Store(on) },
@@ -35,8 +35,8 @@ func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 			}
 			fault(r.refuse, false)
 			awaitReachable(t, r.pulls.health)
-			if job, err := r.pulls.Cancel(t.Context(), id); err != nil || job.Phase != pull.Canceled {
-				t.Errorf("back again: %+v, %v", job, err)
+			if state, err := r.pulls.Cancel(t.Context(), id); err != nil || state.Phase != pull.Canceled {
+				t.Errorf("back again: %+v, %v", state, err)
 			}
 		})
 	}

@@ -1,12 +1,6 @@
 package kube
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -49,9 +43,9 @@ type JobSettings struct {
 	Template []byte
 }
 
-// retries is how often Kubernetes starts a new pod after one whose copier failed for a passing reason. The copier
-// itself tries each blob several times before its pod fails.
-const retries = 3
+// backoffLimit is how many more attempts, each in a new pod, Kubernetes makes after one that failed for a passing reason. The
+// copier itself tries each blob several times before its attempt fails.
+const backoffLimit = 3
 
 // newJobPrototype returns a Job with all that the Jobs of pulls have in common.
 func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
@@ -107,7 +101,7 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Labels: labels},
 		Spec: batchv1.JobSpec{
 			Suspend:                 new(true),
-			BackoffLimit:            new(int32(retries)),
+			BackoffLimit:            new(int32(backoffLimit)),
 			ActiveDeadlineSeconds:   new(int64(s.Deadline / time.Second)),
 			TTLSecondsAfterFinished: new(int32(s.HistoryTTL / time.Second)),
 			PodFailurePolicy: &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
@@ -143,36 +137,6 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	return overlay(job, s.Template)
 }
 
-// request is one pull to start.
-type request struct {
-	image, destination pull.ImageReference
-	platforms          []string
-	retryOf            *string
-}
-
-// target returns where the image is copied to.
-func (r request) target(destination string) (pull.ImageReference, error) {
-	if len(r.platforms) > 0 {
-		return r.image.PlatformsAt(destination)
-	}
-	return r.image.At(destination)
-}
-
-func (r request) route() pull.Route {
-	return (&pull.State{Image: r.image, Destination: r.destination, Platforms: r.platforms}).Route()
-}
-
-// key returns the value of labelKey.
-func (r request) key() string {
-	route := r.route()
-	text := route.Image + "\n" + route.Destination
-	if route.Platforms != "" {
-		text += "\n" + route.Platforms
-	}
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:8])
-}
-
 // job returns the Job of the n-th pull of its route.
 func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Job {
 	job := prototype.DeepCopy()
@@ -203,21 +167,4 @@ func (r request) job(prototype *batchv1.Job, n int64, now time.Time) *batchv1.Jo
 		}
 	}
 	return job
-}
-
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
-
-// jobName makes a name that a person recognizes in kubectl, that two replicas make alike, and that differs for every n:
-// the image's last path component and tag, a hash of the route, and n.
-func jobName(r request, n int64) string {
-	short := r.image.Repository[strings.LastIndexByte(r.image.Repository, '/')+1:]
-	if r.image.Tag != nil {
-		short += "-" + *r.image.Tag
-	}
-	short = strings.Trim(notInNames.ReplaceAllString(strings.ToLower(short), "-"), "-")
-	const longest = 36 // leaves room for the rest below the 63 characters of a label's value
-	if len(short) > longest {
-		short = strings.TrimRight(short[:longest], "-")
-	}
-	return fmt.Sprintf("%s-%s-%s", short, r.key()[:8], strconv.FormatInt(n, 36))
 }

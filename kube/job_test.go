@@ -2,9 +2,39 @@ package kube
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+func TestJobsAreSafeAndBounded(t *testing.T) {
+	r := newReplica(t, newAPI(t), "a", 10)
+	id := r.start(t, "nginx:1.27")[0].ID
+	job, err := r.client.BatchV1().Jobs(testNamespace).Get(t.Context(), id, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, pod := job.Spec, job.Spec.Template.Spec
+	if *spec.ActiveDeadlineSeconds != 60 || *spec.TTLSecondsAfterFinished != 3600 || len(spec.PodFailurePolicy.Rules) != 2 {
+		t.Errorf("%+v", spec)
+	}
+	if *pod.AutomountServiceAccountToken || pod.RestartPolicy != corev1.RestartPolicyNever {
+		t.Errorf("%+v", pod)
+	}
+	copier := pod.Containers[0]
+	if sc := copier.SecurityContext; !*sc.RunAsNonRoot || !*sc.ReadOnlyRootFilesystem || *sc.AllowPrivilegeEscalation {
+		t.Errorf("%+v", sc)
+	}
+	if args := strings.Join(copier.Args, " "); !strings.HasSuffix(args, "docker.io/library/nginx:1.27 harbor.example/mirror/library/nginx:1.27") {
+		t.Errorf("args %s", args)
+	}
+	if !strings.HasPrefix(id, "nginx-1-27-") || len(id) > 57 {
+		t.Errorf("name %s", id)
+	}
+}
 
 func TestCopiersGetLoginsAndCertificatesOfACompany(t *testing.T) {
 	job, err := newJobPrototype(JobSettings{

@@ -39,7 +39,7 @@ const longestTry = time.Duration((1 + leaderelection.JitterFactor) * float64(ret
 //   - longestTry, for the try before may have come a moment too early,
 //   - a second to take the Lease and to list everything.
 //
-// With these times that is 11.4 s. Half of them would make twice as many requests.
+// With these times that is 11.4 s. Times half as long would make twice as many requests.
 const LongestTakeover = longestTry + leaseDuration + longestTry + time.Second
 
 // Succession tells the other replicas that a leader stops, so that they try for the Lease at once and not at their next turn.
@@ -54,7 +54,7 @@ type Succession interface {
 const resignTimeout = time.Second
 
 // Leader does what must be done once for all replicas, while this replica holds the Lease: it demands the watch, starts queued
-// pulls, records how attempts ended, and prunes history.
+// pulls (queue.go), records how attempts ended (record.go), and prunes history (history.go).
 type Leader struct {
 	leases      coordinationv1client.LeasesGetter
 	jobs        batchv1client.JobInterface
@@ -65,7 +65,7 @@ type Leader struct {
 	tracker     *Tracker
 	succession  Succession
 	role        *Role
-	log         *slog.Logger
+	logger      *slog.Logger
 }
 
 // LeaseTimeout is the timeout of requests for the Lease. A replica that cannot renew the Lease in time must let it go, and one
@@ -83,7 +83,7 @@ type LeaderOptions struct {
 	// MaxParallel is how many pulls run at a time.
 	MaxParallel int
 	Watch       *Watch
-	// Role is told when this replica leads.
+	// Role is set while this replica leads.
 	Role *Role
 	// Succession is nil when the replicas have no way to talk to each other.
 	Succession Succession
@@ -94,7 +94,7 @@ type LeaderOptions struct {
 func NewLeader(o LeaderOptions) *Leader {
 	return &Leader{
 		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), namespace: o.Namespace, identity: o.Identity,
-		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, log: o.Log,
+		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, logger: o.Log,
 	}
 }
 
@@ -165,8 +165,8 @@ func (l *Leader) campaign(ctx context.Context) error {
 func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector) {
 	l.role.leads.Store(true)
 	defer l.role.leads.Store(false)
-	l.log.Info("leading", "identity", l.identity)
-	defer l.log.Info("no longer leading", "identity", l.identity)
+	l.logger.Info("leading", "identity", l.identity)
+	defer l.logger.Info("no longer leading", "identity", l.identity)
 	defer l.watch.Demand()()
 	if l.watch.AwaitSync(ctx) != nil {
 		return
@@ -193,7 +193,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			continue
 		}
 		if !logged {
-			l.log.Warn("the leader's work failed and is tried until it succeeds", "error", err)
+			l.logger.Warn("the leader's work failed and is tried until it succeeds", "error", err)
 			logged = true
 		}
 		listwatch.Sleep(ctx, wait)

@@ -14,7 +14,7 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// lostLease is held as far as anybody has said, but has not been renewed in time.
+// lostLease seems to be held, but has not been renewed in time.
 type lostLease struct{ held bool }
 
 func (l lostLease) IsLeader() bool { return l.held }
@@ -52,7 +52,7 @@ func TestALeaderThatWasStoppedWritesNothing(t *testing.T) {
 	}
 }
 
-// successors are told at once when one of them resigns.
+// successors learn at once when one of them resigns.
 type successors []chan struct{}
 
 func (s successors) of(i int) succession { return succession{s, i} }
@@ -76,11 +76,11 @@ func (s succession) Resign(context.Context) {
 func TestNoPullWaitsWhenALeaderResigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, hub := newAPI(t), feed.New("a")
-		told := successors{make(chan struct{}, 1), make(chan struct{}, 1)}
+		learn := successors{make(chan struct{}, 1), make(chan struct{}, 1)}
 		var replicas []*replica
 		for i, name := range []string{"a", "b"} {
 			r := newReplicaOf(t, api, hub)
-			r.run(t, NewLeader(r.leaderOptions(name, 1, told.of(i))))
+			r.run(t, NewLeader(r.leaderOptions(name, 1, learn.of(i))))
 			synctest.Wait()
 			replicas = append(replicas, r)
 		}

@@ -7,8 +7,8 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// ownLock is a lock that only its holder gives back. client-go's elector gives back the Lease that it last held, which may be
-// another replica's by now if this process was stopped for some time.
+// ownLock is a lock that only its holder gives back. client-go's elector gives back the Lease that it last held. If this process
+// was stopped for some time, another replica may hold that by now.
 type ownLock struct {
 	resourcelock.Interface
 	// holder is the holder that the last Get returned. An elector makes one call after the other.

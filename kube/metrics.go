@@ -4,7 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// RegisterMetrics registers with r what an operator wants to know of the watch and of what this replica does.
+// RegisterMetrics registers with r the metrics of the watch and of this replica's role.
 func RegisterMetrics(r prometheus.Registerer, watch *Watch, role *Role) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
@@ -23,4 +23,12 @@ func RegisterMetrics(r prometheus.Registerer, watch *Watch, role *Role) {
 			Name: "pullwatch_watch_opens_total", Help: "How often the watch of a resource was opened; API servers end each after some minutes.", ConstLabels: labels,
 		}, func() float64 { return float64(k.opens.Load()) }))
 	}
+}
+
+// Register registers with r the number of pulls that a full queue refused.
+func (p *Pulls) Register(r prometheus.Registerer) {
+	r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "pullwatch_pulls_refused_total",
+		Help: "Pulls that were not started because as many waited in the queue as may.",
+	}, func() float64 { return float64(p.admission.refused.Load()) }))
 }

@@ -39,14 +39,14 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 		t.pulls[job.Name] = tr
 	}
 	if tr.job == nil {
-		id, err := pullstate.Identify(job)
+		identity, err := pullstate.Identify(job)
 		if err != nil {
-			t.log.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
+			t.logger.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
 			t.ignored.put(job.UID, true)
 			delete(t.pulls, job.Name)
 			return
 		}
-		tr.id = id
+		tr.identity = identity
 	}
 	job = job.DeepCopy()
 	job.ManagedFields = nil
@@ -165,7 +165,7 @@ func (t *Tracker) observePod(pod *corev1.Pod) {
 	t.changed.Notify()
 }
 
-// setPodLocked keeps of a pod what pull states are made from.
+// setPodLocked keeps the parts of a pod that pull states are made from.
 func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	name := pod.Labels[jobNameLabel]
 	if name == "" {
@@ -191,8 +191,8 @@ func (t *Tracker) observePodDeleted(pod *corev1.Pod) {
 	t.changed.Notify()
 }
 
-// removePodLocked takes that a pod was gone at a resourceVersion. The pod still counts until the Jobs' watch has come as far:
-// the Job says by then what became of it.
+// removePodLocked notes that a pod was gone at a resourceVersion. The pod still counts until the Jobs' watch has reached that
+// version: then the Job says how the pod ended.
 func (t *Tracker) removePodLocked(pod *corev1.Pod, at uint64) {
 	name := pod.Labels[jobNameLabel]
 	tr := t.pulls[name]

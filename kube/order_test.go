@@ -30,17 +30,17 @@ func newKeepingHub(replica string) *keepingHub {
 	return &keepingHub{Hub: feed.New(replica), states: map[string][]*pull.State{}}
 }
 
-func (f *keepingHub) Publish(j *pull.State) {
+func (f *keepingHub) Publish(state *pull.State) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before := f.Latest(j.ID)
-	f.Hub.Publish(j)
-	if now := f.Latest(j.ID); now != before {
-		f.states[j.ID] = append(f.states[j.ID], now)
+	before := f.Latest(state.ID)
+	f.Hub.Publish(state)
+	if now := f.Latest(state.ID); now != before {
+		f.states[state.ID] = append(f.states[state.ID], now)
 	}
 }
 
-// reversals returns the phases that a pull without a failed attempt was told in, if a later one came before an earlier one.
+// reversals returns the published phases of a pull without a failed attempt, if a later one came before an earlier one.
 func (f *keepingHub) reversals(id string) []pull.Phase {
 	order := []pull.Phase{pull.Queued, pull.Pending, pull.Pulling, pull.Succeeded}
 	f.mu.Lock()
@@ -55,8 +55,8 @@ func (f *keepingHub) reversals(id string) []pull.Phase {
 	return phases
 }
 
-// A new leader that learns how one pull ended goes through the past of all: the pods are told of as they are now while the
-// Jobs are still those of before.
+// To learn how one pull ended, a new leader replays the past of all pulls. It sees the pods of the present before the Jobs have
+// come as far.
 func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T) {
 	api := newAPI(t)
 	a := newReplica(t, api, "a", 1)
@@ -72,7 +72,7 @@ func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T)
 	a.finish(t, first, batchv1.JobComplete, "")
 	a.await(t, second, phase(pull.Pending))
 	pod := a.runPod(t, second, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
-	a.await(t, second, func(j *pull.State) bool { return j.Message == "Waits for its container to start." })
+	a.await(t, second, func(state *pull.State) bool { return state.Message == "Waits for its container to start." })
 	a.stop()
 	a.setPod(t, pod, corev1.PodRunning, *statetest.Running())
 	a.deleteJob(t, deleted)
@@ -89,11 +89,11 @@ func TestARunningPullDoesNotGoBackIntoTheQueueWhenTheLeaderChanges(t *testing.T)
 	}
 	b.await(t, deleted, (*pull.State).Lost)
 	if phases := f.reversals(second); phases != nil {
-		t.Errorf("a pull that had left the queue was told as %v", phases)
+		t.Errorf("a pull that had left the queue was published as %v", phases)
 	}
 }
 
-// event is one change of a pull's objects; gone is true where it is the object's deletion.
+// event is one change of a pull's objects; gone is true for a deletion.
 type event struct {
 	job  *batchv1.Job
 	pod  *corev1.Pod
@@ -103,7 +103,7 @@ type event struct {
 // history is all changes of one pull's objects, in the order in which they were made. The n-th has resourceVersion n+1.
 type history []event
 
-// past is a pull whose objects change, and all that they have been.
+// past is a pull whose objects change, with their history.
 type past struct {
 	*statetest.World
 	history history
@@ -254,8 +254,8 @@ func (o *onlooker) seeJobs() bool {
 	return true
 }
 
-// seeAll lets both watches pass everything that is left, in the order in which it happened. reads says whether the logs can be
-// read meanwhile.
+// seeAll lets both watches pass everything that is left, in the order in which it happened. reads says whether the copiers' logs
+// can be read meanwhile.
 func (o *onlooker) seeAll(reads bool) {
 	for o.jobs < len(o.history) || o.pods < len(o.history) {
 		if o.pods <= o.jobs {
@@ -269,13 +269,13 @@ func (o *onlooker) seeAll(reads bool) {
 	}
 }
 
-// Two replicas tell one feed what they see. Each of their watches is ahead of the others at some time, and each replica lists
+// Two replicas publish to one feed what they see. Each of their watches is ahead of the others at some time, and each replica lists
 // pods and Jobs at some moments.
 func TestAPullNeverGoesBackWhenOneWatchIsAhead(t *testing.T) {
 	for name, p := range pasts() {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(100) {
-				f := p.history.tellOne(rand.New(rand.NewPCG(seed, 0)))
+				f := p.history.publishToOne(rand.New(rand.NewPCG(seed, 0)))
 				states := f.states[p.Job.Name]
 				for i, state := range states {
 					if last := i == len(states)-1; state.Phase.Final() != last {
@@ -289,15 +289,15 @@ func TestAPullNeverGoesBackWhenOneWatchIsAhead(t *testing.T) {
 					}
 				}
 				if phases := f.reversals(p.Job.Name); name == "succeeds" && phases != nil {
-					t.Fatalf("seed %d: told as %v", seed, phases)
+					t.Fatalf("seed %d: published as %v", seed, phases)
 				}
 			}
 		})
 	}
 }
 
-// tellOne has two replicas tell one feed of the history, and returns that.
-func (h history) tellOne(random *rand.Rand) *keepingHub {
+// publishToOne has two replicas publish the history to one feed, and returns the feed.
+func (h history) publishToOne(random *rand.Rand) *keepingHub {
 	f := newKeepingHub("a")
 	var moves []func() bool
 	join := func() {
@@ -319,7 +319,7 @@ func (h history) tellOne(random *rand.Rand) *keepingHub {
 }
 
 // Somebody deleted the pod of an attempt before, which had changed last, while no replica watched. Then two of them watch, each
-// for itself, and read the copier's log at their own pace, before one feed gets what both have told.
+// for itself, and read the copier's log at their own pace, before one feed gets the states of both.
 func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T) {
 	w := statetest.New().Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.Network)).Pod(2, corev1.PodRunning, statetest.Running())
 	before, copies := w.Pods[0], w.Pods[1]
@@ -349,7 +349,7 @@ func TestProgressDoesNotFallWhenReplicasStoodInAfterAPodWasDeleted(t *testing.T)
 		f.Publish(shared.Latest(w.Job.Name))
 		say(watch(f, uint64(220+10*i), copies), percent)
 		if got := f.Latest(w.Job.Name).Progress.Percent; got != int(percent) {
-			t.Fatalf("told %d%%, want %d%%", got, percent)
+			t.Fatalf("published %d%%, want %d%%", got, percent)
 		}
 		hubs = append(hubs, f)
 	}

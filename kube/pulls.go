@@ -2,10 +2,8 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,10 +14,8 @@ import (
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
-	"pullwatch/internal/budget"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/turns"
-	"pullwatch/internal/usererr"
 	"pullwatch/kube/pullstate"
 )
 
@@ -52,10 +48,10 @@ type Pulls struct {
 	tracker     *Tracker
 	health      *Health
 	admission   *admission
-	// parsing is shared with all other work that takes a processor for long: a long reference takes half a millisecond, those
-	// of one call 50 ms. starting is for Jobs that are being made.
+	// parsing is for references: a long one takes half a millisecond, those of one call 50 ms. All other work that takes a
+	// processor for long waits for the same turns. starting is for making Jobs.
 	parsing, starting *turns.Turns
-	log               *slog.Logger
+	logger            *slog.Logger
 
 	mu sync.Mutex
 	// missing holds when Find last did not find a pull.
@@ -72,7 +68,7 @@ type PullsOptions struct {
 	Destination string
 	// MaxQueued is how many pulls may wait in the queue, at least 1. A pull is refused when it would be one more.
 	MaxQueued int
-	// Turns are those in which references are parsed.
+	// Turns are the turns of work that takes a processor for long: parsing references.
 	Turns *turns.Turns
 	// Tracker takes the Jobs that Pulls writes while this replica watches; Known takes their states while it does not.
 	Known   Known
@@ -90,7 +86,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	}
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
-		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, log: o.Log,
+		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, logger: o.Log,
 		admission: newAdmission(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
@@ -112,204 +108,8 @@ func (p *Pulls) CheckTemplate(ctx context.Context) error {
 	return nil
 }
 
-// maxStarting is how many pulls are started at a time. Clients take turns, so that one with hundreds of pulls does not hold up
-// the others.
-const maxStarting = 4
-
-// startTimeout bounds a call that starts up to pull.MaxStart pulls.
-const startTimeout = 30 * time.Second
-
-// Start starts a pull of each image. Every image has a result of its own, in the order given; an error means that none
-// was started.
-func (p *Pulls) Start(ctx context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {
-	if n := len(asked.Images); n == 0 || n > pull.MaxStart {
-		return nil, usererr.New(usererr.BadInput, "images holds %d references; give 1 to %d in one call", n, pull.MaxStart)
-	}
-	platforms, err := pull.ParsePlatforms(asked.Platforms)
-	if err != nil {
-		return nil, err
-	}
-	to := p.destination
-	if asked.Destination != nil {
-		if to, err = pull.ParseDestination(*asked.Destination); err != nil {
-			return nil, err
-		}
-	}
-	if to == "" {
-		return nil, usererr.New(usererr.BadInput, "no destination is given and the server has no default; give input.destination or start the server with --destination")
-	}
-	return guarded(ctx, p, "start pulls", func(ctx context.Context) ([]*pull.StartResult, error) {
-		return p.startAll(ctx, asked.Images, to, platforms)
-	})
-}
-
-func (p *Pulls) startAll(ctx context.Context, images []string, to string, platforms []string) ([]*pull.StartResult, error) {
-	if err := p.known.AwaitSync(ctx); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	starts := &starts{admission: p.admission}
-	defer starts.end()
-	// One after the other, so that the leader sees them in the order in which they are to start.
-	results := make([]*pull.StartResult, len(images))
-	for i, image := range images {
-		results[i] = p.startOne(ctx, image, to, platforms, starts)
-	}
-	p.known.Flush(ctx)
-	p.logFailures(results)
-	for _, result := range results {
-		if result.Pull != nil {
-			result.Pull = p.newest(result.Pull)
-		}
-	}
-	return results, nil
-}
-
-// logFailures logs one line for all pulls that were not started, but for mistakes of the caller.
-func (p *Pulls) logFailures(results []*pull.StartResult) {
-	failures := slices.DeleteFunc(slices.Clone(results), func(r *pull.StartResult) bool {
-		return r.Error == nil || !r.Error.IsFailure() || errors.Is(r.Error, context.Canceled) // when the caller has gone
-	})
-	if len(failures) > 0 {
-		first := failures[0]
-		p.log.Warn("pulls could not be started", "pulls", len(failures), "image", first.Image, "error", first.Error)
-	}
-}
-
-func (p *Pulls) startOne(ctx context.Context, given, destination string, platforms []string, starts *starts) *pull.StartResult {
-	result := &pull.StartResult{Image: given}
-	r := request{platforms: platforms}
-	err := inTurn(ctx, p.parsing, func() (err error) {
-		if r.image, err = pull.ParseImage(given); err == nil {
-			r.destination, err = r.target(destination)
-		}
-		return err
-	})
-	if err == nil {
-		err = inTurn(ctx, p.starting, func() (err error) {
-			result.Pull, result.Joined, err = p.start(ctx, r, starts)
-			return err
-		})
-	}
-	if err != nil {
-		result.Error = asUserError(ctx, err, "start a pull")
-	}
-	return result
-}
-
-// inTurn calls work when it is the client's turn.
-func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
-	end, err := turns.Take(ctx, budget.From(ctx).Client())
-	if err != nil {
-		return err
-	}
-	defer end()
-	return work()
-}
-
-// start makes the Job of a pull, or joins the pull of the same route that has not ended. Replicas that start the same pull at
-// the same moment choose the same name, and all but one find that it exists. A Job that is made is added to starts.
-func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.State, joined bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if running := p.known.Running(r.route()); running != nil {
-		state, err := p.join(ctx, running.ID)
-		if err != nil || state != nil {
-			return state, state != nil, err
-		}
-	}
-	now := time.Now()
-	// Each day has its own range of numbers, so that a name does not come back when Kubernetes has deleted its Job.
-	const perDay = 1000
-	for n := now.Unix() / int64(24*60*60) * perDay; ; n++ {
-		name := jobName(r, n)
-		known := p.known.Latest(name)
-		if known != nil && known.Phase.Final() {
-			continue
-		}
-		// Another replica may have made it since Running was asked.
-		if known == nil {
-			if err := starts.admit(name); err != nil {
-				return nil, false, err
-			}
-			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
-			if err == nil {
-				state, err := p.publishWritten(job)
-				return state, false, err
-			}
-			starts.withdraw()
-			if !apierrors.IsAlreadyExists(err) {
-				return nil, false, err
-			}
-		}
-		state, err := p.join(ctx, name)
-		if err != nil || state != nil {
-			return state, state != nil, err
-		}
-	}
-}
-
-// join returns the state of a pull if its Job exists and has not ended, nil otherwise.
-func (p *Pulls) join(ctx context.Context, id string) (*pull.State, error) {
-	job, err := p.jobs.Get(ctx, id, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Finished(job) {
-		return nil, nil
-	}
-	if state := p.known.Latest(id); state != nil {
-		return state, nil
-	}
-	return p.publishFound(ctx, job)
-}
-
-// Retry starts a failed pull again. It returns the new pull, or the one of the same route that has not ended, so that retrying
-// twice starts it once.
-func (p *Pulls) Retry(ctx context.Context, id string) (*pull.State, error) {
-	return guarded(ctx, p, "retry a pull", func(ctx context.Context) (*pull.State, error) { return p.retry(ctx, id) })
-}
-
-func (p *Pulls) retry(ctx context.Context, id string) (*pull.State, error) {
-	if err := p.known.AwaitSync(ctx); err != nil {
-		return nil, err
-	}
-	getting, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	job, err := p.get(getting, id)
-	if last := p.known.Latest(id); usererr.CodeOf(err) == usererr.NotFound && last != nil {
-		return nil, usererr.New(usererr.Conflict, "pull %s ended as %s and its Job is gone; start the image again with startPulls", id, last.Phase)
-	}
-	if err != nil {
-		return nil, err
-	}
-	of, err := pullstate.Identify(job)
-	if err != nil {
-		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
-	}
-	if pullstate.Condition(job, batchv1.JobFailed) == nil {
-		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
-	}
-	starts := &starts{admission: p.admission}
-	defer starts.end()
-	var state *pull.State
-	err = inTurn(ctx, p.starting, func() (err error) {
-		state, _, err = p.start(ctx, request{image: of.Image, destination: of.Destination, platforms: of.Platforms, retryOf: &id}, starts)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	p.known.Flush(ctx)
-	return p.newest(state), nil
-}
-
-// guarded calls do, which needs the API server, and cancels its context when the server is found away. The error is a
-// usererr.Error, for which what completes "pullwatch cannot …".
+// guarded calls do, which needs the API server. It cancels do's context when Health finds the API server away. The error is a
+// usererr.Error, whose sentence "pullwatch cannot …" is completed by what.
 func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, release, err := p.health.guard(ctx)
@@ -324,13 +124,34 @@ func guarded[T any](ctx context.Context, p *Pulls, what string, do func(context.
 	return result, nil
 }
 
-// asUserError returns the error that a caller sees when Kubernetes did not do something.
-func asUserError(ctx context.Context, err error, what string) *usererr.Error {
-	if e, ok := errors.AsType[*usererr.Error](err); ok {
-		return e
+// publishWritten publishes the state of a pull whose Job this replica has just made or marked as canceled, and returns it.
+func (p *Pulls) publishWritten(job *batchv1.Job) (*pull.State, error) {
+	state, watched := p.tracker.observeWritten(job)
+	if state != nil {
+		return state, nil
 	}
-	if errors.Is(context.Cause(ctx), errAway) {
-		return unanswered(nil, what) // no cause: Health has logged it once, for all callers
+	identity, err := pullstate.Identify(job)
+	if err != nil {
+		return nil, err
 	}
-	return userError(err, what)
+	state = pullstate.Read(identity, job, nil, nil).State() // a new Job has no pods, and those of a canceled one do not count
+	if !watched {
+		p.known.Publish(state)
+	}
+	return state, nil
+}
+
+// retireDeleted retires the pull of a Job that this replica has deleted.
+func (p *Pulls) retireDeleted(job *batchv1.Job) {
+	if !p.tracker.observeDeleted(job) {
+		p.known.Retire(job.Name)
+	}
+}
+
+// newest returns the known state of a pull, which has a Position, unless the given one is newer.
+func (p *Pulls) newest(state *pull.State) *pull.State {
+	if known := p.known.Latest(state.ID); known != nil && !state.Supersedes(known) {
+		return known
+	}
+	return state
 }

@@ -32,7 +32,7 @@ func (t *Tracker) startable(maxParallel int) []string {
 		queued = append(queued, tr)
 	}
 	slices.SortFunc(queued, func(a, b *tracked) int {
-		return cmp.Or(a.id.Created.Compare(b.id.Created), cmp.Compare(a.job.Name, b.job.Name))
+		return cmp.Or(a.identity.Created.Compare(b.identity.Created), cmp.Compare(a.job.Name, b.job.Name))
 	})
 	var names []string
 	for _, tr := range queued[:min(free, len(queued))] {

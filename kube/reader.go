@@ -25,8 +25,8 @@ func NewReader(client kubernetes.Interface, namespace string, latest func(id str
 	return &Reader{client: client, namespace: namespace, latest: latest}
 }
 
-// Load returns the pulls that have not ended, newest first, and the failed ones, the latest first. Both are as new as the Jobs'
-// resourceVersion version, at least. It lists Jobs and pods, and takes 10 s at most. The error is a usererr.Error.
+// Load returns the pulls that have not ended, newest first, and the failed ones, the latest first. Both are at least as
+// new as version, a resourceVersion of Jobs. Load lists Jobs and pods, and takes 10 s at most. The error is a usererr.Error.
 func (r *Reader) Load(ctx context.Context) (active, failed []*pull.State, version uint64, err error) {
 	states, version, err := r.list(ctx)
 	if err != nil {
@@ -68,11 +68,11 @@ func (r *Reader) list(ctx context.Context) ([]*pull.State, uint64, error) {
 	states := make([]*pull.State, 0, len(jobs.Items))
 	for i := range jobs.Items {
 		job := &jobs.Items[i]
-		id, err := pullstate.Identify(job)
+		identity, err := pullstate.Identify(job)
 		if err != nil {
 			continue
 		}
-		state := pullstate.Read(id, job, podsOf[job.Name], nil).State()
+		state := pullstate.Read(identity, job, podsOf[job.Name], nil).State()
 		if known := r.latest(job.Name); known != nil && !state.Supersedes(known) {
 			state = known
 		}

@@ -9,7 +9,8 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// recordAttempts writes on each Job how its last attempt fared. A Job that cannot be written keeps none of the others waiting.
+// recordAttempts writes on each Job how its last attempt fared. When one Job cannot be written, the others are all the
+// same.
 func (t *term) recordAttempts(ctx context.Context) error {
 	type work struct {
 		name string

@@ -14,14 +14,14 @@ import (
 	"pullwatch/kube/pullstate/statetest"
 )
 
-// finals collects the last states that are told, by pull.
+// finals collects the final states that are published, by pull.
 func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.State {
 	t.Helper()
 	updates, err := hub.Subscribe(nil, pull.Position{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := map[string][]*pull.State{}
+	published := map[string][]*pull.State{}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -31,7 +31,7 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.State {
 				return
 			}
 			if state.Phase.Final() {
-				told[state.ID] = append(told[state.ID], state)
+				published[state.ID] = append(published[state.ID], state)
 			}
 		}
 	}()
@@ -39,11 +39,11 @@ func finals(t *testing.T, hub *feed.Hub) func() map[string][]*pull.State {
 		hub.Publish(&pull.State{ID: "end", CreatedAt: statetest.Epoch})
 		<-ended
 		updates.Close()
-		return told
+		return published
 	}
 }
 
-// A replica that does not watch knows what another one tells, and tells what it does itself.
+// A replica that does not watch knows what another one publishes, and publishes what it does itself.
 func TestPullsStartCancelAndRetryOnAReplicaThatDoesNotWatch(t *testing.T) {
 	api, hub := newAPI(t), feed.New("shared")
 	watching, other := newReplicaOf(t, api, hub), newReplicaOf(t, api, hub)
@@ -61,7 +61,7 @@ func TestPullsStartCancelAndRetryOnAReplicaThatDoesNotWatch(t *testing.T) {
 	watching.await(t, first, phase(pull.Pending))
 	pod := watching.runPod(t, first, corev1.PodRunning, *statetest.Running())
 	report(t, api, pod, 30, 60)
-	watching.await(t, first, func(j *pull.State) bool { return j.Progress.Percent == 50 })
+	watching.await(t, first, func(state *pull.State) bool { return state.Progress.Percent == 50 })
 	if again := other.start(t, "nginx:1")[0]; again.ID != first || again.Phase != pull.Pulling || again.Progress.Percent != 50 {
 		t.Errorf("joined: %+v", again)
 	}
@@ -110,7 +110,7 @@ func TestAPullOfAnotherReplicaIsFoundByItsID(t *testing.T) {
 	}
 }
 
-// What the feed says of a running pull may be out of date.
+// The feed's state of a running pull may be stale.
 func TestEndedPullsAreNotJoined(t *testing.T) {
 	api := newAPI(t)
 	r := newReplicaOf(t, api, feed.New("a"))

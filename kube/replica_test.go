@@ -187,7 +187,7 @@ func (r *replica) await(t *testing.T, id string, fits func(*pull.State) bool) *p
 }
 
 func phase(p pull.Phase) func(*pull.State) bool {
-	return func(j *pull.State) bool { return j.Phase == p }
+	return func(state *pull.State) bool { return state.Phase == p }
 }
 
 // runPod plays the Job controller and a kubelet: it makes a pod of the Job in that state.

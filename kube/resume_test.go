@@ -34,7 +34,7 @@ func newAbsence(t *testing.T) *absence {
 		a.await(t, state.ID, phase(pull.Pending))
 		pods[state.ID] = a.runPod(t, state.ID, corev1.PodRunning, *statetest.Running())
 		report(t, w.api, pods[state.ID], int64(10+i), 100)
-		a.await(t, state.ID, func(j *pull.State) bool { return j.Progress.Percent == 10+i })
+		a.await(t, state.ID, func(state *pull.State) bool { return state.Progress.Percent == 10+i })
 	}
 	a.stop()
 
@@ -68,10 +68,10 @@ func (r *replica) deletePod(t *testing.T, pod *corev1.Pod) {
 	}
 }
 
-// end lets a replica watch whose feed is hub, and returns the last states that it tells until it has seen everything.
+// end lets a replica watch whose feed is hub, and returns the final states that it publishes until it has synced.
 func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.State) {
 	t.Helper()
-	told := finals(t, hub)
+	published := finals(t, hub)
 	r := newReplicaOf(t, w.api, hub)
 	r.run(t, nil)
 	r.watch.Demand()
@@ -79,7 +79,7 @@ func (w *absence) end(t *testing.T, hub *feed.Hub) (*replica, map[string]*pull.S
 		t.Fatal(err)
 	}
 	last := map[string]*pull.State{}
-	for id, states := range told() {
+	for id, states := range published() {
 		if last[id] = states[0]; len(states) > 1 {
 			t.Errorf("%s ended %d times", id, len(states))
 		}
@@ -102,8 +102,8 @@ func TestPullsThatEndedWhileNobodyWatchedEndForSubscribers(t *testing.T) {
 	if got := w.hub.Latest(w.goesOn); got.Phase != pull.Retrying && got.Phase != pull.Pending {
 		t.Errorf("the pod is gone, but %+v", got)
 	}
-	if jobs := w.hub.Pulls(); len(jobs) != 2 { // with the one that ends finals
-		t.Errorf("%d pulls are not retired", len(jobs))
+	if pulls := w.hub.Pulls(); len(pulls) != 2 { // with the one that ends finals
+		t.Errorf("%d pulls are not retired", len(pulls))
 	}
 	r.tracker.mu.Lock()
 	defer r.tracker.mu.Unlock()
@@ -116,7 +116,7 @@ func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 	w := newAbsence(t)
 	never, future := feed.New("never"), feed.New("future")
 	future.SetResourceVersions(1<<40, 1<<40)
-	for name, hub := range map[string]*feed.Hub{"no mark": never, "a mark of another cluster": future} {
+	for name, hub := range map[string]*feed.Hub{"no resourceVersions": never, "resourceVersions of another cluster": future} {
 		for _, id := range []string{w.canceled, w.succeeded, w.deleted, w.goesOn} {
 			hub.Publish(w.hub.Latest(id))
 		}
@@ -161,7 +161,7 @@ func TestPullsThatTheSharedLogBringsLaterEndForSubscribers(t *testing.T) {
 	}
 }
 
-// slowFeed is a feed that takes its time to know what it was told.
+// slowFeed is a feed that still knows a pull's state of before after a newer one was published.
 type slowFeed struct {
 	statesFeed
 	known *pull.State
@@ -193,7 +193,7 @@ func TestADelayedEndIsNotSkippedByTheNextLeader(t *testing.T) {
 	tracker.begin()
 	tracker.reach(100, 100)
 	if jobs, _ := hub.ResourceVersions(); jobs != 0 {
-		t.Error("marked before everything was told")
+		t.Error("resourceVersions were set before everything was published")
 	}
 	tracker.finishSync()
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
@@ -202,21 +202,20 @@ func TestADelayedEndIsNotSkippedByTheNextLeader(t *testing.T) {
 	tracker.observeJob(w.Job)
 	tracker.reach(150, 0)
 	if jobs, pods := hub.ResourceVersions(); jobs != 149 || pods != 100 {
-		t.Errorf("marked %d and %d while the state at 150 is held", jobs, pods)
+		t.Errorf("resourceVersions %d and %d while the state at 150 is delayed", jobs, pods)
 	}
 	now = now.Add(finalDelay)
 	tracker.publishDelayed()
 	if jobs, pods := hub.ResourceVersions(); jobs != 150 || pods != 100 {
-		t.Errorf("marked %d and %d", jobs, pods)
+		t.Errorf("resourceVersions %d and %d", jobs, pods)
 	}
 	if got := hub.Latest(w.Job.Name); got.Phase != pull.Succeeded {
 		t.Errorf("%+v", got)
 	}
 }
 
-// settledAt100 returns a Tracker that has been told of everything up to 100, in a cluster without pulls, with its Hub and
-// clock.
-func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
+// syncedAt100 returns a Tracker that has synced at resourceVersion 100 in a cluster without pulls, with its Hub and clock.
+func syncedAt100() (*feed.Hub, *Tracker, *time.Time) {
 	hub, now := feed.New("a"), statetest.Epoch
 	tracker := NewTracker(hub, quiet)
 	tracker.now = func() time.Time { return now }
@@ -226,35 +225,35 @@ func settledAt100() (*feed.Hub, *Tracker, *time.Time) {
 	return hub, tracker, &now
 }
 
-// Readers that come from other replicas wait for marks.
-func TestReconnectingReadersDoNotWaitWhileManyPullsEnd(t *testing.T) {
-	hub, tracker, now := settledAt100()
-	hold := func(name string, version string) {
+// Clients that reconnect from another replica wait for the feed's resourceVersions.
+func TestReconnectingClientsDoNotWaitWhileManyPullsEnd(t *testing.T) {
+	hub, tracker, now := syncedAt100()
+	end := func(name string, version string) {
 		w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
 		w.Job.Name = name
 		tracker.observeJob(w.Job)
 		w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = version
 		tracker.observeJob(w.Job)
 	}
-	hold("first", "150")
+	end("first", "150")
 	*now = now.Add(finalDelay / 2)
 	tracker.reach(160, 170)
-	hold("second", "180")
+	end("second", "180")
 	tracker.reach(190, 190)
 	if jobs, pods := hub.ResourceVersions(); jobs != 149 || pods != 100 {
-		t.Errorf("marked %d and %d while both are held", jobs, pods)
+		t.Errorf("resourceVersions %d and %d while both are delayed", jobs, pods)
 	}
 	*now = now.Add(finalDelay / 2)
 	tracker.publishDelayed()
 	if jobs, pods := hub.ResourceVersions(); jobs != 179 || pods != 170 {
-		t.Errorf("marked %d and %d while the second one is held", jobs, pods)
+		t.Errorf("resourceVersions %d and %d while the second one is delayed", jobs, pods)
 	}
 }
 
-// The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has told of the pull before
+// The watch of the Jobs may have to list them anew, while that of the pods goes on. A replica that has published the pull before
 // would take it for lost.
 func TestAPullOfWhichOnlyADelayedEndIsKnownIsNotLost(t *testing.T) {
-	hub, tracker, now := settledAt100()
+	hub, tracker, now := syncedAt100()
 	tracker.reach(0, 160)
 	w := statetest.New().Condition(batchv1.JobComplete, "", "")
 	w.Job.ResourceVersion = "150"
@@ -265,16 +264,16 @@ func TestAPullOfWhichOnlyADelayedEndIsKnownIsNotLost(t *testing.T) {
 	}
 	tracker.reach(155, 0)
 	if jobs, _ := hub.ResourceVersions(); jobs != 100 {
-		t.Errorf("marked %d, and nothing was told of a pull whose Job may be older", jobs)
+		t.Errorf("resourceVersion %d, and nothing was published of a pull whose Job may be older", jobs)
 	}
 	*now = now.Add(finalDelay)
 	tracker.publishDelayed()
 	if jobs, _ := hub.ResourceVersions(); jobs != 155 || hub.Latest(w.Job.Name).Phase != pull.Succeeded {
-		t.Errorf("marked %d, and it is %+v", jobs, hub.Latest(w.Job.Name))
+		t.Errorf("resourceVersion %d, and it is %+v", jobs, hub.Latest(w.Job.Name))
 	}
 }
 
-// Whoever asks for a pull that ended just before this replica came is not told that there is none.
+// A client may ask for a pull that ended just before this replica started.
 func TestAPullWhoseEndIsDelayedIsNotTakenForUnknown(t *testing.T) {
 	hub := feed.New("a")
 	tracker := NewTracker(hub, quiet)

@@ -46,7 +46,7 @@ func (w *Watch) begin(ctx context.Context) bool {
 		err := w.list(ctx)
 		if err == nil {
 			if logged {
-				w.log.Info("the pulls in the cluster can be read again")
+				w.logger.Info("the pulls in the cluster can be read again")
 			}
 			return true
 		}
@@ -54,7 +54,7 @@ func (w *Watch) begin(ctx context.Context) bool {
 			return false
 		}
 		if !logged {
-			w.log.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
+			w.logger.Warn("the pulls in the cluster cannot be read; trying on", "error", err)
 			logged = true
 		}
 		if !listwatch.Sleep(ctx, backoff.Step()) {
@@ -69,7 +69,7 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	for {
 		began := time.Now()
 		err := k.Follow(ctx)
-		w.log.Debug("a watch ended", "resource", k.name, "error", err)
+		w.logger.Debug("a watch ended", "resource", k.name, "error", err)
 		if time.Since(began) > listwatch.Grace {
 			backoff = listwatch.NewBackoff()
 		}
@@ -79,8 +79,8 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's ReplayFrom instead,
-// and the watches go on from there: how the pull ended then comes like any other change.
+// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's
+// ReplayFrom instead, and the watches go on from there. How the pull ended then comes like any other change.
 func (w *Watch) list(ctx context.Context) error {
 	select {
 	case <-w.tracker.feed.Missed(): // what was missed until now, this list finds
@@ -92,14 +92,14 @@ func (w *Watch) list(ctx context.Context) error {
 	}
 	then := now
 	jobs, pods := w.tracker.feed.ReplayFrom()
-	marked := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
-	if marked && w.tracker.misses(now.jobs) {
+	known := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
+	if known && w.tracker.misses(now.jobs) {
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {
 			then = past
 			w.tracker.beginReplay()
 		} else {
-			w.log.Debug("the past cannot be read any more", "error", err)
+			w.logger.Debug("the past cannot be read any more", "error", err)
 		}
 	}
 	// Pods come first, so that no pull is seen without its pods.

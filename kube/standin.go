@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// SharedFeed is the feed of the replica that watches the cluster, as another replica sees it.
-type SharedFeed interface {
+// SharedLog is the log through which the replica that watches the cluster shares pull states with the others.
+type SharedLog interface {
 	// Live reports whether changes in the cluster arrive at this replica.
 	Live() bool
 	// LiveChanged returns a channel that has a value once Live may have changed, and the function that ends the
@@ -14,17 +14,18 @@ type SharedFeed interface {
 	LiveChanged() (<-chan struct{}, func())
 }
 
-// standInAfter is how long shared may be away before this replica watches for itself: longer than it takes to make a
-// broken connection anew, shorter than a person would notice.
+// standInAfter is how long changes may fail to arrive before this replica watches for itself: longer than it takes to
+// reconnect, shorter than a person would notice.
 const standInAfter = 500 * time.Millisecond
 
-// StandIn demands watch whenever shared is away for some time, and until it is back. It returns when ctx is done.
-func StandIn(ctx context.Context, watch *Watch, shared SharedFeed) error {
+// StandIn demands watch once the shared log has not been live for standInAfter, and until it is live again. It returns when ctx
+// is done.
+func StandIn(ctx context.Context, watch *Watch, shared SharedLog) error {
 	changed, unsubscribe := shared.LiveChanged()
 	defer unsubscribe()
 	release := func() {}
 	defer func() { release() }()
-	var late <-chan time.Time // while shared is away and the watch is not yet demanded
+	var late <-chan time.Time // set while nothing arrives and the watch is not yet demanded
 	away := false
 	for {
 		switch live := shared.Live(); {

@@ -9,7 +9,7 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// syncState is how far a Tracker has come from what the feed knew to what is true now.
+// syncState says how far a Tracker has come from what the feed knew to what is true now.
 type syncState struct {
 	// jobs and pods are the resourceVersions that the watches have reached.
 	jobs, pods uint64
@@ -17,12 +17,12 @@ type syncState struct {
 	reportedPods uint64
 	// synced is true once the Tracker knows every object that exists.
 	synced bool
-	// reportedSynced is true once the feed was told so.
+	// reportedSynced is true once SetSynced was called.
 	reportedSynced bool
 	// replaying is true while the watches bring changes of the past.
 	replaying bool
-	// gonePods are pods that are gone, with the resourceVersion at which they were. They count until the Jobs' watch has
-	// reached it.
+	// gonePods are pods that are gone. Each has the resourceVersion at which it was gone, and counts until the Jobs' watch has
+	// reached that version.
 	gonePods map[types.UID]*corev1.Pod
 	// removed are the pulls whose Jobs were found gone before finishSync. The feed may be slow to retire them.
 	removed map[string]bool
@@ -96,9 +96,9 @@ func (t *Tracker) publishBehindLocked() {
 	}
 }
 
-// reportLocked tells the feed that it knows every pull, and the resourceVersions up to which everything has been published. Some
-// states are delayed most of the time while many pulls end, so the versions are those before them. It reports nothing while the
-// only state of a pull is delayed: the feed does not know that pull, and how old its Job is cannot be known.
+// reportLocked tells the feed that it knows every pull, and the resourceVersions up to which everything has been published. While
+// many pulls end, some state is delayed most of the time. So the versions are those before the delayed states. It reports nothing
+// while the only state of a pull is delayed: the feed does not know that pull, and how old its Job is cannot be known.
 func (t *Tracker) reportLocked() {
 	if !t.synced {
 		return

@@ -42,9 +42,9 @@ type Feed interface {
 // Tracker holds the state of every pull in the cluster while its Watch runs, and nothing otherwise. Methods that end in Locked
 // need mu.
 type Tracker struct {
-	log  *slog.Logger
-	feed Feed
-	now  func() time.Time
+	logger *slog.Logger
+	feed   Feed
+	now    func() time.Time
 	// podsStale reports whether changes of pods may be missing, because their watch is broken or has just been opened again.
 	// It is nil without a watch.
 	podsStale func() bool
@@ -60,10 +60,10 @@ type Tracker struct {
 // contents is all that a Tracker forgets when its Watch ends.
 type contents struct {
 	pulls map[string]*tracked // by Job name
-	// The pulls that a loop looks for, so that none searches through all pulls at each change.
+	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change.
 	active, queued, failed, succeeded, canceled, unrecorded set
 	// delayed are the pulls whose final state waits to be complete. behind are those whose state is not final and may be older
-	// than the feed's: it is published when the watches have come further.
+	// than the feed's. It is published when the watches have come further.
 	delayed, behind set
 	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
@@ -85,11 +85,11 @@ func (s set) put(name string, t *tracked, member bool) {
 
 // tracked is all that is known of one pull. Its pods may be known before its Job. Until then job and state are nil.
 type tracked struct {
-	id    pullstate.Identity
-	job   *batchv1.Job
-	pods  map[types.UID]*corev1.Pod
-	logs  map[types.UID]pullstate.Log
-	state *pull.State
+	identity pullstate.Identity
+	job      *batchv1.Job
+	pods     map[types.UID]*corev1.Pod
+	logs     map[types.UID]pullstate.Log
+	state    *pull.State
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -101,7 +101,7 @@ type tracked struct {
 }
 
 func (tr *tracked) view() *pullstate.View {
-	return pullstate.Read(tr.id, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
+	return pullstate.Read(tr.identity, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
 }
 
 // stateIn returns the pull's state in its view.
@@ -121,8 +121,8 @@ func newTracked() *tracked {
 const maxIgnored = 4096
 
 // NewTracker returns an empty Tracker that publishes to feed.
-func NewTracker(feed Feed, log *slog.Logger) *Tracker {
-	return &Tracker{log: log, feed: feed, now: time.Now, contents: newContents()}
+func NewTracker(feed Feed, logger *slog.Logger) *Tracker {
+	return &Tracker{logger: logger, feed: feed, now: time.Now, contents: newContents()}
 }
 
 func newContents() contents {
@@ -142,8 +142,8 @@ func (t *Tracker) begin() {
 	t.watching = true
 }
 
-// reset forgets everything. It publishes no delayed state: those are newer than the resourceVersions that were last reported, so the next Watch, of whichever
-// replica, comes upon them.
+// reset forgets everything. It does not publish delayed states: they are newer than the resourceVersions that the feed was given,
+// so the next Watch, on any replica, finds them again.
 func (t *Tracker) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -184,7 +184,7 @@ func (t *Tracker) setStateLocked(tr *tracked, state *pull.State) {
 	t.indexLocked(tr)
 }
 
-// publishLocked publishes a pull's state. A state that is not final and may be older than the feed's waits among behind.
+// publishLocked publishes a pull's state. A state that is not final and may be older than the feed's waits in behind.
 func (t *Tracker) publishLocked(tr *tracked) {
 	known := t.feed.Latest(tr.job.Name)
 	if known != nil && (known.Phase.Final() || !known.CreatedAt.Equal(tr.state.CreatedAt)) {
@@ -212,13 +212,13 @@ func (t *Tracker) publishLocked(tr *tracked) {
 }
 
 // logBehind reports whether the known state was made from lines of the copier's log that were not read here yet, as after a
-// change of the leader. Progress does not fall within an attempt.
+// change of the leader. To publish the older state would let the progress of an attempt fall.
 func logBehind(state, known *pull.State) bool {
 	return state.Phase == pull.Pulling && known.Phase == pull.Pulling && state.Attempts == known.Attempts &&
 		state.Revision.Step < known.Revision.Step
 }
 
-// indexLocked puts a pull where the loops look for it.
+// indexLocked puts a pull into the sets of its phase.
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
 	t.active.put(name, tr, !phase.Final())

@@ -16,7 +16,7 @@ import (
 // statesFeed is a feed that keeps the published states and knows none.
 type statesFeed struct{ states []*pull.State }
 
-func (f *statesFeed) Publish(j *pull.State)              { f.states = append(f.states, j) }
+func (f *statesFeed) Publish(state *pull.State)          { f.states = append(f.states, state) }
 func (f *statesFeed) Retire(string)                      {}
 func (f *statesFeed) Latest(string) *pull.State          { return nil }
 func (f *statesFeed) Pulls() []*pull.State               { return nil }
@@ -51,7 +51,7 @@ func TestAPullThatSucceededIsNotLostWhenItsJobGoesAtOnce(t *testing.T) {
 	w.Condition(batchv1.JobComplete, "", "").Job.ResourceVersion = "300"
 	tracker.observeJob(w.Job)
 	if f.last().Phase != pull.Pulling {
-		t.Fatalf("told before its pod has ended: %+v", f.last())
+		t.Fatalf("published before its pod has ended: %+v", f.last())
 	}
 	tracker.observeDeleted(w.Job)
 	if f.last().Phase != pull.Succeeded {
@@ -74,7 +74,7 @@ func TestProgressDoesNotFallWhenALogIsOpenedAgain(t *testing.T) {
 	}
 }
 
-// What the replica before has told of the copier's progress is read again, line by line, by the one that follows.
+// A new leader reads the copier's log again from an earlier line than the one before has published.
 func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
 	f := newKeepingHub("a")
@@ -96,14 +96,14 @@ func TestProgressDoesNotFallWhenAnotherReplicaLeads(t *testing.T) {
 		w.Job = w.Job.DeepCopy()
 		w.Job.ResourceVersion = "101" // it changes while nobody leads
 	}
-	var told []int
+	var published []int
 	for _, state := range f.states[w.Job.Name] {
 		if state.Phase == pull.Pulling {
-			told = append(told, state.Progress.Percent)
+			published = append(published, state.Progress.Percent)
 		}
 	}
-	if !slices.IsSorted(told) || told[len(told)-1] != 70 {
-		t.Errorf("told %v%%", told)
+	if !slices.IsSorted(published) || published[len(published)-1] != 70 {
+		t.Errorf("published %v%%", published)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestNoLineOfProgressIsLostWithinAMillisecondOrWhenAClockIsSetBack(t *testin
 		log.Add([]byte(report.String()))
 		tracker.observeLog(w.Pods[0], log)
 		if now := f.last(); now.Message != report.Message || !now.Supersedes(before) {
-			t.Errorf("%s was told as %q of %s, behind %s", report.Message, now.Message, now.Revision, before.Revision)
+			t.Errorf("%s was published as %q of %s, behind %s", report.Message, now.Message, now.Revision, before.Revision)
 		}
 	}
 }

@@ -28,7 +28,7 @@ const callTimeout = 10 * time.Second
 type Watch struct {
 	tracker   *Tracker
 	role      *Role
-	log       *slog.Logger
+	logger    *slog.Logger
 	jobClient batchv1client.JobInterface
 	podClient corev1client.PodInterface
 	jobs      *watched
@@ -44,15 +44,15 @@ type Watch struct {
 	synced chan struct{}
 }
 
-// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded, and tells role when it is live.
-func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, role *Role, log *slog.Logger) *Watch {
+// NewWatch returns a Watch of namespace that feeds tracker while it runs and is demanded. It sets role while it is live.
+func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, role *Role, logger *slog.Logger) *Watch {
 	w := &Watch{
-		tracker: tracker, role: role, log: log,
+		tracker: tracker, role: role, logger: logger,
 		jobClient: client.BatchV1().Jobs(namespace), podClient: client.CoreV1().Pods(namespace),
 		demanded: make(chan struct{}, 1), synced: make(chan struct{}),
 	}
 	tracker.podsStale = func() bool { return !w.pods.live() || time.Since(time.UnixMilli(w.pods.opened.Load())) < finalDelay }
-	w.jobs = newWatched("jobs", w.jobClient.Watch, &role.jobs, log)
+	w.jobs = newWatched("jobs", w.jobClient.Watch, &role.jobs, logger)
 	w.jobs.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.jobClient.List(ctx, o)
 		if err != nil {
@@ -77,7 +77,7 @@ func NewWatch(client kubernetes.Interface, namespace string, tracker *Tracker, r
 		w.jobs.deliver(e.Type, job)
 	}
 	w.jobs.Reached = func(version string) { tracker.reach(pullstate.ParseVersion(version), 0) }
-	w.pods = newWatched("pods", w.podClient.Watch, &role.pods, log)
+	w.pods = newWatched("pods", w.podClient.Watch, &role.pods, logger)
 	w.pods.List = func(ctx context.Context, o metav1.ListOptions) (string, error) {
 		list, err := w.podClient.List(ctx, o)
 		if err != nil {
@@ -178,7 +178,7 @@ func (w *Watch) awaitDemand(ctx context.Context, want bool) bool {
 	}
 }
 
-// AwaitSync waits until the Tracker knows every object that exists. The caller demands the watch. The error is ctx's.
+// AwaitSync waits until the Tracker knows every object that exists. Demand the watch before. The error is ctx's.
 func (w *Watch) AwaitSync(ctx context.Context) error {
 	w.mu.Lock()
 	synced := w.synced

@@ -54,7 +54,7 @@ func TestWhyItFailedSurvivesItsPod(t *testing.T) {
 	for i := range 30 {
 		fmt.Fprintln(log, pull.Report{Time: statetest.Epoch, Message: fmt.Sprint("line ", i), BytesDone: int64(i), BytesTotal: new(int64(60))})
 	}
-	r.await(t, id, func(j *pull.State) bool { return j.Progress.BytesDone == 29 && j.Progress.Percent == 48 })
+	r.await(t, id, func(state *pull.State) bool { return state.Progress.BytesDone == 29 && state.Progress.Percent == 48 })
 	log.Close()
 	r.setPod(t, pod, corev1.PodFailed, *statetest.Ended(3, statetest.NotFound))
 	r.finish(t, id, batchv1.JobFailed, "PodFailurePolicy")

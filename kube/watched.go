@@ -22,7 +22,7 @@ import (
 type watched struct {
 	listwatch.ListWatch
 	name string
-	// backlog is what the watch has still to replay of the past. caughtUp is closed once that is nothing. begin makes both
+	// backlog holds the past changes that the watch has still to bring. caughtUp is closed once there are none. begin makes both
 	// anew.
 	backlog  backlog
 	caughtUp chan struct{}
@@ -33,7 +33,7 @@ type watched struct {
 }
 
 func newWatched(
-	name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), watches *atomic.Int32, log *slog.Logger,
+	name string, open func(context.Context, metav1.ListOptions) (watch.Interface, error), watches *atomic.Int32, logger *slog.Logger,
 ) *watched {
 	k := &watched{name: name, watches: watches}
 	broken := false
@@ -43,10 +43,10 @@ func newWatched(
 		switch {
 		case err != nil && ctx.Err() == nil && !broken:
 			broken = true // logged once, however often it is tried
-			log.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
+			logger.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
 		case err == nil && broken:
 			broken = false
-			log.Info("the watch has been taken up again", "resource", name)
+			logger.Info("the watch has been taken up again", "resource", name)
 		}
 		if err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func newWatched(
 	return k
 }
 
-// begin prepares a watch from the list then. The watch has caught up when it has brought what differs in the list now.
+// begin prepares a watch that starts at the list then. It has caught up once it has brought what differs in the list now.
 func (k *watched) begin(then, now listObject) {
 	k.backlog, k.caughtUp = newBacklog(then, now), make(chan struct{})
 	k.Reach(then.GetResourceVersion())

@@ -8,7 +8,7 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// part is what a fault touches. Two faults at a time touch different parts, so that the end of one does not end the other.
+// part is what a fault breaks. Two faults at a time break different parts, so that the end of one does not end the other.
 type part int
 
 const (
@@ -18,7 +18,7 @@ const (
 	clients
 )
 
-// who is upon whom a fault comes.
+// who says which replicas a fault hits.
 type who int
 
 const (
@@ -33,11 +33,11 @@ type fault struct {
 	name string
 	part part
 	who  who
-	// long means that it lasts for more than ten seconds, in which another replica comes to lead.
+	// long is true for a fault of more than ten seconds, in which another replica takes the lead.
 	long bool
-	// only names the kinds of Redis with which it can happen; empty for all.
+	// only has the kinds of Redis with which it can happen; empty for all.
 	only string
-	// begin brings it about upon some replicas, and returns what ends it.
+	// begin lets it hit some replicas, and returns what ends it.
 	begin func(w *world, hit []*replica) (end func())
 }
 
@@ -110,7 +110,7 @@ func apiWay(r *replica) *harness.Proxy     { return r.api }
 func redisWay(r *replica) *harness.Proxy   { return r.redis }
 func clientsWay(r *replica) *harness.Proxy { return r.door }
 
-// through breaks the ways of replicas.
+// through breaks the connections of replicas.
 func through(way func(*replica) *harness.Proxy, breaks func(*harness.Proxy)) func(*world, []*replica) func() {
 	return func(w *world, hit []*replica) func() {
 		for _, r := range hit {
@@ -124,8 +124,8 @@ func through(way func(*replica) *harness.Proxy, breaks func(*harness.Proxy)) fun
 	}
 }
 
-// restartedRedis kills the master, which comes back empty. Where a Sentinel watches it must not come back too early: two
-// servers that each follow the other are no case that Redis gets out of.
+// restartedRedis kills the master, which comes back empty. With a Sentinel it must not come back too early: Redis does not recover
+// when two servers each follow the other.
 func restartedRedis(w *world, _ []*replica) func() {
 	server := w.redis.master(w.t)
 	server.Kill()

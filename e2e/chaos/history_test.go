@@ -14,15 +14,15 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// histories checks what subscribers were told against each other and against the truth.
+// histories compares the states that subscribers got with each other and with the truth.
 type histories struct {
 	verdict *verdict
 	counts  *counts
 	// redisTrouble reports whether a replica may have lost its place between two moments.
 	redisTrouble func(from, to time.Time) bool
-	// jobs has the truth by pull.
+	// jobs has the Job of each pull.
 	jobs map[[2]string]job
-	// meaning has what each revision stands for, over all subscribers.
+	// meaning has the state of each revision, over all subscribers.
 	meaning map[string]string
 }
 
@@ -35,7 +35,7 @@ type told struct {
 // lostSlack is how much earlier than this test a replica may learn that a Job is gone.
 const lostSlack = 2 * time.Second
 
-// check goes through all that one subscriber was told.
+// check goes through all states that one subscriber got.
 func (h *histories) check(name string, connections []connection, deliveries []delivery) {
 	pulls := map[[2]string]*told{}
 	revisions := map[string]delivery{}
@@ -66,7 +66,7 @@ func (h *histories) check(name string, connections []connection, deliveries []de
 	}
 }
 
-// follows reports whether a place may come behind another one on one connection.
+// follows reports whether a place may come after another one on one connection.
 func follows(before, after pull.Position) bool {
 	switch {
 	case before.Replica != "" && before.Replica == after.Replica:
@@ -77,7 +77,7 @@ func follows(before, after pull.Position) bool {
 	return true
 }
 
-// repeated checks that a revision comes once, but for a snapshot.
+// repeated checks that a revision comes once, except in a snapshot.
 func (h *histories) repeated(complain complainer, connections []connection, before, d delivery) {
 	switch {
 	case before.Revision == "":
@@ -92,8 +92,8 @@ func (h *histories) repeated(complain complainer, connections []connection, befo
 
 type complainer func(kind, format string, args ...any)
 
-// snapshot reports whether what came before may come again, as docs/clients.md says: to a client that gave no place, or
-// one that is no longer known. That is a place at which a replica published by itself, or one of a Redis that was away.
+// snapshot reports whether a state may come again, as docs/clients.md says: to a client that gave no place, or one that is no
+// longer known. Such is a place at which a replica published by itself, or one of a Redis that was away.
 func (h *histories) snapshot(c connection, before, d delivery) bool {
 	place, err := pull.ParsePosition(c.after)
 	return c.after == "" || err == nil && place.Replica != "" || h.redisTrouble(before.at, d.at)
@@ -156,7 +156,7 @@ func (h *histories) true(complain complainer, d delivery) {
 
 var revisionField = regexp.MustCompile(`"revision":"[^"]*"`)
 
-// withoutPlace returns a state but for where it stands in the order of updates, which is not the same on all replicas.
+// withoutPlace returns a state without its place in the order of updates, which is not the same on all replicas.
 func withoutPlace(raw string) string { return revisionField.ReplaceAllString(raw, `"revision":""`) }
 
 // difference returns the fields in which two states differ.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// journal has the faults as they came.
+// journal has the faults in the order in which they came.
 type journal struct {
 	began   time.Time
 	mu      sync.Mutex
@@ -38,10 +38,10 @@ func (j *journal) end(r *record) {
 	r.to = time.Now()
 }
 
-// aftermath is how long what a fault has brought about goes on after its end.
+// aftermath is how long the consequences of a fault last after its end.
 const aftermath = 20 * time.Second
 
-// any reports whether a fault went on between two moments, or had its aftermath, for which something is so.
+// any reports whether a fault for which something is so lasted, or had its aftermath, between two moments.
 func (j *journal) any(from, to time.Time, so func(*record) bool) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -23,7 +23,7 @@ import (
 // jobTemplate keeps the real scheduler from the pods, and with it the real kubelet.
 const jobTemplate = "spec: { template: { spec: { schedulerName: chaos } } }\n"
 
-// What the names of images begin with says how their pulls end: well, badly, or badly in most attempts.
+// How the name of an image begins decides how its pull ends: well, badly, or badly in most attempts.
 const (
 	good  = "good"
 	bad   = "bad"
@@ -116,7 +116,7 @@ func endOf(id string, luck int) (corev1.PodPhase, int, pull.Outcome) {
 	return corev1.PodSucceeded, pull.ExitDone, pull.Outcome{Digest: "sha256:" + strings.Repeat("ab", 32), BytesTotal: 1000, BytesCopied: 1000}
 }
 
-// report tells the API server of a pod's state, and reports whether the pod is still there.
+// report writes a pod's status to the API server, and reports whether the pod still exists.
 func (k *kubelet) report(ctx context.Context, name string, status corev1.PodStatus) bool {
 	patch, err := json.Marshal(map[string]any{"status": status})
 	if err != nil {

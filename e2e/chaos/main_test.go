@@ -1,13 +1,13 @@
-// Package chaos lets faults come upon three replicas at random while pulls run and clients follow them, and then holds
-// what all clients were told against each other and against what the cluster had.
+// Package chaos lets faults hit three replicas at random while pulls run and clients follow them. Then it compares the states that
+// all clients got with each other and with what the cluster had.
 //
 // The API server and the Job controller are real; so are Redis, alone, with a Sentinel or as a Cluster, and the replicas'
 // processes. Only the kubelet is played: a pull's pod ends as the image's name says. Proxies break the connections between
 // clients, replicas, Redis and the API server.
 //
-// A seed fixes which faults come upon whom, when and for how long, and what clients do next. It does not fix the timing of
-// processes, so a seed that has failed may pass when it runs again. The short form, which runs with the other end-to-end
-// tests, has one seed that is always the same and one that never is. The long one is `make chaos`. To run a seed again:
+// A seed fixes which faults hit which replicas, when and for how long, and what clients do next. It does not fix the timing of
+// processes, so a seed that has failed may pass when it runs again. The short form runs with the other end-to-end tests: one
+// seed is always the same, one is new each time. The long form is `make chaos`. To run a seed again:
 //
 //	make chaos ARGS='-seed 4711 -seeds 1 -redis sentinel'
 package chaos

@@ -12,20 +12,20 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// replica is one of pullwatch's, whose process ends and is started again. Its methods that take a *testing.T are for the
-// test's goroutine.
+// replica is a replica of pullwatch whose process ends and is started again. Methods that take a *testing.T are for the test's
+// goroutine.
 type replica struct {
 	index int
 	flags []string
-	// api and redis are its ways to what it needs; redis is nil where it finds Redis by itself.
+	// api and redis are the proxies through which it connects; redis is nil where it finds Redis by itself.
 	api, redis *harness.Proxy
-	// door is the way of subscribers to it, through all its processes.
+	// door is the proxy through which subscribers connect, to each of its processes.
 	door *harness.Proxy
 
 	mu      sync.Mutex
 	process *harness.Server
 	ready   bool // the process has been ready since it was started
-	// outages counts when the process was stopped and when it went on: it is odd while nobody can be answered.
+	// outages counts stops of the process and when it went on: it is odd while the process cannot answer.
 	outages int
 	back    time.Time // when it last went on
 }
@@ -66,7 +66,7 @@ func (r *replica) terminate(t *testing.T) {
 	r.process.Terminate(t)
 }
 
-// freeze stops the process as a virtual machine's pause does; thaw lets it go on.
+// freeze stops the process like the pause of a virtual machine; thaw lets it go on.
 func (r *replica) freeze(t *testing.T) {
 	t.Helper()
 	r.beginOutage()
@@ -81,7 +81,7 @@ func (r *replica) thaw(t *testing.T) {
 	r.endOutageLocked()
 }
 
-// moment is what a replica's process was at a moment.
+// moment is the state of a replica's process at a moment.
 type moment struct {
 	process *harness.Server
 	outages int
@@ -134,7 +134,7 @@ func (r *replica) holds(holder string) bool {
 	return found != nil && found[1] == holder
 }
 
-// gauge returns the value of a metric that is shown by a process that answers.
+// gauge returns the value of a metric, if the process answers.
 func (r *replica) gauge(ctx context.Context, name string) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

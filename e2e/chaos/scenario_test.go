@@ -9,11 +9,11 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// The cases here are ones that need more than chance to come about soon.
+// Cases that would come up too rarely by chance.
 
 // While the leader's Redis hangs the others publish by themselves. Pulls that are started then are not in the shared log
 // when the next leader takes it over.
-func TestPullsStartedWhileTheLeaderCannotPublishAreNotToldLost(t *testing.T) {
+func TestPullsStartedWhileTheLeaderCannotPublishAreNotReportedLost(t *testing.T) {
 	needLong(t)
 	for _, c := range []struct {
 		name string
@@ -74,9 +74,9 @@ func TestPullsStartedWhileTheLeaderCannotPublishAreNotToldLost(t *testing.T) {
 	}
 }
 
-// A leader that was stopped, as a virtual machine is, knows less than its clients when it goes on: it must not tell them
-// what they have been told already, and least of all leave them with it.
-func TestClientsThatResumeOnALeaderThatWakesAreToldNothingOld(t *testing.T) {
+// A leader that was paused, like a virtual machine, knows less than its clients when it goes on. It must not send them states that
+// are older than theirs, and least of all leave them with those.
+func TestClientsThatResumeOnALeaderThatWakesGetNothingOld(t *testing.T) {
 	needLong(t)
 	const rounds, clients = 3, 16
 	w := newWorld(t, 1, alone, 1)
@@ -111,7 +111,7 @@ func needLong(t *testing.T) {
 	}
 }
 
-// knows reports whether the subscriber was told anything of all pulls.
+// knows reports whether the subscriber has got a state of each of the pulls.
 func (s *subscriber) knows(ids []string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,14 +122,14 @@ func (s *subscriber) knows(ids []string) bool {
 	return !slices.ContainsFunc(ids, func(id string) bool { return !known[id] })
 }
 
-// moved returns a subscriber to be started that has been told the same and goes on at a replica.
+// moved returns a new subscriber that has got the same states and goes on at a replica.
 func (s *subscriber) moved(to *replica) *subscriber {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &subscriber{at: to, after: s.after, deliveries: slices.Clone(s.deliveries), connections: slices.Clone(s.connections)}
 }
 
-// but returns all replicas but some.
+// but returns all replicas except some.
 func (w *world) but(some ...*replica) []*replica {
 	return slices.DeleteFunc(slices.Clone(w.replicas), func(r *replica) bool { return slices.Contains(some, r) })
 }

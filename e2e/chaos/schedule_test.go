@@ -10,7 +10,7 @@ import (
 	"pullwatch/e2e/harness"
 )
 
-// Streams of random numbers that a seed has, so that none depends on how much is drawn from another.
+// A seed has several streams of random numbers, so that none depends on how much is drawn from another.
 const (
 	streamFaults = iota
 	streamKubelet
@@ -18,7 +18,7 @@ const (
 	streamUsers = 100
 )
 
-// blow is a fault that comes at a time, counted from when the run began.
+// blow is a fault and its time, counted from the beginning of the run.
 type blow struct {
 	fault     fault
 	at, lasts time.Duration

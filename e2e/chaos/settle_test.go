@@ -41,8 +41,8 @@ func (w *world) settle() {
 	w.judge(jobs)
 }
 
-// endPulls waits until all pulls have ended. Those that take long, as the Job controller waits ever longer before it lets
-// another attempt start, are canceled.
+// endPulls waits until all pulls have ended. It cancels those that take long: the Job controller waits ever longer before each
+// further attempt.
 func (w *world) endPulls() {
 	w.t.Helper()
 	none := func() bool { return len(w.truth.some(active)) == 0 }
@@ -69,7 +69,7 @@ func (w *world) owed(jobs []job) []job {
 	})
 }
 
-// agree checks that the lists of all replicas come to be the cluster's.
+// agree checks that the lists of all replicas become those of the cluster.
 func (w *world) agree() {
 	var differs string
 	harness.Within(w.t, knowLimit, func() bool {
@@ -162,7 +162,7 @@ func askPull(ctx context.Context, process *harness.Server, id string) (*state, e
 	return &s, err
 }
 
-// judge checks all that clients were told.
+// judge checks all states that clients got.
 func (w *world) judge(jobs []job) {
 	h := &histories{verdict: &w.verdict, counts: &w.counts, redisTrouble: w.journal.redis, jobs: map[[2]string]job{}, meaning: map[string]string{}}
 	for _, j := range jobs {
@@ -182,11 +182,11 @@ func (w *world) judge(jobs []job) {
 	}
 }
 
-// holdings is the most that a process has of what it could lose track of.
+// holdings is the most goroutines, files and the like that a process holds: it could leak them.
 type holdings struct{ goroutines, files float64 }
 
-// slack is by how much a replica may differ from itself: its connections to Redis grow with use up to a bound, and one that
-// leads has more than one that does not.
+// slack is by how much a replica may differ from itself. Its connections to Redis grow with use up to a bound, and a leader has
+// more than others.
 const slack = 25
 
 func (w *world) most() holdings {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// What is checked here needs no cluster: that the checks see what is wrong, and nothing where all is well.
+// These tests need no cluster: they test that the checks find what is wrong, and nothing where all is well.
 
-// step is a state in a made-up history of one pull: what came, over which connection.
+// step is a state in an invented history of one pull, and the connection over which it came.
 type step struct {
 	connection int
 	phase      string

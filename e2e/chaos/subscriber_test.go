@@ -24,12 +24,12 @@ const (
 
 func isFinal(phase string) bool { return phase == succeeded || phase == failed || phase == canceled }
 
-// pullFields are the same in every question, so that answers can be compared byte for byte.
+// pullFields are the same in every query, so that answers can be compared byte for byte.
 const pullFields = `id image { name } destination { name digest } phase message attempts retryOf
 	progress { percent bytesDone bytesTotal } failure { reason message logTail }
 	createdAt startedAt finishedAt updatedAt revision`
 
-// state is one of a pull as a client was told it.
+// state is a pull's state as a client got it.
 type state struct {
 	ID, Phase, Message, Revision, CreatedAt string
 	Attempts                                int
@@ -55,7 +55,7 @@ type delivery struct {
 	connection int
 }
 
-// connection is one of a subscriber's to a replica.
+// connection is a subscriber's connection to a replica.
 type connection struct {
 	replica    int
 	after      string
@@ -64,12 +64,12 @@ type connection struct {
 	deliveries int
 }
 
-// subscriber follows pulls, now through one replica and now through another, and keeps all that it is told.
+// subscriber follows pulls, now through one replica and now through another, and keeps all states that it gets.
 type subscriber struct {
 	name string
 	// some is true for one that follows a few pulls by id until they have ended, and then others.
 	some bool
-	// at is the only replica that it goes to, and where it stays; nil for one that moves about.
+	// at is the only replica that it connects to; nil for one that moves about.
 	at     *replica
 	random *rand.Rand
 	w      *world
@@ -109,8 +109,8 @@ func (s *subscriber) follow(ctx context.Context) {
 	}
 }
 
-// choose takes up some pulls unless there are some yet, and reports whether there are any. They are so old that every
-// replica knows them.
+// choose picks pulls to follow if there are none, and reports whether there are any. They are so old that every replica knows
+// them.
 func (s *subscriber) choose() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *subscriber) read(ctx context.Context, door *harness.Server, n int, ids 
 	}
 }
 
-// complete checks what a replica must have told before it completes a subscription.
+// complete checks that a replica has sent all that it must before it completes a subscription.
 func (s *subscriber) complete(ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,8 +225,8 @@ func (s *subscriber) refused(ids []string, err harness.Error) {
 	s.ids = nil
 }
 
-// lacking returns the pulls of which the last state has yet to come, of those that a subscriber to all has heard of or that
-// were there after it had first connected.
+// lacking returns the pulls whose last state has yet to come. A subscriber to all pulls need only get those that it has heard of,
+// or that were there after it had first connected.
 func (s *subscriber) lacking(jobs []job) []job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,11 +247,11 @@ func (s *subscriber) lacking(jobs []job) []job {
 	return lacking
 }
 
-// key tells a pull from another one of the same name.
+// key identifies a pull: another one may have the same name.
 func (s state) key() [2]string { return [2]string{s.ID, normal(s.CreatedAt)} }
 func (j job) key() [2]string   { return [2]string{j.id, normal(j.created)} }
 
-// normal returns a moment as all that write it do.
+// normal returns a time in the one form in which times are compared.
 func normal(moment string) string {
 	at, err := time.Parse(time.RFC3339Nano, moment)
 	if err != nil {

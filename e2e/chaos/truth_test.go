@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// truth is what the cluster holds, as the API server tells.
+// truth is what the cluster holds, according to the API server.
 type truth struct {
 	mu     sync.Mutex
 	jobs   []*job // in the order in which they came
@@ -34,7 +34,7 @@ type job struct {
 	// final is the phase with which the pull has ended, empty before. One whose Job was deleted by hand is FAILED.
 	final  string
 	byHand bool
-	// story has what happened to it.
+	// story is what happened to it, for reports.
 	story []string
 }
 
@@ -170,7 +170,7 @@ func (w *truth) snapshot() []job {
 	return all
 }
 
-// some returns the ids of Jobs for which something is so.
+// some returns the names of the Jobs for which something is so.
 func (w *truth) some(so func(*job) bool) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -22,7 +22,7 @@ const (
 	mutationLimit = 20 * time.Second
 )
 
-// user starts, cancels and retries pulls, and looks whether the next list shows it; now and then it deletes a Job by hand.
+// user starts, cancels and retries pulls, and checks that the next list shows it. Now and then it deletes a Job by hand.
 type user struct {
 	w      *world
 	number int
@@ -133,8 +133,7 @@ func (u *user) mutate(ctx context.Context, m moment, query string, variables map
 	return err == nil
 }
 
-// look checks that the next list of the same replica has, or has not, the pulls that a mutation was about. Lists that say
-// that they are old prove nothing.
+// look checks that the next list of the same replica has, or has not, the pulls of a mutation. Stale lists prove nothing.
 func (u *user) look(ctx context.Context, r *replica, m moment, what string, ids []string, listed bool) {
 	asked := time.Now()
 	l, err := askLists(ctx, m.process)
@@ -171,7 +170,7 @@ func isNotFound(err error) bool { return apierrors.IsNotFound(err) }
 // lists are the answer to one query.
 type lists struct {
 	active, failed []string
-	// stale means that the list of active pulls was told to be old.
+	// stale is true if the answer said that the list of active pulls is stale.
 	stale bool
 }
 

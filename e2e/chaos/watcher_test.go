@@ -8,18 +8,18 @@ import (
 )
 
 const (
-	// watchInterval is how long a watcher waits between an answer and the next question.
+	// watchInterval is how long a watcher waits between an answer and the next query.
 	watchInterval = 300 * time.Millisecond
 	// answerLimit is how long an answer may take, whatever is broken.
 	answerLimit = 5 * time.Second
-	// unmarked is how old a list may be that does not say so: 5 s are promised, and a busy machine takes some. What is wrong
-	// with it has to stay so for newsTime: this test itself hears of the truth later than the replica, at times.
+	// unmarked is how old a list may be that does not say that it is stale: 5 s are promised, and a busy machine takes some. A
+	// list has to be wrong for newsTime: at times this test learns the truth later than the replica.
 	unmarked = 6 * time.Second
 	newsTime = 2 * time.Second
-	// knownEverywhere is how old a pull is that all replicas know.
+	// knownEverywhere is the age at which all replicas know a pull.
 	knownEverywhere = 8 * time.Second
-	// leaseNews is how long a replica that was stopped, or cut off, may say that it leads while another holds the Lease. What
-	// it does then it checks against the Lease.
+	// leaseNews is how long a replica that was stopped, or cut off, may say that it leads while another holds the Lease. It checks
+	// the Lease before it writes anything.
 	leaseNews = 15 * time.Second
 )
 
@@ -27,7 +27,7 @@ const (
 type watcher struct {
 	w *world
 	r *replica
-	// since has, by what was wrong with the answers, when the first of them came that were all wrong in the same way.
+	// since has, for each way to be wrong, when the first answer came since which all were wrong in that way.
 	since map[wrong]time.Time
 }
 
@@ -70,7 +70,7 @@ func (p *watcher) askLists(ctx context.Context) {
 	p.check(l, asked)
 }
 
-// check holds a list that does not say that it is old against the truth.
+// check compares a list that does not say that it is stale with the truth.
 func (p *watcher) check(l lists, asked time.Time) {
 	long := asked.Add(-unmarked)
 	now := map[wrong]time.Time{}

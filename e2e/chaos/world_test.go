@@ -24,7 +24,7 @@ const (
 	maxParallel = 5
 )
 
-// world is all that is there in one run. Its methods are for the test's goroutine, but for clock and settling.
+// world is all that there is in one run. Its methods are for the test's goroutine, except clock and settling.
 type world struct {
 	t         *testing.T
 	seed      uint64
@@ -96,7 +96,7 @@ func (w *world) newReplica(index int, template string) *replica {
 	return r
 }
 
-// clock returns a moment as reports tell it.
+// clock returns a moment as reports have it.
 func (w *world) clock(at time.Time) string {
 	return fmt.Sprintf("at %.2f s", at.Sub(w.began).Seconds())
 }
@@ -123,7 +123,7 @@ func (w *world) awaitReady() {
 	}
 }
 
-// leader returns the replica that holds the Lease; nil while none of those that have been started last does.
+// leader returns the replica whose newest process holds the Lease; nil while there is none.
 func (w *world) leader() *replica {
 	held := w.truth.holder()
 	for _, r := range w.replicas {
@@ -140,7 +140,7 @@ func (w *world) redisCommand(server *redistest.Server, args ...any) {
 	}
 }
 
-// subscribe starts subscribers, all to all pulls but for the last some.
+// subscribe starts subscribers. The last some of them follow some pulls, the others all.
 func (w *world) subscribe(all, some int) {
 	for i := range all + some {
 		w.add(&subscriber{some: i >= all})
@@ -178,7 +178,7 @@ func (w *world) stopClients() {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// evidence returns what the subscriber of a violation was told of the pull, and what the cluster had.
+// evidence returns the states of the pull that the violation's subscriber got, and what the cluster had.
 func (w *world) evidence(v violation) string {
 	var text strings.Builder
 	for _, s := range w.subscribers {

@@ -1,5 +1,5 @@
-// Package clients_test tries pullwatch with GraphQL clients that others have written, in the languages that they are
-// written in. It needs no cluster, but npm and Node.
+// Package clients_test tests pullwatch with GraphQL client libraries of others, each in its own language. It needs npm and Node,
+// and no cluster.
 package clients_test
 
 import (
@@ -17,7 +17,7 @@ import (
 	"pullwatch/internal/serve/graphqlws"
 )
 
-func TestClientsOfNode(t *testing.T) {
+func TestClientsWrittenForNodeWork(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()

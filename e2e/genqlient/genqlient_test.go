@@ -91,8 +91,8 @@ func (d *pingedDialer) DialContext(ctx context.Context, url string, header http.
 	return conn, nil
 }
 
-// A subscription that lives through ten ping intervals was kept by the client's pongs: the server waits for one no longer
-// than two.
+// The server waits for a pong no longer than two ping intervals. So a subscription that lives through ten was kept by the client's
+// pongs.
 func TestSubscriptionOutlivesPings(t *testing.T) {
 	address := startDemo(t, "--ping-interval=300ms", "--pong-wait=600ms")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -48,7 +48,7 @@ func NewProxy(t *testing.T, target string) *Proxy {
 	return p
 }
 
-// Cut breaks all connections and refuses new ones, as a machine does on which the service does not run.
+// Cut breaks all connections and refuses new ones, like a machine on which the service does not run.
 func (p *Proxy) Cut() {
 	p.enter(refuses)
 	p.mu.Lock()
@@ -59,7 +59,7 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Reset breaks all connections and each new one, as a load balancer does that has nowhere to send them.
+// Reset breaks all connections and each new one, like a load balancer without a backend.
 func (p *Proxy) Reset() { p.enter(breaks) }
 
 // Hang keeps all connections, accepts new ones and passes nothing on.
@@ -193,7 +193,7 @@ func (p *Proxy) serve(client net.Conn) {
 	answering.Wait()
 }
 
-// pass copies what from says to to, until either has ended or the proxy is cut.
+// pass copies from from to to, until either has ended or the proxy is cut.
 func (p *Proxy) pass(to, from net.Conn, request bool) {
 	buffer := make([]byte, 32<<10)
 	for {

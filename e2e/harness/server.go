@@ -83,7 +83,7 @@ func (s *Server) Signal(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-// DrainLimit is how long a server may take to end when it is asked to.
+// DrainLimit is how long a server may take to end after SIGTERM.
 const DrainLimit = 20 * time.Second
 
 // Terminate asks the process to end, unless it has, and waits for it.

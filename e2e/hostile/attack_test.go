@@ -20,27 +20,27 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// jobVariable is the environment variable that makes this program a process that attacks, and holds its job.
-const jobVariable = "PULLWATCH_HOSTILE_JOB"
+// assignmentVariable is the environment variable that makes this program an attacking process. It holds an assignment.
+const assignmentVariable = "PULLWATCH_HOSTILE_JOB"
 
 const (
-	// pause is how long a client that was refused waits. One that has a single core for hundreds of connections comes back
-	// no sooner, and one that did would measure its own kernel.
+	// pause is how long a refused client waits. A client with one core and hundreds of connections could not come back sooner.
+	// One that did would measure its own kernel.
 	pause = 100 * time.Millisecond
 	// dials is how many connections a load makes at a time, for the same reason.
 	dials = 64
 )
 
-// job is what a process that attacks is told.
-type job struct {
+// assignment says what an attacking process does.
+type assignment struct {
 	Load, Address string
 	Clients       int
 	Time          time.Duration
 }
 
-// attacker is a load at work, in a process of its own that is nice to the server: what is measured is the server's work.
+// attacker runs a load in a process of its own, at a lower priority than the server: the server's work is what is measured.
 type attacker struct {
-	job
+	assignment
 	load    load
 	dialing chan struct{}
 	http    *http.Client
@@ -51,7 +51,7 @@ type attacker struct {
 	held   int
 }
 
-// result is what a load has to tell.
+// result is what came of a load.
 type result struct {
 	// Answers counts them by kind: a GraphQL error's code, "data", an HTTP status, a WebSocket's close code, or what became
 	// of the connection.
@@ -60,7 +60,7 @@ type result struct {
 	Held int
 }
 
-// Kinds of answer that are none from GraphQL or HTTP.
+// Kinds of answer that are from neither GraphQL nor HTTP.
 const (
 	answered = "data"
 	cutOff   = "cut off" // the load ended first
@@ -72,11 +72,11 @@ const (
 	counted  = "" // a try that was not served has counted its answers itself
 )
 
-// attack does a job and writes its result to the standard output: at the end, and before when it has the answer that it
-// has to get. It ends early with the standard input: nobody is left then who wants to know.
+// attack does an assignment and writes its result to the standard output: at the end, and before when it has got the answer that
+// it must get. It ends early when the standard input ends: then nobody reads the result.
 func attack(text string) error {
 	a := &attacker{dialing: make(chan struct{}, dials), result: result{Answers: map[string]int{}}}
-	if err := json.Unmarshal([]byte(text), &a.job); err != nil {
+	if err := json.Unmarshal([]byte(text), &a.assignment); err != nil {
 		return err
 	}
 	var err error
@@ -120,7 +120,7 @@ func attack(text string) error {
 	return nil
 }
 
-// tell writes the result as it is now. The caller holds the lock.
+// tell writes the result as it is now. The lock must be held.
 func (a *attacker) tell() {
 	_ = json.NewEncoder(os.Stdout).Encode(a.result) // nobody is left to be told otherwise
 }

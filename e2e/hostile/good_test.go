@@ -155,7 +155,7 @@ func (p *poller) ratio() float64 {
 	return float64(during) / float64(before)
 }
 
-// check fails the test if the client was failed.
+// check fails the test if the client got an error or waited too long.
 func (p *poller) check(t *testing.T) {
 	t.Helper()
 	if _, answers := p.latency(loaded, 1); answers == 0 {
@@ -168,7 +168,7 @@ func (p *poller) check(t *testing.T) {
 	}
 }
 
-// subscriber is a well-behaved client that is told of all pulls over a WebSocket.
+// subscriber is a well-behaved client that follows all pulls over a WebSocket.
 type subscriber struct {
 	conn *websocket.Conn
 

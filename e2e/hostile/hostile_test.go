@@ -10,7 +10,7 @@ import (
 const (
 	// recovery is how long after the loads a replica may keep what they made it take.
 	recovery = 30 * time.Second
-	// spareGoroutines and spareFiles are by how many a replica may have more than before: pulls run, lists are asked for.
+	// spareGoroutines and spareFiles are how many more a replica may have than before: pulls run, clients query lists.
 	spareGoroutines, spareFiles = 25, 10
 	// logBurst and logRate bound the lines that clients can make a replica log: at once, and for each second.
 	logBurst, logRate = 100, 10
@@ -47,7 +47,7 @@ func TestWellBehavedClientsNoticeNothingOfHostileOnes(t *testing.T) {
 	}
 }
 
-// measure lets the loads come upon a server, between times in which it is quiet.
+// measure runs the loads against a server, between two quiet times.
 func measure(t *testing.T, s *server) measurement {
 	t.Helper()
 	watching, stopWatching := context.WithCancel(t.Context())
@@ -125,8 +125,8 @@ func (s *server) settled(t *testing.T, duration time.Duration) usage {
 	return most
 }
 
-// check fails the test if the server has ended or had too much memory. One that has ended fails it at once: all the rest
-// follows from that.
+// check fails the test if the server has ended or had too much memory. If it has ended, the test ends at once: all the rest follows
+// from that.
 func (s *server) check(t *testing.T, lasted time.Duration) {
 	t.Helper()
 	if rss := s.most.rss.Load(); rss > memoryAllowed {

@@ -24,8 +24,8 @@ type load struct {
 	// fills is set where there are fewer of them if the server may not open as many files.
 	fills  bool
 	client func(ctx context.Context, a *attacker, client int)
-	// must is an answer that the load has to get, and may are others that are as right. Whatever is refused for want of
-	// room is right, too.
+	// must is an answer that the load has to get, and may are others that are right as well. A refusal for want of room is
+	// always right.
 	must string
 	may  []string
 }
@@ -45,7 +45,7 @@ func loads() []load {
 	}
 }
 
-// noRoom are the answers of a server that has no room for a request now, and what becomes of its connection.
+// noRoom are the answers of a server that has no room for a request now, and how its connection may end.
 var noRoom = []string{"UNAVAILABLE", "503", "429", "1013", cutOff, reset, closed, refused, timeout}
 
 func (l load) allows(kind string) bool {
@@ -95,7 +95,7 @@ func regex(ctx context.Context, a *attacker, client int) {
 	})
 }
 
-// logFlood asks for logs behind a place that no log has, 50 times at once: each is an error that could be logged.
+// logFlood asks for pod logs after a cursor that no log has, 50 times at once: each is an error that could be logged.
 func logFlood(ctx context.Context, a *attacker, _ int) {
 	const batch = 50
 	var messages [batch][]byte
@@ -180,7 +180,7 @@ func bigJSON(ctx context.Context, a *attacker, client int) {
 	})
 }
 
-// slowBody sends a mebibyte but its last bytes, and waits.
+// slowBody sends a mebibyte without its last bytes, and waits.
 func slowBody(ctx context.Context, a *attacker, _ int) {
 	body := slowBodyRequest()
 	a.repeat(ctx, func() string {

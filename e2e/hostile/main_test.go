@@ -1,9 +1,9 @@
-// Package hostile shows from outside what a replica is like for others while clients do their worst: the program runs
-// with its embedded cluster under the memory limit of deploy/pullwatch.yaml, floods of requests that cost far more than
-// they should come from 127.0.0.1, and well-behaved clients at 127.0.0.2 must notice nothing.
+// Package hostile shows how a replica serves well-behaved clients while others do their worst. The program runs with its embedded
+// cluster under the memory limit of deploy/pullwatch.yaml. Floods of expensive requests come from 127.0.0.1. Well-behaved
+// clients at 127.0.0.2 must notice nothing.
 //
-// The memory limit is that of a memory cgroup where one can be made, which takes root; the kernel's OOM killer judges
-// then. Elsewhere the limit is GOMEMLIMIT, and the test itself kills a server that exceeds it.
+// Where the test may make a memory cgroup, which takes root, that has the memory limit, and the kernel's OOM killer enforces it.
+// Elsewhere the limit is GOMEMLIMIT, and the test itself kills a server that exceeds it.
 //
 // The short form runs with the other end-to-end tests and depends on no speed. The long one is `make hostile`; it measures
 // latencies beside those of a reference, a handler that does nothing but discard what it is sent. The
@@ -33,8 +33,8 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if job := os.Getenv(jobVariable); job != "" {
-		exit("attack", attack(job))
+	if text := os.Getenv(assignmentVariable); text != "" {
+		exit("attack", attack(text))
 	}
 	if os.Getenv(referenceVariable) != "" {
 		exit("reference", serveReference())

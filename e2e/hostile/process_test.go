@@ -111,7 +111,7 @@ func remainingFiles(t *testing.T, others int) int {
 func (a *attackProcess) run(ctx context.Context, address string, duration time.Duration) (last result, err error) {
 	answered := sync.OnceFunc(func() { close(a.answered) })
 	defer answered()
-	spec, err := json.Marshal(job{Load: a.load.name, Address: address, Clients: a.clients, Time: duration})
+	spec, err := json.Marshal(assignment{Load: a.load.name, Address: address, Clients: a.clients, Time: duration})
 	if err != nil {
 		return last, err
 	}
@@ -120,7 +120,7 @@ func (a *attackProcess) run(ctx context.Context, address string, duration time.D
 		return last, err
 	}
 	cmd := exec.Command("nice", "-n", "19", self)
-	cmd.Env = append(os.Environ(), jobVariable+"="+string(spec), "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), assignmentVariable+"="+string(spec), "GOMAXPROCS=1")
 	var failed bytes.Buffer
 	cmd.Stderr = &failed
 	input, err := cmd.StdinPipe()

@@ -28,9 +28,8 @@ const (
 	referenceTimeout = 30 * time.Second
 )
 
-// startReference starts the reference: the least that a server made with net/http does under the loads. What it takes
-// for an answer is what the Go runtime and the kernel take on this machine. It parses nothing and keeps nothing: it reads
-// what it is sent, discards it, and gives well-behaved clients a constant.
+// startReference starts the reference: the least that a server made with net/http does under the loads. It reads requests, discards
+// them, and gives well-behaved clients a constant. So its times are those of the Go runtime and the kernel on this machine.
 func startReference(t *testing.T) *server {
 	t.Helper()
 	s := &server{limit: referenceMemory}

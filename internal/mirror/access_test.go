@@ -19,7 +19,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestPlainHTTPOnlyWhereNamed(t *testing.T) {
+func TestPlainHTTPIsUsedOnlyWhereNamed(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")
@@ -32,7 +32,7 @@ func TestPlainHTTPOnlyWhereNamed(t *testing.T) {
 	r.failed(t, pull.ExitPermanent, pull.NotFound)
 }
 
-func TestTLS(t *testing.T) {
+func TestACertificateOfAnUnknownAuthorityIsRefused(t *testing.T) {
 	server := httptest.NewUnstartedServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
@@ -47,7 +47,7 @@ func TestTLS(t *testing.T) {
 }
 
 // A redirect must not lead from a registry with TLS, or to whatever is not named, over plain HTTP.
-func TestNoRedirectToPlainHTTP(t *testing.T) {
+func TestNoRedirectLeadsToPlainHTTP(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.push("source.test/app:1", randomImage(t, 100, 1))
 		l.source.fault = func(w http.ResponseWriter, r *http.Request) bool {
@@ -61,7 +61,7 @@ func TestNoRedirectToPlainHTTP(t *testing.T) {
 	})
 }
 
-func TestCredentialsOfBothSides(t *testing.T) {
+func TestEachSideGetsItsOwnCredentials(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		image := randomImage(t, 1000, 2)
 		digest := l.push("source.test/app:1", image)
@@ -102,7 +102,7 @@ func logIn(t *testing.T, logins map[string]string) {
 	t.Setenv("DOCKER_CONFIG", dir)
 }
 
-func TestUserAgent(t *testing.T) {
+func TestRegistriesSeeThatPullwatchAsks(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 100, 1))
 		var strange atomic.Pointer[string]

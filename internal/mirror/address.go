@@ -128,8 +128,8 @@ func (r *reach) foundAt(addr netip.Addr) {
 	r.own[addr] = true
 }
 
-// check returns an addressError unless the registry may send the copier to addr, which host, with its port if one is
-// given, stands for.
+// check returns an addressError unless the registry may send the copier to addr. host is what the registry called it, with its
+// port if one is given.
 func (r *reach) check(host string, addr netip.Addr) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,9 +189,9 @@ func (e *addressError) Error() string {
 // visit goes with the context of a request that is sent without a proxy.
 type visit struct {
 	reach *reach
-	// host is whom the request asks, with the port if one is given.
+	// host is the host that the request asks, with the port if one is given.
 	host string
-	// own tells that the host is the registry itself, not where it has sent the copier.
+	// own is true if the host is the registry itself, and not one that it has sent the copier to.
 	own bool
 }
 

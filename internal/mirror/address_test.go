@@ -11,8 +11,8 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// Where a registry may send the copier: from each zone into each.
-func TestWhereARegistryMaySend(t *testing.T) {
+// From each zone into each.
+func TestARegistrySendsTheCopierNoCloserThanItselfIs(t *testing.T) {
 	const (
 		public, private, loopback, linkLocal = "198.51.100.1", "10.0.0.1", "127.0.0.1", "169.254.0.1"
 	)
@@ -73,7 +73,7 @@ func TestWhereARegistryMaySend(t *testing.T) {
 	}
 }
 
-func TestAddressesInURLs(t *testing.T) {
+func TestAddressesInURLsSurviveTheRegistryLibrary(t *testing.T) {
 	for host, want := range map[string]string{
 		"10.0.0.5":           "10.0.0.5.address.invalid",
 		"10.0.0.5:9000":      "10.0.0.5.address.invalid:9000",
@@ -205,7 +205,7 @@ func TestPublicRegistryCannotHavePrivateHostsAsked(t *testing.T) {
 	}
 }
 
-func TestCompaniesHaveTheirStoresInPrivateNetworks(t *testing.T) {
+func TestBlobsComeFromStoresInPrivateNetworksWhereTheyMay(t *testing.T) {
 	for title, test := range map[string]struct {
 		registry, host, at string
 		allowed            []string

@@ -13,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// mismatchError is returned for content that is not what was promised. It is the fault of who serves it.
+// mismatchError is returned for content that is not what was promised. It is the fault of the registry that serves it.
 type mismatchError struct{ text string }
 
 func (e *mismatchError) Error() string { return e.text }
@@ -22,7 +22,7 @@ func wrongSize(desc v1.Descriptor, has string) error {
 	return &mismatchError{fmt.Sprintf("blob %s has %s bytes, but its manifest says %d", desc.Digest, has, desc.Size)}
 }
 
-// markEvery is how far apart the places are from which a blob can be read and checked again.
+// markEvery is the least distance of two marks.
 const markEvery = 4 << 20
 
 // blob is a blob of the source on its way to the destination, over all tries to send it.
@@ -31,11 +31,12 @@ type blob struct {
 	desc v1.Descriptor
 
 	mu sync.Mutex
-	// marks hold the state of the checksum at some positions, in their order.
+	// marks are positions from which the blob can be read and checked again, in their order.
 	marks  []mark
 	broken error
 }
 
+// mark is a position in a blob with the state of the checksum there.
 type mark struct {
 	at   int64
 	hash hash.Cloner
@@ -54,7 +55,7 @@ func newBlob(c *copier, desc v1.Descriptor) (*blob, error) {
 }
 
 // open returns the blob's bytes from a position on. They are checked against the descriptor, and when the source breaks
-// off, they go on from there. The caller closes the reader, which may be done while it is read.
+// off, they go on from there. Close the reader after use; it may be closed during a read.
 func (b *blob) open(ctx context.Context, from int64) (io.ReadCloser, error) {
 	b.mu.Lock()
 	nearest := b.marks[0]
@@ -78,15 +79,15 @@ func (b *blob) open(ctx context.Context, from int64) (io.ReadCloser, error) {
 	return r, nil
 }
 
-// restart forgets what was read: a try that was spoilt begins anew.
+// restart forgets what was read, and the error: the next try begins anew.
 func (b *blob) restart() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.marks, b.broken = b.marks[:1], nil
 }
 
-// failure is the first error of reading the blob since restart, or nil. In the error of an upload the two sides cannot
-// be told apart: when reading breaks, writing does too.
+// failure is the first error of reading the blob since restart, or nil. The error of an upload does not say which side failed:
+// when reading breaks, writing does too.
 func (b *blob) failure() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,7 +135,7 @@ type blobReader struct {
 	hash      hash.Cloner
 	// rest is the source's stream, at pos; nil when it has to be opened.
 	rest io.ReadCloser
-	// lostAt is where a stream broke off last, ended where one ended as if that were all of it, -1 if none did.
+	// lostAt is where a stream broke off last. ended is where one ended as if that were the whole blob, -1 if none did.
 	lostAt, ended int64
 	// verified is true once all of the blob has turned out right.
 	verified bool
@@ -151,7 +152,7 @@ func (r *blobReader) Read(p []byte) (int, error) {
 		return 0, errClosed
 	}
 	if r.pos > r.from {
-		// Whoever comes for more has passed on what it had.
+		// Whoever reads more has passed on what it had read.
 		r.blob.c.meter.at(r.blob.desc, min(r.pos, size-1))
 	}
 	for {
@@ -223,7 +224,7 @@ func (r *blobReader) adopt(stream io.ReadCloser) error {
 	return nil
 }
 
-// lost closes a stream that has broken off, for the next one to go on at pos. The error says that there is no use in it.
+// lost closes a stream that has broken off, for the next one to go on at pos. It returns an error if another try is of no use.
 func (r *blobReader) lost(cause error) error {
 	if r.isClosed() {
 		return cause
@@ -262,8 +263,8 @@ func (r *blobReader) verify() error {
 	return nil
 }
 
-// failed keeps the error as the source's. When a destination gives up, it closes the reader in mid-read: that error is
-// not the source's.
+// failed keeps an error as the source's. When a destination gives up, it closes the reader while it is read: that error is not
+// the source's.
 func (r *blobReader) failed(err error) error {
 	if r.isClosed() {
 		return err

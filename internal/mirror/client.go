@@ -27,10 +27,10 @@ type client struct {
 	// scopes are what a token is asked for.
 	scopes []string
 
-	// lock is held, by the one element in it, while loggedIn is looked at or set.
+	// lock guards loggedIn. Its one element is there while it is held, so that waiting for it can end with a context.
 	lock     chan struct{}
 	loggedIn *session
-	// read and wrote tell that the registry has granted a request that reads, or one that writes.
+	// read and wrote are true once the registry has granted a request that reads, or one that writes.
 	read, wrote atomic.Bool
 }
 
@@ -43,7 +43,7 @@ func newClient(base http.RoundTripper, repository name.Repository, credentials a
 // session is an HTTP client that carries the registry's login.
 type session struct {
 	http.Client
-	// challenged tells that the registry had named a token server before the session was made.
+	// challenged is true if the registry had named a token server before the session was made.
 	challenged bool
 }
 
@@ -66,7 +66,7 @@ func (r *client) login(ctx context.Context) (*session, error) {
 	return r.loggedIn, nil
 }
 
-// logout has the next request log in anew, unless that was done since the session was made.
+// logout makes the next request log in anew. It does nothing if another session than used has been made meanwhile.
 func (r *client) logout(ctx context.Context, used *session) {
 	select {
 	case r.lock <- struct{}{}:
@@ -78,21 +78,21 @@ func (r *client) logout(ctx context.Context, used *session) {
 	}
 }
 
-// lapsedError is a refusal of a login that was good for the same a moment ago.
+// lapsedError is a refusal of a login that was good for such a request before.
 type lapsedError struct{ err error }
 
 func (e *lapsedError) Error() string { return e.err.Error() }
 func (e *lapsedError) Unwrap() error { return e.err }
 
-// redirectError is returned for a redirect that makes another request of one that writes: of 301, 302 and 303.
+// redirectError is returned when a redirect with 301, 302 or 303 has turned a request that writes into one that reads.
 type redirectError struct{ method, became string }
 
 func (e *redirectError) Error() string {
 	return fmt.Sprintf("it redirects a %s so that it becomes a %s", e.method, e.became)
 }
 
-// send returns the response to a request if it has one of the statuses, else an error. The caller closes its body. The
-// first refusal that names a token server has the request sent again, with a token.
+// send returns the response to a request if it has one of the granted statuses, else an error. Close its body. After the first
+// refusal that names a token server, send sends the request again with a token.
 func (r *client) send(req *http.Request, granted ...int) (*http.Response, error) {
 	ctx := req.Context()
 	session, err := r.login(ctx)
@@ -117,7 +117,7 @@ func (r *client) send(req *http.Request, granted ...int) (*http.Response, error)
 		return r.send(req, granted...)
 	}
 	if resp.Request.Method != req.Method {
-		// What answers has seen nothing of what was sent.
+		// The host that answers has not got the body.
 		_ = resp.Body.Close()
 		return nil, &redirectError{req.Method, resp.Request.Method}
 	}
@@ -154,13 +154,13 @@ func newRequest(ctx context.Context, method string, u *url.URL) *http.Request {
 	return req.WithContext(ctx)
 }
 
-// acceptedManifests are all kinds that there are, also those that are refused later with a word for people.
+// acceptedManifests are all kinds of manifests, also those that the copier refuses later, with a message for people.
 var acceptedManifests = strings.Join([]string{
 	string(types.OCIImageIndex), string(types.DockerManifestList), string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
 	string(types.DockerManifestSchema1Signed), string(types.DockerManifestSchema1),
 }, ",")
 
-// manifest returns a manifest's bytes and what type the registry calls it. The identifier is a tag or a digest.
+// manifest returns a manifest's bytes and the type that the registry serves it as. The identifier is a tag or a digest.
 func (r *client) manifest(ctx context.Context, identifier string) (raw []byte, contentType string, err error) {
 	req := newRequest(ctx, http.MethodGet, r.url("manifests/"+identifier))
 	req.Header.Set("Accept", acceptedManifests)
@@ -173,7 +173,7 @@ func (r *client) manifest(ctx context.Context, identifier string) (raw []byte, c
 	return raw, resp.Header.Get("Content-Type"), err
 }
 
-// manifestDigest returns what digest the registry says a manifest has, empty when it does not say.
+// manifestDigest returns the digest that the registry says a manifest has, empty when it does not say.
 func (r *client) manifestDigest(ctx context.Context, identifier string) (string, error) {
 	req := newRequest(ctx, http.MethodHead, r.url("manifests/"+identifier))
 	req.Header.Set("Accept", acceptedManifests)
@@ -200,8 +200,8 @@ func (r *client) putManifest(ctx context.Context, identifier string, m *manifest
 	return resp.Header.Get("OCI-Subject") != "", resp.Body.Close()
 }
 
-// rewinder sends a request's body from its beginning when the same request comes again: the library sends what was
-// refused for its token once more with what is left of the body, which is nothing.
+// rewinder sends a request's body from its beginning when the same request comes again. The library repeats a request that was
+// refused for its token with what is left of the body, which is nothing.
 type rewinder struct{ base http.RoundTripper }
 
 func (r rewinder) RoundTrip(req *http.Request) (*http.Response, error) {

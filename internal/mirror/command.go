@@ -1,9 +1,18 @@
-// Package mirror copies one container image, with all its platforms or some of them, from one registry into another. It is what runs
+// Package mirror copies one container image, with all its platforms or some of them, from one registry into another. It runs
 // inside a pull's Job, and by hand as "pullwatch mirror SRC DST".
 //
-// A copy goes in three steps: read the tree of manifests, so that the blobs and their total size are known exactly;
-// send the blobs that the destination lacks, four at a time and streaming from registry to registry; then put the
-// manifests, children first and the tag last, so that the destination never names something incomplete.
+// A copy goes in three steps (copy.go). It reads the tree of manifests, so that the blobs and their total size are known exactly
+// (tree.go, platform.go). It sends the blobs that the destination lacks, four at a time and streaming from registry to registry
+// (send.go, blob.go). Then it puts the manifests, children first and the tag last, so that the destination never names
+// something incomplete, and reads the image back (readback.go).
+//
+// Each registry has a client (client.go, transfer.go). Its requests pass a guard (transport.go), which decides what hosts they may
+// go to (address.go, elsewhere.go, scheme.go) and ends those that hang (stall.go). The login is chosen in login.go.
+//
+// What fails for a passing reason is tried again (retry.go). A registry that limits requests answers 429 and may say with
+// Retry-After how long to wait (retryafter.go). An error that is left becomes a failure (failure.go, classify.go, answer.go): a
+// pull.FailureReason, whether a later attempt may succeed, and a message for people (message.go). What people can do about it
+// is in FailureReason.Remedy.
 package mirror
 
 import (
@@ -24,8 +33,8 @@ type Options struct {
 	// Source and Destination are references such as nginx:1.27, host:5000/app@sha256:… or host/app:1@sha256:…. In the
 	// source a digest decides what is read. At the destination a tag is what is written; a digest must be the source's.
 	Source, Destination string
-	// InsecureRegistries are hosts, as host or host:port, whose certificates are not verified. To those that have no TLS
-	// plain HTTP is spoken. Every other host is spoken to over TLS, on the local host and in private networks too.
+	// InsecureRegistries are hosts, as host or host:port, whose certificates are not verified. Those that have no TLS are
+	// asked over plain HTTP. All other hosts are asked over TLS, on the local host and in private networks too.
 	InsecureRegistries []string
 	// AllowPrivateHosts are hosts, as host or host:port, that registries may send the copier to although they are in a
 	// private network and the registry is not.
@@ -37,9 +46,9 @@ type Options struct {
 }
 
 // Command copies an image and returns the exit code for the process: pull.ExitDone, pull.ExitTransient or
-// pull.ExitPermanent. It tells on stdout what it does: with a progress bar on a terminal, else with one pull.Report a
-// line. How it ended goes as a pull.Outcome to the file terminationLog, unless that is empty.
-// It returns soon after ctx ends, and credentials are those of the Docker configuration (DOCKER_CONFIG).
+// pull.ExitPermanent. It reports on stdout what it does: with a progress bar on a terminal, else with one pull.Report a
+// line. It writes how the copy ended, as a pull.Outcome, to the file terminationLog, unless that is empty. It returns soon
+// after ctx ends. Credentials are those of the Docker configuration (DOCKER_CONFIG).
 func Command(ctx context.Context, opts Options, stdout *os.File, terminationLog string) int {
 	var out reporter = reportLines{stdout}
 	if fd := int(stdout.Fd()); term.IsTerminal(fd) {
@@ -104,8 +113,8 @@ func writeOutcome(file string, outcome pull.Outcome) error {
 	return errors.Join(err, f.Close())
 }
 
-// encodeOutcome cuts what registries said as far as it takes for the JSON to fit, in which a byte can become six: of
-// what Kubernetes cuts nothing can be read.
+// encodeOutcome shortens the registries' words until the JSON fits, in which a byte can become six. JSON that Kubernetes has cut
+// could not be read at all.
 func encodeOutcome(outcome pull.Outcome) ([]byte, error) {
 	encoded, err := json.Marshal(outcome)
 	for err == nil && len(encoded) > maxOutcome && outcome.Message+outcome.Unconfirmed != "" {

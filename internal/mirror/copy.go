@@ -36,20 +36,20 @@ type copier struct {
 	// noMount is set once a mount has failed: the others would, too.
 	noMount atomic.Bool
 	meter   *meter
-	// piece is how many bytes a request to the destination may have, as its refusals have shown, else zero.
+	// piece is how many bytes one request to the destination may have, as its refusals have shown; zero for any number.
 	piece atomic.Int64
 
 	mu sync.Mutex
-	// linker puts manifests that belong to others where the registry does not link them by itself; nil until it is needed.
+	// linker puts manifests with a subject into a registry that does not link them by itself; nil until it is needed.
 	linker *remote.Pusher
-	// left are the layers that the source does not have, as it may; found those that the destination said it has.
+	// left are the foreign layers that the source does not have, found the blobs that the destination said it has.
 	left, found []v1.Descriptor
 	// distrust is set when the destination does not have what it said it has.
 	distrust atomic.Bool
 }
 
 // copyImage copies as opts say, speaking through transports like base. The outcome's byte counts are set when it fails,
-// too; the error is then to be looked at with classify.
+// too. classify makes a failure of the error.
 func copyImage(ctx context.Context, opts Options, base *http.Transport, meter *meter) (pull.Outcome, error) {
 	source, err := parseReference(opts.Source)
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *copier) run(ctx context.Context) (digest v1.Hash, unconfirmed string, e
 
 // copyBlobs sends the smallest blob first and alone: when the destination is away or refuses, one small request finds
 // out, and not four large ones. Then the largest go first, so that no big one is left to be sent alone in the end.
-// When one fails that may succeed another time, those under way are sent to their ends, so that they are done with.
+// When one fails for a passing reason, those under way are sent to their ends, so that the next attempt need not send them.
 func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 	if len(blobs) == 0 {
 		return nil
@@ -154,7 +154,7 @@ func (c *copier) copyBlobs(ctx context.Context, blobs []v1.Descriptor) error {
 	return group.Wait()
 }
 
-// writeManifests puts the manifests. When the destination misses blobs then that it said it has, they are sent after all.
+// writeManifests puts the manifests. If the destination then misses blobs that it said it has, it sends those after all.
 func (c *copier) writeManifests(ctx context.Context, tree *tree, ref name.Reference, shown bool) error {
 	err := c.putManifests(ctx, tree, ref, shown)
 	if !missesBlobs(err) {
@@ -185,8 +185,8 @@ func missesBlobs(err error) bool {
 	})
 }
 
-// putManifests puts what the destination lacks, each manifest behind all that it refers to, and the root as ref unless
-// that is what ref shows already. That the root is there does not say that its children are: a registry can lose them.
+// putManifests puts the manifests that the destination lacks, each after all that it refers to. It puts the root as ref unless ref
+// shows it already. Where the root is, its children need not be: a registry can lose them.
 func (c *copier) putManifests(ctx context.Context, tree *tree, ref name.Reference, shown bool) error {
 	levels := tree.byHeight()
 	for _, level := range levels[:len(levels)-1] {
@@ -226,8 +226,8 @@ func (c *copier) put(ctx context.Context, ref name.Reference, m *manifest) error
 	})
 }
 
-// link has the library keep the list of what belongs to a manifest, where the registry does not. The library's own retries
-// are off: they ignore cancellation and Retry-After.
+// link lets the registry library keep the list of the manifests that belong to another one, where the registry does not. The
+// library's own retries are off: they ignore cancellation and Retry-After.
 func (c *copier) link(ctx context.Context, ref name.Reference, m *manifest) error {
 	session, err := c.to.login(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestCopyImageTwice(t *testing.T) {
+func TestASecondCopyMovesNothing(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		image := randomImage(t, 100_000, 6)
 		digest, total := l.push("source.test/app:1", image), bytesOf(t, image)
@@ -48,7 +48,7 @@ func TestCopyImageTwice(t *testing.T) {
 	})
 }
 
-func TestCopyReferences(t *testing.T) {
+func TestImagesAreCopiedByTagAndByDigest(t *testing.T) {
 	image := randomImage(t, 1000, 1)
 	digest, err := image.Digest()
 	if err != nil {
@@ -81,7 +81,7 @@ func TestCopyReferences(t *testing.T) {
 }
 
 // An index with a nested one, two images that share a layer, one that has a layer twice, and an attestation.
-func TestCopyNestedIndex(t *testing.T) {
+func TestANestedIndexIsCopiedWhole(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		shared := static.NewLayer(make([]byte, 5000), types.OCILayer)
 		appendLayers := func(image v1.Image, layers ...v1.Layer) v1.Image {
@@ -114,7 +114,7 @@ func TestCopyNestedIndex(t *testing.T) {
 }
 
 // A registry that has lost a part of an index that it still shows gets the part again.
-func TestLostChildIsSentAgain(t *testing.T) {
+func TestAManifestThatTheRegistryLostIsSentAgain(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		child := randomImage(t, 1000, 1)
 		digest := l.push("source.test/app:1", mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: child}))
@@ -140,7 +140,7 @@ func TestLostChildIsSentAgain(t *testing.T) {
 	})
 }
 
-func TestMountFromSameRegistry(t *testing.T) {
+func TestBlobsOfTheSameRegistryAreMounted(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/team/app:1", randomImage(t, 1000, 3))
 		r := l.copy(t.Context(), "source.test/team/app:1", "source.test/mirror/app:1")
@@ -172,7 +172,7 @@ func TestOnlyMissingBlobsAreCopied(t *testing.T) {
 	})
 }
 
-func TestProgressWhileCopying(t *testing.T) {
+func TestProgressIsReportedWhileCopying(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 1_000_000, 1))
 		// One tenth of the layer a second.
@@ -191,7 +191,7 @@ func TestProgressWhileCopying(t *testing.T) {
 	})
 }
 
-func TestCancelMidCopy(t *testing.T) {
+func TestACanceledCopyMayBeTriedAgain(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.push("source.test/app:1", randomImage(t, 100_000, 8))
 		ctx, cancel := context.WithCancel(t.Context())

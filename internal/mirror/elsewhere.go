@@ -18,9 +18,9 @@ import (
 )
 
 // A registry can have the copier ask any host that the copier reaches: by a redirect, by the realm of its token server,
-// by where it wants an upload sent. The registry library quotes answers in its errors, which end in messages that
-// are read by people who may not ask that host. So what comes from elsewhere than the registry itself is kept from
-// the library wherever it could quote it.
+// by where it wants an upload sent. The registry library quotes answers in its errors. Those get into messages, which are
+// read by people who may not ask that host. So an answer from elsewhere than the registry itself is kept from the library
+// wherever the library could quote it.
 
 // maxToken is how large the registry library takes a token server's answer.
 const maxToken = 64 << 10
@@ -34,9 +34,9 @@ func (g *guard) isRegistry(req *http.Request) bool {
 	return strings.EqualFold(req.URL.Host, g.registry)
 }
 
-// silence leaves of an answer from elsewhere its status and head, and of the body only what is not quoted: manifests
-// and blobs, which this package and the library check without telling their content, and tokens. The error says that
-// there should have been a token.
+// silence keeps the status and the header of an answer from elsewhere. It keeps the body only if no error quotes it: a manifest or
+// a blob, which this package and the library check without quoting it, or a token. The error says that there should have been a
+// token.
 func (g *guard) silence(req *http.Request, resp *http.Response) error {
 	host, first := req.URL.Host, firstOf(req)
 	given := resp.StatusCode == http.StatusOK ||
@@ -79,7 +79,7 @@ func asksForContent(first *http.Request) bool {
 	return asksForManifest(first) || (first.Method == http.MethodGet && strings.Contains(first.URL.Path, "/blobs/"))
 }
 
-// asksForToken looks for what only the requests for tokens have.
+// asksForToken recognizes the library's requests for tokens.
 func asksForToken(first *http.Request) bool {
 	return (first.Method == http.MethodGet && first.URL.Query().Has("service")) ||
 		(first.Method == http.MethodPost && first.Header.Get("Content-Type") == "application/x-www-form-urlencoded")
@@ -92,7 +92,7 @@ func (e *tokenError) Error() string {
 	return fmt.Sprintf("the token server %s did not answer with a token", e.host)
 }
 
-// quietBody tells of its errors only what quiet lets through.
+// quietBody is a response's body whose errors pass quiet.
 type quietBody struct {
 	io.ReadCloser
 	host string
@@ -106,9 +106,8 @@ func (b *quietBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// quiet returns an error of a request to a host elsewhere if it quotes nothing that the host sent, otherwise one that
-// says no more than that there is one: net/http quotes what it cannot understand, such as the greeting of a server that
-// does not speak HTTP.
+// quiet returns an error of a request to a host elsewhere if it quotes nothing that the host sent. Otherwise it returns one that
+// does not quote: net/http quotes what it cannot understand, such as the greeting of a server that does not speak HTTP.
 func quiet(host string, err error) error {
 	switch {
 	case isA[*stallError](err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),

@@ -158,7 +158,7 @@ func TestMessagesDoNotQuoteOtherHosts(t *testing.T) {
 	}
 }
 
-// A registry's own words are what tells people what to do.
+// The registry's own words help people to find out what to do.
 func TestMessagesQuoteTheRegistry(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.source.fault = times(forEver, method("GET", "/manifests/"), answer(403, "ask the team of the registry"))
@@ -170,7 +170,7 @@ func TestMessagesQuoteTheRegistry(t *testing.T) {
 	})
 }
 
-func TestTokensManifestsAndBlobsElsewhere(t *testing.T) {
+func TestTokensManifestsAndBlobsMayComeFromOtherHosts(t *testing.T) {
 	var l *lab
 	elsewhere := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {

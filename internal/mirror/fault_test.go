@@ -65,7 +65,7 @@ func TestTransientFaultsAreRetried(t *testing.T) {
 	}
 }
 
-func TestLastingFaults(t *testing.T) {
+func TestAFaultThatLastsIsNamed(t *testing.T) {
 	said := func(code, message string) string {
 		return fmt.Sprintf(`{"errors":[{"code":%q,"message":%q}]}`, code, message)
 	}
@@ -155,8 +155,8 @@ func TestLastingFaults(t *testing.T) {
 	}
 }
 
-// What an index says of the sizes of its manifests does not have them all read.
-func TestManifestsLargerThanTheirIndexSays(t *testing.T) {
+// An index may say that its manifests are small.
+func TestManifestsLargerThanTheirIndexSaysAreNotAllRead(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
 		const children = 20
@@ -196,14 +196,14 @@ func TestEmptyIndexHasNoPlatform(t *testing.T) {
 	})
 }
 
-func TestUnreachable(t *testing.T) {
+func TestARegistryThatCannotBeReachedIsNamed(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := l.copy(t.Context(), "nowhere.test/app:1", "destination.test/app:1")
 		r.failed(t, pull.ExitTransient, pull.Network, "The source registry nowhere.test cannot be reached", "no such host")
 	})
 }
 
-func TestInvalidReferences(t *testing.T) {
+func TestInvalidReferencesAreRefused(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.copy(t.Context(), "source.test/App", "destination.test/app").failed(t, pull.ExitPermanent, pull.Invalid, "App")
 		l.copy(t.Context(), "source.test/app", "destination.test/a:b:c").failed(t, pull.ExitPermanent, pull.Invalid, "a:b:c")

@@ -75,9 +75,8 @@ func fromStore(file *configfile.ConfigFile, key, helper string) ([]login, error)
 	return []login{newLogin("docker-credential-"+helper, found)}, nil
 }
 
-// chooseLogin returns the first login that try is not refused with, as the kubelet goes through them. Any other failure
-// says nothing about a login and is left to whoever meets it again. Where all are refused the best is what people are
-// told of.
+// chooseLogin returns the first login with which try is not refused, as the kubelet does. Any other failure of try says nothing
+// about a login, and the copy will meet it again. If all are refused, it returns the best one, for messages to name.
 func chooseLogin(logins []login, try func(authn.Authenticator) error) login {
 	if len(logins) == 0 {
 		return login{credentials: authn.Anonymous}
@@ -92,7 +91,7 @@ func chooseLogin(logins []login, try func(authn.Authenticator) error) login {
 	return logins[0]
 }
 
-// isRefusal reports whether a registry may answer so because of a login. Some say "not found" of what they do not show.
+// isRefusal reports whether a registry may answer so because of a login. Some answer "not found" instead of "forbidden".
 func isRefusal(err error) bool {
 	answer, ok := errors.AsType[*transport.Error](err)
 	return ok && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, answer.StatusCode)

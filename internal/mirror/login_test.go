@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// The keys of an image pull secret mean what they mean to the kubelet; each key's user is called as the key.
+// The keys of an image pull secret mean what they mean to the kubelet. Each key's user has the key as its name.
 func TestLoginsMatchAsInImagePullSecrets(t *testing.T) {
 	for title, test := range map[string]struct {
 		image string
@@ -120,7 +120,7 @@ func TestLoginOfAnotherRepositoryIsNotSent(t *testing.T) {
 	})
 }
 
-func TestEachProjectsLogin(t *testing.T) {
+func TestEachProjectGetsItsOwnLogin(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/team-a/app:1", randomImage(t, 100, 1))
 		logIn(t, map[string]string{
@@ -142,7 +142,7 @@ func TestEachProjectsLogin(t *testing.T) {
 }
 
 // The kubelet tries all logins that match, in turn.
-func TestNextLoginWhenTheBestIsRefused(t *testing.T) {
+func TestTheNextLoginIsTriedWhenTheBestIsRefused(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/a/b:1", randomImage(t, 100, 1))
 		logIn(t, map[string]string{
@@ -173,7 +173,7 @@ func TestRefusedLoginIsNamedWithoutItsSecret(t *testing.T) {
 	})
 }
 
-// registry.k8s.io redirects manifests to other hosts, others do so with blobs; some of those hosts are below their own.
+// registry.k8s.io redirects manifests to other hosts, other registries blobs, some of them to subdomains of their own.
 func TestLoginStaysWithItsRegistry(t *testing.T) {
 	for _, host := range []string{"elsewhere.test", "cdn.source.test"} {
 		t.Run(host, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestLoginStaysWithItsRegistry(t *testing.T) {
 }
 
 // What a shell's Docker configuration has besides auths.
-func TestCredentialHelpers(t *testing.T) {
+func TestCredentialHelpersAreAsked(t *testing.T) {
 	dir := t.TempDir()
 	helper := "#!/bin/sh\nread server\ncase $server in r.test) echo '{\"ServerURL\":\"r.test\",\"Username\":\"u\",\"Secret\":\"s\"}';;\n" +
 		"*) echo 'credentials not found in native keychain'; exit 1;; esac\n"

@@ -38,11 +38,11 @@ type manifest struct {
 	children, leaves []v1.Descriptor
 	// config is an image's configuration, nil for an index.
 	config *v1.Descriptor
-	// hasSubject tells that the manifest belongs to another one, as a signature does.
+	// hasSubject is true if the manifest belongs to another one, as a signature does.
 	hasSubject bool
 }
 
-// RawManifest and MediaType make it what a Pusher puts.
+// RawManifest and MediaType make it a remote.Taggable.
 func (m *manifest) RawManifest() ([]byte, error)        { return m.raw, nil }
 func (m *manifest) MediaType() (types.MediaType, error) { return m.mediaType, nil }
 
@@ -56,7 +56,7 @@ func (m *manifest) is(h v1.Hash) bool {
 	return hex.EncodeToString(hasher.Sum(nil)) == h.Hex
 }
 
-// shape is what of a manifest tells what it is.
+// shape has the fields of a manifest that show what it is.
 type shape struct {
 	SchemaVersion int              `json:"schemaVersion"`
 	MediaType     string           `json:"mediaType"`
@@ -67,9 +67,9 @@ type shape struct {
 	Subject       *json.RawMessage `json:"subject"`
 }
 
-// parseManifest reads a manifest that the registry serves with a Content-Type. What it is follows from its bytes: from
-// the type that it says of itself, else from its shape, and only then from how it is served, since registries and
-// proxies get that wrong. It quotes no word of a manifest in its errors: a registry can redirect to what nobody may read.
+// parseManifest reads a manifest that the registry serves with a Content-Type. What it is follows from its bytes: from the type
+// that it states, else from its shape. The Content-Type counts last, because registries and proxies get it wrong. No error
+// quotes the manifest: a registry can redirect to content that nobody may read.
 func parseManifest(digest v1.Hash, contentType string, raw []byte) (*manifest, error) {
 	var s shape
 	if err := json.Unmarshal(raw, &s); err != nil {
@@ -111,8 +111,8 @@ func parseUnknown(contentType string, raw []byte) (*manifest, error) {
 	return parseManifest(digest, contentType, raw)
 }
 
-// pushedType returns the type that a manifest is pushed with: that which it says of itself, else that which it is
-// served as, if it fits.
+// pushedType returns the type that a manifest is pushed with: the type that it states, else the one that it is served as, if that
+// fits.
 func pushedType(said, served types.MediaType, fits bool, otherwise types.MediaType) types.MediaType {
 	switch {
 	case said != "":
@@ -151,8 +151,8 @@ func (m *manifest) readIndex() error {
 	return nil
 }
 
-// isManifest reports whether what an index refers to is a manifest, and not a blob. What kind of manifest it is called
-// does not count.
+// isManifest reports whether an index refers to a manifest, and not to a blob. Which kind of manifest the index says does not
+// count.
 func isManifest(desc v1.Descriptor) bool {
 	t := withoutParameters(string(desc.MediaType))
 	return t == "" || t.IsIndex() || t.IsImage() || t.IsSchema1()
@@ -168,7 +168,7 @@ func (m *manifest) readImage() error {
 	return nil
 }
 
-// malformed returns an error for a manifest that cannot be decoded: that of the decoder only where it quotes nothing.
+// malformed returns an error for a manifest that cannot be decoded. It has the decoder's error only where that quotes nothing.
 func malformed(what string, digest v1.Hash, err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

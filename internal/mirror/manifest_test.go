@@ -73,7 +73,7 @@ func TestWhatAManifestIsFollowsFromItsBytes(t *testing.T) {
 }
 
 // Registries and proxies label manifests as they like.
-func TestLabelsDoNotMatter(t *testing.T) {
+func TestAManifestIsCopiedWhateverItIsServedAs(t *testing.T) {
 	for _, label := range []string{"application/json", "text/plain; charset=utf-8", string(types.OCIImageIndex), string(types.DockerManifestSchema2) + ";charset=utf-8"} {
 		t.Run(label, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
@@ -109,8 +109,8 @@ func TestLabelsDoNotMatter(t *testing.T) {
 	}
 }
 
-// What another manifest is given for a digest is no image of anybody's.
-func TestOtherManifestForADigest(t *testing.T) {
+// A registry may give another manifest than the one that was asked for by its digest.
+func TestAnotherManifestThanTheDigestNamesIsRefused(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.push("source.test/app:1", randomImage(t, 100, 1))
 		other := l.push("source.test/app:2", randomImage(t, 200, 1))

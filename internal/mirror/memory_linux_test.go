@@ -28,9 +28,9 @@ const (
 	bigManifest = "/v2/big/manifests/1"
 )
 
-// Built and run as a process of its own, since the race detector multiplies memory, and a process inherits the peak
-// that the system call getrusage tells from the one that started it.
-func TestMemoryOfALargeImage(t *testing.T) {
+// The copier is built and run as a process of its own: the race detector multiplies memory. The process reads its peak in /proc,
+// because what getrusage returns is inherited from the process that started it.
+func TestALargeImageFitsTheCopiersMemory(t *testing.T) {
 	copier := filepath.Join(t.TempDir(), "copier")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", copier, "./testdata/copier")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -34,7 +34,7 @@ func tokensByUser(registry *testRegistry) func(http.ResponseWriter, *http.Reques
 	}
 }
 
-// What a registry does not mount must arrive all the same.
+// A blob that a registry does not mount must arrive all the same.
 func TestMountThatFailsBecomesACopy(t *testing.T) {
 	for title, fault := range map[string]func(l *lab) func(http.ResponseWriter, *http.Request) bool{
 		"scope denied": func(l *lab) func(http.ResponseWriter, *http.Request) bool { return tokensByUser(l.source) },

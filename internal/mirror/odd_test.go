@@ -29,8 +29,8 @@ func status(registry *testRegistry, code int) http.HandlerFunc {
 	}
 }
 
-// Registries that answer with another status or other headers than the specification has get and give the image all the same.
-func TestAnswersNotQuiteOfTheSpecification(t *testing.T) {
+// Images are copied from and to registries that answer with another status or other headers than the specification has.
+func TestAnswersNotQuiteOfTheSpecificationAreAccepted(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		fault func(*lab)
@@ -95,8 +95,8 @@ func TestAnswersNotQuiteOfTheSpecification(t *testing.T) {
 	}
 }
 
-// A source that answers a question for the rest of a blob with another range is read from where that begins, or from the beginning.
-func TestWrongRanges(t *testing.T) {
+// Asked for the rest of a blob, a source may answer with another range or refuse. Then the blob is read from its beginning.
+func TestABlobArrivesThoughTheSourceAnswersWithAnotherRange(t *testing.T) {
 	for name, wrong := range map[string]func(w http.ResponseWriter, whole []byte, from int){
 		"from the beginning": func(w http.ResponseWriter, whole []byte, _ int) {
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(whole)-1, len(whole)))
@@ -150,8 +150,8 @@ func TestWrongRanges(t *testing.T) {
 	}
 }
 
-// An upload that a registry begins instead of a mount, and then does not know, is begun once more without a mount.
-func TestMountThatBeginsAnUploadOfNobody(t *testing.T) {
+// A registry may begin an upload instead of a mount, and then not know it. The upload is begun once more without a mount.
+func TestABlobArrivesThoughTheUploadOfAMountIsUnknown(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/team/app:1", randomImage(t, 3000, 2))
 		l.source.fault = func(w http.ResponseWriter, r *http.Request) bool {
@@ -172,7 +172,7 @@ func TestMountThatBeginsAnUploadOfNobody(t *testing.T) {
 }
 
 // Challenges as registries and proxies write them.
-func TestChallengesOfAllForms(t *testing.T) {
+func TestLoginsWorkWithChallengesOfAllForms(t *testing.T) {
 	const realm = `"http://source.test/token"`
 	for name, headers := range map[string][]string{
 		"lower case":                  {`bearer realm=` + realm + `,service="x"`},
@@ -233,8 +233,8 @@ func serveManifest(t *testing.T, l *lab, m any, mediaType string) v1.Hash {
 	return digest
 }
 
-// What is in a descriptor counts only if it is what the descriptor says.
-func TestInlineData(t *testing.T) {
+// A descriptor may hold its blob's data.
+func TestInlineDataCountsOnlyIfItHasTheDigest(t *testing.T) {
 	for name, data := range map[string][]byte{"right": []byte("{}"), "wrong": []byte("[]"), "other length": []byte("{ }")} {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, func(t *testing.T, l *lab) {
@@ -251,7 +251,7 @@ func TestInlineData(t *testing.T) {
 }
 
 // An image whose layers have SHA-512 digests is copied as any other.
-func TestOtherDigestAlgorithm(t *testing.T) {
+func TestImagesWithSHA512DigestsAreCopied(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		layer := strings.Repeat("layer", 1000)
 		sum := sha512.Sum512([]byte(layer))

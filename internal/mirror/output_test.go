@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestBar(t *testing.T) {
+func TestTheBarFitsTheTerminal(t *testing.T) {
 	total := int64(200_000_000)
 	report := pull.Report{Message: "not shown again", BytesDone: 50_000_000, BytesTotal: &total,
 		BytesPerSecond: 10_000_000}
@@ -33,7 +33,7 @@ func TestBar(t *testing.T) {
 	}
 }
 
-func TestBarAndMessages(t *testing.T) {
+func TestMessagesStayAboveTheBar(t *testing.T) {
 	var out bytes.Buffer
 	b := &bar{out: &out, width: func() int { return defaultWidth }}
 	none, some := int64(0), int64(4)

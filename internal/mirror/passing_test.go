@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// The same status passes or is for good, by what was going on.
+// With the same status, one refusal passes and another stays: what was asked for decides.
 func TestRefusalsThatPassAreWaitedFor(t *testing.T) {
 	said := func(code, message string) string {
 		return `{"errors":[{"code":"` + code + `","message":"` + message + `"}]}`
@@ -57,7 +57,7 @@ func TestRefusalsThatPassAreWaitedFor(t *testing.T) {
 	}
 }
 
-func TestRefusalsThatStay(t *testing.T) {
+func TestRefusalsThatStayEndTheCopyInTime(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		fault  func(*lab)
@@ -104,7 +104,7 @@ func TestRefusalsThatStay(t *testing.T) {
 	}
 }
 
-// Of an image with many parts a message has to say which one is missing.
+// An image has many parts. The message has to say which one is missing.
 func TestMissingPartsAreNamed(t *testing.T) {
 	for _, what := range []string{"blob", "manifest"} {
 		t.Run(what, func(t *testing.T) {

@@ -17,7 +17,7 @@ type pieces struct {
 	last *piece
 }
 
-// open returns the bytes between two positions. The caller closes the reader, which may be done while it is read.
+// open returns the bytes between two positions. Close the reader after use; it may be closed during a read.
 func (p *pieces) open(from, to int64) (io.ReadCloser, error) {
 	if p.rest == nil || p.at != from || (p.last != nil && !p.last.whole.Load()) {
 		p.close()
@@ -51,7 +51,7 @@ func (p *pieces) close() {
 type piece struct {
 	from io.ReadCloser
 	left int64
-	// end tells that the blob ends with the piece. Then the blob's stream is asked for more, which counts what was sent.
+	// end is true for the blob's last piece. Its reader asks the blob's stream once more, which counts what was sent.
 	end   bool
 	given atomic.Int64
 	// whole is true once all of it has been read.
@@ -72,7 +72,7 @@ func (p *piece) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the blob's stream if the piece has not been read to its end: then nothing goes on there.
+// Close ends the blob's stream if the piece has not been read to its end: the next piece cannot go on there.
 func (p *piece) Close() error {
 	if p.whole.Load() {
 		return nil

@@ -42,7 +42,7 @@ func TestPiecesAreAsLargeAsTheRegistryWants(t *testing.T) {
 	})
 }
 
-// What a registry has taken of a piece counts, and not what was sent of it. One that tells that wrongly gets the image as well.
+// What a registry has taken of a piece counts, not what was sent of it. The image arrives even if the registry says that wrongly.
 func TestUploadGoesOnWhereTheRegistrySaysThatItIs(t *testing.T) {
 	// partly takes only so many bytes of each of the first n large requests.
 	partly := func(u *uploads, n, bytes int64) func(http.ResponseWriter, *http.Request) bool {
@@ -103,7 +103,7 @@ func TestUploadGoesOnWhereTheRegistrySaysThatItIs(t *testing.T) {
 }
 
 // A proxy that refuses large requests gets small ones, for every blob behind the first as well.
-func TestProxyThatRefusesLargeRequests(t *testing.T) {
+func TestAProxyThatRefusesLargeRequestsGetsSmallOnes(t *testing.T) {
 	refuse := func(limit int64) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if r.ContentLength <= limit {

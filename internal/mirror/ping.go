@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// pinged is the transport through which the registry library logs in. The library begins with a question that moves
-// nothing, GET /v2/, to find out which login the registry asks for. Proxies and web servers in front of registries
-// answer it with anything. So no answer to it is a failure: without a challenge the copy goes on without a token, and the
-// challenge comes from the first request that the registry refuses.
+// pinged is the transport through which the registry library logs in. The library begins with a ping, GET /v2/, to find out which
+// login the registry wants. Proxies and web servers in front of registries answer a ping with anything. So no answer to it is
+// a failure. Without a challenge the copy goes on without a token, and the first request that the registry refuses brings the
+// challenge.
 type pinged struct {
 	base http.RoundTripper
 	// challenge is nil while the registry has named no token server.
@@ -23,7 +23,7 @@ type challenge struct {
 	refused *http.Request
 }
 
-// maxPingRedirects is how many redirects of the first question are followed.
+// maxPingRedirects is how many redirects of a ping are followed.
 const maxPingRedirects = 5
 
 // RoundTrip implements http.RoundTripper.

@@ -38,8 +38,8 @@ func asking(header string) http.HandlerFunc {
 
 func isPing(r *http.Request) bool { return r.URL.Path == "/v2/" }
 
-// An image that the registry gives and takes is copied, whatever the registry answers to the first question.
-func TestFirstQuestionIsOptional(t *testing.T) {
+// An image that the registry gives and takes is copied, whatever the registry answers to GET /v2/.
+func TestImagesAreCopiedWhateverAnswersThePing(t *testing.T) {
 	for name, odd := range oddPings {
 		for _, login := range []struct {
 			name string
@@ -90,8 +90,8 @@ func TestFirstQuestionIsOptional(t *testing.T) {
 	}
 }
 
-// Where there are several logins, the one that the registry takes is found without the first question as well.
-func TestLoginIsChosenWithoutTheFirstQuestion(t *testing.T) {
+// Of several logins, the one that the registry accepts is found even if it does not answer the ping.
+func TestTheLoginIsChosenWithoutThePing(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/team/app:1", randomImage(t, 3000, 1))
 		logIn(t, map[string]string{
@@ -108,7 +108,7 @@ func TestLoginIsChosenWithoutTheFirstQuestion(t *testing.T) {
 }
 
 // A token that is refused is asked for once again and not for ever, and the message says who refused.
-func TestRefusalWithoutTheFirstQuestionEnds(t *testing.T) {
+func TestARefusalWithoutThePingEndsTheCopy(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.push("source.test/app:1", randomImage(t, 3000, 1))
 		refuse := tokenNeeded("http://source.test/token")

@@ -36,7 +36,7 @@ func (e *platformError) Error() string {
 
 // entry is a manifest that an index names, or an index within it.
 type entry struct {
-	// raw is what the index has of it.
+	// raw is the index's descriptor of it.
 	raw    json.RawMessage
 	digest v1.Hash
 	// platform is empty for what belongs to the image with the digest subject.
@@ -55,8 +55,8 @@ type chooser struct {
 	room int64
 }
 
-// choose returns what of the root is copied: the root itself when all of it is for the platforms that were asked for,
-// else an index of these alone, with what belongs to their images. The same source and platforms give the same index.
+// choose returns the manifest that is copied. That is the root when all of it is for the platforms that were asked for. Otherwise
+// it is an index of these alone, with what belongs to their images. The same source and platforms give the same index.
 func (c *copier) choose(ctx context.Context, root *manifest) (*manifest, error) {
 	if c.platforms == nil {
 		return root, nil
@@ -125,7 +125,7 @@ func (ch *chooser) add(ctx context.Context, raw json.RawMessage, desc v1.Descrip
 	return nil
 }
 
-// addUnnamed adds what an index names without a platform: an image, which says itself for which it is, or an index.
+// addUnnamed adds an entry without a platform: an image, whose configuration has its platform, or an index.
 func (ch *chooser) addUnnamed(ctx context.Context, e entry, desc v1.Descriptor) error {
 	if ch.seen[desc.Digest] {
 		ch.partial = true

@@ -114,7 +114,7 @@ func TestOnlyThePlatformsThatWereAskedForAreCopied(t *testing.T) {
 	}
 }
 
-func TestWhatIsForThePlatformsAltogetherStaysAsItIs(t *testing.T) {
+func TestAnImageThatIsAllForThePlatformsKeepsItsDigest(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		amd := imageFor(t, "linux", "amd64", "")
 		single := l.push("source.test/app:1", amd)
@@ -149,7 +149,7 @@ func TestAPlatformThatIsNotThereIsNamed(t *testing.T) {
 	})
 }
 
-func TestWhatACopyReplacesIsTold(t *testing.T) {
+func TestTheImageThatACopyReplacesIsNamed(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		first, second := l.push("source.test/a:1", randomImage(t, 100, 1)), l.push("source.test/b:1", randomImage(t, 100, 1))
 		r := l.copy(t.Context(), "source.test/a:1", "destination.test/app:1")

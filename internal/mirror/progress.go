@@ -23,7 +23,7 @@ const (
 	reportEvery = time.Second
 	// rateSamples spans the time over which the rate is averaged, in reports.
 	rateSamples = 5
-	// stillSamples is for how many reports nothing has to move for the rate to be nothing.
+	// stillSamples is after how many reports in which nothing moves the rate is zero.
 	stillSamples = 2
 )
 
@@ -55,7 +55,7 @@ func newMeter(out reporter) *meter {
 	return &meter{out: out, reached: make(map[v1.Hash]int64)}
 }
 
-// start reports once a second, as long as something moves, until the returned function is called, which waits for it.
+// start reports once a second, as long as something moves, until stop is called. stop waits for its end.
 func (m *meter) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	finished := make(chan struct{})
@@ -90,7 +90,7 @@ func (m *meter) tick() {
 	if len(m.samples) > rateSamples+1 {
 		m.samples = m.samples[1:]
 	}
-	report := m.report(m.doing)
+	report := m.reportLocked(m.doing)
 	if report.BytesDone == m.last.BytesDone && report.BytesPerSecond == m.last.BytesPerSecond {
 		return
 	}
@@ -98,8 +98,8 @@ func (m *meter) tick() {
 	m.out.progress(report)
 }
 
-// report must be called with mu held.
-func (m *meter) report(message string) pull.Report {
+// reportLocked returns a report with a message. mu must be held.
+func (m *meter) reportLocked(message string) pull.Report {
 	report := pull.Report{Time: time.Now().UTC(), Message: message, Image: m.image, Held: m.held, BytesDone: m.done, BytesTotal: m.total}
 	if m.best > m.done {
 		report.BytesBest = m.best
@@ -110,7 +110,7 @@ func (m *meter) report(message string) pull.Report {
 	return report
 }
 
-// status says what the copy is doing from now on. The rate of what it did before does not count for that.
+// status says what the copy is doing from now on. The rate begins anew with it.
 func (m *meter) status(doing string) {
 	m.mu.Lock()
 	m.doing = doing
@@ -119,7 +119,7 @@ func (m *meter) status(doing string) {
 	m.event(doing)
 }
 
-// resolved tells which image it is that is copied.
+// resolved reports which image is copied.
 func (m *meter) resolved(image v1.Hash) {
 	m.mu.Lock()
 	m.image = image.String()
@@ -127,7 +127,7 @@ func (m *meter) resolved(image v1.Hash) {
 	m.event("The image is " + image.String())
 }
 
-// holds tells that the destination's tag has another image, which is replaced.
+// holds reports that the destination's tag has another image, which will be replaced.
 func (m *meter) holds(digest string) {
 	m.mu.Lock()
 	m.held = digest
@@ -135,11 +135,11 @@ func (m *meter) holds(digest string) {
 	m.event(pull.Replaces(digest))
 }
 
-// event says what has happened.
+// event reports what has happened.
 func (m *meter) event(message string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.last = m.report(message)
+	m.last = m.reportLocked(message)
 	m.out.event(m.last)
 }
 
@@ -155,21 +155,21 @@ func (m *meter) expect(blobs []v1.Descriptor) {
 	m.status(fmt.Sprintf("Copying %s in %s", pull.FormatBytes(total), count(len(blobs), "blob")))
 }
 
-// at tells how much of a blob has been written to the destination: less than before when an upload has failed.
+// at notes how much of a blob has been written to the destination: less than before when an upload has failed.
 func (m *meter) at(blob v1.Descriptor, position int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if gain := position - m.reached[blob.Digest]; gain > 0 {
 		m.moved += gain
 	}
-	m.set(blob, position)
+	m.setLocked(blob, position)
 }
 
 // finish counts all bytes of a blob, which is at the destination now.
 func (m *meter) finish(blob v1.Descriptor, by way) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.set(blob, blob.Size)
+	m.setLocked(blob, blob.Size)
 	switch by {
 	case copied:
 		m.copied += blob.Size
@@ -182,7 +182,7 @@ func (m *meter) finish(blob v1.Descriptor, by way) {
 // leave takes a blob that is not copied out of the total.
 func (m *meter) leave(blob v1.Descriptor) {
 	m.mu.Lock()
-	m.set(blob, 0)
+	m.setLocked(blob, 0)
 	total := *m.total - blob.Size
 	m.total = &total
 	m.mu.Unlock()
@@ -195,8 +195,8 @@ func (m *meter) wroteManifest() {
 	m.manifests++
 }
 
-// set must be called with mu held.
-func (m *meter) set(blob v1.Descriptor, position int64) {
+// setLocked sets how much of a blob has been written. mu must be held.
+func (m *meter) setLocked(blob v1.Descriptor, position int64) {
 	m.done += position - m.reached[blob.Digest]
 	m.reached[blob.Digest] = position
 	m.best = max(m.best, m.done)

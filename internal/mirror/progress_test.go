@@ -16,8 +16,8 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// What an upload that failed has sent is not at the destination.
-func TestFailedUploadIsTakenBack(t *testing.T) {
+// The bytes that a failed upload sent are not at the destination.
+func TestAFailedUploadDoesNotCountAsDone(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 300_000, 1))
 		l.destination.fault = times(1, func(r *http.Request) bool { return r.Method == http.MethodPatch && r.ContentLength > 1000 },
@@ -68,8 +68,8 @@ func TestBlobIsWholeOnlyWhenItIsAccepted(t *testing.T) {
 	})
 }
 
-// Behind the last blob nothing is copied any more: neither words nor figures may say so.
-func TestPartsOfTheWorkAreNamed(t *testing.T) {
+// After the last blob nothing is copied any more: neither words nor figures may say so.
+func TestEachStepIsNamedWhileItLasts(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 300_000, 1))
 		l.source.fault = slowly(l.source, 30_000)
@@ -99,7 +99,7 @@ func TestPartsOfTheWorkAreNamed(t *testing.T) {
 }
 
 // "Already there" is for what needed nothing to be written.
-func TestWhatWasDoneIsTold(t *testing.T) {
+func TestTheLastLineSaysWhatWasDone(t *testing.T) {
 	image := randomImage(t, 100_000, 2)
 	for _, test := range []struct {
 		name, to string
@@ -126,7 +126,7 @@ func TestWhatWasDoneIsTold(t *testing.T) {
 	}
 }
 
-func TestImageIsToldAsSoonAsItIsKnown(t *testing.T) {
+func TestTheDigestIsReportedAsSoonAsItIsKnown(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 3000, 1))
 		l.source.fault = times(forEver, isBlobGet, answer(403, ""))
@@ -161,7 +161,7 @@ func TestTagThatMovesMeanwhileDoesNotMatter(t *testing.T) {
 }
 
 // Layers that may not be passed on are copied if the source has them, and named if not.
-func TestForeignLayers(t *testing.T) {
+func TestForeignLayersAreCopiedOrNamed(t *testing.T) {
 	foreign := static.NewLayer([]byte(strings.Repeat("x", 900)), types.DockerForeignLayer)
 	layer, err := foreign.Digest()
 	if err != nil {
@@ -197,7 +197,7 @@ func TestForeignLayers(t *testing.T) {
 	}
 }
 
-func TestDestinationThatWantsForeignLayers(t *testing.T) {
+func TestTheMessageNamesForeignLayersThatTheDestinationWants(t *testing.T) {
 	image, err := mutate.Append(randomImage(t, 2000, 1), mutate.Addendum{
 		Layer: static.NewLayer([]byte("x"), types.DockerForeignLayer), MediaType: types.DockerForeignLayer})
 	if err != nil {

@@ -40,7 +40,7 @@ func inProxy(t *testing.T, proxied func(http.ResponseWriter, *http.Request) bool
 	})
 }
 
-func TestThroughAProxy(t *testing.T) {
+func TestImagesAreCopiedThroughAProxy(t *testing.T) {
 	inProxy(t, nil, func(t *testing.T, l *lab, digest v1.Hash) {
 		l.source.fault = func(w http.ResponseWriter, r *http.Request) bool {
 			if isBlobGet(r) && r.Host == "source.test" {
@@ -91,7 +91,7 @@ func TestProxyThatFailsIsNoReasonForPlainHTTP(t *testing.T) {
 	}
 }
 
-func TestProxyThatRefuses(t *testing.T) {
+func TestAProxyThatRefusesIsNamed(t *testing.T) {
 	refuse := func(w http.ResponseWriter, _ *http.Request) bool {
 		http.Error(w, secret, http.StatusProxyAuthRequired)
 		return true

@@ -15,12 +15,11 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// readBackFor is how long what was written may take to be seen: some registries read from copies that lag behind.
+// readBackFor is how long a written manifest may take to show. Some registries read from copies that lag behind.
 const readBackFor = 30 * time.Second
 
-// shows reports whether the destination is known to have the manifest as ref. When it cannot be told, it is written:
-// only that shows what is so. other is the digest of what it has there instead, empty when it has nothing or that is not
-// known.
+// shows reports whether the destination is known to have the manifest as ref. If that is not known, the manifest has to be written.
+// other is the digest of what the destination has there instead, empty when it has nothing or that is not known.
 func (c *copier) shows(ctx context.Context, ref name.Reference, m *manifest) (shown bool, other string) {
 	said, err := c.to.manifestDigest(ctx, ref.Identifier())
 	if err != nil && !mayBeThere(err) {
@@ -28,7 +27,7 @@ func (c *copier) shows(ctx context.Context, ref name.Reference, m *manifest) (sh
 	}
 	digest, parseErr := v1.NewHash(said)
 	hasSaid := err == nil && parseErr == nil
-	// What a HEAD says can be wrong in many ways, and to believe it here would be to write nothing.
+	// The answer to a HEAD can be wrong in many ways. To believe it here would be to write nothing.
 	raw, contentType, getErr := c.to.manifest(ctx, ref.Identifier())
 	if getErr == nil {
 		if string(raw) == string(m.raw) {
@@ -45,15 +44,15 @@ func (c *copier) shows(ctx context.Context, ref name.Reference, m *manifest) (sh
 	return hasSaid && mayNotBeRead(getErr), ""
 }
 
-// mayNotBeRead reports whether an answer to GET tells that a manifest is kept from who asks for it, by rights or by a
-// policy such as Harbor's on vulnerabilities. HEAD then is all that can be known.
+// mayNotBeRead reports whether the registry refuses to give a manifest, for want of rights or by a policy such as Harbor's on
+// vulnerabilities. Then HEAD is all that can be known.
 func mayNotBeRead(err error) bool {
 	answer, ok := errors.AsType[*transport.Error](err)
 	return ok && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusPreconditionFailed,
 		http.StatusUnavailableForLegalReasons}, answer.StatusCode)
 }
 
-// mayBeThere reports whether an answer to HEAD leaves it open that GET is answered otherwise.
+// mayBeThere reports whether GET may find a manifest although HEAD was answered with err.
 func mayBeThere(err error) bool {
 	answer, ok := errors.AsType[*transport.Error](err)
 	return ok && !isNotFound(err) && answer.StatusCode != http.StatusUnauthorized && answer.StatusCode != http.StatusTooManyRequests &&
@@ -65,14 +64,14 @@ func isNotFound(err error) bool {
 	return ok && answer.StatusCode == http.StatusNotFound
 }
 
-// otherDigestError says that the destination shows something else than was written.
+// otherDigestError is returned when the destination shows something else than was written.
 type otherDigestError struct{ text string }
 
 func (e *otherDigestError) Error() string { return e.text }
 
-// readBack asks the destination what it shows as ref now. An error says that it is something else than the root. That
-// it does not show it is none: the destination has accepted the whole copy, and may keep who writes from reading. The
-// text says then why it could not be read.
+// readBack asks the destination what it shows as ref now. It returns an error if that is something else than the root. If the
+// destination shows nothing, that is no error: it has accepted the whole copy, and may let its writers not read. Then
+// unconfirmed says why the copy could not be read.
 func (c *copier) readBack(ctx context.Context, ref name.Reference, root *manifest) (unconfirmed string, err error) {
 	began := time.Now()
 	for tries := c.newTries("reading back " + ref.Identifier()); ; {
@@ -129,7 +128,7 @@ func (c *copier) says(ctx context.Context, ref name.Reference, m *manifest) bool
 // maxUnconfirmed bounds the reason why a copy could not be read back: the outcome has to fit where Kubernetes keeps it.
 const maxUnconfirmed = 1 << 10
 
-// leftOf returns how an outcome tells of layers that were left out.
+// leftOf returns what an outcome says of layers that were left out.
 func leftOf(layers []v1.Descriptor) *pull.Left {
 	if len(layers) == 0 {
 		return nil

@@ -34,7 +34,7 @@ func saysOfManifest(digest, length string) http.HandlerFunc {
 	}
 }
 
-// A copy that the destination has accepted is not lost because of how it answers when it is read back.
+// The destination has accepted the copy. Its answers when the copy is read back make no failure of that.
 func TestCopyIsDoneHoweverItCanBeReadBack(t *testing.T) {
 	otherDigest := "sha256:" + strings.Repeat("0", 64)
 	for _, test := range []struct {
@@ -147,8 +147,8 @@ func TestOtherImageAtTheDestinationIsAFailure(t *testing.T) {
 	}
 }
 
-// A question that only saves work must not stop the work when it is not answered, nor when the answer is wrong.
-func TestUnansweredQuestionsLeadToTheWork(t *testing.T) {
+// Some requests only save work. Without an answer, or with a wrong one, the work must be done all the same.
+func TestImagesAreCopiedThoughQuestionsStayUnanswered(t *testing.T) {
 	head := func(path string) func(*http.Request) bool { return method("HEAD", path) }
 	for _, test := range []struct {
 		name  string
@@ -211,7 +211,7 @@ func TestFalseHeadDoesNotStopTheWriting(t *testing.T) {
 	})
 }
 
-// Only where a manifest may not be read does it count as there because HEAD says so.
+// HEAD alone shows that a manifest is there only where the manifest may not be read.
 func TestManifestThatCannotBeReadIsWritten(t *testing.T) {
 	for status, written := range map[int]bool{200: true, 400: true, 404: true, 405: true, 500: true, 503: true,
 		401: false, 403: false, 412: false, 451: false} {
@@ -238,7 +238,7 @@ func TestManifestThatCannotBeReadIsWritten(t *testing.T) {
 }
 
 // A registry that claims to have a blob which it does not have gets it when it refuses the manifest for that.
-func TestBlobsThatTheDestinationOnlySaidItHas(t *testing.T) {
+func TestBlobsThatTheDestinationOnlySaidItHasAreSent(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		image := randomImage(t, 3000, 2)
 		digest := l.push("source.test/app:1", image)

@@ -74,7 +74,7 @@ func TestDownloadThatNeverComesFurtherEnds(t *testing.T) {
 	})
 }
 
-// What comes after a break is checked like all else.
+// Bytes after a break are checked like all others.
 func TestResumedDownloadIsChecked(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.push("source.test/app:1", randomImage(t, 300_000, 1))
@@ -128,8 +128,8 @@ func TestSlowAnswersAreWaitedFor(t *testing.T) {
 	}
 }
 
-// Bytes are copied as they are, whatever headers say of them and whatever is done to them for who asks for it.
-func TestBytesAsTheyAre(t *testing.T) {
+// Neither headers nor compression on the way change the bytes of a blob.
+func TestBytesArriveAsTheyAre(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		serve func(w http.ResponseWriter, r *http.Request, content []byte)
@@ -202,8 +202,8 @@ func TestWrongSizesAreBlamedOnTheSource(t *testing.T) {
 	}
 }
 
-// When one blob fails that may arrive another time, the next attempt need not send the others again.
-func TestFailingBlobLeavesTheOthersTheirWay(t *testing.T) {
+// One blob fails for a passing reason. The next attempt need not send the others again.
+func TestAFailingBlobLetsTheOthersArrive(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		image := randomImage(t, 50_000, 3)
 		l.push("source.test/app:1", image)

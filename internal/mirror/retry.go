@@ -2,24 +2,16 @@ package mirror
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"strconv"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 const (
 	maxTries = 4
 	// firstWait is doubled with each try, and spread by up to a half either way.
 	firstWait = time.Second
-	// maxRetryAfter is how long the copier waits at most for a registry that says when to come again. One that asks for
-	// more ends the copy at once: the next attempt is a better time.
-	maxRetryAfter = 2 * time.Minute
-	// goodProgress is how many bytes let what broke off go on without a wait.
+	// goodProgress is after how many bytes what broke off goes on without a wait.
 	goodProgress = 1 << 20
 )
 
@@ -36,7 +28,7 @@ func (c *copier) newTries(subject string) *tries {
 	return &tries{c: c, subject: subject, wait: firstWait}
 }
 
-// progress makes up for the failures before: what comes further each time arrives in the end.
+// progress forgets the failures before: what comes further each time arrives in the end.
 func (t *tries) progress(bytes int64) {
 	t.failed, t.wait = 0, firstWait
 	if bytes >= goodProgress {
@@ -76,7 +68,7 @@ func (t *tries) again(ctx context.Context, err error) bool {
 	}
 }
 
-// pause waits as before a next try, but not longer than limit.
+// pause waits like again, but not longer than limit.
 func (t *tries) pause(ctx context.Context, limit time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -103,38 +95,7 @@ type exhaustedError struct{ err error }
 func (e *exhaustedError) Error() string { return e.err.Error() }
 func (e *exhaustedError) Unwrap() error { return e.err }
 
-type retryAfterKey struct{}
-
-// withRetryAfter notes a response's Retry-After on its request, which is all that an error of the registry library
-// keeps of a response.
-func withRetryAfter(resp *http.Response) {
-	value := resp.Header.Get("Retry-After")
-	if value == "" || resp.Request == nil {
-		return
-	}
-	const longest = 365 * 24 * time.Hour
-	var wait time.Duration
-	if n, err := strconv.Atoi(value); err == nil {
-		wait = time.Duration(min(n, int(longest/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait = min(time.Until(at), longest)
-	}
-	if wait > 0 {
-		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), retryAfterKey{}, wait))
-	}
-}
-
-// retryAfter returns how long the registry asked to wait, zero when it did not.
-func retryAfter(err error) time.Duration {
-	answer, ok := errors.AsType[*transport.Error](err)
-	if !ok || answer.Request == nil {
-		return 0
-	}
-	wait, _ := answer.Request.Context().Value(retryAfterKey{}).(time.Duration)
-	return wait
-}
-
-// tooLate reports whether the registry asks to come again later than the copy can.
+// tooLate reports whether the registry asks for a longer wait than the copy has time for.
 func tooLate(ctx context.Context, err error) bool {
 	wait := retryAfter(err)
 	deadline, ok := ctx.Deadline()

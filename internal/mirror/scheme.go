@@ -19,12 +19,13 @@ func (e *plainHTTPError) Error() string {
 	return fmt.Sprintf("plain HTTP to %s is not allowed; --insecure-registry=%s would allow it", e.host, e.host)
 }
 
-// errUndecided is returned for a request over plain HTTP while it is not known whether the registry has TLS. The registry
-// library sends one when a registry is slow, on the local host and in private networks.
+// errUndecided is returned for a request over plain HTTP while it is not known whether the registry has TLS. The registry library
+// sends such a request when a registry is slow, on the local host, or in a private network.
 var errUndecided = errors.New("plain HTTP is not tried before TLS")
 
-// schemeOf finds out what an insecure registry speaks, and then speaks that. TLS is tried first. Plain HTTP is spoken
-// only where nobody listens for TLS, or where who listens does not speak it: one that is silent may have been silenced.
+// schemeOf finds out whether an insecure registry has TLS, and then keeps to that. It tries TLS first. It uses plain HTTP only if
+// nothing listens there for TLS, or if what listens does not speak TLS. Silence does not count: somebody on the way may have
+// caused it.
 type schemeOf struct {
 	mu sync.Mutex
 	// known is empty until the registry has answered.
@@ -43,7 +44,7 @@ func (s *schemeOf) set(scheme string) {
 	s.known = scheme
 }
 
-// roundTrip sends a request to the registry, in the scheme that is known. The first one has no body: the registry library asks who is there.
+// roundTrip sends a request to the registry in the known scheme. The first request has no body: it is the registry library's ping.
 func (s *schemeOf) roundTrip(transport *http.Transport, req *http.Request) (*http.Response, error) {
 	if s.get() != "" {
 		return watchedRoundTrip(transport, req)
@@ -72,8 +73,8 @@ func (s *schemeOf) roundTrip(transport *http.Transport, req *http.Request) (*htt
 	return resp, err
 }
 
-// lacksTLS reports whether a connection failed as it does where there is no TLS. A proxy says so that does not open
-// tunnels to there, as a rule. One that fails, or does not let the copier in, says nothing about the registry.
+// lacksTLS reports whether a connection failed as it does where there is no TLS. So does a proxy that refuses to open a tunnel to
+// the registry. A proxy that fails, or that wants a login of its own, says nothing about the registry.
 func lacksTLS(err error) bool {
 	if refused, ok := errors.AsType[*proxyError](err); ok {
 		return refused.status >= http.StatusBadRequest && refused.status < http.StatusInternalServerError &&

@@ -31,7 +31,7 @@ func newTLSRegistry(t *testing.T) (host string, authority []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 }
 
-// That the registry lacks the image shows that it was spoken to.
+// The registry lacks the image: its answer shows that it was asked.
 func TestInsecureRegistryIsSpokenToOverTLSUnverified(t *testing.T) {
 	host, _ := newTLSRegistry(t)
 	l := &lab{t: t, base: newHTTPTransport()}
@@ -49,7 +49,7 @@ func TestOnlyTheNamedRegistryIsUnverified(t *testing.T) {
 	r.failed(t, pull.ExitPermanent, pull.TLS, "The source registry "+other, "unknown authority")
 }
 
-func TestAuthoritiesOfCompanies(t *testing.T) {
+func TestCertificatesOfACompanysAuthorityAreTrusted(t *testing.T) {
 	host, authority := newTLSRegistry(t)
 	dir := t.TempDir()
 	write := func(name string, content []byte) string {

@@ -29,25 +29,24 @@ type sending struct {
 	c     *copier
 	blob  *blob
 	tries *tries
-	// location is where an upload goes on, nil when there is none. sent tells that one was begun.
+	// location is where an upload goes on, nil when there is none. sent is true once sending has begun.
 	location *url.URL
 	sent     bool
 	// brokeAfter is how many bytes the last request had been given when it broke off, zero if none did.
 	brokeAfter int64
-	// piece is how many bytes one request sends at most, zero for all that there are. least is what the registry wants a
-	// piece to have, unless it is the last.
+	// piece is how many bytes one request sends at most, zero for the whole blob. least is how many the registry wants in each
+	// piece but the last.
 	piece, least int64
-	// takesPieces tells that the registry has taken a piece behind another; wholeOnly that it takes no pieces.
+	// takesPieces is true once the registry has taken a second piece, wholeOnly once it seems to take no pieces.
 	takesPieces, wholeOnly bool
-	// fellShort tells that the registry said of a piece that it has taken less of it. Once that turned out wrong, unsure
-	// is set, and what it says of pieces is no longer believed.
+	// fellShort is true once the registry said that it has less than it was sent. unsure is set when that seems wrong: then
+	// what it says of pieces is no longer believed.
 	fellShort, unsure bool
-	// arrived is how far the destination had it at most.
+	// arrived is the most of the blob that the destination ever had.
 	arrived int64
 }
 
-// copyBlob sees to it that the destination has a blob. Each try goes on from where the one before broke off, as far as
-// both registries can.
+// copyBlob brings a blob to the destination. Each try goes on from where the one before broke off, as far as both registries can.
 func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
 	blob, err := newBlob(c, desc)
 	if err != nil {
@@ -71,7 +70,7 @@ func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
 	}
 }
 
-// isMissing reports whether a source says, rather than fails to say, that it does not have or give a blob.
+// isMissing reports whether the source has answered that it does not have a blob, or does not give it.
 func isMissing(err error) bool {
 	blamed, ok := errors.AsType[*sideError](err)
 	if !ok || blamed.side.role != "source" {
@@ -82,11 +81,11 @@ func isMissing(err error) bool {
 		answer.StatusCode == http.StatusGone || answer.StatusCode == http.StatusUnavailableForLegalReasons)
 }
 
-// try takes the cheapest way that there is: what the destination has is not sent, what its registry has elsewhere is
-// mounted, and an upload that has begun goes on. Every question that is not answered leads to the next way.
+// try takes the cheapest way that works. A blob that the destination has is not sent. One that its registry has in another
+// repository is mounted. An upload that was begun goes on. When a request for one way fails, try takes the next one.
 func (s *sending) try(ctx context.Context) (way, error) {
 	c, desc := s.c, s.blob.desc
-	// Behind an upload, that the blob is there says that the answer to the upload's end was lost.
+	// If the blob is there after an upload, that had succeeded and only its answer was lost.
 	if (s.sent || !c.distrust.Load()) && c.to.hasBlob(ctx, desc) {
 		if s.sent {
 			return copied, nil
@@ -134,7 +133,7 @@ func (s *sending) begin(ctx context.Context) (err error) {
 func (s *sending) another(err error, refusals *int) bool {
 	switch {
 	case s.blob.failure() != nil:
-		return false // the source's
+		return false // the source failed
 	case isTooLarge(err):
 		return s.divide()
 	case !refusesUpload(err) || *refusals == 2:
@@ -157,12 +156,12 @@ func isTooLarge(err error) bool {
 	return ok && answer.StatusCode == http.StatusRequestEntityTooLarge
 }
 
-// smallestRequest is the least that a limit of requests may be for a blob to be sent in pieces. A lower one is not meant for
-// images, such as the 1 MiB of nginx by default: it takes thousands of requests for a layer, and is to be raised.
+// smallestRequest is the lowest limit of a request's size at which a blob is sent in pieces. A lower limit, such as nginx's default
+// of 1 MiB, would take thousands of requests for a layer. It has to be raised.
 const smallestRequest = 4 << 20
 
-// divide has each of the next requests, those of other blobs too, send half of what went into one that was too large. It
-// reports whether less can be sent at a time.
+// divide halves what the next requests send, those of other blobs too, after one was too large. It reports whether less can be
+// sent at a time.
 func (s *sending) divide() bool {
 	before := s.blob.desc.Size
 	if s.piece > 0 {
@@ -178,8 +177,8 @@ func (s *sending) divide() bool {
 	return true
 }
 
-// refusesUpload reports whether a registry refuses to go on with an upload, as those do that have lost it, and those that
-// take it in one piece only.
+// refusesUpload reports whether a registry refuses to go on with an upload. It may have lost the upload, or take uploads in one
+// piece only.
 func refusesUpload(err error) bool {
 	answer, ok := errors.AsType[*transport.Error](err)
 	if !ok {
@@ -196,15 +195,15 @@ func refusesUpload(err error) bool {
 // mountTimeout is how long a registry may take to mount a blob, which moves no bytes.
 const mountTimeout = 20 * time.Second
 
-// tryMount asks for a mount, for which no byte moves, and so for a limited time.
+// tryMount asks for a mount, for mountTimeout at most.
 func (c *copier) tryMount(ctx context.Context, desc v1.Descriptor) (mounted bool, location *url.URL, least int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
 	return c.mounter.mount(ctx, desc, c.source.Context().RepositoryStr())
 }
 
-// resume returns how many bytes of an upload that broke off are at the destination. Without a word on that the upload
-// is given up, and begins again in smaller pieces.
+// resume returns how many bytes of an upload that broke off are at the destination. If the registry does not say, the upload is
+// given up, and begins again in smaller pieces.
 func (s *sending) resume(ctx context.Context) int64 {
 	if s.location == nil || !s.sent {
 		return 0
@@ -229,13 +228,12 @@ func (s *sending) reached(offset int64) {
 	}
 }
 
-// smallestPiece is below what proxies let through by default.
+// smallestPiece is less than what proxies let through by default.
 const smallestPiece = 1 << 20
 
-// shrink has each of the next requests send half of what went into the one that broke off, and half of that after the
-// next break. Distribution 2 loses the whole upload when one of its requests breaks off: the upload's address holds,
-// signed, how far it was before, and is refused once more bytes are there. So where a proxy cuts what it passes on at a
-// size or a time, only requests that end before that bring anything.
+// shrink halves what the next requests send, after one broke off, and halves it again after the next break. Distribution 2 loses
+// the whole upload when one of its requests breaks off: the upload's address holds, signed, how far it was before, and is
+// refused once more bytes are there. So where a proxy cuts requests at a size or a time, only shorter requests arrive.
 func (s *sending) shrink() {
 	if s.brokeAfter == 0 || s.wholeOnly {
 		return
@@ -255,7 +253,7 @@ func (s *sending) shrink() {
 func (s *sending) upload(ctx context.Context, from int64) error {
 	size := s.blob.desc.Size
 	if size == 0 {
-		// Nothing is to be sent, but it has a checksum, too.
+		// There is nothing to send, but the checksum must be right.
 		body, err := s.blob.open(ctx, 0)
 		if err == nil {
 			_, err = io.Copy(io.Discard, body)

@@ -10,16 +10,16 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// side is one end of a copy, which an error can be blamed on.
+// side is one end of a copy. An error is blamed on one of them.
 type side struct {
 	// role is "source" or "destination".
 	role     string
 	registry string
-	// image is what is read there, or the repository that is written to.
+	// image is the image at the source, or the repository at the destination.
 	image string
-	// login names the login that is used; it is empty when there is none for the repository.
+	// login names the login that is used. It is empty when there is none for the repository.
 	login string
-	// otherLogins tells that there are logins for other repositories of the registry.
+	// otherLogins is true if there are logins for other repositories of the registry.
 	otherLogins bool
 }
 
@@ -35,7 +35,7 @@ func newSide(role, image string, repository name.Repository) (side, []login, err
 	return s, logins, nil
 }
 
-// who says with which login the registry was asked, never with what secret.
+// who says with which login the registry was asked. It never says the secret.
 func (s side) who() string {
 	switch {
 	case s.login != "":
@@ -60,6 +60,7 @@ func (s side) blame(err error) error {
 	return &sideError{side: s, err: err}
 }
 
+// sideError is an error of one side.
 type sideError struct {
 	side side
 	err  error
@@ -67,3 +68,13 @@ type sideError struct {
 
 func (e *sideError) Error() string { return e.side.name() + ": " + e.err.Error() }
 func (e *sideError) Unwrap() error { return e.err }
+
+// partError is an error about one part of an image: a blob, or a manifest of an index. The image has that part: the source has
+// given a manifest that names it.
+type partError struct {
+	part string
+	err  error
+}
+
+func (e *partError) Error() string { return e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }

@@ -11,23 +11,22 @@ import (
 )
 
 const (
-	// stallTimeout is how long a registry may neither take nor give a byte, nor answer a question.
+	// stallTimeout is how long a registry may neither take nor give a byte, nor answer a request.
 	stallTimeout = time.Minute
-	// patience is how long it may take to answer what makes it move a blob or store something, and patienceRate how many
-	// bytes a second it moves at least: a proxy may take a whole blob in before it sends the first byte of it on.
+	// patience is how long it may take to answer a request for which it moves a blob or stores something. patienceRate is how
+	// many bytes a second it moves at least: a proxy may receive a whole blob before it sends the first byte on.
 	patience     = 5 * time.Minute
 	patienceRate = 10 << 20
 )
 
 type patienceKey struct{}
 
-// withPatience lets the server of a request take its time to answer, once it has all of the request: it has size bytes
-// to move.
+// withPatience gives the server of a request longer to answer once it has all of the request: it has size bytes to move.
 func withPatience(ctx context.Context, size int64) context.Context {
 	return context.WithValue(ctx, patienceKey{}, patience+time.Duration(size/patienceRate)*time.Second)
 }
 
-// answerTimeout returns how long the answer to a request may take that the server has all of.
+// answerTimeout returns how long a server may take to answer once it has all of the request.
 func answerTimeout(ctx context.Context) time.Duration {
 	if limit, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
 		return limit
@@ -72,7 +71,7 @@ func watchedRoundTrip(base http.RoundTripper, req *http.Request) (*http.Response
 	return resp, nil
 }
 
-// explain returns the stall that ctx ended with instead of what came of it.
+// explain returns the stall that ended ctx, if one did, instead of the error that followed from it.
 func explain(ctx context.Context, err error) error {
 	if stall, ok := errors.AsType[*stallError](context.Cause(ctx)); ok {
 		return stall
@@ -116,7 +115,7 @@ func (d *watchdog) resumeUpload() {
 
 func (d *watchdog) pause() { d.timer.Stop() }
 
-// sent gives the server, which has all of the request now, so long to answer.
+// sent sets how long the server may take to answer: it has all of the request now.
 func (d *watchdog) sent(limit time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

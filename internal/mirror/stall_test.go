@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestStalls(t *testing.T) {
+func TestAStalledRegistryIsNamed(t *testing.T) {
 	hang := func(w http.ResponseWriter, r *http.Request) {
 		// Only with its body read does the server notice that the client is gone.
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -48,7 +48,7 @@ func TestStalls(t *testing.T) {
 	}
 }
 
-// A slow registry is not a stalled one, however long it takes, nor is the one that waits for it.
+// A slow registry is not a stalled one, however long it takes. Nor is the destination that waits for a slow source.
 func TestSlowIsNotStalled(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 100_000, 1))

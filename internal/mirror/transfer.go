@@ -70,7 +70,7 @@ func refusesRange(err error) bool {
 		http.StatusNotImplemented}, answer.StatusCode)
 }
 
-// startUpload returns where a blob's bytes are to be sent, and how many of them a piece has to have that is not the last.
+// startUpload begins an upload. It returns where the bytes are to be sent, and how many each piece but the last must have.
 func (r *client) startUpload(ctx context.Context) (location *url.URL, least int64, err error) {
 	resp, err := r.send(newRequest(ctx, http.MethodPost, r.url("blobs/uploads/")), http.StatusAccepted, http.StatusCreated, http.StatusOK)
 	if err != nil {
@@ -84,8 +84,8 @@ func (r *client) startUpload(ctx context.Context) (location *url.URL, least int6
 	return location, leastPiece(resp), err
 }
 
-// leastPiece returns how small a piece may be of the upload that a response begins, at most a
-// terabyte, so that sums do not overflow.
+// leastPiece returns how many bytes each piece but the last must have, as the response that begins an upload says. It returns at
+// most a terabyte, so that sums do not overflow.
 func leastPiece(resp *http.Response) int64 {
 	least, err := strconv.ParseInt(resp.Header.Get("OCI-Chunk-Min-Length"), 10, 64)
 	if err != nil {
@@ -94,7 +94,7 @@ func leastPiece(resp *http.Response) int64 {
 	return min(least, 1<<40)
 }
 
-// tryPush asks for an upload, and takes that back, to find out whether the login lets it.
+// tryPush begins an upload and cancels it, to find out whether the login may.
 func (r *client) tryPush(ctx context.Context) error {
 	location, _, err := r.startUpload(ctx)
 	if err == nil {
@@ -103,7 +103,7 @@ func (r *client) tryPush(ctx context.Context) error {
 	return err
 }
 
-// cancelUpload takes an upload back. Registries forget uploads by themselves, but some only after days.
+// cancelUpload ends an upload without a blob. Registries forget uploads by themselves, but some only after days.
 func (r *client) cancelUpload(ctx context.Context, location *url.URL) {
 	if resp, err := r.send(newRequest(ctx, http.MethodDelete, location), http.StatusNoContent, http.StatusAccepted); err == nil {
 		_ = resp.Body.Close()
@@ -168,7 +168,7 @@ func (r *client) sendBlob(
 	if from > 0 || to < size {
 		req.Header.Set("Content-Range", fmt.Sprintf("%d-%d", from, to-1))
 	}
-	// What cuts connections, rather than requests, must not add the pieces up.
+	// A proxy that cuts connections after a number of bytes must not add the pieces up.
 	req.Close = to < size
 	if err := setBody(req, to-from, open); err != nil {
 		return nil, 0, err
@@ -202,7 +202,7 @@ func (r *client) completeUpload(ctx context.Context, location *url.URL, desc v1.
 	}
 	defer resp.Body.Close()
 	if (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted) && !r.hasBlob(ctx, desc) {
-		// It may be a page.
+		// The answer may be a proxy's page.
 		return transport.CheckError(resp, http.StatusCreated, http.StatusNoContent)
 	}
 	return nil

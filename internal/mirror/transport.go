@@ -57,8 +57,8 @@ func checkProxy(_ context.Context, proxy *url.URL, connect *http.Request, resp *
 	return &proxyError{proxy.Host, connect.Host, resp.StatusCode}
 }
 
-// guard is the transport under all that is sent to one registry and where that has it sent. It decides which hosts may
-// be asked, and in which way: see reach for addresses, and scheme for plain HTTP. It ends requests that hang; bounds
+// guard is the transport of all requests to one registry, and to the hosts that the registry sends the copier to. It decides
+// which hosts may be asked, and how: see reach for addresses, and scheme for plain HTTP. It ends requests that hang; bounds
 // manifests and refusals; keeps Retry-After; and silences other hosts.
 type guard struct {
 	// registry is the registry's host, with the port if one is given, as requests have it.
@@ -72,8 +72,8 @@ type guard struct {
 	own, elsewhere, unverified *http.Transport
 }
 
-// newGuard makes the guard of a registry, with transports that are like base. They are to be closed with close.
-// Authorities that are nil are the system's.
+// newGuard makes the guard of a registry, with transports that are like base. close closes them. nil authorities are the
+// system's.
 func newGuard(base *http.Transport, registry string, authorities *x509.CertPool, opts Options) *guard {
 	g := &guard{registry: registry, insecure: hostSet(opts.InsecureRegistries), reach: newReach(registry, opts.AllowPrivateHosts)}
 	verifying := func(verify bool) *http.Transport {
@@ -137,7 +137,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// admit returns the request as it is to be sent and what sends it, or why it must not be sent.
+// admit returns the request as it is to be sent and the transport that sends it. The error says why it must not be sent.
 func (g *guard) admit(given *http.Request) (*http.Request, *http.Transport, error) {
 	req := given.Clone(given.Context())
 	req.URL.Host = unalias(req.URL.Host)
@@ -170,13 +170,13 @@ func (g *guard) admit(given *http.Request) (*http.Request, *http.Transport, erro
 	return req.WithContext(context.WithValue(req.Context(), visitKey{}, visit{g.reach, req.URL.Host, own})), transport, nil
 }
 
-// cutBody ends at a bound, as if there were no more.
+// cutBody ends at a bound, as if the rest did not exist.
 type cutBody struct {
 	io.Reader
 	io.Closer
 }
 
-// boundedBody fails, rather than ends, behind its bound.
+// boundedBody returns errTooLarge when it is longer than its bound.
 type boundedBody struct {
 	io.ReadCloser
 	left int

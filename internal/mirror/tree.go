@@ -63,7 +63,7 @@ func (t *tree) blobs() ([]v1.Descriptor, error) {
 	return blobs, nil
 }
 
-// readTree reads every manifest that the source refers to, or that is for the platforms that were asked for.
+// readTree reads all manifests of the source, or those for the platforms that were asked for.
 func (c *copier) readTree(ctx context.Context) (*tree, error) {
 	root, err := c.readManifest(ctx, c.source.Identifier())
 	if err != nil {
@@ -103,8 +103,7 @@ func (c *copier) readTree(ctx context.Context) (*tree, error) {
 	return t, nil
 }
 
-// readManifests takes the bytes of each manifest from room as it arrives: what its parent says of its size is only a
-// promise.
+// readManifests subtracts the size of each manifest from room as it arrives: the size that its parent states is only a promise.
 func (c *copier) readManifests(ctx context.Context, digests []v1.Hash, room *atomic.Int64) ([]*manifest, error) {
 	manifests := make([]*manifest, len(digests))
 	group, ctx := errgroup.WithContext(ctx)
@@ -159,7 +158,7 @@ func (c *copier) fetchManifest(ctx context.Context, identifier string) (*manifes
 		digest = asked
 	}
 	m, err := parseManifest(digest, contentType, raw)
-	// Schema 1 has its digest of another content, and is refused whatever it is.
+	// The digest of schema 1 is made of other content. Schema 1 is refused anyway.
 	if byDigest && !isA[*unsupportedError](err) && !(&manifest{raw: raw}).is(asked) {
 		return nil, &mismatchError{fmt.Sprintf("it gives another manifest for %s", asked)}
 	}

@@ -183,7 +183,7 @@ func TestUploadThatBreaksOffGoesOn(t *testing.T) {
 }
 
 // A large blob arrives behind a proxy that cuts requests at a size, where the registry loses what a broken one brought.
-func TestUploadBehindAProxyThatCutsRequests(t *testing.T) {
+func TestAnUploadArrivesBehindAProxyThatCutsRequests(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		image := randomImage(t, 30<<20, 1)
 		digest := l.push("source.test/app:1", image)
@@ -200,8 +200,8 @@ func TestUploadBehindAProxyThatCutsRequests(t *testing.T) {
 	})
 }
 
-// A registry that takes a blob in one request only gets it so, also after one that broke off.
-func TestUploadThatBreaksOffWhereThereAreNoPieces(t *testing.T) {
+// A registry that takes a blob in one request only gets it so, even after a request that broke off.
+func TestAnUploadThatBreaksOffArrivesWhereThereAreNoPieces(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 5<<20, 1))
 		breaks := true
@@ -253,7 +253,7 @@ func TestUploadInPiecesThatIsLostBeginsAgainInPieces(t *testing.T) {
 }
 
 // An upload whose last answer is lost is not sent again, and counts as copied.
-func TestLostAnswerToAnUpload(t *testing.T) {
+func TestAnUploadWhoseAnswerIsLostIsNotSentAgain(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		image := randomImage(t, 300_000, 1)
 		digest := l.push("source.test/app:1", image)
@@ -270,7 +270,7 @@ func TestLostAnswerToAnUpload(t *testing.T) {
 }
 
 // A token that is refused with an upload's body is renewed, and the body comes again.
-func TestUploadRefusedForItsToken(t *testing.T) {
+func TestAnUploadRefusedForItsTokenIsSentAgain(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		digest := l.push("source.test/app:1", randomImage(t, 300_000, 1))
 		refuse := times(1, func(r *http.Request) bool { return r.Method == http.MethodPatch && r.ContentLength > 1000 },

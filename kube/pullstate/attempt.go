@@ -21,8 +21,8 @@ type attempt struct {
 	started, running bool
 	// terminated tells how the copier's container ended, nil while it has not.
 	terminated *corev1.ContainerStateTerminated
-	// unknown is true when the kubelet does not know how the copier fared. The kubelet says so of a copier that it stops before
-	// the start, and overwrites with that what the copier was waiting for.
+	// unknown is true when the kubelet does not know how the copier fared. It says so of a copier that it stops before the start.
+	// That overwrites what the copier was waiting for.
 	unknown bool
 	// ended is true once the copier will not run again.
 	ended bool

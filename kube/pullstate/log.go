@@ -15,7 +15,7 @@ type Log struct {
 	// Complete is true once nothing more is to be read.
 	Complete bool
 
-	// since counts the lines behind the first report that has Last's time, or all lines before the first report.
+	// since counts the lines after the first report that has Last's time, or all lines while there is no report.
 	since uint64
 }
 
@@ -40,8 +40,8 @@ func (l *Log) Add(line []byte) {
 	l.Tail = append(l.Tail, pull.Truncate(strings.ToValidUTF8(text, "\uFFFD"), longest))
 }
 
-// Merge returns what is known of a log that has been opened again, and so begins with lines that are known. ok is false while
-// it brings nothing new.
+// Merge returns what is known of a log that has been opened again. read begins with lines that l has, too. ok is false while read
+// has nothing new.
 func (l Log) Merge(read Log) (merged Log, ok bool) {
 	if read.step() < l.step() {
 		if !read.Complete {

@@ -21,7 +21,7 @@ type Record struct {
 	Attempts int `json:"attempts"`
 	// Ran is true once the copier was started. Before that, Outcome says what it waits for.
 	Ran bool `json:"ran"`
-	// Ended is true once the attempt has ended. Before that, Outcome is what is true of it should its pod vanish.
+	// Ended is true once the attempt has ended. Before that, Outcome says how it counts as ended if its pod vanishes.
 	Ended   bool         `json:"ended"`
 	Outcome pull.Outcome `json:"outcome"`
 	// Last is the copier's last report of how far it was.

@@ -16,8 +16,8 @@ import (
 // State returns the state of the pull. Its Position is zero.
 func (v *View) State() *pull.State {
 	s := &pull.State{
-		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.id.Image, Destination: v.id.Destination, Platforms: v.id.Platforms,
-		RetryOf: v.id.RetryOf, CreatedAt: v.id.Created, Attempts: v.made,
+		ID: v.job.Name, Namespace: v.job.Namespace, Image: v.identity.Image, Destination: v.identity.Destination, Platforms: v.identity.Platforms,
+		RetryOf: v.identity.RetryOf, CreatedAt: v.identity.Created, Attempts: v.attemptCount,
 	}
 	if v.job.Status.StartTime != nil {
 		s.StartedAt = v.job.Status.StartTime.UTC()
@@ -57,8 +57,8 @@ func (v *View) State() *pull.State {
 	return s
 }
 
-// canceled fills in the state of a pull that was canceled. It depends on the Job alone: the pods go with the Job,
-// and each replica would tell something else of them.
+// canceled fills in the state of a pull that was canceled. It depends on the Job alone: the pods go with the Job, and each
+// replica has seen something else of them.
 func (v *View) canceled(s *pull.State) {
 	last := readCanceledState(v.job)
 	if last == nil {
@@ -192,8 +192,8 @@ func progressOf(r pull.Report, moving bool) pull.Progress {
 	return p
 }
 
-// addDigests adds which image the newest attempt copies. The message says when an attempt before copied another one, and which
-// image was at the destination.
+// addDigests adds the digest of the image that the newest attempt copies. The message says if an attempt before copied another
+// one, and which image was at the destination.
 func (v *View) addDigests(s *pull.State) {
 	var digest, before, held string
 	rec := v.rec

@@ -197,7 +197,7 @@ func TestProgressIs100OnlyWhenThePullHasSucceeded(t *testing.T) {
 	}
 }
 
-// Until the next attempt runs, the last one's progress is told, also by a replica that has never read its log.
+// Until the next attempt runs, the state has the last one's progress, also on a replica that has never read its log.
 func TestProgressStaysBetweenAttempts(t *testing.T) {
 	total := int64(1000)
 	rec := pullstate.Record{Pod: "pod-a", Attempts: 1, Ran: true, Outcome: statetest.Network, Last: pull.Report{BytesDone: 250, BytesTotal: &total}}
@@ -315,7 +315,7 @@ func TestATagThatMovedBetweenAttemptsIsNotForgotten(t *testing.T) {
 	}
 }
 
-// What a client was told of a pull does not become less when the pull is canceled.
+// Clients have seen that progress.
 func TestCanceledPullKeepsHowFarItWas(t *testing.T) {
 	w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running())
 	w.Job.Annotations[pullstate.AnnotationCanceled] = statetest.Epoch.Format(time.RFC3339Nano)
@@ -326,7 +326,7 @@ func TestCanceledPullKeepsHowFarItWas(t *testing.T) {
 	}
 }
 
-// What a pull replaces is told while it runs, when it has ended, and when the attempt that found it has been followed by
+// The message says so while the pull runs, when it has ended, and when the attempt that found it has been followed by
 // another one.
 func TestTheMessageNamesTheImageThatIsReplaced(t *testing.T) {
 	held := "sha256:" + strings.Repeat("b", 64)

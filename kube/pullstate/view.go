@@ -1,10 +1,13 @@
 // Package pullstate tells the state of a pull from its Job, the Job's pods and what was read of their logs. It has no client,
 // no clock and no memory: the same objects give the same state on every replica and after every restart.
 //
-// Read makes a View of the objects (view.go). State tells the pull's state (state.go), each pod being one attempt
-// (attempt.go). A pod's and a registry's error texts are classified in classify.go. Pods go before their Job, so the leader
-// writes on the Job what Unwritten returns (record.go), and Read takes that before what the pods tell: all replicas see it,
-// and for longer.
+// Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
+// copiers' logs (log.go). View.State returns the pull's state (state.go). Why a pod does not start or was given up is known as
+// text only: errortext.go finds the reason in it.
+//
+// Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
+// (record.go). View.Unwritten returns what it has to write. Where the Record and the pods tell the same, Read takes the Record:
+// all replicas see it, and for longer.
 package pullstate
 
 import (
@@ -23,8 +26,8 @@ import (
 
 // View is a pull as its objects tell it: all that a state is made from, read once.
 type View struct {
-	id  Identity
-	job *batchv1.Job
+	identity Identity
+	job      *batchv1.Job
 	// complete, failed and failing are the conditions of the Job that end it, or are about to; nil while they are not true.
 	complete, failed, failing *batchv1.JobCondition
 	// canceledAt is when the pull was canceled, nil if it was not.
@@ -37,20 +40,20 @@ type View struct {
 	newest   *attempt
 	// pods is the highest resourceVersion of all pods, 0 for none.
 	pods uint64
-	// made is the number of pods in which the copier was started, with those that are gone and only rec knows.
-	made int
-	// end is what is known of the newest attempt, and endBefore of the one before it; nil when nothing is.
+	// attemptCount is the number of pods in which the copier was started, with those that are gone and only rec knows.
+	attemptCount int
+	// end is what is known of how the newest attempt fares, endBefore the same of the one before it; nil when nothing is known.
 	end, endBefore *Record
-	// log is the log that the state is made from. That is the newest attempt's once its copier has started, and the one before
-	// until then.
+	// log is the copier's log that the state is made from: the newest attempt's, or the one before its until its copier has
+	// started.
 	log Log
 }
 
 // Read returns the View of a pull. It passes over pods that another Job owns: one that had the same name before. logs may lack
 // those of some pods.
-func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
+func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]Log) *View {
 	v := &View{
-		id: id, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods)), complete: Condition(job, batchv1.JobComplete),
+		identity: identity, job: job, rec: ReadRecord(job), attempts: make([]attempt, 0, len(pods)), complete: Condition(job, batchv1.JobComplete),
 		failed: Condition(job, batchv1.JobFailed), failing: Condition(job, batchv1.JobFailureTarget),
 	}
 	if at, canceled := Canceled(job); canceled {
@@ -69,7 +72,7 @@ func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]
 		// Its pod is gone, or is not known yet because the Job is newer than the pods. It counts all attempts before it.
 		v.attempts = slices.DeleteFunc(v.attempts, v.rec.follows)
 	}
-	v.made, v.end, v.endBefore = attemptsMade(v.attempts, v.rec), v.rec, v.rec
+	v.attemptCount, v.end, v.endBefore = countAttempts(v.attempts, v.rec), v.rec, v.rec
 	if n := len(v.attempts); n > 0 {
 		v.newest = &v.attempts[n-1]
 		v.end, v.log = lastEnd(v.newest, v.rec), v.newest.log
@@ -84,8 +87,8 @@ func Read(id Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[types.UID]
 	return v
 }
 
-// lastEnd returns what is known of an attempt, nil when nothing is. It takes the record on the Job before the pod and its log.
-// So replicas that have not seen the pod tell the same as those that have.
+// lastEnd returns what is known of how an attempt fares, nil when nothing is. It prefers the record on the Job to the pod and its
+// log, so that replicas that have not seen the pod make the same state as those that have.
 func lastEnd(a *attempt, rec *Record) *Record {
 	switch {
 	case a.record == nil:
@@ -102,7 +105,7 @@ func lastEnd(a *attempt, rec *Record) *Record {
 	return a.record
 }
 
-func attemptsMade(attempts []attempt, rec *Record) int {
+func countAttempts(attempts []attempt, rec *Record) int {
 	n, recorded := 0, false
 	for _, a := range attempts {
 		if a.started {
@@ -140,22 +143,22 @@ func (v *View) NeedsLog(pod types.UID) bool {
 	return i >= 0 && v.needsLog(&v.attempts[i])
 }
 
-// Unwritten returns what is known of the current attempt and not yet written on the Job, nil when nothing is. Its Time is for
-// the caller to set.
+// Unwritten returns what is known of the newest attempt and not yet written on the Job, nil when nothing is. Set its Time before
+// you write it.
 func (v *View) Unwritten() *Record {
 	if v.newest == nil {
 		return nil
 	}
 	seen := v.newest.record
 	if v.newest.running && v.rec != nil && v.rec.Pod == v.newest.pod.UID {
-		// What it waited for is over, and must not stand for its end should the pod vanish.
+		// The copier no longer waits. Should the pod vanish, what it waited for must not be taken for how it ended.
 		seen = &Record{Pod: v.rec.Pod, Ran: true, Outcome: pull.Outcome{Reason: pull.Unknown, Message: "The copier's pod was removed while it ran."}}
 	}
 	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && v.needsLog(v.newest)) || v.rec.covers(seen) {
 		return nil
 	}
 	unwritten := *seen
-	unwritten.Attempts, unwritten.PodCreated = v.made, v.newest.pod.CreationTimestamp.UTC()
+	unwritten.Attempts, unwritten.PodCreated = v.attemptCount, v.newest.pod.CreationTimestamp.UTC()
 	switch {
 	case v.rec == nil:
 	case v.rec.Pod == seen.Pod:
@@ -166,7 +169,7 @@ func (v *View) Unwritten() *Record {
 	return &unwritten
 }
 
-// Recorded reports whether all that is to be known of a Job that has ended is written on it.
+// Recorded reports whether all that is known of a Job that has ended is written on it.
 func (v *View) Recorded() bool {
 	if v.rec == nil || v.newest == nil {
 		return v.rec != nil
@@ -174,8 +177,7 @@ func (v *View) Recorded() bool {
 	return v.newest.record == nil || v.rec.covers(v.newest.record)
 }
 
-// Complete reports whether nothing more is about to be known of a Job that has ended. gone tells which pods are gone: nothing
-// more comes from those.
+// Complete reports whether all is known of a Job that has ended. gone reports whether a pod is gone: nothing more comes from it.
 func (v *View) Complete(gone func(types.UID) bool) bool {
 	exists := false
 	for i := range v.attempts {
@@ -189,7 +191,7 @@ func (v *View) Complete(gone func(types.UID) bool) bool {
 		}
 	}
 	if exists && v.Unwritten() != nil {
-		return false // once it is on the Job, all replicas tell the same
+		return false // once it is on the Job, all replicas make the same state
 	}
 	return len(v.attempts) > 0 || v.rec != nil || (v.job.Status.Failed == 0 && v.complete == nil)
 }

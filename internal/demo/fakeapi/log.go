@@ -101,32 +101,32 @@ func (l *Log) tail(n int64) int {
 
 func endsLine(text []byte) bool { return bytes.HasSuffix(text, []byte("\n")) }
 
-// logs holds the logs of all containers by container ID.
-type logs struct {
+// podLogs holds the logs of all containers by container ID.
+type podLogs struct {
 	mu   sync.Mutex
 	byID map[string]*Log
 }
 
-func newLogs() *logs { return &logs{byID: map[string]*Log{}} }
+func newPodLogs() *podLogs { return &podLogs{byID: map[string]*Log{}} }
 
 // OpenLog begins the log of a container's run. containerID is the run's ID in the pod's status: clients can read the log once
 // the status has that ID, and no more once a later status lacks it. The caller closes the log when the run ends.
 func (s *Server) OpenLog(containerID string) *Log {
-	s.logs.mu.Lock()
-	defer s.logs.mu.Unlock()
+	s.podLogs.mu.Lock()
+	defer s.podLogs.mu.Unlock()
 	l := &Log{}
-	s.logs.byID[containerID] = l
+	s.podLogs.byID[containerID] = l
 	return l
 }
 
-func (l *logs) get(containerID string) *Log {
+func (l *podLogs) get(containerID string) *Log {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.byID[containerID]
 }
 
 // forget drops the logs of runs that are in a pod's old status and not in the new one.
-func (l *logs) forget(old, new Object) {
+func (l *podLogs) forget(old, new Object) {
 	if old == nil {
 		return
 	}

@@ -39,7 +39,7 @@ func (s *Server) podLog(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return apierrors.NewBadRequest(err.Error())
 	}
-	log := s.logs.get(id)
+	log := s.podLogs.get(id)
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusOK)
 	if log == nil {

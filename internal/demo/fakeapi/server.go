@@ -22,9 +22,9 @@ var errClosed = errors.New("fakeapi: server closed")
 
 // Server is the API server. Any number of goroutines may use it.
 type Server struct {
-	store *store
-	logs  *logs
-	mux   *http.ServeMux
+	store   *store
+	podLogs *podLogs
+	mux     *http.ServeMux
 
 	ctx   context.Context
 	close context.CancelCauseFunc
@@ -38,8 +38,8 @@ type Server struct {
 func New() *Server { return newServer(watchWindow) }
 
 func newServer(window int) *Server {
-	s := &Server{logs: newLogs(), mux: http.NewServeMux()}
-	s.store = newStore(window, s.logs)
+	s := &Server{podLogs: newPodLogs(), mux: http.NewServeMux()}
+	s.store = newStore(window, s.podLogs)
 	s.ctx, s.close = context.WithCancelCause(context.Background())
 	s.route()
 	return s

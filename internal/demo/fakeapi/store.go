@@ -31,7 +31,7 @@ type key struct{ namespace, name string }
 
 // store holds all objects and their latest events. They share one lock and one counter of versions.
 type store struct {
-	logs *logs
+	podLogs *podLogs
 
 	mu          sync.RWMutex
 	version     uint64
@@ -41,14 +41,14 @@ type store struct {
 
 type collection struct {
 	objects map[key]Object
-	log     eventLog
+	events  eventLog
 }
 
-func newStore(window int, logs *logs) *store {
+func newStore(window int, podLogs *podLogs) *store {
 	// No list has version 0, not even an empty one: for clients, 0 means any version.
-	s := &store{logs: logs, version: 1, collections: map[*resource]*collection{}}
+	s := &store{podLogs: podLogs, version: 1, collections: map[*resource]*collection{}}
 	for _, res := range resources {
-		s.collections[res] = &collection{objects: map[key]Object{}, log: eventLog{window: window}}
+		s.collections[res] = &collection{objects: map[key]Object{}, events: eventLog{window: window}}
 	}
 	return s
 }
@@ -92,7 +92,7 @@ func (s *store) listAt(res *resource, namespace string, match func(Object) bool,
 		return nil, apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", version, s.version), 1)
 	}
 	c := s.collections[res]
-	events, _, err := c.log.after(version)
+	events, _, err := c.events.after(version)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (s *store) current() uint64 {
 func (s *store) eventsAfter(res *resource, version uint64) ([]*event, uint64, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	events, changed, err := s.collections[res].log.after(version)
+	events, changed, err := s.collections[res].events.after(version)
 	return events, s.version, changed, err
 }
 
@@ -252,9 +252,9 @@ func (s *store) put(res *resource, kind watch.EventType, old, obj Object) {
 	obj.SetResourceVersion(strconv.FormatUint(s.version, 10))
 	c := s.collections[res]
 	c.objects[key{obj.GetNamespace(), obj.GetName()}] = obj
-	c.log.append(&event{version: s.version, kind: kind, object: obj, previous: old})
+	c.events.append(&event{version: s.version, kind: kind, object: obj, previous: old})
 	if res == pods {
-		s.logs.forget(old, obj)
+		s.podLogs.forget(old, obj)
 	}
 }
 
@@ -267,8 +267,8 @@ func (s *store) remove(res *resource, last Object) {
 	k := key{last.GetNamespace(), last.GetName()}
 	previous := c.objects[k]
 	delete(c.objects, k)
-	c.log.append(&event{version: s.version, kind: watch.Deleted, object: gone, previous: previous})
+	c.events.append(&event{version: s.version, kind: watch.Deleted, object: gone, previous: previous})
 	if res == pods {
-		s.logs.forget(previous, nil)
+		s.podLogs.forget(previous, nil)
 	}
 }

@@ -50,9 +50,9 @@ func classifyWaiting(w *corev1.ContainerStateWaiting) pull.Outcome {
 	return pull.Outcome{Reason: reason, Message: "The copier cannot start: " + w.Reason + ": " + cmp.Or(w.Message, "no message given")}
 }
 
-// textReasons are what kubelets, container runtimes and registries say, in the order in which they are looked for: the
-// more telling first, because one message often holds several. Kubernetes hands these errors on as text only. None of
-// them can be a name by itself: see pull.WithoutNames for names of several words.
+// textReasons are phrases of kubelets, container runtimes and registries. Kubernetes hands these errors on as text only. A message
+// often holds several phrases: the more telling ones come first. None can be a name by itself: pull.WithoutNames is for names
+// of several words.
 var textReasons = []struct {
 	reason pull.FailureReason
 	says   *regexp.Regexp
@@ -76,7 +76,7 @@ func anyOf(phrases ...string) *regexp.Regexp {
 	return regexp.MustCompile(`(?:^|[^\pL\pN])(?:` + strings.Join(phrases, "|") + `)`)
 }
 
-// classifyText finds the reason in a text written for people, otherwise when it knows none.
+// classifyText finds the reason in a text written for people. It returns otherwise when it finds none.
 func classifyText(text string, otherwise pull.FailureReason) pull.FailureReason {
 	text = pull.WithoutNames(text)
 	for _, t := range textReasons {
