@@ -1,8 +1,6 @@
 package follow
 
-import (
-	"pullwatch/internal/podlog/queue"
-)
+import "pullwatch/internal/podlog/queue"
 
 // What is taken of Options.Budget, besides that which waits in the queue, in bytes.
 const (

@@ -60,3 +60,17 @@ func (m *Metrics) reopen(reason string) { m.reopened.WithLabelValues(reason).Inc
 func (m *Metrics) gap(reason string) { m.gaps.WithLabelValues(reason).Inc() }
 
 func (m *Metrics) refuse(limit string) { m.refused.WithLabelValues(limit).Inc() }
+
+// Reasons for gaps, as metrics count them.
+const (
+	gapRotated    = "rotated"
+	gapRuns       = "runs"
+	gapUnfinished = "unfinished"
+	gapPods       = "pods"
+)
+
+// Reasons for opening a log again, as metrics count them.
+const (
+	reopenEnd   = "end"
+	reopenError = "error"
+)

@@ -122,3 +122,12 @@ func checkName(field, name string) error {
 	}
 	return nil
 }
+
+// tail is Input.TailLines on its way to a follower.
+type tail struct {
+	lines int
+	// begun is when the stream began that it is of.
+	begun time.Time
+	// resumed means that an earlier stream had opened the log, or may have.
+	resumed bool
+}

@@ -12,15 +12,6 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// tail is Input.TailLines on its way to a follower.
-type tail struct {
-	lines int
-	// begun is when the stream began that it is of.
-	begun time.Time
-	// resumed means that an earlier stream had opened the log, or may have.
-	resumed bool
-}
-
 // request returns a request for the whole log of the run as it stands at a moment.
 func (r *runReader) request(s containerStatus) podlog.LogRequest {
 	_, asPrevious, _ := s.find(r.id)

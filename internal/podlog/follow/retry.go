@@ -1,8 +1,12 @@
 package follow
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"pullwatch/internal/usererr"
 )
 
 // Opening a log again: after minBackoff, twice as long each time that brought nothing, and at most maxBackoff.
@@ -37,4 +41,17 @@ func (r *retry) next() time.Duration {
 	d := r.backoff/2 + rand.N(r.backoff/2)
 	r.backoff = min(2*r.backoff, maxBackoff)
 	return d
+}
+
+// awaitTurn waits, when the cluster has recovered since, until it is this follower's turn to try again.
+func (f *follower) awaitTurn(ctx context.Context, retry *retry, recoveries int) error {
+	if f.status.get().recoveries == recoveries {
+		return nil
+	}
+	return f.status.await(ctx, retry.recovered())
+}
+
+func isUserError(err error) bool {
+	_, ok := errors.AsType[*usererr.Error](err)
+	return ok
 }

@@ -129,14 +129,6 @@ func (r *runReader) ownsNothing(ctx context.Context, previous bool) (bool, error
 	}
 }
 
-// awaitTurn waits, when the cluster has recovered since, until it is this follower's turn to try again.
-func (f *follower) awaitTurn(ctx context.Context, retry *retry, recoveries int) error {
-	if f.status.get().recoveries == recoveries {
-		return nil
-	}
-	return f.status.await(ctx, retry.recovered())
-}
-
 // awaitNews waits until more is known of a container than that its pod is gone, which the watch has not shown yet.
 func (f *follower) awaitNews(ctx context.Context, s containerStatus) error {
 	f.queue.Activate(f.container, false)
@@ -185,9 +177,4 @@ func (r *runReader) giveUp(ctx context.Context, cause error) error {
 	}
 	r.progress.Done = true
 	return r.notify(ctx, podlog.Ended, message)
-}
-
-func isUserError(err error) bool {
-	_, ok := errors.AsType[*usererr.Error](err)
-	return ok
 }

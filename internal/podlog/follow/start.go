@@ -5,7 +5,6 @@ import (
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
-	"pullwatch/internal/podlog/queue"
 )
 
 // newEntry makes a container for a container that is new, and a follower unless the cursor that the stream began with says
@@ -74,10 +73,4 @@ func (r *followers) tellAbsent(present map[cursor.ContainerKey]bool) {
 		r.tell(podlog.Gap, fmt.Sprintf("lines may be missing: %d containers are gone with their pods, and the rest of their logs "+
 			"cannot be read", absent))
 	}
-}
-
-// tell sends a notice about the stream as a whole, unless the queue is full: nobody has read for long then, and what it
-// tells will be old.
-func (r *followers) tell(kind podlog.NoticeKind, message string) {
-	r.st.queue.TryPush(r.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
 }

@@ -32,7 +32,7 @@ type Stream struct {
 	stopWatch context.CancelFunc
 	started   chan struct{}
 	done      chan struct{}
-	followers sync.WaitGroup
+	running   sync.WaitGroup // the followers
 	// closed is called when all of these have ended.
 	closed func()
 
@@ -40,32 +40,6 @@ type Stream struct {
 	err error
 	// begunAt is when it was known what the stream, or the one that it goes on with, begins with; zero before.
 	begunAt time.Time
-}
-
-// newStream starts a stream whose memory, as plan counts it, account has.
-func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Account) *Stream {
-	ctx, cancel := context.WithCancel(ctx)
-	watchCtx, stopWatch := context.WithCancel(ctx)
-	st := &Stream{
-		source:    s.Source,
-		plan:      plan,
-		logger:    s.Log.With("namespace", plan.target.Namespace),
-		metrics:   s.Metrics,
-		queue:     queue.New(s.Metrics.queue, account),
-		budget:    s.Budget,
-		matching:  s.Turns,
-		ctx:       ctx,
-		cancel:    cancel,
-		stopWatch: stopWatch,
-		closed:    func() { s.release(plan.caller) },
-		started:   make(chan struct{}),
-		done:      make(chan struct{}),
-	}
-	if plan.after != nil {
-		st.begunAt = plan.after.Begun
-	}
-	go st.run(watchCtx)
-	return st
 }
 
 // Next returns the next batch. At the end of the stream it returns io.EOF, or
@@ -88,24 +62,6 @@ func (st *Stream) Close() {
 	st.cancel()
 	<-st.done
 	st.queue.Release()
-}
-
-// run watches until the stream is complete or fails, then waits for the followers.
-func (st *Stream) run(ctx context.Context) {
-	defer close(st.done)
-	defer st.closed()
-	defer st.cancel()
-	followers := newFollowers(st)
-	err := st.source.WatchPods(ctx, st.plan.target, followers.reconcile)
-	followers.close()
-	if ctx.Err() == nil {
-		st.fail(err)
-	}
-	st.followers.Wait()
-	if err := st.ctx.Err(); err != nil {
-		st.fail(err)
-	}
-	st.queue.Close()
 }
 
 // begin is called with each look at the pods, and reports whether it is with these that the stream begins: with those

@@ -20,6 +20,7 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/queue"
 	"pullwatch/internal/turns"
 	"pullwatch/internal/usererr"
 )
@@ -139,4 +140,48 @@ func (s *Streamer) release(caller string) {
 		}
 	}
 	s.Metrics.streams.Dec()
+}
+
+// newStream starts a stream whose memory, as plan counts it, account has.
+func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Account) *Stream {
+	ctx, cancel := context.WithCancel(ctx)
+	watchCtx, stopWatch := context.WithCancel(ctx)
+	st := &Stream{
+		source:    s.Source,
+		plan:      plan,
+		logger:    s.Log.With("namespace", plan.target.Namespace),
+		metrics:   s.Metrics,
+		queue:     queue.New(s.Metrics.queue, account),
+		budget:    s.Budget,
+		matching:  s.Turns,
+		ctx:       ctx,
+		cancel:    cancel,
+		stopWatch: stopWatch,
+		closed:    func() { s.release(plan.caller) },
+		started:   make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	if plan.after != nil {
+		st.begunAt = plan.after.Begun
+	}
+	go st.run(watchCtx)
+	return st
+}
+
+// run watches until the stream is complete or fails, then waits for the followers.
+func (st *Stream) run(ctx context.Context) {
+	defer close(st.done)
+	defer st.closed()
+	defer st.cancel()
+	followers := newFollowers(st)
+	err := st.source.WatchPods(ctx, st.plan.target, followers.reconcile)
+	followers.close()
+	if ctx.Err() == nil {
+		st.fail(err)
+	}
+	st.running.Wait()
+	if err := st.ctx.Err(); err != nil {
+		st.fail(err)
+	}
+	st.queue.Close()
 }

@@ -8,8 +8,6 @@ import (
 )
 
 const (
-	// MinWaiting is what a queue may hold in any case, so that its stream goes on.
-	MinWaiting = MaxChunkBytes
 	// WaitingStep is what it takes more at a time.
 	WaitingStep = 128 << 10
 	// refusalPause is how long it does not ask for more when that was refused.

@@ -123,16 +123,22 @@ func (q *Queue) takeLines(b *batchBuilder, l *Container, limit int64, now time.T
 	q.shrink(l, size)
 }
 
-// cursor says where the reader stands.
-func (q *Queue) cursor(target uint64, begun time.Time) string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.passedSince = time.Time{}
-	e := cursor.NewEncoder(target, begun, len(q.containers))
-	for _, l := range q.containers {
-		if l.Name != "" {
-			e.Add(l.Key, l.progress)
-		}
+// shrink takes n bytes off a container that the reader has taken, and lets others in.
+func (q *Queue) shrink(l *Container, n int) {
+	l.size -= n
+	q.size -= n
+	for _, other := range q.containers {
+		other.wake()
 	}
-	return e.String()
+}
+
+// removeFirst removes the first chunk of a container, which the reader has taken.
+func (q *Queue) removeFirst(l *Container, now time.Time) {
+	c := l.chunks[0]
+	l.progress = c.progress
+	l.chunks[0] = nil
+	l.chunks = l.chunks[1:]
+	if l.empty() && c.notice == nil {
+		l.silentSince = now
+	}
 }

@@ -8,14 +8,15 @@
 package queue
 
 import (
-	"context"
 	"sync"
 	"time"
 
 	"pullwatch/internal/budget"
-	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 )
+
+// MinWaiting is what a queue may hold in any case, so that its stream goes on, in bytes.
+const MinWaiting = MaxChunkBytes
 
 // Queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, as far as the budget
 // grants them, each container apart. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
@@ -93,96 +94,6 @@ func (q *Queue) signal() {
 	select {
 	case q.changed <- struct{}{}:
 	default:
-	}
-}
-
-// Push queues a chunk; unless it is live, it blocks while there is no room. Its error is ctx's.
-func (q *Queue) Push(ctx context.Context, l *Container, c *Chunk) error {
-	for !q.TryPush(l, c) {
-		select {
-		case <-l.room:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// TryPush queues a chunk if it may. Otherwise it sees to it that l.room wakes the caller.
-func (q *Queue) TryPush(l *Container, c *Chunk) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if c.arrived.IsZero() { // else it has waited for room
-		c.arrived = time.Now()
-	}
-	if !q.fits(l, c) {
-		if !c.live || q.history > 0 {
-			l.waiting = true
-			q.signal()
-			return false
-		}
-		q.dropOldest(c.size)
-	}
-	l.chunks = append(l.chunks, c)
-	l.size += c.size
-	q.size += c.size
-	if len(c.lines) > 0 && !c.live {
-		q.history++
-	}
-	q.signal()
-	return true
-}
-
-func (q *Queue) fits(l *Container, c *Chunk) bool {
-	if !c.live && !l.empty() && l.size+c.size > q.share() {
-		return false
-	}
-	return q.grow(q.size+c.size) || q.size == 0
-}
-
-// Pass moves a container's progress over lines of which none was handed over.
-func (q *Queue) Pass(l *Container, m cursor.Progress) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !l.empty() {
-		l.chunks[len(l.chunks)-1].progress = m
-		return
-	}
-	if q.passedSince.IsZero() && l.progress.Position != m.Position {
-		q.passedSince = time.Now()
-		q.signal()
-	}
-	l.progress = m
-}
-
-// cursorDue returns when the reader is to have a new cursor though nothing was handed over; zero when the one that it
-// has will do.
-func (q *Queue) cursorDue() time.Time {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.passedSince.IsZero() {
-		return time.Time{}
-	}
-	return q.passedSince.Add(podlog.CursorInterval)
-}
-
-// shrink takes n bytes off a container that the reader has taken, and lets others in.
-func (q *Queue) shrink(l *Container, n int) {
-	l.size -= n
-	q.size -= n
-	for _, other := range q.containers {
-		other.wake()
-	}
-}
-
-// removeFirst removes the first chunk of a container, which the reader has taken.
-func (q *Queue) removeFirst(l *Container, now time.Time) {
-	c := l.chunks[0]
-	l.progress = c.progress
-	l.chunks[0] = nil
-	l.chunks = l.chunks[1:]
-	if l.empty() && c.notice == nil {
-		l.silentSince = now
 	}
 }
 

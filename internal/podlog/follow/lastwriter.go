@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
@@ -60,25 +59,6 @@ func (f *follower) settle(ctx context.Context) (containerStatus, error) {
 	}
 }
 
-// laterRuns returns the runs after the one in the progress that may have written the last line that was read.
-func (f *follower) laterRuns(s containerStatus) []podlog.Run {
-	return f.laterRunsAt(s, f.progress.Position.Nanos)
-}
-
-// startSlack is by how much a run's first line may be older than its start, which is noted behind it.
-const startSlack = time.Second
-
-// laterRunsAt returns the runs after the one in the progress that may have written a line with this timestamp.
-func (f *follower) laterRunsAt(s containerStatus, nanos int64) []podlog.Run {
-	if f.plan.previous || nanos == 0 {
-		return nil
-	}
-	return slices.DeleteFunc(f.runs(s), func(run podlog.Run) bool {
-		return run.Restarts <= f.progress.Restarts || run.NeverStarted || run.Started.IsZero() ||
-			time.Unix(0, nanos).Before(run.Started.Add(-startSlack))
-	})
-}
-
 var (
 	// errReplaced means that what was given as the log of the last run, which has ended, may be that of the next one.
 	errReplaced = errors.New("last run may have been replaced")
@@ -86,8 +66,6 @@ var (
 	errOwnLog = errors.New("log of the run itself cannot be read")
 	// errUndecided means that no log shows the last line, and that of the last run may not have been its own.
 	errUndecided = errors.New("last line is in no log")
-	// errOtherRun means that what is read has turned out to be the log of a later run.
-	errOtherRun = errors.New("log is that of a later run")
 )
 
 // lastWriter returns which of the later runs wrote the last line. It returns none if the run in the progress did, or if the
@@ -137,17 +115,6 @@ func (f *follower) lastWriter(ctx context.Context, s containerStatus, later []po
 	default:
 		return unreadable, nil
 	}
-}
-
-// checkRun returns an error when the last line that was read is certainly of a later run, which was not known when its log
-// was opened.
-func (f *follower) checkRun() error {
-	for _, run := range f.laterRuns(f.status.get()) {
-		if f.progress.Position.IsAfter(run.Started) {
-			return errOtherRun
-		}
-	}
-	return nil
 }
 
 // adopt moves the progress to the later run that wrote the last line, and tells of the runs before it.
