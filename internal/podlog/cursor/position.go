@@ -53,34 +53,36 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func Checksum(message []byte) uint32 { return crc32.Checksum(message, castagnoli) }
 
-// search finds a position in a log that was opened again somewhere before it. The lines up to it were read before.
-type search struct {
-	want Position
+// Search finds a position in a log that was opened again somewhere before it. The lines up to it were read before.
+type Search struct {
+	// Want is the position.
+	Want Position
+	// Past means that the search is behind Want: all further lines are new.
+	Past bool
 	at   Position
-	// Over means that what comes is new.
-	Over bool
 }
 
-func NewSearch(want Position) search { return search{want: want, Over: want.IsZero()} }
+// NewSearch returns a search for a position, from the beginning of a log.
+func NewSearch(want Position) Search { return Search{Want: want, Past: want.IsZero()} }
 
-// IsNew reports whether a line follows the position. lost is set when it does and the line of the position was not
-// there, so that others between the two may be missing.
-func (s *search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
+// IsNew takes the log's next line and reports whether it follows Want. lost means that it does, but the line at Want was
+// not there: lines between the two may be missing.
+func (s *Search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
 	switch {
-	case s.Over:
+	case s.Past:
 		return true, false
-	case s.Passes(nanos):
-		s.Over = true
+	case s.IsPast(nanos):
+		s.Past = true
 		return true, true
-	case nanos == 0 && s.want.Nanos != 0:
+	case nanos == 0 && s.Want.Nanos != 0:
 		// The end of a line whose beginning lies before the moment that the log was opened at.
 		return false, false
 	}
 	s.at.Advance(nanos, sum)
-	s.Over = nanos == s.want.Nanos && sum == s.want.Sum &&
-		(s.at.count == s.want.count || s.want.Cut && s.at.count > s.want.count)
+	s.Past = nanos == s.Want.Nanos && sum == s.Want.Sum &&
+		(s.at.count == s.Want.count || s.Want.Cut && s.at.count > s.Want.count)
 	return false, false
 }
 
-// Passes reports whether a line of that timestamp can only come after the position.
-func (s *search) Passes(nanos int64) bool { return s.Over || nanos > s.want.Latest() }
+// IsPast reports whether a line with this timestamp can only follow Want.
+func (s *Search) IsPast(nanos int64) bool { return s.Past || nanos > s.Want.Latest() }

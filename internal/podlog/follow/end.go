@@ -18,8 +18,8 @@ var errCutOff = errors.New("log was cut off")
 // end the response as though it were whole. The last line of the log tells. checkEnd sets r.complete, and returns an
 // error when there is more to be read.
 func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
-	nothingNew := r.found && r.rest == nil && r.progress.Position == r.before
-	if r.again && nothingNew {
+	nothingNew := r.last.found() && r.last.rest == nil && r.progress.Position == r.last.search.Want
+	if r.ends > 1 && nothingNew {
 		return nil
 	}
 	nanos, sum, err := r.lastLine(ctx, req)
@@ -27,13 +27,13 @@ func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
 		return err
 	}
 	p := r.progress.Position
-	if r.rest != nil {
-		p.Advance(r.rest.nanos, cursor.Checksum(r.rest.message))
+	if rest := r.last.rest; rest != nil {
+		p.Advance(rest.nanos, cursor.Checksum(rest.message))
 	}
 	switch {
 	case nanos == p.Nanos && sum == p.Sum, p.IsZero() && logline.Time(nanos).Before(r.begins()):
 		r.complete = true
-	case !r.found && nanos <= p.Latest():
+	case !r.last.found() && nanos <= p.Latest():
 		// What came last is not there any more, and nothing has come since. r.complete stays where there is no log.
 		r.complete = r.complete && nanos == 0
 	default:

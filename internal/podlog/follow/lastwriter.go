@@ -171,7 +171,7 @@ read:
 			switch isNew, _ := search.IsNew(nanos, sum); {
 			case isNew:
 				return seenLater, nil
-			case search.Over:
+			case search.Past:
 				return seenLine, nil
 			}
 		}

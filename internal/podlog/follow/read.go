@@ -41,14 +41,15 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	if err := r.resume(ctx, req.Follow); err != nil {
 		return err
 	}
-	r.again, r.before = r.ended, r.progress.Position
 	wasComplete := r.complete
-	r.opened, r.ended, r.complete, r.dated, r.rest = true, false, false, false, nil
+	r.complete = false
+	r.last = lastRequest{search: cursor.NewSearch(r.progress.Position)}
 	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
+		r.ends = 0
 		return fmt.Errorf("read log: %w", err)
 	}
-	r.ended = true
-	if !req.Follow && !r.dated {
+	r.ends++
+	if !req.Follow && !r.last.dated {
 		r.complete = wasComplete
 	}
 	return nil
@@ -59,11 +60,11 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 func (r *runReader) breakOff(err error, final bool) {
 	r.complete = r.complete && (err == nil || final && errors.Is(err, podlog.ErrUnknown))
 	switch {
-	case !r.opened, errors.Is(err, errLost):
+	case r.state == neverOpened, errors.Is(err, errLost):
 	case err != nil:
-		r.broken = reopenError
-	case r.broken == "":
-		r.broken = reopenEnd
+		r.state = brokenOff
+	case r.state == opened:
+		r.state = endedEarly
 	}
 }
 
@@ -71,13 +72,17 @@ func (r *runReader) breakOff(err error, final bool) {
 // one that has ended that is told with the first line that is new: it may have been read to its end before. A log that
 // came to its end is read once more when its run has ended; that is no news.
 func (r *runReader) resume(ctx context.Context, follow bool) error {
-	broken := r.broken
-	r.broken = ""
-	if broken == "" || broken == reopenEnd && !follow {
+	state := r.state
+	r.state = opened
+	switch {
+	case state == brokenOff:
+		r.metrics.reopen(reopenError)
+	case state == endedEarly && follow:
+		r.metrics.reopen(reopenEnd)
+	default:
 		return nil
 	}
-	r.resumes = true
-	r.metrics.reopen(broken)
+	r.resumedDue = true
 	if !follow {
 		return nil
 	}
@@ -95,25 +100,24 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 	}
 	lines := logline.NewReader(&guardedReader{log: log, guard: guard, flush: flush})
 	var stamps logline.Parser
-	search := cursor.NewSearch(r.progress.Position)
 	r.progress.Position.Cut = r.progress.Position.Cut || tailed && r.progress.Position.IsZero()
 	r.limit = r.queue.ChunkLimit()
 	defer r.matcher.Pause()
 	for {
 		line, dropped, err := lines.Next()
 		if err != nil && len(line) == 0 {
-			return r.end(ctx, search.Over, err)
+			return r.end(ctx, err)
 		}
 		nanos, message := stamps.Cut(line)
-		r.dated = r.dated || nanos != 0 || err != nil && logline.IsCutTimestamp(line)
+		r.last.dated = r.last.dated || nanos != 0 || err != nil && logline.IsCutTimestamp(line)
 		if err != nil {
-			if search.Passes(nanos) {
-				r.rest = &restLine{nanos: nanos, message: message, dropped: dropped}
+			if r.last.search.IsPast(nanos) {
+				r.last.rest = &restLine{nanos: nanos, message: message, dropped: dropped}
 			}
-			return r.end(ctx, search.Over, err)
+			return r.end(ctx, err)
 		}
 		sum := cursor.Checksum(message)
-		isNew, lost := search.IsNew(nanos, sum)
+		isNew, lost := r.last.search.IsNew(nanos, sum)
 		if !isNew {
 			continue
 		}
@@ -151,10 +155,9 @@ func (r *runReader) tellLost(ctx context.Context) error {
 	return r.tellGap(ctx, gapRotated, rotatedAway)
 }
 
-// end is called at the end of a log. found says whether it came past what had been read before.
-func (r *runReader) end(ctx context.Context, found bool, err error) error {
-	r.found = found
-	r.complete = found && r.rest == nil && errors.Is(err, io.EOF)
+// end is called at the end of a log.
+func (r *runReader) end(ctx context.Context, err error) error {
+	r.complete = r.last.found() && r.last.rest == nil && errors.Is(err, io.EOF)
 	if err := r.flush(ctx); err != nil {
 		return err
 	}

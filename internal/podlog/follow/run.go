@@ -57,7 +57,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, podlog.ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
-		case final && err == nil && !r.dated && f.plan.follow:
+		case final && err == nil && !r.last.dated && f.plan.follow:
 			ok, err := r.ownsNothing(ctx, req.Previous)
 			switch {
 			case err != nil:

@@ -14,32 +14,23 @@ import (
 // runReader reads the log of one run, through as many requests as it takes, and hands its lines over.
 type runReader struct {
 	*follower
-	id string
-	// opened means that the log could be opened before, perhaps by the stream that Input.After is of.
-	opened bool
-	// broken says why the log is opened again; empty when it is not.
-	broken string
-	// resumes means that it must be told that the log goes on.
-	resumes bool
+	id    string
+	state logState
+	// resumedDue means that a RESUMED notice is due before the next new line.
+	resumedDue bool
 	// complete means that the last request reached the end of the log, with whole lines, and contained our last line. If an
 	// ended run's log comes back empty, the node has deleted it, and complete keeps its value. The request before had
 	// reached the end at most endGrace before the run was known to have ended. That counts as the run's end.
 	complete bool
-	// ended means that the last request ended without an error, again that the one before it did, too. found means that
-	// the last request contained our last line.
-	ended, again, found bool
-	// dated means that the last request brought a timestamp, or the beginning of one. Otherwise it brought what a node
-	// says in place of the log.
-	dated bool
-	// before is how far the log was read before the last request.
-	before cursor.Position
+	// last is what the last request that could be opened has brought. ends counts how many of these in a row, up to the last
+	// one, have ended without an error.
+	last lastRequest
+	ends int
+	// lost means that the last line was missing once: the log may have been that of another run. If the line is missing
+	// again, it was rotated away.
+	lost bool
 	// moved means that the queue does not know of the last lines that were read.
 	moved bool
-	// lost means that the last line was not found in the log the last time.
-	lost bool
-	// rest is a line without its end that the last request stopped in. It is a line only when no other request
-	// brings the whole of it.
-	rest *restLine
 
 	writer  queue.Writer
 	matcher *filter.Matcher
@@ -49,6 +40,35 @@ type runReader struct {
 	liveFrom int64
 }
 
+// logState says what is known of requests for the log so far.
+type logState int
+
+const (
+	// neverOpened means that no request could be opened, neither by this stream nor by the one that Input.After is of.
+	neverOpened logState = iota
+	// opened means that the last request was opened, and did not break off.
+	opened
+	// endedEarly means that the last request came to an end while the run went on.
+	endedEarly
+	// brokenOff means that the last request failed.
+	brokenOff
+)
+
+// lastRequest is what one request has brought.
+type lastRequest struct {
+	// search finds the line up to which the log had been read before the request.
+	search cursor.Search
+	// dated means that there was a timestamp, or the beginning of one. Otherwise the node has sent a message in place of the
+	// log.
+	dated bool
+	// rest is a line without its end that the request stopped in. It is a line only when no other request brings the whole
+	// of it.
+	rest *restLine
+}
+
+// found reports whether the request has come to the line up to which the log had been read.
+func (l *lastRequest) found() bool { return l.search.Past }
+
 type restLine struct {
 	nanos   int64
 	message []byte
@@ -56,17 +76,22 @@ type restLine struct {
 }
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
-	return &runReader{
-		follower: f, id: run.ID, opened: !f.progress.Position.IsZero(), matcher: filter.NewMatcher(f.plan.include, f.plan.exclude, f.matching, f.plan.caller),
+	r := &runReader{
+		follower: f, id: run.ID,
+		matcher: filter.NewMatcher(f.plan.include, f.plan.exclude, f.matching, f.plan.caller),
 	}
+	if !f.progress.Position.IsZero() {
+		r.state = opened
+	}
+	return r
 }
 
 // tellResumed tells that the log goes on, if that is to be told.
 func (r *runReader) tellResumed(ctx context.Context) error {
-	if !r.resumes {
+	if !r.resumedDue {
 		return nil
 	}
-	r.resumes = false
+	r.resumedDue = false
 	r.told = ""
 	return r.notify(ctx, podlog.Resumed, "its log was opened again and goes on behind the last line")
 }
@@ -100,18 +125,18 @@ func (r *runReader) add(ctx context.Context, nanos int64, message []byte, droppe
 // another stream will read as a whole. When the log is not complete, it may not even be a whole timestamp, or
 // not follow the last line, or be of a later run.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
-	rest := r.rest
-	r.rest = nil
+	rest := r.last.rest
+	r.last.rest = nil
 	if rest == nil {
 		return nil
 	}
-	if !complete && !goesOn && (rest.nanos == 0 || !r.found || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
+	if !complete && !goesOn && (rest.nanos == 0 || !r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
 		return nil
 	}
 	if err := r.tellResumed(ctx); err != nil {
 		return err
 	}
-	if !r.found {
+	if !r.last.found() {
 		if err := r.tellGap(ctx, gapRotated, rotatedAway); err != nil {
 			return err
 		}
