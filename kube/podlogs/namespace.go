@@ -2,10 +2,8 @@ package podlogs
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/internal/usererr"
@@ -30,15 +28,4 @@ func (w *targetWatch) requireNamespace(ctx context.Context) error {
 		return usererr.New(usererr.NotFound, "there is no namespace %s", name)
 	}
 	return nil
-}
-
-// isMissing reports whether err says that there is no object of that name. A 404 may also come from a proxy that serves no
-// such objects, or from a node that does not know this one yet.
-func isMissing(err error, resource, name string) bool {
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {
-		return false
-	}
-	details := status.ErrStatus.Details
-	return details != nil && details.Kind == resource && details.Name == name
 }

@@ -4,6 +4,7 @@ package podlogs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -96,10 +97,22 @@ func openLogError(err, cause error, namespace, pod string) error {
 
 // needsBinding says what lets pullwatch read the logs of a namespace; the manifests have the ClusterRole.
 const needsBinding = "its service account needs a RoleBinding there, to the ClusterRole pullwatch-podlogs or one that " +
+
 	"allows as much"
 
 // forbiddenToWatch is the error of who may not list a resource in a namespace, whether that exists or not.
 func forbiddenToWatch(err error, resource, namespace string) error {
 	return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to list and watch %s in namespace %s: either there "+
 		"is no such namespace, or %s", resource, namespace, needsBinding)
+}
+
+// isMissing reports whether err says that there is no object of that name. A 404 may also come from a proxy that serves no
+// such objects, or from a node that does not know this one yet.
+func isMissing(err error, resource, name string) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {
+		return false
+	}
+	details := status.ErrStatus.Details
+	return details != nil && details.Kind == resource && details.Name == name
 }

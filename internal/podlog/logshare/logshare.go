@@ -24,7 +24,6 @@ package logshare
 
 import (
 	"context"
-	"io"
 	"sync"
 	"time"
 
@@ -59,54 +58,90 @@ func New(source podlog.Source, metrics *Metrics, b *budget.Budget, maxMemory int
 	}
 }
 
-// OpenLog implements podlog.Source. It shares requests that follow a known run or are for one that has ended. For them
-// Since is cut to the second, and where Tail begins in a log that grows is counted at a moment up to a second ago. A
-// shared log fails with an error that may pass when its reader was too slow for it.
-func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
-	if req.Run == "" || req.Follow == req.Ended || req.Follow && req.Previous {
-		return s.openAlone(ctx, req, func() {})
-	}
-	req.Since = req.Since.Truncate(time.Second)
-	run, first := s.enter(req)
-	if first && isWhole(req) {
-		return s.openAlone(ctx, req, func() { s.leave(run) })
-	}
-	r := run.read(ctx, req)
-	if r == nil {
-		return s.openAlone(ctx, req, func() { s.leave(run) })
-	}
-	if err := r.awaitOpen(); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
+// runKey names one run of one container, and how its log is asked for. Requests that follow it do not share with those
+// that are made when it has ended, which tell whether the former have brought all. Nor do those share that ask for it
+// as the current and as the previous run: when a container restarts, one of the two gets the log of another run.
+type runKey struct {
+	namespace, pod, container, run string
+	follow, previous               bool
 }
 
-// isWhole reports whether a request is for all of the log of a run that has ended.
-func isWhole(req podlog.LogRequest) bool { return req.Ended && req.Tail == nil && req.Since.IsZero() }
+// run is what is shared of the log of one run.
+type run struct {
+	source *Source
+	key    runKey
+	// users counts the readers and the upstreams. It is guarded by Source.mu, which may be locked while mu is.
+	users int
 
-// openAlone passes a request through. It has closed called when the log is closed, or cannot be opened.
-func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest, closed func()) (io.ReadCloser, error) {
-	s.metrics.private.Inc()
-	end := sync.OnceFunc(func() {
-		s.metrics.private.Dec()
-		closed()
-	})
-	log, err := s.source.OpenLog(ctx, req)
-	if err != nil {
-		end()
-		return nil, err
-	}
-	return &privateLog{ReadCloser: log, closed: end}, nil
+	mu sync.Mutex
+	// upstreams are those that go on. Readers move to the first that holds what they want next.
+	upstreams []*upstream
+	// kept, if it is not nil, has ended and waits for those who come a little later, until expiry.
+	kept   *upstream
+	expiry *time.Timer
+	// changed, if it is not nil, is closed when anything changes that readers wait for.
+	changed chan struct{}
 }
 
-// privateLog is a log that one reader has for itself.
-type privateLog struct {
-	io.ReadCloser
-	closed func()
+// upstream is a request to the wrapped source, and the ring of what it has brought. Its pump reads it until it ends or
+// its last reader has left.
+type upstream struct {
+	run       *run
+	request   podlog.LogRequest
+	beginning beginning
+	// asked is when the request was made.
+	asked  time.Time
+	cancel context.CancelFunc
+	// done is closed when the pump has ended.
+	done chan struct{}
+
+	// The rest is guarded by run.mu.
+	ring
+	// opened is when the log was open, zero before.
+	opened time.Time
+	// waiting is since when the pump has waited for the cluster, zero while it does not.
+	waiting time.Time
+	// err is why the upstream has ended, at the time ended: io.EOF, or what made it fail.
+	err   error
+	ended time.Time
+	// confirmed means that another request has found the same end.
+	confirmed bool
+	readers   map[*reader]struct{}
+	// fastest is the furthest position that a reader has come to.
+	fastest int64
+	// demand is signaled when a reader moves or leaves.
+	demand sync.Cond
+	// waited is for how long slow readers have held up the pump.
+	waited time.Duration
 }
 
-func (l *privateLog) Close() error {
-	l.closed()
-	return l.ReadCloser.Close()
+// reader reads a log from the ring of an upstream.
+type reader struct {
+	ctx context.Context
+	run *run
+	// since is the earliest timestamp that the reader wants.
+	since int64
+
+	// The rest is guarded by run.mu.
+	upstream *upstream
+	position int64
+	// skipping means that the reader does not want the line that position is in.
+	skipping bool
+	closed   bool
+}
+
+// watch is one watch of the wrapped source and those who share it.
+type watch struct {
+	cancel context.CancelFunc
+	// done is closed when the watch has ended; err is why.
+	done chan struct{}
+	err  error
+
+	// The rest is guarded by Source.mu.
+	subscribers int
+	latest      podlog.Snapshot
+	// version counts the snapshots.
+	version int
+	// changed is closed and made anew with each snapshot.
+	changed chan struct{}
 }

@@ -12,21 +12,6 @@ var errOverrun = errors.New("the log was read too slowly")
 
 var _ io.ReadCloser = (*reader)(nil)
 
-// reader reads a log from the ring of an upstream.
-type reader struct {
-	ctx context.Context
-	run *run
-	// since is the earliest timestamp that the reader wants.
-	since int64
-
-	// The rest is guarded by run.mu.
-	upstream *upstream
-	position int64
-	// skipping means that the reader does not want the line that position is in.
-	skipping bool
-	closed   bool
-}
-
 // newReader attaches a reader to u. The caller holds run.mu, and closes the reader.
 func newReader(ctx context.Context, u *upstream, since, position int64) *reader {
 	r := &reader{ctx: ctx, run: u.run, since: since, upstream: u, position: position}

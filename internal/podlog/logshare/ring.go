@@ -3,7 +3,6 @@ package logshare
 import (
 	"bytes"
 	"cmp"
-	"math"
 	"slices"
 	"sort"
 	"unsafe"
@@ -17,12 +16,6 @@ const (
 	lineStep = 512
 	// blockLines is how many of the shortest lines, which are timestamps alone, begin in a block.
 	blockLines = blockSize/len("2000-01-01T00:00:00Z \n") + 1
-)
-
-// Timestamps of no line: noTime is before, anyTime after all of them.
-const (
-	noTime  = math.MinInt64
-	anyTime = math.MaxInt64
 )
 
 // ring holds the most recent part of an upstream. Positions in it are in bytes from the upstream's beginning. What it

@@ -7,6 +7,12 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
+// Timestamps of no line: noTime is before, anyTime after all of them.
+const (
+	noTime  = math.MinInt64
+	anyTime = math.MaxInt64
+)
+
 // line is where a line of an upstream begins, in bytes from the upstream's beginning, and its timestamp in nanoseconds
 // since 1970: that of the line before when it has none.
 type line struct{ start, time int64 }

@@ -6,22 +6,6 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// watch is one watch of the wrapped source and those who share it.
-type watch struct {
-	cancel context.CancelFunc
-	// done is closed when the watch has ended; err is why.
-	done chan struct{}
-	err  error
-
-	// The rest is guarded by Source.mu.
-	subscribers int
-	latest      podlog.Snapshot
-	// version counts the snapshots.
-	version int
-	// changed is closed and made anew with each snapshot.
-	changed chan struct{}
-}
-
 // WatchPods implements podlog.Source. All who watch the same target share its snapshots, which must not be changed. A
 // subscriber that is slow to take a snapshot gets the latest next. One that comes to a watch that is under way begins
 // with what that has shown last.
