@@ -34,7 +34,7 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		if s.gone || s.over {
 			f.progress.Over = !s.gone
-			f.queue.Pass(f.container, f.progress)
+			f.queue.Advance(f.container, f.progress)
 			return nil
 		}
 		if s.Waiting != "" {

@@ -165,7 +165,7 @@ func (r *runReader) flush(ctx context.Context) error {
 	}
 	if r.moved {
 		r.moved = false
-		r.queue.Pass(r.container, r.progress)
+		r.queue.Advance(r.container, r.progress)
 	}
 	return nil
 }

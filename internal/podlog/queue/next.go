@@ -9,8 +9,8 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// Next waits for a batch. It returns io.EOF when nothing more comes, and ctx's error when that ends first. The batch's
-// cursor is of a stream of target that began when begun says.
+// Next waits for a batch. It returns io.EOF when the queue is closed and empty, and ctx's error when ctx ends first. target
+// and begun are Cursor.Target and Cursor.Begun of the batch's cursor.
 func (q *Queue) Next(ctx context.Context, target uint64, begun func() time.Time) (*podlog.Batch, error) {
 	b := &batchBuilder{}
 	for {
@@ -48,32 +48,31 @@ func (q *Queue) pack(b *batchBuilder, target uint64, begun time.Time) *podlog.Ba
 	return batch
 }
 
-// cursor says where the reader stands.
+// cursor returns the cursor behind all that the reader has taken.
 func (q *Queue) cursor(target uint64, begun time.Time) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.passedSince = time.Time{}
+	q.advancedAt = time.Time{}
 	e := cursor.NewEncoder(target, begun, len(q.containers))
-	for _, l := range q.containers {
-		if l.Name != "" {
-			e.Add(l.Key, l.progress)
+	for _, c := range q.containers {
+		if c.Name != "" {
+			e.Add(c.Key, c.progress)
 		}
 	}
 	return e.String()
 }
 
-// cursorDue returns when the reader is to have a new cursor though nothing was handed over; zero when the one that it
-// has will do.
+// cursorDue returns when the reader gets a new cursor even without lines; zero when the reader's cursor is up to date.
 func (q *Queue) cursorDue() time.Time {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.passedSince.IsZero() {
+	if q.advancedAt.IsZero() {
 		return time.Time{}
 	}
-	return q.passedSince.Add(podlog.CursorInterval)
+	return q.advancedAt.Add(podlog.CursorInterval)
 }
 
-// await returns when the queue has changed, at a moment if that is not zero, or with ctx's error.
+// await returns when the queue has changed, or at the given moment if it is not zero, or with ctx's error.
 func (q *Queue) await(ctx context.Context, at time.Time) error {
 	var reached <-chan time.Time
 	if !at.IsZero() {
@@ -91,7 +90,7 @@ func (q *Queue) await(ctx context.Context, at time.Time) error {
 	}
 }
 
-// earlier returns the earlier moment, where zero stands for never.
+// earlier returns the earlier moment. Zero stands for never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

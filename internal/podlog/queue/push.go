@@ -7,11 +7,11 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// Push queues a chunk; unless it is live, it blocks while there is no room. Its error is ctx's.
-func (q *Queue) Push(ctx context.Context, l *Container, c *Chunk) error {
-	for !q.TryPush(l, c) {
+// Push queues a chunk. It waits for room, unless the chunk is live and no history waits. Its error is ctx's.
+func (q *Queue) Push(ctx context.Context, c *Container, chunk *Chunk) error {
+	for !q.TryPush(c, chunk) {
 		select {
-		case <-l.room:
+		case <-c.room:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -19,47 +19,48 @@ func (q *Queue) Push(ctx context.Context, l *Container, c *Chunk) error {
 	return nil
 }
 
-// TryPush queues a chunk if it may. Otherwise it sees to it that l.room wakes the caller.
-func (q *Queue) TryPush(l *Container, c *Chunk) bool {
+// TryPush queues a chunk if there is room, or if it is live and the oldest live lines can make room. Otherwise it returns
+// false, and c.room gets a value when there may be room.
+func (q *Queue) TryPush(c *Container, chunk *Chunk) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if c.arrived.IsZero() { // else it has waited for room
-		c.arrived = time.Now()
+	if chunk.arrived.IsZero() { // else it has waited for room
+		chunk.arrived = time.Now()
 	}
-	if !q.fits(l, c) {
-		if !c.live || q.history > 0 {
-			l.waiting = true
+	if !q.fits(c, chunk) {
+		if !chunk.live || q.history > 0 {
+			c.waiting = true
 			q.signal()
 			return false
 		}
-		q.dropOldest(c.size)
+		q.dropOldest(chunk.size)
 	}
-	l.chunks = append(l.chunks, c)
-	l.size += c.size
-	q.size += c.size
-	if len(c.lines) > 0 && !c.live {
+	c.chunks = append(c.chunks, chunk)
+	c.size += chunk.size
+	q.size += chunk.size
+	if len(chunk.lines) > 0 && !chunk.live {
 		q.history++
 	}
 	q.signal()
 	return true
 }
 
-func (q *Queue) fits(l *Container, c *Chunk) bool {
-	if !c.live && !l.empty() && l.size+c.size > q.share() {
+func (q *Queue) fits(c *Container, chunk *Chunk) bool {
+	if !chunk.live && !c.empty() && c.size+chunk.size > q.share() {
 		return false
 	}
-	return q.grow(q.size+c.size) || q.size == 0
+	return q.grow(q.size+chunk.size) || q.size == 0
 }
 
-// dropOldest takes lines out, all of which are live, until n bytes have room.
+// dropOldest drops the oldest lines until n bytes have room. All lines in the queue are live.
 func (q *Queue) dropOldest(n int) {
 	for q.size+n > q.limit {
 		var from *Container
 		at := 0
-		for _, l := range q.containers {
-			i := l.oldestLines()
-			if i >= 0 && (from == nil || l.chunks[i].arrived.Before(from.chunks[at].arrived)) {
-				from, at = l, i
+		for _, c := range q.containers {
+			i := c.oldestLines()
+			if i >= 0 && (from == nil || c.chunks[i].arrived.Before(from.chunks[at].arrived)) {
+				from, at = c, i
 			}
 		}
 		if from == nil {
@@ -71,17 +72,17 @@ func (q *Queue) dropOldest(n int) {
 	}
 }
 
-// Pass moves a container's progress over lines of which none was handed over.
-func (q *Queue) Pass(l *Container, m cursor.Progress) {
+// Advance moves c's progress behind lines that the filters left out.
+func (q *Queue) Advance(c *Container, p cursor.Progress) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !l.empty() {
-		l.chunks[len(l.chunks)-1].progress = m
+	if !c.empty() {
+		c.chunks[len(c.chunks)-1].progress = p
 		return
 	}
-	if q.passedSince.IsZero() && l.progress.Position != m.Position {
-		q.passedSince = time.Now()
+	if q.advancedAt.IsZero() && c.progress.Position != p.Position {
+		q.advancedAt = time.Now()
 		q.signal()
 	}
-	l.progress = m
+	c.progress = p
 }

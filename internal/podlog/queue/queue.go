@@ -1,10 +1,13 @@
-// Package queue keeps the lines of a stream until its reader takes them.
+// Package queue holds the lines of a stream until its reader takes them.
 //
-// Followers collect lines in a Writer, and push them in chunks. Each container of the stream has its own chunks, in order.
-// Next merges those of all containers by timestamp into batches.
+// A follower reads the log of one container. It collects lines in a Writer, and pushes them as a Chunk, with the progress
+// that the container has behind them. A chunk may also be a notice. Each Container of the queue has its own chunks, in
+// order. Next merges the lines of all containers by timestamp into batches.
 //
-// The queue is bounded. Lines that were written before their log was opened wait for room: they are never lost. Live
-// lines do not wait: the oldest of them are dropped, and counted.
+// The queue is bounded: it holds at most podlog.MaxWaiting bytes, and less when the budget has no more. Lines are live
+// when they were written after their log was opened; the others are history. History waits for room, each container with
+// a fair share of it, and is never lost. Live lines do not wait: the oldest of them are dropped, and counted where they
+// stood. But while history waits for room, live lines wait, too: they are behind the history, not behind a slow reader.
 package queue
 
 import (
@@ -18,10 +21,7 @@ import (
 // MinWaiting is what a queue may hold in any case, so that its stream goes on, in bytes.
 const MinWaiting = MaxChunkBytes
 
-// Queue is what lies between the followers of a stream and its reader: at most MaxWaiting bytes, as far as the budget
-// grants them, each container apart. Lines that had been written before their log was opened wait for room, in fair shares. Live lines do not:
-// the oldest of them make room, and what was dropped is counted where it stood. As long as others wait, live lines wait
-// with them, because it is those, not the reader, that they are behind.
+// Queue stands between the followers of a stream and its reader.
 type Queue struct {
 	metrics *Metrics
 	// changed wakes the reader.
@@ -31,41 +31,41 @@ type Queue struct {
 	containers []*Container
 	active     int
 	size       int
-	// limit is what size may be now: MinWaiting and what account has taken beyond it. refused is when it was last refused
-	// more.
+	// limit is the present bound of size: MinWaiting and what account has taken beyond it. refused is when account last
+	// refused more.
 	account *budget.Account
 	limit   int
 	refused time.Time
-	// history counts the chunks of lines that are not live.
+	// history counts the chunks of lines that are history.
 	history int
-	// passedSince is since when a container's progress has moved over lines of which the reader has no cursor; zero when
-	// there are none.
-	passedSince time.Time
-	closed      bool
+	// advancedAt is when Advance first moved a container's progress behind what the reader's last cursor says; zero when
+	// that cursor is up to date.
+	advancedAt time.Time
+	closed     bool
 }
 
-// New returns a queue for which account has MinWaiting. It is the queue's from now on.
-func New(m *Metrics, account *budget.Account) *Queue {
-	return &Queue{metrics: m, changed: make(chan struct{}, 1), account: account, limit: MinWaiting}
+// New returns a queue that account has taken MinWaiting for. The queue owns account from now on: Release closes it.
+func New(p *Metrics, account *budget.Account) *Queue {
+	return &Queue{metrics: p, changed: make(chan struct{}, 1), account: account, limit: MinWaiting}
 }
 
-// Add adds a container that has been read up to m. It stays until it is retired.
-func (q *Queue) Add(key cursor.ContainerKey, pod, container string, m cursor.Progress) *Container {
+// Add adds a container that has been read up to p. It stays until Retire.
+func (q *Queue) Add(key cursor.ContainerKey, pod, container string, p cursor.Progress) *Container {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l := &Container{Key: key, Pod: pod, Name: container, progress: m, room: make(chan struct{}, 1)}
-	q.containers = append(q.containers, l)
-	return l
+	c := &Container{Key: key, Pod: pod, Name: container, progress: p, room: make(chan struct{}, 1)}
+	q.containers = append(q.containers, c)
+	return c
 }
 
-// Activate says whether lines may come soon, so that those of others wait for them.
-func (q *Queue) Activate(l *Container, active bool) {
+// Activate says whether c may have lines soon. Lines of other containers then wait for them, for a moment.
+func (q *Queue) Activate(c *Container, active bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if l.active == active {
+	if c.active == active {
 		return
 	}
-	l.active, l.silentSince = active, time.Now()
+	c.active, c.silentSince = active, time.Now()
 	if active {
 		q.active++
 	} else {
@@ -74,11 +74,11 @@ func (q *Queue) Activate(l *Container, active bool) {
 	q.signal()
 }
 
-// Retire removes a container once it is empty.
-func (q *Queue) Retire(l *Container) {
+// Retire removes c once it is empty.
+func (q *Queue) Retire(c *Container) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l.retired = true
+	c.retired = true
 	q.removeRetired()
 }
 
@@ -98,12 +98,12 @@ func (q *Queue) signal() {
 }
 
 func (q *Queue) removeRetired() {
-	kept := q.containers[:0]
-	for _, l := range q.containers {
-		if !l.retired || !l.empty() {
-			kept = append(kept, l)
+	remaining := q.containers[:0]
+	for _, c := range q.containers {
+		if !c.retired || !c.empty() {
+			remaining = append(remaining, c)
 		}
 	}
-	clear(q.containers[len(kept):])
-	q.containers = kept
+	clear(q.containers[len(remaining):])
+	q.containers = remaining
 }
