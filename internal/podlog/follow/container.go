@@ -8,11 +8,11 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// run streams the container until it is over, or with Input.Follow unset, until the end of what there is now. It
-// returns an error that ends the stream, or ctx's.
+// run streams the container until it will not run again. Without Input.Follow, it streams only what there is now. It returns
+// an error that ends the stream, or ctx's.
 func (f *follower) run(ctx context.Context) error {
 	for {
-		s, err := f.settle(ctx)
+		s, err := f.correctRun(ctx)
 		if err != nil {
 			return err
 		}
@@ -30,7 +30,7 @@ func (f *follower) run(ctx context.Context) error {
 			if f.progress.Run != 0 {
 				return nil
 			}
-			return f.tellWaiting(ctx, "it has no previous run")
+			return f.notifyWaiting(ctx, "it has no previous run")
 		}
 		if s.gone || s.over {
 			f.progress.Over = !s.gone
@@ -38,7 +38,7 @@ func (f *follower) run(ctx context.Context) error {
 			return nil
 		}
 		if s.Waiting != "" {
-			if err := f.tellWaiting(ctx, s.Waiting); err != nil {
+			if err := f.notifyWaiting(ctx, s.Waiting); err != nil {
 				return err
 			}
 		}
@@ -52,8 +52,8 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// nextRun returns the oldest run that is still to be read, and tells when others before it cannot be read any more. Its
-// ID is empty when there is none.
+// nextRun returns the oldest run that is still to be read; its ID is empty when there is none. A GAP says that runs before it
+// cannot be read any more.
 func (f *follower) nextRun(ctx context.Context, s containerStatus) (podlog.Run, error) {
 	known := f.progress.Run != 0
 	runs := f.runs(s)
@@ -65,7 +65,7 @@ func (f *follower) nextRun(ctx context.Context, s containerStatus) (podlog.Run, 
 		runs = runs[i+1:]
 	case i < 0 && known && !f.progress.Done:
 		f.progress.Done = true
-		if err := f.tellGap(ctx, gapUnfinished, "the rest of its log is gone"); err != nil {
+		if err := f.notifyGap(ctx, gapUnfinished, "the rest of its log is gone"); err != nil {
 			return podlog.Run{}, err
 		}
 	}
@@ -74,13 +74,13 @@ func (f *follower) nextRun(ctx context.Context, s containerStatus) (podlog.Run, 
 		return podlog.Run{}, nil
 	case s.gone:
 		f.progress.Done = true
-		return podlog.Run{}, f.tellGap(ctx, gapUnfinished, "its pod was gone before all of its log was read")
+		return podlog.Run{}, f.notifyGap(ctx, gapUnfinished, "its pod was gone before all of its log was read")
 	default:
 		return runs[0], f.begin(ctx, runs[0])
 	}
 }
 
-// begin moves the progress to a run of which nothing has been read, and tells when there were others between.
+// begin moves the progress to the beginning of a run. A GAP says how many runs were missed.
 func (f *follower) begin(ctx context.Context, run podlog.Run) error {
 	expected := 0
 	if f.progress.Run != 0 {
@@ -88,7 +88,7 @@ func (f *follower) begin(ctx context.Context, run podlog.Run) error {
 	}
 	f.progress = cursor.Progress{Run: cursor.NewRunKey(run.ID), Restarts: run.Restarts}
 	if missed := run.Restarts - expected; missed > 0 {
-		return f.tellMissedRuns(ctx, missed)
+		return f.notifyMissedRuns(ctx, missed)
 	}
 	return nil
 }

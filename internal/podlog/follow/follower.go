@@ -12,25 +12,25 @@ import (
 	"pullwatch/internal/turns"
 )
 
-// follower streams the runs of one container, one after the other, and tells what happens to it.
+// follower streams the runs of one container, one after the other, and sends notices of what happens to it.
 type follower struct {
 	source  podlog.Source
 	plan    *plan
 	logger  *slog.Logger
 	metrics *Metrics
 	queue   *queue.Queue
-	// matching are the turns in which lines are matched.
+	// matching gives turns to match lines in.
 	matching  *turns.Turns
 	container *queue.Container
 	status    *statusBox
-	// progress is how far the container has been read. If its run is not done, that run is read first.
+	// progress is how far the container has been read. A run in it that is not done is read first.
 	progress cursor.Progress
-	// tail is set for the run that there was when the stream began.
+	// tail is set only for the run that the stream begins with.
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.
 	since time.Time
-	// told is what the last WAITING notice said.
-	told string
+	// lastWaiting is what the last WAITING notice said; empty again once the log goes on.
+	lastWaiting string
 }
 
 func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message string) error {
@@ -40,25 +40,25 @@ func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message s
 
 const tryingAgain = "its log cannot be read now; trying again"
 
-// tellWaiting sends a WAITING notice, unless the last one gave the same reason.
-func (f *follower) tellWaiting(ctx context.Context, reason string) error {
-	if reason == f.told {
+// notifyWaiting sends a WAITING notice, unless the last one gave the same reason.
+func (f *follower) notifyWaiting(ctx context.Context, reason string) error {
+	if reason == f.lastWaiting {
 		return nil
 	}
-	f.told = reason
+	f.lastWaiting = reason
 	return f.notify(ctx, podlog.Waiting, reason)
 }
 
-func (f *follower) tellGap(ctx context.Context, reason, message string) error {
+func (f *follower) notifyGap(ctx context.Context, reason, message string) error {
 	f.metrics.gap(reason)
 	return f.notify(ctx, podlog.Gap, "lines may be missing: "+message)
 }
 
-func (f *follower) tellMissedRuns(ctx context.Context, runs int) error {
-	return f.tellGap(ctx, gapRuns, fmt.Sprintf("it was restarted %d times before its log could be read", runs))
+func (f *follower) notifyMissedRuns(ctx context.Context, runs int) error {
+	return f.notifyGap(ctx, gapRuns, fmt.Sprintf("it was restarted %d times before its log could be read", runs))
 }
 
-func (f *follower) tellEnded(ctx context.Context, run podlog.Run, gone bool) error {
+func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) error {
 	message := "its pod was deleted"
 	if f.plan.target.Selector != "" {
 		message = "its pod is gone, or matches no longer"

@@ -9,25 +9,26 @@ import (
 	"pullwatch/internal/podlog/queue"
 )
 
-// followers has a follower for each container that the watch shows. It ends the watch when nothing more can come. Only the
-// goroutine of the watch uses it, except for the fields that mu guards.
+// followers has a follower for each container that the watch of pods shows. It ends the watch when no more followers can
+// come. Only the goroutine of the watch uses it, except for the fields that mu guards.
 type followers struct {
 	st *Stream
-	// uid is that of the pod, when the stream is of one pod.
-	uid     string
-	hadPods bool
-	first   bool
+	// uid is the pod's, when the stream is of one pod.
+	uid string
+	// hadPods means that a snapshot had pods. first means that none was taken in yet.
+	hadPods, first bool
 	// jobWait fails the stream when its Job has no pod for too long.
 	jobWait     *time.Timer
 	waitedSince time.Time
 	entries     map[cursor.ContainerKey]*entry
-	// left is how far containers had been read that are no longer there. At most maxLeft are remembered, in case that a
-	// selector matches their pod again.
-	left map[cursor.ContainerKey]cursor.Progress
+	// departed is how far containers were read that are gone, in case a selector matches their pod again. It has at most
+	// maxDeparted of them.
+	departed map[cursor.ContainerKey]cursor.Progress
 	// whole is for notices about the stream as a whole.
 	whole *queue.Container
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// active counts the followers that run.
 	active int
 	// sealed means that no follower will be added.
 	sealed bool
@@ -35,20 +36,20 @@ type followers struct {
 	empty string
 }
 
-// maxLeft bounds followers.left.
-const maxLeft = 1000
+// maxDeparted bounds followers.departed.
+const maxDeparted = 1000
 
-// entry is what followers know of one follower.
+// entry is what followers knows of one follower.
 type entry struct {
 	*statusBox
 	container *queue.Container
-	ended     chan struct{}   // closed with followers.mu held
-	progress  cursor.Progress // how far the follower has come, once it has ended
+	ended     chan struct{}   // closed, with followers.mu held, when the follower has ended
+	progress  cursor.Progress // how far the follower has read, once it has ended
 }
 
-func (m *entry) hasEnded() bool {
+func (e *entry) hasEnded() bool {
 	select {
-	case <-m.ended:
+	case <-e.ended:
 		return true
 	default:
 		return false
@@ -56,42 +57,46 @@ func (m *entry) hasEnded() bool {
 }
 
 func newFollowers(st *Stream) *followers {
-	r := &followers{st: st, first: true, entries: map[cursor.ContainerKey]*entry{}, left: map[cursor.ContainerKey]cursor.Progress{}}
-	r.whole = st.queue.Add(0, "", "", cursor.Progress{})
-	return r
+	fs := &followers{
+		st: st, first: true,
+		entries:  map[cursor.ContainerKey]*entry{},
+		departed: map[cursor.ContainerKey]cursor.Progress{},
+	}
+	fs.whole = st.queue.Add(0, "", "", cursor.Progress{})
+	return fs
 }
 
 // close is called when the watch has ended.
-func (r *followers) close() {
-	if r.jobWait != nil {
-		r.jobWait.Stop()
+func (fs *followers) close() {
+	if fs.jobWait != nil {
+		fs.jobWait.Stop()
 	}
 }
 
-// leave takes an entry out whose follower has ended.
-func (r *followers) leave(key cursor.ContainerKey, m *entry) {
-	delete(r.entries, key)
-	r.st.queue.Retire(m.container)
-	if len(r.left) < maxLeft {
-		r.left[key] = m.progress
+// remove removes an entry whose follower has ended, and remembers how far it has read.
+func (fs *followers) remove(key cursor.ContainerKey, e *entry) {
+	delete(fs.entries, key)
+	fs.st.queue.Retire(e.container)
+	if len(fs.departed) < maxDeparted {
+		fs.departed[key] = e.progress
 	}
 }
 
-// finishIfComplete ends the stream when all that it will ever have is delivered. It is called with mu held.
-func (r *followers) finishIfComplete() {
-	if r.sealed && r.active == 0 {
-		r.st.stopWatch()
+// finishIfComplete ends the watch, and so the stream, when no follower runs and none will be added. fs.mu is held.
+func (fs *followers) finishIfComplete() {
+	if fs.sealed && fs.active == 0 {
+		fs.st.stopWatch()
 	}
 }
 
-func (r *followers) isSealed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sealed
+func (fs *followers) isSealed() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.sealed
 }
 
-// tell sends a notice about the stream as a whole, unless the queue is full: nobody has read for long then, and what it
-// tells will be old.
-func (r *followers) tell(kind podlog.NoticeKind, message string) {
-	r.st.queue.TryPush(r.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
+// notify sends a notice about the stream as a whole. It drops the notice when the queue is full: nobody has read for long
+// then, and the notice would be old.
+func (fs *followers) notify(kind podlog.NoticeKind, message string) {
+	fs.st.queue.TryPush(fs.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
 }

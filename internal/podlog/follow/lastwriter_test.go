@@ -10,8 +10,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestLogOfALaterRun has the first of three runs end unread: what is given as its log is that of the second.
-func TestLogOfALaterRun(t *testing.T) {
+// The first of three runs ends unread. The log that is given for it is that of the second run.
+func TestTheLogOfALaterRunIsRecognized(t *testing.T) {
 	const missed = "GAP web/app: lines may be missing: it was restarted 1 times before its log could be read"
 	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 	second := podlog.Run{ID: "2", Restarts: 1, Started: start.Add(2 * time.Second), ExitCode: 1, Reason: "Error"}
@@ -20,10 +20,10 @@ func TestLogOfALaterRun(t *testing.T) {
 	going.Running = true
 	for _, test := range []struct {
 		name string
-		// states follow each other after each pause, the last one finished.
+		// states are the container's, one after each pause. In the last one the pod has finished.
 		states []podlog.Container
 		pause  time.Duration
-		// followed is the log that the first request follows; current and previous are the logs in each state.
+		// followed is the response to the first request. current and previous are the logs in each state.
 		followed          reply
 		current, previous []string
 		lines, notices    []string
@@ -86,7 +86,7 @@ func TestLogOfALaterRun(t *testing.T) {
 				go func() {
 					for i := 1; i < len(test.states); i++ {
 						if i > 1 {
-							pass(test.pause)
+							elapse(test.pause)
 						} else {
 							synctest.Wait()
 						}

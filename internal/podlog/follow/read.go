@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// read opens the log once and hands over what is new in it. It returns nil when the log ended as it should.
+// read opens the log once and queues its new lines. It returns nil when the response ended without an error.
 func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	logCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -55,8 +55,8 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	return nil
 }
 
-// breakOff notes that the log must be opened again. final says that its run had ended. A node that does not know the pod
-// any more then takes nothing from what was read before.
+// breakOff notes that the log must be opened again. final says that the run had ended before the request. If the node then
+// does not know the pod any more, what was read before stays complete.
 func (r *runReader) breakOff(err error, final bool) {
 	r.complete = r.complete && (err == nil || final && errors.Is(err, podlog.ErrUnknown))
 	switch {
@@ -68,9 +68,9 @@ func (r *runReader) breakOff(err error, final bool) {
 	}
 }
 
-// resume is called when a log that had broken off is open again. One that is followed goes on, even if it is silent. Of
-// one that has ended that is told with the first line that is new: it may have been read to its end before. A log that
-// came to its end is read once more when its run has ended; that is no news.
+// resume is called when the log is open. If it had broken off before, a RESUMED notice says that it goes on: at once when the
+// log is followed, even if it is silent; otherwise with the first new line, for the log may have none. When a run has
+// ended, its log is read once more. That needs no notice.
 func (r *runReader) resume(ctx context.Context, follow bool) error {
 	state := r.state
 	r.state = opened
@@ -86,11 +86,11 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 	if !follow {
 		return nil
 	}
-	return r.tellResumed(ctx)
+	return r.notifyResumed(ctx)
 }
 
-// copy hands over the lines of an open log that have not been read before. tailed means that the log may begin within
-// lines of the same timestamp.
+// copy queues the lines of an open log that have not been read before. tailed means that the log may begin between lines with
+// the same timestamp. flush is called before each read, so that lines do not wait while the log is silent.
 func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool) error {
 	flush := func() error {
 		if err := r.flush(ctx); err != nil {
@@ -121,11 +121,11 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		if !isNew {
 			continue
 		}
-		if err := r.tellResumed(ctx); err != nil {
+		if err := r.notifyResumed(ctx); err != nil {
 			return err
 		}
 		if lost {
-			if err := r.tellLost(ctx); err != nil {
+			if err := r.lostLine(ctx); err != nil {
 				return err
 			}
 		}
@@ -143,19 +143,20 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 	}
 }
 
-// errLost means that the last line was not found.
+// errLost means that our last line was not found for the first time.
 var errLost = errors.New("last line is not in the log")
 
-// tellLost is called when the last line is not in the log any more. The first time that may be because the container was
-// restarted, which the API server does not know yet: then it is the log of another run.
-func (r *runReader) tellLost(ctx context.Context) error {
+// lostLine is called when our last line is not in the log. The first time, the container may have been restarted, and the log
+// be that of another run, which its status does not show yet: errLost makes the caller look again. The next time, lostLine
+// sends a GAP.
+func (r *runReader) lostLine(ctx context.Context) error {
 	if r.lost = !r.lost; r.lost {
 		return errLost
 	}
-	return r.tellGap(ctx, gapRotated, rotatedAway)
+	return r.notifyGap(ctx, gapRotated, rotatedAway)
 }
 
-// end is called at the end of a log.
+// end is called at the end of the response, with the error of its last read. It returns nil for io.EOF.
 func (r *runReader) end(ctx context.Context, err error) error {
 	r.complete = r.last.found() && r.last.rest == nil && errors.Is(err, io.EOF)
 	if err := r.flush(ctx); err != nil {

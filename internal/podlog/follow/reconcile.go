@@ -9,158 +9,158 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// reconcile brings the followers in line with what there is now. It never blocks, so that the watch goes on however
-// slow the reader is.
-func (r *followers) reconcile(s podlog.Snapshot) {
-	if r.st.ctx.Err() != nil || r.isSealed() && !r.st.plan.follow {
+// reconcile starts and updates followers for a new snapshot. It never blocks, so that a slow reader does not hold up the
+// watch.
+func (fs *followers) reconcile(s podlog.Snapshot) {
+	if fs.st.ctx.Err() != nil || fs.isSealed() && !fs.st.plan.follow {
 		return
 	}
-	if r.st.plan.target.Pod != "" {
-		s.Pods = r.onePod(s.Pods)
+	if fs.st.plan.target.Pod != "" {
+		s.Pods = fs.onePod(s.Pods)
 	}
-	if err := r.check(s); err != nil {
-		r.st.fail(err)
+	if err := fs.check(s); err != nil {
+		fs.st.fail(err)
 		return
 	}
-	if err := r.update(s); err != nil {
-		r.st.fail(err)
+	if err := fs.update(s); err != nil {
+		fs.st.fail(err)
 		return
 	}
-	r.forgetGone()
-	r.seal(s.Final)
-	if r.first {
-		r.first = false
-		close(r.st.started)
+	fs.forgetGone()
+	fs.seal(s.Final)
+	if fs.first {
+		fs.first = false
+		close(fs.st.started)
 	}
 }
 
-// onePod leaves only the pod that was there first: another of the same name is not what the caller asked for.
-func (r *followers) onePod(pods []podlog.Pod) []podlog.Pod {
-	if r.first && len(pods) > 0 {
-		r.uid = pods[0].UID
+// onePod returns only the pod of the first snapshot: a later one of the same name is not what the caller asked for.
+func (fs *followers) onePod(pods []podlog.Pod) []podlog.Pod {
+	if fs.first && len(pods) > 0 {
+		fs.uid = pods[0].UID
 	}
-	return slices.DeleteFunc(slices.Clone(pods), func(p podlog.Pod) bool { return p.UID != r.uid })
+	return slices.DeleteFunc(slices.Clone(pods), func(p podlog.Pod) bool { return p.UID != fs.uid })
 }
 
-// update tells the followers what has changed, and starts one for each container that is new.
-func (r *followers) update(s podlog.Snapshot) error {
-	begins := r.st.begin(len(s.Pods) > 0)
-	present := map[cursor.ContainerKey]bool{}
+// update gives followers the new status of their containers, and starts one for each new container.
+func (fs *followers) update(s podlog.Snapshot) error {
+	begins := fs.st.begin(len(s.Pods) > 0)
+	inSnapshot := map[cursor.ContainerKey]bool{}
 	var added []*follower
 	for _, pod := range s.Pods {
 		for _, c := range pod.Containers {
-			if !r.st.plan.wants(c.Name) {
+			if !fs.st.plan.wants(c.Name) {
 				continue
 			}
 			key := cursor.NewContainerKey(pod.UID, c.Name)
-			present[key] = true
+			inSnapshot[key] = true
 			status := containerStatus{Container: c, over: pod.Finished, recoveries: s.Recoveries}
-			if r.isFollowed(key, status) {
+			if fs.updateEntry(key, status) {
 				continue
 			}
-			if f := r.newEntry(pod.Name, key, status, begins); f != nil {
+			if f := fs.newEntry(pod.Name, key, status, begins); f != nil {
 				added = append(added, f)
 			}
 		}
 	}
-	for key, m := range r.entries {
-		if !present[key] {
-			status := m.get()
+	for key, e := range fs.entries {
+		if !inSnapshot[key] {
+			status := e.get()
 			status.over, status.gone = true, true
-			m.set(status)
+			e.set(status)
 		}
 	}
-	if r.first {
-		r.tellAbsent(present)
+	if fs.first {
+		fs.notifyResumed(inSnapshot)
 	}
-	return r.start(added)
+	return fs.start(added)
 }
 
-// isFollowed tells a container's follower how it stands. It returns false if there is none, or if it has ended because
-// the container was gone.
-func (r *followers) isFollowed(key cursor.ContainerKey, status containerStatus) bool {
-	m := r.entries[key]
-	if m == nil {
+// updateEntry gives a container's follower its new status. It returns false if there is no follower, or if it has ended
+// because the container was gone.
+func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus) bool {
+	e := fs.entries[key]
+	if e == nil {
 		return false
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if m.get().gone && m.hasEnded() {
-		r.leave(key, m)
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if e.get().gone && e.hasEnded() {
+		fs.remove(key, e)
 		return false
 	}
-	m.set(status)
+	e.set(status)
 	return true
 }
 
-func (r *followers) start(added []*follower) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := r.active + len(added); n > podlog.MaxContainers {
+func (fs *followers) start(added []*follower) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if n := fs.active + len(added); n > podlog.MaxContainers {
 		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d: narrow it "+
 			"with container, with a more specific selector, or by naming one pod", n, podlog.MaxContainers)
 	}
 	for _, f := range added {
-		m := r.entries[f.container.Key]
-		account := r.st.budget.Open(r.st.plan.caller, 0)
-		if err := account.Take(budget.Logs, r.st.plan.followerMemory()); err != nil {
+		e := fs.entries[f.container.Key]
+		account := fs.st.budget.Open(fs.st.plan.caller, 0)
+		if err := account.Take(budget.Logs, fs.st.plan.followerMemory()); err != nil {
 			return err
 		}
-		r.active++
-		r.st.running.Go(func() {
+		fs.active++
+		fs.st.running.Go(func() {
 			defer account.Close()
-			r.follow(f, m)
+			fs.follow(f, e)
 		})
 	}
 	return nil
 }
 
 // follow runs a follower to its end.
-func (r *followers) follow(f *follower, m *entry) {
+func (fs *followers) follow(f *follower, e *entry) {
 	for again := true; again; {
-		if err := f.run(r.st.ctx); err != nil {
-			r.st.fail(err)
+		if err := f.run(fs.st.ctx); err != nil {
+			fs.st.fail(err)
 		}
-		r.st.queue.Activate(m.container, false)
-		r.mu.Lock()
-		s := m.get()
-		// What was gone may have come back while the follower saw to the end of it.
-		again = r.st.plan.follow && !s.gone && !s.over && r.st.ctx.Err() == nil
+		fs.st.queue.Activate(e.container, false)
+		fs.mu.Lock()
+		s := e.get()
+		// The container may have come back while the follower ended.
+		again = fs.st.plan.follow && !s.gone && !s.over && fs.st.ctx.Err() == nil
 		if again {
-			r.mu.Unlock()
+			fs.mu.Unlock()
 		}
 	}
-	defer r.mu.Unlock()
-	m.progress = f.progress
-	close(m.ended)
-	r.active--
-	r.finishIfComplete()
+	defer fs.mu.Unlock()
+	e.progress = f.progress
+	close(e.ended)
+	fs.active--
+	fs.finishIfComplete()
 }
 
-// forgetGone takes containers of deleted pods, whose followers have ended, out of the cursor.
-func (r *followers) forgetGone() {
-	for key, m := range r.entries {
-		if m.get().gone && m.hasEnded() {
-			r.leave(key, m)
+// forgetGone removes entries of deleted pods whose followers have ended, so that cursors leave them out.
+func (fs *followers) forgetGone() {
+	for key, e := range fs.entries {
+		if e.get().gone && e.hasEnded() {
+			fs.remove(key, e)
 		}
 	}
 }
 
-// seal ends the watch once nothing that it can tell matters any more.
-func (r *followers) seal(final bool) {
-	plan := r.st.plan
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// seal notes whether followers may still be added. Without Input.Follow, it ends the watch once none may.
+func (fs *followers) seal(final bool) {
+	plan := fs.st.plan
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	switch {
 	case !plan.follow:
-		r.sealed = r.hadPods || plan.target.Job == ""
-		if r.sealed {
-			r.st.stopWatch()
+		fs.sealed = fs.hadPods || plan.target.Job == ""
+		if fs.sealed {
+			fs.st.stopWatch()
 		}
 	case plan.target.Pod != "":
-		r.sealed = true
+		fs.sealed = true
 	case plan.target.Job != "":
-		r.sealed = final && r.hadPods
+		fs.sealed = final && fs.hadPods
 	}
-	r.finishIfComplete()
+	fs.finishIfComplete()
 }

@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/podlog/queue"
 )
 
-// runReader reads the log of one run, through as many requests as it takes, and hands its lines over.
+// runReader reads the log of one run, with as many requests as that takes, and queues its lines.
 type runReader struct {
 	*follower
 	id    string
@@ -36,7 +36,8 @@ type runReader struct {
 	matcher *filter.Matcher
 	// limit is how many bytes a chunk may have.
 	limit int
-	// liveFrom is when the log was opened, in nanoseconds since 1970: later lines are live.
+	// liveFrom is the timestamp, in nanoseconds since 1970, from which on lines are live: when the log was opened, or when
+	// history was last queued.
 	liveFrom int64
 }
 
@@ -86,18 +87,18 @@ func newRunReader(f *follower, run podlog.Run) *runReader {
 	return r
 }
 
-// tellResumed tells that the log goes on, if that is to be told.
-func (r *runReader) tellResumed(ctx context.Context) error {
+// notifyResumed sends a RESUMED notice if one is due.
+func (r *runReader) notifyResumed(ctx context.Context) error {
 	if !r.resumedDue {
 		return nil
 	}
 	r.resumedDue = false
-	r.told = ""
+	r.lastWaiting = ""
 	return r.notify(ctx, podlog.Resumed, "its log was opened again and goes on behind the last line")
 }
 
-// advance moves the position behind a line. A line without a timestamp among others is not the container's: it says
-// what happened to the log, and will not be there the next time.
+// advance moves the position behind a line, unless only this line has no timestamp: then a node has written it to say what
+// happened to the log, and the next response will not have it.
 func (r *runReader) advance(nanos int64, sum uint32) {
 	if nanos != 0 || r.progress.Position.Nanos == 0 {
 		r.progress.Position.Advance(nanos, sum)
@@ -105,7 +106,7 @@ func (r *runReader) advance(nanos int64, sum uint32) {
 	r.moved = true
 }
 
-// add hands one line to the writer. Its error is ctx's.
+// add gives one line to the writer. Its error is ctx's.
 func (r *runReader) add(ctx context.Context, nanos int64, message []byte, dropped int) error {
 	if nanos == 0 {
 		nanos = r.progress.Position.Nanos
@@ -121,9 +122,9 @@ func (r *runReader) add(ctx context.Context, nanos int64, message []byte, droppe
 	return r.writer.Add(ctx, line, r.progress.Position, message, r.matcher)
 }
 
-// addRest hands over what was left of the last line. While the run goes on it may be the beginning of a line, which
-// another stream will read as a whole. When the log is not complete, it may not even be a whole timestamp, or
-// not follow the last line, or be of a later run.
+// addRest queues the rest, which may be the beginning of a line. While the run goes on, the position stays before it, so that
+// another stream reads the whole line. When the log is not complete, the rest may be a part of a timestamp, or not follow
+// our last line, or be of a later run: then it is left out.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	rest := r.last.rest
 	r.last.rest = nil
@@ -133,11 +134,11 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	if !complete && !goesOn && (rest.nanos == 0 || !r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
 		return nil
 	}
-	if err := r.tellResumed(ctx); err != nil {
+	if err := r.notifyResumed(ctx); err != nil {
 		return err
 	}
 	if !r.last.found() {
-		if err := r.tellGap(ctx, gapRotated, rotatedAway); err != nil {
+		if err := r.notifyGap(ctx, gapRotated, rotatedAway); err != nil {
 			return err
 		}
 	}
@@ -150,7 +151,7 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	return r.flush(ctx)
 }
 
-// flush queues what has been collected and moves the container's progress behind all that was read.
+// flush queues the lines of the writer, and moves the container's progress behind all lines that were read.
 func (r *runReader) flush(ctx context.Context) error {
 	r.matcher.Pause()
 	if !r.writer.Empty() {

@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// runs returns the runs that there are or were when the pod was deleted, the older one first.
+// runs returns the runs of a container whose logs a cluster can give, the older one first.
 func (f *follower) runs(s containerStatus) []podlog.Run {
 	var runs []podlog.Run
 	if s.Previous.ID != "" && (f.plan.previous || s.Previous.ID != s.Run.ID) {
@@ -25,7 +25,7 @@ func (f *follower) laterRuns(s containerStatus) []podlog.Run {
 	return f.laterRunsAt(s, f.progress.Position.Nanos)
 }
 
-// startSlack is by how much a run's first line may be older than its start, which is noted behind it.
+// startSlack is by how much a run's first line may be older than podlog.Run.Started, which is noted later.
 const startSlack = time.Second
 
 // laterRunsAt returns the runs after the one in the progress that may have written a line with this timestamp.
@@ -39,10 +39,10 @@ func (f *follower) laterRunsAt(s containerStatus, nanos int64) []podlog.Run {
 	})
 }
 
-// errOtherRun means that what is read has turned out to be the log of a later run.
+// errOtherRun means that the log that was opened is that of a later run.
 var errOtherRun = errors.New("log is that of a later run")
 
-// checkRun returns an error when the last line that was read is certainly of a later run, which was not known when its log
+// checkRun returns errOtherRun when the last line that was read is certainly of a later run, which was not known when the log
 // was opened.
 func (f *follower) checkRun() error {
 	for _, run := range f.laterRuns(f.status.get()) {
