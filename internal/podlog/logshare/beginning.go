@@ -7,8 +7,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// beginning is where a request begins: with the last tail lines, or with all when tail is noTail, and of these with
-// those that are dated since or later.
+// beginning says where a request begins: with the last tail lines, or with all if tail is noTail, and of these only the ones
+// with a timestamp of since or later.
 type beginning struct {
 	tail  int
 	since int64
@@ -27,13 +27,13 @@ func newBeginning(req podlog.LogRequest) beginning {
 	return b
 }
 
-// representable reports whether nanoseconds since 1970 can tell t.
+// representable reports whether an int64 of nanoseconds since 1970 can hold t.
 func representable(t time.Time) bool {
 	return t.Unix() > math.MinInt64/int64(time.Second) && t.Unix() < math.MaxInt64/int64(time.Second)
 }
 
-// before is the latest timestamp that a line may have which a request from b leaves out; anyTime as long as that is not
-// known, and noTime when it leaves out nothing.
+// before is the latest timestamp of lines that a request leaves out: anyTime if that is not known, noTime if it leaves out
+// nothing.
 func (b beginning) before() int64 {
 	switch {
 	case b.tail != noTail:

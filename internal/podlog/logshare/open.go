@@ -9,9 +9,9 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// OpenLog implements podlog.Source. It shares requests that follow a known run or are for one that has ended. For them
-// Since is cut to the second, and where Tail begins in a log that grows is counted at a moment up to a second ago. A
-// shared log fails with an error that may pass when its reader was too slow for it.
+// OpenLog implements podlog.Source. It shares requests that follow a known run, and requests for a run that has ended. Their
+// Since is cut to the second, and their Tail may be that of up to a second ago. A shared log fails, with an error that may
+// pass, when it is read too slowly.
 func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
 	if req.Run == "" || req.Follow == req.Ended || req.Follow && req.Previous {
 		return s.openAlone(ctx, req, func() {})
@@ -35,15 +35,15 @@ func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadClo
 // isWhole reports whether a request is for all of the log of a run that has ended.
 func isWhole(req podlog.LogRequest) bool { return req.Ended && req.Tail == nil && req.Since.IsZero() }
 
-// read returns a reader of what req asks for, from an upstream that has it or else from a new one. It is nil when there
-// are too many upstreams.
+// read returns a reader for req, from an upstream that holds its beginning, or else from a new one. It returns nil when there
+// is no memory for another upstream.
 func (r *run) read(ctx context.Context, req podlog.LogRequest) *reader {
 	b := newBeginning(req)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if u, position := r.find(b, time.Now()); u != nil {
+	if u, offset := r.find(b, time.Now()); u != nil {
 		r.source.metrics.logsSaved.Inc()
-		return newReader(ctx, u, b.since, position)
+		return newReader(ctx, u, b.since, offset)
 	}
 	if !r.source.memory.admit() {
 		return nil
@@ -54,26 +54,26 @@ func (r *run) read(ctx context.Context, req podlog.LogRequest) *reader {
 	return newReader(ctx, u, b.since, 0)
 }
 
-// find returns an upstream that has what begins at b, and where; nil when none has.
-func (r *run) find(b beginning, now time.Time) (_ *upstream, position int64) {
+// find returns an upstream that holds the beginning b, and its offset; nil when none does.
+func (r *run) find(b beginning, now time.Time) (_ *upstream, offset int64) {
 	for _, u := range r.upstreams {
 		if u.request.Ended && u.silent(now) {
-			// The connection may be dead, and that of another request need not be.
+			// Its connection may be dead. That of a new request may not.
 			continue
 		}
-		if position, ok := u.position(b, now); ok {
-			return u, position
+		if offset, ok := u.locate(b, now); ok {
+			return u, offset
 		}
 	}
-	if r.kept != nil && r.kept.confirmed {
-		if position, ok := r.kept.position(b, now); ok {
-			return r.kept, position
+	if r.cached != nil && r.cached.confirmed {
+		if offset, ok := r.cached.locate(b, now); ok {
+			return r.cached, offset
 		}
 	}
 	return nil, 0
 }
 
-// openAlone passes a request through. It has closed called when the log is closed, or cannot be opened.
+// openAlone makes a request that is not shared. It calls closed when the log is closed, or cannot be opened.
 func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest, closed func()) (io.ReadCloser, error) {
 	s.metrics.private.Inc()
 	end := sync.OnceFunc(func() {
@@ -88,7 +88,7 @@ func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest, closed fu
 	return &privateLog{ReadCloser: log, closed: end}, nil
 }
 
-// privateLog is a log that one reader has for itself.
+// privateLog is a log that is not shared.
 type privateLog struct {
 	io.ReadCloser
 	closed func()

@@ -10,7 +10,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// newUpstream makes the request. The upstream uses its run until it is closed. The caller holds run.mu.
+// newUpstream makes a request. The upstream uses its run until it is closed. run.mu is held.
 func newUpstream(run *run, req podlog.LogRequest) *upstream {
 	b := newBeginning(req)
 	now := time.Now()
@@ -26,14 +26,14 @@ func newUpstream(run *run, req podlog.LogRequest) *upstream {
 		demand:    sync.Cond{L: &run.mu},
 	}
 	run.source.use(run)
-	// An upstream outlives the one who opens it, and ends with the last of its readers.
+	// An upstream may outlive its first reader. It ends with its last one.
 	ctx, cancel := context.WithCancel(context.Background())
 	u.cancel = cancel
 	go u.pump(ctx)
 	return u
 }
 
-// pump opens the log and reads it until it ends or nobody is left who reads it.
+// pump opens the log, and reads it until it ends or has no reader.
 func (u *upstream) pump(ctx context.Context) {
 	defer close(u.done)
 	log, err := u.run.source.source.OpenLog(ctx, u.request)
@@ -52,7 +52,7 @@ func (u *upstream) pump(ctx context.Context) {
 			return
 		}
 		n, err := log.Read(space)
-		u.took(n)
+		u.received(n)
 		if err != nil {
 			u.end(err)
 			return
@@ -60,8 +60,8 @@ func (u *upstream) pump(ctx context.Context) {
 	}
 }
 
-// awaitDemand returns where to read to, as soon as a reader is about to have read all there is; nil when there is no
-// reader.
+// awaitDemand waits until the fastest reader is less than a block behind the head, and makes room. It returns where to put the
+// next bytes, or nil when there is no reader.
 func (u *upstream) awaitDemand() []byte {
 	u.run.mu.Lock()
 	defer u.run.mu.Unlock()
@@ -81,15 +81,15 @@ func (u *upstream) awaitDemand() []byte {
 	return u.space()
 }
 
-// An upstream waits before it evicts what readers have not read yet: up to blockPatience, and in all its life up to
-// patience. Without that, many readers that share a processor would leave each other behind by chance. One that has
-// stopped reading holds up the others once, for blockPatience.
+// An upstream waits before it evicts a block that has readers: up to blockPatience, and up to patience in all its life.
+// Without that, many readers that share a processor would leave each other behind by chance. A reader that has stopped
+// holds up the others once, for blockPatience.
 const (
 	blockPatience = 50 * time.Millisecond
 	patience      = 2 * time.Second
 )
 
-// awaitOthers returns when no reader is in the oldest block any more, or when it has waited enough for that.
+// awaitOthers waits, within these bounds, until no reader is in the oldest block.
 func (u *upstream) awaitOthers() {
 	if u.waited >= patience || !u.lags() {
 		return
@@ -111,14 +111,15 @@ func (u *upstream) awaitOthers() {
 // lags reports whether a reader is in the oldest block.
 func (u *upstream) lags() bool {
 	for r := range u.readers {
-		if r.position >= u.start && r.position < u.start+blockSize {
+		if r.offset >= u.start && r.offset < u.start+blockSize {
 			return true
 		}
 	}
 	return false
 }
 
-func (u *upstream) took(n int) {
+// received takes in n bytes that were read to the end of the ring.
+func (u *upstream) received(n int) {
 	if n == 0 {
 		return
 	}
@@ -129,7 +130,7 @@ func (u *upstream) took(n int) {
 	u.run.wake()
 }
 
-// end lets those who read know the end, and keeps those who come later away, but for what the run keeps.
+// end notes that the log has ended or failed. Readers read on to the end. New readers can come only if the run caches u.
 func (u *upstream) end(err error) {
 	u.run.mu.Lock()
 	u.finish()
@@ -137,7 +138,7 @@ func (u *upstream) end(err error) {
 	u.run.remove(u)
 	var unused *upstream
 	if u.request.Ended && errors.Is(err, io.EOF) {
-		unused = u.run.keep(u)
+		unused = u.run.cache(u)
 	}
 	u.run.wake()
 	u.run.mu.Unlock()

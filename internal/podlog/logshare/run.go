@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// enter returns the run of a request, which the caller leaves, and whether it had no users before.
+// enter adds a user to the run of a request. The caller calls leave. first means that the run had no users before.
 func (s *Source) enter(req podlog.LogRequest) (_ *run, first bool) {
 	key := runKey{
 		namespace: req.Namespace, pod: req.Pod, container: req.Container, run: req.Run,
@@ -25,7 +25,7 @@ func (s *Source) enter(req podlog.LogRequest) (_ *run, first bool) {
 	return r, r.users == 1
 }
 
-// use makes r have one more user, who leaves it. The caller is a user already.
+// use adds a user to r. The new user calls leave. The caller is a user already.
 func (s *Source) use(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +41,7 @@ func (s *Source) leave(r *run) {
 	}
 }
 
-// remove takes u away from those that may be moved to.
+// remove removes u from the upstreams that readers may move to.
 func (r *run) remove(u *upstream) {
 	if i := slices.Index(r.upstreams, u); i >= 0 {
 		r.gauge(len(r.upstreams)).Dec()
@@ -49,7 +49,7 @@ func (r *run) remove(u *upstream) {
 	}
 }
 
-// gauge is what counts the n-th upstream of a run: one is shared, the others are there for want of it.
+// gauge returns the gauge that counts the n-th upstream of a run: the first one counts as shared.
 func (r *run) gauge(n int) prometheus.Gauge {
 	if n == 1 {
 		return r.source.metrics.shared

@@ -3,13 +3,13 @@ package logshare
 // attach adds a reader.
 func (u *upstream) attach(r *reader) { u.readers[r] = struct{}{} }
 
-// moved notes that a reader has come to position.
-func (u *upstream) moved(position int64) {
-	u.fastest = max(u.fastest, position)
+// moved notes that a reader is at offset now.
+func (u *upstream) moved(offset int64) {
+	u.fastest = max(u.fastest, offset)
 	u.demand.Signal()
 }
 
-// detach takes a reader away. It reports whether nobody uses u any more; the caller closes it then.
+// detach removes a reader. unused means that the caller must close u.
 func (u *upstream) detach(r *reader) (unused bool) {
 	delete(u.readers, r)
 	u.demand.Signal()
@@ -20,10 +20,10 @@ func (u *upstream) detach(r *reader) (unused bool) {
 	return true
 }
 
-// used reports whether u has readers, or is kept for those who may come.
-func (u *upstream) used() bool { return len(u.readers) > 0 || u.run.kept == u }
+// used reports whether u has readers, or is cached.
+func (u *upstream) used() bool { return len(u.readers) > 0 || u.run.cached == u }
 
-// close ends the pump. It must not be called with run.mu held.
+// close ends the pump and gives back the memory. run.mu is not held.
 func (u *upstream) close() {
 	u.cancel()
 	<-u.done

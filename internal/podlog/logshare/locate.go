@@ -2,13 +2,13 @@ package logshare
 
 import "time"
 
-// recently is how old a ring's end may be for the last lines there to be taken for the last lines of the log. A cluster
-// that has brought nothing for that long is silent.
+// recently is how old the end of a ring may be so that its last lines count as the last lines of the log. A cluster that has
+// sent nothing for that long is silent.
 const recently = time.Second
 
-// position returns where a request that begins at b finds its first line, or one that it leaves out by its timestamp.
-// ok is false when that may be before the ring, or cannot be told.
-func (u *upstream) position(b beginning, now time.Time) (_ int64, ok bool) {
+// locate returns the offset of the first line that a request from b asks for, or of an earlier line whose timestamp is before
+// b.since. ok is false when the line may be before the ring, or that is not known.
+func (u *upstream) locate(b beginning, now time.Time) (_ int64, ok bool) {
 	fresh := u.request.Ended || u.opened.IsZero() || now.Sub(u.opened) <= recently
 	if b == u.beginning && u.start == 0 && fresh {
 		return 0, true
@@ -19,7 +19,7 @@ func (u *upstream) position(b beginning, now time.Time) (_ int64, ok bool) {
 	return u.tail(b, now)
 }
 
-// oldest returns the beginning of the ring, provided that every line before it is dated before b.
+// oldest returns the offset of the first line in the ring, if every line before it has a timestamp before b.since.
 func (u *upstream) oldest(b beginning) (_ int64, ok bool) {
 	if u.before != noTime && b.since <= u.before {
 		return 0, false
@@ -27,7 +27,7 @@ func (u *upstream) oldest(b beginning) (_ int64, ok bool) {
 	return u.firstLine()
 }
 
-// firstLine returns where the first line begins that the ring holds.
+// firstLine returns the offset of the first line in the ring.
 func (u *upstream) firstLine() (_ int64, ok bool) {
 	switch {
 	case u.start == 0:
@@ -39,9 +39,9 @@ func (u *upstream) firstLine() (_ int64, ok bool) {
 	}
 }
 
-// tail returns where the last lines begin. Where there are lines that the container runtime may have stored in parts,
-// each counted as a line, that cannot be told.
-func (u *upstream) tail(b beginning, now time.Time) (position int64, ok bool) {
+// tail returns the offset of the last b.tail lines. ok is false if one of them may have been stored in parts: a node counts
+// each part as a line.
+func (u *upstream) tail(b beginning, now time.Time) (offset int64, ok bool) {
 	atEnd := u.atEnd(now)
 	recent := !u.request.Ended && u.scan.last.time >= now.Add(-recently).UnixNano()
 	if !atEnd && !recent || u.head-u.whole() > maxWholeLine {
@@ -49,24 +49,24 @@ func (u *upstream) tail(b beginning, now time.Time) (position int64, ok bool) {
 	}
 	lines, end := u.wholeLines(), u.whole()
 	if u.err != nil {
-		// Where a log has ended, a line without its end is one.
+		// When the log has ended, a rest without a line end is a line.
 		lines, end = u.lines, u.head
 	}
 	switch n := len(lines) - b.tail; {
 	case n == len(lines):
-		position, ok = end, true
+		offset, ok = end, true
 	case n >= 0:
-		position, ok = lines[n].start, true
+		offset, ok = lines[n].start, true
 	case atEnd && u.start == 0 && u.count < u.beginning.tail && b.since >= u.beginning.since:
-		// There were fewer lines than the upstream had asked for, so these are all.
-		position, ok = 0, true
+		// The upstream has fewer lines than it asked for: these are all.
+		offset, ok = 0, true
 	default:
-		position, ok = u.oldest(b)
+		offset, ok = u.oldest(b)
 	}
-	return position, ok && position >= u.scan.longEnd
+	return offset, ok && offset >= u.scan.longEnd
 }
 
-// atEnd reports whether u has brought all that there is.
+// atEnd reports whether u has all that the log has now.
 func (u *upstream) atEnd(now time.Time) bool {
 	if u.request.Ended {
 		return u.err != nil
@@ -74,7 +74,7 @@ func (u *upstream) atEnd(now time.Time) bool {
 	return !u.opened.IsZero() && u.silent(now)
 }
 
-// silent reports whether the cluster has brought nothing for a while, although the pump waits for it.
+// silent reports whether the pump has waited for the cluster for a while.
 func (u *upstream) silent(now time.Time) bool {
 	return !u.waiting.IsZero() && now.Sub(u.waiting) >= recently
 }
