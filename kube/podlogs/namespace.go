@@ -9,11 +9,11 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// namespaceTimeout bounds how long a stream's start waits to learn whether its namespace exists.
+// namespaceTimeout bounds the request for a namespace, for which a new stream waits.
 const namespaceTimeout = 2 * time.Second
 
-// requireNamespace returns NOT_FOUND when the lists were empty because the namespace does not exist. Where pullwatch may not
-// ask, or gets no answer, it returns nil.
+// requireNamespace returns NOT_FOUND when the lists were empty because the namespace does not exist. If the request for the
+// namespace is forbidden or fails, it returns nil.
 func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	w.mu.Lock()
 	found := len(w.pods) > 0 || w.job.uid != ""

@@ -22,7 +22,7 @@ import (
 	"pullwatch/kube/listwatch"
 )
 
-// maxTargetPods bounds how many pods are looked at to find what a stream is to follow.
+// maxTargetPods bounds how many pods a target may have.
 const maxTargetPods = 1000
 
 // targetWatch keeps a podlog.Target's snapshot up to date.
@@ -30,16 +30,16 @@ type targetWatch struct {
 	client  kubernetes.Interface
 	target  podlog.Target
 	deliver func(podlog.Snapshot)
-	// relistPods asks for a new list of pods when the Job has finished: the pods' watch may be behind.
+	// relistPods asks for a new list of pods when the Job is over: the watch of pods may be behind.
 	relistPods chan struct{}
 
 	mu    sync.Mutex
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
-	// podsFinal is true once the Job is over and pods are as new as that.
+	// podsFinal is true once the Job is over and pods were listed after that.
 	podsFinal bool
-	// away is true while the last request for pods failed. recoveries counts how often one succeeded after that.
+	// away is true while the last request for pods has failed. recoveries counts successful requests after failed ones.
 	away       bool
 	recoveries int
 }
@@ -50,7 +50,7 @@ type targetPod struct {
 	controller types.UID
 }
 
-// targetJob is the Job whose pods are wanted: the first one of its name. Its uid is empty until there is one.
+// targetJob is the target's Job: the first one of its name. Its uid is empty until there is one.
 type targetJob struct {
 	uid                       types.UID
 	finished, gone, suspended bool
@@ -58,7 +58,7 @@ type targetJob struct {
 
 func (j targetJob) over() bool { return j.finished || j.gone }
 
-// publish makes a change and delivers a snapshot.
+// publish makes a change and, once the lists are there, delivers a snapshot.
 func (w *targetWatch) publish(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,7 +157,7 @@ func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) 
 	return watcher, err
 }
 
-// answered takes the result of a request for pods, and publishes a recovery.
+// answered takes the error of a request for pods, and publishes a recovery.
 func (w *targetWatch) answered(err error) {
 	w.mu.Lock()
 	recovered := w.away && err == nil
@@ -220,7 +220,7 @@ func (w *targetWatch) applyJob(event watch.Event) {
 	}
 }
 
-// setJob takes in a change of the Job; job is nil when a list did not have it.
+// setJob publishes a change of the Job. job is nil when a list did not have it.
 func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 	w.publish(func() {
 		wasOver := w.job.over()

@@ -42,7 +42,7 @@ func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver fu
 	return group.Wait()
 }
 
-// startError says why watching could not begin.
+// startError returns the caller's error for a list that has failed at the start.
 func (w *targetWatch) startError(ctx context.Context, err error, resource string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -53,6 +53,7 @@ func (w *targetWatch) startError(ctx context.Context, err error, resource string
 	return usererr.Wrap(err, usererr.Unavailable, "the Kubernetes API does not answer; try again in a moment")
 }
 
+// watchError returns the caller's error for a watch that has failed.
 func (w *targetWatch) watchError(err error, resource string) error {
 	if apierrors.IsForbidden(err) {
 		return forbiddenToWatch(err, resource, w.target.Namespace)

@@ -46,9 +46,9 @@ func (b *backoff) next() time.Duration {
 	return d
 }
 
-// spreadRetry waits a random part of recoverySpread if the cluster has recovered since recoveries was read. So not all
+// spreadRecovery waits a random part of recoverySpread if the cluster has recovered since recoveries was read. So not all
 // followers open their logs at once.
-func (f *follower) spreadRetry(ctx context.Context, backoff *backoff, recoveries int) error {
+func (f *follower) spreadRecovery(ctx context.Context, backoff *backoff, recoveries int) error {
 	if f.status.get().recoveries == recoveries {
 		return nil
 	}

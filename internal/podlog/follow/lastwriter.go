@@ -53,7 +53,7 @@ func (f *follower) correctRun(ctx context.Context) (containerStatus, error) {
 		if err := f.status.await(ctx, backoff.next()); err != nil {
 			return s, err
 		}
-		if err := f.spreadRetry(ctx, &backoff, s.recoveries); err != nil {
+		if err := f.spreadRecovery(ctx, &backoff, s.recoveries); err != nil {
 			return s, err
 		}
 	}

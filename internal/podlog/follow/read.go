@@ -60,11 +60,11 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 func (r *runReader) breakOff(err error, final bool) {
 	r.complete = r.complete && (err == nil || final && errors.Is(err, podlog.ErrUnknown))
 	switch {
-	case r.state == neverOpened, errors.Is(err, errLost):
+	case r.phase == neverOpened, errors.Is(err, errLost):
 	case err != nil:
-		r.state = brokenOff
-	case r.state == opened:
-		r.state = endedEarly
+		r.phase = brokenOff
+	case r.phase == opened:
+		r.phase = endedEarly
 	}
 }
 
@@ -72,12 +72,12 @@ func (r *runReader) breakOff(err error, final bool) {
 // log is followed, even if it is silent; otherwise with the first new line, for the log may have none. When a run has
 // ended, its log is read once more. That needs no notice.
 func (r *runReader) resume(ctx context.Context, follow bool) error {
-	state := r.state
-	r.state = opened
+	phase := r.phase
+	r.phase = opened
 	switch {
-	case state == brokenOff:
+	case phase == brokenOff:
 		r.metrics.reopen(reopenError)
-	case state == endedEarly && follow:
+	case phase == endedEarly && follow:
 		r.metrics.reopen(reopenEnd)
 	default:
 		return nil

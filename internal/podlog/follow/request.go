@@ -31,7 +31,7 @@ func (r *runReader) request(s containerStatus) podlog.LogRequest {
 func (r *runReader) locate(ctx context.Context, guard *stallGuard, req podlog.LogRequest) (podlog.LogRequest, error) {
 	req.Since = r.since
 	if r.progress.Position.IsZero() && r.tail != nil {
-		if r.state == neverOpened && !r.tail.resumed {
+		if r.phase == neverOpened && !r.tail.resumed {
 			req.Tail = &r.tail.lines
 			return req, nil
 		}

@@ -32,58 +32,58 @@ func TestARestartBeforeTheLogIsOpenIsNoticed(t *testing.T) {
 	ofFirst, ofSecond := at(1900, "a"), at(2100, "b")+at(2200, "c")
 	for _, test := range []struct {
 		name string
-		// states are the container's, one after the other. In the last one the pod has finished. opens are the logs in each.
-		states  []podlog.Container
-		opens   []string
-		lines   []string
-		notices []string
+		// statuses are the container's, one after the other. In the last one the pod has finished. opens are the logs in each.
+		statuses []podlog.Container
+		opens    []string
+		lines    []string
+		notices  []string
 	}{
 		{
-			name:   "the next run goes on",
-			states: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
-			opens:  []string{ofSecond, ofSecond, ofSecond + at(3000, "d")},
-			lines:  []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, resumed, completed},
+			name:     "the next run goes on",
+			statuses: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
+			opens:    []string{ofSecond, ofSecond, ofSecond + at(3000, "d")},
+			lines:    []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, resumed, completed},
 		},
 		{
-			name:   "the next run has ended too",
-			states: []podlog.Container{running("1"), restarts(first, second, "CrashLoopBackOff"), restarts(first, second, "")},
-			opens:  []string{ofSecond, ofSecond + at(3000, "d"), ofSecond + at(3000, "d")},
-			lines:  []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, completed, "WAITING web/app: CrashLoopBackOff"},
+			name:     "the next run has ended too",
+			statuses: []podlog.Container{running("1"), restarts(first, second, "CrashLoopBackOff"), restarts(first, second, "")},
+			opens:    []string{ofSecond, ofSecond + at(3000, "d"), ofSecond + at(3000, "d")},
+			lines:    []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, completed, "WAITING web/app: CrashLoopBackOff"},
 		},
 		{
-			name:   "its first line is older than its start, which is noted behind it",
-			states: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
-			opens:  []string{at(1999, "b"), at(1999, "b") + at(2200, "c"), at(1999, "b") + at(2200, "c")},
-			lines:  []string{"web/app: b", "web/app: c"}, notices: []string{started, missed, completed},
+			name:     "its first line is older than its start, which is noted behind it",
+			statuses: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
+			opens:    []string{at(1999, "b"), at(1999, "b") + at(2200, "c"), at(1999, "b") + at(2200, "c")},
+			lines:    []string{"web/app: b", "web/app: c"}, notices: []string{started, missed, completed},
 		},
 		{
-			name:    "the log was the right one, though its run ended in the second in which the next began",
-			states:  []podlog.Container{running("1"), restarts(first, podlog.Run{ID: "2", Started: start.Add(time.Second), Reason: "Completed"}, "")},
-			opens:   []string{ofFirst, ofSecond},
-			lines:   []string{"web/app: a", "web/app: b", "web/app: c"},
-			notices: []string{started, "ENDED web/app: exit code 1 (Error)", started, completed},
+			name:     "the log was the right one, though its run ended in the second in which the next began",
+			statuses: []podlog.Container{running("1"), restarts(first, podlog.Run{ID: "2", Started: start.Add(time.Second), Reason: "Completed"}, "")},
+			opens:    []string{ofFirst, ofSecond},
+			lines:    []string{"web/app: a", "web/app: b", "web/app: c"},
+			notices:  []string{started, "ENDED web/app: exit code 1 (Error)", started, completed},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var state atomic.Int32
+				var index atomic.Int32
 				source := newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
-					current := test.opens[state.Load()]
+					current := test.opens[index.Load()]
 					switch {
-					case req.Previous && test.states[state.Load()].Waiting == "":
+					case req.Previous && test.statuses[index.Load()].Waiting == "":
 						current = ofFirst
 					case req.Follow:
 						return hanging(current), nil
 					}
 					return logOf(current)(req)
-				}, pods(pod("web", test.states[0])))
+				}, pods(pod("web", test.statuses[0])))
 				st := startStream(t, source, podInput())
 				go func() {
-					for i := 1; i < len(test.states); i++ {
+					for i := 1; i < len(test.statuses); i++ {
 						elapse(time.Minute)
-						state.Store(int32(i))
-						p := pod("web", test.states[i])
-						p.Finished = i == len(test.states)-1
+						index.Store(int32(i))
+						p := pod("web", test.statuses[i])
+						p.Finished = i == len(test.statuses)-1
 						source.snapshots <- pods(p)
 					}
 				}()

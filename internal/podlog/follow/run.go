@@ -101,7 +101,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 		if err := f.status.await(ctx, wait); err != nil {
 			return err
 		}
-		if err := f.spreadRetry(ctx, &backoff, s.recoveries); err != nil {
+		if err := f.spreadRecovery(ctx, &backoff, s.recoveries); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type runReader struct {
 	*follower
 	id    string
-	state logState
+	phase logPhase
 	// resumedDue means that a RESUMED notice is due before the next new line.
 	resumedDue bool
 	// complete means that the last request reached the end of the log, with whole lines, and contained our last line. If an
@@ -41,12 +41,12 @@ type runReader struct {
 	liveFrom int64
 }
 
-// logState says what is known of requests for the log so far.
-type logState int
+// logPhase says how requests for the log have gone so far.
+type logPhase int
 
 const (
 	// neverOpened means that no request could be opened, neither by this stream nor by the one that Input.After is of.
-	neverOpened logState = iota
+	neverOpened logPhase = iota
 	// opened means that the last request was opened, and did not break off.
 	opened
 	// endedEarly means that the last request came to an end while the run went on.
@@ -82,7 +82,7 @@ func newRunReader(f *follower, run podlog.Run) *runReader {
 		matcher: filter.NewMatcher(f.plan.include, f.plan.exclude, f.matching, f.plan.caller),
 	}
 	if !f.progress.Position.IsZero() {
-		r.state = opened
+		r.phase = opened
 	}
 	return r
 }

@@ -278,28 +278,28 @@ func (w *world) snapshot() podlog.Snapshot {
 		}
 		pod := podlog.Pod{Name: p.name, UID: p.name, Finished: p.finished}
 		for _, c := range p.containers {
-			pod.Containers = append(pod.Containers, c.state())
+			pod.Containers = append(pod.Containers, c.status())
 		}
 		s.Pods = append(s.Pods, pod)
 	}
 	return s
 }
 
-func (c *worldContainer) state() podlog.Container {
-	state := podlog.Container{Name: c.name}
+func (c *worldContainer) status() podlog.Container {
+	status := podlog.Container{Name: c.name}
 	run, previous := c.readable()
 	if run == nil {
-		state.Waiting = "ContainerCreating"
-		return state
+		status.Waiting = "ContainerCreating"
+		return status
 	}
-	state.Run = podlog.Run{ID: run.id, Restarts: run.restarts, Started: run.started, Running: run.running}
+	status.Run = podlog.Run{ID: run.id, Restarts: run.restarts, Started: run.started, Running: run.running}
 	if previous != nil {
-		state.Previous = podlog.Run{ID: previous.id, Restarts: previous.restarts, Started: previous.started}
+		status.Previous = podlog.Run{ID: previous.id, Restarts: previous.restarts, Started: previous.started}
 	}
 	if c.crashed {
-		state.Waiting = "CrashLoopBackOff"
+		status.Waiting = "CrashLoopBackOff"
 	}
-	return state
+	return status
 }
 
 // readable returns the runs whose logs requests for the current and the previous run give.

@@ -66,7 +66,7 @@ type runKey struct {
 	follow, previous               bool
 }
 
-// run is the shared log of one run.
+// run is what readers share of the log of one run.
 type run struct {
 	source *Source
 	key    runKey

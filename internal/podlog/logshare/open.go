@@ -10,8 +10,8 @@ import (
 )
 
 // OpenLog implements podlog.Source. It shares requests that follow a known run, and requests for a run that has ended. Their
-// Since is cut to the second, and their Tail may be that of up to a second ago. A shared log fails, with an error that may
-// pass, when it is read too slowly.
+// Since is cut to the second, and their Tail may be that of up to a second ago. A log that is shared fails when it is read too
+// slowly; it can be opened again.
 func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
 	if req.Run == "" || req.Follow == req.Ended || req.Follow && req.Previous {
 		return s.openAlone(ctx, req, func() {})

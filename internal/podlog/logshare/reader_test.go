@@ -35,7 +35,7 @@ func wantRequests(t *testing.T, c *cluster, opened, open int) {
 }
 
 // A second upstream is closed once the first one has the next line of its reader.
-func TestAReaderMovesToTheSharedLog(t *testing.T) {
+func TestAReaderMovesToTheFirstUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 100, time.Second)...)

@@ -35,7 +35,7 @@ type schedule struct {
 }
 
 // Every reader gets what a request of its own would have got.
-func TestSharedLogsAreWhatOwnRequestsGet(t *testing.T) {
+func TestReadersGetWhatOwnRequestsWouldGet(t *testing.T) {
 	for seed := range uint64(150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newSchedule(t, seed).run() })
