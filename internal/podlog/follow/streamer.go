@@ -11,6 +11,9 @@
 // A cluster gives the log of a container's current run. That may be a later run than the status shows. When the status
 // shows the later run, too, and the follower's last line is in its log, the follower goes on there. It does not repeat
 // lines. Those of the run before would come too late by then: a GAP says that they are missing.
+//
+// The files in reading order, in which each needs only earlier ones: metrics, plan, memory, stall, status, stream; follower,
+// runs, backoff, run_reader, request, read, end, lastwriter, run, container; followers, check, start, reconcile, streamer.
 package follow
 
 import (

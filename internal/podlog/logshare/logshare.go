@@ -21,6 +21,9 @@
 // Lines are identified by their timestamps, which are expected to rise. Where a clock steps back, readers still get every
 // line of their upstream. But they may miss lines that a cluster leaves out of a shared request, because their timestamps
 // are before its Since, although the readers asked for earlier lines.
+//
+// The files in reading order, in which each needs only earlier ones: scanner, ring, beginning, memory, metrics, logshare,
+// locate, run, watch, upstream, cached, reader, pump, open.
 package logshare
 
 import (

@@ -8,6 +8,9 @@
 // when they were written after their log was opened; the others are history. History waits for room, each container with
 // a fair share of it, and is never lost. Live lines do not wait: the oldest of them are dropped, and counted where they
 // stood. But while history waits for room, live lines wait, too: they are behind the history, not behind a slow reader.
+//
+// The files in reading order, in which each needs only earlier ones: chunk, container, batch, metrics, queue, memory, push,
+// merge, next.
 package queue
 
 import (
