@@ -7,17 +7,16 @@ import (
 	"time"
 )
 
-// Source is where pods and their logs come from. Its errors that are a usererr.Error end the stream and reach the
-// caller.
+// Source is where pods and their logs come from. An error that is a usererr.Error ends the stream and reaches the caller.
 type Source interface {
-	// WatchPods calls deliver with what the target has now, and again after each change and recovery, never twice at a time. It
-	// outlives broken connections and returns when ctx ends, with ctx's error, or when it cannot go on: at the start
-	// also because the cluster is out of reach (UNAVAILABLE) or the target is invalid (BAD_INPUT). It never calls
-	// deliver after it has returned. Waiting for a cluster that does not answer is bounded at the start.
+	// WatchPods calls deliver with the target's pods now, and again after each change and recovery, one call after the other. It
+	// goes on when connections break. It returns ctx's error when ctx ends, or the reason why it cannot go on. At the start
+	// that may also be a cluster out of reach (UNAVAILABLE), for which it waits a bounded time, or an invalid target
+	// (BAD_INPUT). It never calls deliver after it has returned.
 	WatchPods(ctx context.Context, target Target, deliver func(Snapshot)) error
-	// OpenLog opens the log of one container. Each line starts with its RFC 3339 timestamp and a space. For a
-	// follow request it may block until the first line; ctx ends both OpenLog and reading. The caller closes the
-	// log. ErrNoLog and ErrGone say that there is none; any other error that is no usererr.Error may pass.
+	// OpenLog opens the log of one container. Each line starts with its RFC 3339 timestamp and a space. If req.Follow is set,
+	// OpenLog may block until the first line. ctx ends both OpenLog and reading. The caller closes the log. ErrNoLog and
+	// ErrGone say that there is no log. After any other error that is no usererr.Error, another request may succeed.
 	OpenLog(ctx context.Context, req LogRequest) (io.ReadCloser, error)
 }
 
@@ -27,8 +26,8 @@ var (
 	ErrNoLog = errors.New("container has no log")
 	// ErrGone means that the pod does not exist any more.
 	ErrGone = errors.New("pod is gone")
-	// ErrUnknown means that the pod's node does not know it: the node has just started, or has removed the pod, which
-	// the watch is about to show. It may pass.
+	// ErrUnknown means that the pod's node does not know the pod: the node has just started, or it has removed the pod, which
+	// the watch will show soon.
 	ErrUnknown = errors.New("pod is unknown to its node")
 )
 
@@ -38,7 +37,7 @@ type Target struct {
 	Namespace, Pod, Job, Selector string
 }
 
-// Snapshot is what a target has at one moment.
+// Snapshot is the pods of a target at one moment.
 type Snapshot struct {
 	// Pods are ordered by the time of their creation.
 	Pods []Pod
@@ -46,8 +45,8 @@ type Snapshot struct {
 	Final bool
 	// Empty says, for people, why Pods is empty.
 	Empty string
-	// Recoveries counts how often the cluster has answered again after it had not: what failed before is worth another
-	// attempt then.
+	// Recoveries counts how often the cluster has answered again after a failure. Requests that failed before are then worth
+	// making again.
 	Recoveries int
 }
 
@@ -59,30 +58,30 @@ type Pod struct {
 	Finished bool
 }
 
-// Container is where a container stands. A zero Run stands for none.
+// Container is the status of a container. A zero Run stands for none.
 type Container struct {
 	Name string
-	// Run is the run whose log a request gives now: the one that goes on, or else the last.
+	// Run is the current run, whose log a request gives: the one that goes on, or else the last one.
 	Run Run
-	// Previous is the run whose log a request for the previous one gives.
+	// Previous is the run whose log a request with LogRequest.Previous gives.
 	Previous Run
-	// Waiting says why the container does not run, such as "ImagePullBackOff: …"; empty while it runs and when it
-	// has ended for good.
+	// Waiting says why the container does not run, such as "ImagePullBackOff: …". It is empty while the container runs, and
+	// when it will not run again.
 	Waiting string
 }
 
 // Run is one run of a container, from its start to its exit.
 type Run struct {
-	// ID is the container runtime's, unique to the run.
+	// ID is the container runtime's ID of the run, and unique.
 	ID string
 	// Restarts is how many runs of the container came before.
 	Restarts int
-	// Started is when it was started, cut to the second or finer; zero when that is not known.
+	// Started is when the run began, cut to the second or finer; zero when that is not known.
 	Started time.Time
 	Running bool
-	// ExitCode and Reason are set when it has ended.
+	// ExitCode and Reason are set when the run has ended.
 	ExitCode int
-	// NeverStarted means that it ended before anything ran, so that it may have no log.
+	// NeverStarted means that the run ended before a process started, so that it may have no log.
 	NeverStarted bool
 	Reason       string
 }
@@ -90,14 +89,14 @@ type Run struct {
 // LogRequest says which log to open, and from where.
 type LogRequest struct {
 	Namespace, Pod, Container string
-	// Run is the ID of the run whose log is wanted. A cluster gives that of the current run, or of the previous one,
-	// whichever that is by then; a source that shares logs knows by it which requests want the same one.
+	// Run is the ID of the run whose log is wanted. A cluster does not look at it: it gives the log of the run that is the
+	// current or the previous one at that moment. A Source that shares logs compares it to find requests for the same log.
 	Run              string
 	Follow, Previous bool
 	// Ended means that the run has ended: its log will not grow.
 	Ended bool
 	// Tail is how many last lines to begin with; nil means all.
 	Tail *int
-	// Since leaves out earlier lines, when it is not zero. A source may cut it to the second.
+	// Since leaves out lines with an earlier timestamp, when it is not zero. A Source may cut it to the second.
 	Since time.Time
 }

@@ -1,5 +1,6 @@
-// Package listwatch keeps its caller informed of the objects of one kind: it lists them, watches from there, and takes a
-// watch that ended up again. It keeps no objects, unlike client-go's reflector, and hands errors on to the caller.
+// Package listwatch gives its caller all objects of one kind and their changes: it lists the objects, watches from the
+// list's resourceVersion, and opens a watch again when it ends. Unlike client-go's reflector, it stores no objects, and
+// returns errors to the caller.
 package listwatch
 
 import (
@@ -18,9 +19,9 @@ import (
 )
 
 const (
-	// watchLife is how long a watch is asked to live, up to twice as long. The API server is given Grace more to end it.
+	// watchLife is the least time after which the API server is asked to end a watch; the most is twice that.
 	watchLife = 5 * time.Minute
-	// Grace is how long a watch may outlive its time.
+	// Grace is how long after that the client ends a watch that the API server has not ended.
 	Grace = 30 * time.Second
 	// ListTimeout bounds each list.
 	ListTimeout = 10 * time.Second
@@ -34,9 +35,9 @@ type ListWatch struct {
 	Open func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error)
 	// Apply takes one change.
 	Apply func(watch.Event)
-	// Reached takes the resourceVersion up to which everything has been handed over. Nil for nobody who wants it.
+	// Reached takes the resourceVersion up to which the caller has all changes. May be nil.
 	Reached func(resourceVersion string)
-	// Relist asks for a list that is newer than the request. Nil for never.
+	// Each value of Relist asks for a list that is newer than the value. May be nil.
 	Relist <-chan struct{}
 	// Options select the objects.
 	Options metav1.ListOptions
@@ -44,7 +45,7 @@ type ListWatch struct {
 	version string
 }
 
-// errStale means that only a new list helps.
+// errStale means that a new list is needed.
 var errStale = errors.New("watch is stale")
 
 // Start lists the objects for the first time.
@@ -59,8 +60,8 @@ func (w *ListWatch) Start(ctx context.Context) error {
 	return nil
 }
 
-// Reach says up to which resourceVersion everything has been handed over: the next watch begins there. A caller that has
-// listed the objects by itself calls it instead of Start.
+// Reach sets the resourceVersion up to which the caller has all changes. The next watch begins there. A caller that has listed
+// the objects by itself calls Reach instead of Start.
 func (w *ListWatch) Reach(resourceVersion string) {
 	w.version = resourceVersion
 	if w.Reached != nil {
@@ -68,8 +69,8 @@ func (w *ListWatch) Reach(resourceVersion string) {
 	}
 }
 
-// Follow watches after Start. It lists anew when the server has forgotten the place where a watch ended. It returns when ctx
-// is done, when the server forbids it, or with the usererr.Error of List.
+// Follow watches after Start. It lists again when the server does not remember the resourceVersion where a watch ended. It
+// returns when ctx is done, when the server forbids the request, or with a usererr.Error of List.
 func (w *ListWatch) Follow(ctx context.Context) error {
 	backoff := NewBackoff()
 	stale := false
@@ -78,10 +79,10 @@ func (w *ListWatch) Follow(ctx context.Context) error {
 		if stale {
 			err = w.Start(ctx)
 		}
-		moved := false
+		progressed := false
 		if err == nil {
 			stale = false
-			moved, err = w.watch(ctx)
+			progressed, err = w.watch(ctx)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -91,7 +92,7 @@ func (w *ListWatch) Follow(ctx context.Context) error {
 		case errors.Is(err, errStale), apierrors.IsResourceExpired(err), apierrors.IsGone(err):
 			stale = true
 		}
-		if moved {
+		if progressed {
 			backoff = NewBackoff()
 			continue
 		}
@@ -101,12 +102,12 @@ func (w *ListWatch) Follow(ctx context.Context) error {
 	}
 }
 
-// NewBackoff returns the pauses between tries: 100 ms at first, 5 s at most.
+// NewBackoff returns the pauses between requests that fail: 100 ms at first, 5 s at most.
 func NewBackoff() wait.Backoff {
 	return wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 8, Cap: 5 * time.Second}
 }
 
-// Sleep returns false when ctx is done before d has passed.
+// Sleep waits for d. It returns false when ctx is done first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -118,8 +119,8 @@ func Sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// watch hands over changes until the watch ends. moved tells whether anything came of it.
-func (w *ListWatch) watch(ctx context.Context) (moved bool, err error) {
+// watch applies changes until the watch ends. progressed means that there was an event, or that a new list was asked for.
+func (w *ListWatch) watch(ctx context.Context) (progressed bool, err error) {
 	life := watchLife + rand.N(watchLife)
 	ctx, cancel := context.WithTimeout(ctx, life+Grace)
 	defer cancel()
@@ -137,16 +138,16 @@ func (w *ListWatch) watch(ctx context.Context) (moved bool, err error) {
 		select {
 		case event, ok := <-watcher.ResultChan():
 			if !ok {
-				return moved, nil
+				return progressed, nil
 			}
 			if event.Type == watch.Error {
-				return moved, apierrors.FromObject(event.Object)
+				return progressed, apierrors.FromObject(event.Object)
 			}
 			object, err := meta.Accessor(event.Object)
 			if err != nil {
-				return moved, err
+				return progressed, err
 			}
-			moved = true
+			progressed = true
 			if event.Type != watch.Bookmark {
 				w.Apply(event)
 			}
@@ -154,7 +155,7 @@ func (w *ListWatch) watch(ctx context.Context) (moved bool, err error) {
 		case <-w.Relist:
 			return true, errStale
 		case <-ctx.Done():
-			return moved, ctx.Err()
+			return progressed, ctx.Err()
 		}
 	}
 }

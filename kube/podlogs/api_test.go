@@ -22,15 +22,15 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// logAPI is as much of an API server as logs need: lists and watches of pods and Jobs, and logs that its tests script.
+// logAPI is the part of an API server that logs need: lists and watches of pods and Jobs, and logs that tests script.
 type logAPI struct {
 	server *httptest.Server
 	client kubernetes.Interface
-	// refuse answers a request instead of the server, when it returns true.
+	// refuse may answer a request instead of the server. It returns true when it has.
 	refuse func(w http.ResponseWriter, r *http.Request) bool
 	// log answers requests for logs.
 	log http.HandlerFunc
-	// namespace answers requests for a namespace; by default each one exists.
+	// namespace answers requests for a namespace. By default each namespace exists.
 	namespace http.HandlerFunc
 
 	mu      sync.Mutex
@@ -39,11 +39,11 @@ type logAPI struct {
 	forgotten int
 	// changed is closed and made anew when history grows or watches are cut.
 	changed chan struct{}
-	// generation counts how often all watches have been cut.
+	// generation counts calls of cutWatches.
 	generation int
 }
 
-// change is one version of one object; the objects are those whose last change is no deletion.
+// change is one version of one object. An object exists if its last change is no deletion.
 type change struct {
 	Type   string         `json:"type"`
 	Object map[string]any `json:"object"`
@@ -55,7 +55,7 @@ type change struct {
 func newLogAPI(t *testing.T) *logAPI {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	// Version 0 would stand for any version, so something has happened already.
+	// Version 0 would stand for any version, so begin with 1.
 	api := &logAPI{changed: make(chan struct{}), history: []change{{}}, namespace: anyNamespace}
 	api.server = httptest.NewServer(api)
 	transport := &http.Transport{}
@@ -107,7 +107,7 @@ func (a *logAPI) wake() {
 	a.changed = make(chan struct{})
 }
 
-// cutWatches ends all watches, after which the server has forgotten all versions if forget is set.
+// cutWatches ends all watches. If forget is set, the server then does not remember any version.
 func (a *logAPI) cutWatches(forget bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -246,7 +246,7 @@ func writeStatus(w http.ResponseWriter, code int, reason metav1.StatusReason, me
 	json.NewEncoder(w).Encode(newStatus(code, reason, message))
 }
 
-// write sends text on its way at once.
+// write sends text at once.
 func write(w http.ResponseWriter, text string) {
 	fmt.Fprint(w, text)
 	w.(http.Flusher).Flush()
@@ -262,7 +262,7 @@ func stamped(ms int, message string) string {
 	return logStart.Add(time.Duration(ms)*time.Millisecond).Format(time.RFC3339Nano) + " " + message + "\n"
 }
 
-// logTestPod is a pod with one container, app, in that state.
+// logTestPod returns a pod with one container, app, with that status.
 func logTestPod(name string, phase corev1.PodPhase, status corev1.ContainerStatus) *corev1.Pod {
 	status.Name = "app"
 	return &corev1.Pod{

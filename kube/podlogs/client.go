@@ -14,12 +14,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// logWindow bounds what a connection buffers of a log that nobody reads. The default is 4 MiB a log: the many logs of a few
-// slow readers would take a gigabyte. Less makes the API server wait: with 128 KiB a log of long lines was a third slower.
+// logWindow is how many bytes of a log a connection buffers when nobody reads. The default is 4 MiB a log: the many logs of a
+// few slow readers would take a gigabyte. Less makes the API server wait: with 128 KiB a log of long lines was a third
+// slower.
 const logWindow = 512 << 10
 
-// NewClient returns a client for New. Its connections are its own, so that logs do not slow other requests down, and buffer
-// little of a log that nobody reads. It reads the certificates of authorities in config once.
+// NewClient returns a client for New. It has connections of its own, so that logs do not slow other requests down. These
+// buffer little of a log that nobody reads. NewClient reads the CA certificates in config only once.
 func NewClient(config *rest.Config) (kubernetes.Interface, error) {
 	if config.Transport != nil {
 		return kubernetes.NewForConfig(config)
@@ -37,7 +38,7 @@ func NewClient(config *rest.Config) (kubernetes.Interface, error) {
 	own.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(logWindow) // without it, only more memory is taken
+			_ = tcp.SetReadBuffer(logWindow) // a failure only costs memory
 		}
 		return conn, err
 	}
@@ -51,7 +52,7 @@ func NewClient(config *rest.Config) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfigAndClient(config, &http.Client{Transport: transport})
 }
 
-// dialTimeout is how long it may take to connect, and how long a connection may be silent before it is probed.
+// dialTimeout is how long it may take to connect, and how long a connection may be silent before a keep-alive probe.
 const dialTimeout = 30 * time.Second
 
 func newLogTransport(config *rest.Config) (*http.Transport, error) {
@@ -72,15 +73,15 @@ func newLogTransport(config *rest.Config) (*http.Transport, error) {
 	}, nil
 }
 
-// maxOwnConnections is how many logs may have connections for themselves.
+// maxOwnConnections is how many logs may have connections of their own.
 const maxOwnConnections = 50
 
-// logTransport sends watches and followed logs over shared HTTP/2 connections: they last, and carry little most of the time. A
-// log that is read to its end comes as fast as it can, and gets an HTTP/1.1 connection of its own: without HTTP/2's frames and
-// windows a log of long lines takes a sixth less CPU, here and in the API server.
+// logTransport sends requests for watches and followed logs over shared HTTP/2 connections: these requests last long, and
+// carry little most of the time. A log that is read to its end comes as fast as it can. It gets an HTTP/1.1 connection of
+// its own: without HTTP/2's frames and windows, a log of long lines takes a sixth less CPU, here and in the API server.
 type logTransport struct {
 	shared, own http.RoundTripper
-	// taken holds a value for each log that has a connection for itself.
+	// taken has a value for each log with a connection of its own.
 	taken chan struct{}
 }
 
@@ -103,7 +104,7 @@ func (t *logTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// ownBody is the body of a response that has a connection for itself.
+// ownBody is the body of a response with a connection of its own.
 type ownBody struct {
 	io.ReadCloser
 	release func()

@@ -16,9 +16,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestUnreadLogsHoldLittleMemoryAndNotTheOthersUp checks that little of them is taken in, and that they do not keep others
-// from being read.
-func TestUnreadLogsHoldLittleMemoryAndNotTheOthersUp(t *testing.T) {
+func TestUnreadLogsHoldLittleMemoryAndHoldUpNoOthers(t *testing.T) {
 	const logs, size = 20, 1 << 20
 	text := bytes.Repeat([]byte("2026-01-02T03:04:05.000000000Z a line\n"), size/38)
 	var sent atomic.Int64
@@ -63,8 +61,8 @@ func TestUnreadLogsHoldLittleMemoryAndNotTheOthersUp(t *testing.T) {
 	}
 }
 
-// TestAFinishedLogHasAConnectionOfItsOwn checks that logs that are followed share a connection, as watches do, and that one
-// that is read to its end has its own, which the next one goes on with.
+// Followed logs and watches share a connection. A log that is read to its end has a connection of its own, which the next
+// such log uses again.
 func TestAFinishedLogHasAConnectionOfItsOwn(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "HTTP/%d from %s", r.ProtoMajor, r.RemoteAddr)

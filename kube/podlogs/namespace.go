@@ -2,20 +2,18 @@ package podlogs
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/internal/usererr"
 )
 
-// namespaceTimeout bounds how long a stream's start waits to learn whether its namespace exists.
+// namespaceTimeout bounds the request for a namespace, for which a new stream waits.
 const namespaceTimeout = 2 * time.Second
 
-// requireNamespace returns NOT_FOUND when the lists were empty because the namespace does not exist. Where pullwatch may not
-// ask, or gets no answer, it returns nil.
+// requireNamespace returns NOT_FOUND when the lists were empty because the namespace does not exist. If the request for the
+// namespace is forbidden or fails, it returns nil.
 func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	w.mu.Lock()
 	found := len(w.pods) > 0 || w.job.uid != ""
@@ -30,15 +28,4 @@ func (w *targetWatch) requireNamespace(ctx context.Context) error {
 		return usererr.New(usererr.NotFound, "there is no namespace %s", name)
 	}
 	return nil
-}
-
-// isMissing reports whether err says that there is no object of that name. A 404 may also come from a proxy that serves no
-// such objects, or from a node that does not know this one yet.
-func isMissing(err error, resource, name string) bool {
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {
-		return false
-	}
-	details := status.ErrStatus.Details
-	return details != nil && details.Kind == resource && details.Name == name
 }

@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// noNamespace answers as an API server does that has no such namespace.
+// noNamespace answers that the namespace does not exist.
 func noNamespace(w http.ResponseWriter, r *http.Request) {
 	status := apierrors.NewNotFound(corev1.Resource("namespaces"), path.Base(r.URL.Path)).ErrStatus
 	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
@@ -24,7 +24,7 @@ func noNamespace(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(status)
 }
 
-// TestLogsOfAMissingNamespaceAreNotFound checks that every kind of target tells of it, instead of waiting for what cannot come.
+// Every kind of target fails at once, instead of waiting for pods.
 func TestLogsOfAMissingNamespaceAreNotFound(t *testing.T) {
 	for name, in := range map[string]podlog.Input{
 		"pod":      {Pod: new("web")},
@@ -43,8 +43,6 @@ func TestLogsOfAMissingNamespaceAreNotFound(t *testing.T) {
 	}
 }
 
-// TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists checks that streams begin where nothing says for certain that it is
-// missing.
 func TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"exists": anyNamespace,
@@ -69,7 +67,6 @@ func TestLogsBeginWhenNobodyCanSayWhetherTheNamespaceExists(t *testing.T) {
 	}
 }
 
-// TestLogsOfPodsThatExistNeedNoRightsForNamespaces checks that nothing is asked about their namespace.
 func TestLogsOfPodsThatExistNeedNoRightsForNamespaces(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, _ *http.Request) { write(w, stamped(0, "a")) }

@@ -9,7 +9,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// logPod takes from a pod what matters to its logs.
+// logPod returns what of a pod matters to its logs.
 func logPod(pod *corev1.Pod) podlog.Pod {
 	p := podlog.Pod{
 		Name:     pod.Name,
@@ -47,7 +47,7 @@ func containerNames(spec *corev1.PodSpec) []string {
 	return names
 }
 
-// setRuns finds, as the kubelet does, whose log a request gives.
+// setRuns finds the runs whose logs a kubelet gives for the current and for the previous run.
 func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bool) {
 	current := status.RestartCount
 	last := current - 1
@@ -79,7 +79,7 @@ func endedRun(t *corev1.ContainerStateTerminated, container string, restarts int
 	}
 }
 
-// runID stands in for the ID of a container that the runtime could not create.
+// runID returns id, or a substitute for a container that the runtime could not create.
 func runID(id, container string, restarts int32) string {
 	if id != "" {
 		return id

@@ -1,9 +1,11 @@
-// Package podlogs reads the logs of pods from the Kubernetes API: Source finds the pods of a podlog.Target (watch.go, pod.go)
-// and opens the logs of their containers, NewClient makes the client for that (client.go).
+// Package podlogs reads the logs of pods from the Kubernetes API. NewClient makes a client for that (client.go). Source opens
+// logs (podlogs.go), and watches the pods of a podlog.Target (watch.go): target.go lists and watches its Job and pods, and
+// pod.go turns a pod into a podlog.Pod.
 package podlogs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -17,10 +19,10 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Source is the podlog.Source of a cluster: it reads the logs of any pod that its client may read. In a stream's namespace
-// the client needs list and watch for pods (for Jobs, too, when a Job is asked for), and get for pods/log. With get for
-// namespaces, a caller learns that a namespace does not exist. The client must have no timeout, which would cut logs short,
-// and be allowed some 50 requests at once; NewClient makes one.
+// Source is the podlog.Source of a cluster. In a stream's namespace its client needs list and watch for pods, and for Jobs
+// when a Job's logs are asked for, and get for pods/log. With get for namespaces, a caller learns that a namespace does not
+// exist. The client must have no timeout, which would cut logs short, and be allowed some 50 requests at once; NewClient
+// makes such a client.
 type Source struct {
 	client kubernetes.Interface
 }
@@ -30,8 +32,8 @@ func New(client kubernetes.Interface) *Source { return &Source{client: client} }
 
 var _ podlog.Source = (*Source)(nil)
 
-// openTimeout bounds how long the server may take to begin with a log that is not followed. One that is followed begins
-// with its first line, whenever that comes.
+// openTimeout bounds how long the response to a request for a log may take to begin, unless the log is followed: then it
+// begins with the first line, whenever that comes.
 const openTimeout = 30 * time.Second
 
 // OpenLog implements podlog.Source.
@@ -94,12 +96,24 @@ func openLogError(err, cause error, namespace, pod string) error {
 	}
 }
 
-// needsBinding says what lets pullwatch read the logs of a namespace; the manifests have the ClusterRole.
+// needsBinding says which rights are missing. The manifests have the ClusterRole.
 const needsBinding = "its service account needs a RoleBinding there, to the ClusterRole pullwatch-podlogs or one that " +
+
 	"allows as much"
 
-// forbiddenToWatch is the error of who may not list a resource in a namespace, whether that exists or not.
+// forbiddenToWatch is the error for a list or watch that is forbidden. Kubernetes forbids it in a missing namespace, too.
 func forbiddenToWatch(err error, resource, namespace string) error {
 	return usererr.Wrap(err, usererr.Forbidden, "pullwatch is not allowed to list and watch %s in namespace %s: either there "+
 		"is no such namespace, or %s", resource, namespace, needsBinding)
+}
+
+// isMissing reports whether err says that there is no object of that name. Other 404s come from a proxy, or from a node that
+// does not know the pod yet.
+func isMissing(err error, resource, name string) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || !apierrors.IsNotFound(err) || apierrors.IsUnexpectedServerError(err) {
+		return false
+	}
+	details := status.ErrStatus.Details
+	return details != nil && details.Kind == resource && details.Name == name
 }

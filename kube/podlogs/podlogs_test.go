@@ -27,7 +27,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// logReader reads a stream as text, piece by piece.
+// logReader reads a stream as text.
 type logReader struct {
 	t      *testing.T
 	stream *follow.Stream
@@ -46,7 +46,7 @@ func openStream(t *testing.T, api *logAPI, in podlog.Input) *logReader {
 	return &logReader{t: t, stream: stream}
 }
 
-// next takes in one batch; it reports false at the end of the stream.
+// next reads one batch. It returns false at the end of the stream.
 func (r *logReader) next() bool {
 	r.t.Helper()
 	batch, err := r.stream.Next(r.t.Context())
@@ -70,7 +70,7 @@ func (r *logReader) next() bool {
 	return true
 }
 
-// await takes in batches until one has brought text.
+// await reads batches until one has text.
 func (r *logReader) await(text string) {
 	r.t.Helper()
 	for !slices.Contains(r.text, text) {
@@ -80,7 +80,7 @@ func (r *logReader) await(text string) {
 	}
 }
 
-// end takes in the rest and compares all lines with want.
+// end reads the rest and compares all lines with want.
 func (r *logReader) end(want ...string) {
 	r.t.Helper()
 	for r.next() {
@@ -94,8 +94,7 @@ func (r *logReader) end(want ...string) {
 	}
 }
 
-// TestNoLineIsLostOrRepeatedInTheLifeOfAPod takes one pod through a life in which everything that can happen to its log
-// happens.
+// All that can happen to a log happens to one pod.
 func TestNoLineIsLostOrRepeatedInTheLifeOfAPod(t *testing.T) {
 	api := newLogAPI(t)
 	var mu sync.Mutex
@@ -156,7 +155,7 @@ func TestNoLineIsLostOrRepeatedInTheLifeOfAPod(t *testing.T) {
 	}
 }
 
-// TestLogsMissNoChangeWhenAWatchBreaks checks that no change is missed when a watch ends or is refused as too old.
+// A watch ends, or its resourceVersion is too old.
 func TestLogsMissNoChangeWhenAWatchBreaks(t *testing.T) {
 	for _, forget := range []bool{false, true} {
 		t.Run(fmt.Sprintf("forget=%v", forget), func(t *testing.T) {
@@ -198,7 +197,7 @@ func TestTheLogOfAJobHasAllItsPodsAndNoOthers(t *testing.T) {
 	api.put(ofJob(logTestPod("older", corev1.PodFailed, endedState("0", 1, "Error")), "older"))
 	api.put(ofJob(logTestPod("first", corev1.PodFailed, endedState("1", 1, "Error")), "job"))
 	r.await("ENDED first: exit code 1 (Error)")
-	// The pod and the end of the Job come at once, through two watches: the pod must not be missed.
+	// The pod and the end of the Job come at the same time, through two watches. The pod must not be missed.
 	api.put(ofJob(logTestPod("second", corev1.PodSucceeded, endedState("2", 0, "Completed")), "job"))
 	job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
 	api.put(job)
@@ -277,7 +276,7 @@ func TestALogThatCannotBeOpenedYetIsNotGone(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ answer, want error }{
 		"pod is gone": {apierrors.NewNotFound(corev1.Resource("pods"), "web"), podlog.ErrGone},
-		// It has just started, and the API server hands on its 404.
+		// The node has just started. The API server passes on the node's 404.
 		"node does not know the pod": {missing("pods/log"), podlog.ErrUnknown},
 		"container waits":            {apierrors.NewBadRequest("container is waiting to start"), podlog.ErrNoLog},
 	} {
@@ -299,7 +298,7 @@ func TestALogThatCannotBeOpenedYetIsNotGone(t *testing.T) {
 	}
 }
 
-// A proxy's 404 says nothing of the pod.
+// A proxy's 404 says nothing about the pod.
 func TestA404OfAProxyDoesNotEndALog(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) }
@@ -309,8 +308,8 @@ func TestA404OfAProxyDoesNotEndALog(t *testing.T) {
 	}
 }
 
-// TestReadersWhoLeaveLeaveNothingBehind ends many streams at random moments; newLogAPI's cleanup finds what they leave behind.
-func TestReadersWhoLeaveLeaveNothingBehind(t *testing.T) {
+// Streams are closed at random moments. The cleanup of newLogAPI fails when requests are still open.
+func TestClosedStreamsLeaveNothingBehind(t *testing.T) {
 	api := newLogAPI(t)
 	api.log = func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; r.Context().Err() == nil && i < 1000; i++ {

@@ -1,31 +1,15 @@
 package podlogs
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"slices"
-	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/usererr"
 	"pullwatch/kube/listwatch"
 )
-
-// maxTargetPods bounds how many pods are looked at to find what a stream is to follow.
-const maxTargetPods = 1000
 
 // WatchPods implements podlog.Source.
 func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
@@ -58,235 +42,7 @@ func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver fu
 	return group.Wait()
 }
 
-// targetWatch keeps a podlog.Target's snapshot up to date.
-type targetWatch struct {
-	client  kubernetes.Interface
-	target  podlog.Target
-	deliver func(podlog.Snapshot)
-	// relistPods asks for a new list of pods when the Job has finished: the pods' watch may be behind.
-	relistPods chan struct{}
-
-	mu    sync.Mutex
-	ready bool
-	pods  map[types.UID]targetPod
-	job   targetJob
-	// podsFinal is true once the Job is over and pods are as new as that.
-	podsFinal bool
-	// away is true while the last request for pods failed. recoveries counts how often one succeeded after that.
-	away       bool
-	recoveries int
-}
-
-type targetPod struct {
-	podlog.Pod
-	created    time.Time
-	controller types.UID
-}
-
-// targetJob is the Job whose pods are wanted: the first one of its name. Its uid is empty until there is one.
-type targetJob struct {
-	uid                       types.UID
-	finished, gone, suspended bool
-}
-
-func (j targetJob) over() bool { return j.finished || j.gone }
-
-// publish makes a change and delivers a snapshot.
-func (w *targetWatch) publish(change func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	change()
-	if w.ready {
-		w.deliver(w.snapshot())
-	}
-}
-
-func (w *targetWatch) snapshot() podlog.Snapshot {
-	var found []targetPod
-	for _, pod := range w.pods {
-		if w.target.Job == "" || w.job.uid != "" && pod.controller == w.job.uid {
-			found = append(found, pod)
-		}
-	}
-	slices.SortFunc(found, func(a, b targetPod) int {
-		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Name, b.Name))
-	})
-	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
-	for _, pod := range found {
-		s.Pods = append(s.Pods, pod.Pod)
-	}
-	if len(s.Pods) == 0 {
-		s.Empty = w.whyEmpty()
-	}
-	return s
-}
-
-func (w *targetWatch) whyEmpty() string {
-	switch t := w.target; {
-	case t.Job == "":
-		return fmt.Sprintf("no pod in namespace %s matches %s", t.Namespace, t.Selector)
-	case w.job.uid == "":
-		return fmt.Sprintf("there is no job %s in namespace %s yet; check both names", t.Job, t.Namespace)
-	case w.job.over():
-		return fmt.Sprintf("job %s has finished and has no pods any more", t.Job)
-	case w.job.suspended:
-		return fmt.Sprintf("job %s is suspended; it gets a pod when it is resumed", t.Job)
-	default:
-		return fmt.Sprintf("job %s has no pod yet; its events tell whether a quota or an admission webhook refuses it",
-			t.Job)
-	}
-}
-
-func (w *targetWatch) podWatch() (*listwatch.ListWatch, error) {
-	options := metav1.ListOptions{}
-	switch t := w.target; {
-	case t.Pod != "":
-		options.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, t.Pod).String()
-	case t.Job != "":
-		options.LabelSelector = labels.Set{batchv1.JobNameLabel: t.Job}.String()
-	default:
-		selector, err := labels.Parse(t.Selector)
-		if err != nil {
-			return nil, usererr.New(usererr.BadInput, "selector: %v; expected something like app=api,tier!=db", err)
-		}
-		options.LabelSelector = selector.String()
-	}
-	return &listwatch.ListWatch{
-		List:    w.listPods,
-		Open:    w.openPods,
-		Apply:   w.applyPod,
-		Relist:  w.relistPods,
-		Options: options,
-	}, nil
-}
-
-func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) (string, error) {
-	w.mu.Lock()
-	jobOver := w.job.over()
-	w.mu.Unlock()
-	options.Limit = maxTargetPods
-	list, err := w.client.CoreV1().Pods(w.target.Namespace).List(ctx, options)
-	w.answered(err)
-	if err != nil {
-		return "", err
-	}
-	if list.Continue != "" {
-		return "", usererr.New(usererr.LimitExceeded, "more than %d pods match: give a more specific selector", maxTargetPods)
-	}
-	pods := make(map[types.UID]targetPod, len(list.Items))
-	for i := range list.Items {
-		pods[list.Items[i].UID] = newTargetPod(&list.Items[i])
-	}
-	w.publish(func() {
-		w.pods = pods
-		w.podsFinal = jobOver
-	})
-	return list.ResourceVersion, nil
-}
-
-func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	watcher, err := w.client.CoreV1().Pods(w.target.Namespace).Watch(ctx, options)
-	w.answered(err)
-	return watcher, err
-}
-
-// answered takes the result of a request for pods, and publishes a recovery.
-func (w *targetWatch) answered(err error) {
-	w.mu.Lock()
-	recovered := w.away && err == nil
-	w.away = err != nil
-	w.mu.Unlock()
-	if recovered {
-		w.publish(func() { w.recoveries++ })
-	}
-}
-
-func (w *targetWatch) applyPod(event watch.Event) {
-	pod, ok := event.Object.(*corev1.Pod)
-	if !ok {
-		return
-	}
-	w.publish(func() {
-		if event.Type == watch.Deleted {
-			delete(w.pods, pod.UID)
-			return
-		}
-		w.pods[pod.UID] = newTargetPod(pod)
-	})
-}
-
-func newTargetPod(pod *corev1.Pod) targetPod {
-	t := targetPod{Pod: logPod(pod), created: pod.CreationTimestamp.Time}
-	if owner := metav1.GetControllerOf(pod); owner != nil {
-		t.controller = owner.UID
-	}
-	return t
-}
-
-func (w *targetWatch) jobWatch() *listwatch.ListWatch {
-	name := fields.OneTermEqualSelector(metav1.ObjectNameField, w.target.Job).String()
-	return &listwatch.ListWatch{
-		List:    w.listJobs,
-		Open:    w.client.BatchV1().Jobs(w.target.Namespace).Watch,
-		Apply:   w.applyJob,
-		Options: metav1.ListOptions{FieldSelector: name},
-	}
-}
-
-func (w *targetWatch) listJobs(ctx context.Context, options metav1.ListOptions) (string, error) {
-	list, err := w.client.BatchV1().Jobs(w.target.Namespace).List(ctx, options)
-	if err != nil {
-		return "", err
-	}
-	i := slices.IndexFunc(list.Items, func(job batchv1.Job) bool { return job.Name == w.target.Job })
-	if i >= 0 {
-		w.setJob(&list.Items[i], false)
-	} else {
-		w.setJob(nil, true)
-	}
-	return list.ResourceVersion, nil
-}
-
-func (w *targetWatch) applyJob(event watch.Event) {
-	if job, ok := event.Object.(*batchv1.Job); ok && job.Name == w.target.Job {
-		w.setJob(job, event.Type == watch.Deleted)
-	}
-}
-
-// setJob takes in a change of the Job; job is nil when a list did not have it.
-func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
-	w.publish(func() {
-		wasOver := w.job.over()
-		switch {
-		case w.job.uid == "" && !gone:
-			w.job.uid = job.UID
-		case w.job.uid == "":
-			return
-		case job == nil || job.UID != w.job.uid:
-			gone = true
-		}
-		w.job.gone = w.job.gone || gone
-		if !w.job.gone {
-			w.job.suspended = job.Spec.Suspend != nil && *job.Spec.Suspend
-			w.job.finished = jobFinished(job)
-		}
-		if w.ready && w.job.over() && !wasOver {
-			select {
-			case w.relistPods <- struct{}{}:
-			default:
-			}
-		}
-	})
-}
-
-// jobFinished reports whether the Job has ended by itself.
-func jobFinished(job *batchv1.Job) bool {
-	return slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-	})
-}
-
-// startError says why watching could not begin.
+// startError returns the caller's error for a list that has failed at the start.
 func (w *targetWatch) startError(ctx context.Context, err error, resource string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -297,6 +53,7 @@ func (w *targetWatch) startError(ctx context.Context, err error, resource string
 	return usererr.Wrap(err, usererr.Unavailable, "the Kubernetes API does not answer; try again in a moment")
 }
 
+// watchError returns the caller's error for a watch that has failed.
 func (w *targetWatch) watchError(err error, resource string) error {
 	if apierrors.IsForbidden(err) {
 		return forbiddenToWatch(err, resource, w.target.Namespace)

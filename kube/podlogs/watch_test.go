@@ -13,9 +13,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestAReaderLearnsThatTheAPIServerIsBack checks that it is told when a server answers again that did not, and that a watch
-// which merely ended is no recovery.
-func TestAReaderLearnsThatTheAPIServerIsBack(t *testing.T) {
+// Only an answer after a failed request counts as a recovery, not a watch that merely ended.
+func TestASnapshotCountsRecoveriesOfTheAPIServer(t *testing.T) {
 	api := newLogAPI(t)
 	var away, refused atomic.Bool
 	wasRefused := make(chan struct{})

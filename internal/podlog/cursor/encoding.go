@@ -11,17 +11,17 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// A cursor is, in base64, its version, a checksum of all that follows, the target, the time when the stream began, and
-// the progress of containers. Numbers are varints but for digests and checksums. The timestamp of each is relative to that of the one
-// before it, which keeps it short.
+// A cursor as text is base64 of: its version, a checksum of the rest, Target, Begun, and the key and Progress of each
+// container. Numbers are varints, except digests and checksums. Each timestamp is written as its difference from the one
+// before, which is short.
 const (
 	version    = 2
 	headerSize = 1 + 4
-	// maxSize bounds what is looked at, in bytes: several times the cursor of a thousand pods.
+	// maxSize is the longest text that is read, in bytes: several times the cursor of a thousand pods.
 	maxSize = 256 << 10
 )
 
-// Parts of a Progress that are there, or are true.
+// Flags of a Progress: which parts follow, and what is true.
 const (
 	hasRun = 1 << iota
 	hasPosition
@@ -32,12 +32,14 @@ const (
 	allFlags = 1<<iota - 1
 )
 
-// Encoder writes a cursor.
+// Encoder writes a cursor as text.
 type Encoder struct {
-	buf   []byte
+	buf []byte
+	// nanos is the last timestamp that was written.
 	nanos int64
 }
 
+// NewEncoder returns an Encoder of a cursor with room for that many containers.
 func NewEncoder(target uint64, begun time.Time, containers int) *Encoder {
 	e := &Encoder{buf: make([]byte, headerSize, headerSize+20+32*containers)}
 	e.buf[0] = version
@@ -49,31 +51,33 @@ func NewEncoder(target uint64, begun time.Time, containers int) *Encoder {
 	return e
 }
 
-func (e *Encoder) Add(key ContainerKey, m Progress) {
+// Add adds a container.
+func (e *Encoder) Add(key ContainerKey, p Progress) {
 	e.buf = binary.BigEndian.AppendUint64(e.buf, uint64(key))
-	if m.Over {
+	if p.Over {
 		e.buf = append(e.buf, isOver)
 		return
 	}
-	p := m.Position
-	flags := flagIf(m.Run != 0, hasRun) | flagIf(!p.IsZero(), hasPosition) | flagIf(p.ahead != 0, isAhead) |
-		flagIf(p.Cut, isCut) | flagIf(m.Done, isDone)
+	position := p.Position
+	flags := flagIf(p.Run != 0, hasRun) | flagIf(!position.IsZero(), hasPosition) | flagIf(position.ahead != 0, isAhead) |
+		flagIf(position.Cut, isCut) | flagIf(p.Done, isDone)
 	e.buf = append(e.buf, flags)
 	if flags&hasRun != 0 {
-		e.buf = binary.BigEndian.AppendUint32(e.buf, uint32(m.Run))
-		e.buf = binary.AppendUvarint(e.buf, uint64(m.Restarts))
+		e.buf = binary.BigEndian.AppendUint32(e.buf, uint32(p.Run))
+		e.buf = binary.AppendUvarint(e.buf, uint64(p.Restarts))
 	}
 	if flags&hasPosition != 0 {
-		e.buf = binary.AppendVarint(e.buf, p.Nanos-e.nanos)
-		e.nanos = p.Nanos
-		e.buf = binary.AppendUvarint(e.buf, uint64(p.count))
-		e.buf = binary.BigEndian.AppendUint32(e.buf, p.Sum)
+		e.buf = binary.AppendVarint(e.buf, position.Nanos-e.nanos)
+		e.nanos = position.Nanos
+		e.buf = binary.AppendUvarint(e.buf, uint64(position.count))
+		e.buf = binary.BigEndian.AppendUint32(e.buf, position.Sum)
 	}
 	if flags&isAhead != 0 {
-		e.buf = binary.AppendUvarint(e.buf, uint64(p.ahead))
+		e.buf = binary.AppendUvarint(e.buf, uint64(position.ahead))
 	}
 }
 
+// String returns the cursor. The Encoder is not used any more.
 func (e *Encoder) String() string {
 	binary.BigEndian.PutUint32(e.buf[1:], crc32.Checksum(e.buf[headerSize:], castagnoli))
 	return base64.RawURLEncoding.EncodeToString(e.buf)
@@ -86,7 +90,7 @@ func flagIf(set bool, bit byte) byte {
 	return 0
 }
 
-// Decode reads the cursor of a stream of that target. Its errors are BAD_INPUT.
+// Decode reads a cursor of a stream with that Cursor.Target. Its errors are BAD_INPUT.
 func Decode(s string, target uint64) (*Cursor, error) {
 	c, err := Parse(s)
 	if err != nil {
@@ -100,6 +104,7 @@ func Decode(s string, target uint64) (*Cursor, error) {
 	return c, nil
 }
 
+// Parse reads a cursor. Its errors say, for people, what is wrong with s.
 func Parse(s string) (*Cursor, error) {
 	if len(s) > maxSize {
 		return nil, errors.New("it is too long")
@@ -130,31 +135,33 @@ func Parse(s string) (*Cursor, error) {
 
 // decoder reads what Encoder has written. Once invalid is set, it returns zeros.
 type decoder struct {
-	rest    []byte
+	rest []byte
+	// nanos is the last timestamp that was read.
 	nanos   int64
 	invalid bool
 }
 
 func (d *decoder) progress() Progress {
 	flags := d.take(1)[0]
-	m := Progress{Done: flags&isDone != 0, Over: flags&isOver != 0}
-	m.Position.Cut = flags&isCut != 0
+	p := Progress{Done: flags&isDone != 0, Over: flags&isOver != 0}
+	position := &p.Position
+	position.Cut = flags&isCut != 0
 	if flags&hasRun != 0 {
-		m.Run = RunKey(d.fixed32())
-		m.Restarts = int(min(d.uvarint(), math.MaxInt32))
+		p.Run = RunKey(d.fixed32())
+		p.Restarts = int(min(d.uvarint(), math.MaxInt32))
 	}
 	if flags&hasPosition != 0 {
 		d.nanos += d.varint()
-		m.Position.Nanos = d.nanos
-		m.Position.count = uint32(min(d.uvarint(), math.MaxUint32))
-		m.Position.Sum = d.fixed32()
+		position.Nanos = d.nanos
+		position.count = uint32(min(d.uvarint(), math.MaxUint32))
+		position.Sum = d.fixed32()
 	}
 	if flags&isAhead != 0 {
-		m.Position.ahead = int64(min(d.uvarint(), math.MaxInt64))
+		position.ahead = int64(min(d.uvarint(), math.MaxInt64))
 	}
-	p := m.Position
-	d.invalid = d.invalid || flags > allFlags || flags&hasRun != 0 && m.Run == 0 || p.Nanos < 0 || p.Latest() < p.Nanos
-	return m
+	d.invalid = d.invalid || flags > allFlags || flags&hasRun != 0 && p.Run == 0 || position.Nanos < 0 ||
+		position.Latest() < position.Nanos
+	return p
 }
 
 func (d *decoder) fixed64() uint64 { return binary.BigEndian.Uint64(d.take(8)) }

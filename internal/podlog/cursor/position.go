@@ -9,23 +9,24 @@ import (
 type Position struct {
 	// Nanos is the line's timestamp, in nanoseconds since 1970; 0 when lines have none.
 	Nanos int64
-	// count is the line's place, from 1, among neighbours of the same timestamp.
+	// count is the line's number, from 1, among neighbours with the same timestamp.
 	count uint32
-	// Sum is a checksum of the line: what stands at its place after a rotation is another line.
+	// Sum is the Checksum of the line: after a rotation another line may be in its place.
 	Sum uint32
-	// ahead is by how much an earlier line's timestamp exceeds this one's: 0 unless the clock was set back.
+	// ahead is by how many nanoseconds an earlier line's timestamp exceeds this one's: 0 unless the clock was set back.
 	ahead int64
-	// Cut means that count began within lines of the same timestamp, as the last lines of a log may.
+	// Cut means that count may be too low: the log was opened with its last lines only, and these may begin between lines
+	// with the same timestamp.
 	Cut bool
 }
 
 // IsZero reports whether p stands before the first line.
 func (p Position) IsZero() bool { return p.count == 0 }
 
-// Latest is the latest timestamp up to p.
+// Latest is the latest timestamp up to p, in nanoseconds since 1970.
 func (p Position) Latest() int64 { return p.Nanos + p.ahead }
 
-// Second is the moment, cut to the second, from which on a log must be read to find p again; zero for its beginning.
+// Second is the second from which on a log must be read to find p again; zero stands for the beginning of the log.
 func (p Position) Second() time.Time {
 	if p.Nanos == 0 {
 		return time.Time{}
@@ -33,7 +34,7 @@ func (p Position) Second() time.Time {
 	return time.Unix(0, p.Nanos).Truncate(time.Second)
 }
 
-// IsAfter reports whether p is certainly not before a moment that may be known to the second only.
+// IsAfter reports whether p is certainly not before a moment, which may have been cut to the second.
 func (p Position) IsAfter(moment time.Time) bool {
 	return time.Unix(0, p.Nanos).Sub(moment) >= time.Second
 }
@@ -51,36 +52,39 @@ func (p *Position) Advance(nanos int64, sum uint32) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Checksum is Position.Sum of a line with that message.
 func Checksum(message []byte) uint32 { return crc32.Checksum(message, castagnoli) }
 
-// search finds a position in a log that was opened again somewhere before it. The lines up to it were read before.
-type search struct {
-	want Position
+// Search finds a position in a log that was opened again somewhere before it. The lines up to it were read before.
+type Search struct {
+	// Want is the position.
+	Want Position
+	// Past means that the search is behind Want: all further lines are new.
+	Past bool
 	at   Position
-	// Over means that what comes is new.
-	Over bool
 }
 
-func NewSearch(want Position) search { return search{want: want, Over: want.IsZero()} }
+// NewSearch returns a search for a position, from the beginning of a log.
+func NewSearch(want Position) Search { return Search{Want: want, Past: want.IsZero()} }
 
-// IsNew reports whether a line follows the position. lost is set when it does and the line of the position was not
-// there, so that others between the two may be missing.
-func (s *search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
+// IsNew takes the log's next line and reports whether it follows Want. lost means that it does, but the line at Want was
+// not there: lines between the two may be missing.
+func (s *Search) IsNew(nanos int64, sum uint32) (isNew, lost bool) {
 	switch {
-	case s.Over:
+	case s.Past:
 		return true, false
-	case s.Passes(nanos):
-		s.Over = true
+	case s.IsPast(nanos):
+		s.Past = true
 		return true, true
-	case nanos == 0 && s.want.Nanos != 0:
+	case nanos == 0 && s.Want.Nanos != 0:
 		// The end of a line whose beginning lies before the moment that the log was opened at.
 		return false, false
 	}
 	s.at.Advance(nanos, sum)
-	s.Over = nanos == s.want.Nanos && sum == s.want.Sum &&
-		(s.at.count == s.want.count || s.want.Cut && s.at.count > s.want.count)
+	s.Past = nanos == s.Want.Nanos && sum == s.Want.Sum &&
+		(s.at.count == s.Want.count || s.Want.Cut && s.at.count > s.Want.count)
 	return false, false
 }
 
-// Passes reports whether a line of that timestamp can only come after the position.
-func (s *search) Passes(nanos int64) bool { return s.Over || nanos > s.want.Latest() }
+// IsPast reports whether a line with this timestamp can only follow Want.
+func (s *Search) IsPast(nanos int64) bool { return s.Past || nanos > s.Want.Latest() }

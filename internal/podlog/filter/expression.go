@@ -1,5 +1,5 @@
-// Package filter tells which lines of a log match a caller's regular expressions. It bounds what these may cost: their
-// programs are limited in size, and lines are matched in turns.
+// Package filter matches the lines of a log with a caller's regular expressions. It bounds their cost: a program, which is
+// what an expression is compiled to, has a limited size, and lines are matched in turns.
 package filter
 
 import (
@@ -31,8 +31,9 @@ func (e *Expression) ProgramLength() int {
 	return e.size
 }
 
+// Compile compiles an expression, which is nil when text is nil or empty. Its errors are BAD_INPUT and name field.
 func Compile(field string, text *string) (*Expression, error) {
-	if text == nil || *text == "" { // a form sends an empty field for none
+	if text == nil || *text == "" { // a form sends an empty field when nothing was entered
 		return nil, nil
 	}
 	if len(*text) > podlog.MaxExpression {
@@ -55,26 +56,26 @@ func Compile(field string, text *string) (*Expression, error) {
 	return &Expression{Regexp: re, size: size}, nil
 }
 
-// unanchored returns an expression that matches the same as a valid one, and does not begin with ^. For one that does,
-// the regexp package tries to make a program of another kind, which helps to find what groups have matched, and may take
-// half a second and 1.7 GB to be made for 300 optional characters and a few classes.
+// unanchored returns an expression that matches the same as a valid one, and does not begin with ^. For one that does, the
+// regexp package tries to make a second program, which finds what groups have matched. For 300 optional characters and a
+// few classes that may take half a second and 1.7 GB.
 func unanchored(text string) string { return "(?:)(?:" + text + ")" }
 
-// Classes of many ranges cost more than an instruction: time, as they are searched, and memory, once however often
-// they are repeated.
+// A class of many ranges costs more than an instruction: time, for it is searched, and memory, once however often it is
+// repeated.
 const (
 	fewRanges = 4
-	// instructionRanges are about as large as an instruction, with what else is kept of it.
+	// instructionRanges are about as large as an instruction.
 	instructionRanges = 32
 )
 
-// programSize returns what the program of an expression takes, in instructions: at least as many as it will have. It
-// takes no longer than the expression is, which is not expanded.
+// programSize returns an upper bound of an expression's program, in instructions. It does not expand the expression, so
+// that it takes no more time than the expression is long.
 func programSize(re *syntax.Regexp) int {
 	return instructions(re) + ranges(re)/instructionRanges + 3 // for no match, a match, and what unanchored adds
 }
 
-// instructions returns at least as many as the program of re will have.
+// instructions returns an upper bound of the instructions that re is compiled to.
 func instructions(re *syntax.Regexp) int {
 	sum := 0
 	for _, sub := range re.Sub {

@@ -8,29 +8,29 @@ import (
 	"pullwatch/internal/turns"
 )
 
-// Matching a line is counted in steps: instructions of the program times bytes of the line. At the worst each takes
-// 8 ns.
+// Matching a line is counted in steps: instructions of the program times bytes of the line. A step takes 8 ns at the
+// worst.
 const (
-	// freeSteps are done without a turn between two reads of a log, as they take no longer than reading it does. So nobody
-	// with a simple expression waits for those with large ones.
+	// freeSteps need no turn between two reads of a log: they take no longer than the read. So a simple expression does not
+	// wait for large ones.
 	freeSteps = 8 << 10
 	// turnSteps are done in one turn, in up to 8 ms, unless a line takes more.
 	turnSteps = 1 << 20
-	// longSteps are what a line is matched with as a whole, in up to 33 ms. One that takes more is given to its program
-	// piece by piece, which then cannot skip to where a match may begin.
+	// longSteps are the most that a line is matched with at once, in up to 33 ms. A longer line is given to its program
+	// piece by piece. The program then cannot skip to where a match may begin.
 	longSteps = 4 << 20
 )
 
-// Matcher tells which lines of a log pass the filters of its stream. It does so in turns, so that streams with filters
-// leave processors to others, and those of one caller to those of others. A nil matcher has no filters. It is for one
-// goroutine.
+// Matcher matches the lines of a log with the filters of its stream. It takes turns, so that streams with filters leave
+// processors to other streams, and one caller's streams to those of others. A nil Matcher has no filters. A Matcher is for
+// one goroutine.
 type Matcher struct {
 	include, exclude *Expression
 	turns            *turns.Turns
 	caller           string
-	// end gives the turn back that the matcher has; nil when it has none.
+	// end ends the matcher's turn; nil when it has none.
 	end func()
-	// spent counts the steps of this turn, or without one, those since the last read.
+	// spent counts the steps of this turn, or those since the last read when there is no turn.
 	spent int
 }
 
@@ -42,9 +42,9 @@ func NewMatcher(include, exclude *Expression, t *turns.Turns, caller string) *Ma
 	return &Matcher{include: include, exclude: exclude, turns: t, caller: caller}
 }
 
-// Passes reports whether include and exclude let a message through. It waits for a turn when it takes one. Its error is
-// ctx's, and comes within longSteps after ctx has ended.
-func (m *Matcher) Passes(ctx context.Context, message []byte) (bool, error) {
+// Match reports whether a message matches include and does not match exclude. It may wait for a turn. Its error is ctx's, and
+// comes within longSteps after ctx has ended.
+func (m *Matcher) Match(ctx context.Context, message []byte) (bool, error) {
 	if m == nil {
 		return true, nil
 	}
@@ -74,7 +74,7 @@ func (m *Matcher) matches(ctx context.Context, e *Expression, message []byte) (b
 	return e.Match(message), nil
 }
 
-// spend waits until so many steps may be done.
+// spend waits until the next steps may be done.
 func (m *Matcher) spend(ctx context.Context, steps int) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (m *Matcher) spend(ctx context.Context, steps int) (err error) {
 	return err
 }
 
-// Pause gives the turn back. It is called before anything that may wait for others.
+// Pause ends the turn. The caller calls it before anything that may wait for others.
 func (m *Matcher) Pause() {
 	if m == nil {
 		return
@@ -103,12 +103,12 @@ func (m *Matcher) Pause() {
 	}
 }
 
-// pacedText gives a message to a program, a piece in each turn. Once ctx has ended, so does the text, with err set.
+// pacedText gives a message to a program, a piece in each turn. When ctx ends, the text ends, too, and err is set.
 type pacedText struct {
 	ctx     context.Context
 	matcher *Matcher
 	rest    []byte
-	// pace is how many characters a turn is for, and left how many of them are left of this one.
+	// pace is how many characters one turn is for. left is how many of them this turn still has.
 	pace, left int
 	err        error
 }

@@ -42,7 +42,7 @@ func TestLongLinesMatchAsShortOnesDo(t *testing.T) {
 		if test.exclude {
 			m.include, m.exclude = nil, m.include
 		}
-		ok, err := m.Passes(t.Context(), []byte(strings.Repeat("a", 20_000)+"é!"))
+		ok, err := m.Match(t.Context(), []byte(strings.Repeat("a", 20_000)+"é!"))
 		if ok != test.want || err != nil {
 			t.Errorf("%s, exclude %v: %v, %v, want %v", test.expression, test.exclude, ok, err, test.want)
 		}
@@ -67,7 +67,7 @@ func TestMatchingStopsWithItsStream(t *testing.T) {
 		t.Errorf("%d bytes were matched after the end of the stream", len(slowLine)-left)
 	}
 	m.Pause()
-	if ok, err := m.Passes(ctx, []byte("short")); ok || !errors.Is(err, context.Canceled) {
+	if ok, err := m.Match(ctx, []byte("short")); ok || !errors.Is(err, context.Canceled) {
 		t.Errorf("the next line: %v, %v", ok, err)
 	}
 }
@@ -109,7 +109,7 @@ func BenchmarkFilter(b *testing.B) {
 				if i%80 == 0 {
 					m.Pause() // a read brings about as many
 				}
-				if _, err := m.Passes(b.Context(), line); err != nil {
+				if _, err := m.Match(b.Context(), line); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -131,7 +131,7 @@ func BenchmarkSlowestLine(b *testing.B) {
 			b.ReportAllocs()
 			m := newTestMatcher(b, text, 1)
 			for b.Loop() {
-				if _, err := m.Passes(b.Context(), slowLine); err != nil {
+				if _, err := m.Match(b.Context(), slowLine); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -66,8 +66,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	}
 }
 
-// TestBatchWindow checks that a line waits for others for BatchWindow and no longer.
-func TestBatchWindow(t *testing.T) {
+func TestALineWaitsForOthersOnlyForTheBatchWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil }, pods(pod("web", running("1"))))
@@ -78,7 +77,7 @@ func TestBatchWindow(t *testing.T) {
 		go func() {
 			for i := range 3 {
 				io.WriteString(w, at(i, "x"))
-				pass(podlog.BatchWindow * 2 / 3)
+				elapse(podlog.BatchWindow * 2 / 3)
 			}
 		}()
 		begin := time.Now()
@@ -97,7 +96,7 @@ func TestBatchWindow(t *testing.T) {
 	})
 }
 
-// endlessLog brings lines for ever and counts what was taken.
+// endlessLog has lines without end, and counts the bytes that were read.
 type endlessLog struct {
 	line  string
 	rest  string
@@ -119,8 +118,8 @@ func (l *endlessLog) Read(p []byte) (n int, _ error) {
 
 func (l *endlessLog) Close() error { return nil }
 
-// TestSlowReaderHoldsBackTheSource checks that a stream takes no more from the source than its queue holds.
-func TestSlowReaderHoldsBackTheSource(t *testing.T) {
+// A stream reads no more from its source than its queue holds.
+func TestASlowReaderHoldsBackTheSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var taken atomic.Int64
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) {
@@ -129,13 +128,13 @@ func TestSlowReaderHoldsBackTheSource(t *testing.T) {
 		startStream(t, source, podInput())
 		synctest.Wait()
 		if n := taken.Load(); n > podlog.MaxWaiting+2*queue.MaxChunkBytes {
-			t.Errorf("took %d bytes that nobody has asked for", n)
+			t.Errorf("took %d bytes although nobody reads", n)
 		}
 	})
 }
 
-// TestLeaving ends streams at moments of every kind; the bubble fails when a goroutine is left.
-func TestLeaving(t *testing.T) {
+// Streams end at random moments. The synctest bubble fails when a goroutine still runs.
+func TestAClosedStreamLeavesNothingRunning(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
@@ -234,8 +233,7 @@ func benchmarkStream(b *testing.B, containers int, exclude *string) {
 	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "lines/s")
 }
 
-// TestCursorIsDueWithALine checks that a batch goes out in time when a cursor has been due before its line came.
-func TestCursorIsDueWithALine(t *testing.T) {
+func TestALineIsNotLateWhenACursorIsDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, write := io.Pipe()
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return log, nil }, pods(pod("web", running("1"))))
@@ -249,7 +247,7 @@ func TestCursorIsDueWithALine(t *testing.T) {
 			if _, err := io.WriteString(write, at(0, line)); err != nil {
 				t.Fatal(err)
 			}
-			pass(podlog.CursorInterval + time.Second) // the reader is slow
+			elapse(podlog.CursorInterval + time.Second) // the reader is slow
 		}
 		if batch, err := st.Next(t.Context()); err != nil || len(batch.Lines) != 1 {
 			t.Errorf("got %+v, %v", batch, err)

@@ -23,9 +23,9 @@ var (
 	chaosFirst = flag.Uint64("chaos.first", 0, "the first seed")
 )
 
-// TestWhatIsDeliveredIsTheTruth reads logs through random schedules of faults, with readers that are slow, that leave,
-// and that come back with a cursor. What is delivered is all that was written, in order, but for what notices tell.
-func TestWhatIsDeliveredIsTheTruth(t *testing.T) {
+// Random faults happen, and readers are slow, leave, and come back with a cursor. All lines that were written must be
+// delivered in order, except those that notices report as missing.
+func TestStreamsDeliverWhatWasWrittenInSpiteOfFaults(t *testing.T) {
 	for seed := *chaosFirst; seed < *chaosFirst+uint64(*chaosSeeds); seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { chaos(t, seed) })
@@ -46,7 +46,7 @@ func chaos(t *testing.T, seed uint64) {
 		defer close(done)
 		pace := rand.New(rand.NewPCG(seed, 3))
 		for range steps {
-			pass(time.Duration(1+pace.IntN(200)) * time.Millisecond)
+			elapse(time.Duration(1+pace.IntN(200)) * time.Millisecond)
 			w.step()
 		}
 		w.end()
@@ -57,7 +57,7 @@ func chaos(t *testing.T, seed uint64) {
 	slow := random.IntN(2) == 0
 	leaves := random.IntN(2) == 0
 	seen := []reading{{}}
-	// It is enough for all containers, unless too much waits for the reader when another one comes.
+	// This is enough for all containers, unless too many lines wait when another container comes.
 	memory := newTestBudget(int64(streamMemory + maxPods*maxPodContainers*followerMemory + random.IntN(2)*random.IntN(podlog.MaxWaiting)))
 	for {
 		last := &seen[len(seen)-1]
@@ -74,11 +74,11 @@ func chaos(t *testing.T, seed uint64) {
 		if ended {
 			break
 		}
-		// The reader may have lost some of what it had.
+		// The reader may have lost its last batches.
 		seen = seen[:len(seen)-random.IntN(min(len(seen), 5))]
-		// It comes back between two steps.
+		// It comes back between two steps of the world.
 		now := time.Now()
-		pass(now.Truncate(time.Millisecond).Add(time.Duration(random.IntN(3000))*time.Millisecond + time.Millisecond/2).Sub(now))
+		elapse(now.Truncate(time.Millisecond).Add(time.Duration(random.IntN(3000))*time.Millisecond + time.Millisecond/2).Sub(now))
 	}
 	if err := seen[len(seen)-1].checkEnd(w); err != nil {
 		t.Error(err)
@@ -97,7 +97,7 @@ func readSome(t *testing.T, w *world, memory *testBudget, in podlog.Input, rando
 	streamer.Budget = memory.Budget
 	st, err := streamer.Stream(t.Context(), in)
 	if errors.Is(err, budget.ErrFull) {
-		return false, nil // it comes back
+		return false, nil // the reader comes back
 	}
 	if err != nil {
 		return false, err
@@ -122,7 +122,7 @@ func readSome(t *testing.T, w *world, memory *testBudget, in podlog.Input, rando
 		}
 		*seen = append(*seen, last)
 		if slow && random.IntN(20) == 0 {
-			pass(time.Duration(random.IntN(10_000)) * time.Millisecond)
+			elapse(time.Duration(random.IntN(10_000)) * time.Millisecond)
 		}
 		if leaves && random.IntN(20) == 0 {
 			return false, nil
@@ -135,17 +135,18 @@ type reading struct {
 	cursor string
 	// first is the number of each container's line that the reader began with.
 	first map[string]int
-	// next is the number of each container's line that is to come.
+	// next is the number of each container's next line.
 	next map[string]int
-	// gaps and dropped hold what notices have told since.
-	gaps map[string]bool
-	// parts holds the containers whose last line was a part, which a gap must follow.
-	parts   map[string]bool
+	// gaps has the containers with a GAP since their last line. dropped counts their dropped lines since then.
+	gaps    map[string]bool
 	dropped map[string]int
-	// ended holds the containers of which it was told that a run had ended, and not that another began or went on.
+	// parts has the containers whose last line was only a part. A GAP must follow.
+	parts map[string]bool
+	// ended has the containers whose last notice of a run was ENDED, and not STARTED or RESUMED.
 	ended map[string]bool
-	// owed holds the containers of which it is to be told that runs were missed.
-	owed   map[string]bool
+	// owed has the containers for which a GAP about missed runs is still to come.
+	owed map[string]bool
+	// absent means that a GAP has reported containers that are gone.
 	absent bool
 }
 
@@ -214,7 +215,7 @@ func (r *reading) take(w *world, batch *podlog.Batch) error {
 	return nil
 }
 
-// number tells which line of a container that is; a part of a line may not have its number.
+// number returns the number of a line of a container. The message may be a part that does not have the whole number.
 func (r *reading) number(c *worldContainer, got podlog.Line) (int, error) {
 	for i := r.next[got.Pod+"/"+got.Container]; ; i++ {
 		want, ok := c.line(i)
@@ -229,7 +230,7 @@ func (r *reading) number(c *worldContainer, got podlog.Line) (int, error) {
 	return strconv.Atoi(number)
 }
 
-// reach checks that the next line may be that with number i.
+// reach checks that the next line may be the one with number i.
 func (r *reading) reach(c *worldContainer, name string, i int) error {
 	if r.parts[name] && !r.gaps[name] {
 		return fmt.Errorf("%s: only a part of line %d came", name, r.next[name]-1)
@@ -239,12 +240,12 @@ func (r *reading) reach(c *worldContainer, name string, i int) error {
 		return fmt.Errorf("%s: line %d comes again; %d was next", name, i, r.next[name])
 	}
 	missing -= r.dropped[name]
-	untold := missing != 0 && (missing < 0 || !r.gaps[name] && missing > c.unseen(r.next[name], r.dropped[name]))
+	unreported := missing != 0 && (missing < 0 || !r.gaps[name] && missing > c.unseen(r.next[name], r.dropped[name]))
 	switch {
-	case untold && c.skipsRuns(r.next[name], i, r.dropped[name]):
+	case unreported && c.skipsRuns(r.next[name], i, r.dropped[name]):
 		r.owed[name] = true
-	case untold:
-		return fmt.Errorf("%s: line %d follows; %d was next, and %d were told to be dropped", name, i, r.next[name], r.dropped[name])
+	case unreported:
+		return fmt.Errorf("%s: line %d follows; %d was next, and %d were reported as dropped", name, i, r.next[name], r.dropped[name])
 	}
 	delete(r.gaps, name)
 	delete(r.dropped, name)
@@ -258,28 +259,28 @@ func (r *reading) checkEnd(w *world) error {
 			continue
 		}
 		if c.pod.deleted && (c.beginsRun(r.next[name]) || r.ended[name]) && !r.gaps[name] && !r.owed[name] {
-			// It may have been gone before the reader came, or the run may have come and gone while the reader was away.
+			// The pod may have been gone before the reader came, or the run have come and gone while the reader was away.
 			continue
 		}
 		if err := r.reach(c, name, c.lines); err != nil {
 			return fmt.Errorf("at the end: %w", err)
 		}
 		if r.owed[name] {
-			return fmt.Errorf("%s: it was not told that runs were missed", name)
+			return fmt.Errorf("%s: no notice says that runs were missed", name)
 		}
 	}
 	return nil
 }
 
-// TestThousandsOfStreamsThatLeave checks, with goleak, that nothing is left of streams that end at any moment.
-func TestThousandsOfStreamsThatLeave(t *testing.T) {
+// goleak fails the package when a goroutine of a stream still runs.
+func TestThousandsOfCanceledStreamsLeaveNothingRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(1)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			for range 500 {
-				pass(10 * time.Millisecond)
+				elapse(10 * time.Millisecond)
 				w.step()
 			}
 		}()

@@ -9,60 +9,61 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// check looks whether the first pods have what the caller asks for, and until there are any, says what it waits for.
-func (r *followers) check(s podlog.Snapshot) error {
+// check returns an error if the first pods do not have what the caller asks for. Until there are pods, it says what the
+// stream waits for.
+func (fs *followers) check(s podlog.Snapshot) error {
 	switch {
-	case r.hadPods:
+	case fs.hadPods:
 		return nil
 	case len(s.Pods) == 0:
-		return r.checkEmpty(s)
+		return fs.checkEmpty(s)
 	}
-	r.hadPods = true
-	if r.jobWait != nil {
-		r.jobWait.Stop()
-		r.st.metrics.jobWaits.Observe(time.Since(r.waitedSince).Seconds())
+	fs.hadPods = true
+	if fs.jobWait != nil {
+		fs.jobWait.Stop()
+		fs.st.metrics.jobWaits.Observe(time.Since(fs.waitedSince).Seconds())
 	}
-	if err := r.checkSamePod(s.Pods); err != nil {
+	if err := fs.checkSamePod(s.Pods); err != nil {
 		return err
 	}
-	return r.checkContainers(s.Pods)
+	return fs.checkContainers(s.Pods)
 }
 
-func (r *followers) checkEmpty(s podlog.Snapshot) error {
-	target := r.st.plan.target
+func (fs *followers) checkEmpty(s podlog.Snapshot) error {
+	target := fs.st.plan.target
 	switch {
 	case target.Pod != "":
 		return usererr.New(usererr.NotFound, "there is no pod %s in namespace %s", target.Pod, target.Namespace)
-	case target.Job != "" && r.first && s.Final:
+	case target.Job != "" && fs.first && s.Final:
 		return usererr.New(usererr.NotFound, "job %s in namespace %s has finished, and its pods are gone with their logs",
 			target.Job, target.Namespace)
-	case target.Job != "" && r.first:
-		r.waitedSince = time.Now()
-		r.jobWait = time.AfterFunc(podlog.JobWait, r.jobTimeout)
+	case target.Job != "" && fs.first:
+		fs.waitedSince = time.Now()
+		fs.jobWait = time.AfterFunc(podlog.JobWait, fs.jobTimeout)
 	}
-	r.mu.Lock()
-	changed := r.empty != s.Empty
-	r.empty = s.Empty
-	r.mu.Unlock()
+	fs.mu.Lock()
+	changed := fs.empty != s.Empty
+	fs.empty = s.Empty
+	fs.mu.Unlock()
 	if changed {
-		r.tell(podlog.Waiting, s.Empty)
+		fs.notify(podlog.Waiting, s.Empty)
 	}
 	return nil
 }
 
-func (r *followers) jobTimeout() {
-	r.mu.Lock()
-	why := r.empty
-	r.mu.Unlock()
-	target := r.st.plan.target
-	r.st.metrics.jobTimeouts.Inc()
-	r.st.fail(usererr.New(usererr.Timeout, "job %s in namespace %s has had no pod for %v: %s", target.Job,
+func (fs *followers) jobTimeout() {
+	fs.mu.Lock()
+	why := fs.empty
+	fs.mu.Unlock()
+	target := fs.st.plan.target
+	fs.st.metrics.jobTimeouts.Inc()
+	fs.st.fail(usererr.New(usererr.Timeout, "job %s in namespace %s has had no pod for %v: %s", target.Job,
 		target.Namespace, podlog.JobWait, why))
 }
 
-// checkSamePod looks whether a stream of one pod that goes on has that pod, and not another of its name.
-func (r *followers) checkSamePod(pods []podlog.Pod) error {
-	after, target := r.st.plan.after, r.st.plan.target
+// checkSamePod returns an error if a resumed stream of one pod finds another pod of the same name.
+func (fs *followers) checkSamePod(pods []podlog.Pod) error {
+	after, target := fs.st.plan.after, fs.st.plan.target
 	if target.Pod == "" || after == nil || len(after.Containers) == 0 {
 		return nil
 	}
@@ -75,8 +76,8 @@ func (r *followers) checkSamePod(pods []podlog.Pod) error {
 		"is another one. Leave after out to read that", target.Pod, target.Namespace)
 }
 
-func (r *followers) checkContainers(pods []podlog.Pod) error {
-	plan := r.st.plan
+func (fs *followers) checkContainers(pods []podlog.Pod) error {
+	plan := fs.st.plan
 	wanted, restarted := 0, false
 	for _, pod := range pods {
 		for _, c := range pod.Containers {

@@ -16,7 +16,7 @@ import (
 )
 
 // A label that moves from pod to pod, such as role=leader, makes a selector lose a pod and find it again.
-func TestPodThatMatchesAgainGoesOn(t *testing.T) {
+func TestAPodThatMatchesAgainIsReadOn(t *testing.T) {
 	for _, absences := range []int{1, 2} {
 		t.Run(fmt.Sprint(absences), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -42,13 +42,13 @@ func TestPodThatMatchesAgainGoesOn(t *testing.T) {
 						}
 					}
 				}()
-				pass(time.Minute)
+				elapse(time.Minute)
 				for range absences {
 					source.snapshots <- pods()
-					pass(time.Minute)
+					elapse(time.Minute)
 				}
 				source.snapshots <- pods(pod("web", running("1")))
-				pass(time.Minute)
+				elapse(time.Minute)
 				st.Close()
 				<-ended
 				if want := []string{"a", "b", "c"}; !slices.Equal(lines, want) {
@@ -59,9 +59,8 @@ func TestPodThatMatchesAgainGoesOn(t *testing.T) {
 	}
 }
 
-// TestPodThatMatchesAgainBeforeItsFollowerHasEnded lets a pod come back while its follower, who has seen that it is gone,
-// cannot tell the reader yet.
-func TestPodThatMatchesAgainBeforeItsFollowerHasEnded(t *testing.T) {
+// The pod comes back while its follower, which has seen that the pod is gone, waits for room to send the notice.
+func TestAPodThatMatchesAgainBeforeItsFollowerEndedIsReadOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened atomic.Int32
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) {
@@ -74,7 +73,7 @@ func TestPodThatMatchesAgainBeforeItsFollowerHasEnded(t *testing.T) {
 		synctest.Wait()
 		fillQueue(st.queue)
 		source.snapshots <- pods()
-		pass(time.Minute)
+		elapse(time.Minute)
 		source.snapshots <- pods(pod("web", running("1")))
 		synctest.Wait()
 		var got events
@@ -96,9 +95,8 @@ func TestPodThatMatchesAgainBeforeItsFollowerHasEnded(t *testing.T) {
 	})
 }
 
-// TestDeletedPodIsAskedForOnce checks that a follower who hears from a request that its pod is gone does not ask again as
-// long as the watch says nothing.
-func TestDeletedPodIsAskedForOnce(t *testing.T) {
+// A request says that the pod is gone. The follower does not ask again until the watch shows that.
+func TestADeletedPodIsAskedForItsLogOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var opened atomic.Int32
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) {
@@ -106,12 +104,12 @@ func TestDeletedPodIsAskedForOnce(t *testing.T) {
 			return nil, podlog.ErrGone
 		}, pods(pod("web", running("1"))))
 		st := startStream(t, source, podlog.Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
-		pass(time.Minute)
+		elapse(time.Minute)
 		if n := opened.Load(); n != 1 {
 			t.Errorf("it was asked for %d times", n)
 		}
 		source.snapshots <- pods()
-		pass(time.Minute)
+		elapse(time.Minute)
 		batch, err := next(t, st)
 		if err != nil {
 			t.Fatal(err)
@@ -126,10 +124,10 @@ func TestDeletedPodIsAskedForOnce(t *testing.T) {
 
 // fillQueue leaves no room in a queue until the reader has taken something.
 func fillQueue(q *queue.Queue) {
-	l := q.Add(0, "", "", cursor.Progress{})
+	c := q.Add(0, "", "", cursor.Progress{})
 	for n := podlog.MaxWaiting; n > 0; n /= 2 {
 		notice := podlog.Notice{Kind: podlog.Waiting, Message: strings.Repeat("x", n)}
-		for q.TryPush(l, queue.NewNotice(notice, cursor.Progress{})) {
+		for q.TryPush(c, queue.NewNotice(notice, cursor.Progress{})) {
 		}
 	}
 }

@@ -14,12 +14,12 @@ import (
 // errCutOff means that a log ended before its end.
 var errCutOff = errors.New("log was cut off")
 
-// checkEnd looks whether a log of a run that has ended was read to its end. When a node breaks off, the API server may
-// end the response as though it were whole. The last line of the log tells. checkEnd sets r.complete, and returns an
-// error when there is more to be read.
+// checkEnd checks that the log of a run that has ended was read to its end. When a node breaks off, the API server may end
+// the response as though it were whole. So checkEnd asks for the last line of the log and compares it with ours. It sets
+// r.complete, and returns an error when there is more to read.
 func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
-	nothingNew := r.found && r.rest == nil && r.progress.Position == r.before
-	if r.again && nothingNew {
+	nothingNew := r.last.found() && r.last.rest == nil && r.progress.Position == r.last.search.Want
+	if r.ends > 1 && nothingNew {
 		return nil
 	}
 	nanos, sum, err := r.lastLine(ctx, req)
@@ -27,14 +27,14 @@ func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
 		return err
 	}
 	p := r.progress.Position
-	if r.rest != nil {
-		p.Advance(r.rest.nanos, cursor.Checksum(r.rest.message))
+	if rest := r.last.rest; rest != nil {
+		p.Advance(rest.nanos, cursor.Checksum(rest.message))
 	}
 	switch {
 	case nanos == p.Nanos && sum == p.Sum, p.IsZero() && logline.Time(nanos).Before(r.begins()):
 		r.complete = true
-	case !r.found && nanos <= p.Latest():
-		// What came last is not there any more, and nothing has come since. r.complete stays where there is no log.
+	case !r.last.found() && nanos <= p.Latest():
+		// Our last line is not there any more, and there is no later one. Without any log, r.complete keeps its value.
 		r.complete = r.complete && nanos == 0
 	default:
 		return errCutOff

@@ -10,8 +10,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestLogThatIsCutOff reads a log that the API server ends in the middle as though that were its end.
-func TestLogThatIsCutOff(t *testing.T) {
+// The API server ends a response in the middle as though that were the end of the log.
+func TestALogThatIsCutOffIsReadToItsEnd(t *testing.T) {
 	whole := []string{at(0, "a"), at(1, "b"), at(2, "c")}
 	for name, cut := range map[string]string{
 		"between lines":    whole[0],
@@ -35,8 +35,8 @@ func TestLogThatIsCutOff(t *testing.T) {
 	}
 }
 
-// TestEndThatLooksLikeNone reads logs whose answers end as though nothing were left to be read.
-func TestEndThatLooksLikeNone(t *testing.T) {
+// Responses end as though there were nothing more to read.
+func TestNoLineIsLostWhereALogSeemsToEnd(t *testing.T) {
 	const rotated = "GAP web/app: lines may be missing: the last line was rotated away, and perhaps others behind it"
 	whole := at(0, "a") + at(1, "b")
 	follow := pods(pod("web", running("1")))
@@ -44,7 +44,7 @@ func TestEndThatLooksLikeNone(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		snapshots []podlog.Snapshot
-		// reads are the answers in turn, and tails those to the questions for the last line.
+		// reads are the responses one after the other. tails are those to requests for the last line.
 		reads, tails []reply
 		lines        []string
 		notices      []string
@@ -93,9 +93,8 @@ func TestEndThatLooksLikeNone(t *testing.T) {
 	}
 }
 
-// TestNothingAskedForIsThere checks that a finished log whose lines all lie before what is asked for is not taken for one
-// that was cut off.
-func TestNothingAskedForIsThere(t *testing.T) {
+// All lines are earlier than what the caller asks for.
+func TestALogWithoutWantedLinesIsNotTakenForCutOff(t *testing.T) {
 	for name, change := range map[string]func(*podlog.Input){
 		"since":   func(in *podlog.Input) { in.Since = ptr(start.Add(time.Hour)) },
 		"no tail": func(in *podlog.Input) { in.TailLines = ptr(0) },
@@ -111,9 +110,8 @@ func TestNothingAskedForIsThere(t *testing.T) {
 	}
 }
 
-// TestLongLastLine reads a log whose last line its node has stored in parts: asked for the last line, it gives the last
-// part.
-func TestLongLastLine(t *testing.T) {
+// The node has stored the last line in parts. A request for the last line returns the last part.
+func TestALastLineThatIsStoredInPartsIsTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		long := strings.Repeat("x", 40<<10)
 		source := newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {

@@ -41,9 +41,7 @@ func TestSimpleExpressionsDoNotWaitForLargeOnes(t *testing.T) {
 	})
 }
 
-// TestNoTurnIsKeptByAStreamThatWaits checks that streams which wait for more lines, or for their readers, leave the turns to
-// others.
-func TestNoTurnIsKeptByAStreamThatWaits(t *testing.T) {
+func TestAWaitingStreamLeavesItsTurnToOthers(t *testing.T) {
 	for _, test := range []struct {
 		name, message string
 		lines         int
@@ -68,7 +66,7 @@ func TestNoTurnIsKeptByAStreamThatWaits(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer st.Close()
-				pass(time.Minute)
+				elapse(time.Minute)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				end, err := streamer.Turns.Take(ctx, "other")

@@ -2,8 +2,8 @@ package follow
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"pullwatch/internal/podlog"
@@ -12,120 +12,66 @@ import (
 	"pullwatch/internal/turns"
 )
 
-// follower streams the runs of one container, one after the other, and tells what happens to it.
+// follower streams the runs of one container, one after the other, and sends notices of what happens to it.
 type follower struct {
 	source  podlog.Source
 	plan    *plan
 	logger  *slog.Logger
 	metrics *Metrics
 	queue   *queue.Queue
-	// matching are the turns in which lines are matched.
+	// matching gives turns to match lines in.
 	matching  *turns.Turns
 	container *queue.Container
 	status    *statusBox
-	// progress is how far the container has been read. If its run is not done, that run is read first.
+	// progress is how far the container has been read. A run in it that is not done is read first.
 	progress cursor.Progress
-	// tail is set for the run that there was when the stream began.
+	// tail is set only for the run that the stream begins with.
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.
 	since time.Time
-	// told is what the last WAITING notice said.
-	told string
+	// lastWaiting is what the last WAITING notice said; empty again once the log goes on.
+	lastWaiting string
 }
 
-// run streams the container until it is over, or with Input.Follow unset, until the end of what there is now. It
-// returns an error that ends the stream, or ctx's.
-func (f *follower) run(ctx context.Context) error {
-	for {
-		s, err := f.settle(ctx)
-		if err != nil {
-			return err
-		}
-		run, err := f.nextRun(ctx, s)
-		if err != nil {
-			return err
-		}
-		if run.ID != "" {
-			if err := f.readRun(ctx, run); err != nil || !f.progress.Done && f.progress.Run == cursor.NewRunKey(run.ID) {
-				return err
-			}
-			continue
-		}
-		if f.plan.previous {
-			if f.progress.Run != 0 {
-				return nil
-			}
-			return f.tellWaiting(ctx, "it has no previous run")
-		}
-		if s.gone || s.over {
-			f.progress.Over = !s.gone
-			f.queue.Pass(f.container, f.progress)
-			return nil
-		}
-		if s.Waiting != "" {
-			if err := f.tellWaiting(ctx, s.Waiting); err != nil {
-				return err
-			}
-		}
-		if !f.plan.follow {
-			return nil
-		}
-		f.queue.Activate(f.container, false)
-		if err := f.status.await(ctx, 0); err != nil {
-			return err
-		}
-	}
+func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message string) error {
+	notice := podlog.Notice{Kind: kind, Pod: &f.container.Pod, Container: &f.container.Name, Message: message}
+	return f.queue.Push(ctx, f.container, queue.NewNotice(notice, f.progress))
 }
 
-// nextRun returns the oldest run that is still to be read, and tells when others before it cannot be read any more. Its
-// ID is empty when there is none.
-func (f *follower) nextRun(ctx context.Context, s containerStatus) (podlog.Run, error) {
-	known := f.progress.Run != 0
-	runs := f.runs(s)
-	i := slices.IndexFunc(runs, func(run podlog.Run) bool { return cursor.NewRunKey(run.ID) == f.progress.Run })
-	switch {
-	case i >= 0 && !f.progress.Done && !s.gone:
-		return runs[i], nil
-	case i >= 0 && f.progress.Done:
-		runs = runs[i+1:]
-	case i < 0 && known && !f.progress.Done:
-		f.progress.Done = true
-		if err := f.tellGap(ctx, gapUnfinished, "the rest of its log is gone"); err != nil {
-			return podlog.Run{}, err
-		}
+const tryingAgain = "its log cannot be read now; trying again"
+
+// notifyWaiting sends a WAITING notice, unless the last one gave the same reason.
+func (f *follower) notifyWaiting(ctx context.Context, reason string) error {
+	if reason == f.lastWaiting {
+		return nil
+	}
+	f.lastWaiting = reason
+	return f.notify(ctx, podlog.Waiting, reason)
+}
+
+func (f *follower) notifyGap(ctx context.Context, reason, message string) error {
+	f.metrics.gap(reason)
+	return f.notify(ctx, podlog.Gap, "lines may be missing: "+message)
+}
+
+func (f *follower) notifyMissedRuns(ctx context.Context, runs int) error {
+	return f.notifyGap(ctx, gapRuns, fmt.Sprintf("it was restarted %d times before its log could be read", runs))
+}
+
+func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) error {
+	message := "its pod was deleted"
+	if f.plan.target.Selector != "" {
+		message = "its pod is gone, or matches no longer"
 	}
 	switch {
-	case len(runs) == 0 || f.plan.previous && known:
-		return podlog.Run{}, nil
-	case s.gone:
-		f.progress.Done = true
-		return podlog.Run{}, f.tellGap(ctx, gapUnfinished, "its pod was gone before all of its log was read")
+	case gone:
+	case run.Running:
+		message = "it was restarted"
 	default:
-		return runs[0], f.begin(ctx, runs[0])
+		message = fmt.Sprintf("exit code %d", run.ExitCode)
+		if run.Reason != "" {
+			message += " (" + run.Reason + ")"
+		}
 	}
-}
-
-// begin moves the progress to a run of which nothing has been read, and tells when there were others between.
-func (f *follower) begin(ctx context.Context, run podlog.Run) error {
-	expected := 0
-	if f.progress.Run != 0 {
-		expected = f.progress.Restarts + 1
-	}
-	f.progress = cursor.Progress{Run: cursor.NewRunKey(run.ID), Restarts: run.Restarts}
-	if missed := run.Restarts - expected; missed > 0 {
-		return f.tellMissedRuns(ctx, missed)
-	}
-	return nil
-}
-
-// runs returns the runs that there are or were when the pod was deleted, the older one first.
-func (f *follower) runs(s containerStatus) []podlog.Run {
-	var runs []podlog.Run
-	if s.Previous.ID != "" && (f.plan.previous || s.Previous.ID != s.Run.ID) {
-		runs = append(runs, s.Previous)
-	}
-	if s.Run.ID != "" && !f.plan.previous {
-		runs = append(runs, s.Run)
-	}
-	return runs
+	return f.notify(ctx, podlog.Ended, message)
 }

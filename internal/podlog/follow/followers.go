@@ -1,36 +1,34 @@
 package follow
 
 import (
-	"slices"
 	"sync"
 	"time"
 
-	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 	"pullwatch/internal/podlog/queue"
-	"pullwatch/internal/usererr"
 )
 
-// followers has a follower for each container that the watch shows. It ends the watch when nothing more can come. Only the
-// goroutine of the watch uses it, except for the fields that mu guards.
+// followers has a follower for each container that the watch of pods shows. It ends the watch when no more followers can
+// come. Only the goroutine of the watch uses it, except for the fields that mu guards.
 type followers struct {
 	st *Stream
-	// uid is that of the pod, when the stream is of one pod.
-	uid     string
-	hadPods bool
-	first   bool
+	// uid is the pod's, when the stream is of one pod.
+	uid string
+	// hadPods means that a snapshot had pods. first means that none was taken in yet.
+	hadPods, first bool
 	// jobWait fails the stream when its Job has no pod for too long.
 	jobWait     *time.Timer
 	waitedSince time.Time
 	entries     map[cursor.ContainerKey]*entry
-	// left is how far containers had been read that are no longer there. At most maxLeft are remembered, in case that a
-	// selector matches their pod again.
-	left map[cursor.ContainerKey]cursor.Progress
+	// departed is how far containers were read that are gone, in case a selector matches their pod again. It has at most
+	// maxDeparted of them.
+	departed map[cursor.ContainerKey]cursor.Progress
 	// whole is for notices about the stream as a whole.
 	whole *queue.Container
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// active counts the followers that run.
 	active int
 	// sealed means that no follower will be added.
 	sealed bool
@@ -38,20 +36,20 @@ type followers struct {
 	empty string
 }
 
-// maxLeft bounds followers.left.
-const maxLeft = 1000
+// maxDeparted bounds followers.departed.
+const maxDeparted = 1000
 
-// entry is what followers know of one follower.
+// entry is what followers knows of one follower.
 type entry struct {
 	*statusBox
 	container *queue.Container
-	ended     chan struct{}   // closed with followers.mu held
-	progress  cursor.Progress // how far the follower has come, once it has ended
+	ended     chan struct{}   // closed, with followers.mu held, when the follower has ended
+	progress  cursor.Progress // how far the follower has read, once it has ended
 }
 
-func (m *entry) hasEnded() bool {
+func (e *entry) hasEnded() bool {
 	select {
-	case <-m.ended:
+	case <-e.ended:
 		return true
 	default:
 		return false
@@ -59,192 +57,46 @@ func (m *entry) hasEnded() bool {
 }
 
 func newFollowers(st *Stream) *followers {
-	r := &followers{st: st, first: true, entries: map[cursor.ContainerKey]*entry{}, left: map[cursor.ContainerKey]cursor.Progress{}}
-	r.whole = st.queue.Add(0, "", "", cursor.Progress{})
-	return r
+	fs := &followers{
+		st: st, first: true,
+		entries:  map[cursor.ContainerKey]*entry{},
+		departed: map[cursor.ContainerKey]cursor.Progress{},
+	}
+	fs.whole = st.queue.Add(0, "", "", cursor.Progress{})
+	return fs
 }
 
 // close is called when the watch has ended.
-func (r *followers) close() {
-	if r.jobWait != nil {
-		r.jobWait.Stop()
+func (fs *followers) close() {
+	if fs.jobWait != nil {
+		fs.jobWait.Stop()
 	}
 }
 
-// reconcile brings the followers in line with what there is now. It never blocks, so that the watch goes on however
-// slow the reader is.
-func (r *followers) reconcile(s podlog.Snapshot) {
-	if r.st.ctx.Err() != nil || r.isSealed() && !r.st.plan.follow {
-		return
-	}
-	if r.st.plan.target.Pod != "" {
-		s.Pods = r.onePod(s.Pods)
-	}
-	if err := r.check(s); err != nil {
-		r.st.fail(err)
-		return
-	}
-	if err := r.update(s); err != nil {
-		r.st.fail(err)
-		return
-	}
-	r.forgetGone()
-	r.seal(s.Final)
-	if r.first {
-		r.first = false
-		close(r.st.started)
+// remove removes an entry whose follower has ended, and remembers how far it has read.
+func (fs *followers) remove(key cursor.ContainerKey, e *entry) {
+	delete(fs.entries, key)
+	fs.st.queue.Retire(e.container)
+	if len(fs.departed) < maxDeparted {
+		fs.departed[key] = e.progress
 	}
 }
 
-// onePod leaves only the pod that was there first: another of the same name is not what the caller asked for.
-func (r *followers) onePod(pods []podlog.Pod) []podlog.Pod {
-	if r.first && len(pods) > 0 {
-		r.uid = pods[0].UID
-	}
-	return slices.DeleteFunc(slices.Clone(pods), func(p podlog.Pod) bool { return p.UID != r.uid })
-}
-
-// update tells the followers what has changed, and starts one for each container that is new.
-func (r *followers) update(s podlog.Snapshot) error {
-	begins := r.st.begin(len(s.Pods) > 0)
-	present := map[cursor.ContainerKey]bool{}
-	var added []*follower
-	for _, pod := range s.Pods {
-		for _, c := range pod.Containers {
-			if !r.st.plan.wants(c.Name) {
-				continue
-			}
-			key := cursor.NewContainerKey(pod.UID, c.Name)
-			present[key] = true
-			status := containerStatus{Container: c, over: pod.Finished, recoveries: s.Recoveries}
-			if r.isFollowed(key, status) {
-				continue
-			}
-			if f := r.newEntry(pod.Name, key, status, begins); f != nil {
-				added = append(added, f)
-			}
-		}
-	}
-	for key, m := range r.entries {
-		if !present[key] {
-			status := m.get()
-			status.over, status.gone = true, true
-			m.set(status)
-		}
-	}
-	if r.first {
-		r.tellAbsent(present)
-	}
-	return r.start(added)
-}
-
-// isFollowed tells a container's follower how it stands. It returns false if there is none, or if it has ended because
-// the container was gone.
-func (r *followers) isFollowed(key cursor.ContainerKey, status containerStatus) bool {
-	m := r.entries[key]
-	if m == nil {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if m.get().gone && m.hasEnded() {
-		r.leave(key, m)
-		return false
-	}
-	m.set(status)
-	return true
-}
-
-// leave takes an entry out whose follower has ended.
-func (r *followers) leave(key cursor.ContainerKey, m *entry) {
-	delete(r.entries, key)
-	r.st.queue.Retire(m.container)
-	if len(r.left) < maxLeft {
-		r.left[key] = m.progress
+// finishIfComplete ends the watch, and so the stream, when no follower runs and none will be added. fs.mu is held.
+func (fs *followers) finishIfComplete() {
+	if fs.sealed && fs.active == 0 {
+		fs.st.stopWatch()
 	}
 }
 
-func (r *followers) start(added []*follower) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if n := r.active + len(added); n > podlog.MaxContainers {
-		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d: narrow it "+
-			"with container, with a more specific selector, or by naming one pod", n, podlog.MaxContainers)
-	}
-	for _, f := range added {
-		m := r.entries[f.container.Key]
-		account := r.st.budget.Open(r.st.plan.caller, 0)
-		if err := account.Take(budget.Logs, r.st.plan.followerMemory()); err != nil {
-			return err
-		}
-		r.active++
-		r.st.followers.Go(func() {
-			defer account.Close()
-			r.follow(f, m)
-		})
-	}
-	return nil
+func (fs *followers) isSealed() bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.sealed
 }
 
-// follow runs a follower to its end.
-func (r *followers) follow(f *follower, m *entry) {
-	for again := true; again; {
-		if err := f.run(r.st.ctx); err != nil {
-			r.st.fail(err)
-		}
-		r.st.queue.Activate(m.container, false)
-		r.mu.Lock()
-		s := m.get()
-		// What was gone may have come back while the follower saw to the end of it.
-		again = r.st.plan.follow && !s.gone && !s.over && r.st.ctx.Err() == nil
-		if again {
-			r.mu.Unlock()
-		}
-	}
-	defer r.mu.Unlock()
-	m.progress = f.progress
-	close(m.ended)
-	r.active--
-	r.finishIfComplete()
-}
-
-// forgetGone takes containers of deleted pods, whose followers have ended, out of the cursor.
-func (r *followers) forgetGone() {
-	for key, m := range r.entries {
-		if m.get().gone && m.hasEnded() {
-			r.leave(key, m)
-		}
-	}
-}
-
-// seal ends the watch once nothing that it can tell matters any more.
-func (r *followers) seal(final bool) {
-	plan := r.st.plan
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case !plan.follow:
-		r.sealed = r.hadPods || plan.target.Job == ""
-		if r.sealed {
-			r.st.stopWatch()
-		}
-	case plan.target.Pod != "":
-		r.sealed = true
-	case plan.target.Job != "":
-		r.sealed = final && r.hadPods
-	}
-	r.finishIfComplete()
-}
-
-// finishIfComplete ends the stream when all that it will ever have is delivered. It is called with mu held.
-func (r *followers) finishIfComplete() {
-	if r.sealed && r.active == 0 {
-		r.st.stopWatch()
-	}
-}
-
-func (r *followers) isSealed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sealed
+// notify sends a notice about the stream as a whole. It drops the notice when the queue is full: nobody has read for long
+// then, and the notice would be old.
+func (fs *followers) notify(kind podlog.NoticeKind, message string) {
+	fs.st.queue.TryPush(fs.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
 }

@@ -10,8 +10,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestLogOfALaterRun has the first of three runs end unread: what is given as its log is that of the second.
-func TestLogOfALaterRun(t *testing.T) {
+// The first of three runs ends unread. The log that is given for it is that of the second run.
+func TestTheLogOfALaterRunIsRecognized(t *testing.T) {
 	const missed = "GAP web/app: lines may be missing: it was restarted 1 times before its log could be read"
 	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 	second := podlog.Run{ID: "2", Restarts: 1, Started: start.Add(2 * time.Second), ExitCode: 1, Reason: "Error"}
@@ -20,17 +20,17 @@ func TestLogOfALaterRun(t *testing.T) {
 	going.Running = true
 	for _, test := range []struct {
 		name string
-		// states follow each other after each pause, the last one finished.
-		states []podlog.Container
-		pause  time.Duration
-		// followed is the log that the first request follows; current and previous are the logs in each state.
+		// statuses are the container's, one after each pause. In the last one the pod has finished.
+		statuses []podlog.Container
+		pause    time.Duration
+		// followed is the response to the first request. current and previous are the logs with each status.
 		followed          reply
 		current, previous []string
 		lines, notices    []string
 	}{
 		{
 			name:     "its last line was rotated away",
-			states:   []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
+			statuses: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
 			pause:    time.Minute,
 			followed: ok(hanging, at(2100, "a")),
 			current:  []string{"", at(2300, "c"), at(2300, "c")}, previous: []string{"", at(1900, "x"), at(1900, "x")},
@@ -42,7 +42,7 @@ func TestLogOfALaterRun(t *testing.T) {
 		},
 		{
 			name: "it is replaced by the third before that is known",
-			states: []podlog.Container{
+			statuses: []podlog.Container{
 				running("1"), restarts(first, second, ""),
 				{Name: "app", Run: third, Previous: second},
 			},
@@ -55,7 +55,7 @@ func TestLogOfALaterRun(t *testing.T) {
 		},
 		{
 			name: "its line is younger than its start, and stands in what is given for the first",
-			states: []podlog.Container{
+			statuses: []podlog.Container{
 				running("1"), restarts(first, going, ""),
 				{Name: "app", Run: third, Previous: second},
 			},
@@ -69,30 +69,30 @@ func TestLogOfALaterRun(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var state atomic.Int32
+				var index atomic.Int32
 				source := newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
-					switch at := state.Load(); {
-					case at == 0:
+					switch i := index.Load(); {
+					case i == 0:
 						return test.followed()
 					case req.Previous:
-						return logOf(test.previous[at])(req)
+						return logOf(test.previous[i])(req)
 					case req.Follow:
-						return hanging(test.current[at]), nil
+						return hanging(test.current[i]), nil
 					default:
-						return logOf(test.current[at])(req)
+						return logOf(test.current[i])(req)
 					}
-				}, pods(pod("web", test.states[0])))
+				}, pods(pod("web", test.statuses[0])))
 				st := startStream(t, source, podInput())
 				go func() {
-					for i := 1; i < len(test.states); i++ {
+					for i := 1; i < len(test.statuses); i++ {
 						if i > 1 {
-							pass(test.pause)
+							elapse(test.pause)
 						} else {
 							synctest.Wait()
 						}
-						state.Store(int32(i))
-						p := pod("web", test.states[i])
-						p.Finished = i == len(test.states)-1
+						index.Store(int32(i))
+						p := pod("web", test.statuses[i])
+						p.Finished = i == len(test.statuses)-1
 						source.snapshots <- pods(p)
 					}
 				}()

@@ -1,26 +1,24 @@
 package follow
 
-import (
-	"pullwatch/internal/podlog/queue"
-)
+import "pullwatch/internal/podlog/queue"
 
-// What is taken of Options.Budget, besides that which waits in the queue, in bytes.
+// What a stream takes from Options.Budget, in bytes, besides what its queue takes when it grows.
 const (
-	// streamMemory is for a stream with what its queue has in any case.
+	// streamMemory is for a stream, with the least that its queue has.
 	streamMemory = queue.MinWaiting + 16<<10
-	// followerMemory is for each container that is followed. A silent one takes 28 KiB, one with lines of 200 bytes 48, and
-	// one with the longest lines as much as this: a buffer to read into, a line, and what waits for the next chunk.
+	// followerMemory is for each follower. A silent one takes 28 KiB, one with lines of 200 bytes 48 KiB. One with the longest
+	// lines takes all: a buffer to read into, a line, and the lines of the next chunk.
 	followerMemory = 176 << 10
-	// programMemory and machineMemory are for each instruction of an expression: once for the stream, and for each log of
-	// which a line is being matched.
+	// programMemory is for each instruction of an expression, once a stream. machineMemory is for each instruction, too, once
+	// for each log of which a line is being matched.
 	programMemory = 256
 	machineMemory = 160
 )
 
-// memory is what the stream takes by itself.
+// memory is what a stream takes without its followers, in bytes.
 func (p *plan) memory() int { return streamMemory + p.instructions()*programMemory }
 
-// followerMemory is what each of its followers takes.
+// followerMemory is what each follower takes, in bytes.
 func (p *plan) followerMemory() int { return followerMemory + p.instructions()*machineMemory }
 
 // instructions counts those of both expressions.

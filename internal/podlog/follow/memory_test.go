@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/podlog/queue"
 )
 
-// testBudget is a budget that tells how much of it is used.
+// testBudget is a budget with a way to learn how much of it is used.
 type testBudget struct {
 	*budget.Budget
 	registry *prometheus.Registry
@@ -84,8 +84,7 @@ func TestStreamsWithoutMemoryAreRefused(t *testing.T) {
 	})
 }
 
-// TestHistoryWaitsForMemory checks that nothing is lost of what containers had written before, in the order of each, when
-// there is no memory but for what a stream has in any case.
+// Without memory for more than a stream has in any case, no line of history is lost or out of order.
 func TestHistoryWaitsForMemory(t *testing.T) {
 	for _, containers := range []int{1, 20} {
 		synctest.Test(t, func(t *testing.T) {
@@ -109,7 +108,7 @@ func TestHistoryWaitsForMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pass(time.Minute)
+			elapse(time.Minute)
 			synctest.Wait()
 			if st.queue.Bytes() > queue.MinWaiting+queue.MaxChunkBytes {
 				t.Errorf("%d bytes wait", st.queue.Bytes())
@@ -135,8 +134,7 @@ func TestHistoryWaitsForMemory(t *testing.T) {
 	}
 }
 
-// TestLiveLinesAreDroppedWhenMemoryIsShort checks that live lines make room for later ones within what there is, and that
-// what they took is given back when they are read.
+// Live lines are dropped for later ones when there is no more memory. Memory is given back when the lines are read.
 func TestLiveLinesAreDroppedWhenMemoryIsShort(t *testing.T) {
 	for _, spare := range []int{0, 300_000, 10 << 20} {
 		synctest.Test(t, func(t *testing.T) {
@@ -156,7 +154,7 @@ func TestLiveLinesAreDroppedWhenMemoryIsShort(t *testing.T) {
 				if _, err := io.WriteString(w, stamped(fmt.Sprint(i, " ", strings.Repeat("x", 1000)))); err != nil {
 					t.Fatal(err)
 				}
-				pass(time.Millisecond)
+				elapse(time.Millisecond)
 			}
 			synctest.Wait()
 			room := min(queue.MinWaiting+spare, podlog.MaxWaiting)

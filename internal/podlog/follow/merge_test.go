@@ -12,8 +12,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestHistoryOfManyIsMerged reads the logs of several containers, each written by turns.
-func TestHistoryOfManyIsMerged(t *testing.T) {
+// Several containers have written by turns.
+func TestHistoryOfManyContainersIsMerged(t *testing.T) {
 	for _, containers := range []int{2, 7, 30} {
 		synctest.Test(t, func(t *testing.T) {
 			logs := map[string][]string{}
@@ -56,9 +56,8 @@ func TestHistoryOfManyIsMerged(t *testing.T) {
 	}
 }
 
-// TestHistoryOfManyIsMergedForASlowReader checks that lines stay in order when their reader, not the source, is what the
-// followers wait for, and that each log has room.
-func TestHistoryOfManyIsMergedForASlowReader(t *testing.T) {
+// Followers wait for a slow reader, and each log has room in the queue: lines must be in the exact order of their timestamps.
+func TestHistoryOfManyContainersIsMergedForASlowReader(t *testing.T) {
 	for _, containers := range []int{2, 30} {
 		synctest.Test(t, func(t *testing.T) {
 			logs := map[string][]string{}
@@ -79,7 +78,7 @@ func TestHistoryOfManyIsMergedForASlowReader(t *testing.T) {
 			}, pods(finished(p)))
 			st := startStream(t, source, podInput())
 			for i := 0; i < lines; {
-				pass(time.Duration(random.IntN(2000)) * time.Millisecond)
+				elapse(time.Duration(random.IntN(2000)) * time.Millisecond)
 				batch, err := st.Next(t.Context())
 				if err != nil {
 					t.Fatal(err)

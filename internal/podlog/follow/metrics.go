@@ -15,7 +15,7 @@ type Metrics struct {
 	queue                   *queue.Metrics
 }
 
-// What a stream that is refused is over.
+// Limits for which streams are refused, as metrics count them.
 const (
 	limitCaller = "caller"
 	limitTotal  = "total"
@@ -45,7 +45,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		streams: streams, logs: logs, jobWaits: waits, jobTimeouts: timeouts, queue: queue.NewMetrics(r),
 		reopened: counters("reopens_total", "reason", "Logs that were opened again, by reason: end (it ended while its "+
 			"container ran), error (the connection broke or was refused)."),
-		gaps: counters("gaps_total", "reason", "Gaps that were told, by reason: rotated (the last line was not there any "+
+		gaps: counters("gaps_total", "reason", "GAP notices that were sent, by reason: rotated (the last line was not there any "+
 			"more), runs (a container restarted unread), unfinished (a log could not be read to its end), pods (pods went "+
 			"unread)."),
 		refused: counters("refused_total", "limit", "Streams that were refused, by the limit that they would have exceeded: "+
@@ -60,3 +60,17 @@ func (m *Metrics) reopen(reason string) { m.reopened.WithLabelValues(reason).Inc
 func (m *Metrics) gap(reason string) { m.gaps.WithLabelValues(reason).Inc() }
 
 func (m *Metrics) refuse(limit string) { m.refused.WithLabelValues(limit).Inc() }
+
+// Reasons for gaps, as metrics count them.
+const (
+	gapRotated    = "rotated"
+	gapRuns       = "runs"
+	gapUnfinished = "unfinished"
+	gapPods       = "pods"
+)
+
+// Reasons for opening a log again, as metrics count them.
+const (
+	reopenEnd   = "end"
+	reopenError = "error"
+)

@@ -15,17 +15,17 @@ import (
 // plan is a validated Input.
 type plan struct {
 	target podlog.Target
-	// caller is who the stream counts for.
+	// caller is the key of the per-client limits.
 	caller string
-	// container is empty for all.
+	// container is the name of the wanted containers; empty for all.
 	container        string
 	tail             *int
 	since            time.Time
 	follow, previous bool
 	include, exclude *filter.Expression
-	// digest binds cursors to what the stream is of.
+	// digest is Cursor.Target.
 	digest uint64
-	// after is nil when the stream begins anew.
+	// after is the cursor to resume from; nil when the stream begins anew.
 	after *cursor.Cursor
 }
 
@@ -61,7 +61,7 @@ func newPlan(in podlog.Input) (*plan, error) {
 	}
 	t := p.target
 	p.digest = cursor.Digest(t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous))
-	if in.After != nil && *in.After != "" { // a form sends an empty field for none
+	if in.After != nil && *in.After != "" { // a form sends an empty field when nothing was entered
 		p.after, err = cursor.Decode(*in.After, p.digest)
 	}
 	return p, err
@@ -121,4 +121,13 @@ func checkName(field, name string) error {
 			field, name)
 	}
 	return nil
+}
+
+// tail is Input.TailLines for one follower.
+type tail struct {
+	lines int
+	// begun is Cursor.Begun: the last lines are those that the log had then.
+	begun time.Time
+	// resumed means that an earlier stream may have opened the log.
+	resumed bool
 }

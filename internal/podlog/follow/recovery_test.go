@@ -11,8 +11,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestRecoveryEndsBackoff checks that a follower which has failed for long tries again as soon as its cluster is back.
-func TestRecoveryEndsBackoff(t *testing.T) {
+// Requests have failed for so long that the backoff is at its maximum.
+func TestALogIsOpenedSoonAfterARecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
 		away.Store(true)
@@ -23,7 +23,7 @@ func TestRecoveryEndsBackoff(t *testing.T) {
 			return hanging(at(0, "a")), nil
 		}, podlog.Snapshot{Pods: []podlog.Pod{pod("web", running("1"))}, Recoveries: 3})
 		st := startStream(t, source, podInput())
-		pass(10 * time.Minute)
+		elapse(10 * time.Minute)
 		away.Store(false)
 		begun := time.Now()
 		source.snapshots <- podlog.Snapshot{Pods: []podlog.Pod{pod("web", running("1"))}, Recoveries: 4}
@@ -42,10 +42,9 @@ func TestRecoveryEndsBackoff(t *testing.T) {
 	})
 }
 
-// TestNodeThatIsAwayBeyondTheEnd checks that a stream ends, and says what is missing, when the node of its container went
-// away long before the container's end and does not come back, and that it brings the rest when the node comes back
-// with the end.
-func TestNodeThatIsAwayBeyondTheEnd(t *testing.T) {
+// A node goes away long before its container ends. If it stays away, the stream ends with a GAP. If it comes back when the
+// container has ended, the stream has all lines.
+func TestAStreamEndsAlthoughANodeStaysAway(t *testing.T) {
 	const gap = "GAP web/app: lines may be missing: its log could not be read to the end: the node does not answer"
 	for name, test := range map[string]struct {
 		away           time.Duration
@@ -78,7 +77,7 @@ func TestNodeThatIsAwayBeyondTheEnd(t *testing.T) {
 				in := podlog.Input{Namespace: "default", Job: ptr("copy"), Follow: true}
 				st := startStream(t, source, in)
 				go func() {
-					pass(10 * time.Minute)
+					elapse(10 * time.Minute)
 					source.snapshots <- podlog.Snapshot{Pods: []podlog.Pod{finished(pod("web", ended("1", 0, "Completed")))}, Final: true}
 				}()
 				wantEvents(t, st, test.lines, test.notices)
@@ -90,22 +89,21 @@ func TestNodeThatIsAwayBeyondTheEnd(t *testing.T) {
 	}
 }
 
-// TestRecoveryResetsBackoff checks that an attempt which fails after a recovery is followed by another one soon.
-func TestRecoveryResetsBackoff(t *testing.T) {
+func TestARecoveryResetsTheBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newFakeSource(replies(map[string][]reply{"web/app": {fails(errors.New("connection refused"))}}),
 			pods(pod("web", running("1"))))
 		startStream(t, source, podInput())
-		pass(10 * time.Minute)
+		elapse(10 * time.Minute)
 		source.mu.Lock()
 		before := len(source.requests)
 		source.mu.Unlock()
 		source.snapshots <- podlog.Snapshot{Pods: []podlog.Pod{pod("web", running("1"))}, Recoveries: 1}
-		pass(recoverySpread + 3*minBackoff)
+		elapse(recoverySpread + 3*minBackoff)
 		source.mu.Lock()
 		defer source.mu.Unlock()
 		if n := len(source.requests) - before; n < 3 {
-			t.Errorf("%d attempts after the recovery", n)
+			t.Errorf("%d requests after the recovery", n)
 		}
 	})
 }

@@ -12,16 +12,7 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// tail is Input.TailLines on its way to a follower.
-type tail struct {
-	lines int
-	// begun is when the stream began that it is of.
-	begun time.Time
-	// resumed means that an earlier stream had opened the log, or may have.
-	resumed bool
-}
-
-// request returns a request for the whole log of the run as it stands at a moment.
+// request returns a request for the whole log of the run, which has status s.
 func (r *runReader) request(s containerStatus) podlog.LogRequest {
 	_, asPrevious, _ := s.find(r.id)
 	running := s.running(r.id)
@@ -36,11 +27,11 @@ func (r *runReader) request(s containerStatus) podlog.LogRequest {
 	}
 }
 
-// locate sets where req opens the log: behind the last line if there was one, otherwise as the caller asked for it.
+// locate sets where req opens the log: at the second of our last line if there is one, otherwise where the caller asked for.
 func (r *runReader) locate(ctx context.Context, guard *stallGuard, req podlog.LogRequest) (podlog.LogRequest, error) {
 	req.Since = r.since
 	if r.progress.Position.IsZero() && r.tail != nil {
-		if !r.opened && !r.tail.resumed {
+		if r.phase == neverOpened && !r.tail.resumed {
 			req.Tail = &r.tail.lines
 			return req, nil
 		}
@@ -55,7 +46,7 @@ func (r *runReader) locate(ctx context.Context, guard *stallGuard, req podlog.Lo
 	return req, nil
 }
 
-// begins returns the moment before which no line is asked for; zero when there is none.
+// begins returns the time of the earliest line that the caller wants; zero when there is no such bound.
 func (r *runReader) begins() time.Time {
 	if r.tail != nil && r.tail.lines == 0 && r.tail.begun.After(r.since) {
 		return r.tail.begun
@@ -63,8 +54,8 @@ func (r *runReader) begins() time.Time {
 	return r.since
 }
 
-// skipToTail moves the position to the line before the last ones that the log had when the stream began: what it would
-// have begun with. A tail that is asked for now would leave out those of them that others have followed since.
+// skipToTail moves the position to the line before the last r.tail.lines that the log had when the stream began. It reads the
+// log to find that line: the last lines of now would be later ones.
 func (r *runReader) skipToTail(ctx context.Context, guard *stallGuard, req podlog.LogRequest) error {
 	if r.tail.lines == 0 {
 		r.since, r.tail = r.begins(), nil
@@ -84,9 +75,9 @@ func (r *runReader) skipToTail(ctx context.Context, guard *stallGuard, req podlo
 	return nil
 }
 
-// locateTail returns where in a log a tail begins; the zero position is its beginning.
+// locateTail returns the position before the last lines that a log had when t begun; zero when it had no more.
 func locateTail(log io.Reader, t tail) (cursor.Position, error) {
-	// last holds the positions of the last lines and of the one before them, the oldest at next once it is full.
+	// last is a ring of the positions of the last lines and of the one before them. Once it is full, next is its oldest.
 	last, next := make([]cursor.Position, 0, t.lines+1), 0
 	var at cursor.Position
 	var stamps logline.Parser

@@ -22,9 +22,8 @@ func restarts(first, second podlog.Run, waiting string) podlog.Container {
 	return c
 }
 
-// TestRestartBeforeTheLogIsOpen gives, as a node does, the log of the next run to a request for that of the one which
-// the status shows.
-func TestRestartBeforeTheLogIsOpen(t *testing.T) {
+// As a node does, the source gives the log of the next run when it is asked for that of the run that the status shows.
+func TestARestartBeforeTheLogIsOpenIsNoticed(t *testing.T) {
 	const missed = "GAP web/app: lines may be missing: it was restarted 1 times before its log could be read"
 	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 	second := podlog.Run{ID: "2", Started: start.Add(2 * time.Second), Reason: "Completed"}
@@ -33,58 +32,58 @@ func TestRestartBeforeTheLogIsOpen(t *testing.T) {
 	ofFirst, ofSecond := at(1900, "a"), at(2100, "b")+at(2200, "c")
 	for _, test := range []struct {
 		name string
-		// now are the states that follow each other, the last one finished; logs are what they are opened with.
-		states  []podlog.Container
-		opens   []string
-		lines   []string
-		notices []string
+		// statuses are the container's, one after the other. In the last one the pod has finished. opens are the logs in each.
+		statuses []podlog.Container
+		opens    []string
+		lines    []string
+		notices  []string
 	}{
 		{
-			name:   "the next run goes on",
-			states: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
-			opens:  []string{ofSecond, ofSecond, ofSecond + at(3000, "d")},
-			lines:  []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, resumed, completed},
+			name:     "the next run goes on",
+			statuses: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
+			opens:    []string{ofSecond, ofSecond, ofSecond + at(3000, "d")},
+			lines:    []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, resumed, completed},
 		},
 		{
-			name:   "the next run has ended too",
-			states: []podlog.Container{running("1"), restarts(first, second, "CrashLoopBackOff"), restarts(first, second, "")},
-			opens:  []string{ofSecond, ofSecond + at(3000, "d"), ofSecond + at(3000, "d")},
-			lines:  []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, completed, "WAITING web/app: CrashLoopBackOff"},
+			name:     "the next run has ended too",
+			statuses: []podlog.Container{running("1"), restarts(first, second, "CrashLoopBackOff"), restarts(first, second, "")},
+			opens:    []string{ofSecond, ofSecond + at(3000, "d"), ofSecond + at(3000, "d")},
+			lines:    []string{"web/app: b", "web/app: c", "web/app: d"}, notices: []string{started, missed, completed, "WAITING web/app: CrashLoopBackOff"},
 		},
 		{
-			name:   "its first line is older than its start, which is noted behind it",
-			states: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
-			opens:  []string{at(1999, "b"), at(1999, "b") + at(2200, "c"), at(1999, "b") + at(2200, "c")},
-			lines:  []string{"web/app: b", "web/app: c"}, notices: []string{started, missed, completed},
+			name:     "its first line is older than its start, which is noted behind it",
+			statuses: []podlog.Container{running("1"), restarts(first, going, ""), restarts(first, second, "")},
+			opens:    []string{at(1999, "b"), at(1999, "b") + at(2200, "c"), at(1999, "b") + at(2200, "c")},
+			lines:    []string{"web/app: b", "web/app: c"}, notices: []string{started, missed, completed},
 		},
 		{
-			name:    "the log was the right one, though its run ended in the second in which the next began",
-			states:  []podlog.Container{running("1"), restarts(first, podlog.Run{ID: "2", Started: start.Add(time.Second), Reason: "Completed"}, "")},
-			opens:   []string{ofFirst, ofSecond},
-			lines:   []string{"web/app: a", "web/app: b", "web/app: c"},
-			notices: []string{started, "ENDED web/app: exit code 1 (Error)", started, completed},
+			name:     "the log was the right one, though its run ended in the second in which the next began",
+			statuses: []podlog.Container{running("1"), restarts(first, podlog.Run{ID: "2", Started: start.Add(time.Second), Reason: "Completed"}, "")},
+			opens:    []string{ofFirst, ofSecond},
+			lines:    []string{"web/app: a", "web/app: b", "web/app: c"},
+			notices:  []string{started, "ENDED web/app: exit code 1 (Error)", started, completed},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var state atomic.Int32
+				var index atomic.Int32
 				source := newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
-					current := test.opens[state.Load()]
+					current := test.opens[index.Load()]
 					switch {
-					case req.Previous && test.states[state.Load()].Waiting == "":
+					case req.Previous && test.statuses[index.Load()].Waiting == "":
 						current = ofFirst
 					case req.Follow:
 						return hanging(current), nil
 					}
 					return logOf(current)(req)
-				}, pods(pod("web", test.states[0])))
+				}, pods(pod("web", test.statuses[0])))
 				st := startStream(t, source, podInput())
 				go func() {
-					for i := 1; i < len(test.states); i++ {
-						pass(time.Minute)
-						state.Store(int32(i))
-						p := pod("web", test.states[i])
-						p.Finished = i == len(test.states)-1
+					for i := 1; i < len(test.statuses); i++ {
+						elapse(time.Minute)
+						index.Store(int32(i))
+						p := pod("web", test.statuses[i])
+						p.Finished = i == len(test.statuses)-1
 						source.snapshots <- pods(p)
 					}
 				}()
@@ -94,13 +93,13 @@ func TestRestartBeforeTheLogIsOpen(t *testing.T) {
 	}
 }
 
-// TestResumeAfterARestartBeforeTheLogWasOpen goes on behind lines that were read as those of the run before.
-func TestResumeAfterARestartBeforeTheLogWasOpen(t *testing.T) {
+// The stream before has read lines of the second run as those of the first.
+func TestResumingAfterAnUnnoticedRestartRepeatsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return hanging(at(2100, "b")), nil },
 			pods(pod("web", running("1"))))
 		st := startStream(t, source, podInput())
-		pass(time.Second)
+		elapse(time.Second)
 		batch, err := next(t, st)
 		if err != nil || len(batch.Lines) != 1 {
 			t.Fatalf("got %v, %v", batch, err)
@@ -119,9 +118,8 @@ func TestResumeAfterARestartBeforeTheLogWasOpen(t *testing.T) {
 	})
 }
 
-// TestAnswerThatIsCutOffDecidesNothing reads the lines of the second run as those of the first. The answer that would show
-// that is cut off.
-func TestAnswerThatIsCutOffDecidesNothing(t *testing.T) {
+// Lines of the second run are read as those of the first. The response that would show that is cut off.
+func TestAResponseThatIsCutOffDoesNotChangeTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 		second := podlog.Run{ID: "2", Started: start.Add(2 * time.Second), Reason: "Completed"}
@@ -142,9 +140,9 @@ func TestAnswerThatIsCutOffDecidesNothing(t *testing.T) {
 		}, pods(pod("web", running("1"))))
 		st := startStream(t, source, podInput())
 		go func() {
-			pass(time.Minute)
+			elapse(time.Minute)
 			source.snapshots <- pods(pod("web", restarts(first, going, "")))
-			pass(time.Minute)
+			elapse(time.Minute)
 			source.snapshots <- pods(finished(pod("web", restarts(first, second, ""))))
 		}()
 		wantEvents(t, st, []string{"web/app: a", "web/app: b"}, []string{
@@ -153,9 +151,9 @@ func TestAnswerThatIsCutOffDecidesNothing(t *testing.T) {
 	})
 }
 
-// TestEmptyLogOfARunThatHasEnded gives the log of the next run, which is still empty, to a request for that of a run which
-// has ended. The status shows a second later that there is a next run.
-func TestEmptyLogOfARunThatHasEnded(t *testing.T) {
+// A run has ended. The source gives the log of the next run for it, which is still empty. The status shows the next run a
+// second later.
+func TestAnEmptyLogIsNotTakenForThatOfAnotherRun(t *testing.T) {
 	first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 	second := podlog.Run{ID: "2", Started: start.Add(2 * time.Second), Reason: "Completed"}
 	const failed = "ENDED web/app: exit code 1 (Error)"
@@ -193,7 +191,7 @@ func TestEmptyLogOfARunThatHasEnded(t *testing.T) {
 				}, pods(pod("web", podlog.Container{Name: "app", Run: first})))
 				st := startStream(t, source, podInput())
 				go func() {
-					pass(time.Second)
+					elapse(time.Second)
 					begun.Store(true)
 					source.snapshots <- pods(finished(pod("web", test.next)))
 				}()
@@ -203,9 +201,9 @@ func TestEmptyLogOfARunThatHasEnded(t *testing.T) {
 	}
 }
 
-// TestRestartWhileTheNodeDoesNotAnswer has a container restarted in the second in which its log ended, which was read. Until
-// the node answers again nobody can say more, and nothing is missing.
-func TestRestartWhileTheNodeDoesNotAnswer(t *testing.T) {
+// A container restarts in the second in which its log ended. All of that log was read. Whether it was that of the next run
+// is not known until the node answers again.
+func TestARestartWhileTheNodeIsAwayLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 		going := podlog.Run{ID: "2", Started: start.Add(2 * time.Second), Running: true}
@@ -224,9 +222,9 @@ func TestRestartWhileTheNodeDoesNotAnswer(t *testing.T) {
 		}, pods(pod("web", podlog.Container{Name: "app", Run: first})))
 		st := startStream(t, source, podInput())
 		go func() {
-			pass(time.Minute)
+			elapse(time.Minute)
 			source.snapshots <- pods(pod("web", restarts(first, going, "")))
-			pass(time.Hour)
+			elapse(time.Hour)
 			source.snapshots <- pods(finished(pod("web", restarts(first, second, ""))))
 		}()
 		wantEvents(t, st, []string{"web/app: a", "web/app: b"}, []string{
@@ -236,9 +234,9 @@ func TestRestartWhileTheNodeDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// TestLogOfALaterRunThatGoesOn follows the log of a run that is that of the next one, which writes on and on: it is told at
-// once that the log of the first was not read.
-func TestLogOfALaterRunThatGoesOn(t *testing.T) {
+// The log that is followed for the first run is that of the second, which goes on. The GAP for the first run must not wait
+// for the end of the second.
+func TestAMissedRunIsReportedWhileTheNextGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := podlog.Run{ID: "1", ExitCode: 1, Reason: "Error", Started: start}
 		going := podlog.Run{ID: "2", Started: start.Add(2 * time.Second), Running: true}
@@ -252,9 +250,9 @@ func TestLogOfALaterRunThatGoesOn(t *testing.T) {
 		st := startStream(t, source, podInput())
 		_, _ = io.WriteString(write, at(3100, "b"))
 		source.snapshots <- pods(pod("web", restarts(first, going, "")))
-		pass(time.Second)
+		elapse(time.Second)
 		_, _ = io.WriteString(write, at(3200, "c"))
-		pass(time.Second)
+		elapse(time.Second)
 		var got events
 		for {
 			batch, err := next(t, st)

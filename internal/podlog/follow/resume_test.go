@@ -38,8 +38,8 @@ func logOf(log string) func(podlog.LogRequest) (io.ReadCloser, error) {
 	return logFrom(slices.Collect(strings.Lines(log)))
 }
 
-// TestResumeBehindEveryBatch reads a log, and for each of its batches reads the rest again in another stream.
-func TestResumeBehindEveryBatch(t *testing.T) {
+// For each batch of a stream, another stream resumes behind it.
+func TestResumingBehindAnyBatchLosesAndRepeatsNothing(t *testing.T) {
 	var log []string
 	for i := range 5000 {
 		log = append(log, at(i/7, fmt.Sprint("line ", i)))
@@ -91,8 +91,7 @@ func TestResumeBehindEveryBatch(t *testing.T) {
 	}
 }
 
-// TestResume takes streams up again with the cursor of their first batch.
-func TestResume(t *testing.T) {
+func TestAResumedStreamReportsWhatItMissed(t *testing.T) {
 	done := finished(pod("web", ended("1", 0, "Completed")))
 	fresh := "RESUMED stream: the stream goes on behind its cursor"
 	second := podlog.Run{ID: "2", Restarts: 1}
@@ -103,7 +102,7 @@ func TestResume(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		in   podlog.Input
-		// before and after are what there is when the streams begin; each log is read to its end.
+		// before and after are the pods when the streams begin. Each log is read to its end.
 		before, after   []podlog.Pod
 		logs, logsAfter map[string][]reply
 		lines, notices  []string
@@ -205,9 +204,9 @@ func next(t *testing.T, st *Stream) (*podlog.Batch, error) {
 	return st.Next(ctx)
 }
 
-// TestResumeBeforeTheFirstLine takes up a stream of two containers when only one of them has had a line: the cursor covers
-// both, and the other begins with the last lines that it had when the stream began, and all that it has had since.
-func TestResumeBeforeTheFirstLine(t *testing.T) {
+// A stream of two containers is resumed when only one of them has had a line. The other begins with the last lines that it
+// had when the first stream began.
+func TestResumingBeforeTheFirstLineKeepsTheTail(t *testing.T) {
 	for tail, want := range map[int][]string{0: {"d", "e"}, 2: {"b", "c", "d", "e"}, 9: {"a", "b", "c", "d", "e"}} {
 		synctest.Test(t, func(t *testing.T) {
 			fast, slow := running("1"), running("2")
@@ -218,7 +217,7 @@ func TestResumeBeforeTheFirstLine(t *testing.T) {
 			in := podInput()
 			in.TailLines = &tail
 			st := startStream(t, source, in)
-			pass(time.Second)
+			elapse(time.Second)
 			batch, err := st.Next(t.Context())
 			if err != nil || len(batch.Lines) != 1 && tail > 0 {
 				t.Fatalf("got %v, %v", batch, err)
@@ -251,8 +250,7 @@ func TestResumeBeforeTheFirstLine(t *testing.T) {
 	}
 }
 
-// TestResumeMovesOverFilteredLines checks that lines which a filter kept out are not read again.
-func TestResumeMovesOverFilteredLines(t *testing.T) {
+func TestFilteredLinesAreNotReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := podInput()
 		in.Include = ptr("a")
@@ -262,16 +260,15 @@ func TestResumeMovesOverFilteredLines(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := progressOf(t, batch.Cursor)[cursor.NewContainerKey("uid-web", "app")]
-		if want := start.Add(5 * time.Second).UnixNano(); m.Position.Nanos != want {
-			t.Errorf("the cursor stands at %v", logline.Time(m.Position.Nanos))
+		p := progressOf(t, batch.Cursor)[cursor.NewContainerKey("uid-web", "app")]
+		if want := start.Add(5 * time.Second).UnixNano(); p.Position.Nanos != want {
+			t.Errorf("the cursor stands at %v", logline.Time(p.Position.Nanos))
 		}
 	})
 }
 
-// TestFilteredLinesMoveTheCursor checks that a stream whose filters let nothing through still gives newer cursors, and none
-// when there is nothing newer.
-func TestFilteredLinesMoveTheCursor(t *testing.T) {
+// A stream whose filters leave out all lines still delivers new cursors, but none without new lines.
+func TestFilteredLinesBringNewCursors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := podInput()
 		in.Include = ptr("a")
@@ -289,14 +286,14 @@ func TestFilteredLinesMoveTheCursor(t *testing.T) {
 			if err != nil || len(batch.Lines)+len(batch.Notices) != 0 || time.Since(begun) != podlog.CursorInterval {
 				t.Fatalf("got %v, %v after %v", batch, err, time.Since(begun))
 			}
-			m := progressOf(t, batch.Cursor)[cursor.NewContainerKey("uid-web", "app")]
-			if want := start.Add(time.Duration(1000*i+1) * time.Millisecond).UnixNano(); m.Position.Nanos != want {
-				t.Errorf("the cursor stands at %v", logline.Time(m.Position.Nanos))
+			p := progressOf(t, batch.Cursor)[cursor.NewContainerKey("uid-web", "app")]
+			if want := start.Add(time.Duration(1000*i+1) * time.Millisecond).UnixNano(); p.Position.Nanos != want {
+				t.Errorf("the cursor stands at %v", logline.Time(p.Position.Nanos))
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			if batch, err := st.Next(ctx); err == nil {
-				t.Errorf("got %v when nothing had come", batch)
+				t.Errorf("got %v without new lines", batch)
 			}
 		}
 	})

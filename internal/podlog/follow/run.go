@@ -9,21 +9,21 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// readRun streams the log of one run to its end. The end of the file is the end of the log only when the run had ended
-// before the log was opened; otherwise the connection may have broken, and the log is opened once more. readRun also
-// returns when the progress has been moved to another run.
+// readRun streams the log of one run to its end. The end of a response is the end of the log only when the run had ended
+// before the request; otherwise the connection may have broken, and readRun opens the log once more. It also returns when
+// correctRun has moved the progress to another run.
 func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, true)
-	f.told = ""
+	f.lastWaiting = ""
 	r := newRunReader(f, run)
 	if f.progress.Position.IsZero() {
 		if err := f.notify(ctx, podlog.Started, "log opened"); err != nil {
 			return err
 		}
 	}
-	retry, over := retry{backoff: minBackoff}, false
+	backoff, sawEnd := newBackoff(), false
 	for {
-		s, err := f.settle(ctx)
+		s, err := f.correctRun(ctx)
 		if err != nil || f.progress.Run != cursor.NewRunKey(run.ID) {
 			return err
 		}
@@ -35,10 +35,10 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 		run = now
 		req := r.request(s)
 		final := !req.Follow
-		if final && !over {
-			// What failed before counts no more: the node that tells of the end may have just come back.
-			over = true
-			retry.reset()
+		if final && !sawEnd {
+			// Forget earlier failures: the node that reports the end may just have come back.
+			sawEnd = true
+			backoff.reset()
 		}
 		before := f.progress.Position
 		err = r.read(ctx, req)
@@ -57,7 +57,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, podlog.ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
-		case final && err == nil && !r.dated && f.plan.follow:
+		case final && err == nil && !r.last.dated && f.plan.follow:
 			ok, err := r.ownsNothing(ctx, req.Previous)
 			switch {
 			case err != nil:
@@ -73,13 +73,13 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			continue
 		}
 		if f.progress.Position != before {
-			retry.reset()
+			backoff.reset()
 		}
 		r.breakOff(err, final)
 		if err != nil {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.container.Pod, "container", f.container.Name, "error", err)
-			retry.failures++
-			if final && retry.failures >= maxAttempts {
+			backoff.failures++
+			if final && backoff.failures >= maxFailures {
 				if r.complete {
 					return r.finish(ctx, run, false, true)
 				}
@@ -88,28 +88,28 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 				}
 				return r.giveUp(ctx, err)
 			}
-			if retry.failures > 1 {
-				if err := f.tellWaiting(ctx, tryingAgain); err != nil {
+			if backoff.failures > 1 {
+				if err := f.notifyWaiting(ctx, tryingAgain); err != nil {
 					return err
 				}
 			}
 		}
-		wait := retry.next()
+		wait := backoff.next()
 		if err == nil {
 			wait = max(wait, endGrace)
 		}
 		if err := f.status.await(ctx, wait); err != nil {
 			return err
 		}
-		if err := f.awaitTurn(ctx, &retry, s.recoveries); err != nil {
+		if err := f.spreadRecovery(ctx, &backoff, s.recoveries); err != nil {
 			return err
 		}
 	}
 }
 
-// ownsNothing reports, when the log that was given for a run is empty, whether that is certainly its own log, and not
-// that of the next one: the run must still be where it was, as the current run or as the previous one, when its status
-// has had the time to follow.
+// ownsNothing reports, when the response to a request for a run's log was empty, whether that is certainly the log of this
+// run, and not of the next one. It waits until the status has had time to show the next run: ours must still be the current
+// or the previous one, as in the request.
 func (r *runReader) ownsNothing(ctx context.Context, previous bool) (bool, error) {
 	waiting, cancel := context.WithTimeout(ctx, endGrace)
 	defer cancel()
@@ -129,15 +129,8 @@ func (r *runReader) ownsNothing(ctx context.Context, previous bool) (bool, error
 	}
 }
 
-// awaitTurn waits, when the cluster has recovered since, until it is this follower's turn to try again.
-func (f *follower) awaitTurn(ctx context.Context, retry *retry, recoveries int) error {
-	if f.status.get().recoveries == recoveries {
-		return nil
-	}
-	return f.status.await(ctx, retry.recovered())
-}
-
-// awaitNews waits until more is known of a container than that its pod is gone, which the watch has not shown yet.
+// awaitNews waits, when a request has found the pod gone and the watch has not shown that yet, until the status differs from
+// s.
 func (f *follower) awaitNews(ctx context.Context, s containerStatus) error {
 	f.queue.Activate(f.container, false)
 	for f.plan.follow {
@@ -152,8 +145,8 @@ func (f *follower) awaitNews(ctx context.Context, s containerStatus) error {
 	return nil
 }
 
-// finish hands over what was left of the last line and tells that the run has ended, unless it still goes on. complete
-// says that the log was read to its end.
+// finish queues the rest of the last line, and sends an ENDED notice unless the run still goes on. complete says that the log
+// was read to its end.
 func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete bool) error {
 	goesOn := run.Running && !r.plan.follow && !gone
 	if err := r.addRest(ctx, goesOn, complete); err != nil {
@@ -164,30 +157,26 @@ func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete b
 		return nil
 	}
 	if !complete {
-		if err := r.tellGap(ctx, gapUnfinished, "its log could not be read to the end"); err != nil {
+		if err := r.notifyGap(ctx, gapUnfinished, "its log could not be read to the end"); err != nil {
 			return err
 		}
 	}
-	// What is gone may come back: a selector may match it again.
+	// A selector may match the pod again.
 	r.progress.Done = !gone || complete
-	return r.tellEnded(ctx, run, gone)
+	return r.notifyEnded(ctx, run, gone)
 }
 
-// giveUp ends the stream when the log was all that it was to deliver, and otherwise goes on without it.
+// giveUp returns an error, which ends the stream, when the stream is of one pod. Otherwise the stream goes on without the
+// log, after a GAP.
 func (r *runReader) giveUp(ctx context.Context, cause error) error {
 	const message = "its log could not be read to the end: the node does not answer"
 	if r.plan.target.Pod != "" {
 		return usererr.Wrap(cause, usererr.Unavailable, "container %s of pod %s: %s. Check the node, then try again",
 			r.container.Name, r.container.Pod, message)
 	}
-	if err := r.tellGap(ctx, gapUnfinished, message); err != nil {
+	if err := r.notifyGap(ctx, gapUnfinished, message); err != nil {
 		return err
 	}
 	r.progress.Done = true
 	return r.notify(ctx, podlog.Ended, message)
-}
-
-func isUserError(err error) bool {
-	_, ok := errors.AsType[*usererr.Error](err)
-	return ok
 }

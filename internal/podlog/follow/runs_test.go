@@ -13,13 +13,12 @@ const (
 	completed = "ENDED web/app: exit code 0 (Completed)"
 	resumed   = "RESUMED web/app: its log was opened again and goes on behind the last line"
 	waiting   = "WAITING web/app: its log cannot be read now; trying again"
-	// removed is what a node says when a container is no longer there.
+	// removed is what a node sends in place of the log of a container that it has deleted.
 	removed = "unable to retrieve container logs for containerd://1\n"
 	unread  = "GAP web/app: lines may be missing: its log could not be read to the end"
 )
 
-// TestRuns streams one container through what its log and its pod may do.
-func TestRuns(t *testing.T) {
+func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 	done := finished(pod("web", ended("1", 0, "Completed")))
 	for _, test := range []struct {
 		name      string

@@ -18,9 +18,8 @@ func stamped(message string) string {
 	return time.Now().UTC().Format("2006-01-02T15:04:05.000000000Z07:00") + " " + message + "\n"
 }
 
-// TestSlowReaderOfLiveLines checks that a reader who is too slow is told exactly how many lines were dropped, where they
-// would have stood, and that the log was not held back for it.
-func TestSlowReaderOfLiveLines(t *testing.T) {
+// DROPPED notices stand where the lines would have stood, and count all of them. The log is not held back.
+func TestLiveLinesForASlowReaderAreDroppedAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil }, pods(pod("web", running("1"))))
@@ -31,7 +30,7 @@ func TestSlowReaderOfLiveLines(t *testing.T) {
 			if _, err := io.WriteString(w, stamped(fmt.Sprint(i, " ", long))); err != nil {
 				t.Fatal(err)
 			}
-			pass(time.Millisecond)
+			elapse(time.Millisecond)
 		}
 		synctest.Wait()
 		next, dropped, last := 0, 0, ""
@@ -54,21 +53,20 @@ func TestSlowReaderOfLiveLines(t *testing.T) {
 				next++
 			}
 		}
-		kept := lines - dropped
-		if least := kept * (1000 + queue.LineOverhead); least > podlog.MaxWaiting {
-			t.Errorf("%d lines were kept, which need %d bytes", kept, least)
+		delivered := lines - dropped
+		if least := delivered * (1000 + queue.LineOverhead); least > podlog.MaxWaiting {
+			t.Errorf("%d lines waited, which need %d bytes", delivered, least)
 		}
-		if most := kept * (1000 + queue.LineOverhead + queue.ChunkOverhead); most < podlog.MaxWaiting-2*queue.MaxChunkBytes {
-			t.Errorf("only %d lines were kept, which need %d bytes at most", kept, most)
+		if most := delivered * (1000 + queue.LineOverhead + queue.ChunkOverhead); most < podlog.MaxWaiting-2*queue.MaxChunkBytes {
+			t.Errorf("only %d lines waited, which need %d bytes at most", delivered, most)
 		}
-		if m := progressOf(t, last); m[cursor.NewContainerKey("uid-web", "app")].Position.IsZero() {
+		if p := progressOf(t, last); p[cursor.NewContainerKey("uid-web", "app")].Position.IsZero() {
 			t.Error("the cursor does not stand behind the last line")
 		}
 	})
 }
 
-// TestSlowReaderOfHistory checks that what had been written before it was asked for is never dropped.
-func TestSlowReaderOfHistory(t *testing.T) {
+func TestHistoryForASlowReaderIsNeverDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log []string
 		for i := range 10_000 {
@@ -76,7 +74,7 @@ func TestSlowReaderOfHistory(t *testing.T) {
 		}
 		source := newFakeSource(logFrom(log), pods(finished(pod("web", ended("1", 0, "")))))
 		st := startStream(t, source, podInput())
-		pass(time.Minute)
+		elapse(time.Minute)
 		got, err := readAll(t, st)
 		if err != nil || len(got.lines) != len(log) {
 			t.Errorf("got %d lines, %v", len(got.lines), err)
@@ -84,8 +82,8 @@ func TestSlowReaderOfHistory(t *testing.T) {
 	})
 }
 
-// TestOneContainerIsNotHeldBack checks that a line waits for nothing but its batch when no other container can have one.
-func TestOneContainerIsNotHeldBack(t *testing.T) {
+// A line waits only for its batch when no other container can have lines.
+func TestASingleContainerDoesNotWaitForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil },
@@ -104,8 +102,8 @@ func TestOneContainerIsNotHeldBack(t *testing.T) {
 	})
 }
 
-// What is written while a long log is read from its beginning comes as fast as the rest of it, and is not dropped before
-// the reader, who is faster than the container, has caught up.
+// A container writes while its long log is read from the beginning. The reader is faster than the container: until it has
+// caught up, no line is dropped.
 func TestLinesAreNotDroppedWhileAReaderCatchesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		message := strings.Repeat("x", 1000)
@@ -115,7 +113,7 @@ func TestLinesAreNotDroppedWhileAReaderCatchesUp(t *testing.T) {
 			go func() {
 				for at := begun.Add(-100 * time.Second); ; at = at.Add(5 * time.Millisecond) {
 					if wait := time.Until(at); wait > 0 {
-						pass(wait)
+						elapse(wait)
 					}
 					if _, err := fmt.Fprintln(w, at.UTC().Format(time.RFC3339Nano), message); err != nil {
 						return
@@ -137,12 +135,12 @@ func TestLinesAreNotDroppedWhileAReaderCatchesUp(t *testing.T) {
 				}
 			}
 			lines += len(batch.Lines)
-			pass(time.Duration(len(batch.Lines)) * time.Millisecond)
+			elapse(time.Duration(len(batch.Lines)) * time.Millisecond)
 		}
 		if lines < 30_000 {
 			t.Errorf("only %d lines came", lines)
 		}
 		st.Close()
-		pass(time.Second) // until the writer has noticed
+		elapse(time.Second) // until the writer has noticed
 	})
 }

@@ -20,7 +20,7 @@ import (
 
 // fakeSource is a cluster of one target.
 type fakeSource struct {
-	// snapshots are delivered as they come; when startErr is set, nothing is.
+	// snapshots are delivered one after the other, unless startErr is set.
 	snapshots chan podlog.Snapshot
 	startErr  error
 	// open answers requests for logs.
@@ -52,7 +52,7 @@ func (s *fakeSource) WatchPods(ctx context.Context, _ podlog.Target, deliver fun
 	}
 }
 
-// deliverInTurn delivers snapshots in a synctest bubble, each when nothing else is left to be done.
+// deliverInTurn delivers snapshots in a synctest bubble, each when all goroutines wait.
 func (s *fakeSource) deliverInTurn(snapshots []podlog.Snapshot) {
 	for _, snapshot := range snapshots {
 		synctest.Wait()
@@ -101,7 +101,7 @@ type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
-// hanging is a log that brings nothing more after s until it is closed.
+// hanging is a log that has nothing after s, and does not end until it is closed.
 func hanging(s string) io.ReadCloser {
 	r, w := io.Pipe()
 	return &hangingLog{Reader: io.MultiReader(strings.NewReader(s), r), read: r, write: w}
@@ -118,8 +118,8 @@ func (l *hangingLog) Close() error {
 	return l.read.Close()
 }
 
-// replies answers the requests for each container's log in order; the last reply is repeated, and
-// so is each one to the question what its last line is.
+// replies answers the requests for each container's log in order, and repeats the last reply. A request for the last line
+// gets the reply of the request before.
 func replies(byContainer map[string][]func() (io.ReadCloser, error)) func(podlog.LogRequest) (io.ReadCloser, error) {
 	var mu sync.Mutex
 	asked := map[string]int{}
@@ -180,13 +180,13 @@ func neverStarted(c podlog.Container) podlog.Container {
 
 func pods(pods ...podlog.Pod) podlog.Snapshot { return podlog.Snapshot{Pods: pods} }
 
-// recovered is a snapshot of a source that has come into contact again n times.
+// recovered is a snapshot with n recoveries.
 func recovered(n int, pods ...podlog.Pod) podlog.Snapshot {
 	return podlog.Snapshot{Pods: pods, Recoveries: n}
 }
 
-// pass lets d go by on the clock of a synctest bubble.
-func pass(d time.Duration) { <-time.After(d) }
+// elapse lets d pass on the clock of a synctest bubble.
+func elapse(d time.Duration) { <-time.After(d) }
 
 func ptr[T any](v T) *T { return &v }
 
@@ -211,7 +211,7 @@ func startStream(t *testing.T, source podlog.Source, in podlog.Input) *Stream {
 	return st
 }
 
-// events are what a stream brings, as text: "web/app: message" for a line, "KIND web/app: message" for a notice.
+// events are the lines and notices of a stream as text: "web/app: message" for a line, "KIND web/app: message" for a notice.
 type events struct {
 	lines, notices []string
 }
@@ -245,7 +245,7 @@ func readAll(t *testing.T, st *Stream) (events, error) {
 	}
 }
 
-// wantEvents reads a stream to its end and compares what it brings.
+// wantEvents reads a stream to its end and compares its lines and notices.
 func wantEvents(t *testing.T, st *Stream, lines, notices []string) {
 	t.Helper()
 	got, err := readAll(t, st)

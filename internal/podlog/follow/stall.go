@@ -9,11 +9,11 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// stallLimit is how long a log that has an end may stay silent before it is given up: when a node dies, its
-// connections can hang for as long as the pod's node is unknown.
+// stallLimit is how long the response to a request for a log that has an end may stay silent before it is canceled: when a
+// node dies, its connections can hang until the cluster gives the node up.
 const stallLimit = 10 * time.Second
 
-// stallGuard cancels a request for a log that hangs although it has an end: its run has ended, or it is not followed.
+// stallGuard cancels a request for a log that hangs although the log has an end: its run has ended, or it is not followed.
 // While a run is followed, silence is normal.
 type stallGuard struct {
 	mu      sync.Mutex
@@ -29,7 +29,7 @@ func newStallGuard(cancel func()) *stallGuard {
 	return g
 }
 
-// open opens a log. Until it is read, the guard does not wait: what is told before may wait for a slow reader.
+// open opens a log. The guard pauses until the log is read: the caller may first have to wait for a slow reader.
 func (g *stallGuard) open(ctx context.Context, source podlog.Source, req podlog.LogRequest) (io.ReadCloser, error) {
 	g.setWaiting(true)
 	defer g.setWaiting(false)

@@ -11,8 +11,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestStallGuard checks that a log which has an end is given up when the other side is silent, and only then.
-func TestStallGuard(t *testing.T) {
+func TestASilentLogThatHasAnEndIsGivenUp(t *testing.T) {
 	ctxGuard := func(t *testing.T) (context.Context, *stallGuard) {
 		ctx, cancel := context.WithCancel(t.Context())
 		g := newStallGuard(cancel)
@@ -44,7 +43,7 @@ func TestStallGuard(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer log.Close()
-			pass(time.Hour)
+			elapse(time.Hour)
 			read, begun := &guardedReader{log: log, guard: g, flush: func() error { return nil }}, time.Now()
 			if text, err := io.ReadAll(read); string(text) != "a" || !errors.Is(err, context.Canceled) {
 				t.Errorf("got %q, %v", text, err)

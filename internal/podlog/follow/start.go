@@ -5,20 +5,19 @@ import (
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
-	"pullwatch/internal/podlog/queue"
 )
 
-// newEntry makes a container for a container that is new, and a follower unless the cursor that the stream began with says
-// that there is nothing left to follow. begins means that the stream begins with this container.
-func (r *followers) newEntry(pod string, key cursor.ContainerKey, status containerStatus, begins bool) *follower {
-	plan := r.st.plan
+// newEntry adds an entry for a new container. It returns the follower, or nil if the cursor that the stream resumes from says
+// that the container is over. begins means that the stream begins with this container.
+func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status containerStatus, begins bool) *follower {
+	plan := fs.st.plan
 	f := &follower{
-		source:   r.st.source,
+		source:   fs.st.source,
 		plan:     plan,
-		logger:   r.st.logger,
-		metrics:  r.st.metrics,
-		queue:    r.st.queue,
-		matching: r.st.matching,
+		logger:   fs.st.logger,
+		metrics:  fs.st.metrics,
+		queue:    fs.st.queue,
+		matching: fs.st.matching,
 		status:   newStatusBox(status),
 		since:    plan.since,
 	}
@@ -26,30 +25,30 @@ func (r *followers) newEntry(pod string, key cursor.ContainerKey, status contain
 	if plan.after != nil {
 		f.progress, resumed = plan.after.Containers[key]
 	}
-	switch left, cameBack := r.left[key]; {
+	switch departed, cameBack := fs.departed[key]; {
 	case cameBack:
-		f.progress = left
-		delete(r.left, key)
+		f.progress = departed
+		delete(fs.departed, key)
 	case begins && !resumed:
-		f.progress = firstMark(plan, status)
+		f.progress = firstProgress(plan, status)
 	}
 	// A run that comes later is read from its beginning.
 	if plan.tail != nil && (begins || resumed) && f.progress.Run != 0 && !f.progress.Done {
-		f.tail = &tail{lines: *plan.tail, begun: r.st.begun(), resumed: resumed}
+		f.tail = &tail{lines: *plan.tail, begun: fs.st.begun(), resumed: resumed}
 	}
-	f.container = r.st.queue.Add(key, pod, status.Name, f.progress)
-	m := &entry{statusBox: f.status, container: f.container, ended: make(chan struct{})}
-	r.entries[key] = m
+	f.container = fs.st.queue.Add(key, pod, status.Name, f.progress)
+	e := &entry{statusBox: f.status, container: f.container, ended: make(chan struct{})}
+	fs.entries[key] = e
 	if f.progress.Over {
-		close(m.ended)
+		close(e.ended)
 		return nil
 	}
-	r.st.queue.Activate(f.container, status.Run.ID != "")
+	fs.st.queue.Activate(f.container, status.Run.ID != "")
 	return f
 }
 
-// firstMark names the run that a stream begins with: what had ended before it is not asked for.
-func firstMark(plan *plan, status containerStatus) cursor.Progress {
+// firstProgress names the run that a stream begins with. Runs before it are not wanted.
+func firstProgress(plan *plan, status containerStatus) cursor.Progress {
 	run := status.Run
 	if plan.previous {
 		run = status.Previous
@@ -57,27 +56,22 @@ func firstMark(plan *plan, status containerStatus) cursor.Progress {
 	return cursor.Progress{Run: cursor.NewRunKey(run.ID), Restarts: run.Restarts}
 }
 
-// tellAbsent tells of what the cursor that the stream began with had not read to the end and is gone.
-func (r *followers) tellAbsent(present map[cursor.ContainerKey]bool) {
-	if r.st.plan.after == nil {
+// notifyResumed says that the stream goes on behind its cursor. A GAP counts the containers of the cursor that are gone before
+// they were read to their end.
+func (fs *followers) notifyResumed(inSnapshot map[cursor.ContainerKey]bool) {
+	if fs.st.plan.after == nil {
 		return
 	}
-	r.tell(podlog.Resumed, "the stream goes on behind its cursor")
+	fs.notify(podlog.Resumed, "the stream goes on behind its cursor")
 	absent := 0
-	for key, m := range r.st.plan.after.Containers {
-		if !m.Over && !m.Done && !present[key] {
+	for key, p := range fs.st.plan.after.Containers {
+		if !p.Over && !p.Done && !inSnapshot[key] {
 			absent++
 		}
 	}
 	if absent > 0 {
-		r.st.metrics.gap(gapPods)
-		r.tell(podlog.Gap, fmt.Sprintf("lines may be missing: %d containers are gone with their pods, and the rest of their logs "+
+		fs.st.metrics.gap(gapPods)
+		fs.notify(podlog.Gap, fmt.Sprintf("lines may be missing: %d containers are gone with their pods, and the rest of their logs "+
 			"cannot be read", absent))
 	}
-}
-
-// tell sends a notice about the stream as a whole, unless the queue is full: nobody has read for long then, and what it
-// tells will be old.
-func (r *followers) tell(kind podlog.NoticeKind, message string) {
-	r.st.queue.TryPush(r.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
 }

@@ -13,13 +13,13 @@ type containerStatus struct {
 	podlog.Container
 	// over means that the container will not run again.
 	over bool
-	// gone means that its pod does not exist any more, or not for this stream.
+	// gone means that its pod does not exist any more, or that the stream's selector does not match it.
 	gone bool
 	// recoveries is Snapshot.Recoveries.
 	recoveries int
 }
 
-// find returns the run of that id as it stands now, and whether it takes a request for the previous run to read it.
+// find returns the run with that ID, and whether its log is that of the container's previous run.
 func (s containerStatus) find(id string) (run podlog.Run, previous, ok bool) {
 	switch {
 	case s.gone:
@@ -33,24 +33,25 @@ func (s containerStatus) find(id string) (run podlog.Run, previous, ok bool) {
 	}
 }
 
-// hadEnded reports whether the run of that id is known to have ended by itself, before its pod was deleted.
+// hadEnded reports whether the run with that ID is known to have ended by itself, before its pod was deleted.
 func (s containerStatus) hadEnded(id string) bool {
 	return s.Run.ID == id && !s.Run.Running || s.Run.ID != id && s.Previous.ID == id
 }
 
-// running reports whether the run of that id goes on.
+// running reports whether the run with that ID goes on.
 func (s containerStatus) running(id string) bool {
 	run, _, ok := s.find(id)
 	return ok && run.Running && !s.over
 }
 
-// statusBox hands the latest status of a container from the stream, which sets it, to the follower, which waits for it.
+// statusBox holds the latest status of a container. The watch sets it, and one follower waits for changes.
 type statusBox struct {
+	// changed has a value when the status has changed since the last await.
 	changed chan struct{}
 
 	mu     sync.Mutex
 	status containerStatus
-	// guard watches over the request that reads the run named reading.
+	// guard is that of the request that reads the run with the ID reading; nil when there is none.
 	guard   *stallGuard
 	reading string
 }
@@ -99,7 +100,7 @@ func (b *statusBox) await(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// watchStall lets g know when the run of that id has ended, until the returned function is called.
+// watchStall tells g when the run with that ID has ended. The caller calls release when the request is over.
 func (b *statusBox) watchStall(g *stallGuard, id string) (release func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,8 +14,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// TestRequests checks where logs are opened, first and again.
-func TestRequests(t *testing.T) {
+func TestALogIsOpenedAgainAtTheLastLine(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		in   func(*podlog.Input)
@@ -49,7 +48,7 @@ func TestRequests(t *testing.T) {
 				test.in(&in)
 				source := newFakeSource(replies(map[string][]reply{"web/app": test.log}), pods(pod("web", running("1"))))
 				startStream(t, source, in)
-				pass(time.Minute)
+				elapse(time.Minute)
 				source.mu.Lock()
 				defer source.mu.Unlock()
 				equal := func(a, b podlog.LogRequest) bool {
@@ -63,7 +62,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestJob(t *testing.T) {
+func TestAStreamOfAJobWaitsForItsPodsAndEndsWithIt(t *testing.T) {
 	job := podlog.Input{Namespace: "default", Job: ptr("copy"), Follow: true}
 	log := replies(map[string][]reply{"web/app": {ok(text, at(0, "a"))}, "web-2/app": {ok(text, at(1, "b"))}})
 
@@ -90,9 +89,9 @@ func TestJob(t *testing.T) {
 			first := finished(pod("web", ended("1", 1, "Error")))
 			second := finished(pod("web-2", ended("2", 0, "Completed")))
 			go func() {
-				pass(podlog.JobWait - time.Second)
+				elapse(podlog.JobWait - time.Second)
 				source.snapshots <- pods(first)
-				pass(time.Hour)
+				elapse(time.Hour)
 				source.snapshots <- pods(first, second)
 				source.snapshots <- podlog.Snapshot{Pods: []podlog.Pod{first, second}, Final: true}
 			}()
@@ -151,17 +150,17 @@ func TestSelectorFollowsPodsAsTheyComeAndGo(t *testing.T) {
 			t.Errorf("notices: %q", got.notices)
 		}
 		if n := len(progressOf(t, last)); n != 2 {
-			t.Errorf("cursor speaks of %d containers, want those of the two pods that are left", n)
+			t.Errorf("cursor has %d containers, want those of the two pods that are still there", n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if batch, err := st.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v, %v from a selector's stream that has nothing to say", batch, err)
+			t.Errorf("got %v, %v from a stream without pods that change", batch, err)
 		}
 	})
 }
 
-func TestStartErrors(t *testing.T) {
+func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
 	many := pod("web")
 	for range podlog.MaxContainers + 1 {
 		many.Containers = append(many.Containers, podlog.Container{Name: strings.Repeat("c", len(many.Containers)+1)})
@@ -197,7 +196,7 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
-func TestPrevious(t *testing.T) {
+func TestThePreviousRunIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		restarted := running("2")
 		restarted.Previous = podlog.Run{ID: "1", ExitCode: 1}
@@ -217,7 +216,7 @@ func TestPrevious(t *testing.T) {
 	})
 }
 
-func TestErrorsOfOneLog(t *testing.T) {
+func TestAnUnreadableLogEndsOnlyAStreamOfItsPod(t *testing.T) {
 	done := pods(finished(pod("web", ended("1", 0, ""))))
 	for _, test := range []struct {
 		name    string
@@ -254,7 +253,7 @@ func TestErrorsOfOneLog(t *testing.T) {
 	})
 }
 
-func TestFilters(t *testing.T) {
+func TestFiltersSelectLines(t *testing.T) {
 	log := replies(map[string][]reply{"web/app": {ok(text, at(0, "GET /a 200")+at(1, "GET /b 500")+at(2, "GET /c 404"))}})
 	for _, test := range []struct {
 		name             string

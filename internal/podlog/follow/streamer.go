@@ -1,15 +1,19 @@
 // Package follow streams the logs of pods: of one pod, of a Job's pods, or of all that a label selector matches.
 //
-// A Streamer asks a podlog.Source which pods there are, and follows each container in a goroutine of its own, its
-// follower. A follower reads one run of its container after the other, goes on behind the last line when a log breaks off,
-// and pushes lines into the stream's queue. Stream.Next takes batches out of it.
+// A Streamer starts a Stream for an Input, which it checks first (plan). The Stream watches the pods of a podlog.Source. Each
+// snapshot of them is reconciled with the stream's followers: each container has one, in a goroutine of its own. A follower
+// reads one run of its container after the other. A runReader reads the log of one run: it opens the log, goes on behind
+// the last line when the log breaks off, and pushes lines into the stream's queue. Stream.Next takes batches out of it.
 //
-// A reader who is slower than the logs holds back, through the followers, the kubelets while they bring what was written
-// before they were asked. Live lines are dropped instead, and counted. A notice says what could not be read.
+// When the reader of a Stream is slower than the logs, lines that were written before the logs were opened wait for it, and
+// hold back the kubelets. Live lines are dropped instead, and counted. A notice says what could not be read.
 //
-// A cluster gives the log of a container's current run. That may be a later run than the one that its status shows. When
-// the status shows the later run too, a follower that finds its last line there goes on in that log. It does not repeat
-// what it has delivered. The lines of the run before would come too late by then: a GAP says that they are missing.
+// A cluster gives the log of a container's current run. That may be a later run than the status shows. When the status
+// shows the later run, too, and the follower's last line is in its log, the follower goes on there. It does not repeat
+// lines. Those of the run before would come too late by then: a GAP says that they are missing.
+//
+// The files in reading order, in which each needs only earlier ones: metrics, plan, memory, stall, status, stream; follower,
+// runs, backoff, run_reader, request, read, end, lastwriter, run, container; followers, check, start, reconcile, streamer.
 package follow
 
 import (
@@ -20,6 +24,7 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/queue"
 	"pullwatch/internal/turns"
 	"pullwatch/internal/usererr"
 )
@@ -32,14 +37,14 @@ type Options struct {
 	MaxStreams int
 	// MaxCallerStreams is how many of them may be of one Input.Caller; 0 means any number.
 	MaxCallerStreams int
-	// Budget is what the memory of streams is taken from, by Input.Caller; a nil one has room for all. A stream that finds
-	// no room is refused with UNAVAILABLE. One that is open has less waiting for its reader, down to 64 KiB, as long as there
-	// is no room for more; when it comes to follow a container for which there is none, it ends with UNAVAILABLE.
+	// Budget gives streams their memory, by Input.Caller; nil has room for all. Without room, a new stream is refused with
+	// UNAVAILABLE. An open stream then has less room for waiting lines, down to 64 KiB. When it gets a container for which
+	// there is no room, it ends with UNAVAILABLE.
 	Budget *budget.Budget
-	// Turns are those in which expressions are compiled, and lines are matched with them, by Input.Caller. By default they are
-	// for these alone, and take half of the processors.
+	// Turns gives turns in which expressions are compiled and matched, by Input.Caller. The default takes half of the
+	// processors.
 	Turns *turns.Turns
-	// Log is told, at debug level, what callers need not know.
+	// Log gets, at debug level, what callers need not know.
 	Log *slog.Logger
 }
 
@@ -49,11 +54,11 @@ type Streamer struct {
 
 	mu   sync.Mutex
 	open int
-	// callers says how many of the open streams are of which Input.Caller.
+	// callers counts the open streams of each Input.Caller.
 	callers map[string]int
 }
 
-// New returns a Streamer. Of o at least Source, Metrics and Log must be set.
+// New returns a Streamer. Source, Metrics and Log must be set in o.
 func New(o Options) *Streamer {
 	if o.Turns == nil {
 		o.Turns = turns.New(max(1, runtime.GOMAXPROCS(0)/2))
@@ -61,9 +66,9 @@ func New(o Options) *Streamer {
 	return &Streamer{Options: o, callers: map[string]int{}}
 }
 
-// Stream checks in, waits until it is known what there is to stream, and starts. Its errors are a usererr.Error
-// (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does;
-// the caller calls Close in any case.
+// Stream checks in, starts a stream, and returns it after its first snapshot of pods. The error is a usererr.Error
+// (BAD_INPUT, NOT_FOUND, FORBIDDEN, LIMIT_EXCEEDED, UNAVAILABLE), ctx's, or internal. The stream ends when ctx does. The
+// caller closes it in any case.
 func (s *Streamer) Stream(ctx context.Context, in podlog.Input) (*Stream, error) {
 	plan, err := s.plan(ctx, in)
 	if err != nil {
@@ -99,8 +104,8 @@ func (s *Streamer) plan(ctx context.Context, in podlog.Input) (*plan, error) {
 	return newPlan(in)
 }
 
-// admit counts a stream and takes its memory, or returns why there may not be another. The caller's own limit comes
-// first, as that one is in the caller's hands.
+// admit counts a stream and takes its memory, or returns the error that refuses it. The caller's own limit is checked first:
+// that one is in the caller's hands.
 func (s *Streamer) admit(plan *plan) (*budget.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +133,7 @@ func (s *Streamer) admit(plan *plan) (*budget.Account, error) {
 	return account, nil
 }
 
-// release undoes admit when a stream has ended, but for its memory, which it has until it is closed.
+// release undoes admit when a stream has ended. Only the stream's memory stays taken, until it is closed.
 func (s *Streamer) release(caller string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,4 +144,48 @@ func (s *Streamer) release(caller string) {
 		}
 	}
 	s.Metrics.streams.Dec()
+}
+
+// newStream starts a stream. account has taken its memory.
+func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Account) *Stream {
+	ctx, cancel := context.WithCancel(ctx)
+	watchCtx, stopWatch := context.WithCancel(ctx)
+	st := &Stream{
+		source:    s.Source,
+		plan:      plan,
+		logger:    s.Log.With("namespace", plan.target.Namespace),
+		metrics:   s.Metrics,
+		queue:     queue.New(s.Metrics.queue, account),
+		budget:    s.Budget,
+		matching:  s.Turns,
+		ctx:       ctx,
+		cancel:    cancel,
+		stopWatch: stopWatch,
+		closed:    func() { s.release(plan.caller) },
+		started:   make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	if plan.after != nil {
+		st.begunAt = plan.after.Begun
+	}
+	go st.run(watchCtx)
+	return st
+}
+
+// run watches pods until the stream is complete or fails. Then it waits for the followers.
+func (st *Stream) run(ctx context.Context) {
+	defer close(st.done)
+	defer st.closed()
+	defer st.cancel()
+	followers := newFollowers(st)
+	err := st.source.WatchPods(ctx, st.plan.target, followers.reconcile)
+	followers.close()
+	if ctx.Err() == nil {
+		st.fail(err)
+	}
+	st.running.Wait()
+	if err := st.ctx.Err(); err != nil {
+		st.fail(err)
+	}
+	st.queue.Close()
 }

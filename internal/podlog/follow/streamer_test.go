@@ -15,7 +15,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-func TestTooManyStreams(t *testing.T) {
+func TestStreamsAboveTheLimitAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		streamer := New(Options{
 			Source: newWorld(1), Metrics: NewMetrics(prometheus.NewRegistry()), MaxStreams: 2,
@@ -55,7 +55,7 @@ func (emptySource) WatchPods(ctx context.Context, _ podlog.Target, deliver func(
 	return ctx.Err()
 }
 
-func TestTooManyStreamsOfACaller(t *testing.T) {
+func TestStreamsAboveTheLimitOfACallerAreRefused(t *testing.T) {
 	streamer := newTestStreamer(emptySource{})
 	streamer.MaxStreams, streamer.MaxCallerStreams = 5, 2
 	input := func(caller string) podlog.Input {
@@ -84,7 +84,7 @@ func TestTooManyStreamsOfACaller(t *testing.T) {
 	defer opens("a").Close()
 	fails(t.Context(), input("a"), ofCaller)
 	defer opens("b").Close()
-	// Who is not known has no limit of their own.
+	// The empty caller has no limit of its own.
 	unknown := []*Stream{opens(""), opens("")}
 	fails(t.Context(), input("a"), ofCaller)
 	fails(t.Context(), input("b"), ofServer)
@@ -99,20 +99,20 @@ func TestTooManyStreamsOfACaller(t *testing.T) {
 	for _, st := range unknown {
 		st.Close()
 	}
-	left, leave := context.WithCancel(t.Context())
-	leave()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
 	pod := input("a")
 	pod.Selector, pod.Pod = nil, ptr("web")
 	for range 3 {
 		fails(t.Context(), pod, "no pod web")
 		fails(t.Context(), podlog.Input{Caller: "a"}, "namespace")
-		fails(left, input("a"), context.Canceled.Error())
+		fails(canceled, input("a"), context.Canceled.Error())
 	}
 	defer opens("a").Close()
 	fails(t.Context(), input("a"), ofCaller)
 }
 
-func TestMetrics(t *testing.T) {
+func TestMetricsCountLinesReopensAndGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := newFakeSource(replies(map[string][]reply{"web/app": {
 			ok(broken, at(0, "a")+at(1, "b")), ok(text, at(500, "c")),
@@ -125,7 +125,7 @@ func TestMetrics(t *testing.T) {
 		}
 		defer st.Close()
 		go func() {
-			pass(3 * time.Second)
+			elapse(3 * time.Second)
 			source.snapshots <- podlog.Snapshot{Pods: []podlog.Pod{finished(pod("web", ended("1", 0, "")))}, Final: true}
 		}()
 		if _, err := readAll(t, st); err != nil {

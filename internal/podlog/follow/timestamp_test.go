@@ -10,7 +10,6 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestTimestampIsNeverZero reads lines that came without timestamps.
 func TestTimestampIsNeverZero(t *testing.T) {
 	for name, test := range map[string]struct {
 		log  string

@@ -11,8 +11,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// world is a cluster with one Job whose pods and logs do at random, but for its seed, all that pods and logs may do. It
-// keeps what was written, which is the truth.
+// world is a cluster with one Job. Its pods and logs do at random all that pods and logs may do. The same seed does the same
+// again. The world remembers which lines were written: the truth that streams are compared with.
 type world struct {
 	mu     sync.Mutex
 	seed   uint64
@@ -21,8 +21,8 @@ type world struct {
 	final  bool
 	// outage refuses requests for logs; faults breaks open ones.
 	outage, faults bool
-	// steps counts what has happened. At step leavesAt the node goes away, and is away even beyond the end; 0 stands for
-	// never. It comes back awayFor later than the end, or not at all when that is 0.
+	// steps counts what has happened. At step leavesAt the node goes away; 0 stands for never. It comes back awayFor later
+	// than the end, or never when that is 0.
 	steps, leavesAt int
 	away            bool
 	awayFor         time.Duration
@@ -50,8 +50,8 @@ type worldContainer struct {
 	lines int
 	// crashed means that the last run has ended and the next one is not there yet.
 	crashed bool
-	// random is for what requests for the container's log meet. It is its own, so that the seed alone decides what happens,
-	// in whatever order those for different containers come.
+	// random decides what happens to requests for this container's log. Each container has its own, so that the order of
+	// requests for different containers does not matter.
 	random *rand.Rand
 }
 
@@ -66,8 +66,8 @@ type worldRun struct {
 	opened  bool
 	started time.Time
 	ended   time.Time
-	// removed means that the node has removed the log, which happens to runs that have ended. It does not happen when
-	// endedEarly is set: a request that followed the log came to an end while the run went on.
+	// removed means that the node has deleted the log of a run that has ended. endedEarly means that a response to a request
+	// that followed the log has ended while the run went on; then the log is not removed.
 	removed, endedEarly bool
 }
 
@@ -81,7 +81,7 @@ const maxPods, maxPodContainers = 6, 2
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, random: rand.New(rand.NewPCG(seed, 1)), changed: make(chan struct{}), faults: true}
 	w.lag = time.Duration(w.random.IntN(2)*w.random.IntN(1000)) * time.Millisecond
-	// Of its own, so that the same happens for a seed but for this.
+	// This has a source of its own, so that the rest happens as without it.
 	if random := rand.New(rand.NewPCG(seed, 4)); random.IntN(4) == 0 {
 		w.leavesAt = 1 + random.IntN(500)
 		w.awayFor = time.Duration(random.IntN(2)*random.IntN(120_000)) * time.Millisecond
@@ -90,7 +90,7 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
-// wake tells all who wait that something has changed. It is called with mu held.
+// wake wakes all that wait for a change. mu is held.
 func (w *world) wake() {
 	close(w.changed)
 	w.changed = make(chan struct{})
@@ -121,18 +121,18 @@ func (w *world) start(c *worldContainer) {
 	c.crashed = false
 }
 
-// mayStart reports whether a container that does not run may: after its first restart it has to wait, unless its status
-// shows all at once.
+// mayStart reports whether a container may start its next run. After its first restart it has to wait, unless its status is
+// never behind.
 func (w *world) mayStart(c *worldContainer) bool {
 	return len(c.runs) < 2 || w.lag == 0 || time.Since(c.last().ended) > 10*time.Second
 }
 
-// stop ends the run that goes on.
+// stop ends the current run.
 func (c *worldContainer) stop() {
 	c.last().running, c.last().ended = false, time.Now()
 }
 
-// write appends lines to the log of the run that goes on.
+// write appends lines to the log of the current run.
 func (w *world) write(c *worldContainer) {
 	size := w.random.IntN(100)
 	switch w.random.IntN(200) {
@@ -165,7 +165,7 @@ func (w *world) write(c *worldContainer) {
 	}
 }
 
-// tick moves the clock of the node on; it may stand still, or be set back within its second.
+// tick moves the clock of the node on. The clock may also stand still, or be set back within its second.
 func (w *world) tick() {
 	w.now = max(w.now, time.Now().UnixNano())
 	switch w.random.IntN(8) {
@@ -177,7 +177,7 @@ func (w *world) tick() {
 	}
 }
 
-// step does one of the things that happen to pods.
+// step does one of the things that may happen.
 func (w *world) step() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -210,7 +210,7 @@ func (w *world) step() {
 	case !running && w.mayStart(c):
 		w.start(c)
 		if w.lag > 0 && len(c.runs) == 1 && w.random.IntN(2) == 0 {
-			// It is restarted before anybody knows of it.
+			// It restarts before its status shows the first run.
 			w.write(c)
 			c.stop()
 			w.start(c)
@@ -224,7 +224,7 @@ func (w *world) step() {
 			w.start(c)
 		}
 		if w.lag == 0 && w.random.IntN(4) == 0 {
-			// It comes and goes unseen.
+			// A run starts and ends between two statuses.
 			w.start(c)
 			w.write(c)
 			c.stop()
@@ -236,7 +236,7 @@ func (w *world) step() {
 	}
 }
 
-// end lets everything come to its end, but for a node that is away.
+// end ends all runs, and all faults except that the node is away.
 func (w *world) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -263,7 +263,7 @@ func (w *world) comeBack() {
 	if !w.away || w.awayFor == 0 {
 		return
 	}
-	pass(w.awayFor)
+	elapse(w.awayFor)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.outage = false
@@ -278,31 +278,31 @@ func (w *world) snapshot() podlog.Snapshot {
 		}
 		pod := podlog.Pod{Name: p.name, UID: p.name, Finished: p.finished}
 		for _, c := range p.containers {
-			pod.Containers = append(pod.Containers, c.state())
+			pod.Containers = append(pod.Containers, c.status())
 		}
 		s.Pods = append(s.Pods, pod)
 	}
 	return s
 }
 
-func (c *worldContainer) state() podlog.Container {
-	state := podlog.Container{Name: c.name}
+func (c *worldContainer) status() podlog.Container {
+	status := podlog.Container{Name: c.name}
 	run, previous := c.readable()
 	if run == nil {
-		state.Waiting = "ContainerCreating"
-		return state
+		status.Waiting = "ContainerCreating"
+		return status
 	}
-	state.Run = podlog.Run{ID: run.id, Restarts: run.restarts, Started: run.started, Running: run.running}
+	status.Run = podlog.Run{ID: run.id, Restarts: run.restarts, Started: run.started, Running: run.running}
 	if previous != nil {
-		state.Previous = podlog.Run{ID: previous.id, Restarts: previous.restarts, Started: previous.started}
+		status.Previous = podlog.Run{ID: previous.id, Restarts: previous.restarts, Started: previous.started}
 	}
 	if c.crashed {
-		state.Waiting = "CrashLoopBackOff"
+		status.Waiting = "CrashLoopBackOff"
 	}
-	return state
+	return status
 }
 
-// readable returns whose logs requests give.
+// readable returns the runs whose logs requests for the current and the previous run give.
 func (c *worldContainer) readable() (run, previous *worldRun) {
 	run = c.last()
 	switch {

@@ -53,7 +53,7 @@ func (w *world) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadClos
 	return l, nil
 }
 
-// worldLog is the log of a run as one request gives it.
+// worldLog is the response to one request for the log of a run.
 type worldLog struct {
 	w          *world
 	ctx        context.Context
@@ -63,7 +63,7 @@ type worldLog struct {
 	next       int
 	rest       []byte
 	generation int
-	// fault is behind how many bytes the connection breaks; negative for never.
+	// fault is after how many bytes the connection breaks; negative for never.
 	fault, faultKind int
 }
 
@@ -114,7 +114,7 @@ func (l *worldLog) read(p []byte) (n int, err error, wait bool) {
 			return 0, errReset, false
 		case 2:
 			return 0, io.ErrUnexpectedEOF, false
-		default: // stalls until everything is cut, or given up
+		default: // stalls until all connections are cut, or the request is canceled
 			return 0, nil, true
 		}
 	}

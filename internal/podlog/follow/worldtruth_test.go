@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// containers returns the lines that were written, by container.
+// containers returns all containers by pod and name.
 func (w *world) containers() map[string]*worldContainer {
 	all := map[string]*worldContainer{}
 	for _, p := range w.pods {
@@ -19,8 +19,8 @@ func (w *world) containers() map[string]*worldContainer {
 	return all
 }
 
-// firstLines returns the number of the line that a stream which starts now begins with, for each container: the first
-// one of the last run.
+// firstLines returns, for each container, the number of the line that a stream begins with which starts now: the first line
+// of the last run.
 func (w *world) firstLines() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -33,8 +33,8 @@ func (w *world) firstLines() map[string]int {
 	return first
 }
 
-// unseen returns how many lines from the beginning of runs on may have been rotated away before anybody could have seen
-// them, of the runs that begin with the line that is next, or behind lines that were dropped from there on.
+// unseen returns how many lines at the beginning of runs may have been rotated away before a reader could see them. It counts
+// runs that begin with the line next, or behind it after at most that many dropped lines.
 func (c *worldContainer) unseen(next, dropped int) int {
 	unseen, begin := 0, 0
 	for _, run := range c.runs {
@@ -46,7 +46,7 @@ func (c *worldContainer) unseen(next, dropped int) int {
 	return unseen
 }
 
-// beginsRun reports whether the line with that number is the first one of its run, or would be that of the next.
+// beginsRun reports whether line i is the first of its run, or would be the first of the next.
 func (c *worldContainer) beginsRun(i int) bool {
 	begin := 0
 	for _, run := range c.runs {
@@ -58,8 +58,8 @@ func (c *worldContainer) beginsRun(i int) bool {
 	return i == begin
 }
 
-// skipsRuns reports whether a reader who goes on with line i instead of line next, but for so many that were dropped, has
-// left out the rest of at least one run, and of the next only what may be unseen.
+// skipsRuns reports whether a reader that goes on with line i instead of line next has left out the rest of at least one run,
+// and of the run after it only lines that were dropped or may be unseen.
 func (c *worldContainer) skipsRuns(next, i, dropped int) bool {
 	begin := 0
 	for _, run := range c.runs {
@@ -71,7 +71,7 @@ func (c *worldContainer) skipsRuns(next, i, dropped int) bool {
 	return false
 }
 
-// line returns the container's line with that number as it should be delivered.
+// line returns line i of the container as it should be delivered.
 func (c *worldContainer) line(i int) (podlog.Line, bool) {
 	for _, run := range c.runs {
 		if i < len(run.lines) {

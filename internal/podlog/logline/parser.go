@@ -1,4 +1,5 @@
-// Package logstamp reads the timestamps that kubelets put before the lines of pod logs.
+// Package logline reads the lines of pod logs: Reader splits a log into lines, Parser cuts off the timestamps that kubelets
+// put before them, and AppendMessage makes valid UTF-8 of bounded length of the rest.
 package logline
 
 import (
@@ -9,28 +10,27 @@ import (
 // MaxLength is how many bytes a timestamp and the space behind it have at most.
 const MaxLength = 64
 
-// The form of timestamps that kubelets write, with nine digits of a second, and its parts.
+// The format of the timestamps that kubelets write, with nine digits of a second, and lengths of its parts.
 const (
-	minuteForm   = "2006-01-02T15:04"
+	minuteFormat = "2006-01-02T15:04"
 	secondLength = len("2006-01-02T15:04:05")
 	nanosLength  = len("2006-01-02T15:04:05.000000000")
 )
 
-// endSecond is the first second of 2262, which nanoseconds since 1970 cannot tell to its end.
+// endSecond is the first second of 2262: an int64 of nanoseconds since 1970 does not reach the end of that year.
 var endSecond = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 
-// Parser reads the timestamps of a log's lines. It remembers the minute, which is mostly that of the line before. The
-// zero Parser is ready for use, by one goroutine at a time.
+// Parser reads the timestamps of a log's lines. It remembers the minute of the last line, which is mostly that of the next,
+// too. The zero Parser is ready for use, by one goroutine at a time.
 type Parser struct {
-	minute [len(minuteForm)]byte
+	minute [len(minuteFormat)]byte
 	// seconds is when the minute begins, in seconds since 1970.
 	seconds int64
 }
 
-// Cut cuts the RFC 3339 timestamp that a line begins with off it, and the space behind it, if there is one. nanos is in
-// nanoseconds since 1970. When the line has no timestamp that ends at a space or the line's end and is later than the
-// beginning of 1970 and before 2262, nanos is 0 and message the whole line. To find the timestamp, the first MaxLength
-// bytes of the line are enough.
+// Cut splits a line into its RFC 3339 timestamp, in nanoseconds since 1970, and the message behind the timestamp and a
+// space. The timestamp must end at a space or at the line's end, and be later than the beginning of 1970 and before 2262.
+// Otherwise nanos is 0 and message the whole line. Cut looks for the timestamp in the first MaxLength bytes.
 func (p *Parser) Cut(line []byte) (nanos int64, message []byte) {
 	if nanos, length := p.fixed(line); length > 0 {
 		return nanos, line[length:]
@@ -50,17 +50,17 @@ func (p *Parser) Cut(line []byte) (nanos int64, message []byte) {
 	return t.UnixNano(), bytes.TrimPrefix(line[len(prefix):], []byte(" "))
 }
 
-// fixed reads the form that kubelets write. It returns how long the timestamp is with the space behind it, or 0 for any
-// other form.
+// fixed reads a timestamp in the format that kubelets write. It returns the length of the timestamp and the space behind
+// it, or 0 for any other format.
 func (p *Parser) fixed(line []byte) (nanos int64, length int) {
-	if len(line) <= nanosLength || line[len(minuteForm)] != ':' || line[secondLength] != '.' {
+	if len(line) <= nanosLength || line[len(minuteFormat)] != ':' || line[secondLength] != '.' {
 		return 0, 0
 	}
 	offset, zoneLength := parseZone(line[nanosLength:])
-	if zoneLength == 0 || !p.setMinute(line[:len(minuteForm)]) {
+	if zoneLength == 0 || !p.setMinute(line[:len(minuteFormat)]) {
 		return 0, 0
 	}
-	second, secondOK := digits(line[len(minuteForm)+1 : secondLength])
+	second, secondOK := digits(line[len(minuteFormat)+1 : secondLength])
 	fraction, fractionOK := digits(line[secondLength+1 : nanosLength])
 	if !secondOK || !fractionOK || second > 59 {
 		return 0, 0
@@ -72,18 +72,18 @@ func (p *Parser) fixed(line []byte) (nanos int64, length int) {
 	return second*int64(time.Second) + fraction, nanosLength + zoneLength
 }
 
-// inRange reports whether a moment is one that Cut returns.
+// inRange reports whether Cut may return a moment.
 func inRange(second, nanos int64) bool {
 	return second > 0 && second < endSecond || second == 0 && nanos > 0
 }
 
 // setMinute makes p remember a minute, if it is one.
 func (p *Parser) setMinute(minute []byte) (ok bool) {
-	// Zero bytes, which are remembered at first, are no minute.
+	// A new Parser remembers zero bytes, which are no minute.
 	if minute[0] != 0 && string(p.minute[:]) == string(minute) {
 		return true
 	}
-	t, err := time.Parse(minuteForm, string(minute))
+	t, err := time.Parse(minuteFormat, string(minute))
 	if err != nil {
 		return false
 	}
@@ -92,8 +92,8 @@ func (p *Parser) setMinute(minute []byte) (ok bool) {
 	return true
 }
 
-// parseZone reads how many seconds a zone is ahead of UTC, and how long it is with the space behind it: 0 if it is not
-// like Z or +07:00.
+// parseZone reads a time zone such as Z or +07:00. It returns by how many seconds the zone is ahead of UTC, and the length of
+// the zone and the space behind it, or 0 if text does not begin with a zone.
 func parseZone(text []byte) (offset int64, length int) {
 	const utc, numeric = len("Z "), len("+07:00 ")
 	if len(text) >= utc && text[0] == 'Z' && text[1] == ' ' {

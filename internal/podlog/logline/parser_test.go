@@ -67,7 +67,7 @@ func FuzzCut(f *testing.F) {
 	f.Add("1970-01-01T03:04:05.123456789+03:05 message")
 	f.Add("2261-12-31T23:04:05.123456789-01:00 message")
 	f.Add("9999-01-02T03:04:05.123456789Z message")
-	f.Add(strings.Repeat("\x00", len(minuteForm)) + ":05.123456789Z message")
+	f.Add(strings.Repeat("\x00", len(minuteFormat)) + ":05.123456789Z message")
 	f.Add("message")
 	f.Fuzz(func(t *testing.T, line string) {
 		prefix, message := line, ""

@@ -7,12 +7,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// recently is how old a ring's end may be for the last lines there to be taken for the last lines of the log. A cluster
-// that has brought nothing for that long is silent.
-const recently = time.Second
-
-// beginning is where a request begins: with the last tail lines, or with all when tail is noTail, and of these with
-// those that are dated since or later.
+// beginning says where a request begins: with the last tail lines, or with all if tail is noTail, and of these only the ones
+// with a timestamp of since or later.
 type beginning struct {
 	tail  int
 	since int64
@@ -31,13 +27,13 @@ func newBeginning(req podlog.LogRequest) beginning {
 	return b
 }
 
-// representable reports whether nanoseconds since 1970 can tell t.
+// representable reports whether an int64 of nanoseconds since 1970 can hold t.
 func representable(t time.Time) bool {
 	return t.Unix() > math.MinInt64/int64(time.Second) && t.Unix() < math.MaxInt64/int64(time.Second)
 }
 
-// before is the latest timestamp that a line may have which a request from b leaves out; anyTime as long as that is not
-// known, and noTime when it leaves out nothing.
+// before is the latest timestamp of lines that a request leaves out: anyTime if that is not known, noTime if it leaves out
+// nothing.
 func (b beginning) before() int64 {
 	switch {
 	case b.tail != noTail:
@@ -47,72 +43,4 @@ func (b beginning) before() int64 {
 	default:
 		return noTime
 	}
-}
-
-// position returns where a request that begins at b finds its first line, or one that it leaves out by its timestamp.
-// ok is false when that may be before the ring, or cannot be told.
-func (u *upstream) position(b beginning, now time.Time) (_ int64, ok bool) {
-	fresh := u.request.Ended || u.opened.IsZero() || now.Sub(u.opened) <= recently
-	if b == u.beginning && u.start == 0 && fresh {
-		return 0, true
-	}
-	if b.tail == noTail {
-		return u.oldest(b)
-	}
-	return u.tail(b, now)
-}
-
-// oldest returns the beginning of the ring, provided that every line before it is dated before b.
-func (u *upstream) oldest(b beginning) (_ int64, ok bool) {
-	if u.before != noTime && b.since <= u.before {
-		return 0, false
-	}
-	return u.firstLine()
-}
-
-// firstLine returns where the first line begins that the ring holds.
-func (u *upstream) firstLine() (_ int64, ok bool) {
-	switch {
-	case u.start == 0:
-		return 0, true
-	case len(u.lines) > 0:
-		return u.lines[0].start, true
-	default:
-		return 0, false
-	}
-}
-
-// tail returns where the last lines begin. Where there are lines that the container runtime may have stored in parts,
-// each counted as a line, that cannot be told.
-func (u *upstream) tail(b beginning, now time.Time) (position int64, ok bool) {
-	atEnd := u.atEnd(now)
-	recent := !u.request.Ended && u.scan.last.time >= now.Add(-recently).UnixNano()
-	if !atEnd && !recent || u.head-u.whole() > maxWholeLine {
-		return 0, false
-	}
-	lines, end := u.wholeLines(), u.whole()
-	if u.err != nil {
-		// Where a log has ended, a line without its end is one.
-		lines, end = u.lines, u.head
-	}
-	switch n := len(lines) - b.tail; {
-	case n == len(lines):
-		position, ok = end, true
-	case n >= 0:
-		position, ok = lines[n].start, true
-	case atEnd && u.start == 0 && u.count < u.beginning.tail && b.since >= u.beginning.since:
-		// There were fewer lines than the upstream had asked for, so these are all.
-		position, ok = 0, true
-	default:
-		position, ok = u.oldest(b)
-	}
-	return position, ok && position >= u.scan.longEnd
-}
-
-// atEnd reports whether u has brought all that there is.
-func (u *upstream) atEnd(now time.Time) bool {
-	if u.request.Ended {
-		return u.err != nil
-	}
-	return !u.opened.IsZero() && u.silent(now)
 }

@@ -14,7 +14,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// endless is a podlog.Source of logs that bring the same megabyte of lines again and again, until they are closed.
+// endless is a podlog.Source of logs that repeat the same megabyte of lines until they are closed.
 type endless struct {
 	podlog.Source
 	text  []byte
@@ -53,7 +53,7 @@ func (l *endlessLog) Read(p []byte) (int, error) {
 
 func (l *endlessLog) Close() error { return nil }
 
-// BenchmarkReaders tells how fast a log passes to all of its readers, in bytes of the log.
+// BenchmarkReaders measures how fast all readers of a log read it, in bytes of the log.
 func BenchmarkReaders(b *testing.B) {
 	for _, readers := range []int{1, 10, 100} {
 		b.Run(fmt.Sprint(readers), func(b *testing.B) {

@@ -1,30 +1,33 @@
-// Package logshare lets many streams of pod logs share what they ask a cluster for. It wraps a podlog.Source and is
-// one: all who watch the same pods share one watch, and those who want the log of the same run of a container share one
-// request for it. What each of them gets is what a request of its own would have brought.
+// Package logshare lets many streams of pod logs share requests to a cluster. It wraps a podlog.Source and is one: all
+// watches of the same target share one watch, and all requests for the log of the same run of a container share one
+// request. Each gets what a request of its own would have got.
 //
-// An upstream is a request for the log of a run, read into a ring of its most recent lines by a goroutine, its pump. A
-// reader whose request begins within the ring reads from there. For any other, the run gets another upstream beside the
-// first; its readers move to the first one as soon as the ring there holds the lines that they have come to, and an
-// upstream that has lost its last reader is closed. The fastest reader of an upstream sets its pace, so that a single
-// slow reader holds the cluster back as it would without sharing, and a reader that is slower than others fails once the
-// ring has moved past it.
+// A request is made once, as an upstream of its run. A goroutine, the pump, reads the log into the upstream's ring: its most
+// recent bytes, in blocks, and an index of its lines, which a scanner finds. A reader reads from the ring. A new request
+// becomes a reader of an upstream whose ring holds its beginning: the first line that it wants, by its Tail and Since.
+// Otherwise the run gets another upstream. The readers of that move to the first upstream as soon as its ring holds their
+// next line. An upstream without readers is closed. The fastest reader sets the pace of an upstream. So a single slow
+// reader holds the cluster back, as it would without sharing. A reader that is slower than another one fails when the ring
+// has moved past it.
 //
-// All who have followed a run ask for its log again when it has ended, to learn whether they had all of it. An answer
-// that they may have read before would not tell them. So they join a request that has not come to its end yet, or are
-// served from what one has brought that has: not before a request that was made after that end has come to the same
-// last line. That makes two requests for all of them together, or a few when the answers differ.
+// All streams that have followed a run ask for its log again when it has ended, to learn whether they had all of it. A
+// response that they may have read before would not tell them. So they join a request that has not come to its end yet, or
+// read from one that has, and is cached for a moment. The cached one must be confirmed first: a request that was made
+// after its end has come to the same last line. That makes two requests for all streams, or a few if the responses differ.
 //
-// Who reads the whole log of a run that has ended, while nobody else does, has a request for itself: that is faster by
-// what a ring costs. Those who come meanwhile share another.
+// A single reader of the whole log of a run that has ended gets a request of its own, which is faster without a ring.
+// Readers that come meanwhile share another one.
 //
-// Lines are told apart by their timestamps, which are expected to rise. Where a clock steps back, readers still get
-// every line that their upstream brings. Only lines that a cluster leaves out, because they are dated before the Since
-// of the request that is shared, are lost to readers that asked for earlier ones.
+// Lines are identified by their timestamps, which are expected to rise. Where a clock steps back, readers still get every
+// line of their upstream. But they may miss lines that a cluster leaves out of a shared request, because their timestamps
+// are before its Since, although the readers asked for earlier lines.
+//
+// The files in reading order, in which each needs only earlier ones: scanner, ring, beginning, memory, metrics, logshare,
+// locate, run, watch, upstream, cached, reader, pump, open.
 package logshare
 
 import (
 	"context"
-	"io"
 	"sync"
 	"time"
 
@@ -32,9 +35,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// Source shares what it asks another podlog.Source for. When all who use it have left, no request is open and nothing
-// runs. Of what was read, only logs of runs that have ended are kept then, within the bounds of the memory for all logs
-// and until two seconds after their ends.
+// Source shares requests to another podlog.Source. When all its logs and watches are closed, no request is open and no
+// goroutine runs. Then it holds only logs of runs that have ended, for cacheLife after their ends.
 type Source struct {
 	source  podlog.Source
 	metrics *Metrics
@@ -47,8 +49,8 @@ type Source struct {
 
 var _ podlog.Source = (*Source)(nil)
 
-// New returns a Source that asks source. What it keeps takes up to maxMemory bytes, of which MaxMemory are enough, from
-// b, of no client's share; a nil b has room for all. Who finds no memory left has a request for itself.
+// New returns a Source that shares requests to source. Its rings take up to maxMemory bytes from b, of no caller's share;
+// MaxMemory is enough. A nil b has room for all. Without memory, a request is not shared.
 func New(source podlog.Source, metrics *Metrics, b *budget.Budget, maxMemory int) *Source {
 	return &Source{
 		source:  source,
@@ -59,54 +61,92 @@ func New(source podlog.Source, metrics *Metrics, b *budget.Budget, maxMemory int
 	}
 }
 
-// OpenLog implements podlog.Source. It shares requests that follow a known run or are for one that has ended. For them
-// Since is cut to the second, and where Tail begins in a log that grows is counted at a moment up to a second ago. A
-// shared log fails with an error that may pass when its reader was too slow for it.
-func (s *Source) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
-	if req.Run == "" || req.Follow == req.Ended || req.Follow && req.Previous {
-		return s.openAlone(ctx, req, func() {})
-	}
-	req.Since = req.Since.Truncate(time.Second)
-	run, first := s.enter(req)
-	if first && isWhole(req) {
-		return s.openAlone(ctx, req, func() { s.leave(run) })
-	}
-	r := run.read(ctx, req)
-	if r == nil {
-		return s.openAlone(ctx, req, func() { s.leave(run) })
-	}
-	if err := r.awaitOpen(); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
+// runKey identifies one run of one container, and the kind of request for its log. Requests that follow the run do not share
+// with requests after its end, which find out whether the former had all lines. Requests for the current run do not share
+// with requests for the previous one: when a container restarts, one of them gets the log of another run.
+type runKey struct {
+	namespace, pod, container, run string
+	follow, previous               bool
 }
 
-// isWhole reports whether a request is for all of the log of a run that has ended.
-func isWhole(req podlog.LogRequest) bool { return req.Ended && req.Tail == nil && req.Since.IsZero() }
+// run is what readers share of the log of one run.
+type run struct {
+	source *Source
+	key    runKey
+	// users counts the readers and the upstreams. Source.mu guards it. Whoever holds mu may lock Source.mu, never the other way
+	// round.
+	users int
 
-// openAlone passes a request through. It has closed called when the log is closed, or cannot be opened.
-func (s *Source) openAlone(ctx context.Context, req podlog.LogRequest, closed func()) (io.ReadCloser, error) {
-	s.metrics.private.Inc()
-	end := sync.OnceFunc(func() {
-		s.metrics.private.Dec()
-		closed()
-	})
-	log, err := s.source.OpenLog(ctx, req)
-	if err != nil {
-		end()
-		return nil, err
-	}
-	return &privateLog{ReadCloser: log, closed: end}, nil
+	mu sync.Mutex
+	// upstreams have not ended. Readers move to the first one that holds their next line.
+	upstreams []*upstream
+	// cached, if it is not nil, has ended and serves later requests until expiry.
+	cached *upstream
+	expiry *time.Timer
+	// changed, if it is not nil, is closed at the next change that readers wait for.
+	changed chan struct{}
 }
 
-// privateLog is a log that one reader has for itself.
-type privateLog struct {
-	io.ReadCloser
-	closed func()
+// upstream is a request to the wrapped source, and a ring of the response. Its pump reads the log until that ends or the last
+// reader is closed.
+type upstream struct {
+	run       *run
+	request   podlog.LogRequest
+	beginning beginning
+	// asked is when the request was made.
+	asked  time.Time
+	cancel context.CancelFunc
+	// done is closed when the pump has ended.
+	done chan struct{}
+
+	// The rest is guarded by run.mu.
+	ring
+	// opened is when the log was open, zero before.
+	opened time.Time
+	// waiting is when the pump began to wait for the cluster, zero while it does not.
+	waiting time.Time
+	// err is io.EOF, or why the upstream has failed. ended is when.
+	err   error
+	ended time.Time
+	// confirmed means that another request has found the same end.
+	confirmed bool
+	readers   map[*reader]struct{}
+	// fastest is the highest offset of a reader.
+	fastest int64
+	// demand is signaled when a reader moves or is closed.
+	demand sync.Cond
+	// waited is how long the pump has waited for slow readers.
+	waited time.Duration
 }
 
-func (l *privateLog) Close() error {
-	l.closed()
-	return l.ReadCloser.Close()
+// reader reads a log from the ring of an upstream.
+type reader struct {
+	ctx context.Context
+	run *run
+	// since is the earliest timestamp that the reader wants.
+	since int64
+
+	// The rest is guarded by run.mu.
+	upstream *upstream
+	// offset is where the reader's next byte is, in bytes from the beginning of upstream.
+	offset int64
+	// skipping means that the reader does not want the line at offset.
+	skipping bool
+	closed   bool
+}
+
+// watch is one watch of the wrapped source, which subscribers share.
+type watch struct {
+	cancel context.CancelFunc
+	// done is closed when the watch has ended. err is why.
+	done chan struct{}
+	err  error
+
+	// The rest is guarded by Source.mu.
+	subscribers int
+	latest      podlog.Snapshot
+	// version counts the snapshots.
+	version int
+	// changed is closed and made anew with each snapshot.
+	changed chan struct{}
 }

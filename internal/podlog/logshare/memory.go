@@ -9,40 +9,39 @@ import (
 // Bounds of the memory of a ring, in bytes: its blocks and its index of lines.
 const (
 	blockSize = 32 << 10
-	// minBlocks let a reader be a block behind while the next one is read.
+	// minBlocks is the least number of blocks: a reader may be in one while the other is filled.
 	minBlocks = 2
-	// minRing are minBlocks, and an index for the shortest lines.
+	// minRing is for minBlocks, and an index for the shortest lines.
 	minRing = 2 * minBlocks * blockSize
 	maxRing = 1 << 20
 )
 
-// MaxMemory is what all rings of a Source may take at the most, in bytes. More would not spare a cluster more.
+// MaxMemory is how much memory the rings of a Source can use, in bytes. More would not save requests.
 const MaxMemory = 64 << 20
 
-// memory shares out what rings may take: to each its minRing, and half of it, at the most, to those who ask first for
-// more.
+// memory grants memory to rings: minRing to each, and at most half of all to rings that grow, first come, first served.
 type memory struct {
 	mu      sync.Mutex
 	account *budget.Account
-	// max is what all rings may have, used what they have, and grown what they have beyond minRing.
+	// max is what all rings may have, used is what they have, grown is what they have beyond minRing, in bytes.
 	max, used, grown int
 }
 
-// admit takes the minRing of one ring, unless there is no memory for it.
+// admit takes minRing for a new ring. It returns false if there is no memory.
 func (m *memory) admit() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.take(minRing)
 }
 
-// spare reports whether there is room for rings that nobody reads: they leave half of it to others.
+// spare reports whether there is room for rings without readers, which leave half of the memory to others.
 func (m *memory) spare() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.used <= m.max/2
 }
 
-// extend takes one more block for a ring that has its minRing.
+// extend takes one more block for a ring. It returns false if there is no memory.
 func (m *memory) extend() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +52,7 @@ func (m *memory) extend() bool {
 	return true
 }
 
-// take is called with mu held.
+// take takes memory. mu is held.
 func (m *memory) take(bytes int) bool {
 	if m.used+bytes > m.max || m.account.Take(budget.Logs, bytes) != nil {
 		return false
@@ -62,7 +61,7 @@ func (m *memory) take(bytes int) bool {
 	return true
 }
 
-// release takes back what a ring had.
+// release gives back the memory of a ring.
 func (m *memory) release(bytes int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

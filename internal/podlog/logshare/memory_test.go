@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/budget"
 )
 
-// used returns how many bytes of a budget, whose metrics are registered with r, are used for logs.
+// used returns how many bytes of a budget are used for logs. r has the budget's metrics.
 func used(t *testing.T, r *prometheus.Registry) float64 {
 	t.Helper()
 	families, err := r.Gather()
@@ -31,9 +31,8 @@ func used(t *testing.T, r *prometheus.Registry) float64 {
 	return 0
 }
 
-// TestLogsWithoutMemoryAreReadUnshared checks that logs are shared as long as there is memory in the budget, and within what
-// they may have of it, and read unshared beyond, and that all of it is given back.
-func TestLogsWithoutMemoryAreReadUnshared(t *testing.T) {
+// All memory is given back in the end.
+func TestLogsWithoutMemoryAreNotShared(t *testing.T) {
 	for name, test := range map[string]struct {
 		budget int64
 		max    int
@@ -74,8 +73,8 @@ func TestLogsWithoutMemoryAreReadUnshared(t *testing.T) {
 	}
 }
 
-// TestRingsLeaveMemoryToOthers checks that rings which could use more leave half of it to those that come.
-func TestRingsLeaveMemoryToOthers(t *testing.T) {
+// Half of the memory stays for new rings.
+func TestGrowingRingsLeaveMemoryToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		for i := range 4000 {

@@ -2,7 +2,7 @@ package logshare
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics counts what is shared. The share of requests that a cluster was spared is saved / (saved + those that it got).
+// Metrics counts watches and logs that are shared.
 type Metrics struct {
 	watches, shared, private, readers, ringBytes prometheus.Gauge
 	watchesSaved, logsSaved, overruns            prometheus.Counter

@@ -15,8 +15,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestMetrics checks that what is counted as open is gone when all have left.
-func TestMetrics(t *testing.T) {
+func TestMetricsOfOpenThingsReturnToZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		c := newCluster()
@@ -40,7 +39,7 @@ func TestMetrics(t *testing.T) {
 			log.Close()
 		}
 		confirm(t, s, ended())
-		time.Sleep(keepEnded)
+		time.Sleep(cacheLife)
 		synctest.Wait()
 		cancel()
 		watching.Wait()
@@ -52,7 +51,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// gather returns the values of all metrics by their names, without the prefix that they share, and kinds.
+// gather returns the values of all metrics by name, without the common prefix, and kind.
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

@@ -7,35 +7,20 @@ import (
 	"io/fs"
 )
 
-// errOverrun is what a reader gets that the ring has moved past.
+// errOverrun is the error of a reader that the ring has moved past.
 var errOverrun = errors.New("the log was read too slowly")
 
 var _ io.ReadCloser = (*reader)(nil)
 
-// reader reads a log from the ring of an upstream.
-type reader struct {
-	ctx context.Context
-	run *run
-	// since is the earliest timestamp that the reader wants.
-	since int64
-
-	// The rest is guarded by run.mu.
-	upstream *upstream
-	position int64
-	// skipping means that the reader does not want the line that position is in.
-	skipping bool
-	closed   bool
-}
-
-// newReader attaches a reader to u. The caller holds run.mu, and closes the reader.
-func newReader(ctx context.Context, u *upstream, since, position int64) *reader {
-	r := &reader{ctx: ctx, run: u.run, since: since, upstream: u, position: position}
+// newReader attaches a reader to u. run.mu is held. The caller closes the reader.
+func newReader(ctx context.Context, u *upstream, since, offset int64) *reader {
+	r := &reader{ctx: ctx, run: u.run, since: since, upstream: u, offset: offset}
 	u.attach(r)
 	u.run.source.metrics.readers.Inc()
 	return r
 }
 
-// awaitOpen returns when the log is open, or why it cannot be opened.
+// awaitOpen waits until the log is open. It returns the error if it cannot be opened.
 func (r *reader) awaitOpen() error {
 	for {
 		r.run.mu.Lock()
@@ -89,24 +74,24 @@ func (r *reader) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
-// changeUpstream moves r to an earlier upstream that holds what it wants next. It returns the one that it has left when
-// nobody reads that any more; the caller closes it.
+// changeUpstream moves r to an earlier upstream that holds its next line. It returns the old upstream if that has no readers
+// any more. The caller closes it.
 func (r *reader) changeUpstream() (left *upstream) {
 	if r.closed || r.upstream.err != nil || r.upstream.request.Ended {
-		// A request for a log that does not grow ends by itself, and the one before it may hang.
+		// A request for a log that has ended comes to its end soon. An earlier one may hang.
 		return nil
 	}
 	for _, u := range r.run.upstreams {
 		if u == r.upstream {
 			break
 		}
-		position, ok := u.find(&r.upstream.ring, r.position)
+		offset, ok := u.find(&r.upstream.ring, r.offset)
 		if !ok {
 			continue
 		}
 		old := r.upstream
 		u.attach(r)
-		r.upstream, r.position = u, position
+		r.upstream, r.offset = u, offset
 		if old.detach(r) {
 			return old
 		}
@@ -115,14 +100,13 @@ func (r *reader) changeUpstream() (left *upstream) {
 	return nil
 }
 
-// next returns at most limit bytes, which follow what it returned last, and moves behind them. It returns nothing when
-// there is nothing yet.
+// next returns the reader's next bytes, at most limit, and moves behind them. It returns none when there are none yet.
 func (r *reader) next(limit int) ([]byte, error) {
 	u := r.upstream
 	switch {
 	case r.closed:
 		return nil, fs.ErrClosed
-	case r.position < u.start:
+	case r.offset < u.start:
 		u.run.source.metrics.overruns.Inc()
 		return nil, errOverrun
 	}
@@ -130,60 +114,60 @@ func (r *reader) next(limit int) ([]byte, error) {
 		r.skip()
 	}
 	data := r.readable(limit)
-	r.position += int64(len(data))
-	u.moved(r.position)
-	if len(data) == 0 && r.position == u.head {
+	r.offset += int64(len(data))
+	u.moved(r.offset)
+	if len(data) == 0 && r.offset == u.head {
 		return nil, u.err
 	}
 	return data, nil
 }
 
-// skip moves behind lines that r does not want.
+// skip moves r behind lines that it does not want.
 func (r *reader) skip() {
 	u := r.upstream
-	i := u.lineAt(r.position)
+	i := u.lineAt(r.offset)
 	if r.skipping {
-		r.position = u.dated()
+		r.offset = u.dated()
 		if i < len(u.lines) {
-			r.position = u.lines[i].start
+			r.offset = u.lines[i].start
 		}
 	}
-	for ; i < len(u.lines) && u.lines[i].start == r.position; i++ {
+	for ; i < len(u.lines) && u.lines[i].start == r.offset; i++ {
 		r.skipping = !r.wants(u.lines[i])
 		if !r.skipping {
 			return
 		}
-		r.position = u.lineEnd(i)
+		r.offset = u.lineEnd(i)
 	}
 }
 
-// wants reports whether r wants a line. One whose timestamp is not known, not even by the line before, was sent for some
-// reason.
+// wants reports whether r wants a line. A line without a timestamp, with none before it that has one, is wanted: the cluster
+// has sent it.
 func (r *reader) wants(l line) bool { return l.time >= r.since || l.time == noTime }
 
-// readable returns at most limit bytes that r wants.
+// readable returns at most limit bytes at r.offset that r wants.
 func (r *reader) readable(limit int) []byte {
 	u := r.upstream
 	end := u.head
 	if r.since != noTime {
 		end = u.dated()
 	}
-	if r.position == end {
+	if r.offset == end {
 		return nil
 	}
-	data := u.piece(r.position, min(end, r.position+int64(limit)))
-	end = r.position + int64(len(data))
-	lines := u.lines[u.lineAt(r.position+1):u.lineAt(end)]
+	data := u.piece(r.offset, min(end, r.offset+int64(limit)))
+	end = r.offset + int64(len(data))
+	lines := u.lines[u.lineAt(r.offset+1):u.lineAt(end)]
 	if r.since != noTime {
 		for _, l := range lines {
 			if !r.wants(l) {
-				return data[:l.start-r.position]
+				return data[:l.start-r.offset]
 			}
 		}
 	}
 	if n := len(lines); n > 0 && u.err == nil && u != r.run.upstreams[0] && !u.beginsLine(end) {
-		// Only where a line begins can r change to another upstream.
-		return data[:lines[n-1].start-r.position]
+		// Return whole lines: r can change to another upstream only where a line begins.
+		return data[:lines[n-1].start-r.offset]
 	}
 	return data
 }

@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// lines are n lines with numbers from first on, the last one of now.
+// lines returns n lines with numbers from first on. The last one is of now.
 func lines(first, n int, apart time.Duration) []record {
 	now := time.Now()
 	var records []record
@@ -34,8 +34,8 @@ func wantRequests(t *testing.T, c *cluster, opened, open int) {
 	}
 }
 
-// TestReaderMovesToTheSharedLog checks that a private request is given up once the shared log has what comes next.
-func TestReaderMovesToTheSharedLog(t *testing.T) {
+// A second upstream is closed once the first one has the next line of its reader.
+func TestAReaderMovesToTheFirstUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 100, time.Second)...)
@@ -84,8 +84,7 @@ func TestLaterReadersNeedNoRequest(t *testing.T) {
 	})
 }
 
-// TestShortLogIsWhole checks that a log of fewer lines than were asked for is known to be all there is.
-func TestShortLogIsWhole(t *testing.T) {
+func TestALogShorterThanATailIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 1, 0)...)
@@ -97,9 +96,8 @@ func TestShortLogIsWhole(t *testing.T) {
 	})
 }
 
-// TestSlowReader checks that a reader that is alone holds the cluster back and loses nothing, and that one that others
-// leave behind fails and holds up nobody.
-func TestSlowReader(t *testing.T) {
+// A single slow reader holds the cluster back, and loses nothing. A slow reader among others fails, and holds up nobody.
+func TestASlowReaderHoldsBackTheClusterOnlyAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		for i := range 200 {
@@ -120,8 +118,8 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// TestEndsReachAllReaders checks ends of all kinds, with a last line that is not complete.
-func TestEndsReachAllReaders(t *testing.T) {
+// The last line has no line end.
+func TestAnEndReachesAllReaders(t *testing.T) {
 	for _, end := range []error{io.EOF, errors.New("connection reset")} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster()
@@ -143,8 +141,8 @@ func TestEndsReachAllReaders(t *testing.T) {
 	}
 }
 
-// TestOpenErrorsAreNotKept checks that an error reaches all who wait, and nobody who comes later.
-func TestOpenErrorsAreNotKept(t *testing.T) {
+// An error reaches all readers that wait, and no later one.
+func TestAnErrorOfOpeningIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.refuse = podlog.ErrNoLog
@@ -162,13 +160,12 @@ func TestOpenErrorsAreNotKept(t *testing.T) {
 		c.write(lines(0, 1, 0)...)
 		wantBytes(t, openLog(t, s, request()), c.truth(request(), 0))
 		if len(s.runs) != 1 {
-			t.Errorf("%d runs are kept", len(s.runs))
+			t.Errorf("%d runs are still used", len(s.runs))
 		}
 	})
 }
 
-// TestOpenerLeaves checks that a log outlives the one who opened it.
-func TestOpenerLeaves(t *testing.T) {
+func TestALogOutlivesItsFirstReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		s := newTestSource(c)
@@ -191,8 +188,7 @@ func TestOpenerLeaves(t *testing.T) {
 	})
 }
 
-// TestRequestsThatAreNotShared checks what passes through.
-func TestRequestsThatAreNotShared(t *testing.T) {
+func TestRequestsOfOtherKindsAreNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 10, 0)...)
@@ -208,8 +204,8 @@ func TestRequestsThatAreNotShared(t *testing.T) {
 	})
 }
 
-// TestTooManyUpstreams checks that logs are read unshared when there is no memory for more of them.
-func TestTooManyUpstreams(t *testing.T) {
+// Without memory for another upstream, a request is not shared.
+func TestTooManyLogsAreNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 1, 0)...)
@@ -231,8 +227,7 @@ func TestTooManyUpstreams(t *testing.T) {
 	})
 }
 
-// TestClockStepsBack checks that readers who share a log do not get lines that are dated before what they asked for.
-func TestClockStepsBack(t *testing.T) {
+func TestReadersGetNoEarlierLinesWhenAClockStepsBack(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster()
@@ -256,9 +251,8 @@ func TestClockStepsBack(t *testing.T) {
 	}
 }
 
-// TestLinesThatAreLeftOut checks that a log of fewer lines than were asked for is not taken for all there is when lines
-// were left out for another reason.
-func TestLinesThatAreLeftOut(t *testing.T) {
+// A response has fewer lines than its Tail because Since left lines out, not because the log has no more.
+func TestATailThatSinceCutShortIsNotTheWholeLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 10, time.Second)...)
@@ -271,7 +265,7 @@ func TestLinesThatAreLeftOut(t *testing.T) {
 		wantRequests(t, c, 1, 1)
 		wantBytes(t, openLog(t, s, tailed(100)), c.truth(tailed(100), 10))
 	})
-	// The tail may have left out lines of the first moment that the shared log has.
+	// The tail may have left out lines with the timestamp of the first line in the ring.
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 10, 0)...)

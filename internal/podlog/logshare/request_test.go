@@ -14,15 +14,14 @@ func request() podlog.LogRequest {
 	return podlog.LogRequest{Namespace: "default", Pod: "web", Container: "app", Run: "1", Follow: true}
 }
 
-// ended asks for the log of the cluster's container when that has ended.
-// endedWhole asks for all of the log of a run that has ended.
+// endedWhole asks for the whole log of a run that has ended.
 func endedWhole() podlog.LogRequest {
 	req := request()
 	req.Follow, req.Ended = false, true
 	return req
 }
 
-// ended asks for all, too, as one who has read a part before.
+// ended asks for all lines with a Since, as a reader does that has read a part before.
 func ended() podlog.LogRequest { return endedSince(time.Unix(1, 0)) }
 
 func endedTail(n int) podlog.LogRequest {
@@ -49,7 +48,7 @@ func since(t time.Time) podlog.LogRequest {
 	return req
 }
 
-// openLog opens a log that is closed with the test.
+// openLog opens a log. The end of the test closes it.
 func openLog(t *testing.T, s podlog.Source, req podlog.LogRequest) io.ReadCloser {
 	t.Helper()
 	log, err := s.OpenLog(t.Context(), req)
@@ -60,7 +59,7 @@ func openLog(t *testing.T, s podlog.Source, req podlog.LogRequest) io.ReadCloser
 	return log
 }
 
-// wantBytes reads as much as want has and compares.
+// wantBytes reads as many bytes as want has, and compares them.
 func wantBytes(t *testing.T, log io.Reader, want []byte) {
 	t.Helper()
 	got := make([]byte, len(want))

@@ -3,7 +3,6 @@ package logshare
 import (
 	"bytes"
 	"cmp"
-	"math"
 	"slices"
 	"sort"
 	"unsafe"
@@ -13,35 +12,29 @@ import (
 
 const (
 	lineSize = int(unsafe.Sizeof(line{}))
-	// lineStep is by how many lines an index grows at the least.
+	// lineStep is by how many lines an index grows at least.
 	lineStep = 512
-	// blockLines is how many of the shortest lines, which are timestamps alone, begin in a block.
+	// blockLines is how many lines can begin in a block. The shortest line is a timestamp alone.
 	blockLines = blockSize/len("2000-01-01T00:00:00Z \n") + 1
 )
 
-// Timestamps of no line: noTime is before, anyTime after all of them.
-const (
-	noTime  = math.MinInt64
-	anyTime = math.MaxInt64
-)
-
-// ring holds the most recent part of an upstream. Positions in it are in bytes from the upstream's beginning. What it
-// holds does not change, so that readers may copy what they have been handed while the ring moves on.
+// ring holds the most recent part of an upstream. Offsets are in bytes from the upstream's beginning. Bytes in it never
+// change, so that readers may copy them while the ring moves on.
 type ring struct {
-	// blocks have blockSize bytes each; the first one begins at start, and head is where the last one is filled to.
+	// blocks have blockSize bytes each. The first one begins at offset start. The last one is filled up to offset head.
 	blocks      [][]byte
 	start, head int64
-	// lines are those that begin within the ring. They are a part of index, which has no memory beside it.
+	// lines are those that begin within the ring. They are a part of index, so that cap(index) is their memory.
 	lines, index []line
 	// count is the number of lines since the upstream's beginning.
 	count int
-	// granted is how many bytes the ring may have.
+	// granted is how many bytes of memory the ring may have.
 	granted int
-	// before is the latest timestamp that a line before the ring may have: noTime when there is no line before it,
-	// anyTime when that is not known.
+	// before is the latest timestamp that a line before the ring may have: noTime when there is no such line, anyTime when the
+	// timestamp is not known.
 	before int64
 	scan   scanner
-	// bytes counts those of all rings, and counted those of this one in it.
+	// bytes is the memory of all rings. counted is the part of it that is this ring's.
 	bytes   prometheus.Gauge
 	counted int
 }
@@ -50,9 +43,8 @@ func newRing(before int64, bytes prometheus.Gauge) ring {
 	return ring{granted: minRing, before: before, scan: newScanner(), bytes: bytes}
 }
 
-// mustEvict reports whether the oldest block must go before more can come in. mayGrow is asked for each blockSize beyond
-// minRing. A ring has more than it was granted only while its lines are shorter than timestamps, which a cluster does not
-// send.
+// mustEvict reports whether the oldest block must be evicted before the ring can take more. It calls mayGrow for each blockSize
+// beyond minRing. A ring can have more than granted only if lines are shorter than timestamps, which a cluster does not send.
 func (r *ring) mustEvict(mayGrow func() bool) bool {
 	if r.free() > 0 || len(r.blocks) < minBlocks {
 		return false
@@ -77,13 +69,13 @@ func (r *ring) recount() {
 	r.counted = size
 }
 
-// discard lets go of all that the ring holds. It is not used any more.
+// discard frees the ring's memory. The ring is not used any more.
 func (r *ring) discard() {
 	r.blocks, r.lines, r.index = nil, nil, nil
 	r.recount()
 }
 
-// space returns where to put what comes next. While it is being filled, the ring may be read.
+// space returns where to put the next bytes. Others may read the ring while space is filled.
 func (r *ring) space() []byte {
 	if r.free() == 0 {
 		r.blocks = append(r.blocks, make([]byte, blockSize))
@@ -92,10 +84,10 @@ func (r *ring) space() []byte {
 	return r.blocks[len(r.blocks)-1][blockSize-r.free():]
 }
 
-// free is how many bytes of the last block are not filled.
+// free is how many bytes of the last block are free.
 func (r *ring) free() int64 { return r.start + int64(len(r.blocks))*blockSize - r.head }
 
-// evict drops the oldest block. It is not used again, as readers may still copy from it.
+// evict drops the oldest block. The block is not reused: readers may still copy from it.
 func (r *ring) evict() {
 	r.blocks = slices.Delete(r.blocks, 0, 1)
 	r.start += blockSize
@@ -110,7 +102,7 @@ func (r *ring) evict() {
 	r.lines = r.lines[gone:]
 }
 
-// add takes in n bytes that have been put into space.
+// add adds n bytes that were put into space.
 func (r *ring) add(n int) {
 	known, piece := len(r.lines), r.piece(r.head, r.head+int64(n))
 	r.reserve(1 + bytes.Count(piece, []byte("\n")))
@@ -122,11 +114,11 @@ func (r *ring) add(n int) {
 	}
 }
 
-// indexSize is how many lines an index for n of them has room for: a quarter more, so that it seldom has to be moved.
+// indexSize is the capacity of an index for n lines: a quarter more, so that it is seldom moved.
 func indexSize(n int) int { return (n+n/4)/lineStep*lineStep + lineStep }
 
-// reserve makes room for n more lines, by a move within the index if there is much of it that is not used, or else by
-// another index, so that no memory is taken uncounted.
+// reserve makes room for n more lines. It moves the lines to the beginning of the index if that has much room, or else to
+// a new index. append alone would take memory that is not counted.
 func (r *ring) reserve(n int) {
 	n += len(r.lines)
 	if n <= cap(r.lines) {
@@ -145,10 +137,10 @@ func (r *ring) finish() {
 	r.lines = r.scan.finish(r.lines)
 }
 
-// whole is where the last line ends that has come in full.
+// whole is the offset where the last whole line ends.
 func (r *ring) whole() int64 { return r.scan.lineStart }
 
-// dated is up to where the timestamps of lines are known.
+// dated is the offset up to which the timestamps of lines are known.
 func (r *ring) dated() int64 {
 	if r.scan.found {
 		return r.head
@@ -156,8 +148,8 @@ func (r *ring) dated() int64 {
 	return r.scan.lineStart
 }
 
-// lastTimed returns where the last line begins, provided that it has a timestamp and that the ring holds all of it. It
-// is called after finish.
+// lastTimed returns the offset of the last line, if it has a timestamp and the ring holds all of it. It is called after
+// finish.
 func (r *ring) lastTimed() (start int64, ok bool) {
 	if len(r.lines) == 0 || r.scan.ordered == unordered {
 		return 0, false
@@ -173,21 +165,21 @@ func sameEnd(a, b *ring) bool {
 	return okA && okB && a.head-atA == b.head-atB && sameBytes(a, atA, b, atB, a.head-atA)
 }
 
-// lineAt returns the index of the first line that begins at position or later.
-func (r *ring) lineAt(position int64) int {
-	return sort.Search(len(r.lines), func(i int) bool { return r.lines[i].start >= position })
+// lineAt returns the index of the first line that begins at offset or later.
+func (r *ring) lineAt(offset int64) int {
+	return sort.Search(len(r.lines), func(i int) bool { return r.lines[i].start >= offset })
 }
 
-// beginsLine reports whether a line begins at position, or the next one will.
-func (r *ring) beginsLine(position int64) bool {
-	i := r.lineAt(position)
-	return position == r.whole() || i < len(r.lines) && r.lines[i].start == position
+// beginsLine reports whether a line begins at offset, or the next one will.
+func (r *ring) beginsLine(offset int64) bool {
+	i := r.lineAt(offset)
+	return offset == r.whole() || i < len(r.lines) && r.lines[i].start == offset
 }
 
-// wholeLines returns the lines that have come in full.
+// wholeLines returns the lines that are whole.
 func (r *ring) wholeLines() []line { return r.lines[:r.lineAt(r.whole())] }
 
-// lineEnd returns where lines[i] ends, or what has come of it.
+// lineEnd returns the offset where lines[i] ends, or where its received part ends.
 func (r *ring) lineEnd(i int) int64 {
 	if i+1 < len(r.lines) {
 		return r.lines[i+1].start
@@ -198,14 +190,14 @@ func (r *ring) lineEnd(i int) int64 {
 	return r.whole()
 }
 
-// piece returns the bytes from one position to another, as far as they are in one block.
+// piece returns the bytes from one offset up to another, or up to the end of the block.
 func (r *ring) piece(from, to int64) []byte {
 	block := (from - r.start) / blockSize
 	begin := r.start + block*blockSize
 	return r.blocks[block][from-begin : min(to-begin, blockSize)]
 }
 
-// sameBytes compares n bytes at a position of each ring.
+// sameBytes compares n bytes at an offset of each ring.
 func sameBytes(a *ring, atA int64, b *ring, atB, n int64) bool {
 	for n > 0 {
 		x, y := a.piece(atA, atA+n), b.piece(atB, atB+n)
@@ -218,14 +210,14 @@ func sameBytes(a *ring, atA int64, b *ring, atB, n int64) bool {
 	return true
 }
 
-// find returns where in r the line begins that begins at position in other: behind the same lines of one timestamp,
-// which stand behind the same line of an earlier one. ok is false when r does not hold these lines, when they are not in
-// the part of r in which timestamps rise, or when no line begins at position.
-func (r *ring) find(other *ring, position int64) (_ int64, ok bool) {
-	if !other.beginsLine(position) {
+// find returns the offset in r of the line that begins at offset in other. It compares the lines before: all with the
+// timestamp of the last one, and the one before them. ok is false when r does not hold these lines in its part with rising
+// timestamps, or when no line begins at offset.
+func (r *ring) find(other *ring, offset int64) (_ int64, ok bool) {
+	if !other.beginsLine(offset) {
 		return 0, false
 	}
-	last := other.lineAt(position) - 1
+	last := other.lineAt(offset) - 1
 	first := last
 	for first > 0 && other.lines[first-1].time == other.lines[last].time {
 		first--
@@ -249,11 +241,11 @@ func (r *ring) find(other *ring, position int64) (_ int64, ok bool) {
 	}
 	begin, end := lines[i].start, r.lineEnd(ordered+i+n-1)
 	otherBegin := other.lines[first-1].start
-	if end-begin != position-otherBegin || !sameBytes(r, begin, other, otherBegin, end-begin) {
+	if end-begin != offset-otherBegin || !sameBytes(r, begin, other, otherBegin, end-begin) {
 		return 0, false
 	}
 	return end, true
 }
 
-// maxSameTime bounds how many lines at one timestamp are compared.
+// maxSameTime bounds how many lines with the same timestamp are compared.
 const maxSameTime = 256

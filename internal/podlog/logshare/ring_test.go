@@ -12,9 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// TestLinesWithoutTimestamps checks that nobody who asks for all of a log gets only what the ring has left of it, and
-// that the ring keeps within its bounds, when nothing tells how old lines are.
-func TestLinesWithoutTimestamps(t *testing.T) {
+// Nobody that asks for the whole log gets only the part in the ring. The ring stays within its bounds.
+func TestALogWithoutTimestampsIsSharedOnlyFromItsBeginning(t *testing.T) {
 	for _, text := range []string{"", strings.Repeat("x", 100), strings.Repeat("x", 200_000)} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster()
@@ -31,7 +30,7 @@ func TestLinesWithoutTimestamps(t *testing.T) {
 			for _, run := range s.runs {
 				for _, u := range run.upstreams {
 					if len(u.blocks) > maxRing/blockSize || len(u.blocks) > minBlocks && u.size() > u.granted {
-						t.Errorf("%d blocks and %d lines are kept", len(u.blocks), len(u.lines))
+						t.Errorf("%d blocks and %d lines are held", len(u.blocks), len(u.lines))
 					}
 				}
 			}
@@ -39,8 +38,8 @@ func TestLinesWithoutTimestamps(t *testing.T) {
 	}
 }
 
-// TestRingsTakeNoMoreThanTheyWereGranted checks, for lines of any length, that a ring has what it was granted and no more,
-// that the gauge shows it, and that nothing keeps what was evicted.
+// For lines of any length, a ring has as much memory as it was granted and no more, the gauge shows that, and evicted blocks
+// can be freed.
 func TestRingsTakeNoMoreThanTheyWereGranted(t *testing.T) {
 	for _, length := range []int{0, 10, 100, 1000, 30_000} {
 		for _, grants := range []int{0, 5, 100} {
@@ -75,7 +74,7 @@ func TestRingsTakeNoMoreThanTheyWereGranted(t *testing.T) {
 					}
 				}
 				if r.granted != min(minRing+grants*blockSize, maxRing) || r.head-r.start < int64(r.granted)/3 {
-					t.Errorf("%d bytes are granted, and %d of the log kept", r.granted, r.head-r.start)
+					t.Errorf("%d bytes are granted, and %d of the log held", r.granted, r.head-r.start)
 				}
 				r.finish()
 				checkMemory(t, &r, gauge)
@@ -88,17 +87,17 @@ func TestRingsTakeNoMoreThanTheyWereGranted(t *testing.T) {
 	}
 }
 
-// checkMemory counts what a ring keeps from being freed.
+// checkMemory counts the memory that a ring refers to.
 func checkMemory(t *testing.T, r *ring, gauge prometheus.Gauge) {
 	t.Helper()
-	kept := cap(r.index) * lineSize
+	held := cap(r.index) * lineSize
 	for _, block := range r.blocks[:cap(r.blocks)] {
-		kept += cap(block)
+		held += cap(block)
 	}
 	if lines := r.lines[:cap(r.lines)]; len(lines) > 0 && &lines[len(lines)-1] != &r.index[:cap(r.index)][cap(r.index)-1] {
 		t.Error("lines are not in the index")
 	}
-	if shown := int(testutil.ToFloat64(gauge)); kept != shown || kept > r.granted {
-		t.Errorf("%d bytes are kept, of %d granted; the gauge shows %d", kept, r.granted, shown)
+	if shown := int(testutil.ToFloat64(gauge)); held != shown || held > r.granted {
+		t.Errorf("%d bytes are held, of %d granted; the gauge shows %d", held, r.granted, shown)
 	}
 }

@@ -7,39 +7,45 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// line is where a line of an upstream begins, in bytes from the upstream's beginning, and its timestamp in nanoseconds
-// since 1970: that of the line before when it has none.
+// No line has these timestamps: noTime is before all others, anyTime after them.
+const (
+	noTime  = math.MinInt64
+	anyTime = math.MaxInt64
+)
+
+// line is the offset where a line of an upstream begins, in bytes, and its timestamp in nanoseconds since 1970. A line without
+// a timestamp has that of the line before.
 type line struct{ start, time int64 }
 
-// scanner finds the lines in what an upstream brings piece by piece, and their timestamps.
+// scanner finds lines and their timestamps in the bytes of an upstream, which come in pieces.
 type scanner struct {
 	stamps logline.Parser
 	// offset is where the next piece begins.
 	offset int64
-	// lineStart is where the present line begins. While its timestamp has not come in full, prefix holds what has.
+	// lineStart is where the current line begins. prefix holds its beginning until its timestamp is whole.
 	lineStart int64
 	prefix    []byte
-	// found means that the present line is among the lines found.
+	// found means that the current line was found. last is the last line that was found.
 	found bool
 	last  line
-	// ordered is where the lines begin that have rising timestamps up to here.
+	// ordered is the offset from which on timestamps rise.
 	ordered int64
-	// longEnd is where the last line ended that is longer than maxWholeLine.
+	// longEnd is where the last line ended that was longer than maxWholeLine.
 	longEnd int64
 }
 
-// unordered stands for scanner.ordered when the present line does not have a timestamp.
+// unordered is scanner.ordered when the last line has no timestamp.
 const unordered = math.MaxInt64
 
-// maxWholeLine is the length from which on container runtimes store a line in parts. For a tail each part counts as a
-// line.
+// maxWholeLine is the length, in bytes, from which on container runtimes store a line in parts. For a tail, a node counts each
+// part as a line.
 const maxWholeLine = 8 << 10
 
 func newScanner() scanner {
 	return scanner{prefix: make([]byte, 0, logline.MaxLength), last: line{time: noTime}}
 }
 
-// scan appends the lines to found whose timestamps piece completes.
+// scan takes the next piece. It appends the lines whose timestamps are whole now to found.
 func (s *scanner) scan(piece []byte, found []line) []line {
 	s.offset += int64(len(piece))
 	for {
@@ -63,7 +69,7 @@ func (s *scanner) scan(piece []byte, found []line) []line {
 	}
 }
 
-// stamp reads the timestamp of the present line, of which piece is the beginning or, when there is a prefix, more.
+// stamp reads the timestamp of the current line. piece is the beginning of the line or, if there is a prefix, follows that.
 func (s *scanner) stamp(piece []byte, found []line) []line {
 	if len(s.prefix) > 0 || len(piece) < logline.MaxLength {
 		s.prefix = append(s.prefix, piece[:min(len(piece), logline.MaxLength-len(s.prefix))]...)
@@ -76,7 +82,7 @@ func (s *scanner) stamp(piece []byte, found []line) []line {
 	return s.add(nanos, nanos != 0, found)
 }
 
-// finish is called at the end of the upstream: what has come of a timestamp is all that there is.
+// finish is called at the end of the upstream. A part of a timestamp then is a line without a timestamp.
 func (s *scanner) finish(found []line) []line {
 	if s.found || s.offset == s.lineStart {
 		return found

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzScanner checks that it does not matter in which pieces a log comes.
+// FuzzScanner checks that the pieces in which a log comes do not matter.
 func FuzzScanner(f *testing.F) {
 	f.Add("2026-01-02T03:04:05.000000000Z a\n2026-01-02T03:04:05.000000001Z b\n2026-01-02T03:04:04Z c", uint64(1))
 	f.Add("2026-01-02T03:04:05.000000000Z a\nno timestamp\n\n \n2026-01-02T03:04:04Z\n2026-01-02T03:04:05Z b\n", uint64(2))

@@ -14,9 +14,9 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// TestRandomSchedulesOfEndedRuns lets readers come and go at random when a run has ended, and the cluster break off
-// answers in every way. Readers find out as those of podlog do whether they have read all.
-func TestRandomSchedulesOfEndedRuns(t *testing.T) {
+// A run has ended. Readers come and go at random, and the cluster cuts responses off in every way. Readers find out, as
+// podlog/follow does, whether they have read the whole log.
+func TestReadersFindTheEndOfARunAtRandomFaults(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { runEndedSchedule(newSchedule(t, seed)) })
@@ -30,13 +30,13 @@ func runEndedSchedule(s *schedule) {
 		s.write(s.random.IntN(30))
 		time.Sleep(time.Duration(s.random.IntN(1e9)))
 	}
-	// A tail of one line brings only the last part of a long one.
+	// A Tail of one line gets only the last part of a long line.
 	s.cluster.write(record{time: time.Now(), text: "last", partial: s.random.IntN(2) == 0})
 	if s.random.IntN(3) > 0 {
 		s.breakOff()
 	}
 	if s.random.IntN(3) == 0 {
-		// Perhaps for longer than a reader of podlog tries.
+		// This may last longer than podlog/follow tries.
 		begin, length := time.Duration(s.random.IntN(20e9)), time.Duration(s.random.IntN(60e9))
 		s.readers.Go(func() {
 			time.Sleep(begin)
@@ -57,20 +57,20 @@ func runEndedSchedule(s *schedule) {
 		time.Sleep(time.Duration(s.random.IntN(100)*s.random.IntN(20)) * time.Millisecond)
 	}
 	s.readers.Wait()
-	wantNothingKept(s.t, s.source)
+	wantNothingCached(s.t, s.source)
 	if _, open := s.cluster.counts(); open > 0 {
 		s.t.Errorf("%d requests are still open", open)
 	}
 }
 
-// TestThousandsOfReadersThatLeave lets readers of a run that has ended leave at random, and looks at what is left.
-func TestThousandsOfReadersThatLeave(t *testing.T) {
+// Readers of a run that has ended are closed at random.
+func TestThousandsOfClosedReadersLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(t, 1)
 		s.longest = 40
-		s.cluster.answer = func(podlog.LogRequest) answer {
+		s.cluster.respond = func(podlog.LogRequest) response {
 			time.Sleep(10 * time.Millisecond)
-			return answer{}
+			return response{}
 		}
 		s.write(500)
 		for range 5000 {
@@ -80,26 +80,26 @@ func TestThousandsOfReadersThatLeave(t *testing.T) {
 			s.readers.Go(r.readOnce)
 			time.Sleep(time.Duration(s.random.IntN(5)) * time.Millisecond)
 			if s.random.IntN(200) == 0 {
-				time.Sleep(keepEnded)
+				time.Sleep(cacheLife)
 			}
 		}
 		s.readers.Wait()
-		wantNothingKept(t, s.source)
+		wantNothingCached(t, s.source)
 		if opened, open := s.cluster.counts(); open > 0 || opened > 1000 {
 			t.Errorf("%d requests, of which %d are open", opened, open)
 		}
 	})
 }
 
-// breakOff lets the cluster break off requests for more than the last line. It does not break off twice in the same
-// place, as two requests that agree are taken for whole.
+// breakOff makes the cluster cut off responses to requests for more than the last line. It does not cut off twice in the
+// same place: two responses that agree count as whole.
 func (s *schedule) breakOff() {
 	places := s.random.Perm(s.cluster.seen() - 1)
 	random := rand.New(rand.NewPCG(s.random.Uint64(), 4))
-	s.cluster.answer = func(req podlog.LogRequest) answer {
+	s.cluster.respond = func(req podlog.LogRequest) response {
 		s.cluster.mu.Lock()
 		delay := time.Duration(random.IntN(50)) * time.Millisecond
-		var a answer
+		var a response
 		if random.IntN(2) == 0 && len(places) > 0 && (req.Tail == nil || *req.Tail > 1) {
 			a.cut, places = 1+places[0], places[1:]
 			switch random.IntN(6) {
@@ -119,13 +119,13 @@ func (s *schedule) endedRequest() podlog.LogRequest {
 	req := s.request()
 	req.Follow, req.Ended = false, true
 	if s.random.IntN(2) == 0 {
-		// Those who have followed the log all ask for about the same.
+		// All readers that have followed the log ask for nearly the same.
 		req = endedSince(s.cluster.written[len(s.cluster.written)-1].Add(-time.Duration(s.random.IntN(2)) * time.Second))
 	}
 	return req
 }
 
-// open reads what one request brings. A reader gives up on one that hangs, after longer than any takes that does not.
+// open reads the response to one request. It gives up after longer than any response takes that does not hang.
 func (r *scheduledReader) open(req podlog.LogRequest) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
@@ -140,15 +140,15 @@ func (r *scheduledReader) open(req podlog.LogRequest) ([]byte, error) {
 func (r *scheduledReader) readOnce() {
 	got, err := r.open(r.req)
 	want := r.cluster.truth(r.req, r.cluster.seen())
-	if !bytes.HasPrefix(want, got) || r.cluster.answer == nil && errors.Is(err, io.EOF) && !bytes.Equal(got, want) {
+	if !bytes.HasPrefix(want, got) || r.cluster.respond == nil && errors.Is(err, io.EOF) && !bytes.Equal(got, want) {
 		r.t.Errorf("tail %v, since %v, ended with %v: got %s\nwant %s", r.req.Tail, r.req.Since, err, brief(got), brief(want))
 	}
 }
 
-// attempts is more than it takes until an answer is whole.
-const attempts = 100
+// maxRequests is more requests than it takes until a response is whole.
+const maxRequests = 100
 
-// readUntilConfirmed reads until the last line is that of the log.
+// readUntilConfirmed reads until the last line of a response is that of the log.
 func (r *scheduledReader) readUntilConfirmed() {
 	r.readUntil(func(got []byte) bool {
 		last, err := r.open(endedTail(1))
@@ -156,7 +156,7 @@ func (r *scheduledReader) readUntilConfirmed() {
 	})
 }
 
-// readUntilTheSame reads until that brings nothing new.
+// readUntilTheSame reads until a response has nothing new.
 func (r *scheduledReader) readUntilTheSame() {
 	var before []byte
 	r.readUntil(func(got []byte) bool {
@@ -166,11 +166,11 @@ func (r *scheduledReader) readUntilTheSame() {
 	})
 }
 
-// readUntil reads until isWhole takes what came for all there is. Nothing tells that of an answer without lines.
+// readUntil reads until isWhole accepts a response as whole. When no lines are wanted, any response is accepted.
 func (r *scheduledReader) readUntil(isWhole func(got []byte) bool) {
 	r.leavesAt = 0
 	want := r.cluster.truth(r.req, r.cluster.seen())
-	for range attempts {
+	for range maxRequests {
 		got, err := r.open(r.req)
 		switch {
 		case !errors.Is(err, io.EOF):
@@ -184,5 +184,5 @@ func (r *scheduledReader) readUntil(isWhole func(got []byte) bool) {
 			return
 		}
 	}
-	r.t.Errorf("an answer was never whole")
+	r.t.Errorf("no response was whole")
 }

@@ -16,7 +16,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// schedule is a log that is written, and readers that come and go, all at random.
+// schedule writes a log, and opens and closes readers of it, at random.
 type schedule struct {
 	t       *testing.T
 	random  *rand.Rand
@@ -24,18 +24,18 @@ type schedule struct {
 	source  *Source
 	// precision is that of the node's clock.
 	precision time.Duration
-	// stepsBack makes the clock step back now and then; nobody asks for lines since a moment then.
+	// stepsBack makes the clock step back now and then. Then no reader has a Since.
 	stepsBack bool
 	// longest is the length of the longest lines.
 	longest int
-	// lines is how many lines were written, and back how far the clock was set back.
+	// lines is how many lines were written. back is how far the clock was set back.
 	lines   int
 	back    time.Duration
 	readers sync.WaitGroup
 }
 
-// TestRandomSchedules compares what every reader gets with what a request of its own would have brought.
-func TestRandomSchedules(t *testing.T) {
+// Every reader gets what a request of its own would have got.
+func TestReadersGetWhatOwnRequestsWouldGet(t *testing.T) {
 	for seed := range uint64(150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { newSchedule(t, seed).run() })
@@ -51,7 +51,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	}
 	source := newTestSource(c)
 	if random.IntN(2) == 0 {
-		// Rings have only their smallest size.
+		// Rings cannot grow.
 		source.memory.grown = MaxMemory
 	}
 	return &schedule{
@@ -83,7 +83,7 @@ func (s *schedule) run() {
 	s.cluster.end([]string{"", "2000-01-01T00:00:30Z no line end", "2000-01"}[s.random.IntN(3)], end)
 	s.readers.Wait()
 	if _, open := s.cluster.counts(); open > 0 || len(s.source.runs) > 0 {
-		s.t.Errorf("%d requests are still open, %d runs are kept", open, len(s.source.runs))
+		s.t.Errorf("%d requests are still open, %d runs are still used", open, len(s.source.runs))
 	}
 }
 
@@ -103,12 +103,12 @@ func (s *schedule) write(n int) {
 	}
 }
 
-// addReader lets a reader come.
+// addReader starts a reader.
 func (s *schedule) addReader() {
 	s.readers.Go(s.newReader(s.request()).run)
 }
 
-// newReader returns a reader with habits of its own.
+// newReader returns a reader that is slow, or is closed early, at random.
 func (s *schedule) newReader(req podlog.LogRequest) *scheduledReader {
 	r := &scheduledReader{schedule: s, req: req, random: rand.New(rand.NewPCG(s.random.Uint64(), 3))}
 	if s.random.IntN(3) == 0 {
@@ -163,7 +163,7 @@ func (r *scheduledReader) run() {
 	}
 }
 
-// seenBefore is how many lines the log had a second ago, when the last lines may have been counted.
+// seenBefore is how many lines the log had a second ago: a Tail may be that of then.
 func (r *scheduledReader) seenBefore() int {
 	r.cluster.mu.Lock()
 	defer r.cluster.mu.Unlock()
@@ -189,7 +189,7 @@ func (r *scheduledReader) readAll(log io.Reader) (got []byte, err error) {
 	}
 }
 
-// brief leaves out the filling of long lines.
+// brief shortens long lines for messages.
 func brief(b []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(b) {

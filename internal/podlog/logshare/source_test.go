@@ -13,19 +13,19 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// record is a line of a log as a node stores it. A line that is longer than partLength is stored in parts, each of
-// which but the last is partial.
+// record is a line of a log as a node stores it. A line longer than partLength is stored in parts. All but the last are
+// partial.
 type record struct {
 	time    time.Time
 	text    string
 	partial bool
-	// bare means that it has no timestamp.
+	// bare means that the line has no timestamp.
 	bare bool
 }
 
 const partLength = 16 << 10
 
-// appendTo appends what a kubelet sends of a record to what it has sent so far.
+// appendTo appends r to sent as a kubelet sends it.
 func (r record) appendTo(sent []byte, startsLine bool) []byte {
 	if startsLine && !r.bare {
 		sent = append(r.time.UTC().AppendFormat(sent, "2006-01-02T15:04:05.000000000Z07:00"), ' ')
@@ -37,20 +37,20 @@ func (r record) appendTo(sent []byte, startsLine bool) []byte {
 	return sent
 }
 
-// cluster is a podlog.Source of one log, which answers as a kubelet does, and counts what it is asked.
+// cluster is a podlog.Source of one log. It responds as a kubelet does, and counts requests.
 type cluster struct {
-	// random, if it is not nil, makes pieces of random sizes of what is sent, also empty ones.
+	// random, if it is not nil, splits responses into pieces of random sizes, also empty ones.
 	random *rand.Rand
 	// refuse, if it is set, is the error that requests for the log get. It is guarded by mu while requests are made.
 	refuse error
-	// answer, if it is set, is asked how to answer a request. It may sleep.
-	answer func(podlog.LogRequest) answer
+	// respond, if it is set, says how to respond to a request. It may sleep.
+	respond func(podlog.LogRequest) response
 
 	mu      sync.Mutex
 	records []record
 	// written is when each record was written, whatever the node's clock said.
 	written []time.Time
-	// rest is what stands behind the last line when the log has ended, with ended.
+	// rest is what stands behind the last line when the log has ended with the error ended.
 	rest    string
 	ended   error
 	changed chan struct{}
@@ -59,21 +59,20 @@ type cluster struct {
 	// opened counts all requests.
 	opened int
 
-	// snapshot is what a watch shows; version counts its changes. watchErr ends watches.
+	// snapshot is what watches deliver. version counts its changes. watchErr ends watches.
 	snapshot podlog.Snapshot
 	version  int
 	watchErr error
-	// watched counts all watches, and watching those that go on.
+	// watched counts all watches, watching those that are open.
 	watched, watching int
 }
 
-// answer is how a request is answered; the zero answer is as it should be.
-type answer struct {
-	// cut, if it is not 0, is after how many lines of the log the answer ends with err, or if that is nil as though it
-	// were whole.
+// response says how a request fails. The zero response does not fail.
+type response struct {
+	// cut, if it is not 0, is after how many lines of the log the response ends with err, or without an error if err is nil.
 	cut int
 	err error
-	// hangs means that nothing more comes instead of the end.
+	// hangs means that the response does not end, but has nothing more.
 	hangs bool
 }
 
@@ -111,7 +110,7 @@ func (c *cluster) wake() {
 	c.changed = make(chan struct{})
 }
 
-// goAway breaks what is open and refuses requests until so much time has gone by.
+// goAway breaks open requests, and refuses new ones for a time.
 func (c *cluster) goAway(d time.Duration) {
 	err := errors.New("connection refused")
 	c.mu.Lock()
@@ -133,7 +132,7 @@ func (c *cluster) counts() (opened, open int) {
 	return c.opened, len(c.logs)
 }
 
-// show changes what watches show.
+// show changes what watches deliver.
 func (c *cluster) show(snapshot podlog.Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,7 +141,7 @@ func (c *cluster) show(snapshot podlog.Snapshot) {
 	c.wake()
 }
 
-// failWatches ends all watches, also those to come, with err; nil ends that.
+// failWatches ends all watches, also later ones, with err. nil stops that.
 func (c *cluster) failWatches(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,9 +186,9 @@ func (c *cluster) WatchPods(ctx context.Context, _ podlog.Target, deliver func(p
 }
 
 func (c *cluster) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
-	var answer answer
-	if c.answer != nil {
-		answer = c.answer(req)
+	var response response
+	if c.respond != nil {
+		response = c.respond(req)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +196,7 @@ func (c *cluster) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCl
 	if c.refuse != nil {
 		return nil, c.refuse
 	}
-	l := &clusterLog{ctx: ctx, cluster: c, since: req.Since, follow: req.Follow, answer: answer}
+	l := &clusterLog{ctx: ctx, cluster: c, since: req.Since, follow: req.Follow, response: response}
 	if req.Tail != nil {
 		l.at = max(len(c.records)-*req.Tail, 0)
 	}
@@ -205,7 +204,7 @@ func (c *cluster) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCl
 	return l, nil
 }
 
-// truth is what a request brings from the log as it is, when the request was made when the log had only seen records.
+// truth is the right response to a request from the log as it is now. The request was made when the log had seen records.
 func (c *cluster) truth(req podlog.LogRequest, seen int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,7 +229,7 @@ func (c *cluster) seen() int {
 	return len(c.records)
 }
 
-// seenAt is how many lines had been written before a moment. The caller holds c.mu.
+// seenAt is how many lines had been written before t. c.mu is held.
 func (c *cluster) seenAt(t time.Time) int {
 	n := len(c.written)
 	for n > 0 && !c.written[n-1].Before(t) {
@@ -240,11 +239,11 @@ func (c *cluster) seenAt(t time.Time) int {
 }
 
 type clusterLog struct {
-	ctx     context.Context
-	cluster *cluster
-	since   time.Time
-	follow  bool
-	answer  answer
+	ctx      context.Context
+	cluster  *cluster
+	since    time.Time
+	follow   bool
+	response response
 	// at is the number of the record that follows pending.
 	at         int
 	insideLine bool
@@ -260,8 +259,8 @@ func (l *clusterLog) Read(p []byte) (int, error) {
 		}
 		c.mu.Lock()
 		last := len(c.records)
-		if l.answer.cut > 0 {
-			last = min(last, l.answer.cut)
+		if l.response.cut > 0 {
+			last = min(last, l.response.cut)
 		}
 		for l.at < last && len(l.pending) < len(p) {
 			if r := c.records[l.at]; !r.time.Before(l.since) {
@@ -277,10 +276,10 @@ func (l *clusterLog) Read(p []byte) (int, error) {
 		}
 		if l.at >= last {
 			switch {
-			case l.answer.hangs:
+			case l.response.hangs:
 				end = nil
-			case l.answer.err != nil:
-				end = l.answer.err
+			case l.response.err != nil:
+				end = l.response.err
 			}
 		}
 		if l.at == len(c.records) && end != nil && !l.rested {

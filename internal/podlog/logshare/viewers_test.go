@@ -19,7 +19,7 @@ import (
 	"pullwatch/internal/podlog/follow"
 )
 
-// container is a snapshot of one container.
+// container is a snapshot with one container.
 func container(run podlog.Run) podlog.Snapshot {
 	containers := []podlog.Container{{Name: "app", Run: run}}
 	return podlog.Snapshot{Pods: []podlog.Pod{{Name: "web", UID: "1", Containers: containers, Finished: !run.Running}}}
@@ -27,7 +27,7 @@ func container(run podlog.Run) podlog.Snapshot {
 
 var runEnded = podlog.Run{ID: "1", Reason: "Completed"}
 
-// late is a Source that is asked up to a second later for logs of runs that have ended.
+// late is a Source that opens logs of runs that have ended up to a second later.
 type late struct{ podlog.Source }
 
 func (l late) OpenLog(ctx context.Context, req podlog.LogRequest) (io.ReadCloser, error) {
@@ -68,8 +68,7 @@ func view(t *testing.T, streamer *follow.Streamer, in podlog.Input) (messages []
 	}
 }
 
-// TestViewersOfOneContainer checks what a hundred streams of one container cost the cluster.
-func TestViewersOfOneContainer(t *testing.T) {
+func TestAHundredStreamsOfAContainerMakeOneRequest(t *testing.T) {
 	const viewers, written = 100, 50
 	for _, tail := range []int{0, 10, 1000} {
 		t.Run(fmt.Sprint("tail ", tail), func(t *testing.T) {
@@ -119,8 +118,7 @@ func TestViewersOfOneContainer(t *testing.T) {
 	}
 }
 
-// TestViewersOfARunThatEnds checks what a hundred streams cost the cluster when the container that they follow ends.
-func TestViewersOfARunThatEnds(t *testing.T) {
+func TestAHundredStreamsOfARunThatEndsMakeFewRequests(t *testing.T) {
 	const viewers = 100
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
@@ -144,12 +142,12 @@ func TestViewersOfARunThatEnds(t *testing.T) {
 		c.show(container(runEnded))
 		views.Wait()
 		wantRequests(t, c, 3, 0)
-		wantNothingKept(t, s)
+		wantNothingCached(t, s)
 	})
 }
 
-// TestViewersOfARunThatHasEnded checks what a hundred streams that come within a second cost the cluster.
-func TestViewersOfARunThatHasEnded(t *testing.T) {
+// The streams start within a second.
+func TestAHundredStreamsOfAnEndedRunMakeFewRequests(t *testing.T) {
 	const viewers = 100
 	none, ten, thousand := 0, 10, 1000
 	for _, test := range []struct {
@@ -157,11 +155,11 @@ func TestViewersOfARunThatHasEnded(t *testing.T) {
 		tail            *int
 		lines, requests int
 	}{
-		// The first viewer reads by itself.
+		// The first stream does not share its request.
 		{"all", nil, 301, 3},
 		{"tail 1000", &thousand, 301, 2},
 		{"tail 10", &ten, 10, 2},
-		// A first viewer who gets no line does not know the end; the second one's look at it confirms that of the first.
+		// A stream that gets no line does not know the end. The second stream's request for the last line confirms the first's.
 		{"tail 0", &none, 0, 4},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -186,30 +184,29 @@ func TestViewersOfARunThatHasEnded(t *testing.T) {
 				}
 				views.Wait()
 				wantRequests(t, c, test.requests, 0)
-				wantNothingKept(t, s)
+				wantNothingCached(t, s)
 			})
 		})
 	}
 }
 
-// TestCutOffLogsAreReadAgain checks that all viewers get all of a log that the cluster ends in the middle, as though
-// that were its end, whenever they come and as often as it does so.
-func TestCutOffLogsAreReadAgain(t *testing.T) {
+// The cluster ends responses in the middle of the log as though that were its end. Streams start at any time.
+func TestAllStreamsReadALogThatIsCutOffToItsEnd(t *testing.T) {
 	const viewers, cuts = 20, 4
 	for _, follow := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster()
 			c.write(lines(0, 100, time.Millisecond)...)
 			var answers atomic.Int64
-			c.answer = func(req podlog.LogRequest) answer {
+			c.respond = func(req podlog.LogRequest) response {
 				time.Sleep(10 * time.Millisecond)
 				if !req.Ended || req.Tail != nil {
-					return answer{}
+					return response{}
 				}
 				if n := answers.Add(1); n <= cuts {
-					return answer{cut: 10 * int(n)}
+					return response{cut: 10 * int(n)}
 				}
-				return answer{}
+				return response{}
 			}
 			c.show(container(runEnded))
 			s := newTestSource(c)
@@ -227,7 +224,7 @@ func TestCutOffLogsAreReadAgain(t *testing.T) {
 			if opened, open := c.counts(); opened > 4*cuts || open > 0 {
 				t.Errorf("%d requests, of which %d are open", opened, open)
 			}
-			wantNothingKept(t, s)
+			wantNothingCached(t, s)
 		})
 	}
 }

@@ -6,25 +6,8 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// watch is one watch of the wrapped source and those who share it.
-type watch struct {
-	cancel context.CancelFunc
-	// done is closed when the watch has ended; err is why.
-	done chan struct{}
-	err  error
-
-	// The rest is guarded by Source.mu.
-	subscribers int
-	latest      podlog.Snapshot
-	// version counts the snapshots.
-	version int
-	// changed is closed and made anew with each snapshot.
-	changed chan struct{}
-}
-
-// WatchPods implements podlog.Source. All who watch the same target share its snapshots, which must not be changed. A
-// subscriber that is slow to take a snapshot gets the latest next. One that comes to a watch that is under way begins
-// with what that has shown last.
+// WatchPods implements podlog.Source. All subscribers of the same target share its snapshots, which must not be changed. A
+// slow subscriber gets only the latest snapshot next. A new subscriber begins with the last snapshot of the watch.
 func (s *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
 	w := s.subscribe(target)
 	defer s.unsubscribe(target, w)
@@ -57,7 +40,7 @@ func (s *Source) subscribe(target podlog.Target) *watch {
 		s.metrics.watchesSaved.Inc()
 		return w
 	}
-	// The watch outlives the one who opens it, and ends with the last who shares it.
+	// The watch may outlive its first subscriber. It ends with its last one.
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &watch{cancel: cancel, done: make(chan struct{}), subscribers: 1, changed: make(chan struct{})}
 	s.watches[target] = w
@@ -82,7 +65,7 @@ func (s *Source) publish(w *watch, snapshot podlog.Snapshot) {
 	w.changed = make(chan struct{})
 }
 
-// forget keeps those who come later from a watch that ends. It is called with mu held.
+// forget removes a watch that ends, so that nobody subscribes to it. mu is held.
 func (s *Source) forget(target podlog.Target, w *watch) {
 	if s.watches[target] == w {
 		delete(s.watches, target)

@@ -15,10 +15,10 @@ import (
 
 var target = podlog.Target{Namespace: "default", Pod: "web"}
 
-// named is a snapshot that can be told from others.
+// named is a snapshot that differs from those of other names.
 func named(name string) podlog.Snapshot { return podlog.Snapshot{Empty: name} }
 
-func TestWatchIsShared(t *testing.T) {
+func TestAWatchIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		s := newTestSource(c)
@@ -79,13 +79,13 @@ func TestWatchIsShared(t *testing.T) {
 		cancel()
 		watching.Wait()
 		if _, watching := c.watches(); watching != 0 || len(s.watches) != 0 {
-			t.Errorf("%d watches go on, %d are kept", watching, len(s.watches))
+			t.Errorf("%d watches are open, %d are still used", watching, len(s.watches))
 		}
 	})
 }
 
-// TestSlowSubscriber checks that nobody waits for a subscriber that is busy, and that it gets the latest snapshot next.
-func TestSlowSubscriber(t *testing.T) {
+// A slow subscriber gets the latest snapshot next.
+func TestASlowSubscriberHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		s := newTestSource(c)
@@ -118,8 +118,8 @@ func TestSlowSubscriber(t *testing.T) {
 	})
 }
 
-// TestWatchErrorsAreNotKept checks that an error reaches all who wait, and nobody who comes later.
-func TestWatchErrorsAreNotKept(t *testing.T) {
+// An error reaches all subscribers, and no later one.
+func TestAnErrorOfAWatchIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		s := newTestSource(c)
@@ -153,8 +153,8 @@ func TestWatchErrorsAreNotKept(t *testing.T) {
 	})
 }
 
-// TestWatchersLeaveAtRandom checks that snapshots come in order, and none after WatchPods has returned.
-func TestWatchersLeaveAtRandom(t *testing.T) {
+// No snapshot is delivered after WatchPods has returned.
+func TestSnapshotsComeInOrderWhileSubscribersLeave(t *testing.T) {
 	c := newCluster()
 	s := newTestSource(c)
 	var watchers sync.WaitGroup

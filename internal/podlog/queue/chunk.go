@@ -11,50 +11,55 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// MaxChunkBytes bounds what a follower hands over at once, unless it is one line.
+// MaxChunkBytes bounds a chunk, unless it has only one line.
 const MaxChunkBytes = 64 << 10
 
-// What a waiting line needs of memory besides its message, and a chunk besides its lines.
+// What a line takes besides its message, and a chunk besides its lines, in bytes.
 const (
 	LineOverhead  = int(unsafe.Sizeof(podlog.Line{}) + unsafe.Sizeof(cursor.Position{}))
 	ChunkOverhead = int(unsafe.Sizeof(Chunk{}))
 )
 
-// Chunk is what waits in the queue: lines, or a notice, or lines that were dropped.
+// Chunk is what waits in the queue: lines, or a notice, or the number of lines that were dropped.
 type Chunk struct {
-	// lines are those that have not been taken yet, each with its position.
+	// lines are those that the reader has not taken yet, each with its position.
 	lines     []podlog.Line
 	positions []cursor.Position
 	notice    *podlog.Notice
-	// dropped counts lines that were taken out for want of room.
+	// dropped counts lines that were dropped for want of room.
 	dropped int
-	// live means that the lines were written after their log was opened: they do not wait for the reader.
+	// live means that the lines were written after their log was opened.
 	live bool
-	// progress is where the chunk leaves the container, lines that the filters kept out included.
+	// progress is the container's behind this chunk, and behind lines that the filters left out.
 	progress cursor.Progress
-	arrived  time.Time
-	size     int
+	// arrived is when the chunk was first pushed, even if it had to wait for room.
+	arrived time.Time
+	// size is what the chunk takes, in bytes.
+	size int
 }
 
-// NewNotice returns a chunk for one notice.
-func NewNotice(n podlog.Notice, m cursor.Progress) *Chunk {
-	return &Chunk{notice: &n, progress: m, size: ChunkOverhead + LineOverhead + len(n.Message)}
+// NewNotice returns a chunk of one notice. p is the container's progress.
+func NewNotice(n podlog.Notice, p cursor.Progress) *Chunk {
+	return &Chunk{notice: &n, progress: p, size: ChunkOverhead + LineOverhead + len(n.Message)}
 }
 
-// Writer collects lines of one run. The messages of a chunk share one string.
+// Writer collects the lines of a chunk, all of one run. Their messages share one string, so that a chunk takes few
+// allocations. The zero Writer is empty.
 type Writer struct {
+	// Live says whether the lines are live. It is set while the Writer is empty.
+	Live      bool
 	lines     []podlog.Line
 	positions []cursor.Position
-	ends      []int
-	messages  []byte
-	Live      bool
+	// messages has the messages of all lines, and ends where each ends in it.
+	messages []byte
+	ends     []int
 }
 
-// Add takes in one line, if m lets its message through. Its error is ctx's.
+// Add adds a line with the message raw, unless m's filters leave it out. Its error is ctx's.
 func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw []byte, m *filter.Matcher) error {
 	start := len(w.messages)
 	messages, taken := logline.AppendMessage(w.messages, raw)
-	if ok, err := m.Passes(ctx, messages[start:]); !ok {
+	if ok, err := m.Match(ctx, messages[start:]); !ok {
 		w.messages = messages[:start]
 		return err
 	}
@@ -66,17 +71,17 @@ func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, r
 	return nil
 }
 
-// Empty reports whether nothing has been collected.
+// Empty reports whether there are no lines.
 func (w *Writer) Empty() bool { return len(w.lines) == 0 }
 
-// Full reports whether the chunk must be flushed before a line of n bytes is added, each of which may be invalid and
-// become the three bytes of U+FFFD. limit is what the chunk may weigh.
+// Full reports whether a message of n more bytes could make the chunk larger than limit bytes. Each byte may be invalid and
+// become U+FFFD, which takes three.
 func (w *Writer) Full(n, limit int) bool {
 	return len(w.lines) > 0 && len(w.messages)+min(3*n, podlog.MaxMessage)+(len(w.lines)+1)*LineOverhead > limit
 }
 
-// Flush returns what has been collected as a chunk that leaves the container at m.
-func (w *Writer) Flush(m cursor.Progress) *Chunk {
+// Flush returns the collected lines as a chunk, and empties w. p is the container's progress behind them.
+func (w *Writer) Flush(p cursor.Progress) *Chunk {
 	messages := string(w.messages)
 	start := 0
 	for i, end := range w.ends {
@@ -84,15 +89,15 @@ func (w *Writer) Flush(m cursor.Progress) *Chunk {
 		start = end
 	}
 	n := len(w.lines)
-	c := &Chunk{
+	chunk := &Chunk{
 		lines:     w.lines,
 		positions: w.positions,
 		live:      w.Live,
-		progress:  m,
+		progress:  p,
 		size:      ChunkOverhead + len(messages) + n*LineOverhead,
 	}
 	// The next chunk will be about as long.
 	w.lines, w.positions = make([]podlog.Line, 0, n), make([]cursor.Position, 0, n)
 	w.ends, w.messages = w.ends[:0], w.messages[:0]
-	return c
+	return chunk
 }

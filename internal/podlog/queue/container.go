@@ -6,47 +6,75 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// Container holds what one container, or the stream as a whole, has for the reader, in order. It belongs to a Queue, whose
-// mutex guards it.
+// Container holds the chunks of one container, or the notices about the stream as a whole, in order. It belongs to a Queue,
+// whose mutex guards it.
 type Container struct {
 	Key cursor.ContainerKey
-	// Pod and container are empty for the stream as a whole.
+	// Pod and Name are empty for the stream as a whole.
 	Pod, Name string
 
 	chunks []*Chunk
 	// size is that of the chunks, in bytes.
 	size int
-	// progress is where the reader stands.
+	// progress is how far the reader has taken the container's lines.
 	progress cursor.Progress
 	// active means that lines may come soon.
 	active bool
-	// silentSince is since when an active container has had nothing.
+	// silentSince is when the container became active, or when its last lines were taken.
 	silentSince time.Time
-	// retired means that nothing comes any more and cursors need not speak of the container.
+	// retired means that nothing more comes. Once the container is empty, cursors leave it out.
 	retired bool
-	// waiting means that somebody waits for room, which wakes them.
+	// waiting means that a follower waits for a value from room.
 	waiting bool
 	room    chan struct{}
 }
 
-func (l *Container) empty() bool { return len(l.chunks) == 0 }
+func (c *Container) empty() bool { return len(c.chunks) == 0 }
 
-// line returns the chunk whose line is next, or nil when there is none.
-func (l *Container) line() *Chunk {
-	if l.empty() || len(l.chunks[0].lines) == 0 {
+// line returns the first chunk if it has lines, otherwise nil.
+func (c *Container) line() *Chunk {
+	if c.empty() || len(c.chunks[0].lines) == 0 {
 		return nil
 	}
-	return l.chunks[0]
+	return c.chunks[0]
 }
 
-// wake lets whoever waits for room try again.
-func (l *Container) wake() {
-	if !l.waiting {
+// wake lets a follower that waits for room try again.
+func (c *Container) wake() {
+	if !c.waiting {
 		return
 	}
-	l.waiting = false
+	c.waiting = false
 	select {
-	case l.room <- struct{}{}:
+	case c.room <- struct{}{}:
 	default:
 	}
+}
+
+// oldestLines returns the index of the first chunk that has lines, or -1.
+func (c *Container) oldestLines() int {
+	for i, chunk := range c.chunks {
+		if len(chunk.lines) > 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// drop replaces the lines of the i-th chunk by their number, and joins it with lines dropped right before. It returns how many
+// bytes that frees.
+func (c *Container) drop(i int) int {
+	chunk := c.chunks[i]
+	before := c.size
+	c.size -= chunk.size
+	chunk.dropped, chunk.size = len(chunk.lines), ChunkOverhead
+	chunk.lines, chunk.positions = nil, nil
+	if i > 0 && c.chunks[i-1].dropped > 0 {
+		c.chunks[i-1].dropped += chunk.dropped
+		c.chunks[i-1].progress = chunk.progress
+		c.chunks = append(c.chunks[:i], c.chunks[i+1:]...)
+	} else {
+		c.size += chunk.size
+	}
+	return before - c.size
 }

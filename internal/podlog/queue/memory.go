@@ -8,18 +8,16 @@ import (
 )
 
 const (
-	// MinWaiting is what a queue may hold in any case, so that its stream goes on.
-	MinWaiting = MaxChunkBytes
-	// WaitingStep is what it takes more at a time.
+	// WaitingStep is how much more a queue takes at a time, in bytes.
 	WaitingStep = 128 << 10
-	// refusalPause is how long it does not ask for more when that was refused.
+	// refusalPause is how long a queue does not ask for more after a refusal.
 	refusalPause = time.Second
 )
 
-// grow reports whether the queue may hold n bytes, for which it takes more memory if it can.
+// grow reports whether the queue may hold n bytes. It takes more memory for them if it can.
 func (q *Queue) grow(n int) bool {
 	for n > q.limit {
-		step := min(WaitingStep, q.reach()-q.limit)
+		step := min(WaitingStep, q.maxLimit()-q.limit)
 		if step <= 0 {
 			return false
 		}
@@ -32,8 +30,8 @@ func (q *Queue) grow(n int) bool {
 	return true
 }
 
-// giveBack gives back what is not needed. What is kept is such that a queue which is filled and emptied again takes and
-// gives seldom.
+// giveBack gives back memory that is not needed. It leaves twice what is in use, so that a queue that fills and empties
+// again seldom takes and gives.
 func (q *Queue) giveBack() {
 	if q.limit <= MinWaiting || q.size > q.limit/4 {
 		return
@@ -43,7 +41,7 @@ func (q *Queue) giveBack() {
 	q.limit = limit
 }
 
-// Release gives back all memory when the stream has ended. What still waits may be taken.
+// Release gives back all memory when the stream has ended. Next may still return what waits.
 func (q *Queue) Release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -51,41 +49,41 @@ func (q *Queue) Release() {
 	q.limit = MinWaiting
 }
 
-// reach is up to where the limit may be raised.
-func (q *Queue) reach() int {
+// maxLimit is what limit may be raised to now.
+func (q *Queue) maxLimit() int {
 	if q.refused.IsZero() || time.Since(q.refused) >= refusalPause {
 		return podlog.MaxWaiting
 	}
 	return q.limit
 }
 
-// share is what a container may hold while others are active, so that each can have something to merge. All of them together
-// leave it at what is not crowded.
+// share is how many bytes of history a container may hold, so that each container can have lines to merge. All shares
+// together do not make the queue crowded.
 func (q *Queue) share() int {
 	sharing := 0
-	for _, l := range q.containers {
-		if l.active || !l.empty() {
+	for _, c := range q.containers {
+		if c.active || !c.empty() {
 			sharing++
 		}
 	}
-	reach := q.reach()
+	limit := q.maxLimit()
 	if sharing <= 1 {
-		return reach
+		return limit
 	}
-	return (reach - reserve(reach)) / sharing
+	return (limit - reserve(limit)) / sharing
 }
 
-// reserve is what of a queue of so many bytes containers do not share.
-func reserve(reach int) int { return min(MaxChunkBytes, reach/2) }
+// reserve is the part of a queue's limit that containers do not share.
+func reserve(limit int) int { return min(MaxChunkBytes, limit/2) }
 
-// ChunkLimit is how many bytes a chunk should have at most.
+// ChunkLimit is how many bytes a chunk should have at most now.
 func (q *Queue) ChunkLimit() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return min(MaxChunkBytes, q.share()/2)
 }
 
-// Bytes is how many bytes wait in the queue.
+// Bytes returns how many bytes wait in the queue.
 func (q *Queue) Bytes() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/podlog/cursor"
 )
 
-// take moves into b what may go now, and returns when to look again; zero means when the queue has changed.
+// take moves into b what may be delivered now. It returns when to call it again; zero means when the queue has changed.
 func (q *Queue) take(b *batchBuilder) (again time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -34,105 +34,114 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 
 // takeNotices moves the notices that stand before each container's next line.
 func (q *Queue) takeNotices(b *batchBuilder, now time.Time) {
-	for _, l := range q.containers {
-		for !l.empty() && len(l.chunks[0].lines) == 0 {
-			c := l.chunks[0]
-			if !b.addNotice(l, c) {
+	for _, c := range q.containers {
+		for !c.empty() && len(c.chunks[0].lines) == 0 {
+			chunk := c.chunks[0]
+			if !b.addNotice(c, chunk) {
 				return
 			}
-			q.removeFirst(l, now)
-			q.shrink(l, c.size)
+			q.removeFirst(c, now)
+			q.shrink(c, chunk.size)
 		}
 	}
 }
 
-// earliest returns the container whose next line has the earliest timestamp, and up to which timestamp it stays so.
+// earliest returns the container whose next line has the earliest timestamp. Its lines up to the timestamp limit come before
+// those of all others. It returns nil when there are no lines.
 func (q *Queue) earliest() (first *Container, limit int64) {
 	limit = math.MaxInt64
-	for _, l := range q.containers {
-		c := l.line()
+	for _, c := range q.containers {
+		chunk := c.line()
 		switch {
-		case c == nil:
+		case chunk == nil:
 		case first == nil:
-			first = l
-		case c.positions[0].Nanos < first.chunks[0].positions[0].Nanos:
+			first = c
+		case chunk.positions[0].Nanos < first.chunks[0].positions[0].Nanos:
 			limit = first.chunks[0].positions[0].Nanos
-			first = l
+			first = c
 		default:
-			limit = min(limit, c.positions[0].Nanos)
+			limit = min(limit, chunk.positions[0].Nanos)
 		}
 	}
 	return first, limit
 }
 
-// due returns when the next line of a container may go although others may yet bring earlier ones. A container that has been
-// silent will hardly bring a line that is older than the window, so that nothing written before that is held back.
+// due returns when the next line of first may be delivered although other containers may yet have earlier ones; zero means
+// now. An active container without lines will hardly have one that is older than the window. So only lines that were
+// written within the window wait.
 func (q *Queue) due(first *Container) time.Time {
 	var silent time.Time
-	for _, l := range q.containers {
-		if l != first && l.active && l.empty() && l.silentSince.After(silent) {
-			silent = l.silentSince
+	for _, c := range q.containers {
+		if c != first && c.active && c.empty() && c.silentSince.After(silent) {
+			silent = c.silentSince
 		}
 	}
-	c := first.chunks[0]
-	if silent.IsZero() || q.crowded(c) {
+	chunk := first.chunks[0]
+	if silent.IsZero() || q.crowded(chunk) {
 		return time.Time{}
 	}
 	since := silent
-	if c.live {
-		if written := time.Unix(0, c.positions[0].Nanos); written.After(since) {
+	if chunk.live {
+		if written := time.Unix(0, chunk.positions[0].Nanos); written.After(since) {
 			since = written
 		}
-		if since.After(c.arrived) {
-			since = c.arrived
+		if since.After(chunk.arrived) {
+			since = chunk.arrived
 		}
 	}
 	return since.Add(podlog.ReorderWindow)
 }
 
-// crowded reports whether a line must not be held back, because others could not come in, or would be dropped.
-func (q *Queue) crowded(c *Chunk) bool {
-	reach := q.reach()
-	if c.live {
-		return q.size > reach/2
+// crowded reports whether the queue is so full that lines must not wait for those of other containers: history could not
+// come in, or live lines would be dropped.
+func (q *Queue) crowded(chunk *Chunk) bool {
+	limit := q.maxLimit()
+	if chunk.live {
+		return q.size > limit/2
 	}
-	return q.size > reach-reserve(reach)
+	return q.size > limit-reserve(limit)
 }
 
-// takeLines moves lines of a container's first chunk, the first one in any case, and others up to the timestamp limit.
-func (q *Queue) takeLines(b *batchBuilder, l *Container, limit int64, now time.Time) {
-	c := l.chunks[0]
+// takeLines moves lines of c's first chunk into b: the first line in any case, and others up to the timestamp limit.
+func (q *Queue) takeLines(b *batchBuilder, c *Container, limit int64, now time.Time) {
+	chunk := c.chunks[0]
 	n, size := 0, 0
-	for n < len(c.lines) && (n == 0 || c.positions[n].Nanos <= limit) && b.addLine(l, c, n) {
-		size += LineOverhead + len(c.lines[n].Message)
+	for n < len(chunk.lines) && (n == 0 || chunk.positions[n].Nanos <= limit) && b.addLine(c, chunk, n) {
+		size += LineOverhead + len(chunk.lines[n].Message)
 		n++
 	}
 	if n == 0 {
 		return
 	}
-	l.progress = cursor.Progress{Run: c.progress.Run, Restarts: c.progress.Restarts, Position: c.positions[n-1]}
-	c.lines, c.positions = c.lines[n:], c.positions[n:]
-	c.size -= size
-	if len(c.lines) == 0 {
-		if !c.live {
+	c.progress = cursor.Progress{Run: chunk.progress.Run, Restarts: chunk.progress.Restarts, Position: chunk.positions[n-1]}
+	chunk.lines, chunk.positions = chunk.lines[n:], chunk.positions[n:]
+	chunk.size -= size
+	if len(chunk.lines) == 0 {
+		if !chunk.live {
 			q.history--
 		}
-		q.removeFirst(l, now)
-		size += c.size
+		q.removeFirst(c, now)
+		size += chunk.size
 	}
-	q.shrink(l, size)
+	q.shrink(c, size)
 }
 
-// cursor says where the reader stands.
-func (q *Queue) cursor(target uint64, begun time.Time) string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.passedSince = time.Time{}
-	e := cursor.NewEncoder(target, begun, len(q.containers))
-	for _, l := range q.containers {
-		if l.Name != "" {
-			e.Add(l.Key, l.progress)
-		}
+// shrink notes that the reader has taken n bytes of c, and wakes followers that wait for room.
+func (q *Queue) shrink(c *Container, n int) {
+	c.size -= n
+	q.size -= n
+	for _, other := range q.containers {
+		other.wake()
 	}
-	return e.String()
+}
+
+// removeFirst removes c's first chunk, which the reader has taken.
+func (q *Queue) removeFirst(c *Container, now time.Time) {
+	chunk := c.chunks[0]
+	c.progress = chunk.progress
+	c.chunks[0] = nil
+	c.chunks = c.chunks[1:]
+	if c.empty() && chunk.notice == nil {
+		c.silentSince = now
+	}
 }

@@ -12,7 +12,7 @@ type Metrics struct {
 	delay                      prometheus.Observer
 }
 
-// NewMetrics returns queueMetrics that are registered with r.
+// NewMetrics returns Metrics that are registered with r.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pullwatch_podlog_" + name, Help: help})

@@ -15,19 +15,19 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// wantNothingKept checks that nothing is left a while after all have left.
-func wantNothingKept(t *testing.T, s *Source) {
+// wantNothingCached checks that no run and no memory is used once the cache has expired.
+func wantNothingCached(t *testing.T, s *Source) {
 	t.Helper()
-	time.Sleep(keepEnded)
+	time.Sleep(cacheLife)
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if used := s.memory.used; len(s.runs) > 0 || used != 0 {
-		t.Errorf("%d runs and %d bytes are kept", len(s.runs), used)
+		t.Errorf("%d runs and %d bytes are still used", len(s.runs), used)
 	}
 }
 
-// confirm makes two requests for a log that has ended, the second of which confirms what the first has brought.
+// confirm makes two requests for a log that has ended. The second one confirms the first.
 func confirm(t *testing.T, s *Source, first podlog.LogRequest) {
 	t.Helper()
 	for _, req := range []podlog.LogRequest{first, endedTail(1)} {
@@ -39,8 +39,7 @@ func confirm(t *testing.T, s *Source, first podlog.LogRequest) {
 	}
 }
 
-// TestKeptLogs checks which requests are served from what is kept, and that they get what they ask for.
-func TestKeptLogs(t *testing.T) {
+func TestACachedLogServesLaterRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 100, time.Second)...)
@@ -68,22 +67,21 @@ func TestKeptLogs(t *testing.T) {
 			log.Close()
 			wantRequests(t, c, opened, 0)
 		}
-		time.Sleep(keepEnded)
+		time.Sleep(cacheLife)
 		synctest.Wait()
 		openLog(t, s, endedTail(1))
 		wantRequests(t, c, opened+1, 0)
 	})
 }
 
-// TestEndsThatAreNotConfirmed checks that what has ended serves nobody who comes later as long as it may be a part, or
-// what a log is not.
-func TestEndsThatAreNotConfirmed(t *testing.T) {
+// A response that has ended may be a part of the log, or no log at all.
+func TestAnUnconfirmedLogServesNobody(t *testing.T) {
 	for name, test := range map[string]struct {
-		first, second answer
+		first, second response
 		text          string
 	}{
-		"other ends":    {first: answer{cut: 2}},
-		"errors":        {first: answer{cut: 3, err: errors.New("reset")}, second: answer{cut: 3, err: errors.New("reset")}},
+		"other ends":    {first: response{cut: 2}},
+		"errors":        {first: response{cut: 3, err: errors.New("reset")}, second: response{cut: 3, err: errors.New("reset")}},
 		"no timestamps": {text: "unable to retrieve container logs"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,10 +93,10 @@ func TestEndsThatAreNotConfirmed(t *testing.T) {
 				}
 				s := newTestSource(c)
 				alone := openLog(t, s, endedWhole())
-				answers := []answer{test.first, test.second, {}}
-				c.answer = func(podlog.LogRequest) answer {
-					next := answers[0]
-					answers = answers[1:]
+				responses := []response{test.first, test.second, {}}
+				c.respond = func(podlog.LogRequest) response {
+					next := responses[0]
+					responses = responses[1:]
 					return next
 				}
 				for i := range 3 {
@@ -111,21 +109,20 @@ func TestEndsThatAreNotConfirmed(t *testing.T) {
 					wantRequests(t, c, i+2, 1)
 				}
 				alone.Close()
-				wantNothingKept(t, s)
+				wantNothingCached(t, s)
 			})
 		})
 	}
 }
 
-// TestEndedAtTheSameTime checks that requests which were under way together do not confirm each other: what broke off
-// one of them may have broken off both.
-func TestEndedAtTheSameTime(t *testing.T) {
+// The same fault may have cut off both.
+func TestRequestsAtTheSameTimeDoNotConfirmEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 10, time.Second)...)
-		c.answer = func(podlog.LogRequest) answer {
+		c.respond = func(podlog.LogRequest) response {
 			time.Sleep(time.Second)
-			return answer{cut: 5}
+			return response{cut: 5}
 		}
 		s := newTestSource(c)
 		var reads sync.WaitGroup
@@ -141,25 +138,23 @@ func TestEndedAtTheSameTime(t *testing.T) {
 			})
 		}
 		reads.Wait()
-		c.answer = nil
+		c.respond = nil
 		wantBytes(t, openLog(t, s, ended()), c.truth(ended(), 0))
 		wantRequests(t, c, 3, 0)
 	})
 }
 
-// TestLogThatHangs checks that nobody joins a request that hangs, and that those who joined it before do not hold up
-// others.
-func TestLogThatHangs(t *testing.T) {
+func TestAHangingRequestHoldsUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 10, time.Second)...)
-		c.answer = func(podlog.LogRequest) answer { return answer{cut: 5, hangs: true} }
+		c.respond = func(podlog.LogRequest) response { return response{cut: 5, hangs: true} }
 		s := newTestSource(c)
 		hanging := []io.ReadCloser{openLog(t, s, ended()), openLog(t, s, ended())}
 		wantBytes(t, hanging[0], c.truth(ended(), 0)[:20])
 		wantRequests(t, c, 1, 1)
 		time.Sleep(recently)
-		c.answer = nil
+		c.respond = nil
 		log := openLog(t, s, ended())
 		if got, err := io.ReadAll(log); err != nil || !bytes.Equal(got, c.truth(ended(), 0)) {
 			t.Errorf("got %s, %v", got, err)
@@ -170,19 +165,19 @@ func TestLogThatHangs(t *testing.T) {
 			log.Close()
 		}
 		wantRequests(t, c, 2, 0)
-		wantNothingKept(t, s)
+		wantNothingCached(t, s)
 	})
 }
 
-// TestErrorsOfEndedRuns checks that errors reach all who wait, and nobody who comes later.
-func TestErrorsOfEndedRuns(t *testing.T) {
+// An error reaches all readers that wait, and no later one.
+func TestAnErrorOfAnEndedRunIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 3, time.Second)...)
 		c.refuse = podlog.ErrGone
-		c.answer = func(podlog.LogRequest) answer {
+		c.respond = func(podlog.LogRequest) response {
 			time.Sleep(10 * time.Millisecond)
-			return answer{}
+			return response{}
 		}
 		s := newTestSource(c)
 		var opening sync.WaitGroup
@@ -200,8 +195,8 @@ func TestErrorsOfEndedRuns(t *testing.T) {
 	})
 }
 
-// TestReaderOutlivesKeeping checks that whoever reads what is kept may go on for as long as that takes.
-func TestReaderOutlivesKeeping(t *testing.T) {
+// A reader of a cached log may go on for as long as it likes.
+func TestAReaderMayOutliveTheCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 3, time.Second)...)
@@ -217,12 +212,11 @@ func TestReaderOutlivesKeeping(t *testing.T) {
 		openLog(t, s, ended()).Close()
 		wantRequests(t, c, 3, 0)
 		log.Close()
-		wantNothingKept(t, s)
+		wantNothingCached(t, s)
 	})
 }
 
-// TestNothingIsKeptWithoutRoom checks that logs which nobody reads do not take the place of those that are read.
-func TestNothingIsKeptWithoutRoom(t *testing.T) {
+func TestCachedLogsLeaveMemoryToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 3, time.Second)...)
@@ -240,7 +234,7 @@ func TestNothingIsKeptWithoutRoom(t *testing.T) {
 	})
 }
 
-// endsWhenLeft is a Source of logs that have one line, and come to their end when nobody reads them any more.
+// endsWhenLeft is a Source of logs that have one line, and end when their request is canceled.
 type endsWhenLeft struct{ podlog.Source }
 
 func (endsWhenLeft) OpenLog(ctx context.Context, _ podlog.LogRequest) (io.ReadCloser, error) {
@@ -255,8 +249,7 @@ func (e endWith) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestEndAfterTheLastReader checks that a log that comes to its end when its last reader is about to leave is not kept.
-func TestEndAfterTheLastReader(t *testing.T) {
+func TestALogThatEndsAfterItsLastReaderIsNotCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestSource(endsWhenLeft{})
 		log := openLog(t, s, ended())
@@ -265,23 +258,22 @@ func TestEndAfterTheLastReader(t *testing.T) {
 		}
 		log.Close()
 		if len(s.runs) != 0 {
-			t.Errorf("%d runs are kept", len(s.runs))
+			t.Errorf("%d runs are still used", len(s.runs))
 		}
-		wantNothingKept(t, s)
+		wantNothingCached(t, s)
 	})
 }
 
-// TestWholeLogIsReadAlone checks that who reads a whole log while nobody else does has a request for itself, and that
-// those who come meanwhile share one.
-func TestWholeLogIsReadAlone(t *testing.T) {
+// Later readers share one request.
+func TestASingleReaderOfAWholeLogIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
 		c.write(lines(0, 100, time.Second)...)
 		truth := c.truth(endedWhole(), 0)
 		s := newTestSource(c)
-		c.answer = func(podlog.LogRequest) answer {
+		c.respond = func(podlog.LogRequest) response {
 			time.Sleep(10 * time.Millisecond)
-			return answer{}
+			return response{}
 		}
 		var reads sync.WaitGroup
 		for range 5 {
@@ -298,10 +290,10 @@ func TestWholeLogIsReadAlone(t *testing.T) {
 			})
 		}
 		reads.Wait()
-		wantNothingKept(t, s)
+		wantNothingCached(t, s)
 		wantRequests(t, c, 2, 0)
 		openLog(t, s, endedWhole()).Close()
 		wantRequests(t, c, 3, 0)
-		wantNothingKept(t, s)
+		wantNothingCached(t, s)
 	})
 }

@@ -6,20 +6,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 	"pullwatch/internal/podlog/logline"
 )
 
-// settle finds out which run wrote the last line that was read, and returns the container's status then. A cluster gives
-// the log of the run that there is when it is asked. The status may show that run only later, so that what was read as one
-// run's log may be that of a later run. Then settle moves the progress to the later run, and a notice says that the log
-// of the run before was not read. It does the same when the last run has ended and its log cannot be read: nothing can
-// come twice then, or out of order. While the last run goes on, settle retries.
-func (f *follower) settle(ctx context.Context) (containerStatus, error) {
-	retry := retry{backoff: minBackoff}
+// correctRun finds out which run wrote the last line that was read, and returns the container's status. A cluster gives the
+// log of the run that is current at the request. The status may show that run only later. So the log that was read for one
+// run may be that of a later run. Then correctRun moves the progress to the later run, and a GAP says that the log of the
+// run before was not read. It does the same when the last run has ended and its log cannot be read: then no line can come
+// twice or out of order. While the last run goes on, correctRun tries again.
+func (f *follower) correctRun(ctx context.Context) (containerStatus, error) {
+	backoff := newBackoff()
 	for {
 		s := f.status.get()
 		later := f.laterRuns(s)
@@ -27,9 +26,9 @@ func (f *follower) settle(ctx context.Context) (containerStatus, error) {
 		if err != nil && ctx.Err() == nil && !isUserError(err) {
 			f.logger.DebugContext(ctx, "pod log cannot be told from that of a later run", "pod", f.container.Pod,
 				"container", f.container.Name, "error", err)
-			retry.failures++
+			backoff.failures++
 			switch last := later[len(later)-1]; {
-			case retry.failures < maxAttempts:
+			case backoff.failures < maxFailures:
 			case errors.Is(err, errReplaced), errors.Is(err, errOwnLog):
 				err = nil
 			case !last.Running || !f.plan.follow:
@@ -42,57 +41,36 @@ func (f *follower) settle(ctx context.Context) (containerStatus, error) {
 		case isUserError(err):
 			return s, err
 		case err == nil && run.ID != "":
-			return s, f.adopt(ctx, run)
+			return s, f.moveTo(ctx, run)
 		case err == nil:
 			return s, nil
 		}
-		if retry.failures > 1 && !errors.Is(err, errReplaced) {
-			if err := f.tellWaiting(ctx, tryingAgain); err != nil {
+		if backoff.failures > 1 && !errors.Is(err, errReplaced) {
+			if err := f.notifyWaiting(ctx, tryingAgain); err != nil {
 				return s, err
 			}
 		}
-		if err := f.status.await(ctx, retry.next()); err != nil {
+		if err := f.status.await(ctx, backoff.next()); err != nil {
 			return s, err
 		}
-		if err := f.awaitTurn(ctx, &retry, s.recoveries); err != nil {
+		if err := f.spreadRecovery(ctx, &backoff, s.recoveries); err != nil {
 			return s, err
 		}
 	}
-}
-
-// laterRuns returns the runs after the one in the progress that may have written the last line that was read.
-func (f *follower) laterRuns(s containerStatus) []podlog.Run {
-	return f.laterRunsAt(s, f.progress.Position.Nanos)
-}
-
-// startSlack is by how much a run's first line may be older than its start, which is noted behind it.
-const startSlack = time.Second
-
-// laterRunsAt returns the runs after the one in the progress that may have written a line with this timestamp.
-func (f *follower) laterRunsAt(s containerStatus, nanos int64) []podlog.Run {
-	if f.plan.previous || nanos == 0 {
-		return nil
-	}
-	return slices.DeleteFunc(f.runs(s), func(run podlog.Run) bool {
-		return run.Restarts <= f.progress.Restarts || run.NeverStarted || run.Started.IsZero() ||
-			time.Unix(0, nanos).Before(run.Started.Add(-startSlack))
-	})
 }
 
 var (
-	// errReplaced means that what was given as the log of the last run, which has ended, may be that of the next one.
+	// errReplaced means that the log that was given for the last run, which has ended, may be that of the next one.
 	errReplaced = errors.New("last run may have been replaced")
 	// errOwnLog means that the log of the run that the progress names cannot be read.
 	errOwnLog = errors.New("log of the run itself cannot be read")
 	// errUndecided means that no log shows the last line, and that of the last run may not have been its own.
 	errUndecided = errors.New("last line is in no log")
-	// errOtherRun means that what is read has turned out to be the log of a later run.
-	errOtherRun = errors.New("log is that of a later run")
 )
 
 // lastWriter returns which of the later runs wrote the last line. It returns none if the run in the progress did, or if the
-// logs are gone. It asks for the latest run first: a cluster never gives an older log for that. For the run before, it
-// may give the log of the latest one.
+// logs are gone. It asks for the latest run first, for which a cluster never gives an older log. For the run before, a
+// cluster may give the log of the latest run.
 func (f *follower) lastWriter(ctx context.Context, s containerStatus, later []podlog.Run) (podlog.Run, error) {
 	if len(later) == 0 || s.gone {
 		return podlog.Run{}, nil
@@ -104,7 +82,7 @@ func (f *follower) lastWriter(ctx context.Context, s containerStatus, later []po
 		if !own && !slices.Contains(later, run) {
 			continue
 		}
-		seen, err := f.look(ctx, s, run)
+		seen, err := f.findLastLine(ctx, s, run)
 		switch {
 		case err != nil && own:
 			return podlog.Run{}, fmt.Errorf("%w: %w", errOwnLog, err)
@@ -139,22 +117,11 @@ func (f *follower) lastWriter(ctx context.Context, s containerStatus, later []po
 	}
 }
 
-// checkRun returns an error when the last line that was read is certainly of a later run, which was not known when its log
-// was opened.
-func (f *follower) checkRun() error {
-	for _, run := range f.laterRuns(f.status.get()) {
-		if f.progress.Position.IsAfter(run.Started) {
-			return errOtherRun
-		}
-	}
-	return nil
-}
-
-// adopt moves the progress to the later run that wrote the last line, and tells of the runs before it.
-func (f *follower) adopt(ctx context.Context, run podlog.Run) error {
+// moveTo moves the progress to the later run that wrote the last line. A GAP counts the runs before it.
+func (f *follower) moveTo(ctx context.Context, run podlog.Run) error {
 	missed := run.Restarts - f.progress.Restarts
 	f.progress.Run, f.progress.Restarts, f.progress.Done = cursor.NewRunKey(run.ID), run.Restarts, false
-	return f.tellMissedRuns(ctx, missed)
+	return f.notifyMissedRuns(ctx, missed)
 }
 
 // sighting is what the log of a run shows of the last line that was read.
@@ -167,12 +134,12 @@ const (
 	seenLine
 	// seenLater means that later lines are there, and the line is not: it has been rotated away, if it was there.
 	seenLater
-	// seenRemoved means that the node has removed the log.
+	// seenRemoved means that the node has deleted the log, and sends a message in its place.
 	seenRemoved
 )
 
-// look looks for the last line that was read in the log of a run.
-func (f *follower) look(ctx context.Context, s containerStatus, run podlog.Run) (sighting, error) {
+// findLastLine looks for the last line that was read in the log of a run.
+func (f *follower) findLastLine(ctx context.Context, s containerStatus, run podlog.Run) (sighting, error) {
 	r := newRunReader(f, run)
 	req := r.request(s)
 	req.Follow = false
@@ -204,7 +171,7 @@ read:
 			switch isNew, _ := search.IsNew(nanos, sum); {
 			case isNew:
 				return seenLater, nil
-			case search.Over:
+			case search.Past:
 				return seenLine, nil
 			}
 		}
@@ -212,7 +179,7 @@ read:
 			break read
 		}
 	}
-	// The answer may have been cut off.
+	// The response may have been cut off.
 	switch lastNanos, lastSum, err := r.lastLine(ctx, req); {
 	case err != nil:
 		return seenNothing, err

@@ -12,11 +12,11 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-func TestInput(t *testing.T) {
+func TestInvalidInputIsRefused(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		in   func(*podlog.Input)
-		// says is part of the error's message; empty when there must be none.
+		// says is part of the error's message; empty when there must be no error.
 		says string
 	}{
 		{"pod", func(*podlog.Input) {}, ""},
@@ -84,8 +84,7 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// TestCursorIsBoundToItsTarget checks that a cursor is refused by a stream of something else.
-func TestCursorIsBoundToItsTarget(t *testing.T) {
+func TestACursorOfAnotherStreamIsRefused(t *testing.T) {
 	in := podInput()
 	own, err := newPlan(in)
 	if err != nil {
