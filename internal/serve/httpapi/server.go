@@ -8,7 +8,7 @@
 // operations with the package executor.
 //
 // When ctx is done, /readyz answers 503 first. Then WebSockets get 1012 and streams end, spread over half of DrainTimeout.
-// The other half is for requests that are still being answered.
+// The other half is for requests that are still being answered. Those that take longer are cut off, and awaited.
 package httpapi
 
 import (
@@ -104,12 +104,16 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// Serve serves on listener, which it closes, until ctx is done. Then it ends subscriptions and gives other requests
-// DrainTimeout to finish.
+// Serve serves on listener, which it closes, until ctx is done or listener fails. Then it ends subscriptions and gives
+// other requests DrainTimeout to finish. It closes the connections of those that take longer, ends their contexts, and
+// returns when all handlers have returned.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	requests, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+	var handlers handlers
 	server := &http.Server{
-		Handler:     s.handler,
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler:     handlers.count(s.handler),
+		BaseContext: func(net.Listener) context.Context { return requests },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			ctx = caller.With(ctx, caller.Caller{Address: countedAddress(conn.RemoteAddr())})
 			return context.WithValue(ctx, connectionKey{}, conn)
@@ -127,20 +131,24 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ErrorLog: newErrorLog(s.options.Log),
 	}
 	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
+	stop := func() {
 		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 		defer cancel()
 		err := s.transports.drain(draining, s.options.DrainTimeout/2)
-		err = errors.Join(err, server.Shutdown(draining))
-		stopped <- errors.Join(err, server.Close())
-	})
+		err = errors.Join(err, server.Shutdown(draining), server.Close())
+		cutOff() // closing a connection does not end the context of a request whose body nobody reads
+		handlers.wait()
+		stopped <- err
+	}
+	stillServing := context.AfterFunc(ctx, stop)
 	var err error
 	if s.options.CertFile != "" {
 		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
 	} else {
 		err = server.Serve(newClientListener(listener, s.options.Memory, false))
 	}
-	if stop() {
+	if stillServing() { // no connection can be accepted
+		stop()
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
