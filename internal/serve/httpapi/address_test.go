@@ -1,8 +1,13 @@
 package httpapi
 
 import (
+	"bufio"
+	"context"
+	"io"
 	"net"
+	"net/http"
 	"testing"
+	"testing/synctest"
 )
 
 func TestClientCountsByItsIPv4AddressOrIPv6Network(t *testing.T) {
@@ -16,5 +21,55 @@ func TestClientCountsByItsIPv4AddressOrIPv6Network(t *testing.T) {
 		if got := countedAddress(remote); got != want {
 			t.Errorf("%s: %s; want %s", remote, got, want)
 		}
+	}
+}
+
+// TestLimitsOfOneClientLeaveOthersAlone: without a caller in the context of requests, all clients count as one.
+func TestLimitsOfOneClientLeaveOthersAlone(t *testing.T) {
+	const (
+		stream    = "GET /graphql?query=" + followPulls + " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+		webSocket = "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" +
+			"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+	)
+	for name, c := range map[string]struct {
+		request string
+		opened  int
+	}{
+		"streams": {stream, http.StatusOK}, "WebSockets": {webSocket, http.StatusSwitchingProtocols},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				limits := testLimits
+				limits.MaxConnectionsPerAddress = 1
+				_, server := newServed(limits, 1<<30)
+				listener := newPipes()
+				ctx, stop := context.WithCancel(t.Context())
+				served := make(chan error, 1)
+				go func() { served <- server.Serve(ctx, listener) }()
+				for _, client := range []struct {
+					address string
+					status  int
+				}{
+					{"192.0.2.1", c.opened}, {"192.0.2.1", http.StatusTooManyRequests}, {"192.0.2.2", c.opened},
+					{"2001:db8::1", c.opened}, {"2001:db8::2", http.StatusTooManyRequests},
+				} {
+					conn, other := net.Pipe()
+					defer conn.Close()
+					listener.conns <- peer{other, net.TCPAddr{IP: net.ParseIP(client.address), Port: 1}}
+					if _, err := io.WriteString(conn, c.request); err != nil {
+						t.Fatal(err)
+					}
+					response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+					if err != nil || response.StatusCode != client.status {
+						t.Errorf("%s got %v, %v", client.address, response, err)
+					}
+				}
+				stop()
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }
