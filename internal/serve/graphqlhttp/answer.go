@@ -9,6 +9,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // Values of headers, made once for all responses.
@@ -36,7 +38,7 @@ func (e *exchange) answer(response *graphql.Response) {
 	}
 	header := e.w.Header()
 	header["Cache-Control"] = neverKeep
-	if code(response.Errors[0]) == codeUnavailable {
+	if code(response.Errors[0]) == usererr.Unavailable {
 		header["Retry-After"] = retryAfter
 	}
 	e.send(statusOf(response, e.accepted.single), NewBody(text.bytes))
@@ -136,24 +138,24 @@ func statusOf(response *graphql.Response, media string) int {
 		return http.StatusOK
 	}
 	switch code(response.Errors[0]) {
-	case codeUnauthenticated:
+	case usererr.Unauthenticated:
 		return http.StatusUnauthorized
-	case codeForbidden:
+	case usererr.Forbidden:
 		return http.StatusForbidden
-	case codeTimeout:
+	case usererr.Timeout:
 		return http.StatusGatewayTimeout
-	case codeUnavailable:
+	case usererr.Unavailable:
 		return http.StatusServiceUnavailable
-	case codeInternal:
+	case usererr.Internal:
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadRequest
 }
 
 // code returns an error's extensions.code, which may be of any string type.
-func code(err *gqlerror.Error) string {
+func code(err *gqlerror.Error) usererr.Code {
 	text, _ := json.Marshal(err.Extensions["code"])
-	return strings.Trim(string(text), `"`)
+	return usererr.Code(strings.Trim(string(text), `"`))
 }
 
 // appendResponse appends a response as JSON text. It copies data as it is: gqlgen has just made it, and to scan it
@@ -167,7 +169,7 @@ func appendResponse(b []byte, r *graphql.Response) []byte {
 		separator = ','
 	}
 	if len(r.Errors) > 0 {
-		member("errors", encode(r.Errors))
+		member("errors", transport.EncodeErrors(r.Errors))
 	}
 	switch {
 	case len(r.Data) > 0:
@@ -190,15 +192,11 @@ func appendResponse(b []byte, r *graphql.Response) []byte {
 	return append(b, '}')
 }
 
-// encode returns value as JSON. What errors and extensions hold is up to the server's own code, and may be what has no
-// JSON.
+// encode returns value as JSON. The server's own code fills extensions, and may put something into them that has no JSON.
 func encode(value any) []byte {
 	text, err := json.Marshal(value)
-	if err == nil {
-		return text
+	if err != nil {
+		return []byte("null")
 	}
-	if _, ok := value.(gqlerror.List); ok {
-		return []byte(`[{"message":"the errors cannot be encoded"}]`)
-	}
-	return []byte("null")
+	return text
 }

@@ -1,12 +1,10 @@
 package graphqlhttp
 
 import (
-	"bytes"
 	"context"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -38,7 +36,7 @@ func newEncoded(b []byte) encoded { return encoded{b, []string{strconv.Itoa(len(
 
 // NewBody returns a Body of json, which is `{"data":…}` without errors, and which is not changed afterwards.
 func NewBody(json []byte) *Body {
-	b := &Body{plain: newEncoded(validUTF8(json))}
+	b := &Body{plain: newEncoded(transport.ValidUTF8(json))}
 	b.size.Store(int64(cap(b.plain.bytes)))
 	return b
 }
@@ -105,13 +103,4 @@ func (o *operation) reply() (*Body, func(context.Context) *Body) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.body, o.again
-}
-
-// validUTF8 returns text, or a corrected copy of it. gqlgen writes strings as they are, and clients take nothing but
-// UTF-8.
-func validUTF8(text []byte) []byte {
-	if utf8.Valid(text) {
-		return text
-	}
-	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
 }

@@ -9,6 +9,7 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/turns"
+	"pullwatch/internal/usererr"
 )
 
 // Options say how a [Transport] behaves. The zero value of each field means its default.
@@ -51,7 +52,7 @@ type Observer interface {
 	Responded(status, bytes int)
 	// Refused is called for each request that is answered with an error of this package's own, before Responded, with what
 	// is in the error's extensions.code.
-	Refused(code string)
+	Refused(code usererr.Code)
 	// Repeated is called for each request that a function given to [Repeat] has answered, before Responded, with the name
 	// of its operation and how long the answer took to find.
 	Repeated(operation string, took time.Duration)
@@ -65,7 +66,7 @@ type Observer interface {
 type noObserver struct{}
 
 func (noObserver) Responded(int, int)             {}
-func (noObserver) Refused(string)                 {}
+func (noObserver) Refused(usererr.Code)           {}
 func (noObserver) Repeated(string, time.Duration) {}
 func (noObserver) StreamOpened()                  {}
 func (noObserver) StreamClosed()                  {}

@@ -13,6 +13,7 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/jsonreader"
+	"pullwatch/internal/usererr"
 )
 
 // parseBody reads the parameters of a POST request. What they take is taken from memory.
@@ -55,9 +56,9 @@ func refuseText(text []byte, err error) *refusal {
 // refuseJSON refuses what would become too much in memory; nil for other errors.
 func refuseJSON(err error) *refusal {
 	if limit, ok := errors.AsType[*jsonreader.LimitError](err); ok {
-		return &refusal{status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, message: limit.Error()}
+		return &refusal{status: http.StatusRequestEntityTooLarge, code: usererr.LimitExceeded, message: limit.Error()}
 	}
-	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
+	if usererr.CodeOf(err) == usererr.Unavailable { // the budget's
 		return noMemory(err)
 	}
 	return nil
@@ -65,7 +66,7 @@ func refuseJSON(err error) *refusal {
 
 // noMemory refuses what the budget has no room for.
 func noMemory(err error) *refusal {
-	return &refusal{status: http.StatusServiceUnavailable, code: codeUnavailable, message: err.Error()}
+	return &refusal{status: http.StatusServiceUnavailable, code: usererr.Unavailable, message: err.Error()}
 }
 
 // parseObject reads text that is a JSON object, or null. The error is what is wrong with it.

@@ -5,23 +5,14 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
-)
 
-// What is in extensions.code of the errors of this package, and what the codes of resolvers' errors are compared with.
-const (
-	codeBadInput        = "BAD_INPUT"
-	codeUnauthenticated = "UNAUTHENTICATED"
-	codeForbidden       = "FORBIDDEN"
-	codeLimitExceeded   = "LIMIT_EXCEEDED"
-	codeTimeout         = "TIMEOUT"
-	codeUnavailable     = "UNAVAILABLE"
-	codeInternal        = "INTERNAL"
+	"pullwatch/internal/usererr"
 )
 
 // A refusal is why a request gets no response of its operation.
 type refusal struct {
 	status  int
-	code    string
+	code    usererr.Code
 	message string
 	// allow is the value of the Allow header, if it has one.
 	allow string
@@ -30,7 +21,7 @@ type refusal struct {
 }
 
 func badRequest(message string) *refusal {
-	return &refusal{status: http.StatusBadRequest, code: codeBadInput, message: message}
+	return &refusal{status: http.StatusBadRequest, code: usererr.BadInput, message: message}
 }
 
 // response returns the refusal as the client sees it.

@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/usererr"
 )
 
 // readText returns what the client wrote: the body, or the parameters in the URL. The caller puts it back.
@@ -38,7 +39,7 @@ func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *ref
 	if turns := e.transport.options.Turns; turns != nil && len(text) > shortRequest {
 		end, err := turns.Take(e.r.Context(), e.transport.options.ClientAddress(e.r))
 		if err != nil {
-			return nil, &refusal{code: codeTimeout, status: http.StatusRequestTimeout, message: "the client has left"}
+			return nil, &refusal{code: usererr.Timeout, status: http.StatusRequestTimeout, message: "the client has left"}
 		}
 		defer end()
 	}
@@ -75,7 +76,7 @@ func checkContent(r *http.Request) *refusal {
 }
 
 func unsupported(message string) *refusal {
-	return &refusal{status: http.StatusUnsupportedMediaType, code: codeBadInput, message: message}
+	return &refusal{status: http.StatusUnsupportedMediaType, code: usererr.BadInput, message: message}
 }
 
 // readBody reads the body of a POST request, or returns why it does not.
@@ -97,7 +98,7 @@ func (e *exchange) readBody(text *buffer) *refusal {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &refusal{
-			status: http.StatusRequestTimeout, code: codeTimeout, message: "the request did not arrive in time",
+			status: http.StatusRequestTimeout, code: usererr.Timeout, message: "the request did not arrive in time",
 		}
 	}
 	return badRequest("the request did not arrive as a whole")
@@ -130,7 +131,7 @@ func (e *exchange) receive(text *buffer, body io.Reader) error {
 
 func tooLong(limit int64) *refusal {
 	return &refusal{
-		status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, unread: true,
+		status: http.StatusRequestEntityTooLarge, code: usererr.LimitExceeded, unread: true,
 		message: fmt.Sprintf("the request is too long; it may have %d bytes", limit),
 	}
 }

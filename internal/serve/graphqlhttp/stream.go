@@ -10,6 +10,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // stream is an answer of events.
@@ -31,7 +33,7 @@ type stream struct {
 func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
 	if !e.originAllowed() {
 		return &refusal{
-			status: http.StatusForbidden, code: codeForbidden, message: "pages of other origins may not open streams here",
+			status: http.StatusForbidden, code: usererr.Forbidden, message: "pages of other origins may not open streams here",
 		}
 	}
 	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {
@@ -125,7 +127,7 @@ func (s *stream) send(response *graphql.Response) bool {
 	if s.exchange.memory.Set(budget.Responses, len(text.bytes)+len(response.Data)) != nil {
 		return false // without complete: the client is to come back
 	}
-	return s.sendEvent(validUTF8(text.bytes))
+	return s.sendEvent(transport.ValidUTF8(text.bytes))
 }
 
 // replaceLineEnds makes JSON one line, as which an event's data is sent. A line can only end between its tokens, where

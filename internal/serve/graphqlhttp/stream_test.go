@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 const complete = "event: complete\ndata:\n\n"
@@ -119,13 +120,13 @@ func TestUpdatesComeAtOnceUntilTheReaderLeaves(t *testing.T) {
 	s := serve(t, Options{})
 	stream := s.open(t)
 	for range 3 {
-		s.updates <- `{"n":1}`
+		s.Updates <- `{"n":1}`
 		if got := event(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
 			t.Fatal(got)
 		}
 	}
 	stream.leave()
-	<-s.ended
+	<-s.Ended
 }
 
 // closings is told of streams that have ended.
@@ -173,12 +174,12 @@ func TestStreamsOverHTTP2(t *testing.T) {
 		s.StartTLS()
 	})
 	stream := s.open(t)
-	s.updates <- `{"n":1}`
+	s.Updates <- `{"n":1}`
 	if got := event(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
 		t.Error(got)
 	}
 	stream.leave()
-	<-s.ended
+	<-s.Ended
 	other := s.open(t)
 	if err := s.Drain(t.Context(), 0); err != nil {
 		t.Error(err)
@@ -257,9 +258,9 @@ func (c *counter) Repeated(operation string, _ time.Duration) {
 	c.repeated = append(c.repeated, operation)
 }
 
-func (c *counter) Refused(string) {}
-func (c *counter) StreamOpened()  { c.mu.Lock(); c.opened++; c.mu.Unlock() }
-func (c *counter) StreamClosed()  { c.mu.Lock(); c.closed++; c.mu.Unlock() }
+func (c *counter) Refused(usererr.Code) {}
+func (c *counter) StreamOpened()        { c.mu.Lock(); c.opened++; c.mu.Unlock() }
+func (c *counter) StreamClosed()        { c.mu.Lock(); c.closed++; c.mu.Unlock() }
 func (c *counter) Sent(bytes int, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

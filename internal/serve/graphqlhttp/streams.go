@@ -8,7 +8,7 @@ import (
 // admit counts a stream, or returns why there may not be another.
 func (t *Transport) admit(address string) *refusal {
 	if refused := t.streams.Admit(address); refused != nil {
-		return &refusal{status: refused.Status, code: string(refused.Code), message: refused.Error()}
+		return &refusal{status: refused.Status, code: refused.Code, message: refused.Error()}
 	}
 	t.options.Observer.StreamOpened()
 	return nil

@@ -11,6 +11,7 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/lru"
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // A Transport serves GraphQL over HTTP. It can be used by several gqlgen servers, whose streams then share its limits.
@@ -130,7 +131,7 @@ func (e *exchange) checkHeader() *refusal {
 		}
 	default:
 		return &refusal{
-			status: http.StatusMethodNotAllowed, code: codeBadInput, allow: "GET, HEAD, POST",
+			status: http.StatusMethodNotAllowed, code: usererr.BadInput, allow: "GET, HEAD, POST",
 			message: "send queries by GET or POST, mutations by POST",
 		}
 	}
@@ -140,7 +141,7 @@ func (e *exchange) checkHeader() *refusal {
 	}
 	if e.accepted.single == "" && !e.accepted.events {
 		return &refusal{
-			status: http.StatusNotAcceptable, code: codeBadInput,
+			status: http.StatusNotAcceptable, code: usererr.BadInput,
 			message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ": accept one of them",
 		}
 	}
@@ -152,12 +153,12 @@ func (e *exchange) checkOperation(kind ast.Operation) *refusal {
 	switch {
 	case kind == ast.Mutation && e.safe():
 		return &refusal{
-			status: http.StatusMethodNotAllowed, code: codeBadInput, allow: http.MethodPost,
+			status: http.StatusMethodNotAllowed, code: usererr.BadInput, allow: http.MethodPost,
 			message: "a mutation is sent by POST",
 		}
 	case kind == ast.Subscription && !e.accepted.events:
 		return &refusal{
-			status: http.StatusNotAcceptable, code: codeBadInput,
+			status: http.StatusNotAcceptable, code: usererr.BadInput,
 			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents,
 		}
 	}
@@ -191,7 +192,7 @@ func (e *exchange) execute(ctx context.Context, start dispatch) *graphql.Respons
 		return responses(ctx)
 	})
 	if response == nil {
-		return (&refusal{code: codeTimeout, message: "the request ended before its answer was ready"}).response()
+		return (&refusal{code: usererr.Timeout, message: "the request ended before its answer was ready"}).response()
 	}
 	return response
 }
@@ -207,7 +208,7 @@ func (e *exchange) guard(ctx context.Context, f func() *graphql.Response) (respo
 			response = &graphql.Response{Errors: gqlerror.List{err}}
 			return
 		}
-		response = (&refusal{code: codeInternal, message: "internal system error"}).response()
+		response = (&refusal{code: usererr.Internal, message: "internal system error"}).response()
 	}()
 	return f()
 }

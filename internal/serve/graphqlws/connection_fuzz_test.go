@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // recorded is a connection whose peer has sent all that it will send, and keeps all that it gets.
@@ -54,7 +55,7 @@ const fuzzedMemory = 1 << 30
 func newFuzzed(f *testing.F) *fuzzed {
 	memory := budget.New(fuzzedMemory, prometheus.NewRegistry())
 	transport := New(Options{MessageLimit: 4 << 10, Memory: memory})
-	f.Cleanup(func() { drain(f, transport) })
+	f.Cleanup(func() { transporttest.Drain(f, transport) })
 	return &fuzzed{transport, memory}
 }
 

@@ -1,13 +1,13 @@
 package graphqlws
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/serve/transport"
 )
 
 // finalFrame says that a frame is a whole message.
@@ -99,15 +99,10 @@ func appendNext(b []byte, id string, data []byte, r rest) []byte {
 		b = append(append(append(b, `"errors":`...), r.errors...), ',')
 	}
 	b = append(b, `"data":`...)
-	switch {
-	case len(data) == 0:
+	if len(data) == 0 {
 		b = append(b, "null"...)
-	case utf8.Valid(data):
-		b = append(b, data...)
-	default:
-		// gqlgen writes strings as they are, and a browser drops the connection over a byte that is not UTF-8.
-		b = append(b, bytes.ToValidUTF8(data, []byte("\uFFFD"))...)
 	}
+	b = append(b, transport.ValidUTF8(data)...)
 	for _, field := range []struct {
 		name  string
 		value []byte

@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
@@ -107,7 +108,7 @@ func TestObserverSeesEveryConnectionAndOperation(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	play(t, s.dial(t), "> "+initMessage+"\n< "+ackMessage+"\n> "+subscribe("1", "{one}")+"\n"+`< {"id":"1","type":"next","payload":{"data":{"one":1}}}`+"\n"+`< {"id":"1","type":"complete"}`+"\n> bye\n< close 1000")
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	want := fmt.Sprintf("%+v", []any{1, 0, 1, 1, 2, 4, []CloseError{{1000, ""}}})
 	if got := fmt.Sprintf("%+v", []any{seen.opened, seen.refused, seen.started, seen.ended, seen.received, seen.sent, seen.closed}); got != want {
 		t.Errorf("%s; want %s", got, want)
@@ -125,9 +126,9 @@ func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.Close()
-		<-s.ended
+		<-s.Ended
 	}
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	if seen.started != seen.ended || len(seen.closed) != 20 || seen.closed[0].Code != websocket.CloseAbnormalClosure {
 		t.Errorf("%d operations started, %d ended; %+v", seen.started, seen.ended, seen.closed)
 	}

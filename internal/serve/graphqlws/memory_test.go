@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // remembering is bubble with so many bytes of memory, of which nothing may be left in the end. All connections are of
@@ -119,7 +120,7 @@ func TestEndOfTheServerDoesNotWaitForMemory(t *testing.T) {
 			for err := error(nil); err == nil; _, _, err = conn.ReadMessage() {
 			}
 		}()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 		if took := time.Since(begun); took >= memoryWait {
 			t.Errorf("it took %v", took)
 		}

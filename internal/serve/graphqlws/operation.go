@@ -15,6 +15,7 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // operation is a query, a mutation or a subscription that runs on a connection.
@@ -122,10 +123,7 @@ func (o *operation) giveMemory() {
 func (c *connection) refuse(id string, reason error) {
 	refused, code := refusal(reason)
 	c.transport.options.Observer.OperationRefused(code)
-	payload, err := json.Marshal(gqlerror.List{refused})
-	if err != nil {
-		panic(err)
-	}
+	payload := transport.EncodeErrors(gqlerror.List{refused})
 	c.awaitSpace(context.Background())
 	if c.ending {
 		return
@@ -135,10 +133,10 @@ func (c *connection) refuse(id string, reason error) {
 }
 
 // refusal is what the client is told when there is no room because of err, and its code.
-func refusal(err error) (refused *gqlerror.Error, code string) {
-	code = "LIMIT_EXCEEDED"
-	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
-		code = "UNAVAILABLE"
+func refusal(err error) (refused *gqlerror.Error, code usererr.Code) {
+	code = usererr.LimitExceeded
+	if usererr.CodeOf(err) == usererr.Unavailable { // the budget's
+		code = usererr.Unavailable
 	}
 	return &gqlerror.Error{Message: err.Error(), Extensions: map[string]any{"code": code}}, code
 }
@@ -262,11 +260,7 @@ func (o *operation) end(errs gqlerror.List) {
 	c.operations = slices.DeleteFunc(c.operations, func(other *operation) bool { return other == o })
 	kind, payload := "complete", []byte(nil)
 	if len(errs) > 0 {
-		kind = "error"
-		var err error
-		if payload, err = json.Marshal(errs); err != nil {
-			payload = []byte(`[{"message":"the errors cannot be encoded"}]`)
-		}
+		kind, payload = "error", transport.EncodeErrors(errs)
 	}
 	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, kind, o.id, payload) })
 }

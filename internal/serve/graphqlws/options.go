@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/usererr"
 )
 
 // Options say how a [Transport] behaves. The zero value of each field means its default.
@@ -85,7 +86,7 @@ type Observer interface {
 	OperationEnded()
 	// OperationRefused is called for each subscribe message that is answered with an error of this package's own, with
 	// what is in the error's extensions.code.
-	OperationRefused(code string)
+	OperationRefused(code usererr.Code)
 	// Received is called for each message of a client.
 	Received(bytes int)
 	// Sent is called after each write, with all that had been queued for the connection by then and how long the
@@ -99,15 +100,15 @@ type Observer interface {
 
 type noObserver struct{}
 
-func (noObserver) ConnectionOpened()            {}
-func (noObserver) ConnectionRefused(int)        {}
-func (noObserver) ConnectionClosed(int, string) {}
-func (noObserver) OperationStarted()            {}
-func (noObserver) OperationEnded()              {}
-func (noObserver) OperationRefused(string)      {}
-func (noObserver) Received(int)                 {}
-func (noObserver) Sent(int, int, time.Duration) {}
-func (noObserver) Waiting(int, int)             {}
+func (noObserver) ConnectionOpened()             {}
+func (noObserver) ConnectionRefused(int)         {}
+func (noObserver) ConnectionClosed(int, string)  {}
+func (noObserver) OperationStarted()             {}
+func (noObserver) OperationEnded()               {}
+func (noObserver) OperationRefused(usererr.Code) {}
+func (noObserver) Received(int)                  {}
+func (noObserver) Sent(int, int, time.Duration)  {}
+func (noObserver) Waiting(int, int)              {}
 
 func (o Options) withDefaults() Options {
 	o.InitTimeout = cmp.Or(o.InitTimeout, 10*time.Second)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // served is a Transport behind an HTTP server.
@@ -34,7 +36,7 @@ func serve(t testing.TB, o Options) *served {
 	}))
 	s.url = "ws" + strings.TrimPrefix(server.URL, "http")
 	t.Cleanup(func() {
-		drain(t, s.Transport)
+		transporttest.Drain(t, s.Transport)
 		server.Close()
 	})
 	return s

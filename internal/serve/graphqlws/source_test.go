@@ -15,6 +15,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // steps is a Source that does one thing after the other, and watches how it is used.
@@ -124,7 +126,7 @@ func TestSourceProtocol(t *testing.T) {
 			s := serve(t, Options{})
 			s.source = func(context.Context) Source { return source }
 			play(t, s.dial(t), subscribed+subscribe1+c.exchange+bye)
-			drain(t, s.Transport)
+			transporttest.Drain(t, s.Transport)
 			source.check(t)
 		})
 	}
@@ -144,7 +146,7 @@ func TestSourceThatDoesNotStart(t *testing.T) {
 				"> " + initMessage, "< " + ackMessage, "> " + subscribe("1", query),
 				`< {"id":"1","type":"error","payload":[{"message":"recovered"}]}`, "> bye", "< close 1000",
 			}, "\n"))
-			drain(t, s.Transport)
+			transporttest.Drain(t, s.Transport)
 			source.check(t)
 			if got := source.started.Load(); got != started {
 				t.Errorf("started %d times", got)
@@ -189,7 +191,7 @@ func TestPushIsForOperationsThatStart(t *testing.T) {
 			t.Error("a source was taken for an operation that runs")
 		}
 		conn.Close()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 		source.check(t)
 	})
 }
@@ -213,7 +215,7 @@ func TestSourceIsAllThatIsKept(t *testing.T) {
 			t.Error("the operation context is kept")
 		}
 		conn.Close()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 	})
 }
 

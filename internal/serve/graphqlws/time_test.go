@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // bubble runs a test in a synctest bubble, with a Transport whose connections are pipes, and drains it.
@@ -20,7 +22,7 @@ func bubble(t *testing.T, o Options, test func(*testing.T, *Transport, *script, 
 		o.Observer = seen
 		transport := New(o)
 		test(t, transport, newScript(), seen)
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 	})
 }
 
@@ -60,7 +62,7 @@ func TestPingsKeepAnIdlePeer(t *testing.T) {
 			return answer(data)
 		})
 		begun := time.Now()
-		time.AfterFunc(10*54*time.Second, func() { executor.updates <- `"still here"` })
+		time.AfterFunc(10*54*time.Second, func() { executor.Updates <- `"still here"` })
 		if got := receive(t, conn); !strings.Contains(got, "still here") {
 			t.Error(got)
 		}
@@ -96,7 +98,7 @@ func TestPeerThatVanishesIsNoticed(t *testing.T) {
 				if reads {
 					go func() { _, _, _ = conn.ReadMessage() }()
 				}
-				<-executor.ended
+				<-executor.Ended
 				if took := time.Since(begun); took > 60*time.Second {
 					t.Errorf("noticed after %v", took)
 				}
@@ -129,7 +131,7 @@ func TestPeerThatDoesNotReadHoldsUpNobodyElse(t *testing.T) {
 		})
 		begun := time.Now()
 		for range 100 {
-			executor.updates <- `"quick"`
+			executor.Updates <- `"quick"`
 			receive(t, quick)
 		}
 		if waited := time.Since(begun); waited != 0 {

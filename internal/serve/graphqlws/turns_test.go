@@ -13,6 +13,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // A peer that does not read gets the last state when it reads again, not all that there were, and nobody waits for it.
@@ -48,7 +50,7 @@ func TestSlowPeerGetsTheLastState(t *testing.T) {
 		}
 		slowConn.Close()
 		quickConn.Close()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 		slow.check(t)
 		quick.check(t)
 	})
@@ -158,7 +160,7 @@ func TestTurnsAreFair(t *testing.T) {
 		}
 	}
 	other.Close()
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	reading.Wait()
 	flood.check(t)
 	sameConnection.check(t)
@@ -195,7 +197,7 @@ func TestMoreThanTheKernelTakes(t *testing.T) {
 		}
 	}
 	conn.Close()
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	source.check(t)
 	if seen.counters.slow != 0 || seen.waiting != 0 {
 		t.Errorf("%d bytes wait for %d connections", seen.waiting, seen.counters.slow)
@@ -244,6 +246,6 @@ func TestSourceOverTLS(t *testing.T) {
 		source.set(v + 1)
 	}
 	conn.Close()
-	drain(t, transport)
+	transporttest.Drain(t, transport)
 	source.check(t)
 }

@@ -3,6 +3,8 @@ package graphqlws
 import (
 	"net"
 	"testing"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // The kernel does not take much more for a peer that does not read than the peer has room for.
@@ -17,7 +19,7 @@ func TestUnsentIsLimited(t *testing.T) {
 	subscribeTo(t, s, conn, source)
 	<-seen.slow
 	conn.Close()
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	const most = 1 << 20 // by default it would be a multiple of this
 	if bytes := source.sent * 1000; bytes > most {
 		t.Errorf("%d bytes were taken for a peer that does not read", bytes)

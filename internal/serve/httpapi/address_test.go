@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"testing/synctest"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 func TestClientCountsByItsIPv4AddressOrIPv6Network(t *testing.T) {
@@ -43,7 +45,7 @@ func TestLimitsOfOneClientLeaveOthersAlone(t *testing.T) {
 				limits := testLimits
 				limits.MaxConnectionsPerAddress = 1
 				_, server := newServed(limits, 1<<30)
-				listener := newPipes()
+				listener := transporttest.Listen()
 				ctx, stop := context.WithCancel(t.Context())
 				served := make(chan error, 1)
 				go func() { served <- server.Serve(ctx, listener) }()
@@ -54,9 +56,7 @@ func TestLimitsOfOneClientLeaveOthersAlone(t *testing.T) {
 					{"192.0.2.1", c.opened}, {"192.0.2.1", http.StatusTooManyRequests}, {"192.0.2.2", c.opened},
 					{"2001:db8::1", c.opened}, {"2001:db8::2", http.StatusTooManyRequests},
 				} {
-					conn, other := net.Pipe()
-					defer conn.Close()
-					listener.conns <- peer{other, net.TCPAddr{IP: net.ParseIP(client.address), Port: 1}}
+					conn := listener.Dial(t, &net.TCPAddr{IP: net.ParseIP(client.address), Port: 1})
 					if _, err := io.WriteString(conn, c.request); err != nil {
 						t.Fatal(err)
 					}

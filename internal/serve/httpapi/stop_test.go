@@ -9,17 +9,19 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // TestServerWaitsForRequestsThatItCutsOff: what a handler uses is closed once Serve has returned. A request whose body
 // nobody reads would not notice by itself that its connection is closed.
 func TestServerWaitsForRequestsThatItCutsOff(t *testing.T) {
 	for name, c := range map[string]struct {
-		end  func(stop context.CancelFunc, listener pipes)
+		end  func(stop context.CancelFunc, listener transporttest.Pipes)
 		want error
 	}{
-		"when it is stopped":             {func(stop context.CancelFunc, _ pipes) { stop() }, nil},
-		"when it cannot accept any more": {func(_ context.CancelFunc, listener pipes) { listener.Close() }, net.ErrClosed},
+		"when it is stopped":             {func(stop context.CancelFunc, _ transporttest.Pipes) { stop() }, nil},
+		"when it cannot accept any more": {func(_ context.CancelFunc, listener transporttest.Pipes) { listener.Close() }, net.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -32,14 +34,12 @@ func TestServerWaitsForRequestsThatItCutsOff(t *testing.T) {
 					cutOff = time.Since(begun)
 					<-finish
 				}
-				listener := newPipes()
+				listener := transporttest.Listen()
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				served := make(chan error, 1)
 				go func() { served <- server.Serve(ctx, listener) }()
-				client, conn := net.Pipe()
-				defer client.Close()
-				listener.conns <- conn
+				client := listener.Dial(t, listener.Addr())
 				if _, err := io.WriteString(client, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"); err != nil {
 					t.Fatal(err)
 				}
