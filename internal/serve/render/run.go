@@ -44,7 +44,7 @@ func (r *Renderer) awaitTurn(ctx context.Context, a *cachedQuery, v *view) (end 
 	if cost < longComplexity {
 		return func() {}, nil
 	}
-	return r.options.Turns.Take(ctx, budget.From(ctx).Client())
+	return r.options.Turns.Take(ctx, budget.From(ctx).Caller())
 }
 
 // run executes a query whose lists are known, or a share of it: parts of all. The error is why there is no room for it.
