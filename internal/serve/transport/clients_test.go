@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// admitted returns Clients with n members, 0 to n-1, all of one address.
+// admitted returns Clients with n members, 0 to n-1, all of one caller.
 func admitted(t *testing.T, n int) *Clients[int] {
 	t.Helper()
 	c := NewClients[int]("streams", n, n)
@@ -37,27 +37,27 @@ func release(c *Clients[int], client int) {
 
 func TestClientLearnsWhyItIsRefused(t *testing.T) {
 	c := NewClients[int]("streams", 2, 1)
-	admit := func(address string, status int, code usererr.Code, message string) {
+	refuses := func(caller string, status int, code usererr.Code, message string) {
 		t.Helper()
-		refused := c.Admit(address)
+		refused := c.Admit(caller)
 		if refused == nil || refused.Status != status || refused.Code != code || !strings.Contains(refused.Error(), message) {
-			t.Fatalf("%s got %+v", address, refused)
+			t.Fatalf("%s got %+v", caller, refused)
 		}
 	}
 	if refused := c.Admit("a"); refused != nil {
 		t.Fatal(refused)
 	}
-	admit("a", 429, usererr.LimitExceeded, "too many streams from your address")
+	refuses("a", 429, usererr.LimitExceeded, "too many streams from your address")
 	if refused := c.Admit("b"); refused != nil {
-		t.Fatalf("another address: %v", refused)
+		t.Fatalf("another caller: %v", refused)
 	}
-	admit("c", 503, usererr.LimitExceeded, "as many streams as it takes")
+	refuses("c", 503, usererr.LimitExceeded, "as many streams as it takes")
 	c.Release("a", func() {})
 	c.Release("b", func() {})
 	if err := c.Drain(t.Context(), 0, nil, nil, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	admit("a", 503, usererr.Unavailable, "the server is stopping")
+	refuses("a", 503, usererr.Unavailable, "the server is stopping")
 }
 
 func TestRoomOfAClientThatLeftIsFreeWhenItsEndIsReported(t *testing.T) {
@@ -72,8 +72,8 @@ func TestRoomOfAClientThatLeftIsFreeWhenItsEndIsReported(t *testing.T) {
 	})
 	c.Release("a", func() {})
 	c.Wait()
-	if len(c.addresses) != 0 {
-		t.Errorf("addresses without clients take memory: %v", c.addresses)
+	if len(c.callers) != 0 {
+		t.Errorf("callers without clients take memory: %v", c.callers)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestServerStopsOnlyWhenNothingOfItsClientsIsLeft(t *testing.T) {
 		release(clients, 0)
 		isDraining("a client")
 		release(clients, 1)
-		isDraining("what wait waits for")
+		isDraining("something of the transport")
 		close(others)
 		if err := <-drained; err != nil {
 			t.Error(err)
