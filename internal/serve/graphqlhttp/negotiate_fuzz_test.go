@@ -65,7 +65,7 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
-// FuzzAcceptsGzip checks that nothing is compressed for who cannot read it.
+// FuzzAcceptsGzip checks that nothing is compressed for clients that do not accept it.
 func FuzzAcceptsGzip(f *testing.F) {
 	for _, seed := range []string{"", "gzip", "gzip, deflate, br, zstd", "*;q=0.1", "gzip;q=0, *", "GZIP;Q=0.0", "gzip;q=-0", "identity;q=0", "x-gzip"} {
 		f.Add(seed)

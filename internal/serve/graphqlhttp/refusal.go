@@ -9,14 +9,14 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// A refusal is why a request gets no response of its operation.
+// A refusal says why this package refuses a request.
 type refusal struct {
 	status  int
 	code    usererr.Code
 	message string
-	// allow is the value of the Allow header, if it has one.
+	// allow is the value of the Allow header, or empty.
 	allow string
-	// unread means that the rest of the request is not read, so that the connection has no other request.
+	// unread means that the rest of the request was not read. The connection then takes no other request.
 	unread bool
 }
 

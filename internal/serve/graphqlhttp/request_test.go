@@ -256,7 +256,7 @@ func (e *endless) Read(b []byte) (int, error) {
 	return copy(b, bytes.Repeat([]byte(" "), len(b))), nil
 }
 
-func TestChunkedBodyThatIsTooLong(t *testing.T) {
+func TestChunkedBodyThatIsTooLongIsRefused(t *testing.T) {
 	s := serve(t, Options{BodyLimit: 1 << 10})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, io.LimitReader(&endless{}, 1<<20))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/transport/transporttest"
 	"pullwatch/internal/usererr"
 )
 
@@ -100,28 +101,12 @@ type opened struct {
 	leave context.CancelFunc
 }
 
-// event returns the next event or comment.
-func event(t *testing.T, r *bufio.Reader) string {
-	t.Helper()
-	var b strings.Builder
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatalf("%v after %q", err, b.String())
-		}
-		b.WriteString(line)
-		if line == "\n" {
-			return b.String()
-		}
-	}
-}
-
-func TestUpdatesComeAtOnceUntilTheReaderLeaves(t *testing.T) {
+func TestUpdatesComeAtOnceUntilTheClientLeaves(t *testing.T) {
 	s := serve(t, Options{})
 	stream := s.open(t)
 	for range 3 {
 		s.Updates <- `{"n":1}`
-		if got := event(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
+		if got := transporttest.ReadEvent(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
 			t.Fatal(got)
 		}
 	}
@@ -129,7 +114,7 @@ func TestUpdatesComeAtOnceUntilTheReaderLeaves(t *testing.T) {
 	<-s.Ended
 }
 
-// closings is told of streams that have ended.
+// closings has a value for each stream that has ended.
 type closings struct {
 	noObserver
 	closed chan struct{}
@@ -141,7 +126,7 @@ func TestStreamsAboveTheLimitsAreRefused(t *testing.T) {
 	address := "a"
 	closed := make(chan struct{}, 10)
 	s := serve(t, Options{
-		MaxStreams: 2, MaxStreamsPerAddress: 1, ClientAddress: func(*http.Request) string { return address },
+		MaxStreams: 2, MaxStreamsPerCaller: 1, Caller: func(*http.Request) string { return address },
 		Observer: closings{closed: closed},
 	})
 	refuses := func(status int) {
@@ -168,14 +153,14 @@ func TestStreamsAboveTheLimitsAreRefused(t *testing.T) {
 	s.open(t)
 }
 
-func TestStreamsOverHTTP2(t *testing.T) {
+func TestStreamsWorkOverHTTP2(t *testing.T) {
 	s := serveBy(t, Options{}, func(s *httptest.Server) {
 		s.EnableHTTP2 = true
 		s.StartTLS()
 	})
 	stream := s.open(t)
 	s.Updates <- `{"n":1}`
-	if got := event(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
+	if got := transporttest.ReadEvent(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
 		t.Error(got)
 	}
 	stream.leave()

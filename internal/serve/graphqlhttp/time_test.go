@@ -57,7 +57,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 		stream := readStream(t, conn)
 		begun := time.Now()
 		for i := range 10 {
-			if got := event(t, stream); got != ":\n\n" {
+			if got := transporttest.ReadEvent(t, stream); got != ":\n\n" {
 				t.Fatalf("%q", got)
 			}
 			if took := time.Since(begun); took != time.Duration(i+1)*12*time.Second {
@@ -66,29 +66,29 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		s.Updates <- `{"n":1}`
-		if got := event(t, stream); got != next(`{"data":{"n":1}}`) {
+		if got := transporttest.ReadEvent(t, stream); got != next(`{"data":{"n":1}}`) {
 			t.Fatalf("%q", got)
 		}
-		if got := event(t, stream); got != ":\n\n" || time.Since(begun) != 142*time.Second {
+		if got := transporttest.ReadEvent(t, stream); got != ":\n\n" || time.Since(begun) != 142*time.Second {
 			t.Fatalf("%q after %v: a comment is due when 12 s have been silent", got, time.Since(begun))
 		}
 		close(s.Updates)
-		if got := event(t, stream); got != complete {
+		if got := transporttest.ReadEvent(t, stream); got != complete {
 			t.Fatalf("%q", got)
 		}
 	})
 }
 
-func TestReaderThatStopsReadingLosesItsStream(t *testing.T) {
+func TestClientThatStopsReadingLosesItsStreamAndDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		connect := overPipe(t, New(Options{}), s)
 		stuck := readStream(t, connect(events("subscription flood")))
 		other := readStream(t, connect(events("subscription updates")))
-		event(t, stuck)
+		transporttest.ReadEvent(t, stuck)
 		begun := time.Now()
 		s.Updates <- `{"n":1}`
-		event(t, other)
+		transporttest.ReadEvent(t, other)
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("another stream waited %v", took)
 		}
@@ -99,7 +99,7 @@ func TestReaderThatStopsReadingLosesItsStream(t *testing.T) {
 	})
 }
 
-func TestReaderThatNeverReadsLosesItsStream(t *testing.T) {
+func TestClientThatNeverReadsLosesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})
@@ -113,7 +113,7 @@ func TestReaderThatNeverReadsLosesItsStream(t *testing.T) {
 	})
 }
 
-func TestDrainSpreadsTheComebacks(t *testing.T) {
+func TestClientsOfADrainedServerDoNotAllComeBackAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})
@@ -147,12 +147,12 @@ func TestDrainSpreadsTheComebacks(t *testing.T) {
 	})
 }
 
-func TestDrainGivesUp(t *testing.T) {
+func TestDrainCutsOffStreamsThatDoNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{WriteTimeout: time.Hour})
 		stuck := readStream(t, overPipe(t, transport, s)(events("subscription flood")))
-		event(t, stuck)
+		transporttest.ReadEvent(t, stuck)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -42,9 +42,9 @@ func newTransports(o Options, operations *executor.Metrics) transports {
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
-			ClientAddress: clientAddress, Turns: o.Turns,
+			Caller: clientAddress, Turns: o.Turns,
 			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
-			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
+			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerCaller: o.Limits.MaxConnectionsPerAddress,
 			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
 		}),
 	}

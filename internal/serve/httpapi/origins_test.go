@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pullwatch/internal/pull"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // request sends a request to /graphql with a header.
@@ -88,18 +89,12 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// readEvent returns the next event of a stream.
+// readEvent returns the next event of a stream. It skips comments.
 func readEvent(t *testing.T, stream *bufio.Reader) string {
 	t.Helper()
-	var event strings.Builder
 	for {
-		line, err := stream.ReadString('\n')
-		if err != nil {
-			t.Fatalf("%v after %s", err, &event)
-		}
-		event.WriteString(line)
-		if line == "\n" && strings.Contains(event.String(), "data:") {
-			return event.String()
+		if event := transporttest.ReadEvent(t, stream); strings.Contains(event, "data:") {
+			return event
 		}
 	}
 }

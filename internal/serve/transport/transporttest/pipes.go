@@ -1,11 +1,9 @@
 package transporttest
 
 import (
-	"context"
 	"net"
 	"sync"
 	"testing"
-	"time"
 )
 
 // Pipes is a net.Listener whose connections are net.Pipes, so that time can be a test's own.
@@ -50,15 +48,3 @@ type conn struct {
 }
 
 func (c conn) RemoteAddr() net.Addr { return c.from }
-
-// Drain drains a transport, which is not to take long.
-func Drain(t testing.TB, transport interface {
-	Drain(ctx context.Context, over time.Duration) error
-}) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := transport.Drain(ctx, 0); err != nil {
-		t.Errorf("drain: %v", err)
-	}
-}

@@ -1,5 +1,5 @@
 // Package transporttest is what the tests of transports have in common: an executor of GraphQL that does what its queries
-// say, a network without sockets, and a check that a transport can be drained.
+// say, a network without sockets, and functions that read and end streams.
 package transporttest
 
 import (
