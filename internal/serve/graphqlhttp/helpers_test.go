@@ -28,7 +28,7 @@ type script struct {
 	*transporttest.Script
 	// body is what "body" and "repeat" reply with.
 	body *Body
-	// executed counts how often "repeat" is executed; forgotten means that what it gives to Repeat has no answer.
+	// executed counts how often "repeat" is executed. forgotten means that its function for Repeat returns nil.
 	executed  atomic.Int64
 	forgotten atomic.Bool
 }
@@ -176,7 +176,7 @@ func (q request) build(t testing.TB, url string) *http.Request {
 	return r
 }
 
-// ask answers a request without a network.
+// ask returns the response to a request, without a network.
 func ask(t testing.TB, s *script, q request) (*http.Response, string) {
 	t.Helper()
 	recorder := httptest.NewRecorder()
@@ -185,7 +185,7 @@ func ask(t testing.TB, s *script, q request) (*http.Response, string) {
 	return response, recorder.Body.String()
 }
 
-// send sends a request and returns the answer's header.
+// send sends a request and returns the header of the response.
 func (s *server) send(t testing.TB, q request) *http.Response {
 	t.Helper()
 	response, err := s.Client().Do(q.build(t, s.URL))

@@ -20,7 +20,7 @@ const complete = "event: complete\ndata:\n\n"
 
 func next(payload string) string { return "event: next\ndata: " + payload + "\n\n" }
 
-// events asks for a stream.
+// events is a request for a stream.
 func events(query string) request {
 	return post(`{"query":"`+query+`"}`, "Accept", typeEvents)
 }
@@ -72,7 +72,7 @@ func TestStreamsHaveTheEventsOfTheirOperation(t *testing.T) {
 	asked.method = http.MethodHead
 	head := s.send(t, asked)
 	if head.StatusCode != http.StatusNotAcceptable {
-		t.Errorf("HEAD, whose answer would have no end: %d", head.StatusCode)
+		t.Errorf("HEAD, whose response would have no end: %d", head.StatusCode)
 	}
 	malformed := s.send(t, post("[]", "Accept", typeEvents))
 	if malformed.StatusCode != 400 || malformed.Header.Get("Content-Type") != "application/json; charset=utf-8" {

@@ -22,7 +22,7 @@ import (
 	"pullwatch/internal/serve/transport/transporttest"
 )
 
-// recorded is a connection whose peer has sent all that it will send, and keeps all that it gets.
+// recorded is a connection whose client has sent all that it will send, and keeps all that it gets.
 type recorded struct {
 	net.Conn // nil
 	incoming io.Reader
@@ -116,7 +116,7 @@ func readFrames(t *testing.T, text []byte) (frames []frame) {
 			if len(payload) > maxReason+2 || len(payload) > 2 && !utf8.ValidString(payload[2:]) {
 				t.Fatalf("a close frame: %q", payload)
 			}
-			// Who breaks RFC 6455 itself may get another one, from gorilla, and before what is still queued.
+			// A client that violates RFC 6455 may get another close frame, from gorilla, before what is still queued.
 			if strings.HasPrefix(payload, brokenProtocol) {
 				return frames
 			}

@@ -1,7 +1,6 @@
 package graphqlws
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"pullwatch/internal/serve/transport"
 	"pullwatch/internal/serve/transport/transporttest"
 )
 
@@ -26,7 +24,7 @@ func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
 		message string
 	}{
 		"total":       {Options{MaxConnections: 2}, http.StatusServiceUnavailable, "as many connections as it takes"},
-		"per address": {Options{MaxPerAddress: 2}, http.StatusTooManyRequests, "from your address"},
+		"per address": {Options{MaxPerCaller: 2}, http.StatusTooManyRequests, "from your address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, c.options)
@@ -47,7 +45,7 @@ func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
 }
 
 func TestPlaceOfAnEndedConnectionIsFree(t *testing.T) {
-	bubble(t, Options{MaxPerAddress: 1}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
+	bubble(t, Options{MaxPerCaller: 1}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		conn := open(t, transport, executor)
 		if status, err := transport.admit(""); err == nil {
 			t.Errorf("a second connection was admitted: %d", status)
@@ -72,7 +70,7 @@ func TestOperationsAboveTheLimitAreRefused(t *testing.T) {
 	}, "\n"))
 }
 
-func TestPongWaitIsLongerThanPingInterval(t *testing.T) {
+func TestPingsComeBeforeAClientCountsAsSilent(t *testing.T) {
 	for _, c := range []struct{ given, want Options }{
 		{Options{}, Options{PingInterval: 54 * time.Second, PongWait: time.Minute}},
 		{Options{PingInterval: 90 * time.Second}, Options{PingInterval: 90 * time.Second, PongWait: 100 * time.Second}},
@@ -115,7 +113,7 @@ func TestObserverSeesEveryConnectionAndOperation(t *testing.T) {
 	}
 }
 
-func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
+func TestOperationsOfAClientThatDisappearsEnd(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	for range 20 {
@@ -131,12 +129,6 @@ func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
 	transporttest.Drain(t, s.Transport)
 	if seen.started != seen.ended || len(seen.closed) != 20 || seen.closed[0].Code != websocket.CloseAbnormalClosure {
 		t.Errorf("%d operations started, %d ended; %+v", seen.started, seen.ended, seen.closed)
-	}
-}
-
-func TestSubscriptionErrorOfAnotherTransport(t *testing.T) {
-	if transport.AddSubscriptionError(context.Background(), nil) {
-		t.Error("an error was taken for no operation")
 	}
 }
 
@@ -210,7 +202,7 @@ func TestBrokenFrameClosesTheConnection(t *testing.T) {
 }
 
 // A message may come in many frames, with control frames in between.
-func TestMessageInFragmentsIsRead(t *testing.T) {
+func TestMessagesInFragmentsAreRead(t *testing.T) {
 	s := serve(t, Options{})
 	conn := s.dial(t)
 	frames := []byte{}

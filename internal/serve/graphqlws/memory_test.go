@@ -20,7 +20,7 @@ import (
 func remembering(t *testing.T, bytes int64, test func(*testing.T, *budget.Budget, *Transport, *script, *counters)) {
 	t.Helper()
 	memory := budget.New(bytes, prometheus.NewRegistry())
-	o := Options{Memory: memory, ClientAddress: func(*http.Request) string { return "client" }}
+	o := Options{Memory: memory, Caller: func(*http.Request) string { return "client" }}
 	bubble(t, o, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		test(t, memory, transport, executor, seen)
 	})
@@ -163,7 +163,7 @@ func TestVariablesThatBecomeTooMuchAreRefused(t *testing.T) {
 	})
 }
 
-func TestWhatAPeerDoesNotReadIsTakenFromTheBudget(t *testing.T) {
+func TestMessagesThatAClientDoesNotReadCountInTheBudget(t *testing.T) {
 	remembering(t, 400<<10, func(t *testing.T, memory *budget.Budget, transport *Transport, executor *script, seen *counters) {
 		slow, quick := open(t, transport, executor), open(t, transport, executor)
 		// What is left is enough for an operation and its result, and not for a copy of that which waits.

@@ -203,7 +203,7 @@ func play(t *testing.T, conn *websocket.Conn, exchange string) {
 	}
 }
 
-func TestSubprotocolIsNegotiated(t *testing.T) {
+func TestClientsOfOtherSubprotocolsAreClosed(t *testing.T) {
 	s := serve(t, Options{})
 	for _, c := range []struct {
 		offered []string

@@ -80,7 +80,7 @@ func fail(err error) func() (*graphql.Response, error) {
 	return func() (*graphql.Response, error) { return nil, err }
 }
 
-func TestSourceProtocol(t *testing.T) {
+func TestSourcesEndAsTheProtocolSays(t *testing.T) {
 	type todo = []func() (*graphql.Response, error)
 	const subscribed = "> " + initMessage + "\n< " + ackMessage + "\n"
 	subscribe1 := "> " + subscribe("1", "push") + "\n"
@@ -133,7 +133,7 @@ func TestSourceProtocol(t *testing.T) {
 }
 
 // What fails between Push and the first turn closes the source, too.
-func TestSourceThatDoesNotStart(t *testing.T) {
+func TestSourceThatDoesNotStartIsClosed(t *testing.T) {
 	for query, started := range map[string]int32{"push, then panic": 0, "push, start panics": 1} {
 		t.Run(query, func(t *testing.T) {
 			source := &steps{}
@@ -168,7 +168,7 @@ func (p panicking) Close() {
 	panic("secret")
 }
 
-func TestPushIsForOperationsThatStart(t *testing.T) {
+func TestPushTakesNoSecondSourceAndNoneAfterTheStart(t *testing.T) {
 	if Push(context.Background(), &steps{}) {
 		t.Error("a source was taken for no operation")
 	}
@@ -197,7 +197,7 @@ func TestPushIsForOperationsThatStart(t *testing.T) {
 }
 
 // A subscription that waits for its source keeps nothing of what it took to start it.
-func TestSourceIsAllThatIsKept(t *testing.T) {
+func TestSubscriptionThatWaitsKeepsOnlyItsSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		executor := newScript()
 		var kept weak.Pointer[graphql.OperationContext]

@@ -87,7 +87,7 @@ func TestNothingIsLeftOfAStormOfClients(t *testing.T) {
 	}
 }
 
-func TestDrainOfManySources(t *testing.T) {
+func TestDrainClosesEverySource(t *testing.T) {
 	const connections, each = 30, 100
 	s := serve(t, Options{CloseTimeout: 50 * time.Millisecond}) // the clients do not close
 	var sources [connections * each]steps

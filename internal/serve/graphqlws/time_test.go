@@ -37,7 +37,7 @@ func open(t *testing.T, transport *Transport, executor *script) *websocket.Conn 
 	return conn
 }
 
-func TestClientThatDoesNotBeginIsClosed(t *testing.T) {
+func TestClientThatSendsNoConnectionInitIsClosed(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		begun := time.Now()
 		conn := pipe(t, transport, executor)
@@ -51,7 +51,7 @@ func TestClientThatDoesNotBeginIsClosed(t *testing.T) {
 	})
 }
 
-func TestPingsKeepAnIdlePeer(t *testing.T) {
+func TestPingsKeepAnIdleClientConnected(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		conn := open(t, transport, executor)
 		send(t, conn, subscribe("1", "updates"))
@@ -85,9 +85,9 @@ func TestPingsKeepAnIdlePeer(t *testing.T) {
 	})
 }
 
-func TestPeerThatVanishesIsNoticed(t *testing.T) {
+func TestClientThatVanishesIsNoticed(t *testing.T) {
 	for name, reads := range map[string]bool{"does not answer": true, "does not even read": false} {
-		// The write of a ping may time out before the peer has been silent for too long.
+		// The write of a ping may time out before the client has been silent for too long.
 		reason := map[bool]string{true: "nothing heard", false: ""}[reads]
 		t.Run(name, func(t *testing.T) {
 			bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
@@ -112,9 +112,9 @@ func TestPeerThatVanishesIsNoticed(t *testing.T) {
 	}
 }
 
-// A peer that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody
+// A client that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody
 // else waits for it.
-func TestPeerThatDoesNotReadHoldsUpNobodyElse(t *testing.T) {
+func TestClientThatDoesNotReadDelaysNoOther(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		slow, quick := open(t, transport, executor), open(t, transport, executor)
 		for i := range 20 {
@@ -165,7 +165,7 @@ func TestFloodOfPingsTakesBoundedMemory(t *testing.T) {
 	})
 }
 
-func TestCompleteWhileTheQueueIsFull(t *testing.T) {
+func TestSlowClientCanCompleteItsOperations(t *testing.T) {
 	bubble(t, Options{QueueLimit: 1000}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		conn := open(t, transport, executor)
 		send(t, conn, subscribe("1", "large"), subscribe("2", "large"), subscribe("3", "large"))
@@ -187,7 +187,7 @@ func TestCompleteWhileTheQueueIsFull(t *testing.T) {
 	})
 }
 
-func TestPanicWhileTheQueueIsFull(t *testing.T) {
+func TestPanicsAreReportedToASlowClient(t *testing.T) {
 	bubble(t, Options{QueueLimit: 1000}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		conn := open(t, transport, executor)
 		send(t, conn, subscribe("1", "large"), subscribe("2", "large"), subscribe("3", "large"))
@@ -200,7 +200,7 @@ func TestPanicWhileTheQueueIsFull(t *testing.T) {
 	})
 }
 
-func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
+func TestClientThatDoesNotAnswerACloseFrameIsCutOff(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		begun := time.Now()
 		conn := open(t, transport, executor)
@@ -219,7 +219,7 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 	})
 }
 
-func TestDrainSpreadsTheComebacks(t *testing.T) {
+func TestClientsOfADrainedServerDoNotAllComeBackAtOnce(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		const n, gap = 10, 10 * time.Millisecond / 2
 		begun := time.Now()
@@ -248,7 +248,7 @@ func TestDrainSpreadsTheComebacks(t *testing.T) {
 	})
 }
 
-func TestDrainCutsOffWhoIsLate(t *testing.T) {
+func TestDrainCutsOffConnectionsThatDoNotEnd(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		for range 3 {
 			conn := open(t, transport, executor)

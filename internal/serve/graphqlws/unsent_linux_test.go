@@ -7,8 +7,8 @@ import (
 	"pullwatch/internal/serve/transport/transporttest"
 )
 
-// The kernel does not take much more for a peer that does not read than the peer has room for.
-func TestUnsentIsLimited(t *testing.T) {
+// The kernel does not take much more for a client that does not read than the client has room for.
+func TestKernelBuffersLittleForAClientThatDoesNotRead(t *testing.T) {
 	seen := &slowness{slow: make(chan struct{}, 1)}
 	s := serve(t, Options{Observer: seen})
 	conn := s.dial(t)
@@ -22,6 +22,6 @@ func TestUnsentIsLimited(t *testing.T) {
 	transporttest.Drain(t, s.Transport)
 	const most = 1 << 20 // by default it would be a multiple of this
 	if bytes := source.sent * 1000; bytes > most {
-		t.Errorf("%d bytes were taken for a peer that does not read", bytes)
+		t.Errorf("%d bytes were taken for a client that does not read", bytes)
 	}
 }

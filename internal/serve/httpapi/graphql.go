@@ -32,11 +32,11 @@ func newTransports(o Options, operations *executor.Metrics) transports {
 	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
-			CheckOrigin: allowed, Refuse: refuseSocket, ClientAddress: clientAddress,
+			CheckOrigin: allowed, Refuse: refuseSocket, Caller: clientAddress,
 			InitTimeout: o.Limits.InitTimeout, WriteTimeout: o.Limits.WriteTimeout,
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
-			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
+			MaxConnections: o.Limits.MaxConnections, MaxPerCaller: o.Limits.MaxConnectionsPerAddress,
 			Memory:   o.Memory,
 			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
