@@ -12,7 +12,7 @@ import (
 	"pullwatch/internal/serve/transport/transporttest"
 )
 
-func TestClientCountsByItsIPv4AddressOrIPv6Network(t *testing.T) {
+func TestCallerIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	for want, remote := range map[string]net.Addr{
 		"192.0.2.1":           &net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 99},
 		"192.0.2.2":           &net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.2"), Port: 99},
@@ -20,14 +20,14 @@ func TestClientCountsByItsIPv4AddressOrIPv6Network(t *testing.T) {
 		"fe80::/64":           &net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0", Port: 99},
 		"/run/pullwatch.sock": &net.UnixAddr{Name: "/run/pullwatch.sock", Net: "unix"},
 	} {
-		if got := countedAddress(remote); got != want {
+		if got := callerAt(remote); got != want {
 			t.Errorf("%s: %s; want %s", remote, got, want)
 		}
 	}
 }
 
-// TestLimitsOfOneClientLeaveOthersAlone: without a caller in the context of requests, all clients count as one.
-func TestLimitsOfOneClientLeaveOthersAlone(t *testing.T) {
+// TestLimitsOfOneCallerLeaveOthersAlone: without a caller in the context of requests, all clients count as one.
+func TestLimitsOfOneCallerLeaveOthersAlone(t *testing.T) {
 	const (
 		stream    = "GET /graphql?query=" + followPulls + " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 		webSocket = "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +

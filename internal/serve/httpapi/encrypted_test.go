@@ -15,7 +15,7 @@ import (
 	"pullwatch/internal/budget"
 )
 
-// What comes over a WebSocket with TLS is no header, however long the WebSocket lasts.
+// Messages over a WebSocket with TLS do not count as a header, however long the WebSocket lasts.
 func TestMessagesOfAnEncryptedWebSocketDoNotCountAsAHeader(t *testing.T) {
 	const total = 10 * encryptedMemory
 	memory := budget.New(total, prometheus.NewRegistry())

@@ -35,13 +35,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// backend is all that the resolvers ask.
+// backend is all that the resolvers use.
 type backend struct {
 	*feed.Hub
 	active func() ([]*pull.State, error)
 	reads  atomic.Uint64
 	logs   resolvers.Logs // nil when there are none
-	// started is what was last asked to start.
+	// started is the last request to start pulls.
 	started pull.StartRequest
 }
 
@@ -106,8 +106,7 @@ func serveWithin(t *testing.T, limits Limits) *served {
 	return serveWithMemory(t, limits, 1<<30)
 }
 
-// serveWithMemory serves with so many bytes for clients. When the server has stopped, nothing may be left of what was
-// taken of them.
+// serveWithMemory serves with a budget of so many bytes. When the server has stopped, all must have been given back.
 func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 	t.Helper()
 	s, server := newServed(limits, memory)
@@ -134,7 +133,7 @@ func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 	return s
 }
 
-// newServed returns a Server, and what it serves, that does not run yet.
+// newServed returns a Server that does not run yet, and what it serves.
 func newServed(limits Limits, memory int64) (*served, *Server) {
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.State, error) { return []*pull.State{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.SetSynced()
@@ -159,7 +158,7 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 	return s, server
 }
 
-// lines are those of a log.
+// lines are what a logger wrote.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer

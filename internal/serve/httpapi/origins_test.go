@@ -34,7 +34,7 @@ func (s *served) request(t *testing.T, method, path, body string, header map[str
 	return answer
 }
 
-func TestPagesOfAllowedOrigins(t *testing.T) {
+func TestOnlyAllowedPagesMaySendRequests(t *testing.T) {
 	s := serve(t)
 	const query = `{"query":"{activePulls{id}}"}`
 	for origin, allowed := range map[string]bool{"https://dash.example": true, "https://evil.example": false, "null": false, "https://dash.example.evil": false} {
@@ -68,7 +68,7 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	}
 }
 
-func TestStreams(t *testing.T) {
+func TestOnlyAllowedPagesMayOpenStreams(t *testing.T) {
 	s := serve(t)
 	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	const subscription = `{"query":"subscription{pullJobUpdated(ids: [\"a\"]){phase}}"}`
@@ -99,7 +99,7 @@ func readEvent(t *testing.T, stream *bufio.Reader) string {
 	}
 }
 
-func TestStoppingEndsStreams(t *testing.T) {
+func TestStreamsEndWhenTheServerStops(t *testing.T) {
 	s := serve(t)
 	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	answer := s.request(t, http.MethodPost, "/graphql", `{"query":"subscription{pullJobUpdated{phase}}"}`,

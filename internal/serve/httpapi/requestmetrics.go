@@ -12,12 +12,12 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// requestMetrics counts what goes over HTTP: responses and streams of server-sent events. It is a graphqlhttp.Observer.
+// requestMetrics counts responses over HTTP and streams of server-sent events. It is a graphqlhttp.Observer.
 type requestMetrics struct {
 	operations    *executor.Metrics
 	errors        *executor.Errors
 	responses     *prometheus.CounterVec
-	ok            prometheus.Counter // of responses, the most frequent
+	ok            prometheus.Counter // of responses, for the most frequent status
 	bytes         prometheus.Counter
 	streams       prometheus.Gauge
 	events        prometheus.Counter

@@ -3,12 +3,12 @@
 //	server := httpapi.New(httpapi.Options{...})
 //	err := server.Serve(ctx, listener) // until ctx is done and all clients are served, or DrainTimeout is over
 //
-// A request passes, in this order: the budget of memory for connections and headers (clientconn.go), the check of the
-// host's name on loopback, CORS for the allowed origins, and one of the transports graphqlhttp and graphqlws. Both execute
-// operations with the package executor.
+// A request passes, in this order, the memory budget of connections and headers (clientconn.go), the check of its Host on
+// loopback (host.go), CORS for the allowed origins (origins.go), and one of the transports graphqlhttp and graphqlws. Both
+// execute operations with the package executor.
 //
 // When ctx is done, /readyz answers 503 first. Then WebSockets get 1012 and streams end, spread over half of DrainTimeout.
-// The other half is for requests that are still being answered. Those that take longer are cut off, and awaited.
+// The other half is for requests that are still being answered. Requests that take longer are cut off.
 package httpapi
 
 import (
@@ -33,33 +33,33 @@ import (
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
-	// Errors presents all errors, those of Middleware, too.
+	// Errors presents all errors, also those of Middleware.
 	Errors *executor.Errors
-	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
-	// another answered without that: see graphqlhttp.Repeat.
+	// Middleware is around the execution of each operation, or nil. With graphqlhttp.Repeat it can answer later requests
+	// with the same text before they are executed.
 	Middleware graphql.OperationMiddleware
-	// ActivePulls returns how long the list of active pulls is, about.
+	// ActivePulls returns about how many active pulls there are.
 	ActivePulls func() int
 	// Page is served at /.
 	Page http.Handler
-	// Ready returns nil when this replica can answer, otherwise why it cannot, yet or any more.
+	// Ready returns nil if this replica is ready to answer, otherwise why it is not.
 	Ready func() error
-	// Loopback says that only this machine can connect. Requests for any other host's name are refused then: a web page
-	// can make its own name mean this machine, and would be of the same origin as the server.
+	// Loopback says that only this machine can connect. Then requests for other host names are refused: a web page can let
+	// its own name resolve to this machine, and would have the same origin as the server.
 	Loopback bool
-	// AllowedOrigins are those of pages that may send requests and open WebSockets, besides pages from the server itself.
+	// AllowedOrigins are origins of pages that may send requests and open WebSockets. The server's own pages always may.
 	AllowedOrigins []string
 	// Limits have no defaults here.
 	Limits Limits
-	// Memory is what all that clients cause is taken from; nil for no bound.
+	// Memory is the budget for all memory that clients cause, nil for no bound.
 	Memory *budget.Budget
-	// Turns are those of work that takes long.
+	// Turns are for work that takes long.
 	Turns *turns.Turns
-	// KnownDocuments bounds the documents that need not be parsed again, in bytes.
+	// KnownDocuments bounds the cache of parsed documents, in bytes.
 	KnownDocuments int
-	// Metrics is served at /metrics, and the package's own metrics are registered with it.
+	// Metrics is served at /metrics. The package registers its own metrics with it.
 	Metrics *prometheus.Registry
-	// CertFile and KeyFile are in PEM; with both empty it is plain HTTP that is served.
+	// CertFile and KeyFile are in PEM. If both are empty, the server speaks plain HTTP.
 	CertFile, KeyFile string
 	// DrainTimeout is how long requests may take to finish when the server stops.
 	DrainTimeout time.Duration
@@ -73,7 +73,7 @@ type Server struct {
 	transports transports
 }
 
-// New returns a Server that does not listen yet.
+// New returns a Server. It listens when Serve is called.
 func New(o Options) *Server {
 	operations := executor.NewMetrics(o.Metrics)
 	s := &Server{options: o, transports: newTransports(o, operations)}
@@ -115,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		Handler:     handlers.count(s.handler),
 		BaseContext: func(net.Listener) context.Context { return requests },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			ctx = caller.With(ctx, caller.Caller{Address: countedAddress(conn.RemoteAddr())})
+			ctx = caller.With(ctx, caller.Caller{Address: callerAt(conn.RemoteAddr())})
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
 		ConnState:         trackState,
@@ -124,7 +124,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		// A connection holds no more of the bodies of all its requests than one over HTTP/1.1.
+		// All requests of a connection may buffer as much of their bodies as one over HTTP/1.1.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
 		},

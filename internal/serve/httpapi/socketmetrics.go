@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// socketMetrics counts WebSockets and what goes over them. It is a graphqlws.Observer.
+// socketMetrics counts WebSockets and their messages. It is a graphqlws.Observer.
 type socketMetrics struct {
 	errors          *executor.Errors
 	active          prometheus.Gauge
@@ -19,11 +19,11 @@ type socketMetrics struct {
 	closed, refused *prometheus.CounterVec
 	in, out         traffic
 	writes          prometheus.Histogram
-	// slow and waiting are of peers that do not keep up.
+	// slow and waiting are about clients that do not keep up.
 	slow, waiting prometheus.Gauge
 }
 
-// traffic is what goes in one direction.
+// traffic counts messages in one direction.
 type traffic struct{ messages, bytes prometheus.Counter }
 
 func (t traffic) add(messages, bytes int) {
@@ -66,7 +66,7 @@ func (m *socketMetrics) ConnectionRefused(status int) {
 func (m *socketMetrics) ConnectionClosed(code int, _ string) {
 	m.active.Dec()
 	if code < 1000 || (code > 1015 && code < 4400) || code > 4499 {
-		code = 0 // a client can make up any code
+		code = 0 // a client can send any code, but labels must be few
 	}
 	m.closed.WithLabelValues(strconv.Itoa(code)).Inc()
 }
