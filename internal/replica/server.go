@@ -24,6 +24,6 @@ func NewServer(s *Shared, root *resolvers.Resolver, o httpapi.Options) *httpapi.
 		Turns: s.Turns, MaxKept: s.kept(16, 64<<20), Metrics: render.NewMetrics(s.Metrics),
 	})
 	o.Middleware = renderer.Operation
-	o.KnownDocuments = s.kept(16, 32<<20)
+	o.CachedDocuments = s.kept(16, 32<<20)
 	return httpapi.New(o)
 }

@@ -56,7 +56,7 @@ type document struct {
 func newDocuments(o Options) *documents {
 	return &documents{
 		schema: o.Schema, introspection: o.Introspection, activePulls: o.ActivePulls,
-		cache: lru.New[string, *document](o.KnownDocuments), turns: o.Turns,
+		cache: lru.New[string, *document](o.CachedDocuments), turns: o.Turns,
 	}
 }
 

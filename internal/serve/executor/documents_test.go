@@ -78,7 +78,7 @@ var refused = map[string]struct{ document, limit string }{
 func newTestDocuments() *documents {
 	return newDocuments(Options{
 		Schema: theSchema(), Introspection: true, ActivePulls: func() int { return 0 },
-		KnownDocuments: 32 << 20, Turns: turns.New(1),
+		CachedDocuments: 32 << 20, Turns: turns.New(1),
 	})
 }
 

@@ -39,8 +39,8 @@ type Options struct {
 	MaxOperations int
 	// Introspection says that clients may ask for the schema.
 	Introspection bool
-	// KnownDocuments bounds the cache of documents, in bytes.
-	KnownDocuments int
+	// CachedDocuments bounds the cache of documents, in bytes.
+	CachedDocuments int
 	// Turns are for parsing long documents.
 	Turns   *turns.Turns
 	Metrics *Metrics

@@ -149,7 +149,7 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: s.turns, KnownDocuments: 32 << 20,
+		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: s.turns, CachedDocuments: 32 << 20,
 		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},

@@ -55,8 +55,8 @@ type Options struct {
 	Memory *budget.Budget
 	// Turns are for work that takes long.
 	Turns *turns.Turns
-	// KnownDocuments bounds the cache of parsed documents, in bytes.
-	KnownDocuments int
+	// CachedDocuments bounds the cache of parsed documents, in bytes.
+	CachedDocuments int
 	// Metrics is served at /metrics. The package registers its own metrics with it.
 	Metrics *prometheus.Registry
 	// CertFile and KeyFile are in PEM. If both are empty, the server speaks plain HTTP.
@@ -80,7 +80,7 @@ func New(o Options) *Server {
 	operate := executor.New(executor.Options{
 		Schema: o.Schema, Errors: o.Errors, Middleware: o.Middleware, ActivePulls: o.ActivePulls,
 		MaxOperations: o.Limits.MaxOperations, Introspection: o.Limits.Introspection,
-		KnownDocuments: o.KnownDocuments, Turns: o.Turns, Metrics: operations,
+		CachedDocuments: o.CachedDocuments, Turns: o.Turns, Metrics: operations,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(operate)))
