@@ -16,7 +16,7 @@ func (r *Replica) NewServer(o httpapi.Options) *httpapi.Server {
 // NewServer returns a server of GraphQL, which root answers, that renders once what many ask for. It sets the fields of o
 // that are about the execution of operations or are in s; the caller sets the others.
 func NewServer(s *Shared, root *resolvers.Resolver, o httpapi.Options) *httpapi.Server {
-	o.Log, o.Metrics, o.Memory, o.Turns = s.Log, s.Metrics, s.Memory, s.Turns
+	o.Logger, o.Metrics, o.Memory, o.Turns = s.Log, s.Metrics, s.Memory, s.Turns
 	o.Schema = resolvers.NewSchema(root)
 	o.Errors = executor.NewErrors(s.Log, s.Metrics)
 	renderer := render.New(render.Options{

@@ -138,10 +138,10 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.State, error) { return []*pull.State{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.SetSynced()
 	s := &served{backend: b, page: http.NotFound}
-	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	logger := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.metrics = prometheus.NewRegistry()
 	s.turns = turns.New(1)
-	failures := executor.NewErrors(log, s.metrics)
+	failures := executor.NewErrors(logger, s.metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
 	renderer := render.New(render.Options{
 		MaxKept: 64 << 20, Turns: s.turns,
@@ -153,7 +153,7 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
-		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: log,
+		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Logger: logger,
 	})
 	return s, server
 }

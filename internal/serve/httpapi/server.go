@@ -1,7 +1,7 @@
 // Package httpapi is pullwatch's HTTP server: /graphql over HTTP and WebSockets, the page, health, readiness and metrics.
 //
 //	server := httpapi.New(httpapi.Options{...})
-//	err := server.Serve(ctx, listener) // until ctx is done and all clients are served, or DrainTimeout is over
+//	err := server.Serve(ctx, listener) // until ctx is done and all handlers have returned
 //
 // A request passes, in this order, the memory budget of connections and headers (clientconn.go), the check of its Host on
 // loopback (host.go), CORS for the allowed origins (origins.go), and one of the transports graphqlhttp and graphqlws. Both
@@ -63,7 +63,7 @@ type Options struct {
 	CertFile, KeyFile string
 	// DrainTimeout is how long requests may take to finish when the server stops.
 	DrainTimeout time.Duration
-	Log          *slog.Logger
+	Logger       *slog.Logger
 }
 
 // Server serves HTTP.
@@ -92,7 +92,7 @@ func New(o Options) *Server {
 	if o.Loopback {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
-	s.handler = countRequests(logPanics(s.handler, o.Log))
+	s.handler = countRequests(logPanics(s.handler, o.Logger))
 	return s
 }
 
@@ -128,7 +128,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
 		},
-		ErrorLog: newErrorLog(s.options.Log),
+		ErrorLog: newErrorLog(s.options.Logger),
 	}
 	stopped := make(chan error, 1)
 	stop := func() {

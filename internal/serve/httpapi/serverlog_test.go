@@ -81,7 +81,7 @@ func TestOperatorsSeeThatConnectionsCannotBeAccepted(t *testing.T) {
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		server := New(Options{
 			Schema: resolvers.NewSchema(&resolvers.Resolver{}), Errors: executor.NewErrors(logger, metrics),
-			ActivePulls: feed.New("r").ActiveCount, Page: http.NotFoundHandler(), Limits: testLimits, Metrics: metrics, Log: logger,
+			ActivePulls: feed.New("r").ActiveCount, Page: http.NotFoundHandler(), Limits: testLimits, Metrics: metrics, Logger: logger,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
