@@ -189,11 +189,11 @@ func (c *clientConn) refuse() {
 	}
 }
 
-// streamMemory is what a request takes that shares its connection with others, in bytes.
-const streamMemory = 16 << 10
+// multiplexedMemory is what a request takes that shares its connection with others, in bytes.
+const multiplexedMemory = 16 << 10
 
-// countRequests is around the handler of all requests. It counts the memory of their parsed headers.
-func countRequests(next http.Handler) http.Handler {
+// countParsedHeaders is around the handler of all requests. It counts the memory of their parsed headers.
+func countParsedHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connectionKey{}).(net.Conn)
 		c := clientConnOf(conn)
@@ -210,7 +210,7 @@ func countRequests(next http.Handler) http.Handler {
 		shared := 0 // bytes to give back here, because the connection is not idle after this request
 		var err error
 		if r.ProtoMajor > 1 {
-			shared = streamMemory + header
+			shared = multiplexedMemory + header
 			err = c.memory.Take(c.caller, budget.Requests, shared)
 		} else {
 			err = c.takeHeader(header)

@@ -19,7 +19,7 @@ import (
 func TestMessagesOfAnEncryptedWebSocketDoNotCountAsAHeader(t *testing.T) {
 	const total = 10 * encryptedMemory
 	memory := budget.New(total, prometheus.NewRegistry())
-	server := httptest.NewUnstartedServer(countRequests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(countParsedHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
 		if err != nil {
 			t.Error(err)

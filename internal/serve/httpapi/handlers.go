@@ -13,8 +13,8 @@ type handlers struct {
 	running sync.WaitGroup
 }
 
-// count is around the handler of all requests.
-func (h *handlers) count(next http.Handler) http.Handler {
+// track is around the handler of all requests.
+func (h *handlers) track(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.begin() {
 			return // its connection is closed already

@@ -219,7 +219,7 @@ func TestIntrospectionCostsWhatItReturns(t *testing.T) {
 
 func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
 	memory := budget.New(1<<20, prometheus.NewRegistry())
-	server := httptest.NewUnstartedServer(countRequests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(countParsedHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("it came over %s", r.Proto)
 		}
@@ -244,7 +244,7 @@ func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
 		}
 	}
 	ask(http.StatusOK)
-	const others = 1<<20 - encryptedMemory - streamMemory
+	const others = 1<<20 - encryptedMemory - multiplexedMemory
 	if err := memory.Take("", budget.Requests, others); err != nil {
 		t.Fatal(err)
 	}

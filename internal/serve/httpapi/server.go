@@ -92,7 +92,7 @@ func New(o Options) *Server {
 	if o.Loopback {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
-	s.handler = countRequests(logPanics(s.handler, o.Logger))
+	s.handler = countParsedHeaders(logPanics(s.handler, o.Logger))
 	return s
 }
 
@@ -112,7 +112,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cutOff()
 	var handlers handlers
 	server := &http.Server{
-		Handler:     handlers.count(s.handler),
+		Handler:     handlers.track(s.handler),
 		BaseContext: func(net.Listener) context.Context { return requests },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			ctx = caller.With(ctx, caller.Caller{Address: callerAt(conn.RemoteAddr())})
