@@ -32,7 +32,7 @@ func parseBody(text []byte, memory *budget.Account) (*graphql.RawParams, *refusa
 	return p, nil
 }
 
-// refuseText returns why a request is refused whose text parseBody could not read because of err.
+// refuseText returns the refusal of a request whose text could not be parsed because of err.
 func refuseText(text []byte, err error) *refusal {
 	if refused := refuseJSON(err); refused != nil {
 		return refused

@@ -142,7 +142,7 @@ func (c *connection) awaitFlushed() {
 	}
 }
 
-// readFailed returns the close code of a connection whose reading failed without a close frame from either side.
+// readFailed returns the close code of a connection that failed without a close frame from either side.
 func (c *connection) readFailed() int {
 	// By itself, gorilla sends only a close frame, to a client that violates RFC 6455. After that it returns no writer.
 	if _, err := c.socket.NextWriter(websocket.TextMessage); errors.Is(err, websocket.ErrCloseSent) {

@@ -13,8 +13,8 @@ import (
 // unsentLimit is how many bytes the kernel takes in addition to what the client's receive window has room for.
 const unsentLimit = 64 << 10
 
-// flushShare is how many bytes flush writes before it leaves the rest to a goroutine. Otherwise its caller would write all
-// that others go on to queue.
+// flushShare is how many bytes flush writes before it leaves the rest to a goroutine. Otherwise one operation would write
+// all that others go on to queue.
 const flushShare = 16 << 10
 
 // flush writes what is queued, unless a goroutine is writing already. It does not wait for the client: if the kernel does not

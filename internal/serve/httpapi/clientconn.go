@@ -189,7 +189,7 @@ func (c *clientConn) refuse() {
 	}
 }
 
-// multiplexedMemory is what a request takes that shares its connection with others, in bytes.
+// multiplexedMemory is what a request takes in addition to its header if it shares its connection with others, in bytes.
 const multiplexedMemory = 16 << 10
 
 // countParsedHeaders is around the handler of all requests. It counts the memory of their parsed headers.

@@ -16,7 +16,7 @@ type sharedOperation struct {
 	number        uint64 // unique, also over time
 	operation     *graphql.OperationContext
 	subscriptions int // guarded by updates.mu
-	size          int // what it takes in memory, in bytes
+	size          int // in memory, in bytes
 }
 
 // identity is the key of a sharedOperation.

@@ -157,7 +157,7 @@ func extended(response *graphql.Response, extensions map[string]any) *graphql.Re
 	return &longer
 }
 
-// rendering returns the query's rendering for g, which may not be done. If exists is false, the caller has to render it.
+// rendering returns the query's rendering for g, which may not be done. It adds one if none exists. Then it has to be rendered.
 func (c *cachedQuery) rendering(g generation) (_ *rendering, exists bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,8 +241,8 @@ func share(response *graphql.Response) (*graphqlhttp.Body, *graphql.Response) {
 	return graphqlhttp.NewBody(text), &graphql.Response{Data: text[len(before) : len(text)-len(after)]}
 }
 
-// weight is what a cached query takes in memory whose body has so many bytes. The compressed form, which may be made later,
-// is shorter than the body.
+// weight returns how many bytes of memory a cached query takes. body is the length of its body. The compressed form, which
+// may be made later, is shorter than that.
 func (k queryKey) weight(body int) int {
 	const fixed = 500
 	return fixed + len(k.document) + len(k.operation) + len(k.variables) + 2*body
