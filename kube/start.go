@@ -104,7 +104,7 @@ func (p *Pulls) startOne(ctx context.Context, given, destination string, platfor
 
 // inTurn calls work when it is the client's turn.
 func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
-	end, err := turns.Take(ctx, budget.From(ctx).Client())
+	end, err := turns.Take(ctx, budget.From(ctx).Caller())
 	if err != nil {
 		return err
 	}

@@ -3,14 +3,14 @@ package broadcast
 
 import "sync"
 
-// Signal wakes its subscribers. One that has not yet looked is woken once for any number of changes. The zero Signal is
-// ready for use.
+// Signal wakes its subscribers. A subscriber that has not received yet is woken once for any number of changes. The zero
+// Signal is ready for use.
 type Signal struct {
 	mu      sync.Mutex
 	waiters map[chan struct{}]struct{}
 }
 
-// Subscribe returns a channel that has a value once Notify has been called since the last receive, and the function that
+// Subscribe returns a channel, which has a value when Notify has been called since the last receive, and a function that
 // ends the subscription.
 func (s *Signal) Subscribe() (<-chan struct{}, func()) {
 	c := make(chan struct{}, 1)

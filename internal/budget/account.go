@@ -6,26 +6,26 @@ import "context"
 // at a time. A nil Account refuses nothing and holds nothing.
 type Account struct {
 	budget    *Budget
-	client    string
+	caller    string
 	allowance int64
 	held      [kinds]int64 // includes the allowance
 	sum       int64        // of held
 	taken     [kinds]int64 // from the budget
 }
 
-// Client returns the client that the Account takes for. It is empty for a nil Account.
-func (a *Account) Client() string {
+// Caller returns the caller that the Account takes for. It is empty for a nil Account.
+func (a *Account) Caller() string {
 	if a == nil {
 		return ""
 	}
-	return a.client
+	return a.caller
 }
 
 // Take takes more bytes. If they do not fit, it takes nothing and returns [ErrFull] or [ErrShare].
 func (a *Account) Take(kind Kind, bytes int) error {
 	missing := a.missing(bytes)
 	if missing > 0 {
-		if err := a.budget.take(a.client, kind, missing); err != nil {
+		if err := a.budget.take(a.caller, kind, missing); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (a *Account) Give(kind Kind, bytes int) {
 	a.sum -= n
 	if back := min(n, a.taken[kind]); back > 0 {
 		a.taken[kind] -= back
-		a.budget.give(a.client, kind, back)
+		a.budget.give(a.caller, kind, back)
 	}
 }
 

@@ -4,9 +4,10 @@
 // expands to, and gives them back when the memory is free. What does not fit is refused before it costs anything. A take is
 // for a whole connection or operation, never for a single message.
 //
-// A client may hold at most as many bytes as then stay free. So one client gets half of the budget, the next one half of
-// the rest, and something is always left for the next. A large take must leave twice as much free. Many clients may share
-// an address: if one of them asks for too much, the others can still ask for little.
+// Bytes count for a caller: all clients at one address (see package caller). A caller may hold at most as many bytes as
+// then stay free. So one caller gets half of the budget, the next one half of the rest, and something is always left for
+// the next. A large take must leave twice as much free. So if one of a caller's clients asks for too much, the others can
+// still ask for little.
 package budget
 
 import (
@@ -43,9 +44,9 @@ var kindNames = [kinds]string{"connections", "requests", "documents", "operation
 
 // The errors when there is no memory for a client. The client may try again.
 var (
-	// ErrFull says that there is no memory left for any client.
+	// ErrFull says that there is no memory left for anybody.
 	ErrFull error = usererr.New(usererr.Unavailable, "the server is short of memory; try again in a moment")
-	// ErrShare says that the client has its share. The more clients there are, the smaller a share is.
+	// ErrShare says that the caller has its share. The more callers there are, the smaller a share is.
 	ErrShare error = usererr.New(usererr.Unavailable, "your address takes up all of the server's memory that one may have "+
 		"now; close connections or subscriptions, ask for less at once, or try again in a moment")
 )
@@ -58,14 +59,15 @@ type Budget struct {
 
 	mu   sync.Mutex
 	used int64
-	// clients are those that hold bytes or wait for some.
-	clients map[string]*client
-	// waiting are the clients with waiters, the next one first.
-	waiting []*client
+	// callers are those that hold bytes or wait for some, by name.
+	callers map[string]*caller
+	// waiting are the callers with waiters, the next one first.
+	waiting []*caller
 }
 
-// client takes bytes. The client without a name takes what all clients share. It has no limit but the budget.
-type client struct {
+// caller is what one caller holds and waits for. The caller without a name takes what all clients share. It has no limit
+// but the budget.
+type caller struct {
 	name    string
 	used    int64
 	waiters []*waiter
@@ -79,7 +81,7 @@ type waiter struct {
 
 // New returns a Budget of total bytes and registers its metrics.
 func New(total int64, r prometheus.Registerer) *Budget {
-	b := &Budget{total: total, clients: map[string]*client{}}
+	b := &Budget{total: total, callers: map[string]*caller{}}
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullwatch_memory_budget_bytes",
 		Help: "Memory that clients may make the process take, all together: three quarters of --memory-budget.",
@@ -102,44 +104,44 @@ func New(total int64, r prometheus.Registerer) *Budget {
 	return b
 }
 
-// Open returns an Account that takes for a client, which is named as for Take. The caller closes the Account.
+// Open returns an Account that takes for a caller, which is named as for Take. Close the Account.
 //
 // allowance is how many of its bytes another Account has taken already, for example the connection's. This Account takes only
 // what exceeds the allowance.
-func (b *Budget) Open(client string, allowance int) *Account {
-	return &Account{budget: b, client: client, allowance: int64(allowance)}
+func (b *Budget) Open(caller string, allowance int) *Account {
+	return &Account{budget: b, caller: caller, allowance: int64(allowance)}
 }
 
-// Take takes bytes for a client at once, or returns [ErrFull] or [ErrShare]. An empty name is for memory that clients share:
-// then only the budget limits it. The caller gives the bytes back. A holder of several kinds uses an [Account] instead.
-func (b *Budget) Take(name string, kind Kind, bytes int) error {
+// Take takes bytes for a caller at once, or returns [ErrFull] or [ErrShare]. An empty name is for memory that clients share:
+// then only the budget limits it. Give the bytes back with Give. A holder of several kinds uses an [Account] instead.
+func (b *Budget) Take(caller string, kind Kind, bytes int) error {
 	if b == nil || bytes <= 0 {
 		return nil
 	}
-	return b.take(name, kind, int64(bytes))
+	return b.take(caller, kind, int64(bytes))
 }
 
-// Wait is Take for a caller that can wait. It returns ErrFull or ErrShare only when ctx is done before the bytes fit. Calls
-// of one client get their bytes in the order in which they began to wait.
-func (b *Budget) Wait(ctx context.Context, name string, kind Kind, bytes int) error {
+// Wait is Take that waits until the bytes fit. It returns ErrFull or ErrShare only when ctx is done before that. Takes of
+// one caller get their bytes in the order in which they began to wait.
+func (b *Budget) Wait(ctx context.Context, caller string, kind Kind, bytes int) error {
 	if b == nil {
 		return nil
 	}
-	return b.wait(ctx, name, kind, int64(bytes))
+	return b.wait(ctx, caller, kind, int64(bytes))
 }
 
 // Give gives back bytes that Take or Wait has taken.
-func (b *Budget) Give(name string, kind Kind, bytes int) {
+func (b *Budget) Give(caller string, kind Kind, bytes int) {
 	if b == nil || bytes <= 0 {
 		return
 	}
-	b.give(name, kind, int64(bytes))
+	b.give(caller, kind, int64(bytes))
 }
 
 func (b *Budget) take(name string, kind Kind, bytes int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.clientLocked(name)
+	c := b.callerLocked(name)
 	if err := b.fitsLocked(c, bytes); err != nil {
 		b.forgetLocked(c)
 		b.refused[kind].Inc()
@@ -152,7 +154,7 @@ func (b *Budget) take(name string, kind Kind, bytes int64) error {
 
 func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) error {
 	b.mu.Lock()
-	c := b.clientLocked(name)
+	c := b.callerLocked(name)
 	err := b.fitsLocked(c, bytes)
 	if err == nil && len(c.waiters) == 0 {
 		b.grantLocked(c, bytes)
@@ -181,7 +183,7 @@ func (b *Budget) wait(ctx context.Context, name string, kind Kind, bytes int64) 
 }
 
 // abandon removes a waiter and returns why it got no bytes. It returns nil if the waiter got them meanwhile.
-func (b *Budget) abandon(c *client, w *waiter) error {
+func (b *Budget) abandon(c *caller, w *waiter) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, other := range c.waiters {
@@ -204,14 +206,14 @@ func (b *Budget) give(name string, kind Kind, bytes int64) {
 	b.gauges[kind].Sub(float64(bytes))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.clientLocked(name)
+	c := b.callerLocked(name)
 	b.used -= bytes
 	c.used -= bytes
 	b.serveLocked()
 	b.forgetLocked(c)
 }
 
-// serveLocked gives waiters the bytes that fit, client by client.
+// serveLocked gives waiters the bytes that fit, caller by caller.
 func (b *Budget) serveLocked() {
 	for i := 0; i < len(b.waiting); {
 		c := b.waiting[i]
@@ -226,7 +228,7 @@ func (b *Budget) serveLocked() {
 		}
 		b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
 	}
-	if len(b.waiting) > 1 { // next time another client is first
+	if len(b.waiting) > 1 { // next time another caller is first
 		b.waiting = append(b.waiting[1:], b.waiting[0])
 	}
 }
@@ -235,7 +237,7 @@ func (b *Budget) serveLocked() {
 const large = 64 << 10
 
 // fitsLocked returns nil if c may have the bytes, otherwise why it may not.
-func (b *Budget) fitsLocked(c *client, bytes int64) error {
+func (b *Budget) fitsLocked(c *caller, bytes int64) error {
 	free := b.total - b.used - bytes
 	share := free
 	if bytes >= large {
@@ -250,24 +252,24 @@ func (b *Budget) fitsLocked(c *client, bytes int64) error {
 	return nil
 }
 
-func (b *Budget) grantLocked(c *client, bytes int64) {
+func (b *Budget) grantLocked(c *caller, bytes int64) {
 	b.used += bytes
 	c.used += bytes
 }
 
-// clientLocked returns the client of that name.
-func (b *Budget) clientLocked(name string) *client {
-	c := b.clients[name]
+// callerLocked returns the caller of that name.
+func (b *Budget) callerLocked(name string) *caller {
+	c := b.callers[name]
 	if c == nil {
-		c = &client{name: name}
-		b.clients[name] = c
+		c = &caller{name: name}
+		b.callers[name] = c
 	}
 	return c
 }
 
-// forgetLocked removes a client that neither holds bytes nor waits.
-func (b *Budget) forgetLocked(c *client) {
+// forgetLocked removes a caller that neither holds bytes nor waits.
+func (b *Budget) forgetLocked(c *caller) {
 	if c.used == 0 && len(c.waiters) == 0 {
-		delete(b.clients, c.name)
+		delete(b.callers, c.name)
 	}
 }

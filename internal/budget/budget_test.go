@@ -16,16 +16,16 @@ import (
 func newBudget(total int64) *Budget { return New(total, prometheus.NewRegistry()) }
 
 // take takes for a new Account, and fails the test unless the error is the one that is wanted.
-func take(t *testing.T, b *Budget, client string, bytes int, want error) *Account {
+func take(t *testing.T, b *Budget, caller string, bytes int, want error) *Account {
 	t.Helper()
-	a := b.Open(client, 0)
+	a := b.Open(caller, 0)
 	if err := a.Take(Requests, bytes); !errors.Is(err, want) {
-		t.Errorf("%s takes %d: %v, want %v", client, bytes, err, want)
+		t.Errorf("%s takes %d: %v, want %v", caller, bytes, err, want)
 	}
 	return a
 }
 
-func TestOneClientGetsHalfAndLeavesTheRestToOthers(t *testing.T) {
+func TestOneCallerGetsHalfAndLeavesTheRestToOthers(t *testing.T) {
 	b := newBudget(1000)
 	take(t, b, "greedy", 500, nil)
 	take(t, b, "greedy", 1, ErrShare)
@@ -45,7 +45,7 @@ func TestALargeTakeLeavesRoomForSmallOnes(t *testing.T) {
 	take(t, b, "b", large, nil)
 }
 
-func TestManyClientsLeaveSomethingForTheNextOne(t *testing.T) {
+func TestManyCallersLeaveSomethingForTheNextOne(t *testing.T) {
 	b := newBudget(100_000)
 	for i := range 8 {
 		for b.Open(string(rune('a'+i)), 0).Take(Logs, 100) == nil {
@@ -63,8 +63,8 @@ func TestBytesGivenBackCanBeTakenAgain(t *testing.T) {
 	a.Close()
 	c.Close()
 	take(t, b, "a", 500, nil).Close()
-	if len(b.clients) != 0 || b.used != 0 {
-		t.Errorf("%d clients and %d bytes are left, want none", len(b.clients), b.used)
+	if len(b.callers) != 0 || b.used != 0 {
+		t.Errorf("%d callers and %d bytes are left, want none", len(b.callers), b.used)
 	}
 	for kind := range kinds {
 		if left := testutil.ToFloat64(b.gauges[kind]); left != 0 {
@@ -110,7 +110,7 @@ func TestAWaiterGetsItsBytesAsSoonAsTheyFit(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		// Another client is not behind them.
+		// Another caller is not behind them.
 		take(t, b, "b", 200, nil).Close()
 		holder.Give(Requests, 250)
 		synctest.Wait()
@@ -136,8 +136,8 @@ func TestAWaiterThatGivesUpLearnsWhy(t *testing.T) {
 			t.Errorf("%v after %v, want %v after 5s", err, time.Since(began), ErrShare)
 		}
 		holder.Close()
-		if len(b.clients) != 0 || len(b.waiting) != 0 {
-			t.Errorf("%d clients and %d that wait are left, want none", len(b.clients), len(b.waiting))
+		if len(b.callers) != 0 || len(b.waiting) != 0 {
+			t.Errorf("%d callers and %d that wait are left, want none", len(b.callers), len(b.waiting))
 		}
 	})
 }
@@ -184,7 +184,7 @@ func TestNeverMoreThanTheBudgetIsTaken(t *testing.T) {
 		})
 	}
 	working.Wait()
-	if b.used != 0 || len(b.clients) != 0 || len(b.waiting) != 0 {
-		t.Errorf("left: %d bytes, %d clients, %d that wait", b.used, len(b.clients), len(b.waiting))
+	if b.used != 0 || len(b.callers) != 0 || len(b.waiting) != 0 {
+		t.Errorf("left: %d bytes, %d callers, %d that wait", b.used, len(b.callers), len(b.waiting))
 	}
 }

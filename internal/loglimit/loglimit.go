@@ -1,4 +1,4 @@
-// Package loglimit protects a log from floods. It writes only some of the lines with the same message. Lines with other
+// Package loglimit protects a logger from floods. It writes only some of the lines with the same message. Lines with other
 // messages are not affected, so a flood hides nothing else.
 package loglimit
 

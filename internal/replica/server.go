@@ -17,7 +17,7 @@ func (r *Replica) NewServer(o httpapi.Options) *httpapi.Server {
 // NewServer returns a server of GraphQL over HTTP, with the resolvers of root. It renders a response once for all who ask the same.
 // It sets the fields of o that are about executing operations or that r has; the caller sets the others.
 func NewServer(r *Resources, root *resolvers.Resolver, o httpapi.Options) *httpapi.Server {
-	o.Log, o.Metrics, o.Memory, o.Turns = r.Logger, r.Metrics, r.Memory, r.Turns
+	o.Logger, o.Metrics, o.Memory, o.Turns = r.Logger, r.Metrics, r.Memory, r.Turns
 	o.Schema = resolvers.NewSchema(root)
 	o.Errors = executor.NewErrors(r.Logger, r.Metrics)
 	renderer := render.New(render.Options{
@@ -25,6 +25,6 @@ func NewServer(r *Resources, root *resolvers.Resolver, o httpapi.Options) *httpa
 		Turns: r.Turns, MaxKept: r.kept(16, 64<<20), Metrics: render.NewMetrics(r.Metrics),
 	})
 	o.Middleware = renderer.Operation
-	o.KnownDocuments = r.kept(16, 32<<20)
+	o.CachedDocuments = r.kept(16, 32<<20)
 	return httpapi.New(o)
 }

@@ -1,5 +1,6 @@
-// Package turns limits how much long work runs at a time, and lets clients take turns. A client that asks for much of it
-// slows down only itself. Long work is work that keeps a processor busy.
+// Package turns limits how much long work runs at a time, and lets callers take turns. A caller is all clients at one
+// address (see package caller). One that asks for much slows down only itself. Long work is work that keeps a processor
+// busy.
 package turns
 
 import (
@@ -11,22 +12,22 @@ import (
 type Turns struct {
 	mu   sync.Mutex
 	free int // workers that may start at once
-	// queues are those of the clients that wait. The first one is next.
+	// queues are those of the callers that wait. The first one is next.
 	queues []*queue
 	byName map[string]*queue
 }
 
-// queue holds the waiters of one client. The first one is next. A waiter is closed when its turn comes.
+// queue holds the waiters of one caller. The first one is next. A waiter is closed when its turn comes.
 type queue struct {
-	client  string
+	caller  string
 	waiters []chan struct{}
 }
 
 // New returns Turns for a number of workers at a time.
 func New(workers int) *Turns { return &Turns{free: workers, byName: map[string]*queue{}} }
 
-// Take waits for the client's turn. The caller calls end once, when its work is done. The error is ctx's cause.
-func (t *Turns) Take(ctx context.Context, client string) (end func(), err error) {
+// Take waits for the caller's turn. Call end once, when the work is done. The error is ctx's cause.
+func (t *Turns) Take(ctx context.Context, caller string) (end func(), err error) {
 	t.mu.Lock()
 	if t.free > 0 {
 		t.free--
@@ -34,10 +35,10 @@ func (t *Turns) Take(ctx context.Context, client string) (end func(), err error)
 		return t.end, nil
 	}
 	turn := make(chan struct{})
-	q := t.byName[client]
+	q := t.byName[caller]
 	if q == nil {
-		q = &queue{client: client}
-		t.byName[client] = q
+		q = &queue{caller: caller}
+		t.byName[caller] = q
 		t.queues = append(t.queues, q)
 	}
 	q.waiters = append(q.waiters, turn)
@@ -70,9 +71,9 @@ func (t *Turns) leave(q *queue, turn chan struct{}) bool {
 	return false
 }
 
-// removeLocked removes the queue of a client that no longer waits.
+// removeLocked removes the queue of a caller that no longer waits.
 func (t *Turns) removeLocked(q *queue) {
-	delete(t.byName, q.client)
+	delete(t.byName, q.caller)
 	for i, other := range t.queues {
 		if other == q {
 			t.queues = append(t.queues[:i], t.queues[i+1:]...)
@@ -81,7 +82,7 @@ func (t *Turns) removeLocked(q *queue) {
 	}
 }
 
-// end gives the turn to the next client: the one whose last turn is longest ago.
+// end gives the turn to the next caller: the one whose last turn is longest ago.
 func (t *Turns) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,6 +96,6 @@ func (t *Turns) end() {
 	if q.waiters = q.waiters[1:]; len(q.waiters) > 0 {
 		t.queues = append(t.queues, q)
 	} else {
-		delete(t.byName, q.client)
+		delete(t.byName, q.caller)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 )
 
-func TestAClientThatAsksForMuchDelaysNoOther(t *testing.T) {
+func TestACallerThatAsksForMuchDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := New(1)
 		end, err := turns.Take(t.Context(), "holder")
@@ -19,15 +19,15 @@ func TestAClientThatAsksForMuchDelaysNoOther(t *testing.T) {
 		var mu sync.Mutex
 		var order []string
 		var working sync.WaitGroup
-		for _, client := range []string{"a", "a", "a", "b", "c", "b"} {
+		for _, caller := range []string{"a", "a", "a", "b", "c", "b"} {
 			working.Go(func() {
-				end, err := turns.Take(t.Context(), client)
+				end, err := turns.Take(t.Context(), caller)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				order = append(order, client)
+				order = append(order, caller)
 				mu.Unlock()
 				end()
 			})
@@ -39,12 +39,12 @@ func TestAClientThatAsksForMuchDelaysNoOther(t *testing.T) {
 			t.Errorf("turns of %s, want %s", got, want)
 		}
 		if turns.free != 1 || len(turns.byName) != 0 || len(turns.queues) != 0 {
-			t.Errorf("left: %d free, %d clients", turns.free, len(turns.byName))
+			t.Errorf("left: %d free, %d callers", turns.free, len(turns.byName))
 		}
 	})
 }
 
-func TestAClientThatStopsWaitingKeepsNoTurn(t *testing.T) {
+func TestACallerThatStopsWaitingKeepsNoTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := New(1)
 		end, err := turns.Take(t.Context(), "holder")

@@ -1,5 +1,5 @@
-// Package usererr holds the errors that are meant for a caller's eyes. Every other error is internal: it is logged, and
-// the caller learns only that something went wrong.
+// Package usererr holds the errors that clients may see. Every other error is internal: it is logged, and the client
+// learns only that something went wrong.
 package usererr
 
 import (
@@ -23,7 +23,7 @@ const (
 	Internal        Code = "INTERNAL"
 )
 
-// Error is an error whose message is written for the caller: it says what is wrong and, where it can, what to do.
+// Error is an error whose message is written for clients: it says what is wrong and, where it can, what to do.
 type Error struct {
 	Code    Code
 	Message string
@@ -35,7 +35,7 @@ func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap is New with the internal error that caused it, which goes to the log and never to the caller.
+// Wrap is New with the internal error that caused it, which is logged and never sent to the client.
 func Wrap(cause error, code Code, format string, args ...any) *Error {
 	e := New(code, format, args...)
 	e.cause = cause
@@ -52,8 +52,8 @@ func (e *Error) Error() string {
 // Unwrap returns the internal cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// IsFailure reports whether the error tells of a failure of the server, which is for who runs it to know, rather than of a
-// caller's mistake or of a limit: whether it is Internal, or Unavailable or Timeout with an internal cause.
+// IsFailure reports whether the server has failed, which its operator wants to know. Otherwise the client made a mistake
+// or exceeded a limit. A failure is Internal, or is Unavailable or Timeout and has an internal cause.
 func (e *Error) IsFailure() bool {
 	switch e.Code {
 	case Internal:

@@ -21,49 +21,49 @@ import (
 )
 
 const (
-	// bytesPerNode is what a parsed document takes in memory for each of its nodes, as documentCheck looks at them: 54 to
-	// 143 were measured.
+	// bytesPerNode is what each node of a parsed document takes in memory. Nodes are counted by documentCheck.steps. 54 to
+	// 143 bytes were measured.
 	bytesPerNode = 160
-	// bytesPerDocument is what it takes besides.
+	// bytesPerDocument is what a document takes in addition.
 	bytesPerDocument = 1000
-	// parsingPerByte is what is taken for each byte of a document that waits to be parsed, or is being parsed.
+	// parsingPerByte is what each byte of a document takes while it is parsed or waits for its turn.
 	parsingPerByte = 20
-	// maxErrors is how many mistakes of a document are told: each can cost as much as the document is long.
+	// maxErrors is how many mistakes of a document are reported. The report of one can be as long as the document.
 	maxErrors = 20
 )
 
-// documents parses and validates what clients send, and knows those that it has seen. Clients take turns with those that
-// it has not seen, so that a flood of them slows down nobody else.
+// documents parses, validates and caches the documents of clients. Callers take turns with documents that are not cached, so
+// that a flood of them delays no other caller.
 type documents struct {
 	schema        graphql.ExecutableSchema
 	introspection bool
 	activePulls   func() int
-	known         *lru.Cache[string, *document]
+	cache         *lru.Cache[string, *document]
 	turns         *turns.Turns
 }
 
-// document is one that is valid and within all limits.
+// document is a parsed document that is valid and within all limits.
 type document struct {
 	*ast.QueryDocument
-	// complexities are those of the operations that have no variables: they are the same each time.
+	// complexities are the complexities of operations without variables. They are the same for each request.
 	complexities map[*ast.OperationDefinition]int
-	// introspections are what introspection adds to that.
+	// introspections are the complexities of introspection, which are not part of complexities.
 	introspections map[*ast.OperationDefinition]int
-	// size is about what it takes in memory, in bytes.
+	// size is about how many bytes of memory the document takes.
 	size int
 }
 
 func newDocuments(o Options) *documents {
 	return &documents{
 		schema: o.Schema, introspection: o.Introspection, activePulls: o.ActivePulls,
-		known: lru.New[string, *document](o.KnownDocuments), turns: o.Turns,
+		cache: lru.New[string, *document](o.CachedDocuments), turns: o.Turns,
 	}
 }
 
-// find returns the document of a text. memory counts it until the operation has ended: the document may be forgotten
-// before that.
+// find returns the document of a text. It takes memory for the document, because the operation may use it longer than it is
+// cached.
 func (d *documents) find(ctx context.Context, text string, memory *budget.Account) (*document, gqlerror.List) {
-	found, errs := d.look(ctx, text, memory)
+	found, errs := d.get(ctx, text, memory)
 	if errs != nil {
 		return nil, errs
 	}
@@ -73,12 +73,13 @@ func (d *documents) find(ctx context.Context, text string, memory *budget.Accoun
 	return found, nil
 }
 
-// shortDocument is how long documents are that are parsed and validated at once, in bytes.
+// shortDocument is the longest document that is parsed without waiting for a turn, in bytes.
 const shortDocument = 1 << 10
 
-func (d *documents) look(ctx context.Context, text string, memory *budget.Account) (*document, gqlerror.List) {
-	if known, ok := d.known.Get(text); ok {
-		return known, nil
+// get returns the document of a text from the cache, or parses it.
+func (d *documents) get(ctx context.Context, text string, memory *budget.Account) (*document, gqlerror.List) {
+	if cached, ok := d.cache.Get(text); ok {
+		return cached, nil
 	}
 	if len(text) > maxDocument {
 		return nil, exceeded("the document has %d bytes; it may have %d", len(text), maxDocument)
@@ -93,37 +94,37 @@ func (d *documents) look(ctx context.Context, text string, memory *budget.Accoun
 		}
 		defer end()
 	}
-	if known, ok := d.known.Get(text); ok { // by now
-		return known, nil
+	if cached, ok := d.cache.Get(text); ok { // since it waited
+		return cached, nil
 	}
-	return d.learn(text)
+	return d.add(text)
 }
 
-// learn makes a document of a text that is not known, and keeps it.
-func (d *documents) learn(text string) (*document, gqlerror.List) {
+// add parses a text and caches the document.
+func (d *documents) add(text string) (*document, gqlerror.List) {
 	parsed, nodes, errs := d.parse(text)
 	if errs != nil {
 		return nil, errs
 	}
-	learned := &document{
+	added := &document{
 		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerDocument + bytesPerNode*nodes + len(text),
 	}
 	for _, operation := range parsed.Operations {
 		if cost := introspectionComplexity(d.schema.Schema(), operation.SelectionSet); cost > 0 {
-			learned.introspections[operation] = cost
+			added.introspections[operation] = cost
 		}
 		if len(operation.VariableDefinitions) == 0 {
-			learned.complexities[operation] = complexity.Calculate(context.Background(), d.schema, operation, nil)
+			added.complexities[operation] = complexity.Calculate(context.Background(), d.schema, operation, nil)
 		}
 	}
-	d.known.Add(text, learned, learned.size)
-	return learned, nil
+	d.cache.Add(text, added, added.size)
+	return added, nil
 }
 
-// checkComplexity refuses an operation of the document that would take too much to execute.
+// checkComplexity refuses an operation whose complexity exceeds the limit. It stores the operation's render.Cost.
 func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphql.OperationContext) gqlerror.List {
-	sum, known := of.complexities[o.Operation]
-	if !known {
+	sum, ok := of.complexities[o.Operation]
+	if !ok {
 		sum = complexity.Calculate(ctx, d.schema, o.Operation, o.Variables)
 	}
 	introspection := of.introspections[o.Operation]
@@ -140,12 +141,12 @@ func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphq
 	return nil
 }
 
-// parse also returns how many nodes the document has.
+// parse parses and validates a text. It also returns how many nodes the document has.
 func (d *documents) parse(text string) (_ *ast.QueryDocument, nodes int, _ gqlerror.List) {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, maxTokens)
 	if err != nil {
 		err := gqlerror.WrapIfUnwrapped(err)
-		if len(err.Locations) == 0 { // the parser says of all other mistakes where they are
+		if len(err.Locations) == 0 { // all other errors of the parser have a location
 			return nil, 0, exceeded("the document has more than %d tokens", maxTokens)
 		}
 		return nil, 0, gqlerror.List{err}
@@ -169,18 +170,19 @@ func (d *documents) parse(text string) (_ *ast.QueryDocument, nodes int, _ gqler
 	return parsed, check.steps, nil
 }
 
-// refusal returns an error for the caller as gqlgen passes it to the presenter of errors.
+// refusal returns an error for the client, in the form in which gqlgen gives it to the error presenter.
 func refusal(code usererr.Code, format string, args ...any) gqlerror.List {
 	return gqlerror.List{gqlerror.Wrap(usererr.New(code, format, args...))}
 }
 
+// exceeded is refusal for a limit.
 func exceeded(format string, args ...any) gqlerror.List {
 	return refusal(usererr.LimitExceeded, format, args...)
 }
 
 type documentKey struct{}
 
-// foundDocument is a gqlgen query cache that always has the document: the one that has been found for the request.
+// foundDocument is a query cache for gqlgen. It always returns the document that was found for the request.
 type foundDocument struct{}
 
 func (foundDocument) Get(ctx context.Context, _ string) (*ast.QueryDocument, bool) {

@@ -78,11 +78,11 @@ var refused = map[string]struct{ document, limit string }{
 func newTestDocuments() *documents {
 	return newDocuments(Options{
 		Schema: theSchema(), Introspection: true, ActivePulls: func() int { return 0 },
-		KnownDocuments: 32 << 20, Turns: turns.New(1),
+		CachedDocuments: 32 << 20, Turns: turns.New(1),
 	})
 }
 
-func TestDocumentsAreLimited(t *testing.T) {
+func TestDocumentsThatTakeTooLongAreRefused(t *testing.T) {
 	for name, c := range refused {
 		t.Run(name, func(t *testing.T) {
 			d := newTestDocuments()
@@ -143,7 +143,7 @@ func unknownFields(n int) string {
 	return b.String()
 }
 
-// The time that validation takes is bounded through what it is given.
+// The limits bound the time that validation takes.
 func TestWorstDocumentsAreWithinLimits(t *testing.T) {
 	for name, text := range worst() {
 		if _, errs := newTestDocuments().find(context.Background(), text, nil); len(errs) > maxErrors {
@@ -184,7 +184,7 @@ func TestFloodOfUnknownDocumentsIsRefused(t *testing.T) {
 	}
 }
 
-// Documents that others send may drive it out of those that are known.
+// Documents of others may evict it from the cache.
 func TestShortDocumentDoesNotWaitForLongOnes(t *testing.T) {
 	d := newTestDocuments()
 	end, err := d.turns.Take(t.Context(), "another")

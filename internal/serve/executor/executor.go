@@ -1,13 +1,13 @@
-// Package executor turns a request's text into an operation that may run. It is gqlgen's executor with three steps in
-// front, which every transport goes through:
+// Package executor executes the operations of requests. It is gqlgen's executor with three steps before it, for all
+// transports:
 //
 //   - A persisted query is looked up by its hash.
-//   - The document is found among those that are known. An unknown one is parsed and validated, within the limits of
-//     limits.go. Long documents take turns by client.
-//   - The operation's complexity is compared with what one operation may cost.
+//   - The document is looked up in a cache. If it is not cached, it is parsed and validated, within the limits of limits.go.
+//     Long documents take turns by caller.
+//   - The operation's complexity is compared with the limit.
 //
-// What passes is counted, admitted below MaxOperations, and given to the middleware and gqlgen. Errors makes what clients
-// see of every error.
+// Then the operation is counted, admitted if fewer than MaxOperations run, and given to the middleware and gqlgen. Errors
+// decides what clients see of an error, and logs the rest.
 package executor
 
 import (
@@ -29,24 +29,24 @@ import (
 // Options say what is executed and within which limits. All are required but Middleware.
 type Options struct {
 	Schema graphql.ExecutableSchema
-	// Errors presents all errors, those of Middleware, too.
+	// Errors presents all errors, also those of Middleware.
 	Errors *Errors
-	// Middleware is around the execution of each operation that may run; nil for none.
+	// Middleware is around the execution of each operation, or nil.
 	Middleware graphql.OperationMiddleware
-	// ActivePulls returns how long the list of active pulls is, about.
+	// ActivePulls returns about how many active pulls there are.
 	ActivePulls func() int
 	// MaxOperations is how many queries and mutations may be executed at a time.
 	MaxOperations int
 	// Introspection says that clients may ask for the schema.
 	Introspection bool
-	// KnownDocuments bounds the documents that need not be parsed again, in bytes.
-	KnownDocuments int
-	// Turns are those of long documents.
+	// CachedDocuments bounds the cache of documents, in bytes.
+	CachedDocuments int
+	// Turns are for parsing long documents.
 	Turns   *turns.Turns
 	Metrics *Metrics
 }
 
-// Executor is a graphql.GraphExecutor for any number of goroutines.
+// Executor is a graphql.GraphExecutor. Any number of goroutines may use it.
 type Executor struct {
 	*gqlgen.Executor
 	documents *documents
@@ -54,7 +54,7 @@ type Executor struct {
 	metrics   *Metrics
 }
 
-// New returns an Executor that knows no documents yet.
+// New returns an Executor with an empty cache of documents.
 func New(o Options) *Executor {
 	e := &Executor{
 		Executor:  gqlgen.New(o.Schema),
@@ -67,7 +67,7 @@ func New(o Options) *Executor {
 	e.SetRecoverFunc(o.Errors.Recover)
 	e.Use(extension.Introspection{}) // documents refuses it where it is switched off
 	e.AroundOperations(o.Metrics.operation)
-	e.AroundOperations((&running{limit: o.MaxOperations, present: o.Errors.Present, clients: map[string]int{}}).admit)
+	e.AroundOperations((&running{limit: o.MaxOperations, present: o.Errors.Present, callers: map[string]int{}}).admit)
 	e.AroundOperations(o.Errors.operation)
 	if o.Middleware != nil {
 		e.AroundOperations(o.Middleware)
@@ -75,7 +75,7 @@ func New(o Options) *Executor {
 	return e
 }
 
-// CreateOperationContext makes an operation of a request, or tells why there is none.
+// CreateOperationContext makes the operation of a request, or returns why there is none.
 func (e *Executor) CreateOperationContext(
 	ctx context.Context, params *graphql.RawParams,
 ) (*graphql.OperationContext, gqlerror.List) {
@@ -109,7 +109,7 @@ func (e *Executor) prepare(ctx context.Context, params *graphql.RawParams) (*gra
 	return operation, errs
 }
 
-// DispatchError makes the response to a request whose operation does not run.
+// DispatchError makes the response to a request whose operation is not executed.
 func (e *Executor) DispatchError(ctx context.Context, errs gqlerror.List) *graphql.Response {
 	response := e.Executor.DispatchError(ctx, errs)
 	e.metrics.refused(response.Errors)
@@ -124,7 +124,7 @@ func noOperation(in *document, name string) gqlerror.List {
 	return refusal(usererr.BadInput, "the document has no operation of the name that is in operationName")
 }
 
-// checkSubscription refuses subscriptions to more than one field: gqlgen would run the first of them.
+// checkSubscription refuses a subscription to several fields: gqlgen would execute only the first.
 func checkSubscription(o *graphql.OperationContext) gqlerror.List {
 	if o.Operation.Operation != ast.Subscription {
 		return nil
@@ -135,19 +135,19 @@ func checkSubscription(o *graphql.OperationContext) gqlerror.List {
 	return nil
 }
 
-// running counts the queries and mutations that run or wait for their turn.
+// running counts the queries and mutations that run or wait for their turn, by caller.
 type running struct {
 	limit   int
 	present graphql.ErrorPresenterFunc
 
 	mu  sync.Mutex
 	now int
-	// clients has the number of each client, by caller.Caller.Address.
-	clients map[string]int
+	// callers has the number of each caller, by its Address.
+	callers map[string]int
 }
 
-// admit is an operation middleware. It rejects operations above the limit: a queue would hold memory. A client may run as
-// many operations as are still free for others.
+// admit is an operation middleware. It refuses operations above the limit: a queue would hold memory. A caller may run at
+// most as many operations as then stay free for others.
 func (r *running) admit(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if graphql.GetOperationContext(ctx).Operation.Operation == ast.Subscription {
 		return next(ctx)
@@ -158,36 +158,36 @@ func (r *running) admit(ctx context.Context, next graphql.OperationHandler) grap
 		if refused {
 			return nil
 		}
-		client := caller.From(ctx).Address
-		if err := r.begin(client); err != nil {
+		address := caller.From(ctx).Address
+		if err := r.begin(address); err != nil {
 			refused = true
 			return &graphql.Response{Errors: gqlerror.List{r.present(ctx, err)}}
 		}
-		defer r.end(client)
+		defer r.end(address)
 		return respond(ctx)
 	}
 }
 
-func (r *running) begin(client string) error {
+func (r *running) begin(caller string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.now >= r.limit:
 		return usererr.New(usererr.Unavailable, "the server executes %d operations already; try again in a moment", r.limit)
-	case r.clients[client] > r.limit-r.now-1:
+	case r.callers[caller] > r.limit-r.now-1:
 		return usererr.New(usererr.Unavailable, "the server executes %d operations of your address already; try again in a moment",
-			r.clients[client])
+			r.callers[caller])
 	}
 	r.now++
-	r.clients[client]++
+	r.callers[caller]++
 	return nil
 }
 
-func (r *running) end(client string) {
+func (r *running) end(caller string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.now--
-	if r.clients[client]--; r.clients[client] == 0 {
-		delete(r.clients, client)
+	if r.callers[caller]--; r.callers[caller] == 0 {
+		delete(r.callers, caller)
 	}
 }

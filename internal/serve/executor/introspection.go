@@ -6,11 +6,11 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// maxIntrospection is what introspection may cost. GraphiQL's costs 7,700.
+// maxIntrospection bounds the complexity of an introspection. GraphiQL's has 7,700.
 const maxIntrospection = 20_000
 
-// introspectionComplexity returns what the introspection in an operation's selection costs, which gqlgen's complexity
-// leaves out: about one for each field that the response has. The document has to be valid.
+// introspectionComplexity returns the complexity of the introspection in a selection, which gqlgen does not count. It is about
+// the number of fields in the response. The document has to be valid.
 func introspectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int {
 	cost := 0
 	for _, selected := range selection {
@@ -31,19 +31,19 @@ func introspectionComplexity(schema *ast.Schema, selection ast.SelectionSet) int
 	return cost
 }
 
-// lengths are those of the lists in an introspection, by type and field.
+// lengths are the lengths of the lists in an introspection, by type and field.
 type lengths map[string]int
 
-// listLengths are lengths for all types, of which an operation asks alike, so that means come to the right sum, and for
-// one of them.
+// listLengths are the lengths of a schema's lists. mean is for __schema, which shows all types: there the means add up to the
+// right sum. most is for __type, which shows one type.
 type listLengths struct{ mean, most lengths }
 
-// knownLengths are those of schemas, of which a process has few.
-var knownLengths sync.Map // of *ast.Schema
+// cachedLengths are listLengths by schema. A process has few schemas.
+var cachedLengths sync.Map // of *ast.Schema
 
 func lengthsOf(schema *ast.Schema) listLengths {
-	if known, ok := knownLengths.Load(schema); ok {
-		return known.(listLengths)
+	if cached, ok := cachedLengths.Load(schema); ok {
+		return cached.(listLengths)
 	}
 	var fields, arguments, values, inputs, directiveArguments, locations count
 	for _, t := range schema.Types {
@@ -74,11 +74,11 @@ func lengthsOf(schema *ast.Schema) listLengths {
 			"__Field.args": arguments.most,
 		},
 	}
-	knownLengths.Store(schema, l)
+	cachedLengths.Store(schema, l)
 	return l
 }
 
-// count is what is known of the lengths of some lists.
+// count is the sum of the lengths of some lists, and the largest.
 type count struct{ sum, most int }
 
 func (c *count) add(length int) {
@@ -86,7 +86,7 @@ func (c *count) add(length int) {
 	c.most = max(c.most, length)
 }
 
-// mean is rounded up.
+// mean returns the mean length, rounded up.
 func (c *count) mean(lists int) int { return (c.sum + lists - 1) / max(lists, 1) }
 
 func (l lengths) cost(selection ast.SelectionSet) int {

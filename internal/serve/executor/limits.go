@@ -9,37 +9,37 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Limits of a document. Each bounds something that parsing, validation or execution take more than linear time for. With
-// all of them the worst document takes some 50 ms (see BenchmarkWorstDocuments). The longest one that tools send, the
-// introspection of GraphiQL, comes to a tenth of each but maxDepth.
+// Limits of a document. Each bounds a number for which parsing, validation or execution take more than linear time. Within all
+// of them, the worst document takes about 50 ms (see BenchmarkWorstDocuments). The longest document that tools send, the
+// introspection of GraphiQL, needs a tenth of each limit, except maxDepth.
 const (
 	maxDocument = 64 << 10 // bytes
 	maxTokens   = 10_000
-	// maxNodes bounds fields, fragments, arguments, values and directives, those of a fragment counted wherever it is
-	// spread. Validation and execution visit them that often.
+	// maxNodes bounds fields, fragments, arguments, values and directives. Those of a fragment count each time it is spread,
+	// because validation and execution visit them that often.
 	maxNodes = 4_000
-	// maxDepth bounds how deep fields and inline fragments are nested. Introspection takes 15.
+	// maxDepth bounds how deep fields and inline fragments are nested. Introspection needs 15.
 	maxDepth   = 20
 	maxAliases = 200
-	// maxAlias bounds an alias, in bytes: it is written as often as its field is in the response.
+	// maxAlias bounds an alias, in bytes. A response has it as often as the field.
 	maxAlias = 100
 	// maxRootFields bounds the resolvers that an operation starts.
 	maxRootFields = 50
-	// maxFragments bounds the definitions of fragments: validation compares each with each.
+	// maxFragments bounds the definitions of fragments. Validation compares each with each.
 	maxFragments = 100
 	// maxComparisons bounds how often validation compares two fields that have the same name in the response.
 	maxComparisons = 50_000
 )
 
-// documentCheck is what check knows.
+// documentCheck collects what check needs to know of a document.
 type documentCheck struct {
 	fragments map[string]*fragment
 	// cycle is the name of a fragment that spreads itself, if any does.
 	cycle       string
 	introspects bool
-	// alias is the longest one.
+	// alias is the longest alias.
 	alias string
-	// steps counts the selections and values that were looked at.
+	// steps counts the selections and values that were visited.
 	steps int
 }
 
@@ -53,8 +53,8 @@ func newDocumentCheck(document *ast.QueryDocument) *documentCheck {
 	return c
 }
 
-// check returns what is wrong with a document that has only been parsed: limits that it exceeds, fragments that spread
-// themselves, an introspection that is not allowed. Its time is linear in the document's length and maxNodes.
+// check checks a document before validation. It refuses one that exceeds a limit, that has a fragment which spreads itself, or
+// that has an introspection where that is not allowed. It takes time linear in the document's length and maxNodes.
 func (c *documentCheck) check(document *ast.QueryDocument, introspection bool) gqlerror.List {
 	var all extent
 	rootFields := 0 // of the operation that has the most
@@ -98,19 +98,19 @@ func (c *documentCheck) check(document *ast.QueryDocument, introspection bool) g
 	return nil
 }
 
-// fragment is a fragment's definition and, once it is measured, its extent.
+// fragment is the definition of a fragment and, once measured, its extent.
 type fragment struct {
 	definition          *ast.FragmentDefinition
 	extent              extent
 	measuring, measured bool
 }
 
-// extent is how large a part of a document is with all fragments in the place of their spreads.
+// extent is the size of a part of a document, with fragments counted at each spread.
 type extent struct {
 	nodes, aliases, rootFields, depth int
 }
 
-// add makes e that of two parts side by side.
+// add adds the extent of another part at the same depth.
 func (e *extent) add(other extent) {
 	e.nodes = plus(e.nodes, other.nodes)
 	e.aliases = plus(e.aliases, other.aliases)
@@ -118,7 +118,7 @@ func (e *extent) add(other extent) {
 	e.depth = max(e.depth, other.depth)
 }
 
-// plus adds without overflow: fragments that spread fragments multiply.
+// plus adds without overflow. Sums grow exponentially when fragments spread fragments.
 func plus(a, b int) int {
 	if a > math.MaxInt32-b {
 		return math.MaxInt32
@@ -159,7 +159,7 @@ func (c *documentCheck) measure(set ast.SelectionSet) extent {
 	return total
 }
 
-// spread returns the extent of a fragment. That of one that is not defined is for validation to find.
+// spread returns the extent of a fragment. A fragment that is not defined has none: validation reports it.
 func (c *documentCheck) spread(name string) extent {
 	f := c.fragments[name]
 	if f == nil {

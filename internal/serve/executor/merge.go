@@ -2,13 +2,13 @@ package executor
 
 import "github.com/vektah/gqlparser/v2/ast"
 
-// merged is what the fields of one place in the response come from: the document may name a field there several times,
-// in fragments for instance, and validation compares each with each.
+// merged is one field of the response. The document may select it several times, for example in fragments, and validation
+// compares each selection with each.
 type merged struct {
-	fields map[string]*merged
-	times  int
-	// sets is how many selection sets hold these fields, one within the other as inline fragments nest. They are
-	// compared anew for each.
+	fields map[string]*merged // of its value, by name in the response
+	times  int                // how often it is selected
+	// sets is how many nested selection sets hold the selections, as inline fragments nest. Validation compares the
+	// selections again for each set.
 	sets int
 }
 

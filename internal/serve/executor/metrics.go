@@ -57,23 +57,23 @@ func (m *Metrics) operation(ctx context.Context, next graphql.OperationHandler) 
 	}
 }
 
-// Repeated counts a query that was answered without the Executor, from a response that is known.
+// Repeated counts a query that was answered from a cached response, without the Executor.
 func (m *Metrics) Repeated(name string, took time.Duration) {
 	m.answered(string(ast.Query), name, "ok", took)
 }
 
-// answered counts a query or mutation that has got its response.
+// answered counts a query or mutation that has a response.
 func (m *Metrics) answered(kind, name, outcome string, took time.Duration) {
 	m.seconds.WithLabelValues(kind).Observe(took.Seconds())
 	m.operations.WithLabelValues(kind, m.names.label(name, outcome == "ok"), outcome).Inc()
 }
 
-// refused counts an operation that was not executed. Its name could be anything.
+// refused counts an operation that was not executed. It has no name, because clients could send any names.
 func (m *Metrics) refused(errs gqlerror.List) {
 	m.operations.WithLabelValues("refused", "", outcome(errs)).Inc()
 }
 
-// outcome returns the code of the first of an operation's errors, ok when there are none.
+// outcome returns the code of the first error, or ok if there is none.
 func outcome(errs gqlerror.List) string {
 	if len(errs) == 0 {
 		return "ok"
@@ -85,37 +85,37 @@ func outcome(errs gqlerror.List) string {
 	return string(code)
 }
 
-// Clients choose the names of operations, so how many become labels is bounded, and how long these are.
+// Clients choose the names of operations. So the number and the length of those that become labels are bounded.
 const (
 	maxNames = 100
-	maxName  = 100
+	maxName  = 100 // bytes
 )
 
-// operationNames are the names of operations that are told apart: the first that came.
+// operationNames are the names of operations that are labels: the first that came.
 type operationNames struct {
-	mu    sync.RWMutex
-	known map[string]bool
+	mu     sync.RWMutex
+	labels map[string]bool
 }
 
-// label returns a name if it is one of those that are told apart, or becomes one if it may, and "other" if not.
-func (n *operationNames) label(name string, may bool) string {
+// label returns name if it is a label, otherwise "other". If add is true, name becomes a label while there are few.
+func (n *operationNames) label(name string, add bool) string {
 	n.mu.RLock()
-	known := name == "" || n.known[name]
+	isLabel := name == "" || n.labels[name]
 	n.mu.RUnlock()
-	if known {
+	if isLabel {
 		return name
 	}
-	if !may || len(name) > maxName {
+	if !add || len(name) > maxName {
 		return "other"
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.known) >= maxNames && !n.known[name] {
+	if len(n.labels) >= maxNames && !n.labels[name] {
 		return "other"
 	}
-	if n.known == nil {
-		n.known = map[string]bool{}
+	if n.labels == nil {
+		n.labels = map[string]bool{}
 	}
-	n.known[name] = true
+	n.labels[name] = true
 	return name
 }

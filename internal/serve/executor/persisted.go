@@ -12,11 +12,11 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// maxPersisted bounds the texts of persisted queries, in bytes.
+// maxPersisted bounds the cache of persisted queries, in bytes.
 const maxPersisted = 4 << 20
 
-// persistedQueries are queries that clients name by the SHA-256 of their text, once they have sent it: Apollo's
-// automatic persisted queries.
+// persistedQueries are Apollo's automatic persisted queries: a client sends a query's text once, and then the SHA-256 of the
+// text instead.
 type persistedQueries struct {
 	byHash *lru.Cache[string, string]
 }
@@ -25,8 +25,8 @@ func newPersistedQueries() *persistedQueries {
 	return &persistedQueries{lru.New[string, string](maxPersisted)}
 }
 
-// resolve sets the query that params name by its hash. When they hold both, store keeps the query under its hash, for
-// when it has turned out to be a valid one.
+// resolve sets the text of a query that params name by its hash. If params have both, store caches the text. Call store when
+// the query is known to be valid.
 func (p *persistedQueries) resolve(params *graphql.RawParams) (store func(), errs gqlerror.List) {
 	extension := params.Extensions["persistedQuery"]
 	if extension == nil {
@@ -40,7 +40,7 @@ func (p *persistedQueries) resolve(params *graphql.RawParams) (store func(), err
 	if params.Query == "" {
 		query, ok := p.byHash.Get(hash)
 		if !ok {
-			// Clients know these words and send the text.
+			// Clients know this message. They then send the text.
 			return nil, refusal(usererr.NotFound, "PersistedQueryNotFound")
 		}
 		params.Query = query

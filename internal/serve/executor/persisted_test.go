@@ -12,7 +12,7 @@ import (
 	"pullwatch/internal/serve/jsonreader"
 )
 
-// FuzzPersistedQuery checks that nobody gets a query under a hash that is another's.
+// FuzzPersistedQuery checks that a hash never names another query's text.
 func FuzzPersistedQuery(f *testing.F) {
 	sum := sha256.Sum256([]byte("{a}"))
 	hash := hex.EncodeToString(sum[:])

@@ -1,12 +1,10 @@
 package graphqlhttp
 
 import (
-	"bytes"
 	"context"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/vektah/gqlparser/v2/gqlerror"
@@ -14,8 +12,8 @@ import (
 	"pullwatch/internal/serve/transport"
 )
 
-// A Body is a whole response as JSON text that can answer any number of requests, at the same time. Its ETag and its
-// gzip form are made once, when they are first wanted.
+// A Body is a whole response as JSON text, for any number of requests at the same time. Its ETag and its compressed form are
+// made once, when they are first needed.
 type Body struct {
 	plain encoded
 	size  atomic.Int64
@@ -23,12 +21,12 @@ type Body struct {
 	tagged sync.Once
 	tag    []string
 
-	compressed sync.Once
-	compact    encoded
+	compressing sync.Once
+	compressed  encoded
 }
 
-// encoded is a response's body in the form in which it is sent. The length is kept as a header's value, so that a
-// response allocates nothing for it.
+// encoded is the body of a response as it is sent. length is the value of the Content-Length header, so that a response
+// allocates nothing for it.
 type encoded struct {
 	bytes  []byte
 	length []string
@@ -36,41 +34,41 @@ type encoded struct {
 
 func newEncoded(b []byte) encoded { return encoded{b, []string{strconv.Itoa(len(b))}} }
 
-// NewBody returns a Body of json, which is `{"data":…}` without errors, and which is not changed afterwards.
+// NewBody returns a Body of json, which is `{"data":…}` without errors. Do not change json afterwards.
 func NewBody(json []byte) *Body {
-	b := &Body{plain: newEncoded(validUTF8(json))}
+	b := &Body{plain: newEncoded(transport.ValidUTF8(json))}
 	b.size.Store(int64(cap(b.plain.bytes)))
 	return b
 }
 
-// Size returns how many bytes of memory the Body holds. That grows once, by less than the length of the JSON text, when
-// a client first wants the gzip form.
+// Size returns how many bytes of memory the Body holds. It grows once, by less than the length of the JSON text, when the
+// compressed form is first needed.
 func (b *Body) Size() int { return int(b.size.Load()) }
 
-// etag returns the value of the ETag header. It is a weak one because the plain and the gzip form share it, and depends
-// on the text only, so that every replica has the same.
+// etag returns the value of the ETag header. It is weak because the plain and the compressed form share it. It depends on
+// the text only, so that every replica has the same.
 func (b *Body) etag() []string {
 	b.tagged.Do(func() { b.tag = []string{`W/"` + strconv.FormatUint(xxhash.Sum64(b.plain.bytes), 36) + `"`} })
 	return b.tag
 }
 
-// gzip returns the gzip form.
+// gzip returns the compressed form.
 func (b *Body) gzip() encoded {
-	b.compressed.Do(func() {
-		b.compact = newEncoded(compress(b.plain.bytes))
-		b.size.Add(int64(cap(b.compact.bytes)))
+	b.compressing.Do(func() {
+		b.compressed = newEncoded(compress(b.plain.bytes))
+		b.size.Add(int64(cap(b.compressed.bytes)))
 	})
-	return b.compact
+	return b.compressed
 }
 
-// operation is what middleware and resolvers can tell the transport about the operation that their context belongs to.
+// operation is what middleware and resolvers can tell the transport about the operation of their context.
 type operation struct {
-	streams   bool // it is answered with events
-	continues bool // it may have any number of results
+	streams   bool // the response is a stream
+	continues bool // there may be any number of results
 
-	mu    sync.Mutex
-	body  *Body
-	again func(context.Context) *Body
+	mu     sync.Mutex
+	body   *Body                       // of Reply
+	cached func(context.Context) *Body // of Repeat
 
 	transport.SubscriptionErrors
 }
@@ -85,10 +83,9 @@ func operationOf(ctx context.Context) *operation {
 	return o
 }
 
-// Reply answers the operation that ctx belongs to with b, instead of the graphql.Response that its handler returns,
-// which then may be any but nil. It is for an operation middleware, and to be called before the handler returns. It
-// reports false, and does nothing, if ctx is not one of a query or mutation that this package answers with a single
-// response.
+// Reply makes b the response to the operation of ctx, instead of the graphql.Response that its handler returns, which then
+// may be any but nil. An operation middleware calls it before the handler returns. It reports false, and does nothing, if
+// ctx is not of a query or mutation that this package answers with a single response.
 func Reply(ctx context.Context, b *Body) bool {
 	o := operationOf(ctx)
 	if o == nil || o.streams {
@@ -100,18 +97,9 @@ func Reply(ctx context.Context, b *Body) bool {
 	return true
 }
 
-// reply returns what Reply and Repeat have been called with, or nil.
+// reply returns the arguments of Reply and Repeat, or nil.
 func (o *operation) reply() (*Body, func(context.Context) *Body) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.body, o.again
-}
-
-// validUTF8 returns text, or a corrected copy of it. gqlgen writes strings as they are, and clients take nothing but
-// UTF-8.
-func validUTF8(text []byte) []byte {
-	if utf8.Valid(text) {
-		return text
-	}
-	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
+	return o.body, o.cached
 }

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// discards read what clients still send when they have been refused. If a connection was closed over that, its client
-// would lose the answer. But reading costs the server as much as sending costs the client, so few do it at a time.
+// discards reads what clients still send after they were refused. If the server closed the connection instead, the client
+// would lose the response. Reading costs the server as much as sending costs the client, so only few are read at a time.
 type discards struct{ slots chan struct{} }
 
 const (
-	// maxDiscards is how many requests are discarded at a time. Others wait for that, for discardTime at most.
+	// maxDiscards is how many requests are read at a time. Others wait for discardTime at most.
 	maxDiscards = 2
 	discardTime = 2 * time.Second
-	// discardPause is for how long a client may send nothing before it counts as one that waits for the answer.
+	// discardPause is how long a client may send nothing. After that it is taken to wait for the response.
 	discardPause = 10 * time.Millisecond
 )
 
 func newDiscards() discards { return discards{make(chan struct{}, maxDiscards)} }
 
-// discard reads the rest of a request, which has been answered.
+// discard reads the rest of a request after its response has been written.
 func (d discards) discard(e *exchange) {
 	controller := http.NewResponseController(e.w)
 	if controller.Flush() != nil {
@@ -46,6 +46,6 @@ func (d discards) discard(e *exchange) {
 			return
 		}
 		rest -= int64(n)
-		runtime.Gosched() // others have requests that are answered
+		runtime.Gosched() // requests that are not refused come first
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"pullwatch/internal/turns"
 )
 
-// A client that has been refused gets the answer although it sends on, and sends no longer than it may.
-func TestRefusedClientGetsItsAnswerWhileItSends(t *testing.T) {
+// A refused client gets the response although it goes on to send, for a limited time.
+func TestRefusedClientGetsTheErrorWhileItSends(t *testing.T) {
 	memory := budget.New(32<<10, prometheus.NewRegistry())
 	transport := New(Options{Memory: func(*http.Request) *budget.Account { return memory.Open("client", 0) }})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { transport.Do(w, r, newScript()) }))
@@ -63,7 +63,7 @@ func TestRefusedClientThatSendsSlowlyIsNotReadForEver(t *testing.T) {
 	}
 }
 
-func TestLongRequestsAreReadInTurns(t *testing.T) {
+func TestShortRequestsDoNotWaitForLongOnes(t *testing.T) {
 	taken := turns.New(1)
 	end, err := taken.Take(t.Context(), "another")
 	if err != nil {

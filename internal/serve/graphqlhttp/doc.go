@@ -1,10 +1,10 @@
 // Package graphqlhttp serves GraphQL over HTTP for gqlgen: it is a [graphql.Transport] for queries and mutations by
-// POST, queries by GET that a browser can keep, and subscriptions as server-sent events. What a middleware has as bytes
-// already (see [Reply]) costs little more than writing them, and a request that is the same again (see [Repeat]) is not
-// even parsed.
+// POST, queries by GET that a browser can cache, and subscriptions as server-sent events. A response that a middleware has
+// as bytes (see [Reply]) costs little more than writing them. A request with the same text as one before (see [Repeat]) is
+// not even parsed.
 //
 //	transport := graphqlhttp.New(graphqlhttp.Options{})
-//	server.AddTransport(transport) // the last one: it answers whatever comes
+//	server.AddTransport(transport) // the last one: it answers every request
 //	...
 //	transport.Drain(ctx, 10*time.Second) // when the process stops, before http.Server.Shutdown, which waits for streams
 //
@@ -15,43 +15,43 @@
 //	POST  Content-Type: application/json   {"query": "…", "operationName": "…", "variables": {…}, "extensions": {…}}
 //	GET   ?query=…&operationName=…&variables={…}&extensions={…}
 //
-// GET is for what changes nothing: queries and subscriptions. A page of another origin can send that much without being
-// asked, and cannot read the answer; for POST a browser asks first, because JSON is the only Content-Type that is
-// taken. A request without a query names a persisted one in extensions.persistedQuery.
+// GET is for operations that change nothing: queries and subscriptions. A page of another origin can send a GET, but cannot
+// read the response. Before a POST, its browser asks this server, because JSON is the only Content-Type that is accepted.
+// A request without a query names a persisted one in extensions.persistedQuery.
 //
 // # Responses
 //
-// Accept chooses the form. The first two differ in what the status means:
+// Accept chooses the media type. The first two differ in what the status means:
 //
-//	application/json                   200 for every request that is well-formed, whatever became of it; the default
-//	application/graphql-response+json  200 if there is data, be it null; else 4xx or 5xx
+//	application/json                   200 for every well-formed request, also if its operation failed; the default
+//	application/graphql-response+json  200 if there is data, which may be null; else 4xx or 5xx
 //	text/event-stream                  a stream
 //
-// A response has "data" unless the request failed before it was executed, and "errors" if there were any. These
-// statuses come in either form, with an error in JSON whose extensions.code says what kind it is:
+// A response has "data" unless the request failed before it was executed, and "errors" if there were any. With these
+// statuses the response is an error in JSON, whatever the media type, and its extensions.code says which kind of error:
 //
 //	400  the request is not well-formed: no JSON, no query, parameters of a wrong type, several operations in an array
 //	403  a page of another origin wants a stream
 //	405  another method; or a mutation by GET
-//	406  nothing that is accepted can be sent; or a subscription from a client that does not name text/event-stream
+//	406  Accept allows none of the media types; or a subscription whose Accept does not name text/event-stream
 //	408  the body did not arrive in time
 //	413  the body is longer than Options.BodyLimit, or its JSON has too many values
 //	415  the body is not JSON in UTF-8
 //	429  the client's address has too many streams
 //	503  there are too many streams, there is no memory for the request, or the server is stopping
 //
-// The answer to a query by GET may be kept but not used without asking: it has an ETag, and a request with that tag in
-// If-None-Match gets 304 and no body for as long as the answer would be the same. Answers with errors are not kept.
-// From 1 KiB on, responses are compressed for those who accept gzip.
+// A browser may cache the response to a query by GET, but has to ask each time whether it is still valid. The response has
+// an ETag. A request with that tag in If-None-Match gets 304 and no body while the response would be the same. Responses
+// with errors are not cached. Responses of 1 KiB and more are compressed for clients that accept gzip.
 //
 // This is the draft of GraphQL over HTTP, with one deviation: since 2025 the draft wants
-// application/graphql-response+json for those who send no Accept header. They are old clients and people with curl, who
-// know application/json.
+// application/graphql-response+json for clients that send no Accept header. Those are old clients and people with curl,
+// who know application/json.
 //
 // # Streams
 //
 // A stream is what the client graphql-sse calls the distinct connections mode: each operation has its own response,
-// which a browser's EventSource can read too. Any kind of operation can be asked for in this form.
+// which a browser's EventSource can read too. Queries and mutations can be sent as streams, too.
 //
 //	event: next
 //	data: {"data": …}
@@ -59,11 +59,11 @@
 //	event: complete
 //	data:
 //
-// There is one next event for each result, and complete after the last. A request that fails before it is executed, or
-// a subscription that ends with an error, has a last next event with errors only. A stream that ends without complete
-// has been interrupted, and its client connects again. Comments come when there is nothing else to send for a while.
+// There is one next event for each result, and complete after the last. If a request fails before it is executed, or a
+// subscription ends with an error, the last next event has errors only. A stream that ends without complete was
+// interrupted, and its client connects again. A comment is sent when nothing else was sent for a while.
 //
-// Each write has a deadline of its own, so a stream may last, but one whose reader stops reading does not. The
-// http.Server's ReadTimeout and WriteTimeout do not apply to streams. A client ends a stream by closing the connection.
-// Its operation's context ends then.
+// Each write has a deadline of its own. So a stream may last, unless its client stops reading. The http.Server's
+// ReadTimeout and WriteTimeout do not apply to streams. A client ends a stream by closing the connection. The context of
+// its operation ends then.
 package graphqlhttp

@@ -14,7 +14,7 @@ import (
 var schema graphql.ExecutableSchema
 
 func Example() {
-	transport := graphqlhttp.New(graphqlhttp.Options{MaxStreamsPerAddress: 100})
+	transport := graphqlhttp.New(graphqlhttp.Options{MaxStreamsPerCaller: 100})
 	server := handler.New(schema)
 	server.AddTransport(transport) // after those for WebSockets, if any
 	http.Handle("/graphql", server)

@@ -60,7 +60,7 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// FuzzParseBody checks that who sends what cannot be read is told what is wrong with it.
+// FuzzParseBody checks that a client learns what is wrong with a request that cannot be parsed.
 func FuzzParseBody(f *testing.F) {
 	for _, seed := range []string{
 		`{"query":"a"}`, "", " ", "[]", "[{}]", "1", "null", `{"query":1}`, `{"query":"a","query":""}`, `{"query":"a"`, "{\xff}", "{}{}",

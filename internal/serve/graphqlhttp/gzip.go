@@ -7,7 +7,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// gzipFrom is the length from which a body is compressed. A shorter one mostly fits into a packet as it is.
+// gzipFrom is the length from which a body is compressed, in bytes. A shorter one mostly fits into one packet.
 const gzipFrom = 1 << 10
 
 var gzipWriters = sync.Pool{New: func() any {
@@ -18,7 +18,7 @@ var gzipWriters = sync.Pool{New: func() any {
 	return w
 }}
 
-// compress returns text in gzip form, in memory of its own.
+// compress returns a compressed copy of text.
 func compress(text []byte) []byte {
 	w := gzipWriters.Get().(*gzip.Writer)
 	defer gzipWriters.Put(w)
@@ -26,35 +26,35 @@ func compress(text []byte) []byte {
 	defer scratch.put()
 	out := bytes.NewBuffer(scratch.bytes)
 	w.Reset(out)
-	// A bytes.Buffer takes all that is written to it.
+	// Writing to a bytes.Buffer does not fail.
 	_, _ = w.Write(text)
 	_ = w.Close()
 	scratch.bytes = out.Bytes()
 	return bytes.Clone(scratch.bytes)
 }
 
-// buffer is memory for one request or response, which is used again for another.
+// buffer is memory for a request or response. Pools keep it for the next one.
 type buffer struct {
 	bytes []byte
 	// counted is how many bytes of it were taken from the budget.
 	counted int
 }
 
-// largestKept is the capacity up to which a buffer is kept.
+// largestKept is the largest capacity of a buffer that goes back to its pool.
 const largestKept = 4 << 20
 
 var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 4<<10)} }}
 
-// requestBuffers are for requests, which are short mostly. A large one that was kept would be memory that nobody counts
-// while the next one comes in.
+// requestBuffers are for requests, most of which are short. A longer buffer does not go back: while the next request is
+// received, nothing would count its memory.
 var requestBuffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, shortRequest)} }}
 
-// shortRequest is how long requests are that need no memory of their own.
+// shortRequest is the longest request that fits into a pooled buffer, in bytes.
 const shortRequest = 4 << 10
 
 func takeRequest() *buffer { return requestBuffers.Get().(*buffer) }
 
-// putRequest is put for what takeRequest has returned.
+// putRequest puts back a buffer of takeRequest.
 func (b *buffer) putRequest() {
 	if cap(b.bytes) == shortRequest {
 		b.bytes = b.bytes[:0]

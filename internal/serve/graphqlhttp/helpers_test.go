@@ -17,7 +17,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
 
-	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,20 +25,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // script is a graphql.GraphExecutor. A query is the name of what it does; with "mutation" or "subscription" before it,
 // it is one.
 type script struct {
-	// updates is what "updates" sends, one response for each value.
-	updates chan string
+	*transporttest.Script
 	// body is what "body" and "repeat" reply with.
 	body *Body
-	// executed counts how often "repeat" is executed; forgotten means that what it gives to Repeat has no answer.
+	// executed counts how often "repeat" is executed. forgotten means that its function for Repeat returns nil.
 	executed  atomic.Int64
 	forgotten atomic.Bool
-	// ended has a value for each "updates" and "flood" that has ended.
-	ended chan struct{}
 }
 
-func newScript() *script {
-	return &script{updates: make(chan string), ended: make(chan struct{}, 1000)}
-}
+func newScript() *script { return &script{Script: transporttest.NewScript()} }
 
 func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams) (
 	*graphql.OperationContext, gqlerror.List,
@@ -61,18 +56,12 @@ func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams)
 	}, nil
 }
 
-func (s *script) DispatchError(_ context.Context, errs gqlerror.List) *graphql.Response {
-	return &graphql.Response{Errors: errs}
-}
-
 func (s *script) PresentRecoveredError(context.Context, any) error {
 	return &gqlerror.Error{Message: "recovered", Extensions: map[string]any{"code": testCode("INTERNAL")}}
 }
 
 // testCode is a code as servers have them: of a string type of their own.
 type testCode string
-
-func data(text string) *graphql.Response { return &graphql.Response{Data: json.RawMessage(text)} }
 
 func failure(code string) *graphql.Response {
 	return &graphql.Response{Errors: gqlerror.List{{Message: "failed", Extensions: map[string]any{"code": testCode(code)}}}}
@@ -86,41 +75,22 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 	}
 	switch o.RawQuery {
 	case "":
-		return graphql.OneShot(data(`"persisted"`)), ctx
-	case "{one}", "one":
-		return graphql.OneShot(data(`{"one":1}`)), ctx
-	case "echo":
-		text, err := json.Marshal(map[string]any{"name": o.OperationName, "variables": o.Variables, "extensions": o.Extensions})
-		if err != nil {
-			panic(err)
-		}
-		return graphql.OneShot(data(string(text))), ctx
-	case "field error":
-		return graphql.OneShot(&graphql.Response{
-			Data: json.RawMessage(`{"a":null}`), Errors: gqlerror.List{gqlerror.Errorf("oops")},
-			Extensions: map[string]any{"x": 1},
-		}), ctx
-	case "null":
-		return graphql.OneShot(&graphql.Response{
-			Data: json.RawMessage(`null`), Errors: gqlerror.List{gqlerror.Errorf("oops")},
-		}), ctx
-	case "latin1":
-		return graphql.OneShot(data("{\"a\":\"\xe9\"}")), ctx
+		return graphql.OneShot(transporttest.Data(`"persisted"`)), ctx
+	case "one":
+		return graphql.OneShot(transporttest.Data(`{"one":1}`)), ctx
 	case "lines":
-		return graphql.OneShot(data("{\r\n\"a\":\n1}")), ctx
+		return graphql.OneShot(transporttest.Data("{\r\n\"a\":\n1}")), ctx
 	case "unencodable":
 		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Extensions: map[string]any{"x": func() {}}}}}), ctx
-	case "panic":
-		return func(context.Context) *graphql.Response { panic("secret") }, ctx
 	case "nothing":
 		return func(context.Context) *graphql.Response { return nil }, ctx
 	case "for ever": // as an operation middleware does that forgets graphql.OneShot
-		return func(context.Context) *graphql.Response { return data(`{}`) }, ctx
+		return func(context.Context) *graphql.Response { return transporttest.Data(`{}`) }, ctx
 	case "large":
-		return graphql.OneShot(data(largeData)), ctx
+		return graphql.OneShot(transporttest.Data(largeData)), ctx
 	case "body":
 		if !Reply(ctx, s.body) {
-			return graphql.OneShot(data(`{"replied":false}`)), ctx
+			return graphql.OneShot(transporttest.Data(`{"replied":false}`)), ctx
 		}
 		return graphql.OneShot(&graphql.Response{}), ctx
 	case "repeat":
@@ -143,31 +113,11 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 			return &graphql.Response{Data: json.RawMessage(`{"a":1}`), HasNext: &more}
 		}, ctx
 	case "flood":
-		context.AfterFunc(ctx, func() { s.ended <- struct{}{} })
-		return func(context.Context) *graphql.Response { return data(largeData) }, ctx
-	case "three, then error":
-		n := 0
-		return func(ctx context.Context) *graphql.Response {
-			if n++; n <= 3 {
-				return data(`{"n":1}`)
-			}
-			if !transport.AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
-				panic("not a stream's context")
-			}
-			return nil
-		}, ctx
-	case "updates":
-		return func(ctx context.Context) *graphql.Response {
-			select {
-			case text, ok := <-s.updates:
-				if ok {
-					return data(text)
-				}
-			case <-ctx.Done():
-			}
-			s.ended <- struct{}{}
-			return nil
-		}, ctx
+		context.AfterFunc(ctx, func() { s.Ended <- struct{}{} })
+		return func(context.Context) *graphql.Response { return transporttest.Data(largeData) }, ctx
+	}
+	if responses := s.Respond(o); responses != nil {
+		return responses, ctx
 	}
 	panic("unknown query " + o.RawQuery)
 }
@@ -196,11 +146,7 @@ func serveBy(t testing.TB, o Options, start func(*httptest.Server)) *server {
 	s.Config.ReadTimeout, s.Config.WriteTimeout = time.Minute, time.Minute
 	start(s.Server)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := s.Drain(ctx, 0); err != nil {
-			t.Errorf("drain: %v", err)
-		}
+		transporttest.Drain(t, s)
 		s.Close()
 	})
 	return s
@@ -230,7 +176,7 @@ func (q request) build(t testing.TB, url string) *http.Request {
 	return r
 }
 
-// ask answers a request without a network.
+// ask returns the response to a request, without a network.
 func ask(t testing.TB, s *script, q request) (*http.Response, string) {
 	t.Helper()
 	recorder := httptest.NewRecorder()
@@ -239,7 +185,7 @@ func ask(t testing.TB, s *script, q request) (*http.Response, string) {
 	return response, recorder.Body.String()
 }
 
-// send sends a request and returns the answer's header.
+// send sends a request and returns the header of the response.
 func (s *server) send(t testing.TB, q request) *http.Response {
 	t.Helper()
 	response, err := s.Client().Do(q.build(t, s.URL))

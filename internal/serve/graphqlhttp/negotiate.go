@@ -12,13 +12,13 @@ const (
 	typeEvents   = "text/event-stream"
 )
 
-// accepted is what a client takes as an answer.
+// accepted is which responses a client accepts.
 type accepted struct {
 	// single is the media type of a single response, or empty.
 	single string
-	// events says that a stream may be sent, because it is asked for by name.
+	// events means that the client accepts a stream, by name.
 	events bool
-	// eventsFirst says that a stream is wanted even where a single response would do.
+	// eventsFirst means that the client prefers a stream to a single response.
 	eventsFirst bool
 }
 
@@ -35,14 +35,14 @@ func accept(values []string) accepted {
 	}
 	json, response, events := quality{}, quality{}, quality{}
 	for value := range elements(values) {
-		name, q := weighted(value)
+		name, q := splitQuality(value)
 		json.match(name, typeJSON, q)
 		response.match(name, typeResponse, q)
 		events.match(name, typeEvents, q)
 	}
 	a := accepted{events: events.named() && events.q > 0}
 	switch {
-	// Who names the newer type knows it. A wildcard gets the one that everybody knows.
+	// A client that names the newer type knows it. A wildcard gets the older one, which every client knows.
 	case response.q > 0 && (response.q > json.q || response.named() && response.q == json.q):
 		a.single = typeResponse
 	case json.q > 0:
@@ -52,13 +52,13 @@ func accept(values []string) accepted {
 	return a
 }
 
-// quality is how much something is wanted, by the most specific of the ranges that it is in.
+// quality is the quality value of a media type or a coding: that of the most specific range which includes it.
 type quality struct {
 	q           float64
 	specificity int
 }
 
-func (q *quality) match(pattern, name string, weight float64) {
+func (q *quality) match(pattern, name string, value float64) {
 	specificity := 0
 	switch kind, _, _ := strings.Cut(name, "/"); {
 	case strings.EqualFold(pattern, name):
@@ -69,14 +69,14 @@ func (q *quality) match(pattern, name string, weight float64) {
 		specificity = 1
 	}
 	if specificity > 0 && specificity >= q.specificity {
-		*q = quality{weight, specificity}
+		*q = quality{value, specificity}
 	}
 }
 
-// named reports whether it was asked for by its own name.
+// named reports whether the header has it by name.
 func (q *quality) named() bool { return q.specificity == 3 }
 
-// acceptsGzip reports whether the Accept-Encoding header lets a response be compressed.
+// acceptsGzip reports whether the Accept-Encoding header accepts gzip.
 func acceptsGzip(values []string) bool {
 	if len(values) == 0 {
 		return false
@@ -86,7 +86,7 @@ func acceptsGzip(values []string) bool {
 	}
 	gzip := quality{}
 	for value := range elements(values) {
-		name, q := weighted(value)
+		name, q := splitQuality(value)
 		gzip.match(name, "gzip", q)
 	}
 	return gzip.q > 0
@@ -105,19 +105,18 @@ func elements(values []string) func(yield func(string) bool) {
 	}
 }
 
-// weighted splits an element of Accept or Accept-Encoding into its name and its weight, which is 1 unless it says
-// another.
-func weighted(element string) (name string, q float64) {
+// splitQuality splits an element of Accept or Accept-Encoding into its name and its quality value, which is 1 by default.
+func splitQuality(element string) (name string, q float64) {
 	name, parameters, _ := strings.Cut(element, ";")
 	q = 1
 	for parameter := range strings.SplitSeq(parameters, ";") {
 		key, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
 		if strings.EqualFold(key, "q") {
-			weight, err := strconv.ParseFloat(value, 64)
-			if err != nil || !(weight >= 0 && weight <= 1) {
-				weight = 0
+			parsed, err := strconv.ParseFloat(value, 64)
+			if err != nil || !(parsed >= 0 && parsed <= 1) {
+				parsed = 0
 			}
-			q = weight
+			q = parsed
 		}
 	}
 	return strings.TrimSpace(name), q

@@ -30,7 +30,7 @@ func sameList(header string) map[string][]string {
 	}
 }
 
-// FuzzAccept checks that a client gets nothing that it has not asked for, however it writes what it asks for.
+// FuzzAccept checks that a client gets only media types that it accepts, however it writes the header.
 func FuzzAccept(f *testing.F) {
 	for _, seed := range []string{
 		"", "*/*", typeJSON, typeResponse + ", " + typeJSON + ";q=0.9", typeEvents, "text/html, */*;q=0.8", "application/*;q=0",
@@ -45,7 +45,7 @@ func FuzzAccept(f *testing.F) {
 			t.Fatalf("%+v", got)
 		}
 		if got.events && !strings.Contains(asciiUpper(header), "EVENT-") && !strings.Contains(header, "\u017f") { // a long s folds
-			t.Fatal("events are sent to who has not named them")
+			t.Fatal("events are sent to a client that has not named them")
 		}
 		for how, values := range sameList(header) {
 			if other := accept(values); other != got {
@@ -54,18 +54,18 @@ func FuzzAccept(f *testing.F) {
 		}
 		none := typeJSON + ";q=0, " + typeResponse + ";q=0.000"
 		if last := accept([]string{header, none}); last.single != "" {
-			t.Errorf("%s is sent to who does not take it", last.single)
+			t.Errorf("%s is sent to a client that does not accept it", last.single)
 		}
 		if last := accept([]string{header, none, typeJSON + ";q=0.1"}); last.single != typeJSON {
-			t.Errorf("%q is sent to who takes JSON only", last.single)
+			t.Errorf("%q is sent to a client that accepts JSON only", last.single)
 		}
 		if last := accept([]string{header, typeEvents + "; q=0"}); last.events {
-			t.Error("events are sent to who does not take them")
+			t.Error("events are sent to a client that does not accept them")
 		}
 	})
 }
 
-// FuzzAcceptsGzip checks that nothing is compressed for who cannot read it.
+// FuzzAcceptsGzip checks that nothing is compressed for clients that do not accept it.
 func FuzzAcceptsGzip(f *testing.F) {
 	for _, seed := range []string{"", "gzip", "gzip, deflate, br, zstd", "*;q=0.1", "gzip;q=0, *", "GZIP;Q=0.0", "gzip;q=-0", "identity;q=0", "x-gzip"} {
 		f.Add(seed)
@@ -89,7 +89,7 @@ func FuzzAcceptsGzip(f *testing.F) {
 	})
 }
 
-// FuzzMatches checks that a client is told that it has an answer only if it has named that one.
+// FuzzMatches checks that a client gets 304 only if it has named the ETag of the response.
 func FuzzMatches(f *testing.F) {
 	for _, seed := range []string{`"a"`, `W/"a"`, `"b", W/"a"`, `"b" , "c"`, `*`, ``, `"a,*,b"`, `"*"`, `"x, W/"`, `"b",, "a",`} {
 		f.Add(seed)
@@ -127,8 +127,8 @@ func entityTags(header string) (tags []string, ok bool) {
 	}
 }
 
-// FuzzContentType checks that no body is read that a page of another origin can have a browser send without asking first:
-// browsers take what stands before the first semicolon as the type, and ask unless it is one of a few.
+// FuzzContentType checks that no body is read that a page of another origin can send without its browser asking this server
+// first. Browsers take the text before the first semicolon as the type, and ask unless it is one of a few types.
 func FuzzContentType(f *testing.F) {
 	for _, seed := range []string{
 		typeJSON, typeJSON + "; charset=utf-8", "text/plain", "text/plain; application/json", "text/plain, application/json", "",

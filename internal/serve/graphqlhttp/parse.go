@@ -13,9 +13,10 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/jsonreader"
+	"pullwatch/internal/usererr"
 )
 
-// parseBody reads the parameters of a POST request. What they take is taken from memory.
+// parseBody reads the parameters of a POST request. It takes their memory from memory.
 func parseBody(text []byte, memory *budget.Account) (*graphql.RawParams, *refusal) {
 	if !utf8.Valid(text) {
 		return nil, badRequest("the request is not UTF-8")
@@ -31,7 +32,7 @@ func parseBody(text []byte, memory *budget.Account) (*graphql.RawParams, *refusa
 	return p, nil
 }
 
-// refuseText refuses a text that could not be read because of err.
+// refuseText returns the refusal of a request whose text could not be parsed because of err.
 func refuseText(text []byte, err error) *refusal {
 	if refused := refuseJSON(err); refused != nil {
 		return refused
@@ -52,23 +53,23 @@ func refuseText(text []byte, err error) *refusal {
 	return badRequest("the request is not a JSON object")
 }
 
-// refuseJSON refuses what would become too much in memory; nil for other errors.
+// refuseJSON returns why a request is refused that exceeds a limit of memory. It returns nil for other errors.
 func refuseJSON(err error) *refusal {
 	if limit, ok := errors.AsType[*jsonreader.LimitError](err); ok {
-		return &refusal{status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, message: limit.Error()}
+		return &refusal{status: http.StatusRequestEntityTooLarge, code: usererr.LimitExceeded, message: limit.Error()}
 	}
-	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
+	if usererr.CodeOf(err) == usererr.Unavailable { // the budget's
 		return noMemory(err)
 	}
 	return nil
 }
 
-// noMemory refuses what the budget has no room for.
+// noMemory returns the refusal of what does not fit into the budget.
 func noMemory(err error) *refusal {
-	return &refusal{status: http.StatusServiceUnavailable, code: codeUnavailable, message: err.Error()}
+	return &refusal{status: http.StatusServiceUnavailable, code: usererr.Unavailable, message: err.Error()}
 }
 
-// parseObject reads text that is a JSON object, or null. The error is what is wrong with it.
+// parseObject reads text that is a JSON object or null.
 func parseObject(text string, to *map[string]any, memory *budget.Account) error {
 	r := jsonreader.New([]byte(text), memory)
 	if !r.ReadObject(to) || !r.End() {

@@ -5,32 +5,23 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/usererr"
 )
 
-// What is in extensions.code of the errors of this package, and what the codes of resolvers' errors are compared with.
-const (
-	codeBadInput        = "BAD_INPUT"
-	codeUnauthenticated = "UNAUTHENTICATED"
-	codeForbidden       = "FORBIDDEN"
-	codeLimitExceeded   = "LIMIT_EXCEEDED"
-	codeTimeout         = "TIMEOUT"
-	codeUnavailable     = "UNAVAILABLE"
-	codeInternal        = "INTERNAL"
-)
-
-// A refusal is why a request gets no response of its operation.
+// A refusal says why this package refuses a request.
 type refusal struct {
 	status  int
-	code    string
+	code    usererr.Code
 	message string
-	// allow is the value of the Allow header, if it has one.
+	// allow is the value of the Allow header, or empty.
 	allow string
-	// unread means that the rest of the request is not read, so that the connection has no other request.
+	// unread means that the rest of the request was not read. The connection then takes no other request.
 	unread bool
 }
 
 func badRequest(message string) *refusal {
-	return &refusal{status: http.StatusBadRequest, code: codeBadInput, message: message}
+	return &refusal{status: http.StatusBadRequest, code: usererr.BadInput, message: message}
 }
 
 // response returns the refusal as the client sees it.

@@ -6,7 +6,6 @@ import (
 	"testing"
 )
 
-// TestRepeat sends requests one after the other, which are executed or not.
 func TestRepeatedRequestIsNotExecutedAgain(t *testing.T) {
 	c := &counter{statuses: map[int]int{}}
 	s := serve(t, Options{Observer: c})

@@ -15,9 +15,10 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/usererr"
 )
 
-// readText returns what the client wrote: the body, or the parameters in the URL. The caller puts it back.
+// readText returns the text of the request: its body, or the parameters in its URL. Put the buffer back with putRequest.
 func (e *exchange) readText() (*buffer, *refusal) {
 	text := takeRequest()
 	if e.r.Method != http.MethodPost {
@@ -31,14 +32,14 @@ func (e *exchange) readText() (*buffer, *refusal) {
 	return text, nil
 }
 
-// parse returns the parameters that a text holds which was read since began.
+// parse returns the parameters in the text of the request. began is when reading it began.
 func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *refusal) {
 	var p *graphql.RawParams
 	var refused *refusal
 	if turns := e.transport.options.Turns; turns != nil && len(text) > shortRequest {
-		end, err := turns.Take(e.r.Context(), e.transport.options.ClientAddress(e.r))
+		end, err := turns.Take(e.r.Context(), e.transport.options.Caller(e.r))
 		if err != nil {
-			return nil, &refusal{code: codeTimeout, status: http.StatusRequestTimeout, message: "the client has left"}
+			return nil, &refusal{code: usererr.Timeout, status: http.StatusRequestTimeout, message: "the client has left"}
 		}
 		defer end()
 	}
@@ -58,8 +59,8 @@ func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *ref
 	return p, nil
 }
 
-// checkContent returns why a POST request is refused without reading its body, or nil. That only JSON is taken keeps
-// pages of other origins from sending anything: for JSON their browser asks first.
+// checkContent returns why a POST request is refused for the type of its body, or nil. Only JSON is accepted, so that pages
+// of other origins cannot send anything: their browser asks this server before it sends JSON.
 func checkContent(r *http.Request) *refusal {
 	if content := r.Header.Get("Content-Type"); content != typeJSON {
 		kind, parameters, err := mime.ParseMediaType(content)
@@ -75,10 +76,10 @@ func checkContent(r *http.Request) *refusal {
 }
 
 func unsupported(message string) *refusal {
-	return &refusal{status: http.StatusUnsupportedMediaType, code: codeBadInput, message: message}
+	return &refusal{status: http.StatusUnsupportedMediaType, code: usererr.BadInput, message: message}
 }
 
-// readBody reads the body of a POST request, or returns why it does not.
+// readBody reads the body of a POST request into text, or returns why the request is refused.
 func (e *exchange) readBody(text *buffer) *refusal {
 	limit := e.transport.options.BodyLimit
 	if e.r.ContentLength > limit {
@@ -97,18 +98,18 @@ func (e *exchange) readBody(text *buffer) *refusal {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &refusal{
-			status: http.StatusRequestTimeout, code: codeTimeout, message: "the request did not arrive in time",
+			status: http.StatusRequestTimeout, code: usererr.Timeout, message: "the request did not arrive in time",
 		}
 	}
 	return badRequest("the request did not arrive as a whole")
 }
 
-// receive reads all of body, whose memory it takes from the budget before it comes: at once if the client has told how
-// long the body is.
+// receive reads all of body into text. It takes the memory before it reads: all at once if the client has sent a
+// Content-Length.
 func (e *exchange) receive(text *buffer, body io.Reader) error {
 	for {
 		if len(text.bytes) == cap(text.bytes) {
-			// One byte more shows the end.
+			// One more byte, so that the end of the body is read without growing again.
 			longer := max(2*cap(text.bytes), int(e.r.ContentLength)+1)
 			if err := e.memory.Take(budget.Requests, longer); err != nil {
 				return err
@@ -130,7 +131,7 @@ func (e *exchange) receive(text *buffer, body io.Reader) error {
 
 func tooLong(limit int64) *refusal {
 	return &refusal{
-		status: http.StatusRequestEntityTooLarge, code: codeLimitExceeded, unread: true,
+		status: http.StatusRequestEntityTooLarge, code: usererr.LimitExceeded, unread: true,
 		message: fmt.Sprintf("the request is too long; it may have %d bytes", limit),
 	}
 }

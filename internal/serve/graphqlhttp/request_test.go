@@ -30,7 +30,7 @@ func pairs(header []string) map[string]string {
 	return m
 }
 
-// says is the body of an answer with one error.
+// says is the body of a response with one error.
 func says(code, message string) string {
 	return fmt.Sprintf(`{"errors":[{"message":%q,"extensions":{"code":%q}}]}`, message, code)
 }
@@ -118,7 +118,7 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 			body: says("BAD_INPUT", `"variables" is not a JSON object`),
 		},
 		{
-			rule:    "what is not well-formed has the same status in the newer form",
+			rule:    "a request that is not well-formed has the same status with the newer media type",
 			request: post("1", "Accept", typeResponse), status: 400, body: says("BAD_INPUT", "the request is not a JSON object"),
 		},
 
@@ -184,11 +184,11 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 			body: `{"errors":[{"message":"invalid"}]}`,
 		},
 		{
-			rule: "who may not", request: post(`{"query":"fail FORBIDDEN"}`, "Accept", typeResponse), status: 403,
+			rule: "a client that may not", request: post(`{"query":"fail FORBIDDEN"}`, "Accept", typeResponse), status: 403,
 			body: says("FORBIDDEN", "failed"),
 		},
 		{
-			rule: "who is not known", request: post(`{"query":"fail UNAUTHENTICATED"}`, "Accept", typeResponse), status: 401,
+			rule: "a client that is not known", request: post(`{"query":"fail UNAUTHENTICATED"}`, "Accept", typeResponse), status: 401,
 			body: says("UNAUTHENTICATED", "failed"),
 		},
 		{
@@ -248,7 +248,7 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 	}
 }
 
-// endless is a body without an end, of which the length is not known.
+// endless is a body of unknown length that does not end.
 type endless struct{ read int }
 
 func (e *endless) Read(b []byte) (int, error) {
@@ -256,7 +256,7 @@ func (e *endless) Read(b []byte) (int, error) {
 	return copy(b, bytes.Repeat([]byte(" "), len(b))), nil
 }
 
-func TestChunkedBodyThatIsTooLong(t *testing.T) {
+func TestChunkedBodyThatIsTooLongIsRefused(t *testing.T) {
 	s := serve(t, Options{BodyLimit: 1 << 10})
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, io.LimitReader(&endless{}, 1<<20))
 	if err != nil {

@@ -10,9 +10,11 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
-// stream is an answer of events.
+// stream is a response of server-sent events.
 type stream struct {
 	exchange   *exchange
 	controller *http.ResponseController
@@ -21,17 +23,17 @@ type stream struct {
 
 	mu    sync.Mutex // held while something is written
 	ended bool
-	wrote time.Time
-	// silence goes off when a comment may be due. ringing is held until it has gone off or has been stopped.
+	wrote time.Time // the last write
+	// silence fires when a comment may be due. firing is held until it has fired or has been stopped.
 	silence *time.Timer
-	ringing sync.WaitGroup
+	firing  sync.WaitGroup
 }
 
-// stream answers with the events of an operation, or returns why it does not. It returns when the operation has ended.
+// stream runs an operation and sends its results as events. It returns when the operation has ended, or why it is refused.
 func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
 	if !e.originAllowed() {
 		return &refusal{
-			status: http.StatusForbidden, code: codeForbidden, message: "pages of other origins may not open streams here",
+			status: http.StatusForbidden, code: usererr.Forbidden, message: "pages of other origins may not open streams here",
 		}
 	}
 	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {
@@ -40,11 +42,11 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &stream{exchange: e, controller: http.NewResponseController(e.w), cancel: cancel}
-	address := e.transport.options.ClientAddress(e.r)
-	if refused := e.transport.admit(address); refused != nil {
+	caller := e.transport.options.Caller(e.r)
+	if refused := e.transport.admit(caller); refused != nil {
 		return refused
 	}
-	defer e.transport.release(s, address)
+	defer e.transport.release(s, caller)
 	if e.transport.streams.Add(s) {
 		cancel()
 	}
@@ -55,11 +57,11 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 	return nil
 }
 
-// streamMemory is what a stream takes besides its connection, in bytes: the goroutines that wait for its results.
+// streamMemory is what a stream takes in addition to its connection, in bytes: the goroutines that wait for its results.
 const streamMemory = 16 << 10
 
-// originAllowed reports whether the page that the request comes from, if any, may open a stream. A browser names a
-// page's origin in the requests whose answer the page can read; of others it tells only where they come from.
+// originAllowed reports whether the page that sends the request, if any, may open a stream. A browser sends Origin if the
+// page could read the response. Otherwise it sends Sec-Fetch-Site only.
 func (e *exchange) originAllowed() bool {
 	if e.r.Header.Get("Origin") == "" {
 		switch e.r.Header.Get("Sec-Fetch-Site") {
@@ -74,15 +76,15 @@ func (e *exchange) originAllowed() bool {
 func (s *stream) begin() bool {
 	header := s.exchange.w.Header()
 	header.Set("Content-Type", typeEvents+"; charset=utf-8")
-	header["Cache-Control"] = neverKeep
-	header.Set("X-Accel-Buffering", "no") // nginx would collect events
+	header["Cache-Control"] = neverCache
+	header.Set("X-Accel-Buffering", "no") // otherwise nginx buffers events
 	header.Add("Vary", vary)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.write(nil) {
 		return false
 	}
-	s.ringing.Add(1)
+	s.firing.Add(1)
 	s.silence = time.AfterFunc(s.exchange.transport.options.KeepAlive, s.keepAlive)
 	return true
 }
@@ -99,14 +101,14 @@ func (s *stream) run(ctx context.Context, o *operation, start dispatch) {
 			return
 		}
 		deferred := response.HasNext != nil && *response.HasNext
-		// Without data, be it null, the request has failed before anything was executed.
+		// Without data, not even null, the request failed before it was executed.
 		if len(response.Data) == 0 || !o.continues && !deferred {
 			break
 		}
 		response = s.exchange.guard(ctx, func() *graphql.Response { return responses(ctx) })
 	}
 	if ctx.Err() != nil {
-		return // without complete: a client that is still there is to come back
+		return // without complete, so that the client connects again
 	}
 	if errs := o.Errors(); len(errs) > 0 && !s.send(&graphql.Response{Errors: errs}) {
 		return
@@ -123,13 +125,13 @@ func (s *stream) send(response *graphql.Response) bool {
 	replaceLineEnds(text.bytes[len(prefix):])
 	text.bytes = append(text.bytes, "\n\n"...)
 	if s.exchange.memory.Set(budget.Responses, len(text.bytes)+len(response.Data)) != nil {
-		return false // without complete: the client is to come back
+		return false // without complete, so that the client connects again
 	}
-	return s.sendEvent(validUTF8(text.bytes))
+	return s.sendEvent(transport.ValidUTF8(text.bytes))
 }
 
-// replaceLineEnds makes JSON one line, as which an event's data is sent. A line can only end between its tokens, where
-// a space says the same.
+// replaceLineEnds makes JSON one line, as an event's data has to be. JSON has line ends only between its tokens, where a
+// space means the same.
 func replaceLineEnds(json []byte) {
 	for _, end := range []byte{'\n', '\r'} {
 		for rest := json; ; {
@@ -154,7 +156,7 @@ func (s *stream) sendEvent(event []byte) bool {
 	return true
 }
 
-// write writes and flushes. If that fails, it ends the operation and reports false. s.mu is held.
+// write writes text and flushes. If that fails, it ends the operation and reports false. s.mu must be held.
 func (s *stream) write(text []byte) bool {
 	err := s.controller.SetWriteDeadline(time.Now().Add(s.exchange.transport.options.WriteTimeout))
 	if err == nil && len(text) > 0 {
@@ -171,9 +173,9 @@ func (s *stream) write(text []byte) bool {
 	return true
 }
 
-// keepAlive sends a comment if nothing else has been sent for long enough.
+// keepAlive sends a comment if nothing was sent for Options.KeepAlive. It is called by silence, which it sets again.
 func (s *stream) keepAlive() {
-	defer s.ringing.Done()
+	defer s.firing.Done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -187,19 +189,19 @@ func (s *stream) keepAlive() {
 		}
 		next = interval
 	}
-	s.ringing.Add(1)
+	s.firing.Add(1)
 	s.silence.Reset(next)
 }
 
-// end leaves the ResponseWriter alone from then on.
+// end waits until nobody uses the ResponseWriter any more.
 func (s *stream) end() {
 	s.mu.Lock()
 	s.ended = true
 	if s.silence != nil && s.silence.Stop() {
-		s.ringing.Done()
+		s.firing.Done()
 	}
-	// The http.Server has the last chunk to send. After a failed write it sends nothing.
+	// The http.Server still has to send the last chunk. After a failed write it sends nothing.
 	_ = s.controller.SetWriteDeadline(time.Now().Add(s.exchange.transport.options.WriteTimeout))
 	s.mu.Unlock()
-	s.ringing.Wait()
+	s.firing.Wait()
 }

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/transport/transporttest"
+	"pullwatch/internal/usererr"
 )
 
 const complete = "event: complete\ndata:\n\n"
 
 func next(payload string) string { return "event: next\ndata: " + payload + "\n\n" }
 
-// events asks for a stream.
+// events is a request for a stream.
 func events(query string) request {
 	return post(`{"query":"`+query+`"}`, "Accept", typeEvents)
 }
@@ -70,7 +72,7 @@ func TestStreamsHaveTheEventsOfTheirOperation(t *testing.T) {
 	asked.method = http.MethodHead
 	head := s.send(t, asked)
 	if head.StatusCode != http.StatusNotAcceptable {
-		t.Errorf("HEAD, whose answer would have no end: %d", head.StatusCode)
+		t.Errorf("HEAD, whose response would have no end: %d", head.StatusCode)
 	}
 	malformed := s.send(t, post("[]", "Accept", typeEvents))
 	if malformed.StatusCode != 400 || malformed.Header.Get("Content-Type") != "application/json; charset=utf-8" {
@@ -99,36 +101,20 @@ type opened struct {
 	leave context.CancelFunc
 }
 
-// event returns the next event or comment.
-func event(t *testing.T, r *bufio.Reader) string {
-	t.Helper()
-	var b strings.Builder
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			t.Fatalf("%v after %q", err, b.String())
-		}
-		b.WriteString(line)
-		if line == "\n" {
-			return b.String()
-		}
-	}
-}
-
-func TestUpdatesComeAtOnceUntilTheReaderLeaves(t *testing.T) {
+func TestUpdatesComeAtOnceUntilTheClientLeaves(t *testing.T) {
 	s := serve(t, Options{})
 	stream := s.open(t)
 	for range 3 {
-		s.updates <- `{"n":1}`
-		if got := event(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
+		s.Updates <- `{"n":1}`
+		if got := transporttest.ReadEvent(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
 			t.Fatal(got)
 		}
 	}
 	stream.leave()
-	<-s.ended
+	<-s.Ended
 }
 
-// closings is told of streams that have ended.
+// closings has a value for each stream that has ended.
 type closings struct {
 	noObserver
 	closed chan struct{}
@@ -140,7 +126,7 @@ func TestStreamsAboveTheLimitsAreRefused(t *testing.T) {
 	address := "a"
 	closed := make(chan struct{}, 10)
 	s := serve(t, Options{
-		MaxStreams: 2, MaxStreamsPerAddress: 1, ClientAddress: func(*http.Request) string { return address },
+		MaxStreams: 2, MaxStreamsPerCaller: 1, Caller: func(*http.Request) string { return address },
 		Observer: closings{closed: closed},
 	})
 	refuses := func(status int) {
@@ -167,18 +153,18 @@ func TestStreamsAboveTheLimitsAreRefused(t *testing.T) {
 	s.open(t)
 }
 
-func TestStreamsOverHTTP2(t *testing.T) {
+func TestStreamsWorkOverHTTP2(t *testing.T) {
 	s := serveBy(t, Options{}, func(s *httptest.Server) {
 		s.EnableHTTP2 = true
 		s.StartTLS()
 	})
 	stream := s.open(t)
-	s.updates <- `{"n":1}`
-	if got := event(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
+	s.Updates <- `{"n":1}`
+	if got := transporttest.ReadEvent(t, stream.Reader); got != next(`{"data":{"n":1}}`) {
 		t.Error(got)
 	}
 	stream.leave()
-	<-s.ended
+	<-s.Ended
 	other := s.open(t)
 	if err := s.Drain(t.Context(), 0); err != nil {
 		t.Error(err)
@@ -257,9 +243,9 @@ func (c *counter) Repeated(operation string, _ time.Duration) {
 	c.repeated = append(c.repeated, operation)
 }
 
-func (c *counter) Refused(string) {}
-func (c *counter) StreamOpened()  { c.mu.Lock(); c.opened++; c.mu.Unlock() }
-func (c *counter) StreamClosed()  { c.mu.Lock(); c.closed++; c.mu.Unlock() }
+func (c *counter) Refused(usererr.Code) {}
+func (c *counter) StreamOpened()        { c.mu.Lock(); c.opened++; c.mu.Unlock() }
+func (c *counter) StreamClosed()        { c.mu.Lock(); c.closed++; c.mu.Unlock() }
 func (c *counter) Sent(bytes int, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

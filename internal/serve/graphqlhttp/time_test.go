@@ -9,32 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
-
-// pipes is a net.Listener whose connections are net.Pipes, so that time can be a test's own.
-type pipes chan net.Conn
-
-func (p pipes) Accept() (net.Conn, error) {
-	conn, ok := <-p
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return conn, nil
-}
-
-func (p pipes) Close() error   { return nil }
-func (p pipes) Addr() net.Addr { return pipeAddress{} }
-
-type pipeAddress struct{}
-
-func (pipeAddress) Network() string { return "pipe" }
-func (pipeAddress) String() string  { return "pipe" }
 
 // overPipe sends q to a server that gives requests half a minute, and returns the client's end of the connection.
 // Within a test, all connections are of one server.
 func overPipe(t *testing.T, transport *Transport, s *script) (connect func(q request) net.Conn) {
 	t.Helper()
-	listener := make(pipes)
+	listener := transporttest.Listen()
 	server := &http.Server{
 		Handler:     http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { transport.Do(w, r, s) }),
 		ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
@@ -45,14 +28,12 @@ func overPipe(t *testing.T, transport *Transport, s *script) (connect func(q req
 		close(served)
 	}()
 	t.Cleanup(func() {
-		close(listener)
+		listener.Close()
 		<-served
 		server.Close()
 	})
 	return func(q request) net.Conn {
-		client, other := net.Pipe()
-		listener <- other
-		t.Cleanup(func() { client.Close() })
+		client := listener.Dial(t, listener.Addr())
 		if err := q.build(t, "http://pipe").Write(client); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +57,7 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 		stream := readStream(t, conn)
 		begun := time.Now()
 		for i := range 10 {
-			if got := event(t, stream); got != ":\n\n" {
+			if got := transporttest.ReadEvent(t, stream); got != ":\n\n" {
 				t.Fatalf("%q", got)
 			}
 			if took := time.Since(begun); took != time.Duration(i+1)*12*time.Second {
@@ -84,41 +65,41 @@ func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 			}
 		}
 		time.Sleep(10 * time.Second)
-		s.updates <- `{"n":1}`
-		if got := event(t, stream); got != next(`{"data":{"n":1}}`) {
+		s.Updates <- `{"n":1}`
+		if got := transporttest.ReadEvent(t, stream); got != next(`{"data":{"n":1}}`) {
 			t.Fatalf("%q", got)
 		}
-		if got := event(t, stream); got != ":\n\n" || time.Since(begun) != 142*time.Second {
+		if got := transporttest.ReadEvent(t, stream); got != ":\n\n" || time.Since(begun) != 142*time.Second {
 			t.Fatalf("%q after %v: a comment is due when 12 s have been silent", got, time.Since(begun))
 		}
-		close(s.updates)
-		if got := event(t, stream); got != complete {
+		close(s.Updates)
+		if got := transporttest.ReadEvent(t, stream); got != complete {
 			t.Fatalf("%q", got)
 		}
 	})
 }
 
-func TestReaderThatStopsReadingLosesItsStream(t *testing.T) {
+func TestClientThatStopsReadingLosesItsStreamAndDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		connect := overPipe(t, New(Options{}), s)
 		stuck := readStream(t, connect(events("subscription flood")))
 		other := readStream(t, connect(events("subscription updates")))
-		event(t, stuck)
+		transporttest.ReadEvent(t, stuck)
 		begun := time.Now()
-		s.updates <- `{"n":1}`
-		event(t, other)
+		s.Updates <- `{"n":1}`
+		transporttest.ReadEvent(t, other)
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("another stream waited %v", took)
 		}
-		<-s.ended
+		<-s.Ended
 		if took := time.Since(begun); took != 10*time.Second {
 			t.Errorf("the stream ended after %v", took)
 		}
 	})
 }
 
-func TestReaderThatNeverReadsLosesItsStream(t *testing.T) {
+func TestClientThatNeverReadsLosesItsStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})
@@ -132,7 +113,7 @@ func TestReaderThatNeverReadsLosesItsStream(t *testing.T) {
 	})
 }
 
-func TestDrainSpreadsTheComebacks(t *testing.T) {
+func TestClientsOfADrainedServerDoNotAllComeBackAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{})
@@ -166,12 +147,12 @@ func TestDrainSpreadsTheComebacks(t *testing.T) {
 	})
 }
 
-func TestDrainGivesUp(t *testing.T) {
+func TestDrainCutsOffStreamsThatDoNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
 		transport := New(Options{WriteTimeout: time.Hour})
 		stuck := readStream(t, overPipe(t, transport, s)(events("subscription flood")))
-		event(t, stuck)
+		transporttest.ReadEvent(t, stuck)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

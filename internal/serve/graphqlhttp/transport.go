@@ -11,32 +11,33 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/lru"
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // A Transport serves GraphQL over HTTP. It can be used by several gqlgen servers, whose streams then share its limits.
 type Transport struct {
 	options  Options
-	repeats  *lru.Cache[requestKey, repeat]
+	repeats  *lru.Cache[repeatKey, repeat]
 	discards discards
 	streams  *transport.Clients[*stream]
 }
 
 var _ graphql.Transport = (*Transport)(nil)
 
-// New returns a Transport. It has no goroutines of its own; see [Transport.Drain] for the end of its streams.
+// New returns a Transport. It has no goroutines of its own. [Transport.Drain] ends its streams.
 func New(o Options) *Transport {
 	o = o.withDefaults()
 	return &Transport{
-		options: o, repeats: lru.New[requestKey, repeat](maxRepeats), discards: newDiscards(),
-		streams: transport.NewClients[*stream]("streams", o.MaxStreams, o.MaxStreamsPerAddress),
+		options: o, repeats: lru.New[repeatKey, repeat](maxRepeats), discards: newDiscards(),
+		streams: transport.NewClients[*stream]("streams", o.MaxStreams, o.MaxStreamsPerCaller),
 	}
 }
 
-// Supports reports true: what this package does not serve it refuses with a GraphQL error. It is therefore to be the
-// last transport that a server is given.
+// Supports reports true: this package refuses with a GraphQL error what it does not serve. So a Transport is the last one
+// that a server is given.
 func (t *Transport) Supports(*http.Request) bool { return true }
 
-// Do answers the request, and returns when it has been answered.
+// Do answers the request. It returns when the response has been written, or its stream has ended.
 func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.GraphExecutor) {
 	e := &exchange{transport: t, executor: executor, w: w, r: r, memory: t.options.Memory(r)}
 	defer e.memory.Close()
@@ -45,26 +46,27 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 	}
 }
 
-// exchange is a request and its answer.
+// exchange is a request and its response.
 type exchange struct {
 	transport *Transport
 	executor  graphql.GraphExecutor
 	w         http.ResponseWriter
 	r         *http.Request
 	accepted  accepted
-	// memory counts what the request takes, until it has been answered.
+	// memory is for what the request takes until the response has been written.
 	memory *budget.Account
-	// own is how many bytes the response takes that is only this one's, while it is being written in another form.
-	own int
-	// text is what a request has to say to be answered as this one is, empty for none, and key where it is looked for.
-	text string
-	key  requestKey
+	// unshared is how many bytes the response takes that no other request shares.
+	unshared int
+	// repeatText is the text of the request, and repeatKey its key among the repeats. The text is empty if there is no
+	// memory to keep it.
+	repeatText string
+	repeatKey  repeatKey
 }
 
-// safe reports whether the request is one that changes nothing, and whose answer a browser may keep.
+// safe reports whether the request may change nothing. A browser may cache its response.
 func (e *exchange) safe() bool { return e.r.Method != http.MethodPost }
 
-// serve answers the request, or returns why it does not.
+// serve answers the request, or returns why it is refused.
 func (e *exchange) serve() *refusal {
 	if refused := e.checkHeader(); refused != nil {
 		return refused
@@ -93,7 +95,7 @@ func (e *exchange) serve() *refusal {
 				return graphql.OneShot(failed), ctx
 			})
 		}
-		e.answer(failed)
+		e.respond(failed)
 		return nil
 	}
 	kind := prepared.Operation.Operation
@@ -108,14 +110,14 @@ func (e *exchange) serve() *refusal {
 		return e.stream(ctx, o, start)
 	}
 	response := e.execute(ctx, start)
-	body, again := o.reply()
-	if again != nil && len(response.Errors) == 0 {
-		e.remember(prepared, again)
+	body, cached := o.reply()
+	if cached != nil && len(response.Errors) == 0 {
+		e.remember(prepared, cached)
 	}
 	if body != nil {
-		e.answerBody(body)
+		e.respondBody(body)
 	} else {
-		e.answer(response)
+		e.respond(response)
 	}
 	return nil
 }
@@ -130,17 +132,17 @@ func (e *exchange) checkHeader() *refusal {
 		}
 	default:
 		return &refusal{
-			status: http.StatusMethodNotAllowed, code: codeBadInput, allow: "GET, HEAD, POST",
+			status: http.StatusMethodNotAllowed, code: usererr.BadInput, allow: "GET, HEAD, POST",
 			message: "send queries by GET or POST, mutations by POST",
 		}
 	}
 	e.accepted = accept(e.r.Header["Accept"])
 	if e.r.Method == http.MethodHead {
-		e.accepted.events, e.accepted.eventsFirst = false, false // it would have no end
+		e.accepted.events, e.accepted.eventsFirst = false, false // the response would not end
 	}
 	if e.accepted.single == "" && !e.accepted.events {
 		return &refusal{
-			status: http.StatusNotAcceptable, code: codeBadInput,
+			status: http.StatusNotAcceptable, code: usererr.BadInput,
 			message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ": accept one of them",
 		}
 	}
@@ -152,19 +154,19 @@ func (e *exchange) checkOperation(kind ast.Operation) *refusal {
 	switch {
 	case kind == ast.Mutation && e.safe():
 		return &refusal{
-			status: http.StatusMethodNotAllowed, code: codeBadInput, allow: http.MethodPost,
+			status: http.StatusMethodNotAllowed, code: usererr.BadInput, allow: http.MethodPost,
 			message: "a mutation is sent by POST",
 		}
 	case kind == ast.Subscription && !e.accepted.events:
 		return &refusal{
-			status: http.StatusNotAcceptable, code: codeBadInput,
+			status: http.StatusNotAcceptable, code: usererr.BadInput,
 			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents,
 		}
 	}
 	return nil
 }
 
-// prepare makes the operation that the request is about, or the response that says why there is none.
+// prepare makes the operation of the request, or the response that says why there is none.
 func (e *exchange) prepare(ctx context.Context, params *graphql.RawParams) (
 	prepared *graphql.OperationContext, failed *graphql.Response,
 ) {
@@ -184,19 +186,19 @@ func (e *exchange) prepare(ctx context.Context, params *graphql.RawParams) (
 // dispatch starts an operation.
 type dispatch func(context.Context) (graphql.ResponseHandler, context.Context)
 
-// execute returns the one response of an operation.
+// execute runs an operation that has a single response, and returns that.
 func (e *exchange) execute(ctx context.Context, start dispatch) *graphql.Response {
 	response := e.guard(ctx, func() *graphql.Response {
 		responses, ctx := start(ctx)
 		return responses(ctx)
 	})
 	if response == nil {
-		return (&refusal{code: codeTimeout, message: "the request ended before its answer was ready"}).response()
+		return (&refusal{code: usererr.Timeout, message: "the request ended before its answer was ready"}).response()
 	}
 	return response
 }
 
-// guard returns what f returns or, if it panics, what the client is told then, which gqlgen's RecoverFunc may word.
+// guard calls f. If f panics, it returns what the client sees of the panic.
 func (e *exchange) guard(ctx context.Context, f func() *graphql.Response) (response *graphql.Response) {
 	defer func() {
 		panicked := recover()
@@ -207,7 +209,7 @@ func (e *exchange) guard(ctx context.Context, f func() *graphql.Response) (respo
 			response = &graphql.Response{Errors: gqlerror.List{err}}
 			return
 		}
-		response = (&refusal{code: codeInternal, message: "internal system error"}).response()
+		response = (&refusal{code: usererr.Internal, message: "internal system error"}).response()
 	}()
 	return f()
 }

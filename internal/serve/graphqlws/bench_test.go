@@ -17,6 +17,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 const benchQuery = `subscription($ids: [ID!]!) { pullJobUpdated(ids: $ids) { ` +
@@ -95,7 +97,7 @@ func connect(b *testing.B, n int) (f *fanOut, c *clients, stop func()) {
 	c.await(b)
 	return f, c, func() {
 		c.stop(b)
-		drain(b, transport)
+		transporttest.Drain(b, transport)
 		server.Close()
 	}
 }

@@ -27,7 +27,7 @@ const (
 // A CloseError is why the server closes a WebSocket.
 type CloseError struct {
 	Code int
-	// Reason is for the people who write the client. The client gets the first 123 bytes of it.
+	// Reason is for the developers of the client, which gets the first 123 bytes.
 	Reason string
 }
 
@@ -37,10 +37,10 @@ func badRequest(format string, arguments ...any) error {
 	return &CloseError{CloseBadRequest, fmt.Sprintf(format, arguments...)}
 }
 
-// maxReason is what fits into a control frame beside the code.
+// maxReason is how many bytes fit into a close frame after the code.
 const maxReason = 123
 
-// payload returns what a close frame carries.
+// payload returns the payload of the close frame.
 func (e *CloseError) payload() []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(e.Code)), truncate(e.Reason, maxReason)...)
 }
@@ -56,16 +56,16 @@ func truncate(s string, n int) string {
 	return s[:n]
 }
 
-// close sends a close frame and ends all operations. Nothing else is sent after it. Only the first reason to end
-// counts.
+// close sends a close frame and ends all operations. Nothing is sent after it. If the connection is ending already, close
+// does nothing.
 func (c *connection) close(cause *CloseError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closeWith(cause, cause.payload())
 }
 
-// peerCloses answers a close frame with one of the same code, as RFC 6455 wants it.
-func (c *connection) peerCloses(code int, reason string) {
+// clientCloses answers a close frame with one of the same code, as RFC 6455 demands.
+func (c *connection) clientCloses(code int, reason string) {
 	var payload []byte
 	if code != websocket.CloseNoStatusReceived {
 		payload = (&CloseError{Code: code}).payload()
@@ -75,7 +75,7 @@ func (c *connection) peerCloses(code int, reason string) {
 	c.closeWith(&CloseError{code, reason}, payload)
 }
 
-// closeWith is close with the payload of the close frame. c.mu is held.
+// closeWith is close with another payload of the close frame. c.mu is held.
 func (c *connection) closeWith(cause *CloseError, payload []byte) {
 	if c.ending {
 		return
@@ -85,15 +85,15 @@ func (c *connection) closeWith(cause *CloseError, payload []byte) {
 	c.flush()
 }
 
-// end notes why the connection ends, ends its operations and wakes who waits to send. What has been queued may still be
-// sent within CloseTimeout. c.mu is held.
+// end ends the connection's operations and wakes those that wait for space. What is queued may still be sent within
+// CloseTimeout. c.mu is held.
 func (c *connection) end(cause *CloseError) {
 	c.ending, c.cause = true, cause
 	for _, o := range c.operations {
 		o.stop()
 	}
 	c.operations = nil
-	c.tellSpace()
+	c.signalSpace()
 	if c.giveUp != nil {
 		c.giveUp()
 	}
@@ -108,11 +108,11 @@ func (c *connection) abort(cause *CloseError) {
 	c.cut()
 }
 
-// cut makes serve close the socket, now. To close it here could block: TLS says goodbye first.
+// cut makes serve close the socket at once. cut does not close it by itself, for that may block: TLS sends an alert first.
 func (c *connection) cut() { _ = c.socket.NetConn().SetDeadline(time.Unix(1, 0)) }
 
-// finish ends the connection after a read has failed with err. It closes the socket before it waits for operations,
-// which may take a while to notice that they have ended.
+// finish ends the connection after a read has failed with err. It closes the socket before it waits for the goroutines of
+// operations: a resolver may take a while to return.
 func (c *connection) finish(err error) {
 	c.mu.Lock()
 	if !c.ending {
@@ -122,7 +122,7 @@ func (c *connection) finish(err error) {
 	if isHandshake(err) {
 		c.awaitFlushed()
 	}
-	_ = c.socket.Close() // the peer may be gone
+	_ = c.socket.Close() // the client may be gone
 	c.awaitFlushed()
 	c.goroutines.Wait()
 	c.transport.forget(c)
@@ -142,18 +142,17 @@ func (c *connection) awaitFlushed() {
 	}
 }
 
-// readFailed returns the close code for when reading has failed without a close frame from either side.
+// readFailed returns the close code of a connection that failed without a close frame from either side.
 func (c *connection) readFailed() int {
-	// The only thing that gorilla sends by itself is the close frame for a peer that breaks RFC 6455, and there is no
-	// writer after that.
+	// By itself, gorilla sends only a close frame, to a client that violates RFC 6455. After that it returns no writer.
 	if _, err := c.socket.NextWriter(websocket.TextMessage); errors.Is(err, websocket.ErrCloseSent) {
 		return websocket.CloseProtocolError
 	}
 	return websocket.CloseAbnormalClosure
 }
 
-// isHandshake reports whether reading ended with the peer's close frame. Then the one of this side may still be under
-// way, and takes no longer than CloseTimeout.
+// isHandshake reports whether reading ended with the client's close frame. Then the server's close frame may still be being
+// written, which takes CloseTimeout at most.
 func isHandshake(err error) bool {
 	_, ok := errors.AsType[*websocket.CloseError](err)
 	return ok && !websocket.IsCloseError(err, websocket.CloseAbnormalClosure)

@@ -20,69 +20,69 @@ import (
 	"pullwatch/internal/serve/jsonreader"
 )
 
-// connection is one WebSocket. serve reads from it; whoever has something to send writes to it.
+// connection is one WebSocket. serve reads from it. The goroutine that has something to send writes to it.
 type connection struct {
 	executor graphql.GraphExecutor
 	socket   *websocket.Conn
 	header   http.Header     // until connection_init
-	address  string          // that it counts for
-	values   context.Context // what operations see; it never ends
+	caller   string          // that it counts for in limits
+	values   context.Context // of operations; it never ends
 
-	// heard is when the peer has last been heard, initBy when connection_init must have come and nextPing when the next
-	// ping is due, in the transport's time.
+	// heard is when the client last sent a frame, initBy when connection_init must have come, and nextPing when the next
+	// ping is due, all as Transport.now.
 	heard    atomic.Int64
 	initBy   time.Duration
 	nextPing time.Duration
-	// timer rings at wakeAt. From startTimer on mu guards wakeAt.
+	// timer fires at wakeAt. From startTimer on mu guards wakeAt.
 	timer  *time.Timer
 	wakeAt time.Duration
 
-	// goroutines are those of operations and of writeLater; operations that have a Source count as one. Once ending is
-	// true, only one of them, or who is writing, begins another one.
+	// goroutines are those of operations and of writeLater. An operation that has a Source counts as one. Once ending is
+	// true, only one of them, or a goroutine that writes, begins another one.
 	goroutines sync.WaitGroup
 
-	// The fields from here to flushed are what sending touches. They are next to each other because a message to
-	// thousands of connections finds none of them in the processor's cache.
+	// Sending uses the fields from here to flushed. They are next to each other, because a message to thousands of
+	// connections finds none of them in the processor's cache.
 
 	transport *Transport
-	raw       syscall.RawConn // to write without waiting; nil if the socket does not do that
+	raw       syscall.RawConn // writes without waiting; nil if the socket cannot do that
 
 	// mu guards all of the following.
 	mu      sync.Mutex
-	writing bool          // somebody writes, and looks at the queue again after that
-	stalled bool          // it is the goroutine of writeLater, because the kernel takes no more at once
+	writing bool          // a goroutine writes, and writes the queue after that
+	stalled bool          // writing, in writeLater: the kernel did not take all at once
 	ending  bool          // the last frame has been queued, or can no longer be sent
-	queue   *queued       // nil while nothing waits
-	space   chan struct{} // closed when the queue has been taken; nil while nobody waits for that
-	parked  list          // the subscriptions that wait until the peer keeps up
-	flushed chan struct{} // closed when nothing is written any more; nil while nobody waits for that
+	queue   *queued       // nil if it is empty
+	space   chan struct{} // closed when the queue has been taken; nil if nobody waits for that
+	parked  list          // the subscriptions that wait until the client keeps up
+	flushed chan struct{} // closed when nobody writes any more; nil if nobody waits for that
 	waiting int           // how many bytes are queued and being written, while stalled
-	held    int           // how many bytes are taken from the budget for that
-	// giveUp ends the wait for memory for a message; nil while there is none.
+	held    int           // how many bytes were taken from the budget for waiting
+	// giveUp ends the wait for memory for a message. It is nil if nothing waits.
 	giveUp context.CancelFunc
 
-	// initialised is true once connection_init has come. It has been acknowledged when the next message is read, or the
+	// initialised is true once connection_init has come. When the next message is read, it has been acknowledged, or the
 	// connection is ending.
 	initialised bool
-	// operations are those whose id is taken, running counts also those that the client has completed and that have not
-	// ended yet.
+	// operations are those whose id is taken. running also counts operations that the client has completed and that have
+	// not ended yet.
 	operations []*operation
 	running    int
-	cause      *CloseError // why it ends, once ending
+	cause      *CloseError // why the connection ends, once ending
 }
 
-// serve reads until the connection has ended, and waits for all that belongs to it.
+// serve reads until the connection has ended, and waits for all its goroutines.
 //
-// What a goroutine waits in decides how much stack it keeps: the runtime halves a stack of 8 KiB only while less than a
-// quarter of it is in use, of which the runtime counts 800 bytes for itself. So the functions between here and the
-// socket have small frames, and the work is done in functions of its own, which return.
+// The functions in which a goroutine waits decide how large its stack stays. The runtime halves a stack of 8 KiB only if
+// less than a quarter is in use, and counts 800 bytes for itself. So the functions between here and the socket have small
+// frames. The work is done in other functions, which have returned when the goroutine waits.
 func (c *connection) serve() {
 	c.transport.begin(c)
 	c.setHandlers()
 	c.finish(c.read())
 }
 
-// setHandlers says what to do with control frames.
+// setHandlers sets the handlers of control frames.
 func (c *connection) setHandlers() {
 	c.socket.SetPingHandler(func(data string) error {
 		c.hear()
@@ -94,13 +94,13 @@ func (c *connection) setHandlers() {
 		return nil
 	})
 	c.socket.SetCloseHandler(func(code int, reason string) error {
-		c.peerCloses(code, reason)
+		c.clientCloses(code, reason)
 		return nil
 	})
 }
 
-// read takes messages until the socket can no longer be read. After this side has closed, it reads on for the peer's
-// close frame: to close the socket over what has not been read would take back what has been sent last.
+// read handles messages until the socket can no longer be read. After the server has sent a close frame, it reads on until
+// the client's close frame: if a socket is closed with unread data, the client may lose what was sent last.
 func (c *connection) read() error {
 	for {
 		kind, reader, err := c.socket.NextReader()
@@ -113,7 +113,7 @@ func (c *connection) read() error {
 	}
 }
 
-// take deals with one message. It returns an error only if no more can be read.
+// take handles one message. It returns an error only if nothing more can be read.
 func (c *connection) take(kind int, reader io.Reader) error {
 	c.hear()
 	if c.isEnding() {
@@ -135,7 +135,7 @@ func (c *connection) isEnding() bool {
 	return c.ending
 }
 
-// receive reads one message and does what it asks for. A [CloseError] is what the client did wrong.
+// receive reads one message and does what it says. It returns a [CloseError] if the message has to close the connection.
 func (c *connection) receive(kind int, reader io.Reader) error {
 	if kind != websocket.TextMessage {
 		return badRequest("the message is binary; send JSON as text")
@@ -183,13 +183,13 @@ func (c *connection) init(payload json.RawMessage) error {
 	return nil
 }
 
-// decide asks InitFunc and returns what goes with connection_ack.
+// decide calls InitFunc and returns the payload of connection_ack.
 func (c *connection) decide(payload json.RawMessage) (acknowledgement []byte, err error) {
 	if c.transport.options.InitFunc == nil {
 		return nil, nil
 	}
-	memory := c.transport.options.Memory.Open(c.address, 0)
-	defer memory.Close() // what is to be kept is small
+	memory := c.transport.options.Memory.Open(c.caller, 0)
+	defer memory.Close() // what InitFunc keeps of it is small
 	var values map[string]any
 	if payload != nil {
 		read := jsonreader.New(payload, memory)
@@ -201,28 +201,28 @@ func (c *connection) decide(payload json.RawMessage) (acknowledgement []byte, er
 	defer cancel()
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			_ = presentPanic(ctx, c.executor, panicked) // it is gqlgen's RecoverFunc that has to know
+			_ = presentPanic(ctx, c.executor, panicked) // which calls gqlgen's RecoverFunc, so that it is logged
 			err = &CloseError{websocket.CloseInternalServerErr, "internal error"}
 		}
 	}()
-	accepted, answer, err := c.transport.options.InitFunc(ctx, c.header, values)
+	accepted, payloadOfAck, err := c.transport.options.InitFunc(ctx, c.header, values)
 	if err != nil {
 		return nil, err
 	}
 	c.values = context.WithoutCancel(accepted)
-	if answer == nil {
+	if payloadOfAck == nil {
 		return nil, nil
 	}
-	return json.Marshal(answer)
+	return json.Marshal(payloadOfAck)
 }
 
-// enforceLocked enforces the limits of time, and pings. It sets wakeAt to when there is more to do.
+// enforceLocked enforces the time limits, and pings. It sets wakeAt to when it has to be called again.
 func (c *connection) enforceLocked(now time.Duration) {
 	options := &c.transport.options
 	silentUntil := time.Duration(c.heard.Load()) + options.PongWait
 	switch {
 	case c.ending:
-		c.cut() // the peer has not answered the close frame
+		c.cut() // the client has not answered the close frame
 		c.wakeAt = never
 		return
 	case !c.initialised && now >= c.initBy:
@@ -230,7 +230,7 @@ func (c *connection) enforceLocked(now time.Duration) {
 		c.closeWith(cause, cause.payload())
 		return
 	case now >= silentUntil:
-		reason := fmt.Sprintf("nothing heard of the peer for %v", options.PongWait)
+		reason := fmt.Sprintf("nothing heard of the client for %v", options.PongWait)
 		c.abort(&CloseError{websocket.CloseAbnormalClosure, reason})
 		return
 	case now >= c.nextPing:
@@ -244,11 +244,10 @@ func (c *connection) enforceLocked(now time.Duration) {
 	}
 }
 
-// jittered returns d less up to a tenth of it.
+// jittered returns d minus a random part of up to a tenth of it.
 func jittered(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
-// complete ends the operation with this id, if there is one: it may have ended by itself while the message was under
-// way.
+// complete ends the operation with this id. There is none if it ended by itself before the message came.
 func (c *connection) complete(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,9 +19,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
-// recorded is a connection whose peer has sent all that it will send, and keeps all that it gets.
+// recorded is a connection whose client has sent all that it will send, and keeps all that it gets.
 type recorded struct {
 	net.Conn // nil
 	incoming io.Reader
@@ -54,7 +55,7 @@ const fuzzedMemory = 1 << 30
 func newFuzzed(f *testing.F) *fuzzed {
 	memory := budget.New(fuzzedMemory, prometheus.NewRegistry())
 	transport := New(Options{MessageLimit: 4 << 10, Memory: memory})
-	f.Cleanup(func() { drain(f, transport) })
+	f.Cleanup(func() { transporttest.Drain(f, transport) })
 	return &fuzzed{transport, memory}
 }
 
@@ -115,7 +116,7 @@ func readFrames(t *testing.T, text []byte) (frames []frame) {
 			if len(payload) > maxReason+2 || len(payload) > 2 && !utf8.ValidString(payload[2:]) {
 				t.Fatalf("a close frame: %q", payload)
 			}
-			// Who breaks RFC 6455 itself may get another one, from gorilla, and before what is still queued.
+			// A client that violates RFC 6455 may get another close frame, from gorilla, before what is still queued.
 			if strings.HasPrefix(payload, brokenProtocol) {
 				return frames
 			}

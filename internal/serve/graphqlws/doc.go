@@ -23,21 +23,21 @@
 //
 // The rules:
 //
-//   - connection_init comes first, once, and carries what headers would: a browser can set none on a WebSocket. Only
-//     ping and pong may come before it. Nothing runs before connection_ack.
+//   - connection_init comes first, once. Its payload replaces headers, which a browser cannot set on a WebSocket. Only ping
+//     and pong may come before it. Nothing runs before connection_ack.
 //   - subscribe starts an operation: a query, a mutation or a subscription. The client chooses its id, a string that is
 //     not empty and that none of the connection's running operations has. Operations run side by side; the order of
 //     messages is kept within an id only. An id is free again when its operation has ended.
-//   - An operation ends once: with complete, when all its results have been sent; with error, when it failed before or
-//     while it ran, and then no complete follows; or with the client's complete, which is not answered, and after which
-//     nothing more is sent for that id. The two completes may cross, so either side ignores one for an id that it does
-//     not know.
-//   - Errors of fields travel in next, beside the data. A request that cannot run (it does not parse, does not
+//   - An operation ends once, in one of three ways. The server sends complete when it has sent all results. The server
+//     sends error, and no complete, when the operation failed before or while it ran. Or the client sends complete: the
+//     server does not answer that, and sends nothing more for that id. The two completes may cross, so either side ignores
+//     one for an id that it does not know.
+//   - Errors of fields are sent in next, beside the data. A request that cannot run (it does not parse, does not
 //     validate, is refused) gets error.
-//   - A ping is answered with a pong at once. A pong that was not asked for is ignored. Both are apart from RFC 6455's
-//     own ping and pong frames, which browsers answer by themselves; those are what this package sends.
+//   - A ping is answered with a pong at once. A pong without a ping is ignored. These messages are not the ping and pong
+//     frames of RFC 6455, which browsers answer by themselves. This package sends the frames.
 //
-// What is not about one operation closes the WebSocket. The close code says what it was:
+// An error that is not about one operation closes the WebSocket. The close code says which:
 //
 //	1000  the client is done
 //	1007  a text message was not UTF-8
@@ -58,15 +58,16 @@
 // # What a connection costs
 //
 // The HTTP handler returns once it has accepted a WebSocket, so that the HTTP server's buffers are freed. A connection
-// then has one goroutine that reads and one for each running operation, except for a subscription that has been given
-// a [Source]: that has none while it waits, and takes turns with all others in a few goroutines that are there while
-// any of them has something to send. Pings and all time limits of all connections share one timer. So an idle
-// connection with such a subscription takes about 7 KB of heap and stack.
+// then has one goroutine that reads and one for each running operation. A subscription with a [Source] has none while it
+// waits: all such subscriptions take turns in a few goroutines, which exist only while one of them has something to send.
+// A connection has one timer for its pings and all its time limits. So an idle connection with such a subscription takes
+// about 7 KB of heap and stack.
 //
-// Who has something to send writes it, as much as the kernel takes at once. Only if that is not all, or with TLS, a
-// goroutine writes the rest and lives until nothing is left. What comes meanwhile waits in a bounded queue.
+// The goroutine that has something to send writes it, as much as the kernel takes at once. Only if the kernel does not take
+// all, or with TLS, another goroutine writes the rest. It ends when nothing is left. Meanwhile messages wait in a bounded
+// queue.
 //
-// A peer that does not read fills the queue; then its own operations wait, nobody else's, and after
-// [Options.WriteTimeout] it loses the connection. A Source is not asked for results in that time, so that a peer that
-// catches up gets the newest instead of all. A peer that vanishes is noticed after [Options.PongWait].
+// A client that does not read fills the queue. Then its own operations wait, nobody else's, and after
+// [Options.WriteTimeout] it loses the connection. A Source is not asked for results in that time, so that a client that
+// catches up gets the newest result instead of all. A client that vanishes is noticed after [Options.PongWait].
 package graphqlws

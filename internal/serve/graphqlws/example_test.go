@@ -17,7 +17,7 @@ var schema graphql.ExecutableSchema
 func Example() {
 	type tokenKey struct{}
 	sockets := graphqlws.New(graphqlws.Options{
-		MaxPerAddress: 100,
+		MaxPerCaller: 100,
 		InitFunc: func(ctx context.Context, _ http.Header, payload map[string]any) (context.Context, map[string]any, error) {
 			token, ok := payload["token"].(string)
 			if !ok {

@@ -1,23 +1,23 @@
 package graphqlws
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/serve/transport"
 )
 
-// finalFrame says that a frame is a whole message.
+// finalFrame is the bit of a frame that is a whole message.
 const finalFrame = 0x80
 
-// lengthBytes is what most messages need for their length in a frame: those of 126 to 65,535 bytes.
+// lengthBytes is how many bytes the length takes in the frame of most messages: those of 126 to 65,535 bytes.
 const lengthBytes = 2
 
-// appendFrame appends one WebSocket frame to b. body appends what is in it. Frames are built in place, and not with
-// gorilla's writer, so that a message is copied once and all that waits for a connection goes out in one write.
+// appendFrame appends one WebSocket frame to b. body appends its payload. It builds the frame in place, without gorilla's
+// writer, so that a message is copied once, and one write sends all that waits for a connection.
 func appendFrame(b []byte, opcode byte, body func([]byte) []byte) []byte {
 	start := len(b)
 	b = append(b, finalFrame|opcode, 0, 0, 0)
@@ -43,7 +43,7 @@ func appendFrame(b []byte, opcode byte, body func([]byte) []byte) []byte {
 	}
 }
 
-// appendMessage appends a message of kind. id and payload are JSON, or nil if it has none.
+// appendMessage appends a message of kind. id and payload are JSON, or empty if it has none.
 func appendMessage(b []byte, kind, id string, payload []byte) []byte {
 	b = append(b, '{')
 	if id != "" {
@@ -56,17 +56,17 @@ func appendMessage(b []byte, kind, id string, payload []byte) []byte {
 	return append(b, '}')
 }
 
-// rest is all of a response but its data, encoded. It is mostly empty.
+// rest is all of a response but its data, as JSON. It is mostly empty.
 type rest struct{ errors, label, path, hasNext, extensions []byte }
 
-// encodeRest returns the errors with which an operation ends if the response is not one for next.
+// encodeRest encodes a response for a next message. If it is not fit for one, the operation ends with the returned errors.
 func encodeRest(r *graphql.Response) (rest, gqlerror.List) {
-	// Without data, be it null, the request has failed before anything was executed.
+	// Without data, not even null, the request failed before it was executed.
 	if len(r.Data) == 0 && len(r.Errors) > 0 {
 		return rest{}, r.Errors
 	}
 	if len(r.Errors) == 0 && r.Label == "" && len(r.Path) == 0 && r.HasNext == nil && len(r.Extensions) == 0 {
-		return rest{}, nil // at once, and without allocating: that is nearly always so
+		return rest{}, nil // the usual case, which must not allocate
 	}
 	var e rest
 	for _, field := range []struct {
@@ -91,7 +91,7 @@ func encodeRest(r *graphql.Response) (rest, gqlerror.List) {
 	return e, nil
 }
 
-// appendNext appends a next message. It copies data as it is.
+// appendNext appends a next message.
 func appendNext(b []byte, id string, data []byte, r rest) []byte {
 	b = append(append(b, `{"id":`...), id...)
 	b = append(b, `,"type":"next","payload":{`...)
@@ -99,15 +99,10 @@ func appendNext(b []byte, id string, data []byte, r rest) []byte {
 		b = append(append(append(b, `"errors":`...), r.errors...), ',')
 	}
 	b = append(b, `"data":`...)
-	switch {
-	case len(data) == 0:
+	if len(data) == 0 {
 		b = append(b, "null"...)
-	case utf8.Valid(data):
-		b = append(b, data...)
-	default:
-		// gqlgen writes strings as they are, and a browser drops the connection over a byte that is not UTF-8.
-		b = append(b, bytes.ToValidUTF8(data, []byte("\uFFFD"))...)
 	}
+	b = append(b, transport.ValidUTF8(data)...)
 	for _, field := range []struct {
 		name  string
 		value []byte

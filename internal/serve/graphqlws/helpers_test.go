@@ -3,7 +3,6 @@ package graphqlws
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +18,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
 
-	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/transport/transporttest"
+	"pullwatch/internal/usererr"
 )
 
 func TestMain(m *testing.M) {
@@ -35,17 +35,12 @@ func TestMain(m *testing.M) {
 
 // script is a graphql.GraphExecutor. A query is the name of what it does.
 type script struct {
-	// updates is what "updates" sends, one response for each value.
-	updates chan string
-	// ended has a value for each "updates" and "wait" that has ended.
-	ended chan struct{}
+	*transporttest.Script
 	// source returns what "push" gets its results from.
 	source func(context.Context) Source
 }
 
-func newScript() *script {
-	return &script{updates: make(chan string), ended: make(chan struct{}, 1000)}
-}
+func newScript() *script { return &script{Script: transporttest.NewScript()} }
 
 func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
 	switch p.Query {
@@ -59,10 +54,6 @@ func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams)
 	}, nil
 }
 
-func (s *script) DispatchError(_ context.Context, errs gqlerror.List) *graphql.Response {
-	return &graphql.Response{Errors: errs}
-}
-
 func (s *script) PresentRecoveredError(_ context.Context, panicked any) error {
 	if panicked == "panic again" {
 		panic("secret")
@@ -73,54 +64,24 @@ func (s *script) PresentRecoveredError(_ context.Context, panicked any) error {
 type userKey struct{}
 
 func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationContext) (graphql.ResponseHandler, context.Context) {
-	data := func(text string) *graphql.Response { return &graphql.Response{Data: json.RawMessage(text)} }
 	switch o.RawQuery {
-	case "{one}":
-		return graphql.OneShot(data(`{"one":1}`)), ctx
 	case "user":
 		user, _ := ctx.Value(userKey{}).(string)
-		return graphql.OneShot(data(`{"user":"` + user + `"}`)), ctx
-	case "echo":
-		text, err := json.Marshal(map[string]any{"name": o.OperationName, "variables": o.Variables, "extensions": o.Extensions})
-		if err != nil {
-			panic(err)
-		}
-		return graphql.OneShot(data(string(text))), ctx
-	case "field error":
-		return graphql.OneShot(&graphql.Response{
-			Data: json.RawMessage(`{"a":null}`), Errors: gqlerror.List{gqlerror.Errorf("oops")}, Extensions: map[string]any{"x": 1},
-		}), ctx
-	case "null":
-		return graphql.OneShot(&graphql.Response{Data: json.RawMessage(`null`), Errors: gqlerror.List{gqlerror.Errorf("oops")}}), ctx
+		return graphql.OneShot(transporttest.Data(`{"user":"` + user + `"}`)), ctx
 	case "refused":
 		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{gqlerror.Errorf("refused")}}), ctx
-	case "latin1":
-		return graphql.OneShot(data("{\"a\":\"\xe9\"}")), ctx
-	case "panic":
-		return func(context.Context) *graphql.Response { panic("secret") }, ctx
 	case "large":
-		return func(ctx context.Context) *graphql.Response { return data(largeData) }, ctx
-	case "three, then error":
-		n := 0
-		return func(ctx context.Context) *graphql.Response {
-			if n++; n <= 3 {
-				return data(`{"n":1}`)
-			}
-			if !transport.AddSubscriptionError(ctx, gqlerror.Errorf("lost")) {
-				panic("not an operation's context")
-			}
-			return nil
-		}, ctx
+		return func(ctx context.Context) *graphql.Response { return transporttest.Data(largeData) }, ctx
 	case "wait":
 		return func(ctx context.Context) *graphql.Response {
 			<-ctx.Done()
-			s.ended <- struct{}{}
+			s.Ended <- struct{}{}
 			return nil
 		}, ctx
 	case "last word": // that nobody asked for any more
 		return func(ctx context.Context) *graphql.Response {
 			<-ctx.Done()
-			return data(`{"late":true}`)
+			return transporttest.Data(`{"late":true}`)
 		}, ctx
 	case "push", "push, start panics", "push, then panic":
 		if !Push(ctx, s.source(ctx)) || Push(ctx, &steps{}) {
@@ -130,18 +91,9 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 			panic("secret")
 		}
 		return nil, ctx
-	case "updates":
-		return func(ctx context.Context) *graphql.Response {
-			select {
-			case text, ok := <-s.updates:
-				if ok {
-					return data(text)
-				}
-			case <-ctx.Done():
-			}
-			s.ended <- struct{}{}
-			return nil
-		}, ctx
+	}
+	if responses := s.Respond(o); responses != nil {
+		return responses, ctx
 	}
 	panic("unknown query " + o.RawQuery)
 }
@@ -221,15 +173,6 @@ func closed(t testing.TB, conn *websocket.Conn) *websocket.CloseError {
 	}
 }
 
-func drain(t testing.TB, transport *Transport) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := transport.Drain(ctx, 0); err != nil {
-		t.Errorf("drain: %v", err)
-	}
-}
-
 const (
 	initMessage = `{"type":"connection_init"}`
 	ackMessage  = `{"type":"connection_ack"}`
@@ -260,7 +203,7 @@ func (c *counters) ConnectionClosed(code int, reason string) {
 	defer c.mu.Unlock()
 	c.closed = append(c.closed, CloseError{code, reason})
 }
-func (c *counters) OperationRefused(string)               {}
+func (c *counters) OperationRefused(usererr.Code)         {}
 func (c *counters) OperationStarted()                     { c.add(&c.started, 1) }
 func (c *counters) OperationEnded()                       { c.add(&c.ended, 1) }
 func (c *counters) Received(int)                          { c.add(&c.received, 1) }

@@ -13,36 +13,36 @@ import (
 	"pullwatch/internal/budget"
 )
 
-// incoming is a message that is being received, or dealt with.
+// incoming is a message that is being received or handled.
 type incoming struct {
 	bytes []byte
 	// taken is how many bytes of it were taken from the budget.
 	taken int
 }
 
-// shortMessage is how long messages are that take no memory but what is counted for each connection.
+// shortMessage is the longest message whose memory is part of connectionMemory, in bytes.
 const shortMessage = 1 << 10
 
-// longMessage is for how much room is made first in one that is longer. That is a large take: many unfinished messages
-// leave memory for new connections.
+// longMessage is how many bytes a longer message takes first. That is a large take (see package budget), so that many
+// unfinished messages leave memory for new connections.
 const longMessage = 128 << 10
 
 var incomingPool = sync.Pool{New: func() any { return &incoming{bytes: make([]byte, 0, shortMessage)} }}
 
 func takeIncoming() *incoming { return incomingPool.Get().(*incoming) }
 
-// putIncoming is called when a message has been dealt with. A long one is not kept: nobody would count it while another
-// comes in.
+// putIncoming is called when a message has been handled. A long one does not go back to the pool: nothing would count its
+// memory while it holds the next message.
 func (c *connection) putIncoming(m *incoming) {
 	if m.taken == 0 {
 		m.bytes = m.bytes[:0]
 		incomingPool.Put(m)
 		return
 	}
-	c.transport.options.Memory.Give(c.address, budget.Requests, m.taken)
+	c.transport.options.Memory.Give(c.caller, budget.Requests, m.taken)
 }
 
-// readMessage reads a message. As long as there is no memory for it, the rest of it waits in the kernel.
+// readMessage reads a message. While there is no memory for it, the rest of it stays in the kernel.
 func (c *connection) readMessage(m *incoming, reader io.Reader) error {
 	limit := c.transport.options.MessageLimit
 	for {
@@ -69,21 +69,21 @@ func (c *connection) readMessage(m *incoming, reader io.Reader) error {
 // memoryWait is how long a message may wait for memory.
 const memoryWait = 5 * time.Second
 
-// lengthen makes room for so many bytes in a message.
+// lengthen takes memory for so many bytes, and makes that the capacity of the message.
 func (c *connection) lengthen(m *incoming, length int) error {
 	memory := c.transport.options.Memory
-	if memory.Take(c.address, budget.Requests, length) != nil {
+	if memory.Take(c.caller, budget.Requests, length) != nil {
 		if err := c.awaitMemory(memory, length); err != nil {
 			return &CloseError{websocket.CloseTryAgainLater, err.Error()}
 		}
 	}
 	m.bytes = append(make([]byte, 0, length), m.bytes...)
-	memory.Give(c.address, budget.Requests, m.taken)
+	memory.Give(c.caller, budget.Requests, m.taken)
 	m.taken = length
 	return nil
 }
 
-// awaitMemory takes bytes as soon as there are so many, unless the connection ends before that.
+// awaitMemory waits for memory until memoryWait is over or the connection ends.
 func (c *connection) awaitMemory(memory *budget.Budget, bytes int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), memoryWait)
 	defer cancel()
@@ -93,7 +93,7 @@ func (c *connection) awaitMemory(memory *budget.Budget, bytes int) error {
 		cancel()
 	}
 	c.mu.Unlock()
-	err := memory.Wait(ctx, c.address, budget.Requests, bytes)
+	err := memory.Wait(ctx, c.caller, budget.Requests, bytes)
 	c.mu.Lock()
 	c.giveUp = nil
 	c.mu.Unlock()

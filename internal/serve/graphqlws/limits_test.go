@@ -1,7 +1,6 @@
 package graphqlws
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
@@ -25,7 +24,7 @@ func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
 		message string
 	}{
 		"total":       {Options{MaxConnections: 2}, http.StatusServiceUnavailable, "as many connections as it takes"},
-		"per address": {Options{MaxPerAddress: 2}, http.StatusTooManyRequests, "from your address"},
+		"per address": {Options{MaxPerCaller: 2}, http.StatusTooManyRequests, "from your address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, c.options)
@@ -46,7 +45,7 @@ func TestConnectionsAboveTheLimitsAreRefused(t *testing.T) {
 }
 
 func TestPlaceOfAnEndedConnectionIsFree(t *testing.T) {
-	bubble(t, Options{MaxPerAddress: 1}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
+	bubble(t, Options{MaxPerCaller: 1}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		conn := open(t, transport, executor)
 		if status, err := transport.admit(""); err == nil {
 			t.Errorf("a second connection was admitted: %d", status)
@@ -71,7 +70,7 @@ func TestOperationsAboveTheLimitAreRefused(t *testing.T) {
 	}, "\n"))
 }
 
-func TestPongWaitIsLongerThanPingInterval(t *testing.T) {
+func TestPingsComeBeforeAClientCountsAsSilent(t *testing.T) {
 	for _, c := range []struct{ given, want Options }{
 		{Options{}, Options{PingInterval: 54 * time.Second, PongWait: time.Minute}},
 		{Options{PingInterval: 90 * time.Second}, Options{PingInterval: 90 * time.Second, PongWait: 100 * time.Second}},
@@ -107,14 +106,14 @@ func TestObserverSeesEveryConnectionAndOperation(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	play(t, s.dial(t), "> "+initMessage+"\n< "+ackMessage+"\n> "+subscribe("1", "{one}")+"\n"+`< {"id":"1","type":"next","payload":{"data":{"one":1}}}`+"\n"+`< {"id":"1","type":"complete"}`+"\n> bye\n< close 1000")
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	want := fmt.Sprintf("%+v", []any{1, 0, 1, 1, 2, 4, []CloseError{{1000, ""}}})
 	if got := fmt.Sprintf("%+v", []any{seen.opened, seen.refused, seen.started, seen.ended, seen.received, seen.sent, seen.closed}); got != want {
 		t.Errorf("%s; want %s", got, want)
 	}
 }
 
-func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
+func TestOperationsOfAClientThatDisappearsEnd(t *testing.T) {
 	seen := &counters{}
 	s := serve(t, Options{Observer: seen})
 	for range 20 {
@@ -125,17 +124,11 @@ func TestPeerThatGoesWithoutGoodbye(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.Close()
-		<-s.ended
+		<-s.Ended
 	}
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	if seen.started != seen.ended || len(seen.closed) != 20 || seen.closed[0].Code != websocket.CloseAbnormalClosure {
 		t.Errorf("%d operations started, %d ended; %+v", seen.started, seen.ended, seen.closed)
-	}
-}
-
-func TestSubscriptionErrorOfAnotherTransport(t *testing.T) {
-	if transport.AddSubscriptionError(context.Background(), nil) {
-		t.Error("an error was taken for no operation")
 	}
 }
 
@@ -209,7 +202,7 @@ func TestBrokenFrameClosesTheConnection(t *testing.T) {
 }
 
 // A message may come in many frames, with control frames in between.
-func TestMessageInFragmentsIsRead(t *testing.T) {
+func TestMessagesInFragmentsAreRead(t *testing.T) {
 	s := serve(t, Options{})
 	conn := s.dial(t)
 	frames := []byte{}

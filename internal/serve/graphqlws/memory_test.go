@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // remembering is bubble with so many bytes of memory, of which nothing may be left in the end. All connections are of
@@ -19,7 +20,7 @@ import (
 func remembering(t *testing.T, bytes int64, test func(*testing.T, *budget.Budget, *Transport, *script, *counters)) {
 	t.Helper()
 	memory := budget.New(bytes, prometheus.NewRegistry())
-	o := Options{Memory: memory, ClientAddress: func(*http.Request) string { return "client" }}
+	o := Options{Memory: memory, Caller: func(*http.Request) string { return "client" }}
 	bubble(t, o, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		test(t, memory, transport, executor, seen)
 	})
@@ -119,7 +120,7 @@ func TestEndOfTheServerDoesNotWaitForMemory(t *testing.T) {
 			for err := error(nil); err == nil; _, _, err = conn.ReadMessage() {
 			}
 		}()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 		if took := time.Since(begun); took >= memoryWait {
 			t.Errorf("it took %v", took)
 		}
@@ -162,7 +163,7 @@ func TestVariablesThatBecomeTooMuchAreRefused(t *testing.T) {
 	})
 }
 
-func TestWhatAPeerDoesNotReadIsTakenFromTheBudget(t *testing.T) {
+func TestMessagesThatAClientDoesNotReadCountInTheBudget(t *testing.T) {
 	remembering(t, 400<<10, func(t *testing.T, memory *budget.Budget, transport *Transport, executor *script, seen *counters) {
 		slow, quick := open(t, transport, executor), open(t, transport, executor)
 		// What is left is enough for an operation and its result, and not for a copy of that which waits.

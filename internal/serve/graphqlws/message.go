@@ -21,7 +21,7 @@ const (
 	typePong      = "pong"
 )
 
-// message is what a client has sent.
+// message is a message of a client.
 type message struct {
 	kind string
 	id   string // of subscribe and complete, never empty
@@ -29,8 +29,7 @@ type message struct {
 	payload json.RawMessage
 }
 
-// parseMessage reads one message and checks all that can be checked without knowing the connection. The message's payload
-// is a part of text.
+// parseMessage parses a message and checks what does not depend on the connection. The message's payload is a part of text.
 func parseMessage(text []byte) (message, error) {
 	if !utf8.Valid(text) {
 		return message{}, &CloseError{websocket.CloseInvalidFramePayloadData, "the message is not UTF-8"}
@@ -62,7 +61,7 @@ func parseMessage(text []byte) (message, error) {
 	return m, nil
 }
 
-// fields are those of a message, as they are written; nil if they are missing.
+// fields are the fields of a message, as they are written. A missing field is nil.
 type fields struct{ kind, id, payload json.RawMessage }
 
 func parseFields(text []byte) (f fields, err error) {
@@ -91,8 +90,8 @@ func parseFields(text []byte) (f fields, err error) {
 	return fields{}, badRequest("the message is not a JSON object")
 }
 
-// parseSubscribe reads the payload of a subscribe message. What it becomes is taken from memory. An error that is no
-// [CloseError] refuses the operation only.
+// parseSubscribe parses the payload of a subscribe message, whose memory it takes from memory. A [CloseError] closes the
+// connection. Any other error refuses only the operation.
 func parseSubscribe(payload json.RawMessage, memory *budget.Account) (*graphql.RawParams, error) {
 	if payload == nil {
 		return nil, badRequest("subscribe needs a payload")
@@ -107,7 +106,7 @@ func parseSubscribe(payload json.RawMessage, memory *budget.Account) (*graphql.R
 	return p, err
 }
 
-// isAbsent reports whether a field is missing or null; the protocol makes no difference.
+// isAbsent reports whether a field is missing or null. For the protocol they are the same.
 func isAbsent(value json.RawMessage) bool { return len(value) == 0 || string(value) == "null" }
 
 func readString(value json.RawMessage) (string, bool) {
@@ -118,7 +117,7 @@ func readString(value json.RawMessage) (string, bool) {
 	return s, true
 }
 
-// readObject returns an object as it is, or nil if it is absent. It is false for anything else.
+// readObject returns an object as it is written, or nil if it is absent. It reports false for other values.
 func readObject(value json.RawMessage) (json.RawMessage, bool) {
 	if isAbsent(value) {
 		return nil, true

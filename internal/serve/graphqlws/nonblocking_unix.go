@@ -7,21 +7,21 @@ import (
 	"syscall"
 )
 
-// rawConn returns the file descriptor of a connection, or nil if what is written to the connection is not what goes to
-// that, as with TLS.
+// rawConn returns the file descriptor of a connection. It returns nil if bytes cannot be written to that directly, as with
+// TLS.
 func rawConn(conn net.Conn) syscall.RawConn {
 	var raw syscall.RawConn
 	switch conn := conn.(type) {
 	case *net.TCPConn:
-		raw, _ = conn.SyscallConn() // fails only when the connection is closed; then writing fails as well
+		raw, _ = conn.SyscallConn() // fails only if the connection is closed; then writing fails, too
 	case *net.UnixConn:
 		raw, _ = conn.SyscallConn()
 	}
 	return raw
 }
 
-// tryWrite writes as much as the kernel takes at once. It is for [syscall.RawConn.Control], which costs less than
-// Write and knows no deadlines. Others do not write meanwhile; see connection.writing.
+// tryWrite writes as much as the kernel takes at once. It is for [syscall.RawConn.Control], which costs less than Write and
+// has no deadlines. No other goroutine writes meanwhile: see connection.writing.
 func (q *queued) tryWrite(fd uintptr) {
 	var n int
 	n, q.err = syscall.Write(int(fd), q.unsent)

@@ -15,27 +15,28 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // operation is a query, a mutation or a subscription that runs on a connection.
 type operation struct {
 	connection *connection
 	id         string // as JSON
-	// query keeps the text of the query shared with all operations of the same text.
+	// query keeps one copy of the text for all operations that have the same text.
 	query unique.Handle[string]
-	// memory counts what the operation takes; nil once it has a Source.
+	// memory is the account of the operation. It is nil once the operation has a Source.
 	memory *budget.Account
 
-	// The following are guarded by connection.mu.
+	// connection.mu guards the following three.
 
 	cancel context.CancelFunc // nil when the context has ended
 	pushed *pushed            // nil unless the operation has a Source
-	// stopped means that nothing more is sent, and that the id may be another operation's.
+	// stopped means that nothing more is sent. Another operation may use the id.
 	stopped bool
 
 	mu      sync.Mutex
 	started bool
-	source  Source // until it has started
+	source  Source // from Push until the operation has started
 
 	transport.SubscriptionErrors
 }
@@ -43,7 +44,7 @@ type operation struct {
 // subscribe starts an operation.
 func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	read := graphql.TraceTiming{Start: graphql.Now()}
-	if !c.initialised { // which changes in this goroutine only
+	if !c.initialised { // only this goroutine changes it
 		return &CloseError{CloseUnauthorized, "Unauthorized: subscribe came before connection_ack"}
 	}
 	o := &operation{connection: c, id: quote(id)}
@@ -69,8 +70,8 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 		c.refuse(o.id, err)
 		return nil
 	}
-	// Those that the client has completed do not count, though they may take a moment to end; but a client that starts
-	// and completes on and on must not pile them up.
+	// An operation that the client has completed does not count, although it may take a moment to end. The second limit is
+	// for clients that start and complete operations faster than they end.
 	if limit := c.transport.options.MaxSubscriptions; len(c.operations) >= limit || c.running >= 2*limit {
 		c.refuse(o.id, fmt.Errorf("this connection runs %d operations already; complete one first", limit))
 		return nil
@@ -89,43 +90,41 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	return nil
 }
 
-// What an operation takes by itself, in bytes: while it starts or runs in a goroutine, and when it has a Source. The first
-// includes operationAllowance for its variables and its results.
+// What an operation takes by itself, in bytes.
 const (
+	// operationMemory is for one that starts, or runs in a goroutine. It includes operationAllowance, which is for its
+	// variables and results.
 	operationMemory    = 8 << 10
 	operationAllowance = 4 << 10
-	sourceMemory       = 4 << 10
+	// sourceMemory is for one that has a Source.
+	sourceMemory = 4 << 10
 )
 
-// read takes memory for the operation and reads the payload of its subscribe message. An error that is no [CloseError]
-// refuses the operation only.
+// read takes memory for the operation and parses the payload of its subscribe message. Its errors are parseSubscribe's.
 func (o *operation) read(payload json.RawMessage) (*graphql.RawParams, error) {
 	memory := o.connection.transport.options.Memory
-	if err := memory.Take(o.connection.address, budget.Operations, operationMemory); err != nil {
+	if err := memory.Take(o.connection.caller, budget.Operations, operationMemory); err != nil {
 		return nil, err
 	}
-	o.memory = memory.Open(o.connection.address, operationAllowance)
+	o.memory = memory.Open(o.connection.caller, operationAllowance)
 	return parseSubscribe(payload, o.memory)
 }
 
-// giveMemory gives back all that an operation has taken that has no Source.
+// giveMemory gives back the memory of an operation without a Source.
 func (o *operation) giveMemory() {
 	if o.memory == nil {
 		return
 	}
 	o.memory.Close()
 	o.memory = nil
-	o.connection.transport.options.Memory.Give(o.connection.address, budget.Operations, operationMemory)
+	o.connection.transport.options.Memory.Give(o.connection.caller, budget.Operations, operationMemory)
 }
 
-// refuse answers a subscribe for which there is no room because of err. c.mu is held.
+// refuse answers a subscribe message with an error. c.mu is held.
 func (c *connection) refuse(id string, reason error) {
 	refused, code := refusal(reason)
 	c.transport.options.Observer.OperationRefused(code)
-	payload, err := json.Marshal(gqlerror.List{refused})
-	if err != nil {
-		panic(err)
-	}
+	payload := transport.EncodeErrors(gqlerror.List{refused})
 	c.awaitSpace(context.Background())
 	if c.ending {
 		return
@@ -134,11 +133,11 @@ func (c *connection) refuse(id string, reason error) {
 	c.flush()
 }
 
-// refusal is what the client is told when there is no room because of err, and its code.
-func refusal(err error) (refused *gqlerror.Error, code string) {
-	code = "LIMIT_EXCEEDED"
-	if errors.Is(err, budget.ErrFull) || errors.Is(err, budget.ErrShare) {
-		code = "UNAVAILABLE"
+// refusal returns the error that a client gets when a limit or the budget refuses its operation, and the error's code.
+func refusal(err error) (refused *gqlerror.Error, code usererr.Code) {
+	code = usererr.LimitExceeded
+	if usererr.CodeOf(err) == usererr.Unavailable { // the budget's
+		code = usererr.Unavailable
 	}
 	return &gqlerror.Error{Message: err.Error(), Extensions: map[string]any{"code": code}}, code
 }
@@ -152,8 +151,8 @@ func quote(id string) string {
 	return string(quoted)
 }
 
-// run executes the operation and sends its results, or leaves that to the [runner] if it has a [Source]. What it waits
-// in has small frames; see [connection.serve].
+// run executes the operation and sends its results. If the operation has a [Source], the [runner] sends them. The functions
+// in which run waits have small frames: see [connection.serve].
 func (o *operation) run(ctx context.Context, params *graphql.RawParams) {
 	responses, operationCtx, errs := o.start(ctx, params)
 	if source := o.takeSource(); source != nil {
@@ -171,7 +170,7 @@ func (o *operation) run(ctx context.Context, params *graphql.RawParams) {
 	o.connection.transport.options.Observer.OperationEnded()
 }
 
-// start returns the operation's results, or the errors with which it ends.
+// start returns the handler of the operation's results, or the errors that the operation ends with.
 func (o *operation) start(ctx context.Context, params *graphql.RawParams) (
 	_ graphql.ResponseHandler, _ context.Context, errs gqlerror.List,
 ) {
@@ -190,7 +189,7 @@ func (o *operation) start(ctx context.Context, params *graphql.RawParams) (
 	return responses, ctx, nil
 }
 
-// takeSource returns what the operation has been given with [Push], and takes no more.
+// takeSource returns the Source that [Push] has set, or nil. After that Push returns false.
 func (o *operation) takeSource() Source {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -199,8 +198,8 @@ func (o *operation) takeSource() Source {
 	return source
 }
 
-// step waits for one result and sends it. It returns the errors with which the operation ends, if any, and whether
-// there may be more results.
+// step waits for one result and sends it. It returns the errors that the operation ends with, and whether there may be more
+// results.
 func (o *operation) step(ctx context.Context, responses graphql.ResponseHandler) (errs gqlerror.List, more bool) {
 	defer o.recover(ctx, &errs)
 	response := responses(ctx)
@@ -210,15 +209,15 @@ func (o *operation) step(ctx context.Context, responses graphql.ResponseHandler)
 	return o.sendNext(ctx, response)
 }
 
-// recover turns a panic into the error with which the operation ends.
+// recover turns a panic into the error that the operation ends with.
 func (o *operation) recover(ctx context.Context, errs *gqlerror.List) {
 	if panicked := recover(); panicked != nil {
 		*errs = gqlerror.List{presentPanic(ctx, o.connection.executor, panicked)}
 	}
 }
 
-// sendNext sends a result unless the operation has been stopped. It waits until the connection takes it. What it
-// returns is for step.
+// sendNext waits for space in the queue and sends a result, unless the operation has been stopped. It returns what step
+// does.
 func (o *operation) sendNext(ctx context.Context, r *graphql.Response) (_ gqlerror.List, more bool) {
 	rest, errs := encodeRest(r)
 	if errs != nil {
@@ -240,7 +239,7 @@ func (o *operation) sendNext(ctx context.Context, r *graphql.Response) (_ gqlerr
 	return nil, true
 }
 
-// finish ends the operation with a last message, unless it has been stopped. The id is free from then on.
+// finish ends the operation with a last message, unless it has been stopped. Then its id is free.
 func (o *operation) finish(ctx context.Context, errs gqlerror.List) {
 	c := o.connection
 	c.mu.Lock()
@@ -262,16 +261,12 @@ func (o *operation) end(errs gqlerror.List) {
 	c.operations = slices.DeleteFunc(c.operations, func(other *operation) bool { return other == o })
 	kind, payload := "complete", []byte(nil)
 	if len(errs) > 0 {
-		kind = "error"
-		var err error
-		if payload, err = json.Marshal(errs); err != nil {
-			payload = []byte(`[{"message":"the errors cannot be encoded"}]`)
-		}
+		kind, payload = "error", transport.EncodeErrors(errs)
 	}
 	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, kind, o.id, payload) })
 }
 
-// stop makes the operation end without another message. connection.mu is held.
+// stop ends the operation without another message. connection.mu is held.
 func (o *operation) stop() {
 	o.stopped = true
 	if o.cancel != nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // served is a Transport behind an HTTP server.
@@ -34,7 +36,7 @@ func serve(t testing.TB, o Options) *served {
 	}))
 	s.url = "ws" + strings.TrimPrefix(server.URL, "http")
 	t.Cleanup(func() {
-		drain(t, s.Transport)
+		transporttest.Drain(t, s.Transport)
 		server.Close()
 	})
 	return s
@@ -201,7 +203,7 @@ func play(t *testing.T, conn *websocket.Conn, exchange string) {
 	}
 }
 
-func TestSubprotocolIsNegotiated(t *testing.T) {
+func TestClientsOfOtherSubprotocolsAreClosed(t *testing.T) {
 	s := serve(t, Options{})
 	for _, c := range []struct {
 		offered []string

@@ -14,34 +14,34 @@ import (
 	"pullwatch/internal/budget"
 )
 
-// pushed is a subscription with a [Source]. It takes turns, one at a time, in which a worker of the [runner] sends
-// what the source has. All calls of the source but the one of Start are made in them.
+// pushed is a subscription with a [Source]. It has turns, one at a time. In a turn, a worker of the [runner] sends the results
+// of the source. All methods of the source but Start are called in turns.
 type pushed struct {
 	operation *operation
 	source    Source
 	runner    *runner // of the transport
 	state     atomic.Int32
-	next      *pushed // in the list that it is in, if it is in one
+	next      *pushed // in its list
 }
 
 // The states of a pushed.
 const (
-	idle    = iota // until it is ready
+	idle    = iota // until the source is ready
 	waiting        // for its turn
-	running        // has its turn
-	again          // has its turn, and gets another one
-	parked         // until the peer has taken what it has been sent; guarded by connection.mu
+	running        // it has its turn
+	again          // it has its turn, and will have another one
+	parked         // until the client has taken what was sent to it; guarded by connection.mu
 	ended
 )
 
-// push makes s the source of the operation's results, and leaves them to the runner. errs is what has come of starting
-// the operation.
+// push makes s the source of the operation's results, which the runner will send. errs are the errors of starting the
+// operation.
 func (o *operation) push(ctx context.Context, s Source, errs gqlerror.List) {
 	c, p := o.connection, &pushed{operation: o, source: s, runner: &o.connection.transport.runner}
 	p.state.Store(running)
 	o.memory.Close()
 	o.memory = nil
-	c.transport.options.Memory.Give(c.address, budget.Operations, operationMemory-sourceMemory)
+	c.transport.options.Memory.Give(c.caller, budget.Operations, operationMemory-sourceMemory)
 	c.mu.Lock()
 	o.pushed = p
 	stopped := o.stopped
@@ -68,13 +68,13 @@ func (p *pushed) start(ctx context.Context) (errs gqlerror.List) {
 	return nil
 }
 
-// close is the last of it.
+// close ends the subscription.
 func (p *pushed) close() {
 	p.state.Store(ended)
 	c := p.operation.connection
 	defer c.transport.options.Observer.OperationEnded()
-	defer c.transport.options.Memory.Give(c.address, budget.Operations, sourceMemory)
-	var errs gqlerror.List // which nobody is left to be told
+	defer c.transport.options.Memory.Give(c.caller, budget.Operations, sourceMemory)
+	var errs gqlerror.List // nobody is left to receive them
 	defer p.operation.recover(c.values, &errs)
 	p.source.Close()
 }
@@ -93,12 +93,12 @@ func (p *pushed) ready() {
 				return
 			}
 		default:
-			return // it has a turn after this, or none any more
+			return // it will have a turn anyway, or has ended
 		}
 	}
 }
 
-// await gives a subscription another turn that has one, or is parked.
+// await lets a subscription that has a turn or is parked wait for another one.
 func (p *pushed) await() {
 	p.state.Store(waiting)
 	p.runner.add(p)
@@ -116,24 +116,24 @@ func (p *pushed) turn() {
 	case sentLast:
 		p.close()
 		p.operation.connection.goroutines.Done()
-	case sentNothing: // and it may be the turn of p again already
+	case sentNothing: // another worker may already run the next turn of p
 	}
 }
 
-// sent is what a turn has come to.
+// sent says how a turn ended.
 type sent int
 
 const (
-	sentAll     sent = iota // that there is for now
-	sentShare               // of what there is
-	sentLast                // or nothing more is wanted
-	sentNothing             // because the peer does not keep up: it is parked
+	sentAll     sent = iota // all results that there are now
+	sentShare               // turnShare: there may be more results
+	sentLast                // the subscription has ended
+	sentNothing             // the client does not keep up, so the subscription is parked
 )
 
-// turnShare is how many bytes a subscription sends before others have their turns. A single result may be longer.
+// turnShare is how many bytes a subscription sends in a turn. A single result may be longer.
 const turnShare = 16 << 10
 
-// send queues what the source has, and flushes.
+// send queues results of the source, and flushes.
 func (p *pushed) send() sent {
 	o, c := p.operation, p.operation.connection
 	c.mu.Lock()
@@ -167,8 +167,7 @@ func (p *pushed) send() sent {
 	return sentShare
 }
 
-// result returns the next result, if there is one, or with more being false the errors with which the subscription
-// ends.
+// result returns the next result, or nil if there is none now. If more is false, the subscription ends with errs.
 func (p *pushed) result() (_ *graphql.Response, _ rest, errs gqlerror.List, more bool) {
 	o := p.operation
 	defer o.recover(o.connection.values, &errs)
@@ -185,7 +184,7 @@ func (p *pushed) result() (_ *graphql.Response, _ rest, errs gqlerror.List, more
 	return response, rest, errs, errs == nil
 }
 
-// presentError returns what a source's error is for clients.
+// presentError returns what clients see of a source's error.
 func (o *operation) presentError(err error) gqlerror.List {
 	if errs, ok := errors.AsType[gqlerror.List](err); ok && len(errs) > 0 {
 		return errs
@@ -196,13 +195,13 @@ func (o *operation) presentError(err error) gqlerror.List {
 	return gqlerror.List{presentPanic(o.connection.values, o.connection.executor, err)}
 }
 
-// park makes p wait until the peer keeps up. c.mu is held.
+// park makes p wait until the client keeps up. c.mu is held.
 func (c *connection) park(p *pushed) {
 	p.state.Store(parked)
 	c.parked.push(p)
 }
 
-// unpark gives those that wait for the peer their turns. c.mu is held.
+// unpark lets all parked subscriptions wait for their turns. c.mu is held.
 func (c *connection) unpark() {
 	for p := c.parked.pop(); p != nil; p = c.parked.pop() {
 		p.await()

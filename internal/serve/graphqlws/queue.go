@@ -8,27 +8,27 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// queued is what waits to be sent on a connection, or is being sent: whole frames.
+// queued is whole frames that wait to be sent on a connection, or are being sent.
 type queued struct {
 	frames   []byte
 	messages int
 
-	// The rest is for when it is being sent.
+	// The following are set while the frames are being sent.
 
-	begun   time.Time
-	unsent  []byte           // the end of frames
-	attempt func(fd uintptr) // is tryWrite; it is kept so that a write allocates nothing
-	err     error            // of the last attempt
+	begun  time.Time
+	unsent []byte           // the end of frames
+	try    func(fd uintptr) // tryWrite as a function value, so that a write allocates nothing
+	err    error            // of the last try
 }
 
-// queuePool keeps the buffers of connections that have something to send; the others have none.
+// queuePool keeps buffers, so that only connections with something to send have one.
 var queuePool = sync.Pool{New: func() any {
 	q := &queued{}
-	q.attempt = q.tryWrite
+	q.try = q.tryWrite
 	return q
 }}
 
-// keptBuffer is the largest buffer that goes back to the pool, so that one large message does not stay for ever.
+// keptBuffer is the largest buffer that goes back to the pool, in bytes. A large message must not stay in memory.
 const keptBuffer = 512 << 10
 
 func (q *queued) free() {
@@ -49,7 +49,7 @@ func (c *connection) enqueue(opcode byte, body func([]byte) []byte) int {
 	c.queue.messages++
 	added := len(c.queue.frames) - before
 	if c.stalled {
-		c.tellWaiting(0, added)
+		c.observeWaiting(0, added)
 		c.holdWaiting()
 	}
 	return added
@@ -59,8 +59,8 @@ func (c *connection) isFull() bool {
 	return c.queue != nil && len(c.queue.frames) >= c.transport.options.QueueLimit
 }
 
-// awaitSpace waits until the queue is short enough for one more message, ctx is done, or nothing more can be sent. c.mu
-// is held when it is called and when it returns.
+// awaitSpace waits until the queue has space for a message, ctx is done, or the connection is ending. c.mu is held when it
+// is called and when it returns.
 func (c *connection) awaitSpace(ctx context.Context) {
 	for c.isFull() && !c.ending && ctx.Err() == nil {
 		if c.space == nil {
@@ -76,16 +76,16 @@ func (c *connection) awaitSpace(ctx context.Context) {
 	}
 }
 
-// tellSpace wakes all who wait for space. c.mu is held.
-func (c *connection) tellSpace() {
+// signalSpace wakes all goroutines that wait for space. c.mu is held.
+func (c *connection) signalSpace() {
 	if c.space != nil {
 		close(c.space)
 		c.space = nil
 	}
 }
 
-// sendControl queues a message or control frame that belongs to no operation. It waits while the queue is full, so that
-// a peer cannot fill memory with questions whose answers it does not read.
+// sendControl queues a message or control frame that belongs to no operation. It waits while the queue is full: a client
+// that sends pings and does not read the pongs must not fill memory.
 func (c *connection) sendControl(opcode byte, body func([]byte) []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,8 +2,8 @@ package graphqlws
 
 import "sync"
 
-// runner gives turns to subscriptions that have a [Source], in the order in which they became ready. Its workers are
-// there only while there is something to do.
+// runner gives turns to subscriptions that have a [Source], in the order in which they became ready. It has workers only
+// while a subscription waits for its turn.
 type runner struct {
 	limit int // of workers
 
@@ -13,7 +13,7 @@ type runner struct {
 	working sync.WaitGroup // for the workers
 }
 
-// add gives p a turn after all that wait for theirs. p must be in no list.
+// add lets p wait for its turn. p must not be in a list.
 func (r *runner) add(p *pushed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,7 +30,7 @@ func (r *runner) work() {
 	}
 }
 
-// take returns whose turn it is, or nil if the worker is to end.
+// take returns the subscription whose turn it is. It returns nil if there is none: then the worker ends.
 func (r *runner) take() *pushed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,10 +41,10 @@ func (r *runner) take() *pushed {
 	return p
 }
 
-// wait returns when there are no workers. All subscriptions have ended by then.
+// wait returns when all workers have ended. Call it when all subscriptions have ended.
 func (r *runner) wait() { r.working.Wait() }
 
-// list is some subscriptions, first in, first out. Each of them is in one list at most.
+// list is a queue of subscriptions, first in, first out. A subscription is in one list at most.
 type list struct{ first, last *pushed }
 
 func (l *list) push(p *pushed) {
@@ -56,7 +56,7 @@ func (l *list) push(p *pushed) {
 	l.last = p
 }
 
-// pop returns nil if there is none.
+// pop returns nil if the list is empty.
 func (l *list) pop() *pushed {
 	p := l.first
 	if p != nil {

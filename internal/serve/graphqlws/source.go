@@ -8,37 +8,35 @@ import (
 	"pullwatch/internal/serve/transport"
 )
 
-// A Source has the results of a subscription, for those who can say when there is one without a goroutine that waits
-// for it. What it keeps while there is none is all that such a subscription costs: see [Push].
+// A Source returns the results of a subscription without a goroutine that waits for them. While a subscription waits, its
+// Source is all that it keeps in memory: see [Push].
 //
-// Its methods are called by goroutines that serve all connections of a [Transport], so they compute and do not wait. A
-// panic in one of them ends the subscription with an error, like one in a resolver.
+// Goroutines that serve all connections of a [Transport] call its methods. So the methods must not wait. A panic in one of
+// them ends the subscription with an error, like one in a resolver.
 type Source interface {
-	// Start is called once, before Next. ready is to be called whenever Next may have more than it had when it was
-	// called last; Next is called once after Start without that. ready costs little and does not block. It may be
-	// called by any goroutine, with locks held that Next takes, while Start or Next runs, and after Close, when it does
-	// nothing.
+	// Start is called once, before Next. The Source calls ready when Next may have a new result. Next is called once after
+	// Start without that. ready does not block. Any goroutine may call it, also while it holds locks that Next takes, and
+	// while Start or Next runs. After Close it does nothing.
 	Start(ready func())
-	// Next returns the next result: nil and nil if there is none now, nil and [io.EOF] if there will be none, which
-	// ends the subscription with complete, or the errors to end it with, a [gqlerror.List] or a [*gqlerror.Error]. It
-	// is called by one goroutine at a time, again and again until there is none.
+	// Next returns the next result. It returns nil and nil if there is none now, and nil and [io.EOF] if there will be no
+	// more, which ends the subscription with complete. A [gqlerror.List] or a [*gqlerror.Error] ends the subscription with
+	// these errors. One goroutine at a time calls it, until it returns nil and nil.
 	//
-	// It is not called while the peer does not take what it has been sent, so a Source in which a result takes the
-	// place of an older one gives slow peers fewer results, and never old ones.
+	// Next is not called while the client does not take what was sent to it. So if a new result replaces an older one in
+	// the Source, slow clients get fewer results, and never old ones.
 	//
 	// A result is read until the next call of Next or Close, and not changed: several sources may return the same one.
 	Next() (*graphql.Response, error)
-	// Close is called once, after everything else, when no more results are wanted or Next has ended the subscription.
-	// If the subscription ends before it has started, Start is not called.
+	// Close is called once, as the last method. If the subscription ends before it has started, Start is not called.
 	Close()
 }
 
-// Push makes the operation that ctx belongs to take its results from s. It is for an operation middleware, which calls
-// it before it returns; the ResponseHandler that it returns is then not called, and may be nil, nor are response
-// middlewares. ctx ends when s has started: nothing of the operation is kept but s.
+// Push makes s the source of the results of ctx's operation. An operation middleware calls it before it returns. Its
+// ResponseHandler, which may be nil, is then not called, and neither are response middlewares. ctx ends when s has
+// started: of the operation, only s stays in memory.
 //
-// Push returns false, and does nothing with s, if ctx is not one of an operation of this package that is about to
-// start, or if that has a Source already. Otherwise s is closed in the end, whatever happens.
+// Push returns false, and does nothing with s, if ctx is not of an operation of this package, or if that has started or has
+// a Source already. Otherwise s will be closed, whatever happens.
 func Push(ctx context.Context, s Source) bool {
 	o, ok := transport.OperationOf(ctx).(*operation)
 	if !ok {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // steps is a Source that does one thing after the other, and watches how it is used.
@@ -78,7 +80,7 @@ func fail(err error) func() (*graphql.Response, error) {
 	return func() (*graphql.Response, error) { return nil, err }
 }
 
-func TestSourceProtocol(t *testing.T) {
+func TestSourcesEndAsTheProtocolSays(t *testing.T) {
 	type todo = []func() (*graphql.Response, error)
 	const subscribed = "> " + initMessage + "\n< " + ackMessage + "\n"
 	subscribe1 := "> " + subscribe("1", "push") + "\n"
@@ -124,14 +126,14 @@ func TestSourceProtocol(t *testing.T) {
 			s := serve(t, Options{})
 			s.source = func(context.Context) Source { return source }
 			play(t, s.dial(t), subscribed+subscribe1+c.exchange+bye)
-			drain(t, s.Transport)
+			transporttest.Drain(t, s.Transport)
 			source.check(t)
 		})
 	}
 }
 
 // What fails between Push and the first turn closes the source, too.
-func TestSourceThatDoesNotStart(t *testing.T) {
+func TestSourceThatDoesNotStartIsClosed(t *testing.T) {
 	for query, started := range map[string]int32{"push, then panic": 0, "push, start panics": 1} {
 		t.Run(query, func(t *testing.T) {
 			source := &steps{}
@@ -144,7 +146,7 @@ func TestSourceThatDoesNotStart(t *testing.T) {
 				"> " + initMessage, "< " + ackMessage, "> " + subscribe("1", query),
 				`< {"id":"1","type":"error","payload":[{"message":"recovered"}]}`, "> bye", "< close 1000",
 			}, "\n"))
-			drain(t, s.Transport)
+			transporttest.Drain(t, s.Transport)
 			source.check(t)
 			if got := source.started.Load(); got != started {
 				t.Errorf("started %d times", got)
@@ -166,7 +168,7 @@ func (p panicking) Close() {
 	panic("secret")
 }
 
-func TestPushIsForOperationsThatStart(t *testing.T) {
+func TestPushTakesNoSecondSourceAndNoneAfterTheStart(t *testing.T) {
 	if Push(context.Background(), &steps{}) {
 		t.Error("a source was taken for no operation")
 	}
@@ -189,13 +191,13 @@ func TestPushIsForOperationsThatStart(t *testing.T) {
 			t.Error("a source was taken for an operation that runs")
 		}
 		conn.Close()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 		source.check(t)
 	})
 }
 
 // A subscription that waits for its source keeps nothing of what it took to start it.
-func TestSourceIsAllThatIsKept(t *testing.T) {
+func TestSubscriptionThatWaitsKeepsOnlyItsSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		executor := newScript()
 		var kept weak.Pointer[graphql.OperationContext]
@@ -213,7 +215,7 @@ func TestSourceIsAllThatIsKept(t *testing.T) {
 			t.Error("the operation context is kept")
 		}
 		conn.Close()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 	})
 }
 

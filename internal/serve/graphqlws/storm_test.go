@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // Whatever is ready at once and whenever operations end, the last state arrives, and each source is used as it is to
@@ -76,7 +78,7 @@ func TestNothingIsLeftOfAStormOfClients(t *testing.T) {
 		for version(t, receive(t, conn)) != last {
 		}
 	}
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	for _, source := range sources {
 		source.check(t)
 	}
@@ -85,7 +87,7 @@ func TestNothingIsLeftOfAStormOfClients(t *testing.T) {
 	}
 }
 
-func TestDrainOfManySources(t *testing.T) {
+func TestDrainClosesEverySource(t *testing.T) {
 	const connections, each = 30, 100
 	s := serve(t, Options{CloseTimeout: 50 * time.Millisecond}) // the clients do not close
 	var sources [connections * each]steps
@@ -103,7 +105,7 @@ func TestDrainOfManySources(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	for i := range sources {
 		sources[i].check(t)
 	}

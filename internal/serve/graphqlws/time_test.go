@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // bubble runs a test in a synctest bubble, with a Transport whose connections are pipes, and drains it.
@@ -20,7 +22,7 @@ func bubble(t *testing.T, o Options, test func(*testing.T, *Transport, *script, 
 		o.Observer = seen
 		transport := New(o)
 		test(t, transport, newScript(), seen)
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 	})
 }
 
@@ -35,7 +37,7 @@ func open(t *testing.T, transport *Transport, executor *script) *websocket.Conn 
 	return conn
 }
 
-func TestClientThatDoesNotBeginIsClosed(t *testing.T) {
+func TestClientThatSendsNoConnectionInitIsClosed(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		begun := time.Now()
 		conn := pipe(t, transport, executor)
@@ -49,7 +51,7 @@ func TestClientThatDoesNotBeginIsClosed(t *testing.T) {
 	})
 }
 
-func TestPingsKeepAnIdlePeer(t *testing.T) {
+func TestPingsKeepAnIdleClientConnected(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, _ *counters) {
 		conn := open(t, transport, executor)
 		send(t, conn, subscribe("1", "updates"))
@@ -60,7 +62,7 @@ func TestPingsKeepAnIdlePeer(t *testing.T) {
 			return answer(data)
 		})
 		begun := time.Now()
-		time.AfterFunc(10*54*time.Second, func() { executor.updates <- `"still here"` })
+		time.AfterFunc(10*54*time.Second, func() { executor.Updates <- `"still here"` })
 		if got := receive(t, conn); !strings.Contains(got, "still here") {
 			t.Error(got)
 		}
@@ -83,9 +85,9 @@ func TestPingsKeepAnIdlePeer(t *testing.T) {
 	})
 }
 
-func TestPeerThatVanishesIsNoticed(t *testing.T) {
+func TestClientThatVanishesIsNoticed(t *testing.T) {
 	for name, reads := range map[string]bool{"does not answer": true, "does not even read": false} {
-		// The write of a ping may time out before the peer has been silent for too long.
+		// The write of a ping may time out before the client has been silent for too long.
 		reason := map[bool]string{true: "nothing heard", false: ""}[reads]
 		t.Run(name, func(t *testing.T) {
 			bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
@@ -96,7 +98,7 @@ func TestPeerThatVanishesIsNoticed(t *testing.T) {
 				if reads {
 					go func() { _, _, _ = conn.ReadMessage() }()
 				}
-				<-executor.ended
+				<-executor.Ended
 				if took := time.Since(begun); took > 60*time.Second {
 					t.Errorf("noticed after %v", took)
 				}
@@ -110,9 +112,9 @@ func TestPeerThatVanishesIsNoticed(t *testing.T) {
 	}
 }
 
-// A peer that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody
+// A client that does not read loses its connection after WriteTimeout. Until then it costs a bounded queue, and nobody
 // else waits for it.
-func TestPeerThatDoesNotReadHoldsUpNobodyElse(t *testing.T) {
+func TestClientThatDoesNotReadDelaysNoOther(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		slow, quick := open(t, transport, executor), open(t, transport, executor)
 		for i := range 20 {
@@ -129,7 +131,7 @@ func TestPeerThatDoesNotReadHoldsUpNobodyElse(t *testing.T) {
 		})
 		begun := time.Now()
 		for range 100 {
-			executor.updates <- `"quick"`
+			executor.Updates <- `"quick"`
 			receive(t, quick)
 		}
 		if waited := time.Since(begun); waited != 0 {
@@ -163,7 +165,7 @@ func TestFloodOfPingsTakesBoundedMemory(t *testing.T) {
 	})
 }
 
-func TestCompleteWhileTheQueueIsFull(t *testing.T) {
+func TestSlowClientCanCompleteItsOperations(t *testing.T) {
 	bubble(t, Options{QueueLimit: 1000}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		conn := open(t, transport, executor)
 		send(t, conn, subscribe("1", "large"), subscribe("2", "large"), subscribe("3", "large"))
@@ -185,7 +187,7 @@ func TestCompleteWhileTheQueueIsFull(t *testing.T) {
 	})
 }
 
-func TestPanicWhileTheQueueIsFull(t *testing.T) {
+func TestPanicsAreReportedToASlowClient(t *testing.T) {
 	bubble(t, Options{QueueLimit: 1000}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		conn := open(t, transport, executor)
 		send(t, conn, subscribe("1", "large"), subscribe("2", "large"), subscribe("3", "large"))
@@ -198,7 +200,7 @@ func TestPanicWhileTheQueueIsFull(t *testing.T) {
 	})
 }
 
-func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
+func TestClientThatDoesNotAnswerACloseFrameIsCutOff(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		begun := time.Now()
 		conn := open(t, transport, executor)
@@ -217,7 +219,7 @@ func TestPeerThatDoesNotAnswerAClose(t *testing.T) {
 	})
 }
 
-func TestDrainSpreadsTheComebacks(t *testing.T) {
+func TestClientsOfADrainedServerDoNotAllComeBackAtOnce(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		const n, gap = 10, 10 * time.Millisecond / 2
 		begun := time.Now()
@@ -246,7 +248,7 @@ func TestDrainSpreadsTheComebacks(t *testing.T) {
 	})
 }
 
-func TestDrainCutsOffWhoIsLate(t *testing.T) {
+func TestDrainCutsOffConnectionsThatDoNotEnd(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		for range 3 {
 			conn := open(t, transport, executor)

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// never is when a timer rings that has nothing more to do.
+// never is the wakeAt of a connection that has no more time limits.
 const never = time.Duration(math.MaxInt64)
 
-// startTimer begins the limits of time of a connection. stopTimer is called for each startTimer.
+// startTimer begins the time limits of a connection. Each startTimer needs a stopTimer.
 func (c *connection) startTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wakeAt = min(c.initBy, c.nextPing)
 	c.transport.timers.Add(1)
-	c.timer = time.AfterFunc(c.wakeAt-c.transport.now(), c.ring)
+	c.timer = time.AfterFunc(c.wakeAt-c.transport.now(), c.fire)
 }
 
-// setTimerLocked has the connection woken at a time, and at no other.
+// setTimerLocked sets the timer to a time, instead of any other.
 func (c *connection) setTimerLocked(at time.Duration) {
 	c.wakeAt = at
-	if c.timer.Stop() { // else it rings at this moment, and looks at wakeAt
+	if c.timer.Stop() { // otherwise fire runs at this moment, and will see wakeAt
 		c.timer.Reset(at - c.transport.now())
 	}
 }
 
-// stopTimer ends the limits of time. The timer may be ringing; then Transport.timers says when that is over.
+// stopTimer ends the time limits. fire may still run: Transport.timers waits for it.
 func (c *connection) stopTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -35,8 +35,8 @@ func (c *connection) stopTimer() {
 	}
 }
 
-// ring is the timer's. It sets the timer again unless nothing more is due.
-func (c *connection) ring() {
+// fire is called by the timer, and sets it again.
+func (c *connection) fire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.transport.now()

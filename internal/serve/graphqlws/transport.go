@@ -21,7 +21,7 @@ import (
 type Transport struct {
 	options  Options
 	upgrader websocket.Upgrader
-	start    time.Time      // from which now counts
+	start    time.Time      // now is relative to it
 	timers   sync.WaitGroup // of connections
 	runner   runner
 	clients  *transport.Clients[*connection]
@@ -29,11 +29,11 @@ type Transport struct {
 
 var _ graphql.Transport = (*Transport)(nil)
 
-// New returns a Transport. It has no goroutines while there are no connections; see [Transport.Drain] for their end.
-// It panics if the options cannot work together: if PongWait is not longer than PingInterval.
+// New returns a Transport. It has no goroutines while there are no connections, which [Transport.Drain] ends. It panics if
+// PongWait is not longer than PingInterval.
 func New(o Options) *Transport {
 	o = o.withDefaults()
-	t := &Transport{options: o, clients: transport.NewClients[*connection]("connections", o.MaxConnections, o.MaxPerAddress)}
+	t := &Transport{options: o, clients: transport.NewClients[*connection]("connections", o.MaxConnections, o.MaxPerCaller)}
 	if ping, pong := t.options.PingInterval, t.options.PongWait; pong <= ping {
 		panic(fmt.Sprintf("graphqlws: PongWait, %v, has to be longer than PingInterval, %v", pong, ping))
 	}
@@ -46,25 +46,25 @@ func New(o Options) *Transport {
 // Supports reports whether the request asks for a WebSocket.
 func (t *Transport) Supports(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
 
-// Do makes the request a WebSocket and returns; the connection is served by goroutines of the Transport. Operations see
-// the values of the request's context, but not its end. They do not see its header, which would be kept as long as the
+// Do makes the request a WebSocket and returns. Goroutines of the Transport serve the connection. Operations see the values
+// of the request's context, but not its end. They do not see its header, which would stay in memory as long as the
 // connection: graphql.OperationContext.Headers is nil. See [InitFunc].
 func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.GraphExecutor) {
-	address := t.options.ClientAddress(r)
-	if status, err := t.admit(address); err != nil {
+	caller := t.options.Caller(r)
+	if status, err := t.admit(caller); err != nil {
 		w.Header().Set("Retry-After", "5")
 		t.refuse(w, r, status, err)
 		return
 	}
 	socket, err := t.upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		t.release(address) // Upgrade has answered
+		t.release(caller) // Upgrade has answered the request
 		return
 	}
 	LimitUnsent(socket.NetConn())
 	now := t.now()
 	c := &connection{
-		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), address: address,
+		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), caller: caller,
 		values: context.WithoutCancel(r.Context()),
 		initBy: now + t.options.InitTimeout, nextPing: now + jittered(t.options.PingInterval),
 	}
@@ -75,10 +75,10 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 	go c.serve()
 }
 
-// now is the time since the transport was made: shorter than a time.Time, and monotonic.
+// now is the time since the transport was made. It takes less memory than a time.Time, and is monotonic.
 func (t *Transport) now() time.Duration { return time.Since(t.start) }
 
-// begin makes a connection one of the transport's.
+// begin makes a connection one of the transport's clients.
 func (t *Transport) begin(c *connection) {
 	t.options.Observer.ConnectionOpened()
 	c.startTimer()
@@ -96,38 +96,38 @@ func (t *Transport) forget(c *connection) {
 	c.stopTimer()
 	t.clients.Remove(c)
 	t.options.Observer.ConnectionClosed(c.cause.Code, c.cause.Reason)
-	t.release(c.address)
+	t.release(c.caller)
 }
 
-// admit counts a request for a WebSocket, or returns the HTTP status to refuse it with.
-func (t *Transport) admit(address string) (status int, err error) {
-	if refused := t.clients.Admit(address); refused != nil {
+// admit counts a connection for its caller, or returns the HTTP status and the error to refuse it with.
+func (t *Transport) admit(caller string) (status int, err error) {
+	if refused := t.clients.Admit(caller); refused != nil {
 		return refused.Status, refused
 	}
-	if err := t.options.Memory.Take(address, budget.Connections, connectionMemory); err != nil {
-		t.clients.Release(address, func() {})
+	if err := t.options.Memory.Take(caller, budget.Connections, connectionMemory); err != nil {
+		t.clients.Release(caller, func() {})
 		return http.StatusServiceUnavailable, err
 	}
 	return 0, nil
 }
 
-// connectionMemory is what a connection takes by itself, in bytes: as much again as is measured of one with a subscription,
-// for the kernel's part.
+// connectionMemory is what a connection takes by itself, in bytes. Half of it was measured, with a subscription. The other
+// half is for the kernel's buffers.
 const connectionMemory = 12 << 10
 
-func (t *Transport) release(address string) {
-	t.options.Memory.Give(address, budget.Connections, connectionMemory)
-	t.clients.Release(address, func() {})
+func (t *Transport) release(caller string) {
+	t.options.Memory.Give(caller, budget.Connections, connectionMemory)
+	t.clients.Release(caller, func() {})
 }
 
 var errRestart = &CloseError{websocket.CloseServiceRestart, "Service restart"}
 
-// Drain accepts no more WebSockets, closes those that there are with 1012 "Service restart", evenly spread over at
-// most the given time so that their clients do not all come back at once, and returns when all is gone: operations,
-// goroutines, timers.
+// Drain refuses new WebSockets and closes all others with 1012 "Service restart". It spreads that evenly over at most the
+// given time, so that not all clients connect again at once. It returns when nothing of them is left: no operations, no
+// goroutines, no timers.
 //
-// When ctx is done, what is left is cut off at once, and Drain returns an error that says so as soon as resolvers have
-// noticed that their contexts have ended.
+// When ctx is done, Drain cuts off the connections that are left, waits until their resolvers have returned, and returns
+// ctx's cause.
 func (t *Transport) Drain(ctx context.Context, over time.Duration) error {
 	return t.clients.Drain(ctx, over,
 		func(c *connection) { c.close(errRestart) },
@@ -152,6 +152,6 @@ func refuse(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Sec-WebSocket-Version", "13")
 	w.WriteHeader(status)
-	// A client that is gone needs no answer.
+	// A client that is gone needs no response.
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": gqlerror.List{{Message: reason.Error()}}})
 }

@@ -13,10 +13,12 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/gorilla/websocket"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
-// A peer that does not read gets the last state when it reads again, not all that there were, and nobody waits for it.
-func TestSlowPeerGetsTheLastState(t *testing.T) {
+// A client that does not read gets the last state when it reads again, not all that there were, and nobody waits for it.
+func TestSlowClientGetsTheLastStateInsteadOfAll(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		slow, quick := &state{}, &state{}
 		slowConn, quickConn := openSource(t, transport, executor, slow), openSource(t, transport, executor, quick)
@@ -48,7 +50,7 @@ func TestSlowPeerGetsTheLastState(t *testing.T) {
 		}
 		slowConn.Close()
 		quickConn.Close()
-		drain(t, transport)
+		transporttest.Drain(t, transport)
 		slow.check(t)
 		quick.check(t)
 	})
@@ -64,7 +66,7 @@ func openSource(t *testing.T, transport *Transport, executor *script, source Sou
 	return conn
 }
 
-func TestEndWhileThePeerIsSlow(t *testing.T) {
+func TestSubscriptionOfASlowClientCanEnd(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *websocket.Conn){
 		"complete": func(t *testing.T, conn *websocket.Conn) { send(t, conn, `{"id":"1","type":"complete"}`) },
 		"close":    func(t *testing.T, conn *websocket.Conn) { conn.Close() },
@@ -96,8 +98,8 @@ func TestEndWhileThePeerIsSlow(t *testing.T) {
 	}
 }
 
-// A peer that never reads loses its connection after WriteTimeout.
-func TestSourceOfAPeerThatDoesNotRead(t *testing.T) {
+// A client that never reads loses its connection after WriteTimeout.
+func TestSubscriberThatNeverReadsLosesItsConnection(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, transport *Transport, executor *script, seen *counters) {
 		source := &state{}
 		conn := openSource(t, transport, executor, source)
@@ -128,7 +130,7 @@ func (e *endless) Next() (*graphql.Response, error) {
 }
 
 // A source that always has something leaves room for others, on its own connection and on others.
-func TestTurnsAreFair(t *testing.T) {
+func TestSubscriptionWithEndlessResultsDelaysNoOther(t *testing.T) {
 	s := serve(t, Options{})
 	s.runner.limit = 1
 	flood, sameConnection, otherConnection := &endless{}, &state{}, &state{}
@@ -158,7 +160,7 @@ func TestTurnsAreFair(t *testing.T) {
 		}
 	}
 	other.Close()
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	reading.Wait()
 	flood.check(t)
 	sameConnection.check(t)
@@ -180,7 +182,7 @@ func subscribeTo(t *testing.T, s *served, conn *websocket.Conn, source Source) {
 }
 
 // What the kernel takes in parts arrives as a whole and in order.
-func TestMoreThanTheKernelTakes(t *testing.T) {
+func TestResultsThatTheKernelTakesInPartsArriveInOrder(t *testing.T) {
 	seen := &slowness{slow: make(chan struct{}, 1)}
 	s := serve(t, Options{Observer: seen})
 	conn := s.dial(t)
@@ -195,14 +197,14 @@ func TestMoreThanTheKernelTakes(t *testing.T) {
 		}
 	}
 	conn.Close()
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	source.check(t)
 	if seen.counters.slow != 0 || seen.waiting != 0 {
 		t.Errorf("%d bytes wait for %d connections", seen.waiting, seen.counters.slow)
 	}
 }
 
-// slowness is an Observer that has a value in slow when a peer has not kept up since the last one was taken.
+// slowness is an Observer that has a value in slow when a client has not kept up since the last one was taken.
 type slowness struct {
 	counters
 	slow chan struct{}
@@ -219,7 +221,7 @@ func (s *slowness) Waiting(connections, bytes int) {
 }
 
 // With TLS nothing can be written without waiting, so goroutines do it all.
-func TestSourceOverTLS(t *testing.T) {
+func TestSubscriptionsWorkOverTLS(t *testing.T) {
 	transport, executor, source := New(Options{}), newScript(), &state{}
 	executor.source = func(context.Context) Source { return source }
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -244,6 +246,6 @@ func TestSourceOverTLS(t *testing.T) {
 		source.set(v + 1)
 	}
 	conn.Close()
-	drain(t, transport)
+	transporttest.Drain(t, transport)
 	source.check(t)
 }

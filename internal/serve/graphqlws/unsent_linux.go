@@ -8,10 +8,10 @@ import (
 // tcpNotSentLowAt is TCP_NOTSENT_LOWAT, which package syscall does not have.
 const tcpNotSentLowAt = 25
 
-// LimitUnsent keeps the kernel from taking megabytes for a peer that does not read, as it does by default. They would
-// be memory that no limit knows, and results that are old when the peer gets them. A [Transport] does this with its own
-// connections; other streams of a server are better off with it, too. It does nothing for what is no TCP connection, nor
-// where there is no such limit.
+// LimitUnsent keeps the kernel from buffering megabytes for a client that does not read, as it does by default. No limit
+// would count that memory, and the results would be old when the client gets them. A [Transport] calls it for its own
+// connections. It is good for other streams of a server, too. It does nothing if conn is no TCP connection, or the kernel
+// has no such limit.
 func LimitUnsent(conn net.Conn) {
 	for {
 		outer, ok := conn.(interface{ NetConn() net.Conn }) // as tls.Conn has it
@@ -28,7 +28,7 @@ func LimitUnsent(conn net.Conn) {
 	if err != nil {
 		return // it is closed
 	}
-	// A kernel that does not know the option does without it.
+	// An older kernel may not know the option.
 	_ = raw.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowAt, unsentLimit)
 	})

@@ -3,10 +3,12 @@ package graphqlws
 import (
 	"net"
 	"testing"
+
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
-// The kernel does not take much more for a peer that does not read than the peer has room for.
-func TestUnsentIsLimited(t *testing.T) {
+// The kernel does not take much more for a client that does not read than the client has room for.
+func TestKernelBuffersLittleForAClientThatDoesNotRead(t *testing.T) {
 	seen := &slowness{slow: make(chan struct{}, 1)}
 	s := serve(t, Options{Observer: seen})
 	conn := s.dial(t)
@@ -17,9 +19,9 @@ func TestUnsentIsLimited(t *testing.T) {
 	subscribeTo(t, s, conn, source)
 	<-seen.slow
 	conn.Close()
-	drain(t, s.Transport)
+	transporttest.Drain(t, s.Transport)
 	const most = 1 << 20 // by default it would be a multiple of this
 	if bytes := source.sent * 1000; bytes > most {
-		t.Errorf("%d bytes were taken for a peer that does not read", bytes)
+		t.Errorf("%d bytes were taken for a client that does not read", bytes)
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"pullwatch/internal/caller"
 )
 
-// countedAddress returns what a client at that address counts as in limits. A client with IPv6 has a whole network of at
-// least 64 bits.
-func countedAddress(remote net.Addr) string {
+// callerAt returns the caller of a connection from a TCP address. A client with IPv6 has a network of 64 bits or more, so its
+// caller is the first 64 bits of its address.
+func callerAt(remote net.Addr) string {
 	tcp, ok := remote.(*net.TCPAddr)
 	if !ok {
 		return remote.String()
@@ -25,5 +25,5 @@ func countedAddress(remote net.Addr) string {
 	return network.String()
 }
 
-// clientAddress returns the countedAddress of a request's client, for all limits that count by address.
-func clientAddress(r *http.Request) string { return caller.From(r.Context()).Address }
+// callerOf returns the caller of a request, which all limits for callers have as their key.
+func callerOf(r *http.Request) string { return caller.From(r.Context()).Address }

@@ -17,63 +17,64 @@ import (
 )
 
 const (
-	// connectionMemory is what a connection takes, in bytes: the buffers and the stack of net/http, the kernel's part, and
-	// requestAllowance, so that a usual request needs nothing more.
+	// connectionMemory is what a connection takes, in bytes: the buffers and the stack of net/http, the kernel's buffers,
+	// and requestAllowance, so that a usual request takes nothing more.
 	connectionMemory = 40 << 10
 	requestAllowance = 16 << 10
-	// encryptedMemory is that of a connection with TLS.
+	// encryptedMemory is what a connection with TLS takes, in bytes.
 	encryptedMemory = 80 << 10
-	// headerAllowance is what a request's header may take before more is taken from the budget, headerLump at a time: each
-	// line takes bytesPerLine besides its text, as an entry of a map.
+	// headerAllowance is what a request's header may take before more is taken from the budget, in bytes. headerStep is how
+	// many bytes are then taken at a time. bytesPerLine is what each line takes in addition to its text, as an entry of a
+	// map.
 	headerAllowance = 8 << 10
-	headerLump      = 16 << 10
+	headerStep      = 16 << 10
 	bytesPerLine    = 150
-	// encryptedAllowance is how many bytes come over a connection with TLS until its first request, usually. Of more it
-	// cannot be seen what they say: each counts as much as in lines that are as short as can be.
+	// encryptedAllowance is how many bytes usually come over a connection with TLS before its first request. What more
+	// bytes say is not known here. So each counts as in a header whose lines are as short as possible.
 	encryptedAllowance    = 4 << 10
 	bytesPerEncryptedByte = bytesPerLine / 4
-	// readBuffer is how much the kernel takes of what a client sends and nobody reads. Most requests are shorter.
+	// readBuffer is how many bytes the kernel buffers that nobody reads. Most requests are shorter.
 	readBuffer = 32 << 10
 )
 
-// noMemoryResponse is for clients for whom there is not even the memory to read what they ask for.
+// noMemoryResponse is the response when there is no memory to read the request.
 var noMemoryResponse = func() []byte {
 	const body = `{"errors":[{"message":"the server is short of memory; try again in a moment","extensions":{"code":"UNAVAILABLE"}}]}`
 	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"+
 		"Connection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }()
 
-// clientConn is the connection of a client, whose memory it takes from the budget. It belongs to the goroutine that serves
-// it.
+// clientConn is the connection of a client. It takes its memory from the budget when it is accepted, and more for a long
+// header. It gives the memory back when it is closed or, without TLS, hijacked. Only the goroutine that serves it may use it.
 type clientConn struct {
 	*net.TCPConn
 	wholeWrite
 	memory *budget.Budget
-	client string
-	// encrypted means that what is written to the connection is not what the client sees.
+	caller string
+	// encrypted means that the bytes of the connection are TLS's.
 	encrypted bool
-	// multiplexed means that several requests share the connection.
+	// multiplexed means that several requests share the connection, with HTTP/2.
 	multiplexed bool
 	// reading is true while the header of a request may come.
 	reading atomic.Bool
 
-	// mu is there because a server that stops closes connections while they are being read. It guards the following.
+	// mu guards the following: a server that stops closes connections while they are being read.
 	mu sync.Mutex
-	// header is what the header takes that is being read, and headerTaken what was taken from the budget for it. line is how
-	// much has come of the header's last line.
+	// header is what the header takes that is being read, and headerTaken what was taken from the budget for it, both in
+	// bytes. line is the length of its last line up to now. With TLS, line is how many bytes have come.
 	header, headerTaken, line int
-	given                     bool // back, all of it
+	released                  bool // all memory has been given back
 }
 
-// lump is what the connection takes by itself.
-func (c *clientConn) lump() int {
+// ownMemory is what the connection takes from when it is accepted, in bytes.
+func (c *clientConn) ownMemory() int {
 	if c.encrypted {
 		return encryptedMemory
 	}
 	return connectionMemory
 }
 
-// Read counts what comes before a request is known. What comes after that, whoever reads the body counts.
+// Read counts the bytes of headers. Bodies are counted by the handlers that read them.
 func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
 	if !c.reading.Load() {
@@ -81,28 +82,28 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	}
 	if refused := c.takeHeader(c.countHeader(p[:n])); refused != nil {
 		c.refuse()
-		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: refused} // net/http adds nothing to that
+		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.RemoteAddr(), Err: refused} // net/http closes the connection without a response
 	}
 	return n, err
 }
 
-// takeHeader takes what a header takes beyond its allowance.
+// takeHeader takes memory for a header of so many bytes, unless the allowance covers it.
 func (c *clientConn) takeHeader(memory int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.given {
+	if c.released {
 		return net.ErrClosed
 	}
 	for memory > headerAllowance+c.headerTaken {
-		if err := c.memory.Take(c.client, budget.Requests, headerLump); err != nil {
+		if err := c.memory.Take(c.caller, budget.Requests, headerStep); err != nil {
 			return err
 		}
-		c.headerTaken += headerLump
+		c.headerTaken += headerStep
 	}
 	return nil
 }
 
-// giveHeader gives back what takeHeader has taken.
+// giveHeader gives back the memory that takeHeader has taken.
 func (c *clientConn) giveHeader() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,12 +111,11 @@ func (c *clientConn) giveHeader() {
 }
 
 func (c *clientConn) giveHeaderLocked() {
-	c.memory.Give(c.client, budget.Requests, c.headerTaken)
+	c.memory.Give(c.caller, budget.Requests, c.headerTaken)
 	c.header, c.headerTaken, c.line = 0, 0, 0
 }
 
-// trackState is for http.Server.ConnState. It is called by the goroutine that serves the connection, while nobody else
-// reads from it.
+// trackState is for http.Server.ConnState. The goroutine that serves the connection calls it, while no other reads from it.
 func trackState(conn net.Conn, state http.ConnState) {
 	c := clientConnOf(conn)
 	if c == nil {
@@ -133,14 +133,14 @@ func trackState(conn net.Conn, state http.ConnState) {
 	case http.StateHijacked:
 		c.reading.Store(false)
 		c.giveHeader()
-		if !c.encrypted { // who has taken it over closes the TCPConn
+		if !c.encrypted { // the hijacker closes the TCPConn, not c
 			c.giveMemory()
 		}
 	}
 }
 
-// countHeader counts what of a piece belongs to the header, which ends with an empty line, and returns what has come up to
-// now. The end may come in two pieces; a body behind it may have as many lines as bytes.
+// countHeader counts the part of a piece that belongs to the header, and returns what the header takes up to now, in bytes.
+// The header ends with an empty line, which may come in two pieces. The body after it does not count.
 func (c *clientConn) countHeader(piece []byte) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,11 +165,11 @@ func (c *clientConn) countHeader(piece []byte) int {
 	return c.header
 }
 
-// refuseTime is how long a client may go on to send when it has been refused.
+// refuseTime is how long refuse may take.
 const refuseTime = 500 * time.Millisecond
 
-// refuse tells the client that there is no memory. It reads what the client still sends, as far as the kernel has taken
-// it: when the connection is closed over that, the client loses the response.
+// refuse writes noMemoryResponse. Then it reads what the kernel may have buffered: if a connection is closed with unread
+// bytes, the client may lose the response.
 func (c *clientConn) refuse() {
 	if c.encrypted {
 		return
@@ -185,15 +185,15 @@ func (c *clientConn) refuse() {
 			return
 		}
 		rest -= n
-		runtime.Gosched() // others have requests that are answered
+		runtime.Gosched() // requests that are not refused come first
 	}
 }
 
-// streamMemory is what a request takes by itself that shares its connection with others, in bytes.
-const streamMemory = 16 << 10
+// multiplexedMemory is what a request takes in addition to its header if it shares its connection with others, in bytes.
+const multiplexedMemory = 16 << 10
 
-// countRequests is around the handler of all requests. It counts what their headers have become.
-func countRequests(next http.Handler) http.Handler {
+// countParsedHeaders is around the handler of all requests. It counts the memory of their parsed headers.
+func countParsedHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connectionKey{}).(net.Conn)
 		c := clientConnOf(conn)
@@ -207,11 +207,11 @@ func countRequests(next http.Handler) http.Handler {
 				header += bytesPerLine + 2*(len(name)+len(value))
 			}
 		}
-		shared := 0 // what the connection does not give back when it is idle again
+		shared := 0 // bytes to give back here, because the connection is not idle after this request
 		var err error
 		if r.ProtoMajor > 1 {
-			shared = streamMemory + header
-			err = c.memory.Take(c.client, budget.Requests, shared)
+			shared = multiplexedMemory + header
+			err = c.memory.Take(c.caller, budget.Requests, shared)
 		} else {
 			err = c.takeHeader(header)
 		}
@@ -220,7 +220,7 @@ func countRequests(next http.Handler) http.Handler {
 			refuse(w, http.StatusServiceUnavailable, usererr.Unavailable, err.Error())
 			return
 		}
-		defer c.memory.Give(c.client, budget.Requests, shared)
+		defer c.memory.Give(c.caller, budget.Requests, shared)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -232,25 +232,25 @@ func (c *clientConn) Close() error {
 	return err
 }
 
-// giveMemory is called when net/http has nothing to do with the connection any more.
+// giveMemory gives all memory back, once.
 func (c *clientConn) giveMemory() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.given {
+	if c.released {
 		return
 	}
-	c.given = true
-	c.memory.Give(c.client, budget.Connections, c.lump())
+	c.released = true
+	c.memory.Give(c.caller, budget.Connections, c.ownMemory())
 	c.giveHeaderLocked()
 }
 
-// NetConn returns the connection that this one is about.
+// NetConn returns the connection below, as tls.Conn does.
 func (c *clientConn) NetConn() net.Conn { return c.TCPConn }
 
-// connectionKey is that of a request's net.Conn.
+// connectionKey is the key of a request's net.Conn in its context.
 type connectionKey struct{}
 
-// clientConnOf returns the clientConn that conn is or encrypts; nil if there is none.
+// clientConnOf returns the clientConn that conn is or encrypts, or nil.
 func clientConnOf(conn net.Conn) *clientConn {
 	for conn != nil {
 		if c, ok := conn.(*clientConn); ok {
@@ -265,18 +265,18 @@ func clientConnOf(conn net.Conn) *clientConn {
 	return nil
 }
 
-// clientListener accepts connections for which there is memory.
+// clientListener accepts a connection if there is memory for it, and refuses it otherwise.
 type clientListener struct {
 	net.Listener
 	memory    *budget.Budget
 	encrypted bool
 
-	// refusing has a value for each connection that is being refused.
+	// refusing has a value for each connection that is being refused. refused waits for them.
 	refusing chan struct{}
 	refused  sync.WaitGroup
 }
 
-// maxRefusing is how many clients are told at a time that there is no memory; others are not told.
+// maxRefusing is how many connections are refused with a response at a time. Others are closed without one.
 const maxRefusing = 32
 
 func newClientListener(l net.Listener, memory *budget.Budget, encrypted bool) *clientListener {
@@ -291,36 +291,36 @@ func (l *clientListener) Accept() (net.Conn, error) {
 		if err != nil || !ok {
 			return conn, err
 		}
-		c := &clientConn{TCPConn: socket, memory: l.memory, client: countedAddress(conn.RemoteAddr()), encrypted: l.encrypted}
-		if l.memory.Take(c.client, budget.Connections, c.lump()) != nil {
+		c := &clientConn{TCPConn: socket, memory: l.memory, caller: callerAt(conn.RemoteAddr()), encrypted: l.encrypted}
+		if l.memory.Take(c.caller, budget.Connections, c.ownMemory()) != nil {
 			l.refuse(c)
-			runtime.Gosched() // others have requests that are answered
+			runtime.Gosched() // requests that are not refused come first
 			continue
 		}
-		// What the kernel holds for the connection counts for the process: in a cgroup it does.
+		// In a cgroup, what the kernel buffers for the connection counts as memory of the process.
 		graphqlws.LimitUnsent(socket)
-		_ = socket.SetReadBuffer(readBuffer) // a connection that is closed already is found out later
+		_ = socket.SetReadBuffer(readBuffer) // fails only if the connection is closed, which Read will find out
 		c.reading.Store(true)
 		return c, nil
 	}
 }
 
-// refuse refuses a connection without holding up the next one.
+// refuse refuses a connection without delaying the next one.
 func (l *clientListener) refuse(c *clientConn) {
 	select {
 	case l.refusing <- struct{}{}:
 	default:
-		_ = c.TCPConn.Close() // which nobody has written to
+		_ = c.TCPConn.Close() // nothing was written that could be lost
 		return
 	}
 	l.refused.Go(func() {
 		c.refuse()
-		_ = c.TCPConn.Close() // what was to be said has been said
+		_ = c.TCPConn.Close() // the response has been written
 		<-l.refusing
 	})
 }
 
-// Close implements net.Listener. It returns when nobody is being refused any more.
+// Close implements net.Listener. It returns when no connection is being refused any more.
 func (l *clientListener) Close() error {
 	err := l.Listener.Close()
 	l.refused.Wait()

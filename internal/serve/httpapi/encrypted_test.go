@@ -15,11 +15,11 @@ import (
 	"pullwatch/internal/budget"
 )
 
-// What comes over a WebSocket with TLS is no header, however long the WebSocket lasts.
+// Messages over a WebSocket with TLS do not count as a header, however long the WebSocket lasts.
 func TestMessagesOfAnEncryptedWebSocketDoNotCountAsAHeader(t *testing.T) {
 	const total = 10 * encryptedMemory
 	memory := budget.New(total, prometheus.NewRegistry())
-	server := httptest.NewUnstartedServer(countRequests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(countParsedHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
 		if err != nil {
 			t.Error(err)

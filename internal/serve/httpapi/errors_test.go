@@ -54,7 +54,7 @@ func (s *served) stream(t *testing.T, query string) string {
 	return string(text)
 }
 
-func TestCallersMistakesAreCountedAndNotLogged(t *testing.T) {
+func TestMistakesOfClientsAreCountedAndNotLogged(t *testing.T) {
 	for _, code := range []usererr.Code{
 		usererr.BadInput, usererr.NotFound, usererr.Forbidden, usererr.Conflict, usererr.LimitExceeded,
 	} {
@@ -143,7 +143,7 @@ func TestEachKindOfFailureIsLogged(t *testing.T) {
 	}
 }
 
-func TestACallerThatLeavesIsNoFailure(t *testing.T) {
+func TestClientThatLeavesIsNotLoggedAsAFailure(t *testing.T) {
 	var log lines
 	failures := executor.NewErrors(slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())

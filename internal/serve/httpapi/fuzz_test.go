@@ -18,7 +18,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// FuzzHost checks that no other name passes for this machine's.
+// FuzzHost checks that no other host name is taken for this machine's.
 func FuzzHost(f *testing.F) {
 	for _, host := range []string{
 		"localhost", "localhost:8080", "127.1.2.3:80", "[::1]:80", "::1", "dash.example", "evil.example", "", "localhost.evil.example",
@@ -76,8 +76,8 @@ func FuzzOrigin(f *testing.F) {
 	})
 }
 
-// FuzzHeaderMemory checks that a header counts the same in whatever pieces it comes, that a body in the same piece does
-// not count with it, and that all is given back.
+// FuzzHeaderMemory checks that a header counts the same whatever the pieces that it comes in, that a body in the same piece
+// does not count, and that all memory is given back.
 func FuzzHeaderMemory(f *testing.F) {
 	const request = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
 	f.Add([]byte(request+strings.Repeat("\n", 9)), []byte{byte(len(request)) - 2})
@@ -92,7 +92,7 @@ func FuzzHeaderMemory(f *testing.F) {
 		if end == 0 || len(text) > 32<<10 {
 			return
 		}
-		c := &clientConn{TCPConn: server, memory: memory, client: "client"}
+		c := &clientConn{TCPConn: server, memory: memory, caller: "client"}
 		c.reading.Store(true)
 		if _, err := client.Write(text); err != nil {
 			t.Fatal(err)
@@ -112,7 +112,7 @@ func FuzzHeaderMemory(f *testing.F) {
 		if want := 2*end + bytesPerLine*lines; c.header != want {
 			t.Errorf("%d bytes are counted for a header of %d bytes in %d lines; want %d", c.header, end, lines, want)
 		}
-		if missing := c.header - headerAllowance; c.headerTaken < missing || c.headerTaken >= max(missing, 1)+headerLump {
+		if missing := c.header - headerAllowance; c.headerTaken < missing || c.headerTaken >= max(missing, 1)+headerStep {
 			t.Errorf("%d bytes are taken for a header that counts as %d", c.headerTaken, c.header)
 		}
 		trackState(c, http.StateActive)
@@ -179,8 +179,8 @@ type inTime struct{ *httptest.ResponseRecorder }
 
 func (inTime) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzRequest sends any document with any variables through all that answers requests. Nothing may go wrong inside, the
-// client must be able to read the answer, and all memory must be given back.
+// FuzzRequest sends any document with any variables to a whole server. There must be no internal error, the client must be
+// able to read the response, and all memory must be given back.
 func FuzzRequest(f *testing.F) {
 	for _, c := range []struct{ document, variables string }{
 		{"{activePulls{id phase image{name}}}", "null"}, {introspection, "{}"}, {everything, `{"id":"a"}`},
@@ -208,7 +208,7 @@ func FuzzRequest(f *testing.F) {
 			variables = "null"
 		}
 		body := `{"query":` + string(name) + `,"variables":` + variables + `}`
-		// Of a stream the client hears for a moment: those of subscriptions have no end of their own.
+		// The client reads a stream for a moment only: subscriptions do not end by themselves.
 		moment, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer leave()
 		for accept, ctx := range map[string]context.Context{"application/json": t.Context(), "text/event-stream": moment} {

@@ -18,11 +18,11 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// maxBody is how long the body of a request may be, in bytes. It is that long for variables: documents have a limit of
+// maxBody is how long the body of a request may be, in bytes. Variables may need that much. Documents have a lower limit of
 // their own.
 const maxBody = 1 << 20
 
-// transports are the ways in which clients reach /graphql.
+// transports serve /graphql.
 type transports struct {
 	sockets  *graphqlws.Transport
 	requests *graphqlhttp.Transport
@@ -32,34 +32,34 @@ func newTransports(o Options, operations *executor.Metrics) transports {
 	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
-			CheckOrigin: allowed, Refuse: refuseSocket, ClientAddress: clientAddress,
+			CheckOrigin: allowed, Refuse: refuseSocket, Caller: callerOf,
 			InitTimeout: o.Limits.InitTimeout, WriteTimeout: o.Limits.WriteTimeout,
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
-			MaxConnections: o.Limits.MaxConnections, MaxPerAddress: o.Limits.MaxConnectionsPerAddress,
+			MaxConnections: o.Limits.MaxConnections, MaxPerCaller: o.Limits.MaxConnectionsPerAddress,
 			Memory:   o.Memory,
 			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
 			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
-			ClientAddress: clientAddress, Turns: o.Turns,
+			Caller: callerOf, Turns: o.Turns,
 			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
-			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerAddress: o.Limits.MaxConnectionsPerAddress,
+			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerCaller: o.Limits.MaxConnectionsPerAddress,
 			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
 		}),
 	}
 }
 
-// requestMemory returns the account of a request. What the connection has taken includes what a usual request needs,
-// unless there are several at a time.
+// requestMemory returns the account of a request. The connection has taken memory for one usual request, but not for several
+// at a time.
 func requestMemory(memory *budget.Budget, r *http.Request) *budget.Account {
 	if r.ProtoMajor > 1 {
-		return memory.Open(clientAddress(r), 0)
+		return memory.Open(callerOf(r), 0)
 	}
-	return memory.Open(clientAddress(r), requestAllowance)
+	return memory.Open(callerOf(r), requestAllowance)
 }
 
-// serve returns the handler of /graphql.
+// serve returns the handler of /graphql, which executes operations with the given executor.
 func (t transports) serve(operations graphql.GraphExecutor) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w = sendWhole(w, r)
@@ -71,7 +71,7 @@ func (t transports) serve(operations graphql.GraphExecutor) http.Handler {
 	})
 }
 
-// drain ends all WebSockets and streams, spread over at most the given time, and returns when they are gone.
+// drain ends all WebSockets and streams, spread over at most the given time. It returns when all have ended.
 func (t transports) drain(ctx context.Context, over time.Duration) error {
 	var sockets, streams error
 	var draining sync.WaitGroup
@@ -81,7 +81,7 @@ func (t transports) drain(ctx context.Context, over time.Duration) error {
 	return errors.Join(sockets, streams)
 }
 
-// refuseSocket answers a request that gets no WebSocket.
+// refuseSocket answers a request for a WebSocket that is refused.
 func refuseSocket(w http.ResponseWriter, r *http.Request, status int, reason error) {
 	code, message := usererr.BadInput, reason.Error()
 	switch status {
@@ -97,11 +97,11 @@ func refuseSocket(w http.ResponseWriter, r *http.Request, status int, reason err
 	refuse(w, status, code, message)
 }
 
-// refuse answers with a GraphQL error.
+// refuse sends a response with a GraphQL error.
 func refuse(w http.ResponseWriter, status int, code usererr.Code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// A client that is gone needs no answer.
+	// A client that is gone needs no response.
 	_ = json.NewEncoder(w).Encode(graphql.Response{
 		Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}},
 	})

@@ -35,13 +35,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// backend is all that the resolvers ask.
+// backend is all that the resolvers use.
 type backend struct {
 	*feed.Hub
 	active func() ([]*pull.State, error)
 	reads  atomic.Uint64
 	logs   resolvers.Logs // nil when there are none
-	// started is what was last asked to start.
+	// started is the last request to start pulls.
 	started pull.StartRequest
 }
 
@@ -106,8 +106,7 @@ func serveWithin(t *testing.T, limits Limits) *served {
 	return serveWithMemory(t, limits, 1<<30)
 }
 
-// serveWithMemory serves with so many bytes for clients. When the server has stopped, nothing may be left of what was
-// taken of them.
+// serveWithMemory serves with a budget of so many bytes. When the server has stopped, all must have been given back.
 func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 	t.Helper()
 	s, server := newServed(limits, memory)
@@ -134,15 +133,15 @@ func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 	return s
 }
 
-// newServed returns a Server, and what it serves, that does not run yet.
+// newServed returns a Server that does not run yet, and what it serves.
 func newServed(limits Limits, memory int64) (*served, *Server) {
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.State, error) { return []*pull.State{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.SetSynced()
 	s := &served{backend: b, page: http.NotFound}
-	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	logger := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.metrics = prometheus.NewRegistry()
 	s.turns = turns.New(1)
-	failures := executor.NewErrors(log, s.metrics)
+	failures := executor.NewErrors(logger, s.metrics)
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: b, Pulls: b, Updates: b, Logs: b})
 	renderer := render.New(render.Options{
 		MaxKept: 64 << 20, Turns: s.turns,
@@ -150,16 +149,16 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 		Metrics: render.NewMetrics(s.metrics),
 	})
 	server := New(Options{
-		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: s.turns, KnownDocuments: 32 << 20,
+		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: s.turns, CachedDocuments: 32 << 20,
 		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
-		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Log: log,
+		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Logger: logger,
 	})
 	return s, server
 }
 
-// lines are those of a log.
+// lines are what a logger wrote.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// requireHost lets requests through that ask for this machine, by name or address, or for the host of an allowed origin.
+// requireHost refuses requests unless their Host is localhost, a loopback address, or the host of an allowed origin.
 func requireHost(next http.Handler, allowedOrigins []string) http.Handler {
 	allowed := map[string]bool{"localhost": true}
 	for _, origin := range allowedOrigins {

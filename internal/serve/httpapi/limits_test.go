@@ -95,8 +95,8 @@ func (s noPods) WatchPods(ctx context.Context, _ podlog.Target, deliver func(pod
 	}
 }
 
-// TestStreamsOfLogsOfAClientAreLimited checks that they count together over whatever connections they come.
-func TestStreamsOfLogsOfAClientAreLimited(t *testing.T) {
+// TestStreamsOfLogsOfACallerAreLimited checks that streams of all connections count together.
+func TestStreamsOfLogsOfACallerAreLimited(t *testing.T) {
 	const logs = `subscription{podLogs(input:{namespace:"a",selector:"app=b"}){notices{message}}}`
 	s := serve(t)
 	source := noPods{away: make(chan struct{})}
@@ -140,7 +140,7 @@ func closedWith(t *testing.T, conn *websocket.Conn) int {
 	}
 }
 
-func TestMessagesAreLimited(t *testing.T) {
+func TestTooLongMessageClosesItsWebSocket(t *testing.T) {
 	s := within(t, func(l *Limits) { l.MaxMessage = 1 << 10 })
 	conn := s.subscribe(t, followPulls)
 	if err := conn.WriteMessage(websocket.TextMessage, make([]byte, 2<<10)); err != nil {
@@ -151,7 +151,7 @@ func TestMessagesAreLimited(t *testing.T) {
 	}
 }
 
-func TestClientsThatDoNotBeginAreClosed(t *testing.T) {
+func TestClientsThatSendNoConnectionInitAreClosed(t *testing.T) {
 	s := within(t, func(l *Limits) { l.InitTimeout = 10 * time.Millisecond })
 	conn, err := s.dial(t, nil)
 	if err != nil {
@@ -173,7 +173,7 @@ func TestClientsThatDoNotAnswerPingsAreClosed(t *testing.T) {
 	}
 }
 
-// TestTooLongBodyIsRefusedAtOnce sends a body without a length, and then waits for the answer.
+// TestTooLongBodyIsRefusedAtOnce sends a body without a length, and then waits for the response.
 func TestTooLongBodyIsRefusedAtOnce(t *testing.T) {
 	body, send := io.Pipe()
 	defer send.Close()

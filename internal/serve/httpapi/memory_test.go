@@ -19,7 +19,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// memory returns what is taken of the memory for clients, by kind.
+// memory returns how many bytes are taken from the budget, by kind.
 func (s *served) memory(t *testing.T) map[string]float64 {
 	t.Helper()
 	families, err := s.metrics.Gather()
@@ -37,7 +37,7 @@ func (s *served) memory(t *testing.T) map[string]float64 {
 	return taken
 }
 
-// awaitMemory waits until what is taken for a kind is as it should be.
+// awaitMemory waits until ok accepts how many bytes are taken for a kind.
 func (s *served) awaitMemory(t *testing.T, kind string, ok func(bytes float64) bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
@@ -65,7 +65,7 @@ func (s *served) connect(t *testing.T, text string) net.Conn {
 	return conn
 }
 
-// refusedFor reads an answer that refuses a request for want of memory.
+// refusedFor reads a response that refuses a request for lack of memory.
 func refusedFor(t *testing.T, conn net.Conn) {
 	t.Helper()
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -110,7 +110,7 @@ func TestChunkedBodiesCountAsTheyGrow(t *testing.T) {
 	refusedFor(t, s.connect(t, header+"Transfer-Encoding: chunked\r\n\r\n80000\r\n"+strings.Repeat("a", 0x80000)))
 }
 
-func TestHeadersCountAsWhatTheyBecome(t *testing.T) {
+func TestHeadersCountWithTheirParsedForm(t *testing.T) {
 	s := serveWithMemory(t, testLimits, 400<<10)
 	var lines strings.Builder
 	for i := range 4000 {
@@ -133,7 +133,7 @@ func TestHeadersCountAsWhatTheyBecome(t *testing.T) {
 	}
 }
 
-func TestConnectionsForWhichThereIsNoMemoryAreToldSo(t *testing.T) {
+func TestClientsLearnThatThereIsNoMemoryForTheirConnection(t *testing.T) {
 	s := serveWithMemory(t, testLimits, 6*connectionMemory)
 	var open []net.Conn
 	for range 3 {
@@ -219,7 +219,7 @@ func TestIntrospectionCostsWhatItReturns(t *testing.T) {
 
 func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
 	memory := budget.New(1<<20, prometheus.NewRegistry())
-	server := httptest.NewUnstartedServer(countRequests(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(countParsedHeaders(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("it came over %s", r.Proto)
 		}
@@ -244,7 +244,7 @@ func TestRequestsThatShareAConnectionCountByThemselves(t *testing.T) {
 		}
 	}
 	ask(http.StatusOK)
-	const others = 1<<20 - encryptedMemory - streamMemory
+	const others = 1<<20 - encryptedMemory - multiplexedMemory
 	if err := memory.Take("", budget.Requests, others); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestHeaderOfAWebSocketIsGivenBackOnce(t *testing.T) {
 	}
 }
 
-// net/http reads the rest of a body that was refused unread. It is no header, whatever it looks like.
+// net/http reads the rest of a refused body. It must not count as a header.
 func TestRestOfARefusedBodyDoesNotCountAsAHeader(t *testing.T) {
 	s := serve(t)
 	body := strings.Repeat("\n", 200_000)

@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// typeRef is the deepest part of the query that GraphiQL, Apollo and graphql-js ask for the schema with.
+// typeRef is the deepest part of the introspection query of GraphiQL, Apollo and graphql-js.
 const typeRef = "kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name ofType{kind name " +
 	"ofType{kind name ofType{kind name ofType{kind name ofType{kind name}}}}}}}}}"
 
@@ -158,7 +158,7 @@ func TestClientsSendAPersistedQueryOnce(t *testing.T) {
 	}
 }
 
-func TestManyMistakesAreNotAllTold(t *testing.T) {
+func TestErrorsOfADocumentAreBounded(t *testing.T) {
 	s := serve(t)
 	if r := s.post(t, "{"+numbered(40, "nope# ")+"}", nil); len(r.Errors) != 20 {
 		t.Errorf("%d errors", len(r.Errors))

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pullwatch/internal/pull"
+	"pullwatch/internal/serve/transport/transporttest"
 )
 
 // request sends a request to /graphql with a header.
@@ -33,7 +34,7 @@ func (s *served) request(t *testing.T, method, path, body string, header map[str
 	return answer
 }
 
-func TestPagesOfAllowedOrigins(t *testing.T) {
+func TestOnlyAllowedPagesMaySendRequests(t *testing.T) {
 	s := serve(t)
 	const query = `{"query":"{activePulls{id}}"}`
 	for origin, allowed := range map[string]bool{"https://dash.example": true, "https://evil.example": false, "null": false, "https://dash.example.evil": false} {
@@ -67,7 +68,7 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	}
 }
 
-func TestStreams(t *testing.T) {
+func TestOnlyAllowedPagesMayOpenStreams(t *testing.T) {
 	s := serve(t)
 	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	const subscription = `{"query":"subscription{pullJobUpdated(ids: [\"a\"]){phase}}"}`
@@ -88,23 +89,17 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// readEvent returns the next event of a stream.
+// readEvent returns the next event of a stream. It skips comments.
 func readEvent(t *testing.T, stream *bufio.Reader) string {
 	t.Helper()
-	var event strings.Builder
 	for {
-		line, err := stream.ReadString('\n')
-		if err != nil {
-			t.Fatalf("%v after %s", err, &event)
-		}
-		event.WriteString(line)
-		if line == "\n" && strings.Contains(event.String(), "data:") {
-			return event.String()
+		if event := transporttest.ReadEvent(t, stream); strings.Contains(event, "data:") {
+			return event
 		}
 	}
 }
 
-func TestStoppingEndsStreams(t *testing.T) {
+func TestStreamsEndWhenTheServerStops(t *testing.T) {
 	s := serve(t)
 	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	answer := s.request(t, http.MethodPost, "/graphql", `{"query":"subscription{pullJobUpdated{phase}}"}`,

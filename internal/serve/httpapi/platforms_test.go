@@ -6,7 +6,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestPlatformsOfAPull(t *testing.T) {
+func TestPlatformsAreShownAndPassedOn(t *testing.T) {
 	s := serve(t)
 	s.backend.active = func() ([]*pull.State, error) {
 		return []*pull.State{{ID: "a", Phase: pull.Queued}, {ID: "b", Phase: pull.Queued, Platforms: []string{"linux/amd64", "linux/arm64"}}}, nil

@@ -14,7 +14,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-func TestClientsShareUpdates(t *testing.T) {
+func TestAnUpdateIsRenderedOnceForAllClients(t *testing.T) {
 	s := serve(t)
 	for i, id := range []string{"a", "b"} {
 		s.backend.Publish(&pull.State{ID: id, Phase: pull.Queued, Revision: pull.Revision{Cluster: uint64(i + 1)}})

@@ -12,12 +12,12 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// requestMetrics counts what goes over HTTP: responses and streams of server-sent events. It is a graphqlhttp.Observer.
+// requestMetrics counts responses over HTTP and streams of server-sent events. It is a graphqlhttp.Observer.
 type requestMetrics struct {
 	operations    *executor.Metrics
 	errors        *executor.Errors
 	responses     *prometheus.CounterVec
-	ok            prometheus.Counter // of responses, the most frequent
+	ok            prometheus.Counter // of responses, for the most frequent status
 	bytes         prometheus.Counter
 	streams       prometheus.Gauge
 	events        prometheus.Counter
@@ -28,37 +28,19 @@ type requestMetrics struct {
 var _ graphqlhttp.Observer = (*requestMetrics)(nil)
 
 func newRequestMetrics(r prometheus.Registerer, operations *executor.Metrics, errors *executor.Errors) *requestMetrics {
+	metrics := newMetrics(r)
 	m := &requestMetrics{
 		operations: operations,
 		errors:     errors,
-		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "pullwatch_http_responses_total",
-			Help: "Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already.",
-		}, []string{"status"}),
-		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pullwatch_http_response_bytes_total",
-			Help: "Bytes of these responses' bodies, compressed where they were.",
-		}),
-		streams: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "pullwatch_active_sse_streams",
-			Help: "Streams of server-sent events that are open.",
-		}),
-		events: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pullwatch_sse_events_total",
-			Help: "Server-sent events.",
-		}),
-		streamedBytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "pullwatch_sse_bytes_total",
-			Help: "Bytes of server-sent events.",
-		}),
-		writes: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "pullwatch_sse_write_seconds",
-			Help:    "Time that a connection took to accept a server-sent event.",
-			Buckets: writeBuckets,
-		}),
+		responses: metrics.counters("pullwatch_http_responses_total", "status",
+			"Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already."),
+		bytes:         metrics.counter("pullwatch_http_response_bytes_total", "Bytes of these responses' bodies, compressed where they were."),
+		streams:       metrics.gauge("pullwatch_active_sse_streams", "Streams of server-sent events that are open."),
+		events:        metrics.counter("pullwatch_sse_events_total", "Server-sent events."),
+		streamedBytes: metrics.counter("pullwatch_sse_bytes_total", "Bytes of server-sent events."),
+		writes:        metrics.writes("pullwatch_sse_write_seconds", "Time that a connection took to accept a server-sent event."),
 	}
 	m.ok = m.responses.WithLabelValues(strconv.Itoa(http.StatusOK))
-	r.MustRegister(m.responses, m.bytes, m.streams, m.events, m.streamedBytes, m.writes)
 	return m
 }
 
@@ -72,7 +54,7 @@ func (m *requestMetrics) Responded(status, bytes int) {
 	m.bytes.Add(float64(bytes))
 }
 
-func (m *requestMetrics) Refused(code string) { m.errors.Count(usererr.Code(code)) }
+func (m *requestMetrics) Refused(code usererr.Code) { m.errors.Count(code) }
 
 func (m *requestMetrics) Repeated(operation string, took time.Duration) {
 	m.operations.Repeated(operation, took)

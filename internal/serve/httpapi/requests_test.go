@@ -130,7 +130,7 @@ func TestClientsLearnWhatIsWrongWithARequest(t *testing.T) {
 	}
 }
 
-func TestTooLargeRequestsAreToldSo(t *testing.T) {
+func TestClientsLearnThatARequestIsTooLong(t *testing.T) {
 	s := serve(t)
 	answer, err := http.Post(s.url+"/graphql", "application/json", strings.NewReader(strings.Repeat("x", 2<<20)))
 	if err != nil {
@@ -141,7 +141,7 @@ func TestTooLargeRequestsAreToldSo(t *testing.T) {
 	}
 }
 
-func TestStaleListsTellTheirAge(t *testing.T) {
+func TestStaleListsSayHowOldTheyAre(t *testing.T) {
 	s := serve(t)
 	fresh := s.post(t, `{ activePulls { id } }`, nil)
 	if len(fresh.Extensions) > 0 {

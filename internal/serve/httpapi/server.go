@@ -1,14 +1,14 @@
 // Package httpapi is pullwatch's HTTP server: /graphql over HTTP and WebSockets, the page, health, readiness and metrics.
 //
 //	server := httpapi.New(httpapi.Options{...})
-//	err := server.Serve(ctx, listener) // until ctx is done and all clients are served, or DrainTimeout is over
+//	err := server.Serve(ctx, listener) // until ctx is done and all handlers have returned
 //
-// A request passes, in this order: the budget of memory for connections and headers (clientconn.go), the check of the
-// host's name on loopback, CORS for the allowed origins, and one of the transports graphqlhttp and graphqlws. Both execute
-// operations with the package executor.
+// A request passes, in this order, the memory budget of connections and headers (clientconn.go), the check of its Host on
+// loopback (host.go), CORS for the allowed origins (origins.go), and one of the transports graphqlhttp and graphqlws. Both
+// execute operations with the package executor.
 //
 // When ctx is done, /readyz answers 503 first. Then WebSockets get 1012 and streams end, spread over half of DrainTimeout.
-// The other half is for requests that are still being answered.
+// The other half is for requests that are still being answered. Requests that take longer are cut off.
 package httpapi
 
 import (
@@ -33,37 +33,37 @@ import (
 // Options say what is served and how.
 type Options struct {
 	Schema graphql.ExecutableSchema
-	// Errors presents all errors, those of Middleware, too.
+	// Errors presents all errors, also those of Middleware.
 	Errors *executor.Errors
-	// Middleware is around the execution of each operation that may run; nil for none. It may have requests that repeat
-	// another answered without that: see graphqlhttp.Repeat.
+	// Middleware is around the execution of each operation, or nil. With graphqlhttp.Repeat it can answer later requests
+	// with the same text before they are executed.
 	Middleware graphql.OperationMiddleware
-	// ActivePulls returns how long the list of active pulls is, about.
+	// ActivePulls returns about how many active pulls there are.
 	ActivePulls func() int
 	// Page is served at /.
 	Page http.Handler
-	// Ready returns nil when this replica can answer, otherwise why it cannot, yet or any more.
+	// Ready returns nil if this replica is ready to answer, otherwise why it is not.
 	Ready func() error
-	// Loopback says that only this machine can connect. Requests for any other host's name are refused then: a web page
-	// can make its own name mean this machine, and would be of the same origin as the server.
+	// Loopback says that only this machine can connect. Then requests for other host names are refused: a web page can let
+	// its own name resolve to this machine, and would have the same origin as the server.
 	Loopback bool
-	// AllowedOrigins are those of pages that may send requests and open WebSockets, besides pages from the server itself.
+	// AllowedOrigins are origins of pages that may send requests and open WebSockets. The server's own pages always may.
 	AllowedOrigins []string
 	// Limits have no defaults here.
 	Limits Limits
-	// Memory is what all that clients cause is taken from; nil for no bound.
+	// Memory is the budget for all memory that clients cause, nil for no bound.
 	Memory *budget.Budget
-	// Turns are those of work that takes long.
+	// Turns are for work that takes long.
 	Turns *turns.Turns
-	// KnownDocuments bounds the documents that need not be parsed again, in bytes.
-	KnownDocuments int
-	// Metrics is served at /metrics, and the package's own metrics are registered with it.
+	// CachedDocuments bounds the cache of parsed documents, in bytes.
+	CachedDocuments int
+	// Metrics is served at /metrics. The package registers its own metrics with it.
 	Metrics *prometheus.Registry
-	// CertFile and KeyFile are in PEM; with both empty it is plain HTTP that is served.
+	// CertFile and KeyFile are in PEM. If both are empty, the server speaks plain HTTP.
 	CertFile, KeyFile string
 	// DrainTimeout is how long requests may take to finish when the server stops.
 	DrainTimeout time.Duration
-	Log          *slog.Logger
+	Logger       *slog.Logger
 }
 
 // Server serves HTTP.
@@ -73,14 +73,14 @@ type Server struct {
 	transports transports
 }
 
-// New returns a Server that does not listen yet.
+// New returns a Server. It listens when Serve is called.
 func New(o Options) *Server {
 	operations := executor.NewMetrics(o.Metrics)
 	s := &Server{options: o, transports: newTransports(o, operations)}
 	operate := executor.New(executor.Options{
 		Schema: o.Schema, Errors: o.Errors, Middleware: o.Middleware, ActivePulls: o.ActivePulls,
 		MaxOperations: o.Limits.MaxOperations, Introspection: o.Limits.Introspection,
-		KnownDocuments: o.KnownDocuments, Turns: o.Turns, Metrics: operations,
+		CachedDocuments: o.CachedDocuments, Turns: o.Turns, Metrics: operations,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", shareWith(o.AllowedOrigins, s.transports.serve(operate)))
@@ -92,7 +92,7 @@ func New(o Options) *Server {
 	if o.Loopback {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
-	s.handler = countRequests(logPanics(s.handler, o.Log))
+	s.handler = countParsedHeaders(logPanics(s.handler, o.Logger))
 	return s
 }
 
@@ -104,14 +104,18 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// Serve serves on listener, which it closes, until ctx is done. Then it ends subscriptions and gives other requests
-// DrainTimeout to finish.
+// Serve serves on listener, which it closes, until ctx is done or listener fails. Then it ends subscriptions and gives
+// other requests DrainTimeout to finish. It closes the connections of those that take longer, ends their contexts, and
+// returns when all handlers have returned.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	requests, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+	var handlers handlers
 	server := &http.Server{
-		Handler:     s.handler,
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler:     handlers.track(s.handler),
+		BaseContext: func(net.Listener) context.Context { return requests },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			ctx = caller.With(ctx, caller.Caller{Address: countedAddress(conn.RemoteAddr())})
+			ctx = caller.With(ctx, caller.Caller{Address: callerAt(conn.RemoteAddr())})
 			return context.WithValue(ctx, connectionKey{}, conn)
 		},
 		ConnState:         trackState,
@@ -120,27 +124,31 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		// A connection holds no more of the bodies of all its requests than one over HTTP/1.1.
+		// All requests of a connection may buffer as much of their bodies as one over HTTP/1.1.
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 100, MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
 		},
-		ErrorLog: newErrorLog(s.options.Log),
+		ErrorLog: newErrorLog(s.options.Logger),
 	}
 	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
+	stop := func() {
 		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 		defer cancel()
 		err := s.transports.drain(draining, s.options.DrainTimeout/2)
-		err = errors.Join(err, server.Shutdown(draining))
-		stopped <- errors.Join(err, server.Close())
-	})
+		err = errors.Join(err, server.Shutdown(draining), server.Close())
+		cutOff() // closing a connection does not end the context of a request whose body nobody reads
+		handlers.wait()
+		stopped <- err
+	}
+	stillServing := context.AfterFunc(ctx, stop)
 	var err error
 	if s.options.CertFile != "" {
 		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
 	} else {
 		err = server.Serve(newClientListener(listener, s.options.Memory, false))
 	}
-	if stop() {
+	if stillServing() { // no connection can be accepted
+		stop()
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {

@@ -13,21 +13,21 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// newErrorLog returns an http.Server's ErrorLog that hands on to log what net/http has only text for.
-func newErrorLog(to *slog.Logger) *log.Logger { return log.New(serverLog{to}, "", 0) }
+// newErrorLog returns an http.Server's ErrorLog that writes to logger.
+func newErrorLog(logger *slog.Logger) *log.Logger { return log.New(serverLog{logger}, "", 0) }
 
-// serverLog takes a line with each Write.
-type serverLog struct{ log *slog.Logger }
+// serverLog logs a line of net/http with each Write.
+type serverLog struct{ logger *slog.Logger }
 
 func (l serverLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
 	level, message := classify(text)
-	l.log.Log(context.Background(), level, message, "error", text)
+	l.logger.Log(context.Background(), level, message, "error", text)
 	return len(line), nil
 }
 
-// classify returns the level of a line of net/http and what it is about. What any client can cause, and nobody has to
-// mend, is for debugging.
+// classify returns the level of a line of net/http, and a message that says what the line is about. A line that any client
+// can cause, and that asks nobody to act, has the level debug.
 func classify(line string) (slog.Level, string) {
 	handshake, isHandshake := strings.CutPrefix(line, "http: TLS handshake error from ")
 	switch {
@@ -36,24 +36,24 @@ func classify(line string) (slog.Level, string) {
 	case strings.HasPrefix(line, "http: panic serving "), strings.HasPrefix(line, "http2: panic serving "):
 		return slog.LevelError, panicMessage
 	case isHandshake:
-		_, reason, _ := strings.Cut(handshake, ": ") // behind the client's address
+		_, reason, _ := strings.Cut(handshake, ": ") // after the peer address
 		return classifyHandshake(reason)
 	case hasAnyPrefix(line, "http2: ", "timeout waiting for ", "ignoring invalid trailer "):
 		return slog.LevelDebug, "a connection ended with an error"
-	default: // for one, that a handler used its ResponseWriter in a wrong way
+	default: // for example, that a handler misused its ResponseWriter
 		return slog.LevelWarn, "the HTTP server reports an error"
 	}
 }
 
-// classifyHandshake does what classify does for the reason why a TLS handshake failed.
+// classifyHandshake is classify for the reason of a failed TLS handshake.
 func classifyHandshake(reason string) (slog.Level, string) {
 	const failed = "a TLS handshake failed"
 	switch {
-	case strings.Contains(reason, "certificate"): // no client has one here, so it is the server's
+	case strings.Contains(reason, "certificate"): // the server's: clients have none
 		return slog.LevelWarn, "clients do not take the server's certificate"
 	case reason == "EOF", hasAnyPrefix(reason, "tls: ", "remote error: tls: ", "local error: tls: ", "client sent ", "read ", "write "):
 		return slog.LevelDebug, failed
-	default: // such as an error of the server's own in choosing its certificate
+	default: // for example, that the server has no certificate to choose
 		return slog.LevelWarn, failed
 	}
 }
@@ -69,9 +69,9 @@ func hasAnyPrefix(text string, prefixes ...string) bool {
 
 const panicMessage = "panic in an HTTP handler"
 
-// logPanics logs panics of next. The client gets an error if it has got nothing yet; otherwise the connection is cut off,
-// so that it does not take the part that it has for all.
-func logPanics(next http.Handler, log *slog.Logger) http.Handler {
+// logPanics logs panics of next. The client gets an error if no part of a response was written. Otherwise the connection is
+// cut off, so that the client does not take the part for the whole.
+func logPanics(next http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		watched := &watchedWriter{ResponseWriter: w}
 		defer func() {
@@ -80,13 +80,13 @@ func logPanics(next http.Handler, log *slog.Logger) http.Handler {
 			case panicked == nil:
 				return
 			case panicked == http.ErrAbortHandler:
-				panic(panicked) // that is how a handler cuts a response off
+				panic(panicked) // a handler cuts its response off with this
 			}
-			log.ErrorContext(r.Context(), panicMessage, "path", r.URL.Path, "panic", panicked, "stack", string(debug.Stack()))
+			logger.ErrorContext(r.Context(), panicMessage, "path", r.URL.Path, "panic", panicked, "stack", string(debug.Stack()))
 			if watched.wrote {
 				panic(http.ErrAbortHandler)
 			}
-			for _, name := range []string{"Content-Length", "Content-Encoding", "Etag"} { // of the response that does not come
+			for _, name := range []string{"Content-Length", "Content-Encoding", "Etag"} { // of the response that was not written
 				w.Header().Del(name)
 			}
 			w.Header().Set("Cache-Control", "no-store")
@@ -96,7 +96,7 @@ func logPanics(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-// watchedWriter is a ResponseWriter that knows whether the client may have got something.
+// watchedWriter is a ResponseWriter that notes whether a part of the response may have been written.
 type watchedWriter struct {
 	http.ResponseWriter
 	wrote bool

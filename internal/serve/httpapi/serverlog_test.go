@@ -22,7 +22,7 @@ import (
 	"pullwatch/resolvers"
 )
 
-func TestLinesOfTheHTTPServerHaveTheLevelThatTheyMatterFor(t *testing.T) {
+func TestLinesOfTheHTTPServerGetTheirLevels(t *testing.T) {
 	const handshake = "http: TLS handshake error from [::1]:40000: "
 	for line, want := range map[string]slog.Level{
 		"http: Accept error: accept tcp 127.0.0.1:8080: accept4: too many open files; retrying in 1s": slog.LevelError,
@@ -56,7 +56,7 @@ func TestLinesOfTheHTTPServerHaveTheLevelThatTheyMatterFor(t *testing.T) {
 	}
 }
 
-// fullListener cannot accept a number of times and then waits for its end.
+// fullListener fails to accept a number of times, and then waits until it is closed.
 type fullListener struct {
 	failures int
 	closed   chan struct{}
@@ -81,7 +81,7 @@ func TestOperatorsSeeThatConnectionsCannotBeAccepted(t *testing.T) {
 		logger := slog.New(slog.NewTextHandler(&log, nil))
 		server := New(Options{
 			Schema: resolvers.NewSchema(&resolvers.Resolver{}), Errors: executor.NewErrors(logger, metrics),
-			ActivePulls: feed.New("r").ActiveCount, Page: http.NotFoundHandler(), Limits: testLimits, Metrics: metrics, Log: logger,
+			ActivePulls: feed.New("r").ActiveCount, Page: http.NotFoundHandler(), Limits: testLimits, Metrics: metrics, Logger: logger,
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)

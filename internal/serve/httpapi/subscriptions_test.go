@@ -96,7 +96,7 @@ func TestSubscriberLearnsWhyThereIsNoSubscription(t *testing.T) {
 	}
 }
 
-func TestStoppingEndsSubscriptions(t *testing.T) {
+func TestSubscriptionsEndWhenTheServerStops(t *testing.T) {
 	s := serve(t)
 	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Queued})
 	conn := s.subscribe(t, `subscription{pullJobUpdated{phase}}`)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A client who sends many long requests, or documents that are not known, keeps nobody waiting who sends others.
-func TestWhatTakesLongWaitsForItsTurnAndNothingElseDoes(t *testing.T) {
+// Long requests and unknown documents of one client delay no other requests.
+func TestOnlyLongWorkWaitsForItsTurn(t *testing.T) {
 	s := serve(t)
 	const known = `{"query":"{activePulls{id}}"`
 	post := func(body string) error {

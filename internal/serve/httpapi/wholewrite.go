@@ -7,21 +7,21 @@ import (
 	"sync"
 )
 
-// net/http sends a response that is longer than its buffer of 4 KiB in two pieces: what the buffer takes, header and all,
-// and the rest. Each costs the server and the client a system call, and the network a packet. Here both leave with one
-// call.
+// net/http writes a response that is longer than its buffer of 4 KiB in two pieces: the full buffer, which begins with the
+// header, and the rest. Each piece costs the server and the client a system call, and the network a packet. This file
+// writes both with one system call.
 
-// wholeWrite holds back the beginning of a response.
+// wholeWrite holds back the first piece of a response.
 type wholeWrite struct {
-	holds bool
-	// held is what is held back; nil when nothing is.
+	holds bool // whether to hold back what is written now
+	// held is the piece that is held back, or nil.
 	held *[]byte
-	// pieces and buffers are for writing two pieces with one call.
+	// pieces and buffers are for writing two pieces with one system call.
 	pieces  [2][]byte
 	buffers net.Buffers
 }
 
-// maxHeld is how much is held back: net/http's buffer.
+// maxHeld is how many bytes are held back: the length of net/http's buffer.
 const maxHeld = 4 << 10
 
 var heldBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, maxHeld)) }}
@@ -55,7 +55,7 @@ type wholeWriter struct {
 	conn *clientConn
 }
 
-// sendWhole returns w, or if it is on a clientConn that is not encrypted, one whose responses leave in one piece.
+// sendWhole returns a ResponseWriter that writes a response in one piece. It returns w if the connection is encrypted.
 func sendWhole(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	conn, ok := r.Context().Value(connectionKey{}).(*clientConn)
 	if !ok {
@@ -65,15 +65,15 @@ func sendWhole(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 }
 
 func (w *wholeWriter) Write(p []byte) (int, error) {
-	// What is written to the connection before this returns is not the end of the response: net/http keeps that back
-	// until the response is finished or flushed.
+	// What net/http writes to the connection before it returns is not the end of the response: it writes the end when the
+	// response is finished or flushed.
 	w.conn.holds = true
 	n, err := w.ResponseWriter.Write(p)
 	w.conn.holds = false
 	return n, err
 }
 
-// Hijack implements http.Hijacker. Who takes the connection over counts its memory, and has no use for the clientConn.
+// Hijack implements http.Hijacker. It returns the TCPConn without the clientConn: the hijacker counts its own memory.
 func (w *wholeWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffers, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if c, ok := conn.(*clientConn); ok {

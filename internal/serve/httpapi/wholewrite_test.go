@@ -35,8 +35,8 @@ func serveWhole(t *testing.T, handler http.HandlerFunc) (url string) {
 	return "http://" + listener.Addr().String()
 }
 
-// TestResponsesOfAllLengths has responses around the sizes at which net/http's buffer is full.
-func TestResponsesOfAllLengths(t *testing.T) {
+// TestResponsesOfAllLengthsArriveWhole has responses of about the lengths at which net/http's buffer is full.
+func TestResponsesOfAllLengthsArriveWhole(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcde\n"), 1<<16)
 	url := serveWhole(t, func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.Atoi(r.URL.Query().Get("n"))
@@ -75,8 +75,8 @@ func TestResponsesOfAllLengths(t *testing.T) {
 	}
 }
 
-// TestFlushedResponse waits in the middle of a response until its beginning has arrived.
-func TestFlushedResponse(t *testing.T) {
+// TestFlushedPartOfAResponseArrivesAtOnce waits in the middle of a response until its beginning has arrived.
+func TestFlushedPartOfAResponseArrivesAtOnce(t *testing.T) {
 	for _, n := range []int{10, 5000} {
 		arrived := make(chan struct{})
 		beginning := bytes.Repeat([]byte("x"), n)
@@ -109,8 +109,7 @@ func TestFlushedResponse(t *testing.T) {
 	}
 }
 
-// TestConnectionTakenOver checks that who takes over a connection gets the socket itself.
-func TestConnectionTakenOver(t *testing.T) {
+func TestHijackerGetsTheSocketItself(t *testing.T) {
 	url := serveWhole(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -87,7 +87,7 @@ func reference(text []byte) (*graphql.RawParams, bool) {
 	return p, true
 }
 
-// FuzzSkip compares what is passed over with encoding/json: parts of messages are handed on as they are written.
+// FuzzSkip compares Skip with encoding/json: parts of messages are passed on as they are written.
 func FuzzSkip(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))

@@ -6,14 +6,14 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 )
 
-// A MemberError says what is wrong with a parameter of a request.
+// A MemberError says which parameter of a request is wrong, and how.
 type MemberError struct{ message string }
 
 func (e *MemberError) Error() string { return e.message }
 
-// Params reads the parameters of a GraphQL request, which are the members of an object, and goes behind it. Members that
-// are null count as absent, others that it does not know are passed over. hasQuery reports whether there is a query, be
-// it empty. The error is Err's, or a [*MemberError] if the text is not known to be wrong otherwise.
+// Params reads an object whose members are the parameters of a GraphQL request. A member that is null counts as absent.
+// Params skips members that it does not know. hasQuery reports whether there is a query, which may be empty. The error is
+// Err's or a [*MemberError].
 func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 	if r.Next() != '{' {
 		r.fail(ErrSyntax)
@@ -23,19 +23,19 @@ func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 	var seen [4]bool
 	for more := r.Enter('}'); more; more = r.More('}') {
 		name := r.Name()
-		var is int
+		var index int // in seen
 		var ok bool
 		want := "a string"
 		switch name {
 		case "query":
 			hasQuery = r.Next() == '"'
-			is, ok = 0, r.readString(&p.Query)
+			index, ok = 0, r.readString(&p.Query)
 		case "operationName":
-			is, ok = 1, r.readString(&p.OperationName)
+			index, ok = 1, r.readString(&p.OperationName)
 		case "variables":
-			is, ok, want = 2, r.ReadObject(&p.Variables), "an object"
+			index, ok, want = 2, r.ReadObject(&p.Variables), "an object"
 		case "extensions":
-			is, ok, want = 3, r.ReadObject(&p.Extensions), "an object"
+			index, ok, want = 3, r.ReadObject(&p.Extensions), "an object"
 		default:
 			r.Skip()
 			continue
@@ -45,10 +45,10 @@ func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 			return nil, false, r.err
 		case !ok:
 			return nil, false, &MemberError{fmt.Sprintf("%q is not %s", name, want)}
-		case seen[is]:
+		case seen[index]:
 			return nil, false, &MemberError{fmt.Sprintf("the request has %q more than once", name)}
 		}
-		seen[is] = true
+		seen[index] = true
 	}
 	if r.err != nil {
 		return nil, false, r.err
@@ -56,7 +56,7 @@ func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 	return p, hasQuery, nil
 }
 
-// readString reads a string, or null as if the parameter were not there.
+// readString reads a string, or null, which leaves to as it is. It reports false for other values.
 func (r *Reader) readString(to *string) bool {
 	switch r.Next() {
 	case '"':
@@ -68,7 +68,7 @@ func (r *Reader) readString(to *string) bool {
 	return false
 }
 
-// ReadObject reads an object, or null as if it were not there. It reports false at anything else.
+// ReadObject reads an object, or null, which leaves to as it is. It reports false for other values.
 func (r *Reader) ReadObject(to *map[string]any) bool {
 	switch r.Next() {
 	case '{':

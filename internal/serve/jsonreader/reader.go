@@ -1,5 +1,5 @@
-// Package jsonreader reads the JSON of GraphQL requests: in one go, and within limits of what it becomes in memory, which
-// can be fifty times as much as the text.
+// Package jsonreader reads the JSON of GraphQL requests in one pass. It limits what a text becomes in memory, which can be
+// fifty times the text's length.
 package jsonreader
 
 import (
@@ -14,13 +14,15 @@ import (
 
 // Limits of a text.
 const (
-	// MaxValues is how many values may be made of a text: a thousand ids are a thousand and some.
+	// MaxValues is how many values may be decoded from a text. Values that Skip skips do not count. A request with a
+	// thousand ids has a few more than a thousand.
 	MaxValues = 10_000
-	// MaxDepth is how deep objects and arrays may be in each other.
+	// MaxDepth is how deep objects and arrays may be nested.
 	MaxDepth = 200
 )
 
-// ErrSyntax says that a text is not what it is read as. Which byte is wrong encoding/json can tell.
+// ErrSyntax says that a text is not JSON, or not of the type that is read. It does not say which byte is wrong:
+// encoding/json does.
 var ErrSyntax = errors.New("not well-formed JSON")
 
 // A LimitError says which limit a text exceeds.
@@ -33,28 +35,27 @@ var (
 	errDepth  = &LimitError{fmt.Sprintf("the JSON of the request is nested more than %d deep", MaxDepth)}
 )
 
-// Reader reads JSON text. encoding/json takes several times as long for what requests hold, takes the name of a
-// struct's field in any case, and of several members with one name the last.
+// Reader reads JSON text. It is used instead of encoding/json, which takes several times as long for requests, ignores the
+// case of a struct field's name, and takes the last of several members with the same name.
 type Reader struct {
 	text   []byte
 	at     int
 	depth  int
 	values int
-	// memory counts what the values take; room is how much of that is not used yet, in bytes.
+	// memory is where memory for the values is taken from. unused is how many of the bytes taken are left.
 	memory *budget.Account
-	room   int
+	unused int
 	err    error
 }
 
-// New returns a Reader of text, which must be UTF-8. What it makes of the text is taken from memory, which may be nil;
-// its owner gives it back.
+// New returns a Reader of text, which must be UTF-8. It takes the memory of the values from memory, which may be nil. The
+// owner of memory gives it back.
 func New(text []byte, memory *budget.Account) *Reader { return &Reader{text: text, memory: memory} }
 
-// Err returns why nothing more can be read: [ErrSyntax], a [*LimitError] or an error of the budget. It is nil while all
-// is well.
+// Err returns the first error: [ErrSyntax], a [*LimitError] or an error of the budget. After an error nothing more is read.
 func (r *Reader) Err() error { return r.err }
 
-// fail ends the text. Only the first reason counts.
+// fail sets Err, unless it is set already, and ends reading.
 func (r *Reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -62,40 +63,39 @@ func (r *Reader) fail(err error) {
 	r.at = len(r.text)
 }
 
-// lump is how many bytes are taken from the budget at a time, at least.
-const lump = 4 << 10
+// memoryStep is how many bytes are taken from the budget at a time, at least.
+const memoryStep = 4 << 10
 
-// begin counts a value, and takes what it takes in memory besides its text.
-func (r *Reader) begin(bytes int) {
+// countValue counts a value and takes so many bytes for it. Its text is not among them.
+func (r *Reader) countValue(bytes int) {
 	if r.values++; r.values > MaxValues {
 		r.fail(errValues)
 		return
 	}
-	r.spend(bytes)
+	r.takeMemory(bytes)
 }
 
-// spend takes so many bytes.
-func (r *Reader) spend(bytes int) {
-	if bytes > r.room {
-		more := max(bytes-r.room, lump)
+func (r *Reader) takeMemory(bytes int) {
+	if bytes > r.unused {
+		more := max(bytes-r.unused, memoryStep)
 		if err := r.memory.Take(budget.Requests, more); err != nil {
 			r.fail(err)
 			return
 		}
-		r.room += more
+		r.unused += more
 	}
-	r.room -= bytes
+	r.unused -= bytes
 }
 
-// What values take in memory, besides their texts. An array doubles as it grows, and a map has room for eight members
-// from the first one on.
+// What values take in memory, in bytes, without their texts. An array doubles as it grows. A map has space for eight
+// members from the first one on.
 const (
 	bytesOfValue  = 64
 	bytesOfObject = 400
 	bytesOfMember = 100
 )
 
-// Next goes to the next byte that is not white space and returns it, or 0 at the end.
+// Next skips white space and returns the next byte without reading it. It returns 0 at the end.
 func (r *Reader) Next() byte {
 	for ; r.at < len(r.text); r.at++ {
 		switch c := r.text[r.at]; c {
@@ -107,7 +107,7 @@ func (r *Reader) Next() byte {
 	return 0
 }
 
-// End reports whether nothing but white space is left, and nothing was wrong.
+// End reports whether the text has been read without an error. Only white space may be left.
 func (r *Reader) End() bool {
 	if r.Next() != 0 || r.at < len(r.text) {
 		r.fail(ErrSyntax)
@@ -115,8 +115,8 @@ func (r *Reader) End() bool {
 	return r.err == nil
 }
 
-// Enter goes into an object or an array, which end ends. It reports whether there is anything in it; if not, it is
-// behind it.
+// Enter begins to read an object or an array. end is its last byte. Enter reports whether there is a first member or
+// element. If not, it has read the end, too.
 func (r *Reader) Enter(end byte) bool {
 	r.at++
 	if r.depth++; r.depth > MaxDepth {
@@ -129,8 +129,7 @@ func (r *Reader) Enter(end byte) bool {
 	return r.leave()
 }
 
-// More goes on to the next member or element. It reports whether there is one; if not, it is behind the object or
-// array.
+// More reports whether there is another member or element. If not, it has read the end of the object or array.
 func (r *Reader) More(end byte) bool {
 	switch r.Next() {
 	case ',':
@@ -149,7 +148,7 @@ func (r *Reader) leave() bool {
 	return false
 }
 
-// Name returns the name of a member and goes on to its value.
+// Name reads the name of a member and the colon after it.
 func (r *Reader) Name() string {
 	if r.Next() != '"' {
 		r.fail(ErrSyntax)
@@ -164,7 +163,7 @@ func (r *Reader) Name() string {
 	return name
 }
 
-// quoted returns a string as it is written, with its quotes. Whether its escapes are right is not checked.
+// quoted reads a string and returns it as it is written, with its quotes. It does not check escapes.
 func (r *Reader) quoted() []byte {
 	start := r.at
 	for r.at++; r.at < len(r.text); r.at++ {
@@ -182,9 +181,9 @@ func (r *Reader) quoted() []byte {
 	return nil
 }
 
-// String returns what a string stands for. What is no character becomes U+FFFD.
+// String reads a string and decodes its escapes. An escape that is no character becomes U+FFFD.
 func (r *Reader) String() string {
-	r.begin(bytesOfValue)
+	r.countValue(bytesOfValue)
 	return r.string()
 }
 
@@ -193,7 +192,7 @@ func (r *Reader) string() string {
 	if r.err != nil {
 		return ""
 	}
-	r.spend(len(quoted))
+	r.takeMemory(len(quoted))
 	if r.err != nil {
 		return ""
 	}
@@ -210,8 +209,7 @@ func (r *Reader) string() string {
 	return s
 }
 
-// unescape returns the string that text stands for, unless that takes more than what queries usually have: escapes of a
-// single letter.
+// unescape decodes the escapes of a single letter, which is all that queries usually have. It reports false for others.
 func unescape(text []byte) (string, bool) {
 	var s strings.Builder
 	s.Grow(len(text))
@@ -222,7 +220,7 @@ func unescape(text []byte) (string, bool) {
 			return s.String(), true
 		}
 		s.Write(text[:i])
-		// There is a letter behind it: what ends a string is not escaped.
+		// A letter follows: the quote that ends the string is not escaped.
 		switch letter := text[i+1]; letter {
 		case 'n':
 			s.WriteByte('\n')
@@ -239,7 +237,7 @@ func unescape(text []byte) (string, bool) {
 	}
 }
 
-// Literal returns a number, true, false or null as it is written.
+// Literal reads a number, true, false or null and returns it as it is written.
 func (r *Reader) Literal() []byte {
 	start := r.at
 scan:
@@ -256,14 +254,14 @@ scan:
 	return literal
 }
 
-// Value returns a value as encoding/json has it, with numbers as json.Number: gqlgen expects them so, and long ones
-// keep all their digits.
+// Value reads a value of any type and returns what encoding/json would. Numbers are json.Number: gqlgen expects that, and
+// long ones keep all their digits.
 func (r *Reader) Value() any {
 	switch r.Next() {
 	case '{':
 		return r.Object()
 	case '[':
-		r.begin(bytesOfValue)
+		r.countValue(bytesOfValue)
 		array := []any{}
 		for more := r.Enter(']'); more; more = r.More(']') {
 			array = append(array, r.Value())
@@ -273,8 +271,8 @@ func (r *Reader) Value() any {
 		return r.String()
 	}
 	text := r.Literal()
-	r.begin(bytesOfValue)
-	r.spend(len(text))
+	r.countValue(bytesOfValue)
+	r.takeMemory(len(text))
 	switch literal := string(text); literal {
 	case "true":
 		return true
@@ -287,19 +285,19 @@ func (r *Reader) Value() any {
 	}
 }
 
-// Object returns the members of an object.
+// Object reads an object and returns its members.
 func (r *Reader) Object() map[string]any {
-	r.begin(bytesOfObject)
+	r.countValue(bytesOfObject)
 	object := map[string]any{}
 	for more := r.Enter('}'); more; more = r.More('}') {
 		name := r.Name()
-		r.spend(bytesOfMember)
+		r.takeMemory(bytesOfMember)
 		object[name] = r.Value()
 	}
 	return object
 }
 
-// Skip goes behind a value and returns it as it is written, without making anything of it.
+// Skip reads a value and returns it as it is written. It decodes nothing and takes no memory.
 func (r *Reader) Skip() []byte {
 	first := r.Next()
 	start := r.at

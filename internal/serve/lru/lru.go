@@ -1,4 +1,4 @@
-// Package lru keeps what was used last, within a bound in bytes.
+// Package lru is a cache that is bounded in bytes and evicts the least recently used entry.
 package lru
 
 import (
@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// Cache maps keys to values. It forgets what was not used for longest as soon as all that it keeps weighs more than it
-// may. It is for any number of goroutines.
+// Cache maps keys to values. When the weights of its entries exceed its bound, it evicts those that were not used for
+// longest. Any number of goroutines may use it.
 type Cache[K comparable, V any] struct {
-	mu       sync.Mutex
-	heaviest int
-	weight   int
-	entries  map[K]*list.Element // of *entry[K, V]
-	order    list.List           // the one used last in front
+	mu        sync.Mutex
+	maxWeight int
+	weight    int                 // of all entries
+	entries   map[K]*list.Element // of *entry[K, V]
+	order     list.List           // the entry used last is the first
 }
 
 type entry[K comparable, V any] struct {
@@ -22,10 +22,10 @@ type entry[K comparable, V any] struct {
 	weight int
 }
 
-// New returns an empty Cache that keeps values of a weight of at most maxWeight in total. Weights are in bytes, as their
-// users estimate them.
+// New returns an empty Cache of entries that weigh at most maxWeight in total. Weights are in bytes, as its users estimate
+// them.
 func New[K comparable, V any](maxWeight int) *Cache[K, V] {
-	return &Cache[K, V]{heaviest: maxWeight, entries: map[K]*list.Element{}}
+	return &Cache[K, V]{maxWeight: maxWeight, entries: map[K]*list.Element{}}
 }
 
 // Get returns the value of key, and whether there is one.
@@ -35,18 +35,18 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return c.get(key)
 }
 
-// GetOrAdd returns the value of key; when there is none, it adds the one that is given.
+// GetOrAdd returns the value of key. If there is none, it adds value and returns that.
 func (c *Cache[K, V]) GetOrAdd(key K, value V, weight int) V {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if kept, ok := c.get(key); ok {
-		return kept
+	if cached, ok := c.get(key); ok {
+		return cached
 	}
 	c.add(key, value, weight)
 	return value
 }
 
-// Add keeps value in the place of what key had. A value that weighs more than all may together is not kept.
+// Add sets the value of key. It keeps none that weighs more than maxWeight.
 func (c *Cache[K, V]) Add(key K, value V, weight int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,17 +64,17 @@ func (c *Cache[K, V]) get(key K) (value V, ok bool) {
 
 func (c *Cache[K, V]) add(key K, value V, weight int) {
 	c.remove(c.entries[key])
-	if weight > c.heaviest {
+	if weight > c.maxWeight {
 		return
 	}
 	c.entries[key] = c.order.PushFront(&entry[K, V]{key, value, weight})
 	c.weight += weight
-	for c.weight > c.heaviest {
+	for c.weight > c.maxWeight {
 		c.remove(c.order.Back())
 	}
 }
 
-// Weight returns how much all that is kept weighs.
+// Weight returns the weight of all entries.
 func (c *Cache[K, V]) Weight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,7 +2,7 @@ package lru
 
 import "testing"
 
-func TestCacheForgetsWhatWasNotUsedForLongest(t *testing.T) {
+func TestTheLeastRecentlyUsedEntryIsEvicted(t *testing.T) {
 	c := New[string, int](10)
 	c.Add("a", 1, 4)
 	c.Add("b", 2, 4)
@@ -11,7 +11,7 @@ func TestCacheForgetsWhatWasNotUsedForLongest(t *testing.T) {
 	expect(t, c, map[string]int{"a": 1, "c": 3}, 8, "b")
 }
 
-func TestCacheReplaces(t *testing.T) {
+func TestAddReplacesAnEntryAndItsWeight(t *testing.T) {
 	c := New[string, int](10)
 	c.Add("a", 1, 4)
 	c.Add("b", 2, 4)
@@ -19,7 +19,7 @@ func TestCacheReplaces(t *testing.T) {
 	expect(t, c, map[string]int{"a": 3, "b": 2}, 10)
 }
 
-func TestCacheDoesNotKeepWhatIsTooHeavy(t *testing.T) {
+func TestAnEntryHeavierThanTheCacheEvictsNothing(t *testing.T) {
 	c := New[string, int](10)
 	c.Add("a", 1, 4)
 	c.Add("b", 2, 4)
@@ -27,7 +27,7 @@ func TestCacheDoesNotKeepWhatIsTooHeavy(t *testing.T) {
 	expect(t, c, map[string]int{"b": 2}, 4, "a")
 }
 
-func TestCacheAddsOnce(t *testing.T) {
+func TestAllWhoAddTheSameKeyGetTheFirstValue(t *testing.T) {
 	c := New[string, int](10)
 	if got := c.GetOrAdd("a", 1, 4); got != 1 {
 		t.Errorf("got %d", got)

@@ -8,7 +8,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// AppendLogs writes a batch as a subscription wants it. It reports false if that is for gqlgen to do.
+// AppendLogs writes a batch for a subscription. It reports false if gqlgen has to write it.
 func AppendLogs(o *graphql.OperationContext, b []byte, batch *podlog.Batch) ([]byte, bool) {
 	plan := newLogPlan(o)
 	if plan == nil {
@@ -17,7 +17,7 @@ func AppendLogs(o *graphql.OperationContext, b []byte, batch *podlog.Batch) ([]b
 	return plan.append(b, batch), true
 }
 
-// Logs is the part of Operation that is for logs.
+// Logs is the part of Operation for logs.
 func (r *Renderer) Logs(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	return r.subscription(ctx, next)
 }

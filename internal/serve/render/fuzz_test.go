@@ -15,8 +15,8 @@ import (
 	"pullwatch/resolvers"
 )
 
-// FuzzQueries checks that a query that is rendered once for all is answered as gqlgen answers it, whatever it looks like and
-// however the list changes between two answers.
+// FuzzQueries checks that a cached query gets the same response as from gqlgen, whatever the query, and whatever changes in
+// the list between two responses.
 func FuzzQueries(f *testing.F) {
 	w := &writer{Rand: rand.New(rand.NewPCG(1, 0)), schema: resolvers.NewSchema(&resolvers.Resolver{}).Schema()}
 	for range 100 {
@@ -33,9 +33,9 @@ func FuzzQueries(f *testing.F) {
 	p := newPulls()
 	var first []*pull.State
 	for _, id := range []string{"a", "b", "c", "d"} {
-		job := state(id, pull.Queued)
-		job.Message = "{[\"}\\" // what JSON is cut at
-		first = append(first, job)
+		s := state(id, pull.Queued)
+		s.Message = "{[\"}\\" // what JSON is cut at
+		first = append(first, s)
 	}
 	p.Publish(state("pull-1", pull.Pulling))
 	plain, once, _ := newServers(p)
@@ -50,10 +50,10 @@ func FuzzQueries(f *testing.F) {
 			_ = decoder.Decode(&o.variables)
 			return o
 		}
-		jobs := first
+		states := first
 		for _, change := range append([]byte{0}, changes[:min(len(changes), 4)]...) {
-			jobs = changed(jobs, change)
-			p.active = cache.Result{Generation: revision.Add(1), States: jobs}
+			states = changed(states, change)
+			p.active = cache.Result{Generation: revision.Add(1), States: states}
 			want := plain.ask(t, o())
 			for range 2 {
 				r := *once.answer(t, o())
@@ -66,24 +66,24 @@ func FuzzQueries(f *testing.F) {
 	})
 }
 
-// changed returns jobs of which those that change names have new states, and that may have another order or number.
-func changed(jobs []*pull.State, change byte) []*pull.State {
-	jobs = slices.Clone(jobs)
-	for i := range min(len(jobs), 4) {
+// changed returns states of which some are new, removed or in another order, as the bits of change say.
+func changed(states []*pull.State, change byte) []*pull.State {
+	states = slices.Clone(states)
+	for i := range min(len(states), 4) {
 		if change>>i&1 != 0 {
-			jobs[i] = state(jobs[i].ID, pull.Pulling)
+			states[i] = state(states[i].ID, pull.Pulling)
 		}
 	}
 	if change&16 != 0 {
-		slices.Reverse(jobs)
+		slices.Reverse(states)
 	}
-	if change&32 != 0 && len(jobs) > 0 {
-		jobs = jobs[1:]
+	if change&32 != 0 && len(states) > 0 {
+		states = states[1:]
 	}
 	if change&64 != 0 {
-		jobs = append(jobs, state("e", pull.Queued))
+		states = append(states, state("e", pull.Queued))
 	}
-	return jobs
+	return states
 }
 
 // isQuery reports whether a document has queries and nothing else.

@@ -13,7 +13,7 @@ import (
 	"pullwatch/internal/serve/transport"
 )
 
-// source is what a subscription's results come from. Next waits, and returns io.EOF at the end. Close may be called more
+// source has the results of a subscription. Next waits for one, and returns io.EOF at the end. Close may be called more
 // than once.
 type source[T any] interface {
 	Next(context.Context) (T, error)
@@ -22,17 +22,17 @@ type source[T any] interface {
 
 type handoverKey struct{}
 
-// handover is where a resolver leaves its source for the Renderer.
+// handover is where a resolver leaves what it has opened for the Renderer.
 type handover struct {
 	takesLogs bool
 	updates   *feed.Subscription
 	logs      <-chan *podlog.Batch
 }
 
-// Updates returns what the resolver of a subscription to updates returns, which has opened them: nil if the Renderer
-// that executes the operation takes them over, a channel otherwise. It closes updates in the end.
+// Updates opens a subscription to updates. It returns the channel that the resolver returns, which is nil if a Renderer takes
+// the subscription over. The subscription is closed when it has ended.
 func Updates(ctx context.Context, open func() (*feed.Subscription, error)) (<-chan *pull.State, error) {
-	if state, ok := ctx.Value(stateKey{}).(*pull.State); ok { // which a Renderer renders: the only one, and nothing is opened
+	if state, ok := ctx.Value(stateKey{}).(*pull.State); ok { // a Renderer renders this state: nothing is opened
 		return one(state), nil
 	}
 	updates, err := open()
@@ -43,10 +43,10 @@ func Updates(ctx context.Context, open func() (*feed.Subscription, error)) (<-ch
 		h.updates = updates
 		return nil, nil
 	}
-	return pump(ctx, waiting{updates}), nil
+	return pump(ctx, updateWaiter{updates}), nil
 }
 
-// Logs is Updates for the resolver of a subscription to logs. The next batch is made while the last one is written.
+// Logs is Updates for the resolver of a subscription to logs. It makes the next batch while the last one is written.
 func Logs(ctx context.Context, logs source[*podlog.Batch]) <-chan *podlog.Batch {
 	batches := pump(ctx, logs)
 	if h, ok := ctx.Value(handoverKey{}).(*handover); ok && h.takesLogs {
@@ -56,20 +56,20 @@ func Logs(ctx context.Context, logs source[*podlog.Batch]) <-chan *podlog.Batch 
 	return batches
 }
 
-// waiting is a subscription to updates as a source.
-type waiting struct{ *feed.Subscription }
+// updateWaiter is a subscription to updates as a source.
+type updateWaiter struct{ *feed.Subscription }
 
-func (w waiting) Next(ctx context.Context) (*pull.State, error) { return w.Await(ctx) }
+func (w updateWaiter) Next(ctx context.Context) (*pull.State, error) { return w.Await(ctx) }
 
-// one returns a channel with a single value, which is not closed: who asks for one value takes no other.
+// one returns a channel with a single value. It does not close the channel, because nobody receives twice.
 func one[T any](value T) <-chan T {
 	values := make(chan T, 1)
 	values <- value
 	return values
 }
 
-// pump sends what a source has to a channel, as gqlgen wants it, until the source ends or ctx is done. Then it closes the
-// source and the channel.
+// pump sends the results of a source to the channel that gqlgen wants, until the source ends or ctx is done. Then it closes
+// the source and the channel.
 func pump[T any](ctx context.Context, s source[T]) <-chan T {
 	values := make(chan T)
 	go func() {
@@ -96,8 +96,8 @@ func pump[T any](ctx context.Context, s source[T]) <-chan T {
 	return values
 }
 
-// report makes a subscription end with the error of its source, unless that is its end or the context's. gqlgen has the
-// error presented.
+// report makes a subscription end with an error of its source, as gqlgen presents it. It ignores io.EOF, and all errors after
+// ctx is done.
 func report(ctx context.Context, err error) {
 	if ctx.Err() != nil || errors.Is(err, io.EOF) {
 		return

@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pulls are what the resolvers ask: lists that change when they are told to, and a Hub.
+// pulls are what the resolvers use: lists that a test changes, and a Hub.
 type pulls struct {
 	*feed.Hub
 	resolvers.Pulls
@@ -89,11 +89,11 @@ func (p *pulls) change() {
 	p.active = cache.Result{Generation: revision.Add(1)}
 	p.failed = cache.Result{Generation: revision.Add(1)}
 	for i := range int(p.active.Generation % 5) {
-		job := state(fmt.Sprint("pull-", i), pull.Pulling)
+		s := state(fmt.Sprint("pull-", i), pull.Pulling)
 		if i < len(before) && p.active.Generation%3 > 0 && i%2 == 0 { // it has not changed
-			job = before[i]
+			s = before[i]
 		}
-		p.active.States = append(p.active.States, job)
+		p.active.States = append(p.active.States, s)
 		p.failed.States = append(p.failed.States, state(fmt.Sprint("failed-", i), pull.Failed))
 	}
 }
@@ -101,7 +101,7 @@ func (p *pulls) change() {
 // server executes operations.
 type server struct{ *gqlgen.Executor }
 
-// newServers returns one that renders each operation every time, and one that renders once.
+// newServers returns a server of gqlgen alone, and one with a Renderer.
 func newServers(p *pulls) (plain, once server, metrics *prometheus.Registry) {
 	schema := resolvers.NewSchema(&resolvers.Resolver{Lists: p, Pulls: p, Updates: p})
 	metrics = prometheus.NewRegistry()

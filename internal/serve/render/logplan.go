@@ -10,15 +10,15 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// logPlan is how a subscription wants batches of log lines written. A log has so many lines that what gqlgen does for
-// each field of each of them takes most of the time; a plan does it once for all of them, and writes the same bytes.
+// logPlan writes batches of log lines for one subscription. A log has so many lines that most time would go into what gqlgen
+// does for each field of each line. A plan does that once for all lines, and writes the same bytes.
 type logPlan struct {
-	// begin stands before each batch.
+	// begin is written before each batch.
 	begin []byte
 	batch object[podlog.Batch]
 }
 
-// newLogPlan returns nil if the operation is none that streams logs, or asks for something that is not known here.
+// newLogPlan returns nil if the operation does not stream logs, or selects a field that is not known here.
 func newLogPlan(o *graphql.OperationContext) *logPlan {
 	root := graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Subscription"})
 	if len(root) != 1 || root[0].Name != "podLogs" || root[0].IsDeferred() {
@@ -32,23 +32,23 @@ func newLogPlan(o *graphql.OperationContext) *logPlan {
 	return &logPlan{begin: append(appendString([]byte("{"), root[0].Alias), ':'), batch: batch}
 }
 
-// append appends the data of a response that has a batch.
+// append appends the data of the response for a batch.
 func (p *logPlan) append(b []byte, batch *podlog.Batch) []byte {
 	b = append(b, p.begin...)
 	b = p.batch.append(b, batch)
 	return append(b, '}')
 }
 
-// object is how values of a type of object are written.
+// object writes values of an object type.
 type object[T any] []objectField[T]
 
 type objectField[T any] struct {
-	// key is the field's name, with all that stands between the value before and its own.
+	// key is written before the value: a brace or comma, the field's name, and a colon.
 	key   []byte
 	value appender[T]
 }
 
-// appender appends what it is for of a value.
+// appender appends a field of a value.
 type appender[T any] func(b []byte, of *T) []byte
 
 func (o object[T]) append(b []byte, v *T) []byte {
@@ -59,18 +59,18 @@ func (o object[T]) append(b []byte, v *T) []byte {
 	return append(b, '}')
 }
 
-// logCompiler makes plans for an operation.
+// logCompiler makes the plan for an operation.
 type logCompiler struct{ operation *graphql.OperationContext }
 
-// compile returns how objects of a type are written, or nil if that is not known of one of the fields that are
-// selected, or if there are none.
+// compile returns the object that writes the selected fields of a type. field returns the appender of a field, or nil. compile
+// returns nil if a field has none, or if no field is selected.
 func compile[T any](
-	c logCompiler, selections ast.SelectionSet, name string, known func(graphql.CollectedField) appender[T],
+	c logCompiler, selections ast.SelectionSet, name string, field func(graphql.CollectedField) appender[T],
 ) object[T] {
 	var o object[T]
 	written := map[string]bool{}
 	for _, f := range graphql.CollectFields(c.operation, selections, []string{name}) {
-		value := known(f)
+		value := field(f)
 		if f.Name == "__typename" {
 			value = func(b []byte, _ *T) []byte { return appendString(b, name) }
 		}
@@ -105,7 +105,7 @@ func (c logCompiler) batchField(f graphql.CollectedField) appender[podlog.Batch]
 	}
 }
 
-// list returns how a field is written whose value is a list of objects, or nil if it is not known how those are.
+// list returns the appender of a list of objects, or nil if element is nil.
 func list[T, E any](element object[E], of func(*T) []E) appender[T] {
 	if element == nil {
 		return nil
@@ -159,7 +159,7 @@ func noticeField(f graphql.CollectedField) appender[podlog.Notice] {
 	}
 }
 
-// appendOptional appends null where there is no value.
+// appendOptional appends null if v is nil.
 func appendOptional[T any](b []byte, v *T, value func([]byte, T) []byte) []byte {
 	if v == nil {
 		return append(b, "null"...)

@@ -17,13 +17,14 @@ type logWriter struct {
 	buffer *[]byte
 }
 
-// logBuffers keeps buffers, so that subscriptions which wait have none.
+// logBuffers keeps buffers, so that a subscription has none while it waits.
 var logBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// keptBuffer is the largest buffer that is kept, in bytes: batches are shorter, unless fields are asked for many times.
+// keptBuffer is the largest buffer that goes back to the pool, in bytes. Batches are shorter, unless the operation selects
+// fields many times.
 const keptBuffer = 1 << 20
 
-// await is a graphql.ResponseHandler. What it returns is read before it is called again.
+// await is a graphql.ResponseHandler. Its response is valid until it is called again.
 func (w *logWriter) await(context.Context) *graphql.Response {
 	if w.buffer != nil {
 		if cap(*w.buffer) <= keptBuffer {
@@ -31,7 +32,7 @@ func (w *logWriter) await(context.Context) *graphql.Response {
 		}
 		w.buffer = nil
 	}
-	batch, more := <-w.batches // which ends with ctx
+	batch, more := <-w.batches // closed when ctx is done
 	if !more {
 		return nil
 	}

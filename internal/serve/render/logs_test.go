@@ -145,7 +145,7 @@ func (w *writer) text() string {
 	return string(text)
 }
 
-func TestLogsAreTakenFromTheResolver(t *testing.T) {
+func TestKnownFieldsOfLogsAreWrittenWithoutGqlgen(t *testing.T) {
 	plain, source, _ := logServer()
 	writing, other, _ := logServer()
 	writing.AroundOperations(new(render.Renderer).Logs)
@@ -171,7 +171,7 @@ func TestLogsAreTakenFromTheResolver(t *testing.T) {
 	}
 }
 
-func TestLogsEndWithTheirContext(t *testing.T) {
+func TestStreamsOfLogsEndWhenTheirClientLeaves(t *testing.T) {
 	s, source, _ := logServer()
 	s.AroundOperations(new(render.Renderer).Logs)
 	source.batch, source.endless = &podlog.Batch{Cursor: "c"}, true

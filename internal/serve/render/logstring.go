@@ -2,7 +2,7 @@ package render
 
 import "encoding/binary"
 
-// appendString appends s in quotes, with the characters escaped that have to be, as gqlgen does.
+// appendString appends s as a JSON string. It escapes the same characters as gqlgen.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := len(b)
@@ -13,8 +13,8 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// plainBytes returns how many bytes of text need no escape, or a few less if there is one that does: text is looked at
-// in words of eight bytes.
+// plainBytes returns how many bytes at the beginning of text need no escape. It checks eight bytes at a time, so it may
+// return up to seven too few.
 func plainBytes(text []byte) int {
 	const (
 		ones  = 0x0101010101010101
@@ -24,7 +24,7 @@ func plainBytes(text []byte) int {
 	for ; i+8 <= len(text); i += 8 {
 		word := binary.LittleEndian.Uint64(text[i:])
 		quotes, backslashes := word^('"'*ones), word^('\\'*ones)
-		// Each of the terms has a high bit, if there is one, where a byte is less than ' ', or zero.
+		// The terms have a high bit if a byte is less than ' ', a quote, or a backslash. Otherwise they have none.
 		if ((word-' '*ones)&^word|(quotes-ones)&^quotes|(backslashes-ones)&^backslashes)&highs != 0 {
 			return i
 		}
@@ -35,7 +35,7 @@ func plainBytes(text []byte) int {
 	return i
 }
 
-// appendEscaped is for text that has something to escape.
+// appendEscaped appends s byte by byte.
 func appendEscaped(b []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(s) {

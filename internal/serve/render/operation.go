@@ -9,22 +9,22 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 )
 
-// sharedOperation is the operation of all subscriptions whose updates look alike, whatever the arguments of their field.
-// It lives as long as one of them.
+// sharedOperation is the operation of all subscriptions with the same updates. The arguments of their field may differ. It
+// lives as long as one of them.
 type sharedOperation struct {
 	identity      identity
-	number        uint64 // which no other has, nor will have
+	number        uint64 // unique, also over time
 	operation     *graphql.OperationContext
 	subscriptions int // guarded by updates.mu
-	size          int // what it takes in memory, in bytes
+	size          int // in memory, in bytes
 }
 
-// identity is the key of the shared operations.
+// identity is the key of a sharedOperation.
 type identity struct{ document, operation, variables string }
 
-// shareOperation returns the sharedOperation of a subscription. It lacks the variables that only the field's arguments use: the
-// resolver is not asked when it is executed.
-func shareOperation(o *graphql.OperationContext) (*sharedOperation, error) {
+// newSharedOperation returns the sharedOperation of a subscription. It lacks the variables of the field's arguments, because it
+// is executed without the field's resolver.
+func newSharedOperation(o *graphql.OperationContext) (*sharedOperation, error) {
 	variables := map[string]any{}
 	for _, name := range variablesOf(o.Operation.SelectionSet, o.Doc.Fragments) {
 		if value, ok := o.Variables[name]; ok {
@@ -47,8 +47,8 @@ func shareOperation(o *graphql.OperationContext) (*sharedOperation, error) {
 	}, nil
 }
 
-// variablesOf returns the variables that results of a subscription depend on: all that the selection uses but for the
-// arguments of the subscription's own field, which say what is followed and not how it looks.
+// variablesOf returns the variables that the results of a subscription depend on: all that the selection uses, without the
+// arguments of the subscription's own field. Those choose the pulls, and not how a pull looks.
 func variablesOf(selection ast.SelectionSet, fragments ast.FragmentDefinitionList) (names []string) {
 	var seen []*ast.FragmentDefinition
 	var arguments func(ast.ArgumentList)

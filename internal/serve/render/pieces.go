@@ -11,109 +11,109 @@ import (
 
 // A response that shows active pulls and nothing else is made of pieces, one for each pull. A piece depends on the
 // operation and the pull's state only. So when the list has changed, only pulls that have changed are executed again:
-// of a list of thousands, a few.
+// a few of thousands.
 
-// pieces are where the pulls stand in the last response to a query.
+// pieces are the last response to a query, cut into pieces. A nil pieces has none.
 type pieces struct {
-	data []byte
-	of   map[string]piece // by the pull's id
+	data   []byte
+	byPull map[string]piece // by the pull's id
 }
 
-// piece is a pull's state, and from where to where in the response it is shown.
+// piece is the place of a state in the response.
 type piece struct {
-	job        *pull.State
+	state      *pull.State
 	start, end int
 }
 
-// shown returns how a state is shown, or nil if it is not among p, which may be nil.
-func (p *pieces) shown(job *pull.State) []byte {
+// text returns the piece of a state, or nil if the response does not show that state.
+func (p *pieces) text(state *pull.State) []byte {
 	if p == nil {
 		return nil
 	}
-	known, ok := p.of[job.ID]
-	if !ok || !sameState(known.job, job) {
+	piece, ok := p.byPull[state.ID]
+	if !ok || !sameState(piece.state, state) {
 		return nil
 	}
-	return p.data[known.start:known.end]
+	return p.data[piece.start:piece.end]
 }
 
-// changed returns the jobs that are not shown as they are.
-func (p *pieces) changed(jobs []*pull.State) []*pull.State {
+// changed returns the states that the response does not show.
+func (p *pieces) changed(states []*pull.State) []*pull.State {
 	var changed []*pull.State
-	for _, job := range jobs {
-		if p.shown(job) == nil {
-			changed = append(changed, job)
+	for _, state := range states {
+		if p.text(state) == nil {
+			changed = append(changed, state)
 		}
 	}
 	return changed
 }
 
-// sameState reports whether two are the same state of a pull, as which no other one has its position.
+// sameState reports whether a and b are the same state of a pull. Different states have different positions.
 func sameState(a, b *pull.State) bool {
 	return a == b || a.Position != (pull.Position{}) && a.Position == b.Position && a.Revision == b.Revision
 }
 
-// renderList executes a query that shows the active pulls and nothing else, as far as they have changed. It returns the
-// response, or why there is no room for that.
-func (r *Renderer) renderList(ctx context.Context, next graphql.OperationHandler, a *cachedQuery, v *view) (*graphql.Response, error) {
-	jobs, last := v.active.result.States, a.lastPieces()
-	changed := last.changed(jobs)
+// renderList executes a query that shows the active pulls and nothing else. It executes only the pulls that have changed. The
+// error says that there is no memory for it.
+func (r *Renderer) renderList(ctx context.Context, next graphql.OperationHandler, c *cachedQuery, v *view) (*graphql.Response, error) {
+	states, last := v.active.result.States, c.lastPieces()
+	changed := last.changed(states)
 	var fresh *pieces
 	if len(changed) > 0 {
 		changedView := *v
 		changedView.active.result.States = changed
-		response, err := r.run(context.WithValue(ctx, viewKey{}, &changedView), next, len(changed), len(jobs))
-		if err != nil || len(changed) == len(jobs) {
+		response, err := r.execute(context.WithValue(ctx, viewKey{}, &changedView), next, len(changed), len(states))
+		if err != nil || len(changed) == len(states) {
 			return response, err
 		}
-		if fresh = cut(response, a.reads.only, changed); fresh == nil { // there are errors, which tell where in the list they are
-			return r.run(ctx, next, len(jobs), len(jobs))
+		if fresh = cut(response, c.reads.activeList, changed); fresh == nil { // there are errors, whose paths have indexes of the list
+			return r.execute(ctx, next, len(states), len(states))
 		}
 	}
-	data := append(make([]byte, 0, len(last.text())+len(fresh.text())), listStart(a.reads.only)...)
-	for i, job := range jobs {
+	data := append(make([]byte, 0, last.length()+fresh.length()), listStart(c.reads.activeList)...)
+	for i, state := range states {
 		if i > 0 {
 			data = append(data, ',')
 		}
-		text := fresh.shown(job)
+		text := fresh.text(state)
 		if text == nil {
-			text = last.shown(job)
+			text = last.text(state)
 		}
 		data = append(data, text...)
 	}
 	return &graphql.Response{Data: append(data, listEnd...)}, nil
 }
 
-// text returns all of the response that p, which may be nil, is of.
-func (p *pieces) text() []byte {
+// length returns the length of the response, in bytes.
+func (p *pieces) length() int {
 	if p == nil {
-		return nil
+		return 0
 	}
-	return p.data
+	return len(p.data)
 }
 
-// bytesPerPiece is what a piece takes besides its text.
+// bytesPerPiece is what a piece takes in memory in addition to its text.
 const bytesPerPiece = 120
 
-func (a *cachedQuery) lastPieces() *pieces {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.pieces
+func (c *cachedQuery) lastPieces() *pieces {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pieces
 }
 
-func (a *cachedQuery) keepPieces(p *pieces) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.pieces = p
+func (c *cachedQuery) setPieces(p *pieces) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pieces = p
 }
 
-// How gqlgen writes a response that has one list.
+// listStart and listEnd are how gqlgen begins and ends a response that has one list.
 const listEnd = "]}"
 
 func listStart(name string) string { return `{"` + name + `":[` }
 
-// cut returns the pieces of a response that shows jobs under a name; nil if that is not what the response does.
-func cut(response *graphql.Response, name string, jobs []*pull.State) *pieces {
+// cut cuts a response that shows states in a list of that name into pieces. It returns nil for any other response.
+func cut(response *graphql.Response, name string, states []*pull.State) *pieces {
 	if response == nil || len(response.Errors) > 0 || len(response.Extensions) > 0 {
 		return nil
 	}
@@ -121,9 +121,9 @@ func cut(response *graphql.Response, name string, jobs []*pull.State) *pieces {
 	if !bytes.HasPrefix(data, []byte(start)) || !bytes.HasSuffix(data, []byte(listEnd)) {
 		return nil
 	}
-	p := &pieces{data: data, of: make(map[string]piece, len(jobs))}
+	p := &pieces{data: data, byPull: make(map[string]piece, len(states))}
 	at, last := len(start), len(data)-len(listEnd)
-	for i, job := range jobs {
+	for i, state := range states {
 		if i > 0 {
 			if at >= last || data[at] != ',' {
 				return nil
@@ -134,7 +134,7 @@ func cut(response *graphql.Response, name string, jobs []*pull.State) *pieces {
 		if end < 0 {
 			return nil
 		}
-		p.of[job.ID] = piece{job, at, end}
+		p.byPull[state.ID] = piece{state, at, end}
 		at = end
 	}
 	if at != last {
@@ -143,7 +143,7 @@ func cut(response *graphql.Response, name string, jobs []*pull.State) *pieces {
 	return p
 }
 
-// objectEnd returns where a JSON object ends that begins at start; -1 if there is none.
+// objectEnd returns the end of the JSON object that begins at start, or -1 if there is none.
 func objectEnd(data []byte, start int) int {
 	if start >= len(data) || data[start] != '{' {
 		return -1

@@ -12,141 +12,142 @@ import (
 	"pullwatch/internal/serve/graphqlhttp"
 )
 
-// queryKey is the key of the cached queries. Queries with the same key get the same response for the same lists.
+// queryKey is the key of the cached queries. Queries with the same key have the same response for the same lists.
 type queryKey struct{ document, operation, variables string }
 
-// cachedQuery is what is cached of a query.
+// cachedQuery is a query and its last response.
 type cachedQuery struct {
 	reads reads
 
 	mu     sync.Mutex
 	last   *rendering
-	pieces *pieces // of the last response that is kept; nil if it has none
+	pieces *pieces // of the last shared response, or nil
 }
 
-// rendering is the response to a query for one generation of the lists.
+// rendering is the response to a query for one generation of the lists, which is being rendered or has been.
 type rendering struct {
 	generation generation
-	// done is closed when the others are set. They stay nil if the response is not to be shared.
+	// done is closed when the others are set. They stay nil if the response must not be shared.
 	done     chan struct{}
 	response *graphql.Response
 	body     *graphqlhttp.Body
 }
 
-// query answers a query with what was rendered before, or renders it.
+// query answers a query with the cached response for the current lists, or renders that.
 func (r *Renderer) query(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	operation := graphql.GetOperationContext(ctx)
 	variables, err := json.Marshal(operation.Variables)
 	if err != nil {
 		return next(ctx)
 	}
-	q := queryKey{operation.RawQuery, operation.OperationName, string(variables)}
-	a, known := r.responses.Get(q)
-	if !known {
-		a = &cachedQuery{reads: readsOf(operation)}
-		if a.reads.alone {
-			a = r.responses.GetOrAdd(q, a, q.weight(0))
+	key := queryKey{operation.RawQuery, operation.OperationName, string(variables)}
+	c, cached := r.responses.Get(key)
+	if !cached {
+		c = &cachedQuery{reads: readsOf(operation)}
+		if c.reads.listsOnly {
+			c = r.responses.GetOrAdd(key, c, key.weight(0))
 		}
 	}
 	answered := false
 	return func(ctx context.Context) *graphql.Response {
 		if answered {
-			return nil // as gqlgen ends what is no subscription
+			return nil // the end, for gqlgen
 		}
 		answered = true
-		return r.respond(ctx, next, q, a)
+		return r.respond(ctx, next, key, c)
 	}
 }
 
-func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, q queryKey, a *cachedQuery) *graphql.Response {
-	v := look(ctx, r.options.Lists, a.reads)
+func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, key queryKey, c *cachedQuery) *graphql.Response {
+	v := readLists(ctx, r.options.Lists, c.reads)
 	if v == nil {
 		return next(ctx)(ctx)
 	}
 	ctx = context.WithValue(ctx, viewKey{}, v)
-	extensions := v.extensions(a.reads)
+	extensions := v.extensions(c.reads)
 	g, ok := v.generation()
-	if !a.reads.alone { // it may wait
+	if !c.reads.listsOnly { // its resolvers may wait
 		r.options.Metrics.passed.Inc()
 		return extended(next(ctx)(ctx), extensions)
 	}
 	if !ok {
-		return r.pass(ctx, next, extensions)
+		return r.executeUnshared(ctx, next, extensions)
 	}
-	if a.made(g) == nil {
-		// Everybody waits for his own turn. Who made another one's response in his turn would keep the other waiting.
-		end, err := r.awaitTurn(ctx, a, v)
+	if c.shared(g) == nil {
+		// Each client waits for its own turn. If one rendered in its turn what another waits for, the other would depend on
+		// the turns of the first.
+		end, err := r.awaitTurn(ctx, c, v)
 		if err != nil {
 			return r.refused(ctx, err)
 		}
 		defer end()
 	}
-	shown, known := a.rendering(g)
-	if !known {
-		response := r.render(ctx, next, q, a, v, shown)
-		if shown.response == nil {
+	rendering, exists := c.rendering(g)
+	if !exists {
+		response := r.render(ctx, next, key, c, v, rendering)
+		if rendering.response == nil {
 			return extended(response, extensions)
 		}
 	}
 	select {
-	case <-shown.done:
+	case <-rendering.done:
 	case <-ctx.Done():
-		return r.pass(ctx, next, extensions)
+		return r.executeUnshared(ctx, next, extensions)
 	}
-	if shown.response == nil {
-		return r.pass(ctx, next, extensions)
+	if rendering.response == nil {
+		return r.executeUnshared(ctx, next, extensions)
 	}
-	if known {
+	if exists {
 		r.options.Metrics.responses.hits.Inc()
 	}
 	if extensions == nil {
-		graphqlhttp.Reply(ctx, shown.body)
-		graphqlhttp.Repeat(ctx, func(context.Context) *graphqlhttp.Body { return r.cached(q) })
+		graphqlhttp.Reply(ctx, rendering.body)
+		graphqlhttp.Repeat(ctx, func(context.Context) *graphqlhttp.Body { return r.cached(key) })
 	}
-	return extended(shown.response, extensions)
+	return extended(rendering.response, extensions)
 }
 
-// atOnce is the context of reads that do not wait: it has ended.
-var atOnce = func() context.Context {
+// withoutWaiting is the context of reads that must not wait: it has ended.
+var withoutWaiting = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-// cached returns the stored response to q without waiting. It returns nil if there is none for the current lists, or if
-// the lists are stale. The caller then runs the query, under the usual limits.
-func (r *Renderer) cached(q queryKey) *graphqlhttp.Body {
-	a, ok := r.responses.Get(q)
+// cached returns the cached response to a query, without waiting. It returns nil if there is none for the current lists, or
+// if the lists are stale. Then the query is executed, under the usual limits.
+func (r *Renderer) cached(key queryKey) *graphqlhttp.Body {
+	c, ok := r.responses.Get(key)
 	if !ok {
 		return nil
 	}
-	v := look(atOnce, r.options.Lists, a.reads)
-	if v == nil || v.extensions(a.reads) != nil {
+	v := readLists(withoutWaiting, r.options.Lists, c.reads)
+	if v == nil || v.extensions(c.reads) != nil {
 		return nil
 	}
 	g, ok := v.generation()
 	if !ok {
 		return nil
 	}
-	shown := a.made(g)
-	if shown == nil {
+	rendering := c.shared(g)
+	if rendering == nil {
 		return nil
 	}
 	r.options.Metrics.responses.hits.Inc()
-	return shown.body
+	return rendering.body
 }
 
-// pass executes a query for one client.
-func (r *Renderer) pass(ctx context.Context, next graphql.OperationHandler, extensions map[string]any) *graphql.Response {
+// executeUnshared executes a query for one client.
+func (r *Renderer) executeUnshared(ctx context.Context, next graphql.OperationHandler, extensions map[string]any) *graphql.Response {
 	r.options.Metrics.passed.Inc()
-	response, err := r.run(ctx, next, 1, 1)
+	response, err := r.execute(ctx, next, 1, 1)
 	if err != nil {
 		return r.refused(ctx, err)
 	}
 	return extended(response, extensions)
 }
 
-// extended returns a response with extensions, if there are any; it does not change the response that it is given.
+// extended returns response with extensions, in a copy if there are any.
 func extended(response *graphql.Response, extensions map[string]any) *graphql.Response {
 	if response == nil || extensions == nil {
 		return response
@@ -156,54 +157,54 @@ func extended(response *graphql.Response, extensions map[string]any) *graphql.Re
 	return &longer
 }
 
-// rendering returns the query's rendering for g, which may be under way. If it is not known, the caller has to make it.
-func (a *cachedQuery) rendering(g generation) (_ *rendering, known bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.last != nil && a.last.generation == g {
-		return a.last, true
+// rendering returns the query's rendering for g, which may not be done. It adds one if none exists. Then it has to be rendered.
+func (c *cachedQuery) rendering(g generation) (_ *rendering, exists bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last != nil && c.last.generation == g {
+		return c.last, true
 	}
-	a.last = &rendering{generation: g, done: make(chan struct{})}
-	return a.last, false
+	c.last = &rendering{generation: g, done: make(chan struct{})}
+	return c.last, false
 }
 
-// made returns the query's rendering for g if it has been made and is to be shared, or else nil.
-func (a *cachedQuery) made(g generation) *rendering {
-	a.mu.Lock()
-	shown := a.last
-	a.mu.Unlock()
-	if shown == nil || shown.generation != g {
+// shared returns the query's rendering for g if it is done and may be shared, otherwise nil.
+func (c *cachedQuery) shared(g generation) *rendering {
+	c.mu.Lock()
+	last := c.last
+	c.mu.Unlock()
+	if last == nil || last.generation != g {
 		return nil
 	}
 	select {
-	case <-shown.done:
+	case <-last.done:
 	default:
 		return nil
 	}
-	if shown.body == nil {
+	if last.body == nil {
 		return nil
 	}
-	return shown
+	return last
 }
 
-// render executes a query and keeps the response, unless it holds an error. What could not be shared is not tried
-// again before the lists have changed, unless it was the client who gave up.
+// render executes a query and caches the response, unless it holds an error. A response that cannot be shared is not
+// rendered again for the same lists, unless the client has left or there was no room for it.
 func (r *Renderer) render(
-	ctx context.Context, next graphql.OperationHandler, q queryKey, a *cachedQuery, v *view, shown *rendering,
+	ctx context.Context, next graphql.OperationHandler, key queryKey, c *cachedQuery, v *view, into *rendering,
 ) (response *graphql.Response) {
 	var refused error
 	defer func() {
-		if shown.response == nil && (response == nil || refused != nil || ctx.Err() != nil) {
-			a.forget(shown)
+		if into.response == nil && (response == nil || refused != nil || ctx.Err() != nil) {
+			c.forget(into)
 		}
-		close(shown.done)
+		close(into.done)
 	}()
 	r.options.Metrics.responses.rendered.Inc()
 	began := time.Now()
-	if a.reads.only != "" {
-		response, refused = r.renderList(ctx, next, a, v)
+	if c.reads.activeList != "" {
+		response, refused = r.renderList(ctx, next, c, v)
 	} else {
-		response, refused = r.run(ctx, next, 1, 1)
+		response, refused = r.execute(ctx, next, 1, 1)
 	}
 	if refused != nil {
 		return r.refused(ctx, refused)
@@ -212,26 +213,27 @@ func (r *Renderer) render(
 	if response == nil || len(response.Errors) > 0 || len(response.Extensions) > 0 || !utf8.Valid(response.Data) {
 		return response
 	}
-	shown.body, shown.response = share(response)
-	size := shown.body.Size()
-	if a.reads.only != "" {
-		jobs := v.active.result.States
-		a.keepPieces(cut(shown.response, a.reads.only, jobs))
-		size += bytesPerPiece * len(jobs)
+	into.body, into.response = share(response)
+	size := into.body.Size()
+	if c.reads.activeList != "" {
+		states := v.active.result.States
+		c.setPieces(cut(into.response, c.reads.activeList, states))
+		size += bytesPerPiece * len(states)
 	}
-	r.responses.Add(q, a, q.weight(size))
-	return shown.response
+	r.responses.Add(key, c, key.weight(size))
+	return into.response
 }
 
-func (a *cachedQuery) forget(failed *rendering) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.last == failed {
-		a.last = nil
+// forget removes a rendering that has failed, so that the next client renders it again.
+func (c *cachedQuery) forget(failed *rendering) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == failed {
+		c.last = nil
 	}
 }
 
-// share returns the response twice, in forms that share their memory.
+// share returns the response as a Body and as a Response. Both have the same memory.
 func share(response *graphql.Response) (*graphqlhttp.Body, *graphql.Response) {
 	const before, after = `{"data":`, `}`
 	text := make([]byte, 0, len(before)+len(response.Data)+len(after))
@@ -239,9 +241,9 @@ func share(response *graphql.Response) (*graphqlhttp.Body, *graphql.Response) {
 	return graphqlhttp.NewBody(text), &graphql.Response{Data: text[len(before) : len(text)-len(after)]}
 }
 
-// weight is what a cached query takes in memory if its body has so many bytes. The gzip form, which may come later, is
-// shorter than the body.
-func (q queryKey) weight(body int) int {
+// weight returns how many bytes of memory a cached query takes. body is the length of its body. The compressed form, which
+// may be made later, is shorter than that.
+func (k queryKey) weight(body int) int {
 	const fixed = 500
-	return fixed + len(q.document) + len(q.operation) + len(q.variables) + 2*body
+	return fixed + len(k.document) + len(k.operation) + len(k.variables) + 2*body
 }

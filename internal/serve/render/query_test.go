@@ -20,7 +20,7 @@ import (
 	"pullwatch/resolvers"
 )
 
-func TestRandomQueriesAreAnsweredAlike(t *testing.T) {
+func TestQueriesGetTheSameAsFromGqlgen(t *testing.T) {
 	p := newPulls()
 	p.Publish(state("pull-1", pull.Pulling))
 	plain, once, _ := newServers(p)
@@ -72,7 +72,7 @@ func TestRandomQueriesAreAnsweredAlike(t *testing.T) {
 	}
 }
 
-// TestQueryThatHasToWaitIsExecuted checks that it waits where the server counts what it executes.
+// TestQueryThatHasToWaitIsExecuted checks that a query waits where the server counts operations.
 func TestQueryThatHasToWaitIsExecuted(t *testing.T) {
 	p := newPulls()
 	_, once, _ := newServers(p)
@@ -88,7 +88,7 @@ func TestQueryThatHasToWaitIsExecuted(t *testing.T) {
 	}
 }
 
-// posted is an operation's answer over HTTP.
+// posted is the response to an operation over HTTP.
 func posted(t *testing.T, transport *graphqlhttp.Transport, s server, o operation) string {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"query": o.document, "operationName": o.name, "variables": o.variables})
@@ -132,7 +132,7 @@ func TestAListIsRenderedOnceForAll(t *testing.T) {
 	}
 }
 
-func TestWhatDiffersIsNotShared(t *testing.T) {
+func TestQueriesThatDifferGetTheirOwnResponses(t *testing.T) {
 	_, once, _ := newServers(newPulls())
 	document := "query A($x: Boolean = true) { activePulls { id phase @skip(if: $x) } } query B { activePulls { id phase } }"
 	answers := map[string]bool{}

@@ -11,7 +11,7 @@ import (
 	"pullwatch/internal/serve/graphqlws"
 )
 
-// subscription takes over what a subscription's resolver opens, if there is a faster way to write it than gqlgen's.
+// subscription executes a subscription. It takes updates and logs over from the resolver, and writes them without gqlgen.
 func (r *Renderer) subscription(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	plan := newLogPlan(graphql.GetOperationContext(ctx))
 	taken := handover{takesLogs: plan != nil}
@@ -25,25 +25,25 @@ func (r *Renderer) subscription(ctx context.Context, next graphql.OperationHandl
 	return handler
 }
 
-// push hands updates over to the transport, if it takes them, and renders what it reads.
+// push lets the transport pull updates, if it supports that (graphqlws.Push). Otherwise the returned handler waits for them.
 func (r *Renderer) push(ctx context.Context, updates *feed.Subscription) graphql.ResponseHandler {
-	f, err := shareOperation(graphql.GetOperationContext(ctx))
+	operation, err := newSharedOperation(graphql.GetOperationContext(ctx))
 	if err == nil {
-		f, err = r.updates.join(f)
+		operation, err = r.updates.join(operation)
 	}
 	if err != nil {
 		updates.Close()
 		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{r.options.PresentError(ctx, err)}})
 	}
-	s := &rendered{renderer: r, operation: f, feed: updates}
+	s := &updateSource{renderer: r, operation: operation, feed: updates}
 	if !graphqlws.Push(ctx, s) {
 		context.AfterFunc(ctx, s.Close)
 	}
 	return s.await
 }
 
-// rendered is a subscription to updates. It is a graphqlws.Source.
-type rendered struct {
+// updateSource renders the updates of one subscription. It is a graphqlws.Source.
+type updateSource struct {
 	renderer  *Renderer
 	operation *sharedOperation
 	feed      *feed.Subscription
@@ -51,17 +51,17 @@ type rendered struct {
 }
 
 // Start implements graphqlws.Source, as do Next and Close.
-func (s *rendered) Start(ready func()) { s.feed.Notify(ready) }
+func (s *updateSource) Start(ready func()) { s.feed.Notify(ready) }
 
-func (s *rendered) Next() (*graphql.Response, error) {
-	job, err := s.feed.Next()
-	if job == nil || err != nil {
+func (s *updateSource) Next() (*graphql.Response, error) {
+	state, err := s.feed.Next()
+	if state == nil || err != nil {
 		return nil, err
 	}
-	return s.renderer.update(s.operation, job), nil
+	return s.renderer.update(s.operation, state), nil
 }
 
-func (s *rendered) Close() {
+func (s *updateSource) Close() {
 	s.close.Do(func() {
 		s.feed.Close()
 		s.renderer.updates.leave(s.operation)
@@ -69,11 +69,11 @@ func (s *rendered) Close() {
 }
 
 // await is a graphql.ResponseHandler, for transports that wait.
-func (s *rendered) await(ctx context.Context) *graphql.Response {
-	job, err := s.feed.Await(ctx)
+func (s *updateSource) await(ctx context.Context) *graphql.Response {
+	state, err := s.feed.Await(ctx)
 	if err != nil {
 		s.Close()
 		return nil
 	}
-	return s.renderer.update(s.operation, job)
+	return s.renderer.update(s.operation, state)
 }

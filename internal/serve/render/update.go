@@ -14,107 +14,107 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// updates are the operations that subscriptions share, and what was rendered for them.
+// updates are the shared operations of subscriptions, and the updates rendered for them.
 type updates struct {
 	mu         sync.Mutex
 	operations map[identity]*sharedOperation
-	last       uint64 // the number of the last operation
-	room       int    // for the documents of more forms, in bytes
-	kept       *lru.Cache[updateKey, *update]
+	last       uint64 // the number of the last new operation
+	unused     int    // how many bytes are left for more operations
+	cache      *lru.Cache[updateKey, *update]
 }
 
-// updateKey is the key of the last update of a pull that was rendered for an operation. It holds the number only: the
-// operation takes more memory than the update.
+// updateKey is the key of the last update of a pull for an operation. It has the operation's number instead of its identity,
+// which takes more memory than an update.
 type updateKey struct {
 	operation uint64
 	pull      string
 }
 
-// update is a pull's state as an operation renders it. Of the state it keeps the position only, which no other state has.
+// update is a pull's state, rendered for an operation. It keeps the state's position, which no other state has.
 type update struct {
-	of       pull.Position
+	position pull.Position
 	once     sync.Once
 	response *graphql.Response
 }
 
-// join returns the operation that all subscriptions of its identity share. The caller leaves it. The error is a
-// usererr.LimitExceeded.
-func (u *updates) join(f *sharedOperation) (*sharedOperation, error) {
+// join adds a subscription to its operation. It returns the operation that all subscriptions with the same identity share,
+// which is o for the first. Call leave when the subscription ends. The error is a usererr.LimitExceeded.
+func (u *updates) join(o *sharedOperation) (*sharedOperation, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if shared := u.operations[f.identity]; shared != nil {
+	if shared := u.operations[o.identity]; shared != nil {
 		shared.subscriptions++
 		return shared, nil
 	}
-	if f.size > u.room {
+	if o.size > u.unused {
 		return nil, usererr.New(usererr.LimitExceeded, "the subscriptions that are open have too many different documents; "+
 			"give what differs, such as ids, as variables")
 	}
-	u.room -= f.size
+	u.unused -= o.size
 	u.last++
-	f.number, f.subscriptions = u.last, 1
-	u.operations[f.identity] = f
-	return f, nil
+	o.number, o.subscriptions = u.last, 1
+	u.operations[o.identity] = o
+	return o, nil
 }
 
-// leave is the end of one subscription.
-func (u *updates) leave(f *sharedOperation) {
+// leave undoes join.
+func (u *updates) leave(o *sharedOperation) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if f.subscriptions--; f.subscriptions == 0 {
-		delete(u.operations, f.identity)
-		u.room += f.size
+	if o.subscriptions--; o.subscriptions == 0 {
+		delete(u.operations, o.identity)
+		u.unused += o.size
 	}
 }
 
-// find returns the update of a pull's state for an operation, and whether it is another's to render.
-func (u *updates) find(f *sharedOperation, job *pull.State) (found *update, known bool) {
+// find returns the update of a pull's state for an operation, and whether it was cached. If not, it has not been rendered.
+func (u *updates) find(o *sharedOperation, state *pull.State) (found *update, cached bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := updateKey{f.number, job.ID}
-	if found, _ = u.kept.Get(at); found != nil && found.of == job.Position {
+	key := updateKey{o.number, state.ID}
+	if found, _ = u.cache.Get(key); found != nil && found.position == state.Position {
 		return found, true
 	}
-	found = &update{of: job.Position}
-	u.kept.Add(at, found, updateOverhead)
+	found = &update{position: state.Position}
+	u.cache.Add(key, found, updateOverhead)
 	return found, false
 }
 
-// updateOverhead is roughly what an update takes in memory besides its text.
+// updateOverhead is about what an update takes in memory in addition to its text, in bytes.
 const updateOverhead = 500
 
-// update returns a pull's state as subscriptions of an operation get it.
-func (r *Renderer) update(f *sharedOperation, job *pull.State) *graphql.Response {
-	u, known := r.updates.find(f, job)
-	if known {
+// update returns a pull's state, rendered for an operation.
+func (r *Renderer) update(o *sharedOperation, state *pull.State) *graphql.Response {
+	u, cached := r.updates.find(o, state)
+	if cached {
 		r.options.Metrics.updates.hits.Inc()
 	}
 	u.once.Do(func() {
 		began := time.Now()
-		u.response = r.execute(f, job)
+		u.response = r.renderState(o, state)
 		r.options.Metrics.updates.seconds.Observe(time.Since(began).Seconds())
 		r.options.Metrics.updates.rendered.Inc()
-		r.updates.weigh(f, job, u)
+		r.updates.setWeight(o, state, u)
 	})
 	return u.response
 }
 
-// weigh makes an update that has been rendered count for what it is.
-func (u *updates) weigh(f *sharedOperation, job *pull.State, rendered *update) {
+// setWeight sets the weight of an update that has been rendered.
+func (u *updates) setWeight(o *sharedOperation, state *pull.State, rendered *update) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := updateKey{f.number, job.ID}
-	if kept, _ := u.kept.Get(at); kept == rendered {
-		u.kept.Add(at, rendered, updateOverhead+len(rendered.response.Data))
+	key := updateKey{o.number, state.ID}
+	if cached, _ := u.cache.Get(key); cached == rendered {
+		u.cache.Add(key, rendered, updateOverhead+len(rendered.response.Data))
 	}
 }
 
 type stateKey struct{}
 
-// execute has gqlgen render a state. A panic becomes the response's error.
-func (r *Renderer) execute(f *sharedOperation, job *pull.State) (response *graphql.Response) {
-	ctx := context.WithValue(context.Background(), stateKey{}, job)
-	ctx = graphql.WithOperationContext(ctx, f.operation)
+// renderState lets gqlgen execute an operation for a state. A panic becomes an error of the response.
+func (r *Renderer) renderState(o *sharedOperation, state *pull.State) (response *graphql.Response) {
+	ctx := context.WithValue(context.Background(), stateKey{}, state)
+	ctx = graphql.WithOperationContext(ctx, o.operation)
 	ctx = graphql.WithResponseContext(ctx, r.options.PresentError, r.options.Recover)
 	defer func() {
 		if panicked := recover(); panicked != nil {
@@ -122,6 +122,6 @@ func (r *Renderer) execute(f *sharedOperation, job *pull.State) (response *graph
 			response = &graphql.Response{Errors: gqlerror.List{err}}
 		}
 	}()
-	made := r.options.Schema.Exec(ctx)(ctx)
-	return &graphql.Response{Data: bytes.Clone(made.Data), Errors: append(made.Errors, graphql.GetErrors(ctx)...)}
+	executed := r.options.Schema.Exec(ctx)(ctx)
+	return &graphql.Response{Data: bytes.Clone(executed.Data), Errors: append(executed.Errors, graphql.GetErrors(ctx)...)}
 }

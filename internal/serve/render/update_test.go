@@ -15,7 +15,7 @@ import (
 	"pullwatch/resolvers"
 )
 
-func TestRandomSubscriptionsGetTheSame(t *testing.T) {
+func TestSubscriptionsGetTheSameAsFromGqlgen(t *testing.T) {
 	p := newPulls()
 	for i := range 3 {
 		p.Publish(state(fmt.Sprint("pull-", i), pull.Pulling))

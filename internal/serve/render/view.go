@@ -11,16 +11,16 @@ import (
 
 // reads says which lists a query reads.
 type reads struct {
-	// active and failed are the names in the response of the fields that show them.
+	// active and failed are the names of the lists in the response. A list may have several.
 	active, failed []string
-	// alone says that the response depends on nothing else.
-	alone bool
-	// only is the name of the field if there is one field only, and it shows the active pulls; empty otherwise.
-	only string
+	// listsOnly means that the response depends on nothing else.
+	listsOnly bool
+	// activeList is the name of the list of active pulls if the response has no other field, otherwise empty.
+	activeList string
 }
 
 func readsOf(o *graphql.OperationContext) reads {
-	r := reads{alone: true}
+	r := reads{listsOnly: true}
 	fields := graphql.CollectFields(o, o.Operation.SelectionSet, []string{"Query"})
 	for _, field := range fields {
 		switch field.Name {
@@ -30,16 +30,16 @@ func readsOf(o *graphql.OperationContext) reads {
 			r.failed = append(r.failed, field.Alias)
 		case "__typename", "__schema", "__type":
 		default:
-			r.alone = false
+			r.listsOnly = false
 		}
 	}
 	if len(fields) == 1 && len(r.active) == 1 {
-		r.only = r.active[0]
+		r.activeList = r.active[0]
 	}
 	return r
 }
 
-// view is the lists as one response shows them.
+// view is the lists that one response shows.
 type view struct{ active, failed reading }
 
 type reading struct {
@@ -47,40 +47,40 @@ type reading struct {
 	err    error
 }
 
-// look reads the lists that are wanted. It returns nil if that panics: a resolver that comes upon the same panic tells of
-// it as gqlgen has it.
-func look(ctx context.Context, lists Lists, wanted reads) (v *view) {
+// readLists reads the lists of a query. It returns nil if that panics. A resolver then has the same panic, which gqlgen
+// reports.
+func readLists(ctx context.Context, lists Lists, of reads) (v *view) {
 	defer func() {
 		if recover() != nil {
 			v = nil
 		}
 	}()
 	v = &view{}
-	if len(wanted.active) > 0 {
+	if len(of.active) > 0 {
 		v.active.result, v.active.err = lists.Active(ctx)
 	}
-	if len(wanted.failed) > 0 {
+	if len(of.failed) > 0 {
 		v.failed.result, v.failed.err = lists.Failed(ctx, math.MaxInt)
 	}
 	return v
 }
 
-// generation is that of both lists. It is 0 for a list that is not read.
+// generation is the generation of both lists, 0 for a list that is not read.
 type generation struct{ active, failed uint64 }
 
-// generation returns false if a list cannot be had.
+// generation returns false if a list could not be read.
 func (v *view) generation() (g generation, ok bool) {
 	ok = v.active.err == nil && v.failed.err == nil
 	return generation{v.active.result.Generation, v.failed.result.Generation}, ok
 }
 
-// age is what a response tells of a list that is older than its time to live, because nothing newer can be had.
+// age says in a response how old a stale list is.
 type age struct {
 	AgeSeconds float64 `json:"ageSeconds"`
 }
 
-// extensions returns those of a response: how old its stale lists are, by the names that they have in it.
-func (v *view) extensions(shown reads) map[string]any {
+// extensions returns the extensions of a response: how old its stale lists are, by their names. It is nil if none is stale.
+func (v *view) extensions(r reads) map[string]any {
 	if !v.active.result.Stale && !v.failed.result.Stale {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (v *view) extensions(shown reads) map[string]any {
 	for _, list := range []struct {
 		names  []string
 		result cache.Result
-	}{{shown.active, v.active.result}, {shown.failed, v.failed.result}} {
+	}{{r.active, v.active.result}, {r.failed, v.failed.result}} {
 		if list.result.Stale {
 			for _, name := range list.names {
 				stale[name] = age{list.result.Age.Seconds()}
@@ -100,7 +100,7 @@ func (v *view) extensions(shown reads) map[string]any {
 
 type viewKey struct{}
 
-// Active is lists.Active for resolvers: what is rendered shows the lists as they were when it was decided to render it.
+// Active is lists.Active for resolvers. While a Renderer executes a query, it returns the list that the Renderer has read.
 func Active(ctx context.Context, lists Lists) (cache.Result, error) {
 	if v, ok := ctx.Value(viewKey{}).(*view); ok {
 		return v.active.result, v.active.err

@@ -10,29 +10,29 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// Clients are the connections or streams of a transport: how many there are, whether there may be another, and how they
-// all end when the process stops.
+// Clients are the WebSockets or the streams of a transport. They limit how many there may be, and end all of them when the
+// process stops. A client is admitted before it costs anything, is a member from when it can be ended, and is released
+// when nothing of it is left.
 type Clients[T comparable] struct {
-	kind            string // as clients read it
-	max, maxAddress int
+	kind           string // in messages to clients
+	max, maxCaller int
 
-	mu        sync.Mutex
-	draining  bool
-	admitted  int
-	addresses map[string]int // how many of the admitted are of which address
-	members   map[T]struct{}
-	serving   sync.WaitGroup // held for each that has been admitted
+	mu       sync.Mutex
+	draining bool
+	admitted int
+	callers  map[string]int // how many of the admitted count for which caller
+	members  map[T]struct{}
+	serving  sync.WaitGroup // of the admitted
 }
 
-// NewClients returns Clients that admit at most max, and maxAddress of one address. kind is the plural that error
-// messages name them by.
-func NewClients[T comparable](kind string, max, maxAddress int) *Clients[T] {
+// NewClients returns Clients that admit at most max, and maxCaller for one caller. kind is their name in messages, a plural.
+func NewClients[T comparable](kind string, max, maxCaller int) *Clients[T] {
 	return &Clients[T]{
-		kind: kind, max: max, maxAddress: maxAddress, addresses: map[string]int{}, members: map[T]struct{}{},
+		kind: kind, max: max, maxCaller: maxCaller, callers: map[string]int{}, members: map[T]struct{}{},
 	}
 }
 
-// A Refusal is why there may not be another client. Status is for the HTTP response.
+// A Refusal says why a client is not admitted. Status is for the HTTP response.
 type Refusal struct {
 	Status  int
 	Code    usererr.Code
@@ -41,8 +41,8 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.message }
 
-// Admit counts a client, or returns why there may not be another. Release ends what Admit has begun.
-func (c *Clients[T]) Admit(address string) *Refusal {
+// Admit counts a client for its caller, or returns why it is refused. Release undoes Admit.
+func (c *Clients[T]) Admit(caller string) *Refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -53,32 +53,33 @@ func (c *Clients[T]) Admit(address string) *Refusal {
 			http.StatusServiceUnavailable, usererr.LimitExceeded,
 			fmt.Sprintf("the server has as many %s as it takes; try again later", c.kind),
 		}
-	case c.addresses[address] >= c.maxAddress:
+	case c.callers[caller] >= c.maxCaller:
 		return &Refusal{
 			http.StatusTooManyRequests, usererr.LimitExceeded,
 			fmt.Sprintf("there are too many %s from your address; close one first", c.kind),
 		}
 	}
 	c.admitted++
-	c.addresses[address]++
+	c.callers[caller]++
 	c.serving.Add(1)
 	return nil
 }
 
-// Release is called when nothing of a client is left. It makes room for another one, calls closed, and lets Drain return.
-func (c *Clients[T]) Release(address string, closed func()) {
+// Release is for when nothing of an admitted client is left. It makes room for another one, then calls closed, and then
+// lets Drain return.
+func (c *Clients[T]) Release(caller string, closed func()) {
 	defer c.serving.Done()
 	c.mu.Lock()
 	c.admitted--
-	if c.addresses[address]--; c.addresses[address] == 0 {
-		delete(c.addresses, address)
+	if c.callers[caller]--; c.callers[caller] == 0 {
+		delete(c.callers, caller)
 	}
 	c.mu.Unlock()
 	closed()
 }
 
-// Add makes a client, which has been admitted, one that Drain ends. It reports whether Drain has begun: then the caller
-// ends the client.
+// Add makes an admitted client a member, which Drain ends. It reports whether Drain has begun. Then Drain may not have seen
+// the client, and whoever calls Add ends it.
 func (c *Clients[T]) Add(client T) (draining bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,16 +103,16 @@ func (c *Clients[T]) Each(f func(T)) {
 	}
 }
 
-// Wait returns when all that were admitted have been released.
+// Wait returns when all admitted clients have been released.
 func (c *Clients[T]) Wait() { c.serving.Wait() }
 
-// widestGap is the time between two ends while Drain has few clients: a hundred a second do no harm when they come back.
+// widestGap is the longest time between two ends. A hundred clients a second do no harm when they connect again.
 const widestGap = 10 * time.Millisecond
 
-// Drain admits nobody any more and calls end for each client, evenly spread over at most the given time, so that they do
-// not all come back at once. It returns when all have been released and wait has returned.
+// Drain admits no more clients and calls end for each member. It spreads the calls evenly over at most the given time, so
+// that not all clients connect again at once. It returns when all clients have been released and wait has returned.
 //
-// When ctx is done, Drain calls cut for all that are left, waits for their release, and returns ctx's cause.
+// When ctx is done, Drain calls cut for the members that are left, waits for their release, and returns ctx's cause.
 func (c *Clients[T]) Drain(ctx context.Context, over time.Duration, end, cut func(T), wait func()) error {
 	c.mu.Lock()
 	c.draining = true

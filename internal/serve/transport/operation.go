@@ -1,6 +1,6 @@
-// Package transport is what GraphQL over HTTP and over WebSockets have in common: which clients are admitted and how they
-// are drained ([Clients]), how a subscription ends with an error ([AddSubscriptionError]), and what a client sees of a
-// panic ([PresentPanic]).
+// Package transport is what GraphQL over HTTP and over WebSockets have in common: how many clients there may be and how
+// they are drained ([Clients]), how a subscription ends with an error ([AddSubscriptionError]), what a client sees of a
+// panic ([PresentPanic]), and how text is made fit for clients ([EncodeErrors], [ValidUTF8]).
 package transport
 
 import (
@@ -11,9 +11,9 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// An Operation is one that a transport runs.
+// An Operation is what a transport runs.
 type Operation interface {
-	// AddError keeps an error with which the operation is to end. It reports false if the operation cannot end with one.
+	// AddError adds an error that the operation will end with. It reports false if the operation cannot end with errors.
 	AddError(*gqlerror.Error) bool
 }
 
@@ -24,22 +24,22 @@ func WithOperation(ctx context.Context, o Operation) context.Context {
 	return context.WithValue(ctx, operationKey{}, o)
 }
 
-// OperationOf returns the Operation that ctx belongs to; nil if a transport of another kind runs it.
+// OperationOf returns the Operation of ctx, which WithOperation has stored. It is nil for other transports.
 func OperationOf(ctx context.Context) Operation {
 	o, _ := ctx.Value(operationKey{}).(Operation)
 	return o
 }
 
-// AddSubscriptionError makes a subscription end with err, once its channel is closed; call it before that. ctx is the
-// resolver's or one made from it. It reports false, and does nothing, if ctx is not one of such a subscription.
+// AddSubscriptionError makes a subscription end with err when its channel is closed. Call it before that, with the
+// resolver's context or one made from it. It reports false, and does nothing, for other contexts.
 //
-// It does what gqlgen's transport.AddSubscriptionError does for gqlgen's own WebSockets.
+// It is what gqlgen's transport.AddSubscriptionError is for gqlgen's own WebSockets.
 func AddSubscriptionError(ctx context.Context, err *gqlerror.Error) bool {
 	o := OperationOf(ctx)
 	return o != nil && o.AddError(err)
 }
 
-// SubscriptionErrors are those with which a subscription ends. The zero value has none.
+// SubscriptionErrors are the errors that a subscription ends with. The zero value has none.
 type SubscriptionErrors struct {
 	mu   sync.Mutex
 	list gqlerror.List
@@ -53,15 +53,15 @@ func (e *SubscriptionErrors) AddError(err *gqlerror.Error) bool {
 	return true
 }
 
-// Errors returns those that have been added.
+// Errors returns the errors that AddError has added.
 func (e *SubscriptionErrors) Errors() gqlerror.List {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.list
 }
 
-// PresentPanic returns the error that clients see instead of a panic, as gqlgen's RecoverFunc words it; nil if that has
-// nothing to say, or panics itself.
+// PresentPanic returns the error that clients see instead of a panic. The executor's RecoverFunc makes it. PresentPanic
+// returns nil if that makes no error for clients, or panics itself.
 func PresentPanic(ctx context.Context, executor graphql.GraphExecutor, panicked any) (presented *gqlerror.Error) {
 	defer func() {
 		if recover() != nil {

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// asset serves one file, gzipped to clients that take it.
+// asset serves one file, compressed for clients that accept gzip.
 type asset struct {
 	name         string
 	contentType  string
 	cacheControl string
 	hash         string
 	plain        []byte
-	// gzipped compresses on the first request that wants it, so that starting stays fast.
-	gzipped func() []byte
+	// compressed compresses the file when it is first called, so that the server starts fast.
+	compressed func() []byte
 }
 
 func newAsset(name string, content []byte, cacheControl string) *asset {
@@ -32,11 +32,11 @@ func newAsset(name string, content []byte, cacheControl string) *asset {
 		cacheControl: cacheControl,
 		hash:         contentHash(content),
 		plain:        content,
-		gzipped:      sync.OnceValue(func() []byte { return compress(content) }),
+		compressed:   sync.OnceValue(func() []byte { return compress(content) }),
 	}
 }
 
-// contentTypes are set here because those of package mime depend on the machine.
+// contentTypes maps the extensions of file names to media types. Those of package mime depend on the machine.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -54,7 +54,7 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	content, etag := a.plain, a.hash
 	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
-		content, etag = a.gzipped(), a.hash+"-gzip"
+		content, etag = a.compressed(), a.hash+"-gzip"
 		header.Set("Content-Encoding", "gzip")
 	}
 	header.Set("Content-Type", a.contentType)
@@ -64,15 +64,15 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(content))
 }
 
-// acceptsGzip reports whether the values of Accept-Encoding name gzip with a weight above zero.
+// acceptsGzip reports whether the values of Accept-Encoding name gzip with a quality above zero.
 func acceptsGzip(values []string) bool {
 	for coding := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		name, parameters, err := mime.ParseMediaType(strings.TrimSpace(coding))
 		if err != nil || name != "gzip" {
 			continue
 		}
-		weight, given := parameters["q"]
-		q, err := strconv.ParseFloat(weight, 64)
+		quality, given := parameters["q"]
+		q, err := strconv.ParseFloat(quality, 64)
 		return !given || (err == nil && q > 0)
 	}
 	return false

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzAcceptsGzip checks that nothing is compressed for who cannot read it.
+// FuzzAcceptsGzip checks that nothing is compressed for clients that do not accept it.
 func FuzzAcceptsGzip(f *testing.F) {
 	for _, seed := range []string{"", "gzip", "gzip, deflate, br", "br;q=1, GZIP ; q=0.8", "gzip;q=0", "gzip;q=x", "gzip;q=NaN", "x-gzip", "gzip;a=\",\""} {
 		f.Add(seed)
@@ -16,7 +16,7 @@ func FuzzAcceptsGzip(f *testing.F) {
 			t.Error("it is not named")
 		}
 		if acceptsGzip([]string{"gzip;q=0", header}) {
-			t.Error("it is used although its weight is zero")
+			t.Error("it is used although its quality is zero")
 		}
 		if !acceptsGzip([]string{"gzip", header}) {
 			t.Error("it is not used although it is accepted")

@@ -9,20 +9,20 @@ type example struct {
 	Variables map[string]any `json:"variables,omitempty"`
 }
 
-// examples returns what the page offers to run, in the order of its tabs.
+// examples returns the examples in the order of their tabs.
 func examples(demo bool) []example {
 	images := []string{"hello-world:latest"}
-	// GraphiQL marks the variables as wrong without previous: to it, a default of false is none.
+	// GraphiQL takes a default of false for none, and marks variables without previous as wrong.
 	logs := map[string]any{"namespace": "default", "selector": "app=example", "tailLines": 10, "previous": false}
 	if demo {
 		images = []string{"nginx:1.27", "demo/slow:1", "demo/missing:1"}
 		logs["namespace"], logs["selector"] = "shop", "app=checkout"
 	}
-	// The page replaces these by a pull's real id when the example is run.
+	// The page replaces these placeholders by a pull's id when the example is run.
 	newestActive := map[string]any{"id": "(newest active)"}
 	latestFailed := map[string]any{"id": "(latest failed)"}
 	return []example{
-		// GraphiQL does not show the variables of the first tab until another was chosen, so this one has none.
+		// GraphiQL shows the variables of the first tab only after another tab was chosen. So the first tab has none.
 		{Query: exampleQuery("live")},
 		{Query: exampleQuery("active")},
 		{Query: exampleQuery("failed"), Variables: map[string]any{"limit": 10}},

@@ -28,7 +28,7 @@ func loadSchema(t *testing.T) *ast.Schema {
 	return gqlparser.MustLoadSchema(sources...)
 }
 
-func TestExamplesFitTheSchema(t *testing.T) {
+func TestEveryExampleCanBeRun(t *testing.T) {
 	schema := loadSchema(t)
 	for _, demo := range []bool{false, true} {
 		for _, e := range examples(demo) {
@@ -51,7 +51,7 @@ func TestExamplesFitTheSchema(t *testing.T) {
 	}
 }
 
-func TestExamplesUseEveryRootField(t *testing.T) {
+func TestEveryRootFieldHasAnExample(t *testing.T) {
 	schema := loadSchema(t)
 	var all strings.Builder
 	for _, e := range examples(true) {
@@ -66,7 +66,7 @@ func TestExamplesUseEveryRootField(t *testing.T) {
 	}
 }
 
-func TestPageKnowsTheStandInsOfTheExamples(t *testing.T) {
+func TestPageReplacesThePlaceholdersOfTheExamples(t *testing.T) {
 	script := string(mustRead("page.js"))
 	for _, e := range examples(true) {
 		if id, ok := e.Variables["id"]; ok && !strings.Contains(script, "'"+id.(string)+"': ") {

@@ -1,5 +1,4 @@
-// Package web is the page at /: GraphiQL with examples to run. All of it is embedded, so that it works without
-// access to any other host.
+// Package web is the page at /: GraphiQL with examples to run. All its files are embedded, so that it needs no other host.
 package web
 
 import (
@@ -14,13 +13,13 @@ import (
 
 // Options say what the page shows.
 type Options struct {
-	// Demo makes the page say that the cluster is simulated, and fills the examples with what is in it.
+	// Demo makes the page say that the cluster is simulated. The examples then use what the simulated cluster has.
 	Demo bool
-	// Behaviors is what the page explains of the simulation; shown only with Demo.
+	// Behaviors explain the simulation. They are shown only with Demo.
 	Behaviors []Behavior
 }
 
-// Behavior is what happens in the demo to a pull of an image that has Word in its name.
+// Behavior says what happens in the demo to a pull of an image that has Word in its name.
 type Behavior struct {
 	Word string
 	// Description says what happens, as a phrase that follows "it".
@@ -40,13 +39,13 @@ var assetNames = []string{
 	"vendor/react.production.min.js", "vendor/react-dom.production.min.js",
 }
 
-// contentSecurityPolicy lets the page reach nothing but its own server. GraphiQL's editor and dialogs need inline
-// styles; 'self' includes WebSockets to the same host.
+// contentSecurityPolicy lets the page connect to its own server only. GraphiQL's editor and dialogs need inline styles.
+// 'self' includes WebSockets to the same host.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
 	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler serves the page at / and what it loads below /assets/; every other path is not found. The page expects
-// GraphQL at /graphql of the same host, by POST and by WebSocket (graphql-transport-ws).
+// Handler serves the page at / and its assets below /assets/. Every other path is not found. The page expects GraphQL at
+// /graphql of the same host, by POST and by WebSocket (graphql-transport-ws).
 func Handler(options Options) http.Handler {
 	mux := http.NewServeMux()
 	urls := map[string]string{}
@@ -54,14 +53,14 @@ func Handler(options Options) http.Handler {
 		content := mustRead(name)
 		url := "/assets/" + contentHash(content) + "/" + path.Base(name)
 		urls[path.Base(name)] = url
-		// The content's hash is in the path: what is there never changes.
+		// The path holds the content's hash, so a browser may cache the asset for ever.
 		mux.Handle(url, newAsset(name, content, "public, max-age=31536000, immutable"))
 	}
 	mux.Handle("/{$}", newAsset("page.html", renderPage(options, urls), "no-cache"))
 	return withSecurityHeaders(mux)
 }
 
-// renderPage returns the page's HTML. The URL of each asset is in urls by its base name.
+// renderPage returns the page's HTML. urls maps the base name of each asset to its URL.
 func renderPage(options Options, urls map[string]string) []byte {
 	page := template.Must(template.New("page.html").
 		Funcs(template.FuncMap{"asset": func(name string) (string, error) {
@@ -78,7 +77,7 @@ func renderPage(options Options, urls map[string]string) []byte {
 		Examples []example
 	}{options, examples(options.Demo)}
 	if err := page.Execute(&html, data); err != nil {
-		panic(err) // the template is embedded, and nothing in its data can make it fail
+		panic(err) // a mistake in the embedded template
 	}
 	return html.Bytes()
 }
@@ -86,7 +85,7 @@ func renderPage(options Options, urls map[string]string) []byte {
 func mustRead(name string) []byte {
 	content, err := fs.ReadFile(files, name)
 	if err != nil {
-		panic(err) // the embedded files are known when this is built
+		panic(err) // no such file is embedded
 	}
 	return content
 }

@@ -82,7 +82,7 @@ func TestOnlyGetAndHeadAreAllowed(t *testing.T) {
 	}
 }
 
-func TestWhatHasNotChangedIsNotSentAgain(t *testing.T) {
+func TestBrowsersDoNotLoadAgainWhatHasNotChanged(t *testing.T) {
 	for _, encoding := range []string{"identity", "gzip"} {
 		first := do(t, http.MethodGet, "/", "Accept-Encoding", encoding)
 		again := do(t, http.MethodGet, "/", "Accept-Encoding", encoding, "If-None-Match", first.Header.Get("ETag"))
@@ -96,7 +96,7 @@ func TestWhatHasNotChangedIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestCompressionIsNegotiated(t *testing.T) {
+func TestAssetsAreCompressedForClientsThatAcceptGzip(t *testing.T) {
 	plain := do(t, http.MethodGet, "/")
 	want := body(t, plain)
 	for _, accept := range []string{"gzip", "br, gzip;q=0.5", "GZIP"} {
@@ -125,7 +125,7 @@ func TestCompressionIsNegotiated(t *testing.T) {
 
 var reference = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
 
-func TestEveryReferenceOfThePageIsServedForEver(t *testing.T) {
+func TestEveryAssetOfThePageIsServedAndCachedForEver(t *testing.T) {
 	types := map[string]string{
 		".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
 		".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8",

@@ -9,6 +9,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/usererr"
 )
 
 // Values of headers, made once for all responses.
@@ -18,32 +20,32 @@ var (
 		typeResponse: {typeResponse + "; charset=utf-8"},
 	}
 	contentGzip = []string{"gzip"}
-	// A browser keeps the answer to a query, and asks each time whether it still holds.
+	// A browser caches the response to a query, and asks each time whether it is still valid.
 	revalidate = []string{"private, no-cache"}
-	neverKeep  = []string{"no-store"}
+	neverCache = []string{"no-store"}
 	retryAfter = []string{"5"} // seconds
 )
 
-// answer sends a response of gqlgen's.
-func (e *exchange) answer(response *graphql.Response) {
+// respond sends a response of gqlgen.
+func (e *exchange) respond(response *graphql.Response) {
 	text := takeBuffer()
 	defer text.put()
 	text.bytes = appendResponse(text.bytes, response)
-	e.own = len(text.bytes) + len(response.Data)
+	e.unshared = len(text.bytes) + len(response.Data)
 	if len(response.Errors) == 0 {
-		e.answerBody(NewBody(text.bytes))
+		e.respondBody(NewBody(text.bytes))
 		return
 	}
 	header := e.w.Header()
-	header["Cache-Control"] = neverKeep
-	if code(response.Errors[0]) == codeUnavailable {
+	header["Cache-Control"] = neverCache
+	if code(response.Errors[0]) == usererr.Unavailable {
 		header["Retry-After"] = retryAfter
 	}
 	e.send(statusOf(response, e.accepted.single), NewBody(text.bytes))
 }
 
-// answerBody sends a response without errors, or the news that the client has it already.
-func (e *exchange) answerBody(b *Body) {
+// respondBody sends a response without errors, or 304 if the client has it already.
+func (e *exchange) respondBody(b *Body) {
 	if !e.safe() {
 		e.send(http.StatusOK, b)
 		return
@@ -64,13 +66,13 @@ func (e *exchange) answerBody(b *Body) {
 // refuse sends a refusal.
 func (e *exchange) refuse(refused *refusal) {
 	header := e.w.Header()
-	header["Cache-Control"] = neverKeep
+	header["Cache-Control"] = neverCache
 	if refused.allow != "" {
 		header.Set("Allow", refused.allow)
 	}
 	if refused.unread && e.r.ProtoMajor == 1 {
 		header.Set("Connection", "close")
-		// Otherwise net/http reads the rest before it sends the answer.
+		// Otherwise net/http reads the rest of the request before it sends the response.
 		_ = http.NewResponseController(e.w).EnableFullDuplex()
 		defer e.transport.discards.discard(e)
 	}
@@ -81,7 +83,7 @@ func (e *exchange) refuse(refused *refusal) {
 	e.write(refused.status, NewBody(appendResponse(nil, refused.response())).plain)
 }
 
-// vary names what in a request's header the answer depends on.
+// vary names the header fields of the request that the response depends on.
 const vary = "Accept, Accept-Encoding"
 
 func (e *exchange) send(status int, b *Body) {
@@ -91,8 +93,8 @@ func (e *exchange) send(status int, b *Body) {
 		text = b.gzip()
 		header["Content-Encoding"] = contentGzip
 	}
-	// A client that does not read keeps the response here until the connection's time is over.
-	if err := e.memory.Set(budget.Responses, e.own+len(text.bytes)); err != nil {
+	// A client that does not read keeps the response in memory until the write times out.
+	if err := e.memory.Set(budget.Responses, e.unshared+len(text.bytes)); err != nil {
 		header.Del("Content-Encoding")
 		header.Del("Etag")
 		e.refuse(noMemory(err))
@@ -111,16 +113,16 @@ func (e *exchange) write(status int, text encoded) {
 	header["Content-Length"] = text.length
 	header.Add("Vary", vary)
 	e.w.WriteHeader(status)
-	n, _ := e.w.Write(text.bytes) // a client that is gone needs no answer
+	n, _ := e.w.Write(text.bytes) // a client that is gone needs no response
 	e.transport.options.Observer.Responded(status, n)
 }
 
-// matches reports whether If-None-Match names tag, a weak one.
+// matches reports whether If-None-Match names tag, which is weak.
 func matches(values []string, tag string) bool {
 	if len(values) == 1 && (values[0] == tag || values[0] == "*") {
 		return true
 	}
-	// Tags of others may hold commas. What is cut out of them there has no quotes around it, so that it is not tag.
+	// Tags of other servers may hold commas. The parts of such a tag have no quotes on both sides, so none equals tag.
 	for value := range elements(values) {
 		if strings.TrimPrefix(value, "W/") == strings.TrimPrefix(tag, "W/") {
 			return true
@@ -129,36 +131,36 @@ func matches(values []string, tag string) bool {
 	return false
 }
 
-// statusOf returns the status of a response that has errors. The older media type says nothing with it: there a status
-// other than 200 could come from anybody between server and client.
+// statusOf returns the status of a response that has errors. With the older media type that is always 200: any other status
+// could come from a proxy.
 func statusOf(response *graphql.Response, media string) int {
 	if media != typeResponse || len(response.Data) > 0 {
 		return http.StatusOK
 	}
 	switch code(response.Errors[0]) {
-	case codeUnauthenticated:
+	case usererr.Unauthenticated:
 		return http.StatusUnauthorized
-	case codeForbidden:
+	case usererr.Forbidden:
 		return http.StatusForbidden
-	case codeTimeout:
+	case usererr.Timeout:
 		return http.StatusGatewayTimeout
-	case codeUnavailable:
+	case usererr.Unavailable:
 		return http.StatusServiceUnavailable
-	case codeInternal:
+	case usererr.Internal:
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadRequest
 }
 
 // code returns an error's extensions.code, which may be of any string type.
-func code(err *gqlerror.Error) string {
+func code(err *gqlerror.Error) usererr.Code {
 	text, _ := json.Marshal(err.Extensions["code"])
-	return strings.Trim(string(text), `"`)
+	return usererr.Code(strings.Trim(string(text), `"`))
 }
 
-// appendResponse appends a response as JSON text. It copies data as it is: gqlgen has just made it, and to scan it
-// again costs more than all the rest. Errors come first so that people see them. Data that was never made, because the
-// request failed before that, is not mentioned.
+// appendResponse appends a response as JSON text. It copies data without checking it: gqlgen has just made it, and to scan
+// it again costs more than all the rest. Errors come first so that people see them. A request that failed before it was
+// executed has no data.
 func appendResponse(b []byte, r *graphql.Response) []byte {
 	separator := byte('{')
 	member := func(name string, value []byte) {
@@ -167,7 +169,7 @@ func appendResponse(b []byte, r *graphql.Response) []byte {
 		separator = ','
 	}
 	if len(r.Errors) > 0 {
-		member("errors", encode(r.Errors))
+		member("errors", transport.EncodeErrors(r.Errors))
 	}
 	switch {
 	case len(r.Data) > 0:
@@ -190,15 +192,11 @@ func appendResponse(b []byte, r *graphql.Response) []byte {
 	return append(b, '}')
 }
 
-// encode returns value as JSON. What errors and extensions hold is up to the server's own code, and may be what has no
-// JSON.
+// encode returns value as JSON. The server's own code fills extensions, and may put something into them that has no JSON.
 func encode(value any) []byte {
 	text, err := json.Marshal(value)
-	if err == nil {
-		return text
+	if err != nil {
+		return []byte("null")
 	}
-	if _, ok := value.(gqlerror.List); ok {
-		return []byte(`[{"message":"the errors cannot be encoded"}]`)
-	}
-	return []byte("null")
+	return text
 }

@@ -54,7 +54,7 @@ func TestClientsGetTheMediaTypeThatTheyAccept(t *testing.T) {
 	}
 }
 
-func TestAcceptsGzip(t *testing.T) {
+func TestResponsesAreCompressedOnlyForClientsThatAcceptGzip(t *testing.T) {
 	for header, want := range map[string]bool{
 		"gzip": true, "gzip, deflate, br, zstd": true, "br;q=1.0, gzip;q=0.8, *;q=0.1": true, "*": true, "GZIP": true,
 		"": false, "identity": false, "br": false, "gzip;q=0": false, "gzip;q=0.0, *": false, "*;q=0": false,
@@ -65,7 +65,7 @@ func TestAcceptsGzip(t *testing.T) {
 	}
 }
 
-func TestRepeatedQuery(t *testing.T) {
+func TestBrowserGetsNoBodyThatItHasCached(t *testing.T) {
 	s := newScript()
 	s.body = NewBody([]byte(`{"data":"` + strings.Repeat("a", gzipFrom) + `"}`))
 	for _, query := range []string{"query=one", "query=large", "query=body"} {
@@ -140,15 +140,15 @@ func TestLongResponsesAreCompressed(t *testing.T) {
 	}
 }
 
-func TestBody(t *testing.T) {
+func TestReplySendsTheSameBytesToAllAndKeepsTheirCompressedForm(t *testing.T) {
 	text := []byte(`{"data":` + largeData + `}`)
 	b := NewBody(text)
 	if b.Size() < len(text) {
 		t.Errorf("size %d", b.Size())
 	}
 	before := b.Size()
-	compact := b.gzip()
-	if b.Size() != before+cap(compact.bytes) || &compact.bytes[0] != &b.gzip().bytes[0] {
+	compressed := b.gzip()
+	if b.Size() != before+cap(compressed.bytes) || &compressed.bytes[0] != &b.gzip().bytes[0] {
 		t.Error("the gzip form is not kept")
 	}
 	if other := NewBody(bytes.Clone(text)); other.etag()[0] != b.etag()[0] {
