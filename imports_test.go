@@ -14,8 +14,9 @@ import (
 func TestPackagesImportWhatTheyMay(t *testing.T) {
 	may := map[string][]string{ // who may import packages that begin so
 		"k8s.io/":                       {"pullwatch", "pullwatch/kube", "pullwatch/internal/replica", "pullwatch/internal/demo"},
-		"github.com/redis/":             {"pullwatch/cache", "pullwatch/internal/feed", "pullwatch/internal/redis", "pullwatch/internal/replica"},
+		"github.com/redis/":             {"pullwatch/cache", "pullwatch/internal/feed/sharedlog", "pullwatch/internal/redis", "pullwatch/internal/replica"},
 		"github.com/99designs/":         {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve"},
+		"github.com/vektah/":            {"pullwatch/graph", "pullwatch/resolvers", "pullwatch/internal/serve"},
 		"pullwatch/resolvers":           {"pullwatch/internal/replica", "pullwatch/internal/serve/executor"},
 		"pullwatch/kube":                {"pullwatch", "pullwatch/internal/replica"},
 		"pullwatch/kube/podlogs":        {"pullwatch/internal/replica"},

@@ -6,7 +6,7 @@
 //     replica that watches, until a pull changes.
 //   - watch: what this replica's own watch knows.
 //   - redis: what a replica has written to Redis.
-//   - watch again: what the shared log has brought to this replica.
+//   - what the shared log has brought to this replica. This counts as watch, too: another replica's.
 //   - kubernetes: a load. It fills Redis after the read has its answer.
 //
 // These are the tiers. To refresh is to look in all but the last. A refresh and a load each bring both lists, and concurrent
@@ -28,7 +28,7 @@ import (
 	"pullwatch/internal/pull"
 )
 
-// How old a list may be before it is stale.
+// How old a list may be before it is stale. Redis keeps it longer by retention, for when Kubernetes is away.
 const (
 	ActiveTTL = 5 * time.Second
 	failedTTL = 30 * time.Second

@@ -68,7 +68,7 @@ func (l *Lists) takeReturned() {
 	l.store(found)
 }
 
-// takeShared stores in memory what is in Redis, however old it is.
+// takeRedis stores in memory what is in Redis, however old it is.
 func (l *Lists) takeRedis() (both, error) {
 	var found both
 	if l.redis == nil {

@@ -14,4 +14,6 @@
 //   - A pull.Position says how far a reader has come, in the shared log and on one replica. A reader that comes from another
 //     replica may be ahead of this one. Then it waits until this replica has caught up, or gets a snapshot: the present state
 //     of each pull.
+//
+// What always holds between replicas is listed in package sharedlog.
 package feed

@@ -2,8 +2,8 @@
 // no clock and no memory: the same objects give the same state on every replica and after every restart.
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
-// copiers' logs (log.go). View.State returns the pull's state (state.go). Why a pod does not start or was given up is known as
-// text only: errortext.go finds the reason in it.
+// copiers' logs (log.go). View.State returns the pull's state (state.go). waiting.go tells what a pod waits for that has not
+// started. Why a pod cannot start or was given up is known as text only: errortext.go finds the reason in it.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
 // (record.go). View.Unwritten returns what it has to write. Where the Record and the pods tell the same, Read takes the Record:

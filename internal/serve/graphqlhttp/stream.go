@@ -31,7 +31,7 @@ type stream struct {
 
 // stream runs an operation and sends its results as events. It returns when the operation has ended, or why it is refused.
 func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
-	if !e.originAllowed() {
+	if !e.streamAllowed() {
 		return &refusal{
 			status: http.StatusForbidden, code: usererr.Forbidden, message: "pages of other origins may not open streams here",
 		}
@@ -60,9 +60,9 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 // streamMemory is what a stream takes in addition to its connection, in bytes: the goroutines that wait for its results.
 const streamMemory = 16 << 10
 
-// originAllowed reports whether the page that sends the request, if any, may open a stream. A browser sends Origin if the
+// streamAllowed reports whether the page that sends the request, if any, may open a stream. A browser sends Origin if the
 // page could read the response. Otherwise it sends Sec-Fetch-Site only.
-func (e *exchange) originAllowed() bool {
+func (e *exchange) streamAllowed() bool {
 	if e.r.Header.Get("Origin") == "" {
 		switch e.r.Header.Get("Sec-Fetch-Site") {
 		case "cross-site", "same-site":
