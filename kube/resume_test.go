@@ -112,6 +112,24 @@ func TestPullsThatEndedWhileNobodyWatchedEndForSubscribers(t *testing.T) {
 	}
 }
 
+// Another replica may have shown such a pull to its own clients, which then come here.
+func TestAPullThatBeganAndEndedWhileNobodyWatchedEndsForSubscribers(t *testing.T) {
+	api, hub := newAPI(t), feed.New("shared")
+	a := newReplicaOf(t, api, hub)
+	a.run(t, NewLeader(a.leaderOptions("a", 1, nil)))
+	a.await(t, a.start(t, "nginx:1")[0].ID, phase(pull.Pending))
+	a.stop()
+	apart := newReplicaOf(t, api, feed.New("apart"))
+	apart.hub.SetSynced()
+	id := apart.start(t, "nginx:2")[0].ID
+	if _, err := apart.pulls.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, last := (&absence{api: api, hub: hub}).end(t, hub); last[id] == nil || last[id].Phase != pull.Canceled {
+		t.Errorf("subscribers got %+v", last)
+	}
+}
+
 func TestPullsThatEndedInAForgottenPastAreLost(t *testing.T) {
 	w := newAbsence(t)
 	never, future := feed.New("never"), feed.New("future")

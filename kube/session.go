@@ -79,8 +79,9 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list gives the Tracker all objects. When a pull that the feed knows is gone, it gives the objects as of the feed's
-// ReplayFrom instead, and the watches go on from there. How the pull ended then comes like any other change.
+// list gives the Tracker all objects, as of the feed's ReplayFrom if the API server still remembers that, and as of now
+// otherwise. The watches go on from there. So how a pull ended while nobody watched comes like any other change, and so does a
+// pull that began and ended meanwhile: another replica may have shown it to its own clients.
 func (w *Watch) list(ctx context.Context) error {
 	select {
 	case <-w.tracker.feed.Missed(): // what was missed until now, this list finds
@@ -92,8 +93,7 @@ func (w *Watch) list(ctx context.Context) error {
 	}
 	then := now
 	jobs, pods := w.tracker.feed.ReplayFrom()
-	known := jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) // else of another cluster
-	if known && w.tracker.misses(now.jobs) {
+	if jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) { // else of another cluster
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
 		if err == nil {
 			then = past

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -28,22 +27,6 @@ type syncState struct {
 	removed map[string]bool
 	// unconfirmed are the pulls that the feed knows and the Tracker does not, with a resourceVersion at which each existed.
 	unconfirmed map[string]uint64
-}
-
-// misses reports whether a list of all Jobs lacks a pull that has not ended as far as the feed knows. Only the past can tell
-// how such a pull ended.
-func (t *Tracker) misses(list *batchv1.JobList) bool {
-	listed := make(map[string]bool, len(list.Items))
-	for i := range list.Items {
-		listed[list.Items[i].Name] = true
-	}
-	at := pullstate.Version(list)
-	for _, known := range t.feed.Pulls() {
-		if !known.Phase.Final() && !listed[known.ID] && known.Revision.Cluster <= at {
-			return true
-		}
-	}
-	return false
 }
 
 // isGoneLocked reports whether a pod is gone but still counts.

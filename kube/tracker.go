@@ -29,8 +29,8 @@ type Feed interface {
 	Pulls() []*pull.State
 	// SetResourceVersions says that every change up to these resourceVersions, of Jobs and of pods, has been published.
 	SetResourceVersions(jobs, pods uint64)
-	// ReplayFrom returns the resourceVersions from which a watch sees how every pull of Pulls ended; 0 and 0 when they are not
-	// known.
+	// ReplayFrom returns the resourceVersions from which a watch sees every change that is not known; 0 and 0 when they are not
+	// known themselves.
 	ReplayFrom() (jobs, pods uint64)
 	// Missed returns a channel, always the same, that gets a value when Pulls has a pull that the watch passed over: its Job was
 	// gone before the watch began.

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"math"
 	"slices"
 
 	"pullwatch/internal/pull"
@@ -98,9 +99,9 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 	}
 	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
 	withheld := h.withholdsLocked()
-	logged := make(map[string]bool, len(contents.Pulls))
+	logged := make(map[string]*pull.State, len(contents.Pulls))
 	for _, p := range contents.Pulls {
-		logged[p.State.ID] = true
+		logged[p.State.ID] = p.State
 		h.takeLocked(p.State, p.Offset)
 		k := h.latest[p.State.ID]
 		switch {
@@ -124,7 +125,7 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 		id, k := e.pull.state.ID, e.pull
 		switch {
 		case k.offset > 0:
-		case logged[id] || k.state.Revision.Cluster > min(contents.ResourceVersions.Jobs, contents.ResourceVersions.Pods):
+		case logged[id] != nil || k.state.Revision.Cluster > min(contents.ResourceVersions.Jobs, contents.ResourceVersions.Pods):
 			h.addUnloggedLocked(k, k.state.Revision)
 			lacking = append(lacking, Change{State: k.state})
 			if k.retired {
@@ -140,8 +141,32 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 			k.offset = max(1, contents.Horizon) // its offset is not known, only that it was no higher
 		}
 	}
+	h.renewPositionsLocked(logged)
 	h.releaseCaughtUpLocked()
 	return lacking
+}
+
+// renewPositionsLocked gives states of another shared log their positions in this one. Otherwise readers that get such a state
+// would return with a position that no replica knows, and get a snapshot each time. A reader that has a state has all states in
+// the slots before it. So the position is true only if all pulls that come before it in the log have slots before it, too.
+func (h *Hub) renewPositionsLocked(logged map[string]*pull.State) {
+	if len(h.unlogged) > 0 {
+		return
+	}
+	next := uint64(math.MaxUint64) // the lowest offset in the slots behind
+	for _, e := range slices.Backward(h.slots) {
+		k := e.pull
+		if k.seq != e.seq {
+			continue
+		}
+		if state := logged[k.state.ID]; state != nil && k.offset < next && k.state.Position.Log != h.logName {
+			placed := *state
+			placed.Position = pull.Position{Log: h.logName, Seq: k.offset}
+			k.state = &placed
+			h.changed.Notify()
+		}
+		next = min(next, k.offset)
+	}
 }
 
 // Follow takes the next entry of the shared log.

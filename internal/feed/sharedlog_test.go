@@ -31,6 +31,30 @@ func TestNewReadersGetWhatTheSharedLogSays(t *testing.T) {
 	}
 }
 
+func TestReadersGetOneSnapshotAfterTheSharedLogWasReplaced(t *testing.T) {
+	h := New("r")
+	a, b, c := newState("a", pull.Canceled, "1"), newState("b", pull.Pulling, "2"), newState("c", pull.Pulling, "3")
+	h.Load(Contents{Log: "first", Offset: 3, Pulls: []Pull{{State: a, Offset: 1}, {State: b, Offset: 2}, {State: c, Offset: 3}}})
+	// The next log holds b before a. Who has a of it need not have b.
+	h.Load(Contents{Log: "second", Offset: 13, Pulls: []Pull{{State: b, Offset: 11}, {State: a, Offset: 12}, {State: c, Offset: 13}}})
+	after := pull.Position{Log: "first", Seq: 3}
+	for _, want := range [][]string{{"a:1", "b:2", "c:3"}, nil} {
+		sub, err := h.Subscribe(nil, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for state, err := sub.Next(); err == nil && state != nil; state, err = sub.Next() {
+			got, after = append(got, state.ID+":"+state.Message), state.Position
+			if state.ID == "a" && state.Position.Log == "second" {
+				t.Error("a reader of a alone would miss b")
+			}
+		}
+		sub.Close()
+		expect(t, got, want...)
+	}
+}
+
 // A state with nothing new in it may still have a newer revision. Later states are compared with that.
 func TestARevisionWithAnUnchangedStateIsRemembered(t *testing.T) {
 	h := New("r")

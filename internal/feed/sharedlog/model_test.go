@@ -87,8 +87,11 @@ func (w *world) stateAt(version int) *pull.State {
 }
 
 // exists reports whether the cluster has the Job of a pull, and the version of its last state.
-func (w *world) exists(id string) (exists bool, last int) {
-	for i, c := range w.history {
+func (w *world) exists(id string) (exists bool, last int) { return w.existed(id, len(w.history)) }
+
+// existed reports the same of an earlier resourceVersion.
+func (w *world) existed(id string, version int) (exists bool, last int) {
+	for i, c := range w.history[:version] {
 		switch {
 		case c.id != id:
 		case c.gone:

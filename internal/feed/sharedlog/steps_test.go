@@ -37,15 +37,22 @@ func watch(i int) step {
 		case <-r.hub.Missed():
 		default:
 		}
+		from := len(w.history)
+		if jobs, _ := r.hub.ReplayFrom(); jobs > 0 {
+			from = min(from, int(jobs))
+		}
 		listed := map[string]bool{}
-		for _, c := range w.history {
-			if exists, last := w.exists(c.id); exists && !listed[c.id] {
+		for _, c := range w.history[:from] {
+			if exists, last := w.existed(c.id, from); exists && !listed[c.id] {
 				listed[c.id] = true
 				r.Publish(w.stateAt(last))
 			}
 		}
+		for v := from + 1; v <= len(w.history); v++ {
+			w.show(r, v)
+		}
 		for _, known := range r.Pulls() {
-			if !listed[known.ID] && known.Revision.Cluster <= uint64(len(w.history)) {
+			if exists, _ := w.exists(known.ID); !exists && known.Revision.Cluster <= uint64(len(w.history)) {
 				w.end(r, known.ID)
 			}
 		}
@@ -53,6 +60,15 @@ func watch(i int) step {
 		r.SetResourceVersions(uint64(r.seen), uint64(r.seen))
 		return true
 	}}
+}
+
+// show publishes a change that a replica sees.
+func (w *world) show(r *modelReplica, version int) {
+	if c := w.history[version-1]; c.gone {
+		w.end(r, c.id)
+	} else {
+		r.Publish(w.stateAt(version))
+	}
 }
 
 // end publishes the final state of a pull whose Job is gone.
@@ -106,11 +122,7 @@ func see(i int) step {
 			return false
 		}
 		r.seen++
-		if c := w.history[r.seen-1]; c.gone {
-			w.end(r, c.id)
-		} else {
-			r.Publish(w.stateAt(r.seen))
-		}
+		w.show(r, r.seen)
 		r.SetResourceVersions(uint64(r.seen), uint64(r.seen))
 		return true
 	}}
@@ -282,6 +294,9 @@ func restart(i int) step {
 		}
 		w.replicas[i].stopTimer()
 		w.restarts++
+		if w.leader == i {
+			w.leader = -1
+		}
 		w.replicas[i] = w.newReplica(i, fmt.Sprintf("r%dx%d", i, w.restarts))
 		return true
 	}}
