@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -299,5 +300,30 @@ func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	}
 	if _, err := appends(lost, "e"); !errors.Is(err, errGap) {
 		t.Errorf("a log without %v takes what stands after it: %v", lost, err)
+	}
+}
+
+// The servers of a Redis Cluster have a clock each. The log has the time of its last heartbeat by one of them.
+func TestOnlyTheServerThatHoldsTheLogIsAskedForTheTime(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	leader := newLeader(t, cluster.URL())
+	for range 20 {
+		c, err := leader.journal.load(t.Context())
+		if err != nil || c.silence < 0 || c.silence > maxSilence {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	}
+	for _, server := range cluster.Servers {
+		stats, err := server.Client().Info(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := server.Client().DBSize(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if holds, asked := keys > 0, strings.Contains(stats, "cmdstat_time:"); holds != asked {
+			t.Errorf("%s holds the log: %t; it was asked for the time: %t", server.Addr, holds, asked)
+		}
 	}
 }
