@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
 	"gonum.org/v1/plot/plotter"
 
 	"pullwatch/cache"
