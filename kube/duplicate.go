@@ -23,38 +23,35 @@ import (
 // are, and gives its own up if another one was there before. Of two Jobs the second is always found so, and the first never.
 
 // giveUpDuplicates gives up the pulls in starts.made of whose routes others had been started before. It returns those that go on
-// instead, by the ids of those that were given up. It costs one request, however many were made, and more only for duplicates. The
-// error means that there may be duplicates.
+// instead, by the ids of those that were given up. It costs one request, which calls at the same time share, and more only for
+// duplicates. The error means that there may be duplicates.
 func (p *Pulls) giveUpDuplicates(ctx context.Context, starts *starts) (goOn map[string]*pull.State, err error) {
 	if len(starts.made) == 0 {
 		return nil, nil
 	}
+	present, err := p.looks.look(ctx, p.activeJobs, starts.made)
+	if err != nil {
+		return nil, err
+	}
 	goOn = map[string]*pull.State{}
-	err = inTurn(ctx, p.starting, func() error {
-		// Without a resourceVersion the API server answers with what is true after the request has begun.
-		present, err := p.activeJobs(ctx, metav1.ListOptions{}, starts.made...)
+	for _, job := range starts.made {
+		earlier, err := p.earlier(ctx, job, present)
 		if err != nil {
-			return err
+			return goOn, err
 		}
-		for _, job := range starts.made {
-			earlier, err := p.earlier(ctx, job, present)
-			if err != nil {
-				return err
-			}
-			if earlier == nil {
-				continue
-			}
-			if goOn[job.Name], err = p.giveUp(ctx, job, earlier); err != nil {
-				return err
-			}
-			present = slices.DeleteFunc(present, func(j batchv1.Job) bool { return j.UID == job.UID })
+		if earlier == nil {
+			continue
 		}
-		return nil
-	})
-	return goOn, err
+		if goOn[job.Name], err = p.giveUp(ctx, job, earlier); err != nil {
+			return goOn, err
+		}
+		present = slices.DeleteFunc(present, func(j batchv1.Job) bool { return j.UID == job.UID })
+	}
+	return goOn, nil
 }
 
-// activeJobs lists the Jobs that have not ended of the same routes as jobs.
+// activeJobs lists the Jobs that have not ended of the same routes as jobs. With zero options the API server answers with what is true
+// after the request has begun.
 func (p *Pulls) activeJobs(ctx context.Context, options metav1.ListOptions, jobs ...*batchv1.Job) ([]batchv1.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -279,4 +280,55 @@ func TestACallThatStartsManyPullsLooksForDuplicatesOnce(t *testing.T) {
 	if count.made["POST"] != pull.MaxStart || count.made["GET"] != 1 || len(count.made) != 2 {
 		t.Errorf("%v requests for %d pulls", count.made, pull.MaxStart)
 	}
+}
+
+// heldLists holds the requests for lists until they are released.
+type heldLists struct {
+	http.RoundTripper
+	release chan struct{}
+}
+
+func (h heldLists) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method == http.MethodGet && request.URL.Query().Has("labelSelector") {
+		select {
+		case <-h.release:
+		case <-request.Context().Done():
+			return nil, request.Context().Err()
+		}
+	}
+	return h.RoundTripper.RoundTrip(request)
+}
+
+// Of a thousand calls that start a pull each, each would have the API server search through all Jobs.
+func TestCallsAtTheSameTimeLookForDuplicatesTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicaOf(t, newAPI(t), feed.New("a"))
+		r.hub.SetSynced()
+		held := heldLists{r.refuse.RoundTripper, make(chan struct{})}
+		count := &requests{RoundTripper: held, made: map[string]int{}}
+		r.refuse.RoundTripper = count
+		var starting sync.WaitGroup
+		start := func(ctx context.Context, tag int, succeeds bool) {
+			starting.Go(func() {
+				results, err := r.pulls.Start(ctx, pull.StartRequest{Images: []string{fmt.Sprintf("nginx:%d", tag)}})
+				if err != nil || (results[0].Error == nil) != succeeds {
+					t.Errorf("%d: %v, %+v", tag, err, results[0])
+				}
+			})
+			synctest.Wait()
+		}
+		start(t.Context(), 0, true)
+		leaves, leave := context.WithCancel(t.Context())
+		start(leaves, 1, false) // it would make the request for those that follow
+		for tag := 2; tag < 20; tag++ {
+			start(t.Context(), tag, true)
+		}
+		leave()
+		synctest.Wait()
+		close(held.release)
+		starting.Wait()
+		if count.made["POST"] != 20 || count.made["GET"] != 2 {
+			t.Errorf("%v requests", count.made)
+		}
+	})
 }
