@@ -50,8 +50,8 @@ func (p *Pulls) giveUpDuplicates(ctx context.Context, starts *starts) (goOn map[
 	return goOn, nil
 }
 
-// activeJobs lists the Jobs that have not ended of the same routes as jobs. With zero options the API server answers with what is true
-// after the request has begun.
+// activeJobs lists the Jobs of the same routes as jobs that have not ended and are not being deleted. With zero options the API
+// server answers with what is true after the request has begun.
 func (p *Pulls) activeJobs(ctx context.Context, options metav1.ListOptions, jobs ...*batchv1.Job) ([]batchv1.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -66,7 +66,7 @@ func (p *Pulls) activeJobs(ctx context.Context, options metav1.ListOptions, jobs
 	}
 	return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool {
 		_, canceled := pullstate.Canceled(&job)
-		return canceled || pullstate.Finished(&job)
+		return canceled || pullstate.Finished(&job) || job.DeletionTimestamp != nil
 	}), nil
 }
 

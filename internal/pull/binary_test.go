@@ -1,8 +1,8 @@
 package pull
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
