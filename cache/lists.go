@@ -93,6 +93,9 @@ type Options struct {
 	// Redis is nil for lists that are cached in memory only. It obeys the deadline of a context, which is 100 ms for reads, and
 	// fails at once while Redis is away. The caller closes it after Run has returned.
 	Redis redis.UniversalClient
+	// Blocking is another client of that Redis, for one read at a time that waits up to 2 s for another replica's load. On Redis it
+	// would keep a connection from those who need no such wait, and an answer that comes too late would count as a failure of Redis.
+	Blocking redis.UniversalClient
 	// Keys is the prefix of all keys in Redis, with a hash tag for Redis Cluster. Replicas with the same Keys share their
 	// lists.
 	Keys string
@@ -134,7 +137,7 @@ func NewLists(o Options) *Lists {
 		writes: mailbox{filled: make(chan struct{}, 1)},
 	}
 	if o.Redis != nil {
-		l.redis = newRedisLists(o.Redis, o.Keys)
+		l.redis = newRedisLists(o.Redis, o.Blocking, o.Keys)
 	}
 	l.required.Store(&requirement{})
 	l.life, l.end = context.WithCancel(context.Background())

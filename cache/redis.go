@@ -39,16 +39,18 @@ var (
 // milliseconds between Proven and AsOf. AsOf follows from how long the key has left to live, so that no two clocks are compared.
 type redisLists struct {
 	client redis.UniversalClient
-	lists  [kinds]string
-	lease  string
+	// blocking is for awaitFill alone.
+	blocking redis.UniversalClient
+	lists    [kinds]string
+	lease    string
 	// fills is a stream in Redis that gets an entry when a load under the lease has ended.
 	fills string
 	// timeout is redisTimeout, except in tests on busy machines.
 	timeout time.Duration
 }
 
-func newRedisLists(client redis.UniversalClient, keys string) *redisLists {
-	s := &redisLists{client: client, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
+func newRedisLists(client, blocking redis.UniversalClient, keys string) *redisLists {
+	s := &redisLists{client: client, blocking: blocking, lease: keys + "lease:lists", fills: keys + "fills", timeout: redisTimeout}
 	for k := range kinds {
 		s.lists[k] = keys + k.String()
 	}
@@ -147,7 +149,7 @@ func (s *redisLists) acquire(ctx context.Context) (token, lastFill string, err e
 func (s *redisLists) awaitFill(ctx context.Context, lastFill string) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseTTL+s.timeout)
 	defer cancel()
-	err := s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, lastFill}, Count: 1, Block: leaseTTL}).Err()
+	err := s.blocking.XRead(ctx, &redis.XReadArgs{Streams: []string{s.fills, lastFill}, Count: 1, Block: leaseTTL}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("await lists in Redis: %w", err)
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ func newReplica(t testing.TB, url string, o Options) (l *Lists, stop func()) {
 			t.Error(err)
 		}
 	})
-	o.Redis, o.Keys = client.Commands(), testKeys
+	o.Redis, o.Blocking, o.Keys = client.Commands(), client.Stream(), testKeys
 	l, stop = newLists(t, o)
 	l.redis.timeout = 10 * time.Second
 	return l, stop
@@ -161,6 +162,40 @@ func TestColdReplicasMakeOneLoad(t *testing.T) {
 	wg.Wait()
 	if n := s.loads.Load(); n != 1 {
 		t.Errorf("%d loads", n)
+	}
+}
+
+// blocks notes commands that block.
+type blocks struct{ seen atomic.Bool }
+
+func (*blocks) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *blocks) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if slices.Contains(cmd.Args(), any("block")) {
+			h.seen.Store(true)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (*blocks) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// Of the client for commands a call that blocks would keep a connection, and its late answer would be taken for an outage.
+func TestTheWaitForAnotherReplicasLoadDoesNotBlockAConnectionForCommands(t *testing.T) {
+	server := redistest.Start(t)
+	if err := server.Client().Set(t.Context(), testKeys+"lease:lists", "dead", leaseTTL).Err(); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := newReplica(t, server.URL(), Options{Source: &source{}})
+	var commands, blocking blocks
+	l.redis.client.AddHook(&commands)
+	l.redis.blocking.AddHook(&blocking)
+	expect(t, l, active, 1, tierKubernetes)
+	if commands.seen.Load() || !blocking.seen.Load() {
+		t.Errorf("waited on the client for commands: %t, on the other one: %t", commands.seen.Load(), blocking.seen.Load())
 	}
 }
 

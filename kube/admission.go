@@ -2,8 +2,11 @@ package kube
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	batchv1 "k8s.io/api/batch/v1"
 
 	"pullwatch/internal/usererr"
 )
@@ -54,6 +57,8 @@ func (a *admission) release(ids ...string) {
 type starts struct {
 	admission *admission
 	ids       []string
+	// made are the Jobs that were made.
+	made []*batchv1.Job
 }
 
 func (s *starts) admit(id string) error {
@@ -69,6 +74,11 @@ func (s *starts) withdraw() {
 	last := len(s.ids) - 1
 	s.admission.release(s.ids[last])
 	s.ids = s.ids[:last]
+}
+
+// hasMade reports whether the call has made the Job of a pull.
+func (s *starts) hasMade(id string) bool {
+	return slices.ContainsFunc(s.made, func(job *batchv1.Job) bool { return job.Name == id })
 }
 
 func (s *starts) end() { s.admission.release(s.ids...) }

@@ -74,20 +74,30 @@ func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known
 	}
-	return pullstate.CancelAnnotations(last, time.Now())
+	return pullstate.CancelAnnotations(last, time.Now(), "")
 }
 
 // deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.
 func (p *Pulls) deleteCanceled(ctx context.Context, job *batchv1.Job) (*pull.State, error) {
-	state, err := p.publishWritten(job)
+	state, err := p.endCanceled(ctx, job)
 	if err != nil {
 		return nil, err
+	}
+	p.known.Flush(ctx)
+	return p.newest(state), nil
+}
+
+// endCanceled publishes the last state of a pull whose Job is marked as canceled, and deletes the Job. It leaves a Job whose name is
+// held to the leader.
+func (p *Pulls) endCanceled(ctx context.Context, job *batchv1.Job) (*pull.State, error) {
+	state, err := p.publishWritten(job)
+	if err != nil || nameHeld(job.Name, time.Now()) > 0 {
+		return state, err
 	}
 	if err := deleteJob(ctx, p.jobs, job); err != nil {
 		p.logger.Warn("a canceled pull's Job could not be deleted; the leader will", "job", job.Name, "error", err)
 	} else {
 		p.retireDeleted(job)
 	}
-	p.known.Flush(ctx)
-	return p.newest(state), nil
+	return state, nil
 }

@@ -17,5 +17,5 @@
 // are deleted before their Job (record.go). And it deletes the Jobs of old pulls (history.go).
 //
 // Pulls starts (start.go), retries (retry.go), cancels (cancel.go) and finds (find.go) pulls on any replica. The Job of a pull
-// is made in job.go and template.go, its name in jobname.go. Reader (reader.go) lists all pulls.
+// is made in job.go and template.go, its name in jobname.go. Of two pulls of one route one is given up (duplicate.go, look.go). Reader (reader.go) lists all pulls.
 package kube

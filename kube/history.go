@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,7 +17,8 @@ import (
 // maxHistory is how many failed and how many succeeded Jobs stay until their TTL. The oldest go first.
 const maxHistory = 500
 
-// prune deletes the Jobs beyond maxHistory, and those whose deletion failed when they were canceled.
+// prune deletes the Jobs beyond maxHistory, and those of canceled pulls: their name was held when they were canceled, or their
+// deletion failed.
 func (t *term) prune(ctx context.Context) error {
 	var errs []error
 	for _, job := range t.tracker.prunable(maxHistory) {
@@ -31,9 +33,10 @@ func (t *term) prune(ctx context.Context) error {
 func (t *Tracker) prunable(keep int) []*batchv1.Job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	now := t.now()
 	var jobs []*batchv1.Job
 	for _, tr := range t.canceled {
-		if tr.job.DeletionTimestamp == nil {
+		if tr.job.DeletionTimestamp == nil && nameHeld(tr.job.Name, now) == 0 {
 			jobs = append(jobs, tr.job)
 		}
 	}
@@ -51,6 +54,23 @@ func (t *Tracker) prunable(keep int) []*batchv1.Job {
 		}
 	}
 	return jobs
+}
+
+// released returns a channel that has a value when the name of a canceled pull's Job is no longer held, nil when none is held.
+func (t *Tracker) released() <-chan time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	var next time.Duration
+	for name := range t.canceled {
+		if left := nameHeld(name, now); left > 0 && (next == 0 || left < next) {
+			next = left
+		}
+	}
+	if next == 0 {
+		return nil
+	}
+	return time.After(next)
 }
 
 // deleteJob deletes a Job; Kubernetes then deletes its pods. A Job that is gone already is no error.

@@ -33,9 +33,11 @@ func (r request) route() pull.Route {
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
-// jobName returns the name of the Job of a route's n-th pull, which is the pull's id. A retry is named like any other pull.
-// A person recognizes the name in kubectl, and all replicas make the same: the image's last path component and tag, a hash of
-// the route, and n. So "nginx-1-27-0123abcd-cdht4" is followed by "nginx-1-27-0123abcd-cdht5".
+// jobName returns the name of the Job of a route's pull with the number n, which is the pull's id. A retry is named like any other
+// pull. A person recognizes the name in kubectl: the image's last path component and tag, a hash of the route, and n in base 36, as
+// "nginx-1-27-0123abcd-tmx9p2".
+//
+// No two pulls have the same name: see nameHeld. Names of earlier versions have smaller numbers, so none comes again.
 func jobName(r request, n int64) string {
 	short := r.image.Repository[strings.LastIndexByte(r.image.Repository, '/')+1:]
 	if r.image.Tag != nil {
@@ -49,11 +51,26 @@ func jobName(r request, n int64) string {
 	return fmt.Sprintf("%s-%s-%s", short, r.key()[:8], strconv.FormatInt(n, 36))
 }
 
-// firstNumber returns the number of a route's first pull of the day. Each day has its own numbers, so that the name of a Job
-// that Kubernetes has deleted is not used again.
-func firstNumber(now time.Time) int64 {
-	const perDay = 1000
-	return now.Unix() / int64(24*60*60) * perDay
+// firstNumber returns the number of a pull that starts now, if there is none with that name: the time in seconds. So replicas that
+// start the same pull at the same moment mostly choose the same name, and only one of them can make the Job. Whoever finds the name
+// of a pull that has ended takes the next number.
+func firstNumber(now time.Time) int64 { return now.Unix() }
+
+// maxClockSkew is how far the clocks of two replicas may differ.
+const maxClockSkew = 2 * time.Second
+
+// nameHeld returns for how long a Job must not be deleted, so that nobody makes another Job of its name: until its number is in the
+// past on every replica. It is 0 from then on, and for names that jobName does not make at this time.
+func nameHeld(name string, now time.Time) time.Duration {
+	const longest = time.Minute
+	n, err := strconv.ParseInt(name[strings.LastIndexByte(name, '-')+1:], 36, 64)
+	if err != nil {
+		return 0
+	}
+	if left := time.Unix(n+1, 0).Add(maxClockSkew).Sub(now); left > 0 && left < longest {
+		return left
+	}
+	return 0
 }
 
 // key returns the value of labelKey: a hash of the route.

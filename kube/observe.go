@@ -34,8 +34,9 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 	case tr.job != nil && tr.job.UID == job.UID && pullstate.Version(job) < pullstate.Version(tr.job):
 		return
 	case tr.job != nil && tr.job.UID != job.UID:
+		successor := tr.successor(job)
 		t.removeJobLocked(tr.job) // its deletion was missed
-		tr = newTracked()
+		tr = successor
 		t.pulls[job.Name] = tr
 	}
 	if tr.job == nil {

@@ -51,6 +51,7 @@ type Pulls struct {
 	// parsing is for references: a long one takes half a millisecond, those of one call 50 ms. All other work that takes a
 	// processor for long waits for the same turns. starting is for making Jobs.
 	parsing, starting *turns.Turns
+	looks             *looks
 	logger            *slog.Logger
 
 	mu sync.Mutex
@@ -87,7 +88,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, logger: o.Log,
-		admission: newAdmission(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), missing: newRecent[string, time.Time](maxMissing),
+		admission: newAdmission(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), looks: newLooks(), missing: newRecent[string, time.Time](maxMissing),
 	}, nil
 }
 

@@ -45,6 +45,13 @@ func newAbsence(t *testing.T) *absence {
 	if _, err := b.pulls.Cancel(t.Context(), w.canceled); err != nil {
 		t.Fatal(err)
 	}
+	job, err := b.pulls.get(t.Context(), w.canceled)
+	if err == nil {
+		err = deleteJob(t.Context(), b.pulls.jobs, job) // as the leader does when its name is no longer held
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.setPod(t, pods[w.succeeded], corev1.PodSucceeded, *statetest.Ended(0, statetest.Copied))
 	b.finish(t, w.succeeded, batchv1.JobComplete, "")
 	b.deletePod(t, pods[w.succeeded])

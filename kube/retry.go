@@ -47,6 +47,13 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	goOn, err := p.giveUpDuplicates(ctx, starts)
+	if err != nil {
+		return nil, err
+	}
+	if earlier := goOn[state.ID]; earlier != nil {
+		state = earlier
+	}
 	p.known.Flush(ctx)
 	return p.newest(state), nil
 }

@@ -60,6 +60,17 @@ func (p *Pulls) startAll(ctx context.Context, images []string, to string, platfo
 	for i, image := range images {
 		results[i] = p.startOne(ctx, image, to, platforms, starts)
 	}
+	goOn, err := p.giveUpDuplicates(ctx, starts)
+	for _, result := range results {
+		if result.Pull == nil {
+			continue
+		}
+		if earlier := goOn[result.Pull.ID]; earlier != nil {
+			result.Pull, result.Joined = earlier, true
+		} else if err != nil && starts.hasMade(result.Pull.ID) {
+			result.Pull, result.Error = nil, asUserError(ctx, err, "start a pull")
+		}
+	}
 	p.known.Flush(ctx)
 	p.logFailures(results)
 	for _, result := range results {
@@ -112,8 +123,8 @@ func inTurn(ctx context.Context, turns *turns.Turns, work func() error) error {
 	return work()
 }
 
-// start makes the Job of a pull, or joins the pull of the same route that has not ended. It adds a new Job to starts.
-// Replicas that start the same pull at the same moment choose the same name, so only one of them can make the Job.
+// start makes the Job of a pull, or joins the pull of the same route that has not ended. It adds a new Job to starts. The caller then
+// calls giveUpDuplicates.
 func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pull.State, joined bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -137,6 +148,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			}
 			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
 			if err == nil {
+				starts.made = append(starts.made, job)
 				state, err := p.publishWritten(job)
 				return state, false, err
 			}

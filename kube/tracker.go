@@ -9,6 +9,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/broadcast"
@@ -115,6 +116,19 @@ func (tr *tracked) stateIn(view *pullstate.View) *pull.State {
 
 func newTracked() *tracked {
 	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]pullstate.Log{}}
+}
+
+// successor returns what is known of the pull whose Job has taken the name of tr's. It moves that Job's pods out of tr: the pods'
+// watch may have brought them before the Jobs' watch brought the Job.
+func (tr *tracked) successor(job *batchv1.Job) *tracked {
+	next := newTracked()
+	for uid, pod := range tr.pods {
+		if metav1.IsControlledBy(pod, job) {
+			next.pods[uid] = pod
+			delete(tr.pods, uid)
+		}
+	}
+	return next
 }
 
 // maxIgnored is more than the Jobs that are ever deleted while an event of one is still on its way.

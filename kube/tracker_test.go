@@ -159,3 +159,39 @@ func TestAnErrorThatThePodGotOverIsNotWhyThePullFailed(t *testing.T) {
 		t.Errorf("after %d attempts: %+v", got.Attempts, got.Failure)
 	}
 }
+
+// The pods' watch may be ahead of the Jobs' watch, which then has to list. So it never shows that the Job of before was deleted.
+func TestAPullWhosePredecessorOfTheSameNameWentUnseenShowsThatItsCopierRuns(t *testing.T) {
+	f := &statesFeed{}
+	tracker := NewTracker(f, quiet)
+	tracker.begin()
+	before := statetest.New()
+	before.Job.UID = "before"
+	jobs := func(version string, job *batchv1.Job) {
+		list := &batchv1.JobList{Items: []batchv1.Job{*job}}
+		list.ResourceVersion = version
+		if err := tracker.replaceJobs(list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jobs("100", before.Job)
+	none := &corev1.PodList{}
+	none.ResourceVersion = "100"
+	tracker.replacePods(none)
+	tracker.reach(100, 100)
+	tracker.finishSync()
+
+	after := statetest.New()
+	after.Job.UID, after.Job.ResourceVersion = "after", "190"
+	after.Pod(1, corev1.PodRunning, statetest.Running())
+	tracker.observePod(after.Pods[0])
+	tracker.reach(0, 200)
+	jobs("210", after.Job)
+	tracker.reach(210, 0)
+	if got := f.last(); got.Phase != pull.Pulling || got.Attempts != 1 {
+		t.Errorf("%s %q after %d attempts", got.Phase, got.Message, got.Attempts)
+	}
+	if len(tracker.unreadPods()) != 1 {
+		t.Error("its copier's log is not read")
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"gonum.org/v1/plot/plotter"
 
 	"pullwatch/cache"
@@ -45,7 +44,7 @@ type listRun struct {
 	*bench
 	cluster *cluster
 	redis   *process
-	client  redis.UniversalClient
+	client  *redisclient.Client
 	pulls   int
 
 	source  *counted      // straight from Kubernetes
@@ -84,7 +83,7 @@ func (b *bench) lists(ctx context.Context, f *findings) error {
 	lines := make([]line, overHTTP)
 	var columns []string
 	for i, n := range b.Pulls {
-		l := &listRun{bench: b, cluster: c, redis: server, client: client.Commands(), pulls: n}
+		l := &listRun{bench: b, cluster: c, redis: server, client: client, pulls: n}
 		var results []*result
 		var hits string
 		err := b.scope(func() (err error) {
@@ -170,10 +169,10 @@ func (l *listRun) measure(ctx context.Context) (results []*result, hits string, 
 
 // reads returns the options of lists that are read from Redis, or else from source. Nobody runs these lists: each read does all its
 // work itself.
-func reads(source cache.Source, client redis.UniversalClient, keys string) cache.Options {
+func reads(source cache.Source, client *redisclient.Client, keys string) cache.Options {
 	metrics := prometheus.NewRegistry()
 	return cache.Options{
-		Source: source, Local: stranger{}, Redis: client, Keys: keys,
+		Source: source, Local: stranger{}, Redis: client.Commands(), Blocking: client.Stream(), Keys: keys,
 		Metrics: cache.NewMetrics(metrics), Logger: slog.Default(),
 	}
 }

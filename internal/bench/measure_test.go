@@ -53,7 +53,7 @@ func TestListsThatAreNotInRedisAreNotMeasured(t *testing.T) {
 	defer giveUp()
 	source := &counted{Source: noPulls{giveUp}}
 	keys := redisclient.Keys(redisPrefix, "empty")
-	err = awaitLists(ctx, source, reads(source, client.Commands(), keys), func(_ cache.Result, err error) error { return err })
+	err = awaitLists(ctx, source, reads(source, client, keys), func(_ cache.Result, err error) error { return err })
 	if err == nil || !strings.Contains(err.Error(), keys) {
 		t.Errorf("%v; it does not tell of %s", err, keys)
 	}

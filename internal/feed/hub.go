@@ -24,8 +24,10 @@ type Hub struct {
 	latest  map[string]*known // by id
 	seq     uint64            // of the last slot
 	retired []string          // ids of the retired pulls, oldest first
-	// running holds the pulls that have not ended, by what they copy.
-	running map[pull.Route]*known
+	// running holds the pulls that have not ended, by what they copy. Of one route there may be several for a moment. active is how
+	// many there are of all routes.
+	running map[pull.Route][]*known
+	active  int
 	// queued holds the pulls that wait in the queue and are not retired.
 	queued map[*known]struct{}
 	all    map[*Subscription]struct{} // the subscriptions to all pulls
@@ -82,7 +84,7 @@ type known struct {
 // the revisions that clients see.
 func New(replica string) *Hub {
 	return &Hub{
-		replica: replica, latest: map[string]*known{}, running: map[pull.Route]*known{}, queued: map[*known]struct{}{}, synced: make(chan struct{}),
+		replica: replica, latest: map[string]*known{}, running: map[pull.Route][]*known{}, queued: map[*known]struct{}{}, synced: make(chan struct{}),
 		missed: make(chan struct{}, 1),
 		all:    map[*Subscription]struct{}{}, unlogged: map[*known]struct{}{}, waiting: map[*Subscription]struct{}{},
 	}
@@ -138,15 +140,30 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 
 // indexLocked puts a pull into running if it has not ended, and into queued if it waits; otherwise it removes it there.
 func (h *Hub) indexLocked(k *known) {
-	if r := k.state.Route(); !k.state.Phase.Final() && !k.withheld {
-		h.running[r] = k
-	} else if h.running[r] == k {
-		delete(h.running, r)
-	}
+	h.setRunningLocked(k, !k.state.Phase.Final() && !k.withheld)
 	if k.state.Phase == pull.Queued && !k.withheld {
 		h.queued[k] = struct{}{}
 	} else {
 		delete(h.queued, k)
+	}
+}
+
+// setRunningLocked puts a pull into running, or removes it there.
+func (h *Hub) setRunningLocked(k *known, runs bool) {
+	route := k.state.Route()
+	all := h.running[route]
+	i := slices.Index(all, k)
+	if runs == (i >= 0) {
+		return
+	}
+	if runs {
+		h.running[route] = append(all, k)
+		h.active++
+		return
+	}
+	h.active--
+	if h.running[route] = slices.Delete(all, i, i+1); len(h.running[route]) == 0 {
+		delete(h.running, route)
 	}
 }
 
@@ -222,9 +239,7 @@ func (h *Hub) retireLocked(id string) {
 	}
 	k.retired = true
 	delete(h.queued, k)
-	if r := k.state.Route(); h.running[r] == k {
-		delete(h.running, r)
-	}
+	h.setRunningLocked(k, false)
 	h.changed.Notify()
 	h.retired = append(h.retired, id)
 	for range len(h.retired) {
@@ -266,12 +281,13 @@ func (h *Hub) Latest(id string) *pull.State {
 	return nil
 }
 
-// Running returns the pull of a route that has not ended, nil when there is none.
+// Running returns the pull of a route that has not ended, nil when there is none. Of several it returns the one that is known for
+// the longest time.
 func (h *Hub) Running(r pull.Route) *pull.State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if k := h.running[r]; k != nil {
-		return k.state
+	if all := h.running[r]; len(all) > 0 {
+		return all[0].state
 	}
 	return nil
 }
@@ -292,7 +308,7 @@ func (h *Hub) Active() []*pull.State {
 func (h *Hub) ActiveCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.running)
+	return h.active
 }
 
 // Queued returns how many pulls wait in the queue. To the known ones it adds the ids in starting that are not known yet.

@@ -234,3 +234,34 @@ func TestCloseReleasesTheSubscription(t *testing.T) {
 		t.Error("closed subscriptions are kept")
 	}
 }
+
+// Two replicas may start a pull at the same moment, and a version of before may have left two.
+func TestTwoPullsOfOneRouteCountAsTwoAndEachCanBeJoined(t *testing.T) {
+	h := New("r")
+	route := pull.Route{Image: "nginx:1", Destination: "harbor.example/nginx:1"}
+	publish := func(id string, phase pull.Phase) {
+		state := newState(id, phase, "")
+		state.Image.Name, state.Destination.Name = route.Image, route.Destination
+		h.Publish(state)
+	}
+	expectRunning := func(want string, count int) {
+		t.Helper()
+		id := ""
+		if state := h.Running(route); state != nil {
+			id = state.ID
+		}
+		if n := h.ActiveCount(); id != want || n != count {
+			t.Errorf("%q of %d can be joined; want %q of %d", id, n, want, count)
+		}
+	}
+	publish("a", pull.Pulling)
+	publish("b", pull.Queued)
+	expectRunning("a", 2)
+	publish("a", pull.Succeeded)
+	expectRunning("b", 1)
+	publish("c", pull.Queued)
+	h.Retire("b")
+	expectRunning("c", 1)
+	publish("c", pull.Canceled)
+	expectRunning("", 0)
+}

@@ -7,12 +7,19 @@ import (
 	"time"
 )
 
-// The binary form of a State is its fields in a fixed order, without names and without a version: whoever stores it keeps the
-// version elsewhere. Integers are varints. A string is preceded by its length, an optional value by a byte that is 0 or 1. A
-// boolean is such a byte.
+// BinaryVersion is the version of what replicas store in Redis. It is in the names of all keys and in the first byte of a State's
+// binary form. Raise it whenever that form changes, or the form of anything else that is stored.
+const BinaryVersion = 6
+
+// ErrOtherVersion means that another version of pullwatch has made a binary form.
+var ErrOtherVersion = errors.New("another version of pullwatch wrote it")
+
+// The binary form of a State is the BinaryVersion, a byte, and the fields in a fixed order, without names. Integers are varints. A
+// string is preceded by its length, an optional value by a byte that is 0 or 1. A boolean is such a byte.
 
 // AppendBinary appends the binary form of s to b. It never fails. It leaves out the monotonic clock readings of times.
 func (s *State) AppendBinary(b []byte) ([]byte, error) {
+	b = append(b, BinaryVersion)
 	b = appendString(b, s.ID)
 	b = appendString(b, s.Namespace)
 	b = appendReference(b, &s.Image)
@@ -41,10 +48,13 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // UnmarshalBinary sets s to what AppendBinary wrote. When data is not exactly one State, it returns an error and does not change s.
-// It does not keep data.
+// The error is ErrOtherVersion when the first byte is not BinaryVersion. It does not keep data.
 func (s *State) UnmarshalBinary(data []byte) error {
 	// One copy that all strings share costs less than one for each.
 	d := decoder{rest: string(data)}
+	if version := d.byte(); d.err == nil && version != BinaryVersion {
+		return fmt.Errorf("decode pull: %w, in version %d; this replica reads version %d", ErrOtherVersion, version, BinaryVersion)
+	}
 	read := State{
 		ID:          d.string(),
 		Namespace:   d.string(),

@@ -2,6 +2,7 @@ package pull
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -91,8 +92,21 @@ func TestWhatIsNotOneStateIsNotReadFromRedis(t *testing.T) {
 		refuse(fmt.Sprintf("the first %d bytes of %d", n, len(data)), data[:n])
 	}
 	refuse("a byte at its end", append(data, 0))
-	refuse("a length beyond all bounds", []byte(strings.Repeat("\xff", 9)+"\x01"))
-	refuse("a number of 70 bits", []byte(strings.Repeat("\xff", 9)+"\x02"))
+	refuse("a length beyond all bounds", append([]byte{BinaryVersion}, strings.Repeat("\xff", 9)+"\x01"...))
+	refuse("a number of 70 bits", append([]byte{BinaryVersion}, strings.Repeat("\xff", 9)+"\x02"...))
+}
+
+func TestAStateOfAnotherVersionIsToldFromGarbage(t *testing.T) {
+	data := encode(t, typical(1))
+	data[0]++
+	if err := new(State).UnmarshalBinary(data); !errors.Is(err, ErrOtherVersion) {
+		t.Errorf("of another version: %v", err)
+	}
+	for name, garbage := range map[string][]byte{"nothing": nil, "too short": encode(t, typical(1))[:20]} {
+		if err := new(State).UnmarshalBinary(garbage); err == nil || errors.Is(err, ErrOtherVersion) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func FuzzStateUnmarshalBinary(f *testing.F) {
@@ -201,9 +215,9 @@ func BenchmarkEncode1000Pulls(b *testing.B) {
 	}
 }
 
-// Replicas of different versions share Redis during an update. When this fails, raise the number in redisclient.Keys.
-func TestTheBinaryFormIsTheOneOfItsKeys(t *testing.T) {
-	const form = "01610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
+// Replicas of different versions share Redis during an update. When this fails, raise BinaryVersion.
+func TestTheBinaryFormIsTheOneOfItsVersion(t *testing.T) {
+	const form = "0601610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
 	b, err := (&State{ID: "a", Namespace: "b"}).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)

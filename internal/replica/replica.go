@@ -88,11 +88,11 @@ func New(o Options) (*Replica, error) {
 	r.Hub.Register(o.Metrics)
 	r.updates = r.Hub
 
-	var commands redis.UniversalClient
+	var commands, blocking redis.UniversalClient
 	var succession kube.Succession
 	if o.Redis != nil {
 		r.redis = redisclient.New(o.Redis, o.Logger, o.Metrics)
-		commands = r.redis.Commands()
+		commands, blocking = r.redis.Commands(), r.redis.Stream()
 		r.stream = sharedlog.New(sharedlog.Options{
 			Hub: r.Hub, Redis: r.redis.Stream(), Keys: o.Keys, Logger: o.Logger,
 			Leads: role.Leads, Watches: role.Watches, Proven: clients.health.Asked,
@@ -123,7 +123,7 @@ func New(o Options) (*Replica, error) {
 	r.Lists = cache.NewLists(cache.Options{
 		Source: Source{kube.NewReader(clients.pulls, o.Jobs.Namespace, r.Hub.Latest)},
 		Local:  local{r.Hub, role, r.stream, clients.health},
-		Redis:  commands, Keys: o.Keys, Leads: role.Leads,
+		Redis:  commands, Blocking: blocking, Keys: o.Keys, Leads: role.Leads,
 		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Logger: o.Logger,
 	})
 

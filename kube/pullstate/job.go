@@ -93,15 +93,18 @@ type canceledState struct {
 	// Percent may be more than Last says: it does not fall when an upload fails.
 	Percent int         `json:"percent,omitempty"`
 	Last    pull.Report `json:"last,omitzero"`
+	// Instead is the id of the pull that does the same instead; empty for none.
+	Instead string `json:"instead,omitempty"`
 }
 
-// CancelAnnotations returns the annotations that mark a Job as canceled at a time, with the last state of its pull.
-func CancelAnnotations(last *pull.State, at time.Time) (map[string]string, error) {
+// CancelAnnotations returns the annotations that mark a Job as canceled at a time, with the last state of its pull. instead is the
+// id of the pull that does the same instead; empty for none.
+func CancelAnnotations(last *pull.State, at time.Time, instead string) (map[string]string, error) {
 	report := pull.Report{BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal}
 	if last.Image.Digest != nil {
 		report.Image = *last.Image.Digest
 	}
-	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Percent: last.Progress.Percent, Last: report})
+	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Percent: last.Progress.Percent, Last: report, Instead: instead})
 	return map[string]string{AnnotationCanceled: at.UTC().Format(time.RFC3339Nano), AnnotationCanceledState: string(text)}, err
 }
 

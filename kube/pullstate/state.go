@@ -69,6 +69,9 @@ func (v *View) canceled(s *pull.State) {
 		}
 	}
 	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", *v.canceledAt
+	if last.Instead != "" {
+		s.Message = "Canceled: pull " + last.Instead + " was started a moment before and copies the same."
+	}
 	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
 	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
 	s.Revision = pull.Revision{Cluster: Version(v.job)}

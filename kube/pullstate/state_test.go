@@ -360,3 +360,31 @@ func TestAPullDoesNotBeginWithTheFailureOfAnEarlierOneOfItsName(t *testing.T) {
 		t.Errorf("to be written on the Job: %+v", rec)
 	}
 }
+
+// Kubernetes keeps when a pod was created in seconds. The leader must not write about the one, then about the other, for ever.
+func TestOfTwoAttemptsMadeInTheSameSecondOneIsRecordedOnce(t *testing.T) {
+	for _, reversed := range []bool{false, true} {
+		w := statetest.New().Condition(batchv1.JobFailed, "BackoffLimitExceeded", "").
+			Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.Network)).Pod(1, corev1.PodFailed, statetest.Ended(1, statetest.NotFound))
+		for _, pod := range w.Pods {
+			w.Logs[pod.UID] = pullstate.Log{Tail: []string{"x"}, Complete: true}
+		}
+		if reversed {
+			slices.Reverse(w.Pods)
+		}
+		state, writes := w.State(t), 0
+		for range 10 {
+			if rec := w.View(t).Unwritten(); rec != nil {
+				writes++
+				w.Record(*rec)
+			}
+			slices.Reverse(w.Pods) // they come in no order
+		}
+		if writes != 1 {
+			t.Errorf("%d records were written", writes)
+		}
+		if got := w.State(t); got.Attempts != 2 || got.Failure.Reason != state.Failure.Reason {
+			t.Errorf("%+v, want %+v", got, state)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -123,6 +124,48 @@ func TestAnUnreadableLogIsReplaced(t *testing.T) {
 			other.awaitLive(t, true)
 			other.read(t, pull.Position{}).until(t, "q", "one")
 		})
+	}
+}
+
+// During an update, replicas of two versions may use the same keys. Each would remove what the other one has written, for ever.
+func TestALogOfAnotherVersionIsLeftAlone(t *testing.T) {
+	server := redistest.Start(t)
+	leader := newLeader(t, server.URL())
+	leader.Publish(newState("p", pull.Pulling, "one"))
+	leader.Flush(t.Context())
+	leader.stop()
+	other := newReplica(t, server.URL(), "other", true)
+	other.stop() // the test reads in its place
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
+	defer client.Close()
+	journal := other.redis()
+	journal.redis = client
+
+	value := client.HGet(t.Context(), journal.keys.pulls, "p").Val()
+	begins, state := value[:orderLength+offsetLength+1], []byte(value[orderLength+offsetLength+1:])
+	name := client.HGet(t.Context(), journal.keys.pulls, fieldLog).Val()
+	for what, change := range map[string]func(state []byte){
+		"the form of its states":         func(state []byte) { state[1]++ },
+		"the form in which it is packed": func(state []byte) { state[0] = 9 },
+	} {
+		changed := slices.Clone(state)
+		change(changed)
+		if err := client.HSet(t.Context(), journal.keys.pulls, "p", begins+string(changed)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		_, whole := other.open(t.Context())
+		values := map[string]any{"k": entryState, "i": "p", "p": changed, "t": "0", "a": ""}
+		id := client.XAdd(t.Context(), &redis.XAddArgs{Stream: journal.keys.updates, ID: "9999999999999999-*", Values: values}).Val()
+		_, next := other.advance(t.Context(), &reading{name: name, after: "9999999999999998-0"})
+		client.XDel(t.Context(), journal.keys.updates, id)
+		for of, err := range map[string]error{"the log": whole, "an entry": next} {
+			if err == nil || !strings.Contains(err.Error(), "another version") {
+				t.Errorf("%s of %s: the error %v does not tell of another version", what, of, err)
+			}
+		}
+		if now := client.HGet(t.Context(), journal.keys.pulls, fieldLog).Val(); now != name {
+			t.Fatalf("%s: the log %q is gone; now there is %q", what, name, now)
+		}
 	}
 }
 
@@ -299,5 +342,30 @@ func TestNothingIsAppendedToALogThatHasLostItsEnd(t *testing.T) {
 	}
 	if _, err := appends(lost, "e"); !errors.Is(err, errGap) {
 		t.Errorf("a log without %v takes what stands after it: %v", lost, err)
+	}
+}
+
+// The servers of a Redis Cluster have a clock each. The log has the time of its last heartbeat by one of them.
+func TestOnlyTheServerThatHoldsTheLogIsAskedForTheTime(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	leader := newLeader(t, cluster.URL())
+	for range 20 {
+		c, err := leader.journal.load(t.Context())
+		if err != nil || c.silence < 0 || c.silence > maxSilence {
+			t.Fatalf("%+v, %v", c, err)
+		}
+	}
+	for _, server := range cluster.Servers {
+		stats, err := server.Client().Info(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := server.Client().DBSize(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if holds, asked := keys > 0, strings.Contains(stats, "cmdstat_time:"); holds != asked {
+			t.Errorf("%s holds the log: %t; it was asked for the time: %t", server.Addr, holds, asked)
+		}
 	}
 }

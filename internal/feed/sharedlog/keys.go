@@ -53,6 +53,9 @@ var (
 	beginScript   = redis.NewScript(beginSource)
 	appendScript  = redis.NewScript(appendSource)
 	destroyScript = redis.NewScript(destroySource)
+	// timeScript returns the seconds of Redis's clock. It takes a key, so that in a Redis Cluster the server that holds the log is
+	// asked: by its clock the log tells the time of the last heartbeat. TIME alone may ask any server.
+	timeScript = redis.NewScript(`return tonumber(redis.call('TIME')[1])`)
 )
 
 // Lengths in a pull's value, in bytes: of pull.State.OrderKey, and of the offset in decimal digits.

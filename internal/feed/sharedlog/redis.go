@@ -93,19 +93,23 @@ func (j *redisJournal) load(ctx context.Context) (*contents, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadLimit)
 	defer cancel()
 	var all *redis.MapStringStringCmd
-	var now *redis.TimeCmd
+	var clock *redis.Cmd
 	_, err := j.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		all, now = p.HGetAll(ctx, j.keys.pulls), p.Time(ctx)
+		all, clock = p.HGetAll(ctx, j.keys.pulls), timeScript.Eval(ctx, p, []string{j.keys.pulls})
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load the shared log: %w", err)
 	}
+	now, err := clock.Int64()
+	if err != nil {
+		return nil, fmt.Errorf("load the shared log: the time: %w", err)
+	}
 	fields := all.Val()
 	if fields[fieldReady] == "" {
 		return nil, errNoLog
 	}
-	c, err := parseContents(fields, now.Val())
+	c, err := parseContents(fields, time.Unix(now, 0))
 	if err != nil {
 		return nil, &unreadableError{fields[fieldLog], err}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pullwatch/internal/feed"
+	"pullwatch/internal/pull"
+	"pullwatch/internal/redis/pack"
 )
 
 // batch is how many pulls go into one append.
@@ -107,10 +109,11 @@ func (s *Stream) open(ctx context.Context) (*contents, error) {
 	}
 }
 
-// replaceUnreadable removes a log that cannot be read, so that the leader makes a new one. It returns err.
+// replaceUnreadable removes a log that cannot be read, so that the leader makes a new one. It returns err. It leaves a log that
+// replicas of another version write: they would do the same with this one's.
 func (s *Stream) replaceUnreadable(ctx context.Context, err error) error {
 	var unreadable *unreadableError
-	if !errors.As(err, &unreadable) {
+	if !errors.As(err, &unreadable) || errors.Is(err, pull.ErrOtherVersion) || errors.Is(err, pack.ErrOtherForm) {
 		return err
 	}
 	return errors.Join(err, s.journal.destroy(ctx, unreadable.name))

@@ -21,6 +21,9 @@ const (
 	compressed = 1
 )
 
+// ErrOtherForm means that another version of pullwatch has packed a value.
+var ErrOtherForm = errors.New("it is packed in a form of another version")
+
 // Pack returns value, compressed if it is long, behind a byte that says whether it is. Unpack reads it.
 func Pack(value []byte) []byte { return PackInto(nil, value) }
 
@@ -35,7 +38,7 @@ func PackInto(buffer, value []byte) []byte {
 	return packed[:1+len(s2.Encode(packed[1:], value))]
 }
 
-// Unpack returns the value that was packed. The result may share memory with packed.
+// Unpack returns the value that was packed. The error is ErrOtherForm when its first byte is not known. The result may share memory with packed.
 func Unpack(packed []byte) ([]byte, error) {
 	if len(packed) == 0 {
 		return nil, errors.New("unpack: the value is empty")
@@ -58,6 +61,6 @@ func Unpack(packed []byte) ([]byte, error) {
 		}
 		return value, nil
 	default:
-		return nil, fmt.Errorf("unpack: %d is no known form", packed[0])
+		return nil, fmt.Errorf("unpack: %w: %d", ErrOtherForm, packed[0])
 	}
 }

@@ -82,9 +82,9 @@ func streamOptions(s *Settings) *redis.UniversalOptions {
 // Otherwise they are retried where that is safe, within the deadline of their context.
 func (c *Client) Commands() redis.UniversalClient { return c.commands }
 
-// Stream returns a client for whoever follows a Redis stream. It has a pool of its own, of at most 4 connections to each server,
-// which reads may block. Every command is sent once, whether Redis is away or not; the caller decides about retries. A canceled
-// context does not end a read that blocks, but its deadline does.
+// Stream returns a client for whoever follows a Redis stream, or waits for something in one. It has a pool of its own, of at most 4
+// connections to each server, which reads may block. Every command is sent once, whether Redis is away or not; the caller decides
+// about retries. A canceled context does not end a read that blocks, but its deadline does.
 func (c *Client) Stream() redis.UniversalClient { return c.stream }
 
 // away reports whether Commands fail at once with ErrAway.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"pullwatch/internal/pull"
 )
 
 // Forms says, for people, which URLs Parse accepts.
@@ -17,8 +19,10 @@ const Forms = "redis://[user:password@]host:port[/database], " +
 	"redis+cluster://[user:password@]host:port[,host:port…]; with TLS rediss://, rediss+sentinel:// or rediss+cluster://"
 
 // Keys returns the prefix of all keys that the replicas for one cluster use. Because of the braces, a Redis Cluster keeps these
-// keys together. The number is raised when the form of any value changes, so that no replica reads values of another form.
-func Keys(prefix, cluster string) string { return fmt.Sprintf("%s:{%s}:v5:", prefix, cluster) }
+// keys together. The version keeps replicas from reading values of another form.
+func Keys(prefix, cluster string) string {
+	return fmt.Sprintf("%s:{%s}:v%d:", prefix, cluster, pull.BinaryVersion)
+}
 
 // Settings are how to reach Redis. Parse makes them.
 type Settings struct {
