@@ -765,11 +765,15 @@ input PodLogsInput {
   after: ID
 }
 
-"Lines and notices, in order; a batch without either brings a newer cursor when filters let nothing through for long."
+"""
+Lines and notices. The notices of a container come before its lines: what happens behind a line is in a later batch. So
+the lines of a container in a batch are all of one run, which its last STARTED began. A batch without either brings a newer
+cursor when filters let nothing through for long.
+"""
 type PodLogBatch {
   "At most 1000 lines or 256 KiB, or what came within 20 ms, whichever is reached first; in order for each container."
   lines: [LogLine!]!
-  "What happened to the sources since the last batch."
+  "What happened to the sources since the last batch, in order for each container."
   notices: [LogNotice!]!
   "Opaque. Pass it as ` + "`" + `after` + "`" + ` to go on behind this batch, on any replica."
   cursor: ID!

@@ -40,6 +40,7 @@ func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status contai
 	e := &entry{statusBox: f.status, container: f.container, ended: make(chan struct{})}
 	fs.entries[key] = e
 	if f.progress.Over {
+		fs.st.queue.End(e.container)
 		close(e.ended)
 		return nil
 	}
