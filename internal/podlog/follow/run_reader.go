@@ -26,8 +26,8 @@ type runReader struct {
 	// one, have ended without an error.
 	last lastRequest
 	ends int
-	// lost means that the last line was missing once: the log may have been that of another run. If the line is missing
-	// again, it was rotated away.
+	// lost means that the last line was missing, and has not been found again since: the log may have been that of another
+	// run. If the line is missing once more, it was rotated away.
 	lost bool
 	// moved means that the queue does not know of the last lines that were read.
 	moved bool
