@@ -119,7 +119,7 @@ type ComplexityRoot struct {
 
 	Query struct {
 		ActivePulls func(childComplexity int) int
-		FailedPulls func(childComplexity int, limit int) int
+		FailedPulls func(childComplexity int, limit *int) int
 		PullJob     func(childComplexity int, id string) int
 	}
 
@@ -156,7 +156,7 @@ type MutationResolver interface {
 }
 type QueryResolver interface {
 	ActivePulls(ctx context.Context) ([]*pull.State, error)
-	FailedPulls(ctx context.Context, limit int) ([]*pull.State, error)
+	FailedPulls(ctx context.Context, limit *int) ([]*pull.State, error)
 	PullJob(ctx context.Context, id string) (*pull.State, error)
 }
 type SubscriptionResolver interface {
@@ -522,7 +522,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.FailedPulls(childComplexity, args["limit"].(int)), true
+		return e.ComplexityRoot.Query.FailedPulls(childComplexity, args["limit"].(*int)), true
 
 	case "Query.pullJob":
 		if e.ComplexityRoot.Query.PullJob == nil {
@@ -754,9 +754,9 @@ input PodLogsInput {
   "Start with lines at or after this moment."
   since: Time
   "Keep going as new lines come; otherwise complete at the end of what there is."
-  follow: Boolean! = true
+  follow: Boolean = true
   "The log of the container's previous run."
-  previous: Boolean! = false
+  previous: Boolean = false
   "Only lines that match this RE2 expression (at most 1 KiB)."
   include: String
   "No lines that match this RE2 expression (at most 1 KiB)."
@@ -821,8 +821,8 @@ enum LogNoticeKind {
 	{Name: "../schema/pull.graphqls", Input: `type Query {
   "Pulls that have not finished, newest first."
   activePulls: [PullJob!]!
-  "Pulls that failed, the latest first. ` + "`" + `limit` + "`" + ` is 1 to 500."
-  failedPulls(limit: Int! = 50): [PullJob!]!
+  "Pulls that failed, the latest first. ` + "`" + `limit` + "`" + ` is 1 to 500; null is the default."
+  failedPulls(limit: Int = 50): [PullJob!]!
   "One pull, finished or not; null when there is none of that id."
   pullJob(id: ID!): PullJob
 }
@@ -1398,8 +1398,8 @@ func (ec *executionContext) field_Query_failedPulls_args(ctx context.Context, ra
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "limit",
-		func(ctx context.Context, v any) (int, error) {
-			return ec.unmarshalNInt2int(ctx, v)
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -2836,7 +2836,7 @@ func (ec *executionContext) _Query_failedPulls(ctx context.Context, field graphq
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().FailedPulls(ctx, fc.Args["limit"].(int))
+			return ec.Resolvers.Query().FailedPulls(ctx, fc.Args["limit"].(*int))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*pull.State) graphql.Marshaler {
@@ -4401,14 +4401,14 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 			it.Since = data
 		case "follow":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("follow"))
-			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			data, err := ec.unmarshalOBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Follow = data
 		case "previous":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("previous"))
-			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			data, err := ec.unmarshalOBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err
 			}

@@ -32,11 +32,11 @@ func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.State, error) 
 	return result.States, err
 }
 
-func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.State, error) {
-	if limit < 1 || limit > maxFailed {
-		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
+func (r *queryResolver) FailedPulls(ctx context.Context, limit *int) ([]*pull.State, error) {
+	if *limit < 1 || *limit > maxFailed {
+		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", *limit, maxFailed)
 	}
-	result, err := render.Failed(ctx, r.Lists, limit)
+	result, err := render.Failed(ctx, r.Lists, *limit)
 	return result.States, err
 }
 

@@ -105,6 +105,7 @@ func (d *documents) learn(text string) (*document, gqlerror.List) {
 	if errs != nil {
 		return nil, errs
 	}
+	removeNulls(d.schema.Schema(), parsed)
 	learned := &document{
 		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerDocument + bytesPerNode*nodes + len(text),
 	}

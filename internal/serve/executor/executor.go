@@ -96,11 +96,16 @@ func (e *Executor) prepare(ctx context.Context, params *graphql.RawParams) (*gra
 		return nil, errs
 	}
 	store()
-	if found.Operations.ForName(params.OperationName) == nil {
+	named := found.Operations.ForName(params.OperationName)
+	if named == nil {
 		return nil, noOperation(found, params.OperationName)
+	}
+	if err := readVariables(e.documents.schema.Schema(), named, params.Variables); err != nil {
+		return nil, gqlerror.List{err}
 	}
 	operation, errs := e.Executor.CreateOperationContext(context.WithValue(ctx, documentKey{}, found), params)
 	if errs == nil {
+		withoutNulls(operation.Variables)
 		errs = e.documents.checkComplexity(ctx, found, operation)
 	}
 	if errs == nil {
