@@ -734,12 +734,41 @@ enum ErrorCode {
   INTERNAL
 }
 `, BuiltIn: false},
-	{Name: "../schema/podlog.graphqls", Input: `extend type Subscription {
+	{Name: "../schema/operations.graphqls", Input: `type Query {
+  "Pulls that have not finished, newest first."
+  activePulls: [PullJob!]!
+  "Pulls that failed, the latest first. ` + "`" + `limit` + "`" + ` is 1 to 500; null is the default."
+  failedPulls(limit: Int = 50): [PullJob!]!
+  "One pull, finished or not; null when there is none of that id."
+  pullJob(id: ID!): PullJob
+}
+
+type Mutation {
+  """
+  Starts a pull for each image. Each image has its own outcome: one bad reference fails alone.
+  An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
+  """
+  startPulls(input: StartPullsInput!): StartPullsPayload!
+  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
+  cancelPull(id: ID!): PullJob!
+  "Starts a failed pull again, as a new pull."
+  retryPull(id: ID!): PullJob!
+}
+
+type Subscription {
+  """
+  Every change of the pulls in ` + "`" + `ids` + "`" + `, or of all pulls when ` + "`" + `ids` + "`" + ` is null: first the state of each as it is now,
+  then each new state. A slow reader may skip intermediate states, never the last one. With ` + "`" + `ids` + "`" + `, the
+  subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
+  ` + "`" + `after` + "`" + ` takes the ` + "`" + `revision` + "`" + ` of the last update that a client saw, on any replica, and skips what it already has.
+  When that place is no longer known, the state of each comes again.
+  """
+  pullJobUpdated(ids: [ID!], after: ID): PullJob!
   "Lines of the logs of one pod, of a Job's pods, or of the pods that a label selector matches, in batches."
   podLogs(input: PodLogsInput!): PodLogBatch!
 }
-
-"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
+`, BuiltIn: false},
+	{Name: "../schema/podlog.graphqls", Input: `"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
 input PodLogsInput {
   namespace: String!
   pod: String
@@ -818,39 +847,7 @@ enum LogNoticeKind {
   DROPPED
 }
 `, BuiltIn: false},
-	{Name: "../schema/pull.graphqls", Input: `type Query {
-  "Pulls that have not finished, newest first."
-  activePulls: [PullJob!]!
-  "Pulls that failed, the latest first. ` + "`" + `limit` + "`" + ` is 1 to 500; null is the default."
-  failedPulls(limit: Int = 50): [PullJob!]!
-  "One pull, finished or not; null when there is none of that id."
-  pullJob(id: ID!): PullJob
-}
-
-type Mutation {
-  """
-  Starts a pull for each image. Each image has its own outcome: one bad reference fails alone.
-  An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
-  """
-  startPulls(input: StartPullsInput!): StartPullsPayload!
-  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
-  cancelPull(id: ID!): PullJob!
-  "Starts a failed pull again, as a new pull."
-  retryPull(id: ID!): PullJob!
-}
-
-type Subscription {
-  """
-  Every change of the pulls in ` + "`" + `ids` + "`" + `, or of all pulls when ` + "`" + `ids` + "`" + ` is null: first the state of each as it is now,
-  then each new state. A slow reader may skip intermediate states, never the last one. With ` + "`" + `ids` + "`" + `, the
-  subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
-  ` + "`" + `after` + "`" + ` takes the ` + "`" + `revision` + "`" + ` of the last update that a client saw, on any replica, and skips what it already has.
-  When that place is no longer known, the state of each comes again.
-  """
-  pullJobUpdated(ids: [ID!], after: ID): PullJob!
-}
-
-"One copy of an image into a registry: its state at one moment."
+	{Name: "../schema/pull.graphqls", Input: `"One copy of an image into a registry: its state at one moment."
 type PullJob {
   "Unique and stable: the name of the Kubernetes Job that does the pull."
   id: ID!

@@ -1,5 +1,5 @@
 // Package web is the page at /: GraphiQL with examples to run. All of it is embedded, so that it works without
-// access to any other host.
+// access to any other host. The schema at /schema.graphql is for the tools of client authors.
 package web
 
 import (
@@ -18,6 +18,8 @@ type Options struct {
 	Demo bool
 	// Behaviors is what the page explains of the simulation; shown only with Demo.
 	Behaviors []Behavior
+	// Schema is the text at /schema.graphql, which is not found when it is empty.
+	Schema string
 }
 
 // Behavior is what happens in the demo to a pull of an image that has Word in its name.
@@ -45,7 +47,7 @@ var assetNames = []string{
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
 	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler serves the page at / and what it loads below /assets/; every other path is not found. The page expects
+// Handler serves the page at /, what it loads below /assets/, and /schema.graphql; every other path is not found. The page expects
 // GraphQL at /graphql of the same host, by POST and by WebSocket (graphql-transport-ws).
 func Handler(options Options) http.Handler {
 	mux := http.NewServeMux()
@@ -56,6 +58,9 @@ func Handler(options Options) http.Handler {
 		urls[path.Base(name)] = url
 		// The content's hash is in the path: what is there never changes.
 		mux.Handle(url, newAsset(name, content, "public, max-age=31536000, immutable"))
+	}
+	if options.Schema != "" {
+		mux.Handle("/schema.graphql", newAsset("schema.graphql", []byte(options.Schema), "no-cache"))
 	}
 	mux.Handle("/{$}", newAsset("page.html", renderPage(options, urls), "no-cache"))
 	return withSecurityHeaders(mux)

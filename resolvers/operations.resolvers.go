@@ -3,7 +3,9 @@ package resolvers
 import (
 	"context"
 	"pullwatch/graph"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/podlog"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/usererr"
@@ -46,6 +48,15 @@ func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, er
 
 func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error) {
 	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after) })
+}
+
+func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
+	input.Caller = caller.From(ctx).Address
+	logs, err := r.Logs.Stream(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	return render.Logs(ctx, logs), nil
 }
 
 func (r *Resolver) Mutation() graph.MutationResolver { return &mutationResolver{r} }
