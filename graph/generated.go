@@ -136,7 +136,7 @@ type ComplexityRoot struct {
 
 	Subscription struct {
 		PodLogs        func(childComplexity int, input podlog.Input) int
-		PullJobUpdated func(childComplexity int, ids []string, after *string) int
+		PullJobUpdated func(childComplexity int, ids []string, after *string, phases []pull.Phase, history *bool) int
 	}
 
 	UserError struct {
@@ -160,7 +160,7 @@ type QueryResolver interface {
 	PullJob(ctx context.Context, id string) (*pull.State, error)
 }
 type SubscriptionResolver interface {
-	PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error)
+	PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error)
 	PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error)
 }
 
@@ -589,7 +589,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Subscription.PullJobUpdated(childComplexity, args["ids"].([]string), args["after"].(*string)), true
+		return e.ComplexityRoot.Subscription.PullJobUpdated(childComplexity, args["ids"].([]string), args["after"].(*string), args["phases"].([]pull.Phase), args["history"].(*bool)), true
 
 	case "UserError.code":
 		if e.ComplexityRoot.UserError.Code == nil {
@@ -762,8 +762,11 @@ type Subscription {
   subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
   ` + "`" + `after` + "`" + ` takes the ` + "`" + `revision` + "`" + ` of the last update that a client saw, on any replica, and skips what it already has.
   When that place is no longer known, the state of each comes again.
+  With ` + "`" + `phases` + "`" + `, only states in these phases come, and the first one behind them of each pull that leaves them. After a
+  reconnect, a state in another phase may come of a pull that the client does not know.
+  Without ` + "`" + `history` + "`" + `, pulls that have finished already do not come first. With ` + "`" + `after` + "`" + ` they do if they finished since.
   """
-  pullJobUpdated(ids: [ID!], after: ID): PullJob!
+  pullJobUpdated(ids: [ID!], after: ID, phases: [PullPhase!], history: Boolean = true): PullJob!
   "Lines of the logs of one pod, of a Job's pods, or of the pods that a label selector matches, in batches."
   podLogs(input: PodLogsInput!): PodLogBatch!
 }
@@ -1452,6 +1455,22 @@ func (ec *executionContext) field_Subscription_pullJobUpdated_args(ctx context.C
 		return nil, err
 	}
 	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "phases",
+		func(ctx context.Context, v any) ([]pull.Phase, error) {
+			return ec.unmarshalOPullPhase2ᚕpullwatchᚋinternalᚋpullᚐPhaseᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["phases"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "history",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["history"] = arg3
 	return args, nil
 }
 
@@ -3139,7 +3158,7 @@ func (ec *executionContext) _Subscription_pullJobUpdated(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string), fc.Args["after"].(*string))
+			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string), fc.Args["after"].(*string), fc.Args["phases"].([]pull.Phase), fc.Args["history"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
@@ -6412,6 +6431,42 @@ func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐSta
 		return graphql.Null
 	}
 	return ec._PullJob(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOPullPhase2ᚕpullwatchᚋinternalᚋpullᚐPhaseᚄ(ctx context.Context, v any) ([]pull.Phase, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]pull.Phase, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOPullPhase2ᚕpullwatchᚋinternalᚋpullᚐPhaseᚄ(ctx context.Context, sel ast.SelectionSet, v []pull.Phase) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {

@@ -46,8 +46,8 @@ func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, er
 	return r.find(ctx, id)
 }
 
-func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error) {
-	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after) })
+func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error) {
+	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after, phases, *history) })
 }
 
 func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {

@@ -72,7 +72,7 @@ func removeNullsOfValue(schema *ast.Schema, t *ast.Definition, value *ast.Value)
 }
 
 // readVariables removes each null within the variables of a request that stands for a default, and makes integers of numbers such
-// as 2.0 for Int. The error names a number that is not one. What else is wrong is found by gqlgen.
+// as 2.0 for Int. The error names a number that is not one, or what is no value of an enum. What else is wrong is found by gqlgen.
 func readVariables(schema *ast.Schema, operation *ast.OperationDefinition, variables map[string]any) *gqlerror.Error {
 	for _, variable := range operation.VariableDefinitions {
 		value, ok := variables[variable.Variable]
@@ -95,6 +95,10 @@ func readValue(schema *ast.Schema, t *ast.Definition, value any, path ast.Path) 
 	case json.Number:
 		if t.Name == "Int" {
 			return readInt(v, path)
+		}
+	case string:
+		if t.Kind == ast.Enum && t.EnumValues.ForName(v) == nil { // gqlgen takes any case, and makes nothing of it
+			return nil, gqlerror.ErrorPathf(path, "%q is not a %s", v, t.Name)
 		}
 	case []any:
 		for i := range v {

@@ -217,17 +217,21 @@ func TestNullStandsForNothingWhereThereIsNoDefault(t *testing.T) {
 	}
 }
 
-func TestANumberThatIsNoIntIsNamed(t *testing.T) {
+func TestAVariableOfTheWrongTypeIsNamed(t *testing.T) {
 	const limit = "query($n: Int){failedPulls(limit: $n){id}}"
 	const logs = "subscription($n: PodLogsInput!){podLogs(input: $n){cursor}}"
+	const phases = "subscription($n: [PullPhase!]){pullJobUpdated(phases: $n){id}}"
 	for variables, test := range map[string]struct{ query, message string }{
 		`{"n": 1.5}`:                  {limit, "variable.n: cannot use 1.5 as Int: it has to be a whole number of 32 bits"},
 		`{"n": 99999999999999999999}`: {limit, "variable.n: cannot use 99999999999999999999 as Int: it has to be a whole number of 32 bits"},
 		`{"n": 1e999}`:                {limit, "variable.n: cannot use 1e999 as Int: it has to be a whole number of 32 bits"},
 		`{"n": {"namespace": "a", "pod": "b", "tailLines": 1.5}}`: {logs,
 			"variable.n.tailLines: cannot use 1.5 as Int: it has to be a whole number of 32 bits"},
-		`{"n": 2.0}`: {limit, ""},
-		`{"n": 1e2}`: {limit, ""},
+		`{"n": ["FAILED", "queued"]}`: {phases, `variable.n[1]: "queued" is not a PullPhase`},
+		`{"n": ["FAILED", "QUEUED"]}`: {phases, ""},
+		`{"n": "QUEUED"}`:             {phases, ""},
+		`{"n": 2.0}`:                  {limit, ""},
+		`{"n": 1e2}`:                  {limit, ""},
 		`{"n": {"namespace": "a", "pod": "b", "tailLines": 2.0}}`: {logs, ""},
 	} {
 		_, errs := prepared(t, test.query, decoded(t, variables))
