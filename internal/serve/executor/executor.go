@@ -1,9 +1,10 @@
-// Package executor turns a request's text into an operation that may run. It is gqlgen's executor with three steps in
+// Package executor turns a request's text into an operation that may run. It is gqlgen's executor with four steps in
 // front, which every transport goes through:
 //
 //   - A persisted query is looked up by its hash.
 //   - The document is found among those that are known. An unknown one is parsed and validated, within the limits of
 //     limits.go. Long documents take turns by client.
+//   - Nulls that stand for defaults are removed from the document and the variables.
 //   - The operation's complexity is compared with what one operation may cost.
 //
 // What passes is counted, admitted below MaxOperations, and given to the middleware and gqlgen. Errors makes what clients
