@@ -38,6 +38,10 @@ func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message s
 	return f.queue.Push(ctx, f.container, queue.NewNotice(notice, f.progress))
 }
 
+func (f *follower) notifyStarted(ctx context.Context) error {
+	return f.notify(ctx, podlog.Started, "log opened")
+}
+
 const tryingAgain = "its log cannot be read now; trying again"
 
 // notifyWaiting sends a WAITING notice, unless the last one gave the same reason.

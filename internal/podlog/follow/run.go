@@ -17,7 +17,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.lastWaiting = ""
 	r := newRunReader(f, run)
 	if f.progress.Position.IsZero() {
-		if err := f.notify(ctx, podlog.Started, "log opened"); err != nil {
+		if err := f.notifyStarted(ctx); err != nil {
 			return err
 		}
 	}
