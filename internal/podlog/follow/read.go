@@ -86,7 +86,7 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 	if !follow {
 		return nil
 	}
-	return r.notifyResumed(ctx)
+	return r.notifyDue(ctx)
 }
 
 // copy queues the lines of an open log that have not been read before. tailed means that the log may begin between lines with
@@ -122,7 +122,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			r.lost = r.lost && !r.last.found()
 			continue
 		}
-		if err := r.notifyResumed(ctx); err != nil {
+		if err := r.notifyDue(ctx); err != nil {
 			return err
 		}
 		if lost {

@@ -27,7 +27,7 @@ func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status contai
 	}
 	switch departed, cameBack := fs.departed[key]; {
 	case cameBack:
-		f.progress = departed
+		f.progress, f.left = departed, !departed.Done
 		delete(fs.departed, key)
 	case begins && !resumed:
 		f.progress = firstProgress(plan, status)
