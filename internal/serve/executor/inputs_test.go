@@ -31,7 +31,11 @@ func prepared(t *testing.T, query string, variables map[string]any) (map[string]
 			return nil, errs
 		}
 	}
-	return o.Operation.SelectionSet[0].(*ast.Field).ArgumentMap(o.Variables), nil
+	field, ok := o.Operation.SelectionSet[0].(*ast.Field)
+	if !ok {
+		return nil, nil
+	}
+	return field.ArgumentMap(o.Variables), nil
 }
 
 // literal returns the least value of a type. Objects of type of have the field extra, too. Names are between quotes: none in a
@@ -243,4 +247,26 @@ func TestAVariableOfTheWrongTypeIsNamed(t *testing.T) {
 			t.Errorf("%s: %q, want %q", variables, message, test.message)
 		}
 	}
+}
+
+// FuzzNulls checks that reading any valid request ends without a panic.
+func FuzzNulls(f *testing.F) {
+	for _, request := range [][2]string{
+		{`query($n: Int){failedPulls(limit: $n){id}}`, `{"n": null}`},
+		{`subscription($i: PodLogsInput! = {namespace: "a", follow: null}){podLogs(input: $i){cursor}}`, `{"i": {"follow": null, "since": {"a": [1.5]}}}`},
+		{`subscription($f: Boolean){podLogs(input: {namespace: "a", since: {a: null}, follow: $f}){...f}}fragment f on PodLogBatch{cursor}`, `{"f": [null]}`},
+		{`{__type(name: "a"){fields(includeDeprecated: null){name}}}`, `{}`},
+		{`subscription($p: [PullPhase!]){pullJobUpdated(phases: $p, history: null){id}}`, `{"p": [["x"], {"y": "z"}, 1e9]}`},
+	} {
+		f.Add(request[0], request[1])
+	}
+	f.Fuzz(func(t *testing.T, query, variables string) {
+		var given map[string]any
+		d := json.NewDecoder(strings.NewReader(variables))
+		d.UseNumber()
+		if d.Decode(&given) != nil {
+			t.Skip()
+		}
+		prepared(t, query, given)
+	})
 }
