@@ -27,6 +27,7 @@ import (
 	"pullwatch/internal/serve/httpapi"
 	"pullwatch/internal/serve/web"
 	"pullwatch/kube"
+	"pullwatch/schema"
 )
 
 // commands are the commands and flags of the program. Each flag is also an environment variable: --max-parallel is
@@ -150,8 +151,12 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 
 // httpOptions returns the options of the HTTP server that depend on flags.
 func (s *serveSettings) httpOptions() httpapi.Options {
+	page := web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}
+	if s.Introspection {
+		page.Schema = schema.Text
+	}
 	return httpapi.Options{
-		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
+		Page:           web.Handler(page),
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
 		CertFile:       s.TLSCert, KeyFile: s.TLSKey,

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"pullwatch/schema"
 )
 
 func TestWrongFlagsAreNamedInTheError(t *testing.T) {
@@ -128,5 +132,16 @@ func TestFlagsOfMirrorAreRead(t *testing.T) {
 	}
 	if m := c.Mirror; m.Source != "nginx" || m.Destination != "a:1/nginx" || m.InsecureRegistry[0] != "a:1" || len(m.Platform) != 2 {
 		t.Errorf("%+v", m)
+	}
+}
+
+func TestTheSchemaIsServedUnlessIntrospectionIsOff(t *testing.T) {
+	for introspection, status := range map[bool]int{true: http.StatusOK, false: http.StatusNotFound} {
+		s := serveSettings{Demo: true, Introspection: introspection}
+		recorder := httptest.NewRecorder()
+		s.httpOptions().Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
+		if recorder.Code != status || introspection && recorder.Body.String() != schema.Text {
+			t.Errorf("introspection %v: %d %q", introspection, recorder.Code, recorder.Body)
+		}
 	}
 }

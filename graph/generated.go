@@ -119,7 +119,7 @@ type ComplexityRoot struct {
 
 	Query struct {
 		ActivePulls func(childComplexity int) int
-		FailedPulls func(childComplexity int, limit int) int
+		FailedPulls func(childComplexity int, limit *int) int
 		PullJob     func(childComplexity int, id string) int
 	}
 
@@ -136,7 +136,7 @@ type ComplexityRoot struct {
 
 	Subscription struct {
 		PodLogs        func(childComplexity int, input podlog.Input) int
-		PullJobUpdated func(childComplexity int, ids []string, after *string) int
+		PullJobUpdated func(childComplexity int, ids []string, after *string, phases []pull.Phase, history *bool) int
 	}
 
 	UserError struct {
@@ -156,11 +156,11 @@ type MutationResolver interface {
 }
 type QueryResolver interface {
 	ActivePulls(ctx context.Context) ([]*pull.State, error)
-	FailedPulls(ctx context.Context, limit int) ([]*pull.State, error)
+	FailedPulls(ctx context.Context, limit *int) ([]*pull.State, error)
 	PullJob(ctx context.Context, id string) (*pull.State, error)
 }
 type SubscriptionResolver interface {
-	PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error)
+	PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error)
 	PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error)
 }
 
@@ -522,7 +522,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.FailedPulls(childComplexity, args["limit"].(int)), true
+		return e.ComplexityRoot.Query.FailedPulls(childComplexity, args["limit"].(*int)), true
 
 	case "Query.pullJob":
 		if e.ComplexityRoot.Query.PullJob == nil {
@@ -589,7 +589,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Subscription.PullJobUpdated(childComplexity, args["ids"].([]string), args["after"].(*string)), true
+		return e.ComplexityRoot.Subscription.PullJobUpdated(childComplexity, args["ids"].([]string), args["after"].(*string), args["phases"].([]pull.Phase), args["history"].(*bool)), true
 
 	case "UserError.code":
 		if e.ComplexityRoot.UserError.Code == nil {
@@ -734,12 +734,44 @@ enum ErrorCode {
   INTERNAL
 }
 `, BuiltIn: false},
-	{Name: "../schema/podlog.graphqls", Input: `extend type Subscription {
+	{Name: "../schema/operations.graphqls", Input: `type Query {
+  "Pulls that have not finished, newest first."
+  activePulls: [PullJob!]!
+  "Pulls that failed, the latest first. ` + "`" + `limit` + "`" + ` is 1 to 500; null is the default."
+  failedPulls(limit: Int = 50): [PullJob!]!
+  "One pull, finished or not; null when there is none of that id."
+  pullJob(id: ID!): PullJob
+}
+
+type Mutation {
+  """
+  Starts a pull for each image. Each image has its own outcome: one bad reference fails alone.
+  An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
+  """
+  startPulls(input: StartPullsInput!): StartPullsPayload!
+  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
+  cancelPull(id: ID!): PullJob!
+  "Starts a failed pull again, as a new pull."
+  retryPull(id: ID!): PullJob!
+}
+
+type Subscription {
+  """
+  Every change of the pulls in ` + "`" + `ids` + "`" + `, or of all pulls when ` + "`" + `ids` + "`" + ` is null: first the state of each as it is now,
+  then each new state. A slow reader may skip intermediate states, never the last one. With ` + "`" + `ids` + "`" + `, the
+  subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
+  ` + "`" + `after` + "`" + ` takes the ` + "`" + `revision` + "`" + ` of the last update that a client saw, on any replica, and skips what it already has.
+  When that place is no longer known, the state of each comes again.
+  With ` + "`" + `phases` + "`" + `, only states in these phases come, and the first one behind them of each pull that leaves them. After a
+  reconnect, a state in another phase may come of a pull that the client does not know.
+  Without ` + "`" + `history` + "`" + `, pulls that have finished already do not come first. With ` + "`" + `after` + "`" + ` they do if they finished since.
+  """
+  pullJobUpdated(ids: [ID!], after: ID, phases: [PullPhase!], history: Boolean = true): PullJob!
   "Lines of the logs of one pod, of a Job's pods, or of the pods that a label selector matches, in batches."
   podLogs(input: PodLogsInput!): PodLogBatch!
 }
-
-"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
+`, BuiltIn: false},
+	{Name: "../schema/podlog.graphqls", Input: `"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
 input PodLogsInput {
   namespace: String!
   pod: String
@@ -754,9 +786,9 @@ input PodLogsInput {
   "Start with lines at or after this moment."
   since: Time
   "Keep going as new lines come; otherwise complete at the end of what there is."
-  follow: Boolean! = true
+  follow: Boolean = true
   "The log of the container's previous run."
-  previous: Boolean! = false
+  previous: Boolean = false
   "Only lines that match this RE2 expression (at most 1 KiB)."
   include: String
   "No lines that match this RE2 expression (at most 1 KiB)."
@@ -765,11 +797,15 @@ input PodLogsInput {
   after: ID
 }
 
-"Lines and notices, in order; a batch without either brings a newer cursor when filters let nothing through for long."
+"""
+Lines and notices. The notices of a container come before its lines: what happens behind a line is in a later batch. So
+the lines of a container in a batch are all of one run, which its last STARTED began. A batch without either brings a newer
+cursor when filters let nothing through for long.
+"""
 type PodLogBatch {
   "At most 1000 lines or 256 KiB, or what came within 20 ms, whichever is reached first; in order for each container."
   lines: [LogLine!]!
-  "What happened to the sources since the last batch."
+  "What happened to the sources since the last batch, in order for each container."
   notices: [LogNotice!]!
   "Opaque. Pass it as ` + "`" + `after` + "`" + ` to go on behind this batch, on any replica."
   cursor: ID!
@@ -814,39 +850,7 @@ enum LogNoticeKind {
   DROPPED
 }
 `, BuiltIn: false},
-	{Name: "../schema/pull.graphqls", Input: `type Query {
-  "Pulls that have not finished, newest first."
-  activePulls: [PullJob!]!
-  "Pulls that failed, the latest first. ` + "`" + `limit` + "`" + ` is 1 to 500."
-  failedPulls(limit: Int! = 50): [PullJob!]!
-  "One pull, finished or not; null when there is none of that id."
-  pullJob(id: ID!): PullJob
-}
-
-type Mutation {
-  """
-  Starts a pull for each image. Each image has its own outcome: one bad reference fails alone.
-  An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
-  """
-  startPulls(input: StartPullsInput!): StartPullsPayload!
-  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
-  cancelPull(id: ID!): PullJob!
-  "Starts a failed pull again, as a new pull."
-  retryPull(id: ID!): PullJob!
-}
-
-type Subscription {
-  """
-  Every change of the pulls in ` + "`" + `ids` + "`" + `, or of all pulls when ` + "`" + `ids` + "`" + ` is null: first the state of each as it is now,
-  then each new state. A slow reader may skip intermediate states, never the last one. With ` + "`" + `ids` + "`" + `, the
-  subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
-  ` + "`" + `after` + "`" + ` takes the ` + "`" + `revision` + "`" + ` of the last update that a client saw, on any replica, and skips what it already has.
-  When that place is no longer known, the state of each comes again.
-  """
-  pullJobUpdated(ids: [ID!], after: ID): PullJob!
-}
-
-"One copy of an image into a registry: its state at one moment."
+	{Name: "../schema/pull.graphqls", Input: `"One copy of an image into a registry: its state at one moment."
 type PullJob {
   "Unique and stable: the name of the Kubernetes Job that does the pull."
   id: ID!
@@ -1394,8 +1398,8 @@ func (ec *executionContext) field_Query_failedPulls_args(ctx context.Context, ra
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "limit",
-		func(ctx context.Context, v any) (int, error) {
-			return ec.unmarshalNInt2int(ctx, v)
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1451,6 +1455,22 @@ func (ec *executionContext) field_Subscription_pullJobUpdated_args(ctx context.C
 		return nil, err
 	}
 	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "phases",
+		func(ctx context.Context, v any) ([]pull.Phase, error) {
+			return ec.unmarshalOPullPhase2ᚕpullwatchᚋinternalᚋpullᚐPhaseᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["phases"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "history",
+		func(ctx context.Context, v any) (*bool, error) {
+			return ec.unmarshalOBoolean2ᚖbool(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["history"] = arg3
 	return args, nil
 }
 
@@ -2832,7 +2852,7 @@ func (ec *executionContext) _Query_failedPulls(ctx context.Context, field graphq
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Query().FailedPulls(ctx, fc.Args["limit"].(int))
+			return ec.Resolvers.Query().FailedPulls(ctx, fc.Args["limit"].(*int))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*pull.State) graphql.Marshaler {
@@ -3138,7 +3158,7 @@ func (ec *executionContext) _Subscription_pullJobUpdated(ctx context.Context, fi
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string), fc.Args["after"].(*string))
+			return ec.Resolvers.Subscription().PullJobUpdated(ctx, fc.Args["ids"].([]string), fc.Args["after"].(*string), fc.Args["phases"].([]pull.Phase), fc.Args["history"].(*bool))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
@@ -4397,14 +4417,14 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 			it.Since = data
 		case "follow":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("follow"))
-			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			data, err := ec.unmarshalOBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Follow = data
 		case "previous":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("previous"))
-			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			data, err := ec.unmarshalOBoolean2bool(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -6411,6 +6431,42 @@ func (ec *executionContext) marshalOPullJob2ᚖpullwatchᚋinternalᚋpullᚐSta
 		return graphql.Null
 	}
 	return ec._PullJob(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOPullPhase2ᚕpullwatchᚋinternalᚋpullᚐPhaseᚄ(ctx context.Context, v any) ([]pull.Phase, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]pull.Phase, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOPullPhase2ᚕpullwatchᚋinternalᚋpullᚐPhaseᚄ(ctx context.Context, sel ast.SelectionSet, v []pull.Phase) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNPullPhase2pullwatchᚋinternalᚋpullᚐPhase(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {

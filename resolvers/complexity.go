@@ -25,7 +25,7 @@ const perActive = 1 << 32
 func costs() graph.ComplexityRoot {
 	var c graph.ComplexityRoot
 	c.Query.ActivePulls = func(each int) int { return perActive * each }
-	c.Query.FailedPulls = func(each, limit int) int { return min(max(limit, 1), maxFailed) * each }
+	c.Query.FailedPulls = func(each int, limit *int) int { return min(max(*limit, 1), maxFailed) * each }
 	c.PullFailure.LogTail = func(int) int { return pull.MaxLogTail }
 	c.PodLogBatch.Lines = func(each int) int { return podlog.MaxBatchLines * each }
 	c.LogLine.Message = func(int) int { return longField }

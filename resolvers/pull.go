@@ -28,7 +28,11 @@ func (r *Resolver) find(ctx context.Context, id string) (*pull.State, error) {
 }
 
 // subscribe opens a subscription to the pulls in ids, or to all if ids is nil. It goes on behind the revision after, if there is one.
-func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (*feed.Subscription, error) {
+// phases and history are those of feed.Subscription.Filter.
+func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string, phases []pull.Phase, history bool) (*feed.Subscription, error) {
+	if phases != nil && len(phases) == 0 {
+		return nil, usererr.New(usererr.BadInput, "phases is empty, so that nothing would come; leave it out for all phases")
+	}
 	if len(ids) > maxFollowed {
 		return nil, usererr.New(usererr.LimitExceeded,
 			"ids holds %d pulls; a subscription takes %d, or all pulls when ids is left out", len(ids), maxFollowed)
@@ -54,5 +58,10 @@ func (r *Resolver) subscribe(ctx context.Context, ids []string, after *string) (
 			break
 		}
 	}
-	return r.Updates.Subscribe(ids, from)
+	updates, err := r.Updates.Subscribe(ids, from)
+	if err != nil {
+		return nil, err
+	}
+	updates.Filter(phases, history)
+	return updates, nil
 }

@@ -71,7 +71,8 @@ func withoutDefer(directives map[string]*ast.DirectiveDefinition) {
 	deferred.Do(func() { delete(directives, "defer") })
 }
 
-// Resolver is the root of all resolvers. They return only errors that are a usererr.Error or the context's.
+// Resolver is the root of all resolvers. An argument that has a default in the schema is never nil: null stands for the
+// default, as package executor sees to. They return only errors that are a usererr.Error or the context's.
 type Resolver struct {
 	Lists   Lists
 	Pulls   Pulls

@@ -69,6 +69,9 @@ type PullUpdatesResponse struct {
 	// subscription completes once all of them have finished; an id that does not exist is an error, NOT_FOUND.
 	// `after` takes the `revision` of the last update that a client saw, on any replica, and skips what it already has.
 	// When that place is no longer known, the state of each comes again.
+	// With `phases`, only states in these phases come, and the first one behind them of each pull that leaves them. After a
+	// reconnect, a state in another phase may come of a pull that the client does not know.
+	// Without `history`, pulls that have finished already do not come first. With `after` they do if they finished since.
 	PullJobUpdated PullUpdatesPullJobUpdatedPullJob `json:"pullJobUpdated"`
 }
 

@@ -8,6 +8,8 @@
 //     state. Its earlier slots are superseded, and are removed in time.
 //   - A Subscription is little more than the seq up to which its reader has everything. A slow one costs no memory and delays
 //     nobody. A state is conflated when a newer one of the same pull comes before it was delivered.
+//   - A Filter leaves out states, by phase and of pulls that have ended. A pull's next state after it has left the phases is
+//     sent, so that the reader's view of them is complete.
 //   - A pull is retired when its Job is gone, and forgotten once too many are retired.
 //   - With several replicas, package sharedlog fills the Hub of each from one log in Redis: the shared log. A state's offset is
 //     its place there. A state that a replica publishes by itself, past that log, is unlogged until the log holds it.

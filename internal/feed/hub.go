@@ -78,6 +78,7 @@ type known struct {
 	// watch has seen. A reader may know how the pull ended. So subscribers get nothing of it until the log brings its end.
 	withheld bool
 	readers  []*Subscription // those that asked for it by id
+	exits    []exit          // at most one of each phase
 }
 
 // New returns an empty Hub. replica is a name that no other replica has, in lower-case letters and digits. It becomes part of
@@ -120,6 +121,9 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 	h.seq++
 	placed := *state
 	placed.Position = h.positionLocked(k, state.Revision, offset)
+	if k.state != nil && k.state.Phase != state.Phase {
+		k.noteExitLocked(k.state.Phase, h.seq)
+	}
 	if k.retired { // its name is used again
 		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == state.ID })
 	}

@@ -19,6 +19,7 @@ type Subscription struct {
 	start     uint64   // the seq at which the subscription began
 	ready     func()   // nil until somebody waits
 	closed    bool
+	filter    filter
 	// after is the position up to which the reader has everything, in the order that seenBy names.
 	after  pull.Position
 	seenBy order
@@ -173,11 +174,12 @@ func (s *Subscription) nextOfAllLocked() *known {
 		superseded := e.pull.seq != e.seq
 		// A new reader does not need pulls that are gone. A reader that returns may have missed exactly those.
 		retiredBefore := e.pull.retired && e.seq <= s.start && s.after == (pull.Position{})
-		if !superseded && !retiredBefore && !e.pull.withheld && !s.seenLocked(e.pull) {
+		if !superseded && !retiredBefore && !e.pull.withheld && !s.seenLocked(e.pull) && s.wantsLocked(e.pull) {
 			return e.pull
 		}
 		s.delivered = e.seq
 	}
+	s.settleLocked()
 	return nil
 }
 
@@ -185,12 +187,13 @@ func (s *Subscription) nextOfPullsLocked() (next *known, ended bool) {
 	ended = true
 	for _, k := range s.pulls {
 		ended = ended && k.state.Phase.Final()
-		if k.seq > s.delivered && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) {
+		if k.seq > s.delivered && (next == nil || k.seq < next.seq) && !k.withheld && !s.seenLocked(k) && s.wantsLocked(k) {
 			next = k
 		}
 	}
 	if next == nil {
 		s.delivered = s.hub.seq
+		s.settleLocked()
 	}
 	return next, ended
 }

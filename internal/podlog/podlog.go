@@ -66,10 +66,10 @@ type Input struct {
 	Caller string
 }
 
-// Batch is what is delivered at once. The lines of one container are in the order in which they were written. Lines of
-// several containers are in the order of their timestamps, as far as ReorderWindow allows. GAP and DROPPED stand before
-// all lines of their container in the batch. Neither slice is nil. Both are empty when filters have left out all lines for
-// CursorInterval, and only the Cursor is newer.
+// Batch is what is delivered at once. The notices of a container come before its lines: what happens behind a line is in a
+// later batch, so that all lines of a container in a batch are of one run. The lines of one container are in the order in
+// which they were written. Lines of several containers are in the order of their timestamps, as far as ReorderWindow allows.
+// Neither slice is nil. Both are empty when filters have left out all lines for CursorInterval, and only the Cursor is newer.
 type Batch struct {
 	Lines   []Line
 	Notices []Notice

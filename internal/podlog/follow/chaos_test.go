@@ -190,6 +190,9 @@ func (r *reading) take(w *world, batch *podlog.Batch) error {
 	}
 	for _, got := range batch.Lines {
 		name := got.Pod + "/" + got.Container
+		if r.ended[name] {
+			return fmt.Errorf("%s: line %.80q comes after ENDED", name, got.Message)
+		}
 		if got.Message == strings.TrimSpace(removed) {
 			r.gaps[name] = true
 			continue

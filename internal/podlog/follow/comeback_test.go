@@ -28,7 +28,7 @@ func TestAPodThatMatchesAgainIsReadOn(t *testing.T) {
 					return hanging(at(0, "a") + at(1, "b") + at(2000, "c")), nil
 				}, pods(pod("web", running("1"))))
 				st := startStream(t, source, podlog.Input{Namespace: "default", Selector: ptr("role=leader"), Follow: true})
-				var lines []string
+				var told []string
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
@@ -37,8 +37,11 @@ func TestAPodThatMatchesAgainIsReadOn(t *testing.T) {
 						if err != nil {
 							return
 						}
+						for _, notice := range batch.Notices {
+							told = append(told, string(notice.Kind))
+						}
 						for _, line := range batch.Lines {
-							lines = append(lines, line.Message)
+							told = append(told, line.Message)
 						}
 					}
 				}()
@@ -51,8 +54,8 @@ func TestAPodThatMatchesAgainIsReadOn(t *testing.T) {
 				elapse(time.Minute)
 				st.Close()
 				<-ended
-				if want := []string{"a", "b", "c"}; !slices.Equal(lines, want) {
-					t.Errorf("got %q, want %q", lines, want)
+				if want := []string{"STARTED", "a", "b", "GAP", "ENDED", "RESUMED", "c"}; !slices.Equal(told, want) {
+					t.Errorf("got %q, want %q", told, want)
 				}
 			})
 		})
@@ -89,7 +92,7 @@ func TestAPodThatMatchesAgainBeforeItsFollowerEndedIsReadOn(t *testing.T) {
 		}
 		ended := "ENDED web/app: its pod is gone, or matches no longer"
 		got.notices = slices.DeleteFunc(got.notices, func(n string) bool { return strings.HasPrefix(n, "WAITING stream: x") })
-		if want := []string{started, unread, ended}; !slices.Equal(got.notices, want) {
+		if want := []string{started, unread, ended, resumed}; !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
 		}
 	})

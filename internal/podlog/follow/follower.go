@@ -29,6 +29,8 @@ type follower struct {
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.
 	since time.Time
+	// left means that ENDED was sent because the pod was gone, before the run was read to its end.
+	left bool
 	// lastWaiting is what the last WAITING notice said; empty again once the log goes on.
 	lastWaiting string
 }
@@ -36,6 +38,14 @@ type follower struct {
 func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message string) error {
 	notice := podlog.Notice{Kind: kind, Pod: &f.container.Pod, Container: &f.container.Name, Message: message}
 	return f.queue.Push(ctx, f.container, queue.NewNotice(notice, f.progress))
+}
+
+func (f *follower) notifyStarted(ctx context.Context) error {
+	return f.notify(ctx, podlog.Started, "log opened")
+}
+
+func (f *follower) notifyResumed(ctx context.Context) error {
+	return f.notify(ctx, podlog.Resumed, "its log was opened again and goes on behind the last line")
 }
 
 const tryingAgain = "its log cannot be read now; trying again"

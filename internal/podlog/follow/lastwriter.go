@@ -117,11 +117,16 @@ func (f *follower) lastWriter(ctx context.Context, s containerStatus, later []po
 	}
 }
 
-// moveTo moves the progress to the later run that wrote the last line. A GAP counts the runs before it.
+// moveTo moves the progress to the later run that wrote the last line. A GAP counts the runs before it. After an ENDED of the run
+// before, STARTED says that lines of another run follow.
 func (f *follower) moveTo(ctx context.Context, run podlog.Run) error {
-	missed := run.Restarts - f.progress.Restarts
+	missed, ended := run.Restarts-f.progress.Restarts, f.progress.Done || f.left
+	f.left = false
 	f.progress.Run, f.progress.Restarts, f.progress.Done = cursor.NewRunKey(run.ID), run.Restarts, false
-	return f.notifyMissedRuns(ctx, missed)
+	if err := f.notifyMissedRuns(ctx, missed); err != nil || !ended {
+		return err
+	}
+	return f.notifyStarted(ctx)
 }
 
 // sighting is what the log of a run shows of the last line that was read.

@@ -86,7 +86,7 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 	if !follow {
 		return nil
 	}
-	return r.notifyResumed(ctx)
+	return r.notifyDue(ctx)
 }
 
 // copy queues the lines of an open log that have not been read before. tailed means that the log may begin between lines with
@@ -119,9 +119,10 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		sum := cursor.Checksum(message)
 		isNew, lost := r.last.search.IsNew(nanos, sum)
 		if !isNew {
+			r.lost = r.lost && !r.last.found()
 			continue
 		}
-		if err := r.notifyResumed(ctx); err != nil {
+		if err := r.notifyDue(ctx); err != nil {
 			return err
 		}
 		if lost {
@@ -147,12 +148,14 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 var errLost = errors.New("last line is not in the log")
 
 // lostLine is called when our last line is not in the log. The first time, the container may have been restarted, and the log
-// be that of another run, which its status does not show yet: errLost makes the caller look again. The next time, lostLine
-// sends a GAP.
+// be that of another run, which its status does not show yet: errLost makes the caller look again. If the line is not there
+// then either, lostLine sends a GAP.
 func (r *runReader) lostLine(ctx context.Context) error {
-	if r.lost = !r.lost; r.lost {
+	if !r.lost {
+		r.lost = true
 		return errLost
 	}
+	r.lost = false
 	return r.notifyGap(ctx, gapRotated, rotatedAway)
 }
 

@@ -131,6 +131,7 @@ func (fs *followers) follow(f *follower, e *entry) {
 		}
 	}
 	defer fs.mu.Unlock()
+	fs.st.queue.End(e.container)
 	e.progress = f.progress
 	close(e.ended)
 	fs.active--

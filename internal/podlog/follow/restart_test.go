@@ -57,6 +57,13 @@ func TestARestartBeforeTheLogIsOpenIsNoticed(t *testing.T) {
 			lines:    []string{"web/app: b", "web/app: c"}, notices: []string{started, missed, completed},
 		},
 		{
+			name:     "the first run is taken for ended before",
+			statuses: []podlog.Container{running("1"), {Name: "app", Run: first}, restarts(first, going, ""), restarts(first, second, "")},
+			opens:    []string{ofSecond, ofSecond, ofSecond + at(3000, "d"), ofSecond + at(3000, "d")},
+			lines:    []string{"web/app: b", "web/app: c", "web/app: d"},
+			notices:  []string{started, "ENDED web/app: exit code 1 (Error)", missed, started, completed},
+		},
+		{
 			name:     "the log was the right one, though its run ended in the second in which the next began",
 			statuses: []podlog.Container{running("1"), restarts(first, podlog.Run{ID: "2", Started: start.Add(time.Second), Reason: "Completed"}, "")},
 			opens:    []string{ofFirst, ofSecond},

@@ -16,10 +16,8 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, true)
 	f.lastWaiting = ""
 	r := newRunReader(f, run)
-	if f.progress.Position.IsZero() {
-		if err := f.notify(ctx, podlog.Started, "log opened"); err != nil {
-			return err
-		}
+	if err := f.notifyLines(ctx); err != nil {
+		return err
 	}
 	backoff, sawEnd := newBackoff(), false
 	for {
@@ -107,6 +105,19 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	}
 }
 
+// notifyLines says before the first line of a run that its lines follow, and when the pod comes back, that they go on.
+func (f *follower) notifyLines(ctx context.Context) error {
+	left := f.left
+	f.left = false
+	switch {
+	case f.progress.Position.IsZero():
+		return f.notifyStarted(ctx)
+	case left:
+		return f.notifyResumed(ctx)
+	}
+	return nil
+}
+
 // ownsNothing reports, when the response to a request for a run's log was empty, whether that is certainly the log of this
 // run, and not of the next one. It waits until the status has had time to show the next run: ours must still be the current
 // or the previous one, as in the request.
@@ -163,6 +174,7 @@ func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete b
 	}
 	// A selector may match the pod again.
 	r.progress.Done = !gone || complete
+	r.left = !r.progress.Done
 	return r.notifyEnded(ctx, run, gone)
 }
 

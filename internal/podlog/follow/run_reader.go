@@ -26,8 +26,8 @@ type runReader struct {
 	// one, have ended without an error.
 	last lastRequest
 	ends int
-	// lost means that the last line was missing once: the log may have been that of another run. If the line is missing
-	// again, it was rotated away.
+	// lost means that the last line was missing, and has not been found again since: the log may have been that of another
+	// run. If the line is missing once more, it was rotated away.
 	lost bool
 	// moved means that the queue does not know of the last lines that were read.
 	moved bool
@@ -87,14 +87,14 @@ func newRunReader(f *follower, run podlog.Run) *runReader {
 	return r
 }
 
-// notifyResumed sends a RESUMED notice if one is due.
-func (r *runReader) notifyResumed(ctx context.Context) error {
+// notifyDue sends a RESUMED notice if one is due.
+func (r *runReader) notifyDue(ctx context.Context) error {
 	if !r.resumedDue {
 		return nil
 	}
 	r.resumedDue = false
 	r.lastWaiting = ""
-	return r.notify(ctx, podlog.Resumed, "its log was opened again and goes on behind the last line")
+	return r.notifyResumed(ctx)
 }
 
 // advance moves the position behind a line, unless only this line has no timestamp: then a node has written it to say what
@@ -134,7 +134,7 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	if !complete && !goesOn && (rest.nanos == 0 || !r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
 		return nil
 	}
-	if err := r.notifyResumed(ctx); err != nil {
+	if err := r.notifyDue(ctx); err != nil {
 		return err
 	}
 	if !r.last.found() {

@@ -27,7 +27,7 @@ func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status contai
 	}
 	switch departed, cameBack := fs.departed[key]; {
 	case cameBack:
-		f.progress = departed
+		f.progress, f.left = departed, !departed.Done
 		delete(fs.departed, key)
 	case begins && !resumed:
 		f.progress = firstProgress(plan, status)
@@ -40,6 +40,7 @@ func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status contai
 	e := &entry{statusBox: f.status, container: f.container, ended: make(chan struct{})}
 	fs.entries[key] = e
 	if f.progress.Over {
+		fs.st.queue.End(e.container)
 		close(e.ended)
 		return nil
 	}

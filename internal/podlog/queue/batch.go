@@ -47,15 +47,16 @@ func (b *batchBuilder) addLine(c *Container, chunk *Chunk, i int) bool {
 	return true
 }
 
-// addNotice adds the notice of a chunk, or sets full. Lines and notices of a batch are apart, so that a notice that lines are
-// missing would not say where. Such a notice begins another batch when this one has lines of the container.
+// addNotice adds the notice of a chunk, or sets full. Lines and notices of a batch are apart, so that notices do not say
+// where they stand between lines. So all notices of a container come before its lines: a notice behind lines begins another
+// batch.
 func (b *batchBuilder) addNotice(c *Container, chunk *Chunk) bool {
 	n := chunk.notice
 	if chunk.dropped > 0 {
 		n = &podlog.Notice{Kind: podlog.Dropped, Pod: &c.Pod, Container: &c.Name, Count: &chunk.dropped,
 			Message: fmt.Sprintf("lines dropped because this reader was too slow for them: %d", chunk.dropped)}
 	}
-	if b.size() == podlog.MaxBatchLines || (n.Kind == podlog.Gap || n.Kind == podlog.Dropped) && b.hasLines(c) {
+	if b.size() == podlog.MaxBatchLines || b.hasLines(c) {
 		b.full = true
 		return false
 	}

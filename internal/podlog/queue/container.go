@@ -22,7 +22,11 @@ type Container struct {
 	active bool
 	// silentSince is when the container became active, or when its last lines were taken.
 	silentSince time.Time
-	// retired means that nothing more comes. Once the container is empty, cursors leave it out.
+	// ended means that no more chunks come.
+	ended bool
+	// predecessor is a container of the same names, of an earlier pod, whose chunks come first; nil when there is none.
+	predecessor *Container
+	// retired means that cursors leave the container out once it is empty.
 	retired bool
 	// waiting means that a follower waits for a value from room.
 	waiting bool
@@ -31,9 +35,17 @@ type Container struct {
 
 func (c *Container) empty() bool { return len(c.chunks) == 0 }
 
-// line returns the first chunk if it has lines, otherwise nil.
+// blocked reports whether the chunks of the predecessor have not all been taken.
+func (c *Container) blocked() bool {
+	if p := c.predecessor; p != nil && p.ended && p.empty() {
+		c.predecessor = nil
+	}
+	return c.predecessor != nil
+}
+
+// line returns the chunk whose lines the reader may take next; nil when there is none.
 func (c *Container) line() *Chunk {
-	if c.empty() || len(c.chunks[0].lines) == 0 {
+	if c.empty() || len(c.chunks[0].lines) == 0 || c.blocked() {
 		return nil
 	}
 	return c.chunks[0]

@@ -35,7 +35,7 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 // takeNotices moves the notices that stand before each container's next line.
 func (q *Queue) takeNotices(b *batchBuilder, now time.Time) {
 	for _, c := range q.containers {
-		for !c.empty() && len(c.chunks[0].lines) == 0 {
+		for !c.empty() && len(c.chunks[0].lines) == 0 && !c.blocked() {
 			chunk := c.chunks[0]
 			if !b.addNotice(c, chunk) {
 				return

@@ -52,11 +52,17 @@ func New(p *Metrics, account *budget.Account) *Queue {
 	return &Queue{metrics: p, changed: make(chan struct{}, 1), account: account, limit: MinWaiting}
 }
 
-// Add adds a container that has been read up to p. It stays until Retire.
+// Add adds a container that has been read up to p. It stays until Retire. A reader tells containers by their names. So
+// if another one has the same names, of a pod that this pod replaces, the reader gets all of that one first.
 func (q *Queue) Add(key cursor.ContainerKey, pod, container string, p cursor.Progress) *Container {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := &Container{Key: key, Pod: pod, Name: container, progress: p, room: make(chan struct{}, 1)}
+	for _, other := range q.containers {
+		if other.Pod == pod && other.Name == container {
+			c.predecessor = other
+		}
+	}
 	q.containers = append(q.containers, c)
 	return c
 }
@@ -77,7 +83,16 @@ func (q *Queue) Activate(c *Container, active bool) {
 	q.signal()
 }
 
-// Retire removes c once it is empty.
+// End says that c gets no more chunks.
+func (q *Queue) End(c *Container) {
+	q.Activate(c, false)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c.ended = true
+	q.signal()
+}
+
+// Retire removes c, which has ended, once it is empty.
 func (q *Queue) Retire(c *Container) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -106,6 +106,7 @@ func (d *documents) add(text string) (*document, gqlerror.List) {
 	if errs != nil {
 		return nil, errs
 	}
+	removeNulls(d.schema.Schema(), parsed)
 	added := &document{
 		parsed, map[*ast.OperationDefinition]int{}, map[*ast.OperationDefinition]int{}, bytesPerDocument + bytesPerNode*nodes + len(text),
 	}

@@ -1,9 +1,10 @@
-// Package executor executes the operations of requests. It is gqlgen's executor with three steps before it, for all
+// Package executor executes the operations of requests. It is gqlgen's executor with four steps before it, for all
 // transports:
 //
 //   - A persisted query is looked up by its hash.
 //   - The document is looked up in a cache. If it is not cached, it is parsed and validated, within the limits of limits.go.
 //     Long documents take turns by caller.
+//   - Nulls that stand for defaults are removed from the document and the variables.
 //   - The operation's complexity is compared with the limit.
 //
 // Then the operation is counted, admitted if fewer than MaxOperations run, and given to the middleware and gqlgen. Errors
@@ -96,11 +97,16 @@ func (e *Executor) prepare(ctx context.Context, params *graphql.RawParams) (*gra
 		return nil, errs
 	}
 	store()
-	if found.Operations.ForName(params.OperationName) == nil {
+	named := found.Operations.ForName(params.OperationName)
+	if named == nil {
 		return nil, noOperation(found, params.OperationName)
+	}
+	if err := readVariables(e.documents.schema.Schema(), named, params.Variables); err != nil {
+		return nil, gqlerror.List{err}
 	}
 	operation, errs := e.Executor.CreateOperationContext(context.WithValue(ctx, documentKey{}, found), params)
 	if errs == nil {
+		withoutNulls(operation.Variables)
 		errs = e.documents.checkComplexity(ctx, found, operation)
 	}
 	if errs == nil {

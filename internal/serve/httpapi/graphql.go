@@ -102,7 +102,7 @@ func refuse(w http.ResponseWriter, status int, code usererr.Code, message string
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// A client that is gone needs no response.
-	_ = json.NewEncoder(w).Encode(graphql.Response{
-		Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}},
-	})
+	_ = json.NewEncoder(w).Encode(struct { // a graphql.Response would say "data": null, as if the operation had been executed
+		Errors gqlerror.List `json:"errors"`
+	}{gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}}})
 }

@@ -22,7 +22,7 @@ func TestErrorsHaveCodes(t *testing.T) {
 		"unknown field":        {"{nope}", nil, "BAD_INPUT", "nope"},
 		"missing variable":     {"query($id: ID!){pullJob(id: $id){id}}", nil, "BAD_INPUT", "id"},
 		"variable of bad type": {"query($n: Int!){failedPulls(limit: $n){id}}", map[string]any{"n": "x"}, "BAD_INPUT", ""},
-		"fractional Int":       {"query($n: Int!){failedPulls(limit: $n){id}}", map[string]any{"n": 1.5}, "BAD_INPUT", ""},
+		"fractional Int":       {"query($n: Int!){failedPulls(limit: $n){id}}", map[string]any{"n": 1.5}, "BAD_INPUT", "cannot use 1.5 as Int"},
 		"limit 0":              {"{failedPulls(limit: 0){id}}", nil, "BAD_INPUT", "limit is 0; it must be 1 to 500"},
 		"limit 501":            {"{failedPulls(limit: 501){id}}", nil, "BAD_INPUT", "it must be 1 to 500"},
 		"unavailable":          {`mutation{cancelPull(id: "a"){id}}`, nil, "UNAVAILABLE", "Kubernetes does not answer"},

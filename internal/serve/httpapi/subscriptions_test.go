@@ -80,13 +80,35 @@ func TestSubscriberGetsEachStateAndTheEnd(t *testing.T) {
 	}
 }
 
+func TestSubscriberGetsThePhasesThatItWants(t *testing.T) {
+	s := serve(t)
+	s.backend.Publish(&pull.State{ID: "over", Phase: pull.Failed})
+	s.backend.Publish(&pull.State{ID: "waits", Phase: pull.Queued})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Pulling})
+	some := s.subscribe(t, `subscription{pullJobUpdated(phases: [PULLING, FAILED], history: false){id phase}}`)
+	expect := func(id string, phase pull.Phase) {
+		t.Helper()
+		want := `{"data":{"pullJobUpdated":{"id":"` + id + `","phase":"` + string(phase) + `"}}}`
+		if m := read(t, some); m.Type != "next" || string(m.Payload) != want {
+			t.Errorf("%s %s; want %s", m.Type, m.Payload, want)
+		}
+	}
+	expect("a", pull.Pulling)
+	s.backend.Publish(&pull.State{ID: "waits", Phase: pull.Pending, Revision: pull.Revision{Cluster: 1}})
+	s.backend.Publish(&pull.State{ID: "a", Phase: pull.Succeeded, Revision: pull.Revision{Cluster: 1}})
+	expect("a", pull.Succeeded)
+	s.backend.Publish(&pull.State{ID: "waits", Phase: pull.Failed, Revision: pull.Revision{Cluster: 2}})
+	expect("waits", pull.Failed)
+}
+
 func TestSubscriberLearnsWhyThereIsNoSubscription(t *testing.T) {
 	s := serve(t)
 	for query, code := range map[string]string{
 		`subscription{pullJobUpdated(ids: ["nope"]){id}}`:                                 "NOT_FOUND",
 		`subscription{podLogs(input: {namespace: "x", pod: "y"}){cursor}}`:                "NOT_FOUND",
 		`subscription{podLogs(input: {namespace: "x", pod: "y", since: "soon"}){cursor}}`: "BAD_INPUT",
-		`subscription{nope}`: "BAD_INPUT",
+		`subscription{nope}`:                                        "BAD_INPUT",
+		`subscription{pullJobUpdated(phases: []){id}}`:              "BAD_INPUT",
 		`subscription{a: pullJobUpdated{id} b: pullJobUpdated{id}}`: "BAD_INPUT",
 	} {
 		m := read(t, s.subscribe(t, query))

@@ -60,14 +60,15 @@ func TestAnUpdateIsRenderedOnceForAll(t *testing.T) {
 	p.Publish(state("a", pull.Pulling))
 	p.Publish(state("b", pull.Pulling))
 	_, once, metrics := newServers(p)
-	document := "subscription($ids: [ID!], $brief: Boolean! = true) { pullJobUpdated(ids: $ids) { id message @skip(if: $brief) } }"
+	document := "subscription($ids: [ID!], $phases: [PullPhase!], $history: Boolean! = true, $brief: Boolean! = true) " +
+		"{ pullJobUpdated(ids: $ids, phases: $phases, history: $history) { id message @skip(if: $brief) } }"
 	ctx, cancel := context.WithCancel(t.Context())
 	open := func(variables map[string]any) func() *graphql.Response {
 		respond, ctx := once.begin(t, ctx, operation{document: document, variables: variables})
 		return func() *graphql.Response { return respond(ctx) }
 	}
 	all := open(nil)
-	one := open(map[string]any{"ids": []any{"b"}})
+	one := open(map[string]any{"ids": []any{"b"}, "phases": []any{"PULLING"}, "history": false})
 	other := open(map[string]any{"ids": []any{"b"}, "brief": false})
 	a, b := all(), all()
 	if got := one(); got != b || text(t, a) != `{"data":{"pullJobUpdated":{"id":"a"}}}` {

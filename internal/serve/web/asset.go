@@ -38,11 +38,12 @@ func newAsset(name string, content []byte, cacheControl string) *asset {
 
 // contentTypes maps the extensions of file names to media types. Those of package mime depend on the machine.
 var contentTypes = map[string]string{
-	".css":  "text/css; charset=utf-8",
-	".html": "text/html; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".svg":  "image/svg+xml",
-	".txt":  "text/plain; charset=utf-8",
+	".css":     "text/css; charset=utf-8",
+	".graphql": "text/plain; charset=utf-8", // which browsers show
+	".html":    "text/html; charset=utf-8",
+	".js":      "text/javascript; charset=utf-8",
+	".svg":     "image/svg+xml",
+	".txt":     "text/plain; charset=utf-8",
 }
 
 func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,38 +1,25 @@
 package web
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/validator"
+
+	"pullwatch/schema"
 )
 
-func loadSchema(t *testing.T) *ast.Schema {
-	t.Helper()
-	paths, err := filepath.Glob("../../../schema/*.graphqls")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no schema: %v", err)
-	}
-	var sources []*ast.Source
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sources = append(sources, &ast.Source{Name: path, Input: string(content)})
-	}
-	return gqlparser.MustLoadSchema(sources...)
+func loadSchema() *ast.Schema {
+	return gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: schema.Text})
 }
 
 func TestEveryExampleCanBeRun(t *testing.T) {
-	schema := loadSchema(t)
+	loaded := loadSchema()
 	for _, demo := range []bool{false, true} {
 		for _, e := range examples(demo) {
-			document, err := gqlparser.LoadQueryWithRules(schema, e.Query, nil)
+			document, err := gqlparser.LoadQueryWithRules(loaded, e.Query, nil)
 			if err != nil {
 				t.Errorf("%v in:\n%s", err, e.Query)
 				continue
@@ -41,7 +28,7 @@ func TestEveryExampleCanBeRun(t *testing.T) {
 				t.Errorf("want one operation with a name, which is the tab's title:\n%s", e.Query)
 				continue
 			}
-			if _, err := validator.VariableValues(schema, document.Operations[0], e.Variables); err != nil {
+			if _, err := validator.VariableValues(loaded, document.Operations[0], e.Variables); err != nil {
 				t.Errorf("%s: variables: %v", document.Operations[0].Name, err)
 			}
 			if !strings.HasPrefix(e.Query, "# ") {
@@ -52,12 +39,12 @@ func TestEveryExampleCanBeRun(t *testing.T) {
 }
 
 func TestEveryRootFieldHasAnExample(t *testing.T) {
-	schema := loadSchema(t)
+	loaded := loadSchema()
 	var all strings.Builder
 	for _, e := range examples(true) {
 		all.WriteString(e.Query)
 	}
-	for _, root := range []*ast.Definition{schema.Query, schema.Mutation, schema.Subscription} {
+	for _, root := range []*ast.Definition{loaded.Query, loaded.Mutation, loaded.Subscription} {
 		for _, field := range root.Fields {
 			if !strings.HasPrefix(field.Name, "__") && !strings.Contains(all.String(), "\n  "+field.Name) {
 				t.Errorf("no example of %s.%s", root.Name, field.Name)

@@ -1,4 +1,5 @@
 // Package web is the page at /: GraphiQL with examples to run. All its files are embedded, so that it needs no other host.
+// The schema at /schema.graphql is for the tools of client authors.
 package web
 
 import (
@@ -17,6 +18,8 @@ type Options struct {
 	Demo bool
 	// Behaviors explain the simulation. They are shown only with Demo.
 	Behaviors []Behavior
+	// Schema is the text at /schema.graphql, which is not found when it is empty.
+	Schema string
 }
 
 // Behavior says what happens in the demo to a pull of an image that has Word in its name.
@@ -44,8 +47,8 @@ var assetNames = []string{
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
 	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler serves the page at / and its assets below /assets/. Every other path is not found. The page expects GraphQL at
-// /graphql of the same host, by POST and by WebSocket (graphql-transport-ws).
+// Handler serves the page at / and its assets below /assets/, and /schema.graphql. Every other path is not found. The page
+// expects GraphQL at /graphql of the same host, by POST and by WebSocket (graphql-transport-ws).
 func Handler(options Options) http.Handler {
 	mux := http.NewServeMux()
 	urls := map[string]string{}
@@ -55,6 +58,9 @@ func Handler(options Options) http.Handler {
 		urls[path.Base(name)] = url
 		// The path holds the content's hash, so a browser may cache the asset for ever.
 		mux.Handle(url, newAsset(name, content, "public, max-age=31536000, immutable"))
+	}
+	if options.Schema != "" {
+		mux.Handle("/schema.graphql", newAsset("schema.graphql", []byte(options.Schema), "no-cache"))
 	}
 	mux.Handle("/{$}", newAsset("page.html", renderPage(options, urls), "no-cache"))
 	return withSecurityHeaders(mux)

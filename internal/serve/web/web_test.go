@@ -19,7 +19,8 @@ func do(t *testing.T, method, target string, header ...string) *http.Response {
 		request.Header.Set(header[i], header[i+1])
 	}
 	recorder := httptest.NewRecorder()
-	Handler(Options{Demo: true, Behaviors: []Behavior{{"slow", "crawls & succeeds"}}}).ServeHTTP(recorder, request)
+	options := Options{Demo: true, Behaviors: []Behavior{{"slow", "crawls & succeeds"}}, Schema: "type Query { a: Int }"}
+	Handler(options).ServeHTTP(recorder, request)
 	return recorder.Result()
 }
 
@@ -55,6 +56,18 @@ func TestPageIsServedWithSecurityHeaders(t *testing.T) {
 		if !strings.Contains(policy, directive) {
 			t.Errorf("Content-Security-Policy %q lacks %q", policy, directive)
 		}
+	}
+}
+
+func TestTheSchemaIsServedAndNotSentTwice(t *testing.T) {
+	response := do(t, http.MethodGet, "/schema.graphql")
+	if got := body(t, response); response.StatusCode != http.StatusOK || got != "type Query { a: Int }" {
+		t.Errorf("%s %q", response.Status, got)
+	}
+	expectHeader(t, response, "Content-Type", "text/plain; charset=utf-8")
+	expectHeader(t, response, "Cache-Control", "no-cache")
+	if again := do(t, http.MethodGet, "/schema.graphql", "If-None-Match", response.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
+		t.Errorf("again: %s", again.Status)
 	}
 }
 

@@ -3,7 +3,9 @@ package resolvers
 import (
 	"context"
 	"pullwatch/graph"
+	"pullwatch/internal/caller"
 	"pullwatch/internal/feed"
+	"pullwatch/internal/podlog"
 	"pullwatch/internal/pull"
 	"pullwatch/internal/serve/render"
 	"pullwatch/internal/usererr"
@@ -32,11 +34,11 @@ func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.State, error) 
 	return result.States, err
 }
 
-func (r *queryResolver) FailedPulls(ctx context.Context, limit int) ([]*pull.State, error) {
-	if limit < 1 || limit > maxFailed {
-		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", limit, maxFailed)
+func (r *queryResolver) FailedPulls(ctx context.Context, limit *int) ([]*pull.State, error) {
+	if *limit < 1 || *limit > maxFailed {
+		return nil, usererr.New(usererr.BadInput, "limit is %d; it must be 1 to %d", *limit, maxFailed)
 	}
-	result, err := render.Failed(ctx, r.Lists, limit)
+	result, err := render.Failed(ctx, r.Lists, *limit)
 	return result.States, err
 }
 
@@ -44,8 +46,17 @@ func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, er
 	return r.find(ctx, id)
 }
 
-func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string) (<-chan *pull.State, error) {
-	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after) })
+func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error) {
+	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after, phases, *history) })
+}
+
+func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
+	input.Caller = caller.From(ctx).Address
+	logs, err := r.Logs.Stream(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	return render.Logs(ctx, logs), nil
 }
 
 func (r *Resolver) Mutation() graph.MutationResolver { return &mutationResolver{r} }
