@@ -21,7 +21,7 @@ func prepared(t *testing.T, query string, variables map[string]any) (map[string]
 	registry := prometheus.NewRegistry()
 	e := New(Options{
 		Schema: theSchema(), Errors: NewErrors(slog.New(slog.DiscardHandler), registry), ActivePulls: func() int { return 0 },
-		MaxOperations: 1, KnownDocuments: 1 << 20, Turns: turns.New(1), Metrics: NewMetrics(registry),
+		MaxOperations: 1, CachedDocuments: 1 << 20, Turns: turns.New(1), Metrics: NewMetrics(registry),
 	})
 	ctx := graphql.StartOperationTrace(t.Context())
 	var o *graphql.OperationContext
