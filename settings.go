@@ -41,7 +41,7 @@ type serveSettings struct {
 	Listen         string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
 	AuthNoneAnyway bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
 	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may use it, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
-	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS."`
+	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS. When the file changes, the new one is served."`
 	TLSKey         string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
 	DrainTimeout   time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
 
@@ -148,14 +148,14 @@ func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args
 	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
 }
 
-// httpOptions returns the options of the HTTP server that depend on flags.
-func (s *serveSettings) httpOptions() httpapi.Options {
+// httpOptions returns the options of the HTTP server that depend on flags. certificate is nil for plain HTTP.
+func (s *serveSettings) httpOptions(certificate *httpapi.Certificate) httpapi.Options {
 	return httpapi.Options{
 		Page:           web.Handler(web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}),
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
-		CertFile:       s.TLSCert, KeyFile: s.TLSKey,
-		DrainTimeout: s.DrainTimeout,
+		Certificate:    certificate,
+		DrainTimeout:   s.DrainTimeout,
 		Limits: httpapi.Limits{
 			PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
 			MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,

@@ -13,6 +13,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -60,8 +61,8 @@ type Options struct {
 	CachedDocuments int
 	// Metrics is served at /metrics. The package registers its own metrics with it.
 	Metrics *prometheus.Registry
-	// CertFile and KeyFile are in PEM. If both are empty, the server speaks plain HTTP.
-	CertFile, KeyFile string
+	// Certificate is for HTTPS. If it is nil, the server speaks plain HTTP.
+	Certificate *Certificate
 	// DrainTimeout is how long requests may take to finish when the server stops.
 	DrainTimeout time.Duration
 	Logger       *slog.Logger
@@ -94,6 +95,9 @@ func New(o Options) *Server {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
 	s.handler = countParsedHeaders(logPanics(s.handler, o.Logger))
+	if o.Certificate != nil {
+		o.Certificate.register(o.Metrics)
+	}
 	return s
 }
 
@@ -148,8 +152,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	stillServing := context.AfterFunc(ctx, stop)
 	var err error
-	if s.options.CertFile != "" {
-		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
+	if certificate := s.options.Certificate; certificate != nil {
+		server.TLSConfig = &tls.Config{GetCertificate: certificate.get}
+		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), "", "")
 	} else {
 		err = server.Serve(newClientListener(listener, s.options.Memory, false))
 	}
