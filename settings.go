@@ -68,17 +68,18 @@ type serveSettings struct {
 	RedisPrefix string `group:"Redis" default:"pullwatch" placeholder:"PREFIX" help:"Begins the names of all keys in Redis. (${default})"`
 	ClusterName string `group:"Redis" placeholder:"NAME" help:"Tells clusters apart that share a Redis; the same on all replicas. Default: the namespace of the Jobs."`
 
-	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror. {registry} and {repository} in the path stand for the image's own, e.g. harbor.example/{registry}/{repository}; without {repository} that is appended."`
-	CopierImage      string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
-	MaxParallel      int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
-	MaxQueuedPulls   int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
-	RegistrySecret   string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
-	RegistryCA       string        `group:"Pulls" name:"registry-ca" placeholder:"NAME" help:"ConfigMap, in the namespace of the Jobs, whose values are certificates in PEM of authorities to trust besides the well-known ones."`
-	InsecureRegistry []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
-	AllowPrivateHost []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to: a token server or a store of blobs. Repeatable."`
-	JobTemplate      string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, host network."`
-	PullDeadline     time.Duration `group:"Pulls" default:"1h" help:"How long a pull may take from when it leaves the queue, all attempts together. (${default})"`
-	HistoryTTL       time.Duration `group:"Pulls" name:"history-ttl" default:"24h" help:"How long a finished pull is kept. (${default})"`
+	Destination         string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror. {registry} and {repository} in the path stand for the image's own, e.g. harbor.example/{registry}/{repository}; without {repository} that is appended."`
+	CopierImage         string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
+	MaxParallel         int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
+	MaxQueuedPulls      int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
+	RegistrySecret      string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
+	RegistryCA          string        `group:"Pulls" name:"registry-ca" placeholder:"NAME" help:"ConfigMap, in the namespace of the Jobs, whose values are certificates in PEM of authorities to trust besides the well-known ones."`
+	InsecureRegistry    []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
+	AllowPrivateHost    []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to: a token server or a store of blobs. Repeatable."`
+	JobTemplate         string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, proxies."`
+	AllowUnsafeTemplate bool          `group:"Pulls" help:"Let --job-template make the copier less safe, e.g. with the host's network."`
+	PullDeadline        time.Duration `group:"Pulls" default:"1h" help:"How long a pull may take from when it leaves the queue, all attempts together. (${default})"`
+	HistoryTTL          time.Duration `group:"Pulls" name:"history-ttl" default:"24h" help:"How long a finished pull is kept. (${default})"`
 
 	LogFormat string `group:"Logging" enum:"text,json" default:"text" help:"text or json. (${default})"`
 	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
@@ -119,7 +120,8 @@ func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.R
 		Jobs: kube.JobSettings{
 			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
 			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
-			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL,
+			AllowUnsafeTemplate: s.AllowUnsafeTemplate,
+			Deadline:            s.PullDeadline, HistoryTTL: s.HistoryTTL,
 		},
 		MaxParallel: s.MaxParallel, MaxQueued: s.MaxQueuedPulls,
 		MaxLogStreams: s.MaxLogStreams, MaxCallerLogStreams: s.MaxCallerLogStreams,

@@ -41,6 +41,8 @@ type JobSettings struct {
 	HistoryTTL time.Duration
 	// Template is a Job in YAML that is laid over the one that pullwatch makes; nil for none.
 	Template []byte
+	// AllowUnsafeTemplate lets Template make the copier less safe.
+	AllowUnsafeTemplate bool
 }
 
 // backoffLimit is how many more attempts, each in a new pod, Kubernetes makes after one that failed for a passing reason. The
@@ -134,7 +136,7 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	if s.Template == nil {
 		return job, nil
 	}
-	return overlay(job, s.Template)
+	return overlay(job, s.Template, s.AllowUnsafeTemplate)
 }
 
 // job returns the Job of the n-th pull of its route.
