@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,6 +46,9 @@ func main() {
 	})
 	if err := serve(ctx, &settings.Serve); err != nil {
 		slog.Error("pullwatch stops", "error", err)
+		if _, wrong := errors.AsType[wrongSetting](err); wrong {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -77,7 +81,7 @@ func serve(ctx context.Context, s *serveSettings) error {
 	defer r.Close()
 	if s.JobTemplate != "" {
 		if err := r.Pulls.CheckTemplate(ctx); err != nil {
-			return fmt.Errorf("job template %s: %w", s.JobTemplate, err)
+			return s.wrongTemplate(err)
 		}
 	}
 

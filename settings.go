@@ -134,9 +134,21 @@ func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.R
 		return o, err
 	}
 	if s.JobTemplate != "" {
-		o.Jobs.Template, err = os.ReadFile(s.JobTemplate)
+		if o.Jobs.Template, err = os.ReadFile(s.JobTemplate); err == nil {
+			err = o.Jobs.CheckTemplate()
+		}
+		if err != nil {
+			return o, s.wrongTemplate(err)
+		}
 	}
-	return o, err
+	return o, nil
+}
+
+// wrongSetting is the error of a flag that shows only when the cluster is known.
+type wrongSetting struct{ error }
+
+func (s *serveSettings) wrongTemplate(err error) error {
+	return wrongSetting{fmt.Errorf("--job-template=%s: %w", s.JobTemplate, err)}
 }
 
 // destination returns the default destination; empty for none.

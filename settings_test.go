@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -185,5 +188,26 @@ func TestAValueOfTheWrongKindIsAnErrorThatNamesItsSource(t *testing.T) {
 				t.Errorf("%v; want %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestAWrongJobTemplateIsAWrongSetting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "job.yaml")
+	for template, unsafe := range map[string]bool{"spec: {suspend: false}": true, "spec: {template: {spec: {hostPID: true}}}": false, "spec: [": false} {
+		if err := os.WriteFile(file, []byte(template), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"--demo", "--job-template=" + file}
+		if unsafe {
+			args = append(args, "--allow-unsafe-template")
+		}
+		c, _, err := parse(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Serve.replicaOptions(nil, nil)
+		if _, wrong := errors.AsType[wrongSetting](err); !wrong || !strings.Contains(err.Error(), "--job-template="+file) {
+			t.Errorf("%s: %v; want a wrong setting that names the flag", template, err)
+		}
 	}
 }

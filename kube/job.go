@@ -45,6 +45,12 @@ type JobSettings struct {
 	AllowUnsafeTemplate bool
 }
 
+// CheckTemplate returns what is wrong with the Template, as far as this program knows. The API server may refuse it all the same.
+func (s JobSettings) CheckTemplate() error {
+	_, err := newJobPrototype(s)
+	return err
+}
+
 // backoffLimit is how many more attempts, each in a new pod, Kubernetes makes after one that failed for a passing reason. The
 // copier itself tries each blob several times before its attempt fails.
 const backoffLimit = 3
