@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 	"pullwatch/internal/mirror"
 	"pullwatch/internal/replica"
+	"pullwatch/internal/serve/httpapi"
 )
 
 // stopTime is how long the program may take to end after --drain-timeout, whatever hangs. Together with the 5 s before SIGTERM and
@@ -44,6 +46,9 @@ func main() {
 	})
 	if err := serve(ctx, &settings.Serve); err != nil {
 		slog.Error("pullwatch stops", "error", err)
+		if _, wrong := errors.AsType[wrongSetting](err); wrong {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -76,15 +81,39 @@ func serve(ctx context.Context, s *serveSettings) error {
 	defer r.Close()
 	if s.JobTemplate != "" {
 		if err := r.Pulls.CheckTemplate(ctx); err != nil {
-			return fmt.Errorf("job template %s: %w", s.JobTemplate, err)
+			return s.wrongTemplate(err)
 		}
 	}
 
-	server := r.NewServer(s.httpOptions())
+	beside := cluster.parts(r.Pulls)
+	var certificate *httpapi.Certificate
+	if s.TLSCert != "" {
+		if certificate, err = httpapi.LoadCertificate(s.TLSCert, s.TLSKey, logger); err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		beside = append(beside, reloadOnHangup(certificate))
+	}
+	server := r.NewServer(s.httpOptions(certificate))
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	s.announce(logger, listener.Addr(), options.Redis, r.Identity)
-	return r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) }, cluster.parts(r.Pulls)...)
+	return r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) }, beside...)
+}
+
+// reloadOnHangup returns the part that reloads the certificate at SIGHUP. From now on that signal does not end the program.
+func reloadOnHangup(certificate *httpapi.Certificate) replica.Part {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	return func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-hangups:
+				certificate.Reload()
+			}
+		}
+	}
 }

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +42,7 @@ type serveSettings struct {
 	Listen         string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
 	AuthNoneAnyway bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
 	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may use it, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
-	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS."`
+	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS. When the file changes, the new one is served."`
 	TLSKey         string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
 	DrainTimeout   time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
 
@@ -69,88 +69,25 @@ type serveSettings struct {
 	RedisPrefix string `group:"Redis" default:"pullwatch" placeholder:"PREFIX" help:"Begins the names of all keys in Redis. (${default})"`
 	ClusterName string `group:"Redis" placeholder:"NAME" help:"Tells clusters apart that share a Redis; the same on all replicas. Default: the namespace of the Jobs."`
 
-	Destination      string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror. {registry} and {repository} in the path stand for the image's own, e.g. harbor.example/{registry}/{repository}; without {repository} that is appended."`
-	CopierImage      string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
-	MaxParallel      int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
-	MaxQueuedPulls   int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
-	RegistrySecret   string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
-	RegistryCA       string        `group:"Pulls" name:"registry-ca" placeholder:"NAME" help:"ConfigMap, in the namespace of the Jobs, whose values are certificates in PEM of authorities to trust besides the well-known ones."`
-	InsecureRegistry []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
-	AllowPrivateHost []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to: a token server or a store of blobs. Repeatable."`
-	JobTemplate      string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, host network."`
-	PullDeadline     time.Duration `group:"Pulls" default:"1h" help:"How long a pull may take from when it leaves the queue, all attempts together. (${default})"`
-	HistoryTTL       time.Duration `group:"Pulls" name:"history-ttl" default:"24h" help:"How long a finished pull is kept. (${default})"`
+	Destination         string        `group:"Pulls" placeholder:"REGISTRY[/PATH]" help:"Where images are copied to unless a caller names another place, e.g. harbor.example/mirror. {registry} and {repository} in the path stand for the image's own, e.g. harbor.example/{registry}/{repository}; without {repository} that is appended."`
+	CopierImage         string        `group:"Pulls" placeholder:"IMAGE" help:"Image that holds this program; pulls run it. Needed without --demo."`
+	MaxParallel         int           `group:"Pulls" default:"10" placeholder:"N" help:"How many pulls run at a time; the others wait in the queue. (${default})"`
+	MaxQueuedPulls      int           `group:"Pulls" default:"2000" placeholder:"N" help:"How many pulls may wait in the queue; more are refused. Replicas count for themselves, so together they may let in a few more. (${default})"`
+	RegistrySecret      string        `group:"Pulls" placeholder:"NAME" help:"Secret of type kubernetes.io/dockerconfigjson, in the namespace of the Jobs, with the logins of source and destination registries."`
+	RegistryCA          string        `group:"Pulls" name:"registry-ca" placeholder:"NAME" help:"ConfigMap, in the namespace of the Jobs, whose values are certificates in PEM of authorities to trust besides the well-known ones."`
+	InsecureRegistry    []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Registry whose certificate is not verified, and to which plain HTTP is spoken if it has no TLS. Repeatable."`
+	AllowPrivateHost    []string      `group:"Pulls" placeholder:"HOST[:PORT]" help:"Host in a private network that registries outside of it may send the copier to: a token server or a store of blobs. Repeatable."`
+	JobTemplate         string        `group:"Pulls" type:"existingfile" placeholder:"FILE" help:"Job in YAML to lay over the ones that pulls run as: node selector, tolerations, resources, pull secrets, proxies."`
+	AllowUnsafeTemplate bool          `group:"Pulls" help:"Let --job-template make the copier less safe, e.g. with the host's network."`
+	PullDeadline        time.Duration `group:"Pulls" default:"1h" help:"How long a pull may take from when it leaves the queue, all attempts together. (${default})"`
+	HistoryTTL          time.Duration `group:"Pulls" name:"history-ttl" default:"24h" help:"How long a finished pull is kept. (${default})"`
 
 	LogFormat string `group:"Logging" enum:"text,json" default:"text" help:"text or json. (${default})"`
 	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
 }
 
-// Validate returns all errors of the flags. kong calls it when it has read them.
-func (s *serveSettings) Validate() error {
-	var errs []error
-	refuse := func(bad bool, format string, args ...any) {
-		if bad {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	_, _, err := net.SplitHostPort(s.Listen)
-	refuse(err != nil, "--listen=%s: expected HOST:PORT", s.Listen)
-	refuse(err == nil && !s.loopback() && !s.AuthNoneAnyway,
-		"--listen=%s: everybody who reaches this address could start and cancel pulls and read logs; listen on 127.0.0.1 behind something that asks who they are, or give --auth-none-anyway", s.Listen)
-	refuse((s.TLSCert == "") != (s.TLSKey == ""), "--tls-cert and --tls-key go together")
-	refuse(s.DrainTimeout < 0 || s.DrainTimeout > 20*time.Second, "--drain-timeout=%s: must be 0s to 20s", s.DrainTimeout)
-	for _, origin := range s.AllowedOrigin {
-		refuse(!isOrigin(origin), "--allowed-origin=%s: expected an origin as browsers write it, such as https://dash.example or http://localhost:3000", origin)
-	}
-	s.validateLimits(refuse)
-	refuse(s.Demo && s.Kubeconfig != "", "--demo and --kubeconfig exclude each other")
-	refuse(!s.Demo && s.CopierImage == "", "--copier-image: give the image that holds this program, which pulls run; or try it with --demo")
-	refuse(s.DemoPulls < 1 || s.DemoPulls > 100_000, "--demo-pulls=%d: must be 1 to 100000", s.DemoPulls)
-	refuse(s.MaxParallel < 1, "--max-parallel=%d: must be at least 1", s.MaxParallel)
-	refuse(s.MaxQueuedPulls < 1, "--max-queued-pulls=%d: must be at least 1", s.MaxQueuedPulls)
-	refuse(s.Demo && s.DemoPulls > s.MaxParallel+s.MaxQueuedPulls,
-		"--demo-pulls=%d: --max-parallel=%d and --max-queued-pulls=%d allow fewer", s.DemoPulls, s.MaxParallel, s.MaxQueuedPulls)
-	for flag, hosts := range map[string][]string{"--insecure-registry": s.InsecureRegistry, "--allow-private-host": s.AllowPrivateHost} {
-		errs = append(errs, checkHosts(flag, hosts))
-	}
-	refuse(s.PullDeadline < time.Second, "--pull-deadline=%s: must be at least 1s", s.PullDeadline)
-	refuse(s.HistoryTTL < 0 || s.HistoryTTL > 10*365*24*time.Hour, "--history-ttl=%s: must be 0s to ten years", s.HistoryTTL)
-	if _, err := s.destination(); err != nil {
-		errs = append(errs, fmt.Errorf("--destination: %w", err))
-	}
-	if _, err := s.redis(); err != nil {
-		errs = append(errs, fmt.Errorf("--redis-url: %w", err))
-	}
-	for flag, value := range map[string]string{"--redis-prefix": s.RedisPrefix, "--cluster-name": s.ClusterName} {
-		refuse(strings.ContainsAny(value, "{} \t\n"), "%s=%s: must hold neither braces nor spaces", flag, value)
-	}
-	return errors.Join(errs...)
-}
-
-func (s *serveSettings) validateLimits(refuse func(bad bool, format string, args ...any)) {
-	for flag, value := range map[string]time.Duration{
-		"--ping-interval": s.PingInterval, "--write-timeout": s.WriteTimeout, "--init-timeout": s.InitTimeout,
-	} {
-		refuse(value < 100*time.Millisecond || value > time.Hour, "%s=%s: must be 100ms to 1h", flag, value)
-	}
-	refuse(s.PongWait <= s.PingInterval || s.PongWait > 2*time.Hour,
-		"--pong-wait=%s: must be longer than --ping-interval=%s, whose pongs it waits for, and at most 2h", s.PongWait, s.PingInterval)
-	for flag, value := range map[string]int{
-		"--max-connections": s.MaxConnections, "--max-subscriptions": s.MaxSubscriptions, "--max-operations": s.MaxOperations,
-		"--max-log-streams": s.MaxLogStreams,
-	} {
-		refuse(value < 1, "%s=%d: must be at least 1", flag, value)
-	}
-	refuse(s.MaxAddressConnections < 0, "--max-address-connections=%d: must be at least 1, or 0 for --max-connections", s.MaxAddressConnections)
-	refuse(s.MaxCallerLogStreams < 0, "--max-caller-log-streams=%d: must be at least 1, or 0 for any number", s.MaxCallerLogStreams)
-	if _, err := s.memoryBudget(); err != nil {
-		refuse(true, "--memory-budget=%s: %v", s.MemoryBudget, err)
-	}
-	refuse(s.MaxMessage < 1<<10 || s.MaxMessage > 16<<20, "--max-message=%d: must be 1024 to 16777216", s.MaxMessage)
-}
-
-// httpOptions returns the options of the HTTP server that depend on flags.
-func (s *serveSettings) httpOptions() httpapi.Options {
+// httpOptions returns the options of the HTTP server that depend on flags. certificate is nil for plain HTTP.
+func (s *serveSettings) httpOptions(certificate *httpapi.Certificate) httpapi.Options {
 	page := web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}
 	if s.Introspection {
 		page.Schema = schema.Text
@@ -159,8 +96,8 @@ func (s *serveSettings) httpOptions() httpapi.Options {
 		Page:           web.Handler(page),
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
-		CertFile:       s.TLSCert, KeyFile: s.TLSKey,
-		DrainTimeout: s.DrainTimeout,
+		Certificate:    certificate,
+		DrainTimeout:   s.DrainTimeout,
 		Limits: httpapi.Limits{
 			PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
 			MaxConnections: s.MaxConnections, MaxConnectionsPerAddress: s.MaxAddressConnections, MaxSubscriptions: s.MaxSubscriptions,
@@ -181,23 +118,6 @@ func behaviors(demoed bool) []web.Behavior {
 	return all
 }
 
-// isOrigin reports whether text is an origin exactly as browsers send it.
-func isOrigin(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && originForm.MatchString(text) &&
-		!(u.Scheme == "http" && u.Port() == "80") && !(u.Scheme == "https" && u.Port() == "443")
-}
-
-// originForm matches a scheme, a host and perhaps a port, but no other part of a URL.
-var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
-
-// loopback reports whether only this machine can connect to --listen.
-func (s *serveSettings) loopback() bool {
-	host, _, err := net.SplitHostPort(s.Listen)
-	ip := net.ParseIP(host)
-	return err == nil && (host == "localhost" || (ip != nil && ip.IsLoopback()))
-}
-
 // replicaOptions returns the options of a replica in the cluster that is reached with config.
 func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.Resources) (replica.Options, error) {
 	o := replica.Options{
@@ -205,7 +125,8 @@ func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.R
 		Jobs: kube.JobSettings{
 			Namespace: s.Namespace, CopierImage: s.CopierImage, RegistrySecret: s.RegistrySecret, RegistryCA: s.RegistryCA,
 			InsecureRegistries: s.InsecureRegistry, AllowPrivateHosts: s.AllowPrivateHost,
-			Deadline: s.PullDeadline, HistoryTTL: s.HistoryTTL,
+			AllowUnsafeTemplate: s.AllowUnsafeTemplate,
+			Deadline:            s.PullDeadline, HistoryTTL: s.HistoryTTL,
 		},
 		MaxParallel: s.MaxParallel, MaxQueued: s.MaxQueuedPulls,
 		MaxLogStreams: s.MaxLogStreams, MaxCallerLogStreams: s.MaxCallerLogStreams,
@@ -218,9 +139,21 @@ func (s *serveSettings) replicaOptions(config *rest.Config, resources *replica.R
 		return o, err
 	}
 	if s.JobTemplate != "" {
-		o.Jobs.Template, err = os.ReadFile(s.JobTemplate)
+		if o.Jobs.Template, err = os.ReadFile(s.JobTemplate); err == nil {
+			err = o.Jobs.CheckTemplate()
+		}
+		if err != nil {
+			return o, s.wrongTemplate(err)
+		}
 	}
-	return o, err
+	return o, nil
+}
+
+// wrongSetting is the error of a flag that shows only when the cluster is known.
+type wrongSetting struct{ error }
+
+func (s *serveSettings) wrongTemplate(err error) error {
+	return wrongSetting{fmt.Errorf("--job-template=%s: %w", s.JobTemplate, err)}
 }
 
 // destination returns the default destination; empty for none.
@@ -303,23 +236,8 @@ func (m *mirrorSettings) options() mirror.Options {
 	}
 }
 
-// Validate returns all errors of the flags. kong calls it when it has read them.
-func (m *mirrorSettings) Validate() error {
-	_, err := pull.ParsePlatforms(m.Platform)
-	return errors.Join(err, checkHosts("--insecure-registry", m.InsecureRegistry), checkHosts("--allow-private-host", m.AllowPrivateHost))
-}
-
-// checkHosts returns an error for a host that no request can have: the flag would have no effect.
-func checkHosts(flag string, hosts []string) error {
-	for _, host := range hosts {
-		if u, err := url.Parse("//" + host); err != nil || u.Host != host || host == "" {
-			return fmt.Errorf("%s=%s: expected HOST or HOST:PORT", flag, host)
-		}
-	}
-	return nil
-}
-
-// parse reads the command line. For --help it prints the help, for wrong flags the error, and ends the program.
+// parse reads the command line and the environment. For --help it prints the help and ends the program. An error names all flags
+// that are wrong, or variables, and what is allowed.
 func parse(args []string) (*commands, *kong.Context, error) {
 	var c commands
 	parser, err := kong.New(&c,
@@ -336,7 +254,24 @@ func parse(args []string) (*commands, *kong.Context, error) {
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
-		parser.FatalIfErrorf(err)
+		return nil, nil, namingVariables(err, args)
 	}
 	return &c, ctx, nil
 }
+
+// namingVariables returns err with the name of the variable in each line about a flag whose value comes from the environment.
+func namingVariables(err error, args []string) error {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		flag := leadingFlag.FindString(strings.TrimPrefix(line, "serve: "))
+		variable := "PULLWATCH_" + strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))
+		given := slices.ContainsFunc(args, func(arg string) bool { return arg == flag || strings.HasPrefix(arg, flag+"=") })
+		if _, set := os.LookupEnv(variable); flag != "" && set && !given && !strings.Contains(line, variable) {
+			lines[i] += " (from " + variable + ")"
+		}
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// leadingFlag matches the flag with which an error begins.
+var leadingFlag = regexp.MustCompile(`^--[a-z-]+`)

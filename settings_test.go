@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +25,21 @@ func TestWrongFlagsAreNamedInTheError(t *testing.T) {
 		"all addresses":                 {func(s *serveSettings) { s.Listen = ":8080" }, "--auth-none-anyway"},
 		"all addresses, on purpose":     {func(s *serveSettings) { s.Listen, s.AuthNoneAnyway = "0.0.0.0:8080", true }, ""},
 		"no port":                       {func(s *serveSettings) { s.Listen = "localhost" }, "expected HOST:PORT"},
+		"no such port":                  {func(s *serveSettings) { s.Listen = "127.0.0.1:99999" }, "--listen=127.0.0.1:99999: expected HOST:PORT"},
+		"copier image with a space":     {func(s *serveSettings) { s.CopierImage = "pull watch" }, "--copier-image=pull watch"},
+		"copier image as a URL":         {func(s *serveSettings) { s.CopierImage = "https://r.test/pullwatch:1" }, "--copier-image=https://r.test/pullwatch:1"},
+		"copier image by its digest":    {func(s *serveSettings) { s.CopierImage = "r.test:5000/a/b@sha256:" + strings.Repeat("a", 64) }, ""},
+		"no name of a namespace":        {func(s *serveSettings) { s.Namespace = "Pulls" }, "--namespace=Pulls: is no name of Kubernetes"},
+		"no name of a Secret":           {func(s *serveSettings) { s.RegistrySecret = "pullwatch/logins" }, "--registry-secret=pullwatch/logins"},
+		"no name of a ConfigMap":        {func(s *serveSettings) { s.RegistryCA = "ca_crt" }, "--registry-ca=ca_crt"},
+		"names of Kubernetes":           {func(s *serveSettings) { s.Namespace, s.RegistrySecret, s.RegistryCA = "a-1", "a.b", "ca.crt" }, ""},
+		"insecure registry, no port":    {func(s *serveSettings) { s.InsecureRegistry = []string{"r.test:70000"} }, "--insecure-registry=r.test:70000"},
+		"insecure registry, no host":    {func(s *serveSettings) { s.InsecureRegistry = []string{":5000"} }, "--insecure-registry=:5000"},
+		"origin with no such port":      {func(s *serveSettings) { s.AllowedOrigin = []string{"http://a:99999"} }, "--allowed-origin=http://a:99999"},
+		"space in a cluster's name":     {func(s *serveSettings) { s.ClusterName = "a b" }, "--cluster-name=a b"},
+		"control character in a key":    {func(s *serveSettings) { s.RedisPrefix = "a\x00" }, "--redis-prefix"},
+		"no prefix of keys":             {func(s *serveSettings) { s.RedisPrefix = "" }, "--redis-prefix"},
+		"certificate that is none":      {func(s *serveSettings) { s.TLSCert, s.TLSKey = "go.mod", "go.mod" }, "--tls-cert=go.mod, --tls-key=go.mod: expected"},
 		"certificate without key":       {func(s *serveSettings) { s.TLSCert = "x" }, "go together"},
 		"no copier image":               {func(s *serveSettings) { s.Demo = false }, "--copier-image"},
 		"demo on a cluster":             {func(s *serveSettings) { s.Kubeconfig = "x" }, "exclude each other"},
@@ -139,9 +157,72 @@ func TestTheSchemaIsServedUnlessIntrospectionIsOff(t *testing.T) {
 	for introspection, status := range map[bool]int{true: http.StatusOK, false: http.StatusNotFound} {
 		s := serveSettings{Demo: true, Introspection: introspection}
 		recorder := httptest.NewRecorder()
-		s.httpOptions().Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
+		s.httpOptions(nil).Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
 		if recorder.Code != status || introspection && recorder.Body.String() != schema.Text {
 			t.Errorf("introspection %v: %d %q", introspection, recorder.Code, recorder.Body)
+		}
+	}
+}
+
+func TestAllWrongSettingsAreNamedAtOnceWithTheirVariables(t *testing.T) {
+	t.Setenv("PULLWATCH_MAX_QUEUED_PULLS", "0")
+	t.Setenv("PULLWATCH_REGISTRY_SECRET", "A/B")
+	t.Setenv("PULLWATCH_MAX_PARALLEL", "5")
+	_, _, err := parse([]string{"--demo", "--demo-pulls=1", "--max-parallel=0", "--insecure-registry=http://a", "--insecure-registry=b/c"})
+	if err == nil {
+		t.Fatal("they are accepted")
+	}
+	for _, want := range []string{
+		"--max-queued-pulls=0: must be at least 1 (from PULLWATCH_MAX_QUEUED_PULLS)", "--insecure-registry=http://a:", "--insecure-registry=b/c:",
+		"--max-parallel=0: must be at least 1\n", "(from PULLWATCH_REGISTRY_SECRET)",
+	} {
+		if !strings.Contains(err.Error()+"\n", want) {
+			t.Errorf("%v\nwant %q", err, want)
+		}
+	}
+}
+
+func TestAValueOfTheWrongKindIsAnErrorThatNamesItsSource(t *testing.T) {
+	for name, c := range map[string]struct{ variable, value, flag, want string }{
+		"a flag that is no number":          {flag: "--max-parallel=many", want: "--max-parallel"},
+		"a flag that does not exist":        {flag: "--nope", want: "--nope"},
+		"a duration without a unit":         {flag: "--pull-deadline=5", want: "--pull-deadline"},
+		"a variable that is no number":      {variable: "PULLWATCH_MAX_PARALLEL", value: "many", want: "PULLWATCH_MAX_PARALLEL"},
+		"a variable of another choice":      {variable: "PULLWATCH_LOG_LEVEL", value: "loud", want: "PULLWATCH_LOG_LEVEL"},
+		"a variable that names no file":     {variable: "PULLWATCH_TLS_CERT", value: "/nope", want: "PULLWATCH_TLS_CERT"},
+		"a variable that is neither yes/no": {variable: "PULLWATCH_AUTH_NONE_ANYWAY", value: "perhaps", want: "PULLWATCH_AUTH_NONE_ANYWAY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"--demo"}
+			if c.flag != "" {
+				args = append(args, c.flag)
+			} else {
+				t.Setenv(c.variable, c.value)
+			}
+			if _, _, err := parse(args); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v; want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAWrongJobTemplateIsAWrongSetting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "job.yaml")
+	for template, unsafe := range map[string]bool{"spec: {suspend: false}": true, "spec: {template: {spec: {hostPID: true}}}": false, "spec: [": false} {
+		if err := os.WriteFile(file, []byte(template), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"--demo", "--job-template=" + file}
+		if unsafe {
+			args = append(args, "--allow-unsafe-template")
+		}
+		c, _, err := parse(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Serve.replicaOptions(nil, nil)
+		if _, wrong := errors.AsType[wrongSetting](err); !wrong || !strings.Contains(err.Error(), "--job-template="+file) {
+			t.Errorf("%s: %v; want a wrong setting that names the flag", template, err)
 		}
 	}
 }

@@ -41,6 +41,14 @@ type JobSettings struct {
 	HistoryTTL time.Duration
 	// Template is a Job in YAML that is laid over the one that pullwatch makes; nil for none.
 	Template []byte
+	// AllowUnsafeTemplate lets Template make the copier less safe.
+	AllowUnsafeTemplate bool
+}
+
+// CheckTemplate returns what is wrong with the Template, as far as this program knows. The API server may refuse it all the same.
+func (s JobSettings) CheckTemplate() error {
+	_, err := newJobPrototype(s)
+	return err
 }
 
 // backoffLimit is how many more attempts, each in a new pod, Kubernetes makes after one that failed for a passing reason. The
@@ -134,7 +142,7 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 	if s.Template == nil {
 		return job, nil
 	}
-	return overlay(job, s.Template)
+	return overlay(job, s.Template, s.AllowUnsafeTemplate)
 }
 
 // job returns the Job of the n-th pull of its route.

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -18,8 +20,9 @@ import (
 )
 
 // overlay lays a Job template in YAML over job, as kubectl would apply a patch file: lists with names, such as containers
-// and volumes, are merged by name. It refuses, naming the field, what is no field of a Job and what pullwatch relies on.
-func overlay(job *batchv1.Job, template []byte) (*batchv1.Job, error) {
+// and volumes, are merged by name. It refuses, naming the field, what is no field of a Job, what pullwatch relies on, and unless
+// allowUnsafe is set, what is less safe.
+func overlay(job *batchv1.Job, template []byte, allowUnsafe bool) (*batchv1.Job, error) {
 	patch, err := yaml.YAMLToJSONStrict(template)
 	if err != nil {
 		return nil, fmt.Errorf("job template: %w", err)
@@ -47,11 +50,16 @@ func overlay(job *batchv1.Job, template []byte) (*batchv1.Job, error) {
 	if err := checkReserved(&given, job, &result); err != nil {
 		return nil, fmt.Errorf("job template: %w", err)
 	}
+	if allowUnsafe {
+		return &result, nil
+	}
+	if err := checkSafe(&result.Spec.Template); err != nil {
+		return nil, fmt.Errorf("job template: %w", err)
+	}
 	return &result, nil
 }
 
-// checkReserved returns an error for each field of result that differs from base, though pullwatch relies on it, or is less
-// safe than it was. given is the template by itself.
+// checkReserved returns an error for each field of result that differs from base, though pullwatch relies on it. given is the template by itself.
 func checkReserved(given, base, result *batchv1.Job) error {
 	var errs []error
 	reserve := func(field string, is, was any) {
@@ -90,8 +98,6 @@ func checkReserved(given, base, result *batchv1.Job) error {
 	pod, podWas := is.Template.Spec, was.Template.Spec
 	reserve("spec.template.spec.restartPolicy", pod.RestartPolicy, podWas.RestartPolicy)
 	reserve("spec.template.spec.initContainers", pod.InitContainers, podWas.InitContainers)
-	keep(pod.AutomountServiceAccountToken != nil && !*pod.AutomountServiceAccountToken,
-		"spec.template.spec.automountServiceAccountToken", "false")
 	if len(pod.Containers) != 1 || pod.Containers[0].Name != pull.ContainerName {
 		return errors.Join(append(errs, fmt.Errorf("spec.template.spec.containers: a pull's pod runs the container %q and no other", pull.ContainerName))...)
 	}
@@ -101,20 +107,32 @@ func checkReserved(given, base, result *batchv1.Job) error {
 	reserve(field+"command", copier.Command, copierWas.Command)
 	reserve(field+"terminationMessagePath", copier.TerminationMessagePath, copierWas.TerminationMessagePath)
 	reserve(field+"terminationMessagePolicy", copier.TerminationMessagePolicy, copierWas.TerminationMessagePolicy)
-	return errors.Join(append(errs, checkSecurity(copier.SecurityContext))...)
+	return errors.Join(errs...)
 }
 
-func checkSecurity(sc *corev1.SecurityContext) error {
-	const field = "spec.template.spec.containers[name=copier].securityContext."
-	switch {
-	case sc == nil || sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot:
-		return errors.New(field + "runAsNonRoot: must stay true")
-	case sc.RunAsUser != nil && *sc.RunAsUser == 0:
-		return errors.New(field + "runAsUser: must not be 0")
-	case sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem:
-		return errors.New(field + "readOnlyRootFilesystem: must stay true")
-	case sc.Privileged != nil && *sc.Privileged:
-		return errors.New(field + "privileged: must not be true")
+// checkSafe returns an error for each thing that makes the copier's pod less safe than pullwatch makes it: what the level
+// "restricted" of Kubernetes' Pod Security Standards forbids, a token of a service account, a writable file system.
+func checkSafe(pod *corev1.PodTemplateSpec) error {
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		return err
 	}
-	return nil
+	var errs []error
+	refuse := func(what string) {
+		errs = append(errs, fmt.Errorf("%s: makes the copier less safe; with --allow-unsafe-template it is accepted", what))
+	}
+	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	for _, result := range evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec) {
+		if !result.Allowed {
+			refuse("spec.template: " + result.ForbiddenReason + ": " + result.ForbiddenDetail)
+		}
+	}
+	if token := pod.Spec.AutomountServiceAccountToken; token == nil || *token {
+		refuse("spec.template.spec.automountServiceAccountToken: must stay false")
+	}
+	// checkReserved has found that the copier is the only container.
+	if sc := pod.Spec.Containers[0].SecurityContext; sc == nil || sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem {
+		refuse("spec.template.spec.containers[name=copier].securityContext.readOnlyRootFilesystem: must stay true")
+	}
+	return errors.Join(errs...)
 }

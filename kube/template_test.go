@@ -24,7 +24,6 @@ spec:
   template:
     spec:
       nodeSelector: {disk: fast}
-      hostNetwork: true
       tolerations: [{key: gpu, operator: Exists}]
       imagePullSecrets: [{name: image-login}]
       containers:
@@ -36,7 +35,7 @@ spec:
 		t.Fatal(err)
 	}
 	pod := job.Spec.Template.Spec
-	if pod.NodeSelector["disk"] != "fast" || !pod.HostNetwork || len(pod.Tolerations) != 1 || pod.ImagePullSecrets[0].Name != "image-login" {
+	if pod.NodeSelector["disk"] != "fast" || len(pod.Tolerations) != 1 || pod.ImagePullSecrets[0].Name != "image-login" {
 		t.Errorf("%+v", pod)
 	}
 	if *job.Spec.TTLSecondsAfterFinished != 60 || job.Annotations["team"] != "platform" || job.Labels[labelManagedBy] != managedBy {
@@ -91,7 +90,7 @@ func TestABadJobTemplateIsRefusedWithItsField(t *testing.T) {
 		`spec: {template: {spec: {containers: [{name: copier, args: [x]}]}}}`:   "containers[name=copier].args",
 		`spec: {template: {spec: {containers: [{name: sidecar, image: app}]}}}`: "spec.template.spec.containers",
 		`spec: {template: {spec: {containers: [{name: copier, securityContext: {runAsNonRoot: false}}]}}}`:           "securityContext.runAsNonRoot",
-		`spec: {template: {spec: {containers: [{name: copier, securityContext: {runAsUser: 0}}]}}}`:                  "securityContext.runAsUser",
+		`spec: {template: {spec: {containers: [{name: copier, securityContext: {runAsUser: 0}}]}}}`:                  "runAsUser=0",
 		`spec: {template: {spec: {containers: [{name: copier, securityContext: {readOnlyRootFilesystem: false}}]}}}`: "securityContext.readOnlyRootFilesystem",
 		`spec: {template: {spec: {containers: [{name: copier, securityContext: {privileged: true}}]}}}`:              "securityContext.privileged",
 		`spec: {template: {spec: {containers: [{name: copier, securityContext: null}]}}}`:                            "securityContext.runAsNonRoot",
@@ -101,5 +100,39 @@ func TestABadJobTemplateIsRefusedWithItsField(t *testing.T) {
 		if _, err := newJobPrototype(prototypeWith(template)); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s\n\t%v\n\twant an error with %q", template, err, field)
 		}
+	}
+}
+
+func TestAnUnsafeJobTemplateNeedsConsent(t *testing.T) {
+	for pod, word := range map[string]string{
+		`hostPID: true`:     "hostPID",
+		`hostIPC: true`:     "hostIPC",
+		`hostNetwork: true`: "hostNetwork",
+		`volumes: [{name: x, hostPath: {path: /}}]`:                                                         "hostPath",
+		`automountServiceAccountToken: true`:                                                                "automountServiceAccountToken",
+		`securityContext: {sysctls: [{name: kernel.msgmax, value: "1"}]}`:                                   "sysctls",
+		`containers: [{name: copier, ports: [{containerPort: 1, hostPort: 1}]}]`:                            "hostPort",
+		`containers: [{name: copier, securityContext: {privileged: true, allowPrivilegeEscalation: true}}]`: "privileged=true",
+		`containers: [{name: copier, securityContext: {allowPrivilegeEscalation: true}}]`:                   "allowPrivilegeEscalation",
+		`containers: [{name: copier, securityContext: {capabilities: {add: [SYS_ADMIN]}}}]`:                 "SYS_ADMIN",
+		`containers: [{name: copier, securityContext: {capabilities: null}}]`:                               "capabilities",
+		`containers: [{name: copier, securityContext: {seccompProfile: {type: Unconfined}}}]`:               "seccompProfile",
+		`containers: [{name: copier, securityContext: {runAsUser: 0}}]`:                                     "runAsUser=0",
+		`containers: [{name: copier, securityContext: {runAsNonRoot: false}}]`:                              "runAsNonRoot",
+		`containers: [{name: copier, securityContext: {readOnlyRootFilesystem: false}}]`:                    "readOnlyRootFilesystem",
+	} {
+		settings := prototypeWith(`spec: {template: {spec: {` + pod + `}}}`)
+		if _, err := newJobPrototype(settings); err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "--allow-unsafe-template") {
+			t.Errorf("%s\n\t%v\n\twant an error with %q", pod, err, word)
+		}
+		settings.AllowUnsafeTemplate = true
+		if _, err := newJobPrototype(settings); err != nil {
+			t.Errorf("%s, allowed: %v", pod, err)
+		}
+	}
+	settings := prototypeWith(`spec: {suspend: false}`)
+	settings.AllowUnsafeTemplate = true
+	if _, err := newJobPrototype(settings); err == nil {
+		t.Error("what pullwatch relies on can be changed")
 	}
 }

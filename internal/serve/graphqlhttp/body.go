@@ -34,7 +34,7 @@ type encoded struct {
 
 func newEncoded(b []byte) encoded { return encoded{b, []string{strconv.Itoa(len(b))}} }
 
-// NewBody returns a Body of json, which is `{"data":…}` without errors. Do not change json afterwards.
+// NewBody returns a Body of json, which is a response without errors. Do not change json afterwards.
 func NewBody(json []byte) *Body {
 	b := &Body{plain: newEncoded(transport.ValidUTF8(json))}
 	b.size.Store(int64(cap(b.plain.bytes)))

@@ -20,6 +20,8 @@ type Options struct {
 	// CheckOrigin reports whether the page that sends a request may open a stream. By default it allows pages of the
 	// request's own host, and requests that no page sends.
 	CheckOrigin func(*http.Request) bool
+	// OriginRefused returns the message for a request whose page may not open a stream. By default it says no more than that.
+	OriginRefused func(*http.Request) string
 	// Caller returns the caller that a request counts for in MaxStreamsPerCaller and Turns (see package caller). By
 	// default all requests count for the same.
 	Caller func(*http.Request) string
@@ -79,6 +81,9 @@ func (o Options) withDefaults() Options {
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	if o.CheckOrigin == nil {
 		o.CheckOrigin = sameHost
+	}
+	if o.OriginRefused == nil {
+		o.OriginRefused = func(*http.Request) string { return "pages of other origins may not open streams here" }
 	}
 	if o.Caller == nil {
 		o.Caller = func(*http.Request) string { return "" }

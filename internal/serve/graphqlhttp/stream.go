@@ -33,7 +33,7 @@ type stream struct {
 func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
 	if !e.streamAllowed() {
 		return &refusal{
-			status: http.StatusForbidden, code: usererr.Forbidden, message: "pages of other origins may not open streams here",
+			status: http.StatusForbidden, code: usererr.Forbidden, message: e.transport.options.OriginRefused(e.r),
 		}
 	}
 	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {

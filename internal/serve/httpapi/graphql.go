@@ -29,10 +29,13 @@ type transports struct {
 }
 
 func newTransports(o Options, operations *executor.Metrics) transports {
-	allowed := func(r *http.Request) bool { return originAllowed(r, o.AllowedOrigins) }
+	pages := newOrigins(o)
+	refuseUpgrade := func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+		refuseSocket(w, r, status, reason, pages)
+	}
 	return transports{
 		sockets: graphqlws.New(graphqlws.Options{
-			CheckOrigin: allowed, Refuse: refuseSocket, Caller: callerOf,
+			CheckOrigin: pages.allow, Refuse: refuseUpgrade, Caller: callerOf,
 			InitTimeout: o.Limits.InitTimeout, WriteTimeout: o.Limits.WriteTimeout,
 			PingInterval: o.Limits.PingInterval, PongWait: o.Limits.PongWait,
 			MessageLimit: o.Limits.MaxMessage, MaxSubscriptions: o.Limits.MaxSubscriptions,
@@ -41,7 +44,7 @@ func newTransports(o Options, operations *executor.Metrics) transports {
 			Observer: newSocketMetrics(o.Metrics, o.Errors),
 		}),
 		requests: graphqlhttp.New(graphqlhttp.Options{
-			CheckOrigin: allowed, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
+			CheckOrigin: pages.allow, OriginRefused: pages.refused, BodyLimit: maxBody, WriteTimeout: o.Limits.WriteTimeout,
 			Caller: callerOf, Turns: o.Turns,
 			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
 			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerCaller: o.Limits.MaxConnectionsPerAddress,
@@ -82,13 +85,11 @@ func (t transports) drain(ctx context.Context, over time.Duration) error {
 }
 
 // refuseSocket answers a request for a WebSocket that is refused.
-func refuseSocket(w http.ResponseWriter, r *http.Request, status int, reason error) {
+func refuseSocket(w http.ResponseWriter, r *http.Request, status int, reason error, pages *origins) {
 	code, message := usererr.BadInput, reason.Error()
 	switch status {
 	case http.StatusForbidden:
-		code = usererr.Forbidden
-		message = "pages of " + r.Header.Get("Origin") +
-			" may not open WebSockets here; start the server with --allowed-origin to let them"
+		code, message = usererr.Forbidden, pages.refused(r)
 	case http.StatusTooManyRequests:
 		code = usererr.LimitExceeded
 	case http.StatusServiceUnavailable:

@@ -20,7 +20,8 @@ func requireHost(next http.Handler, allowedOrigins []string) http.Handler {
 		host := (&url.URL{Host: r.Host}).Hostname()
 		if ip := net.ParseIP(host); !allowed[host] && (ip == nil || !ip.IsLoopback()) {
 			refuse(w, http.StatusMisdirectedRequest, usererr.Forbidden,
-				"this server is for its own machine only; to reach it as "+host+", start it with --allowed-origin naming that host")
+				"this server is for its own machine only; to reach it as "+host+", start it with --allowed-origin naming that host, "+
+					"or let the proxy in front of it pass on the Host header")
 			return
 		}
 		next.ServeHTTP(w, r)

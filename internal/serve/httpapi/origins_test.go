@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -86,6 +87,44 @@ func TestOnlyAllowedPagesMayOpenStreams(t *testing.T) {
 				t.Errorf("%q: %s", origin, event)
 			}
 		}
+	}
+}
+
+// TestARefusedPageIsToldWhichFlagLetsItIn: behind a proxy that changes Host, queries work and streams do not, and nobody knows why.
+func TestARefusedPageIsToldWhichFlagLetsItIn(t *testing.T) {
+	s := serve(t)
+	const subscription = `{"query":"subscription{pullJobUpdated(ids: [\"a\"]){phase}}"}`
+	open := map[string]func(origin string) *http.Response{
+		"stream": func(origin string) *http.Response {
+			return s.request(t, http.MethodPost, "/graphql", subscription,
+				map[string]string{"Content-Type": "application/json", "Accept": "text/event-stream", "Origin": origin})
+		},
+		"WebSocket": func(origin string) *http.Response {
+			return s.request(t, http.MethodGet, "/graphql", "", map[string]string{
+				"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+				"Sec-WebSocket-Protocol": "graphql-transport-ws", "Origin": origin,
+			})
+		},
+	}
+	for kind, request := range open {
+		answer := request("http://localhost:5173")
+		if got := decode(t, answer); answer.StatusCode != http.StatusForbidden || !strings.Contains(got.Errors[0].Message, "--allowed-origin=http://localhost:5173") {
+			t.Errorf("%s: %s %+v; want 403 and the flag", kind, answer.Status, got)
+		}
+	}
+	open["stream"]("http://localhost:5174")
+	for i := range 2 * maxLoggedOrigins {
+		open["stream"](fmt.Sprintf("http://%d.example", i))
+	}
+	count := map[string]int{}
+	for _, line := range s.log.all() {
+		if _, origin, ok := strings.Cut(line, "origin=http://"); ok && strings.Contains(line, "--allowed-origin") {
+			count[strings.Fields(origin)[0]]++
+		}
+	}
+	if count["localhost:5173"] != 1 || count["localhost:5174"] != 1 || len(count) != maxLoggedOrigins {
+		t.Errorf("%d origins are logged, some %d and %d times; want one line for each of the first %d",
+			len(count), count["localhost:5173"], count["localhost:5174"], maxLoggedOrigins)
 	}
 }
 

@@ -7,17 +7,19 @@
 // loopback (host.go), CORS for the allowed origins (origins.go), and one of the transports graphqlhttp and graphqlws. Both
 // execute operations with the package executor.
 //
-// When ctx is done, /readyz answers 503 first. Then WebSockets get 1012 and streams end, spread over half of DrainTimeout.
-// The other half is for requests that are still being answered. Requests that take longer are cut off.
+// When ctx is done, the server accepts no new connections. WebSockets get 1012 and streams end, spread over half of
+// DrainTimeout. Requests that are being answered have all of it. Those that take longer are cut off.
 package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -59,8 +61,8 @@ type Options struct {
 	CachedDocuments int
 	// Metrics is served at /metrics. The package registers its own metrics with it.
 	Metrics *prometheus.Registry
-	// CertFile and KeyFile are in PEM. If both are empty, the server speaks plain HTTP.
-	CertFile, KeyFile string
+	// Certificate is for HTTPS. If it is nil, the server speaks plain HTTP.
+	Certificate *Certificate
 	// DrainTimeout is how long requests may take to finish when the server stops.
 	DrainTimeout time.Duration
 	Logger       *slog.Logger
@@ -93,6 +95,9 @@ func New(o Options) *Server {
 		s.handler = requireHost(mux, o.AllowedOrigins)
 	}
 	s.handler = countParsedHeaders(logPanics(s.handler, o.Logger))
+	if o.Certificate != nil {
+		o.Certificate.register(o.Metrics)
+	}
 	return s
 }
 
@@ -104,8 +109,8 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// Serve serves on listener, which it closes, until ctx is done or listener fails. Then it ends subscriptions and gives
-// other requests DrainTimeout to finish. It closes the connections of those that take longer, ends their contexts, and
+// Serve serves on listener, which it closes, until ctx is done or listener fails. Then it accepts no new connections, ends
+// subscriptions and gives other requests DrainTimeout to finish. It closes the connections of those that take longer, ends their contexts, and
 // returns when all handlers have returned.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	requests, cutOff := context.WithCancel(context.WithoutCancel(ctx))
@@ -134,16 +139,22 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	stop := func() {
 		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 		defer cancel()
-		err := s.transports.drain(draining, s.options.DrainTimeout/2)
-		err = errors.Join(err, server.Shutdown(draining), server.Close())
+		// Shutdown begins at the same time. It closes the listener first, so that no new connection brings a request.
+		var subscriptions error
+		var ending sync.WaitGroup
+		ending.Go(func() { subscriptions = s.transports.drain(draining, s.options.DrainTimeout/2) })
+		err := server.Shutdown(draining)
+		ending.Wait()
+		err = errors.Join(subscriptions, err, server.Close())
 		cutOff() // closing a connection does not end the context of a request whose body nobody reads
 		handlers.wait()
 		stopped <- err
 	}
 	stillServing := context.AfterFunc(ctx, stop)
 	var err error
-	if s.options.CertFile != "" {
-		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), s.options.CertFile, s.options.KeyFile)
+	if certificate := s.options.Certificate; certificate != nil {
+		server.TLSConfig = &tls.Config{GetCertificate: certificate.get}
+		err = server.ServeTLS(newClientListener(listener, s.options.Memory, true), "", "")
 	} else {
 		err = server.Serve(newClientListener(listener, s.options.Memory, false))
 	}

@@ -63,3 +63,39 @@ func TestServerWaitsForRequestsThatItCutsOff(t *testing.T) {
 		})
 	}
 }
+
+// TestStoppingServerTakesNoNewConnections: the mutation of a client that comes now would run on a replica that is about to end.
+func TestStoppingServerTakesNoNewConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, server := newServed(testLimits, 1<<30)
+		listener := transporttest.Listen()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(ctx, listener) }()
+		// Two streams end one after the other.
+		for range 2 {
+			client := listener.Dial(t, listener.Addr())
+			request := "GET /graphql?query=" + followPulls + " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+			if _, err := io.WriteString(client, request); err != nil {
+				t.Fatal(err)
+			}
+			go func() { _, _ = io.Copy(io.Discard, client) }() // until the server closes it
+		}
+		synctest.Wait()
+		stop()
+		synctest.Wait()
+		select {
+		case err := <-served:
+			t.Fatalf("it stopped before its streams had ended: %v", err)
+		default:
+		}
+		draining := time.Now()
+		if _, err := listener.Accept(); !errors.Is(err, net.ErrClosed) || time.Since(draining) > 0 {
+			t.Errorf("%v; it listened for %v while it drained", err, time.Since(draining))
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -31,6 +31,9 @@ type rendering struct {
 	done     chan struct{}
 	response *graphql.Response
 	body     *graphqlhttp.Body
+	weight   int // of the cached query with this response, in bytes
+
+	stale staleBody
 }
 
 // query answers a query with the cached response for the current lists, or renders that.
@@ -64,7 +67,8 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, k
 		return next(ctx)(ctx)
 	}
 	ctx = context.WithValue(ctx, viewKey{}, v)
-	extensions := v.extensions(c.reads)
+	old := v.staleness()
+	extensions := old.extensions(c.reads)
 	g, ok := v.generation()
 	if !c.reads.listsOnly { // its resolvers may wait
 		r.options.Metrics.passed.Inc()
@@ -100,8 +104,8 @@ func (r *Renderer) respond(ctx context.Context, next graphql.OperationHandler, k
 	if exists {
 		r.options.Metrics.responses.hits.Inc()
 	}
-	if extensions == nil {
-		graphqlhttp.Reply(ctx, rendering.body)
+	if body := r.body(key, c, rendering, old); body != nil {
+		graphqlhttp.Reply(ctx, body)
 		graphqlhttp.Repeat(ctx, func(context.Context) *graphqlhttp.Body { return r.cached(key) })
 	}
 	return extended(rendering.response, extensions)
@@ -114,15 +118,15 @@ var withoutWaiting = func() context.Context {
 	return ctx
 }()
 
-// cached returns the cached response to a query, without waiting. It returns nil if there is none for the current lists, or
-// if the lists are stale. Then the query is executed, under the usual limits.
+// cached returns the cached response to a query, without waiting. It returns nil if there is none for the current lists. Then
+// the query is executed, under the usual limits.
 func (r *Renderer) cached(key queryKey) *graphqlhttp.Body {
 	c, ok := r.responses.Get(key)
 	if !ok {
 		return nil
 	}
 	v := readLists(withoutWaiting, r.options.Lists, c.reads)
-	if v == nil || v.extensions(c.reads) != nil {
+	if v == nil {
 		return nil
 	}
 	g, ok := v.generation()
@@ -133,8 +137,11 @@ func (r *Renderer) cached(key queryKey) *graphqlhttp.Body {
 	if rendering == nil {
 		return nil
 	}
-	r.options.Metrics.responses.hits.Inc()
-	return rendering.body
+	body := r.body(key, c, rendering, v.staleness())
+	if body != nil {
+		r.options.Metrics.responses.hits.Inc()
+	}
+	return body
 }
 
 // executeUnshared executes a query for one client.
@@ -220,7 +227,8 @@ func (r *Renderer) render(
 		c.setPieces(cut(into.response, c.reads.activeList, states))
 		size += bytesPerPiece * len(states)
 	}
-	r.responses.Add(key, c, key.weight(size))
+	into.weight = key.weight(size)
+	r.responses.Add(key, c, into.weight)
 	return into.response
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,8 +154,8 @@ func TestAStaleListIsRenderedOnceForAll(t *testing.T) {
 	o := operation{document: "{ a: activePulls { id } failedPulls(limit: 1) { id } }"}
 	fresh := once.answer(t, o)
 	p.active.Stale = true
-	for _, seconds := range []int{7, 9} {
-		p.active.Age = time.Duration(seconds) * time.Second
+	for age, seconds := range map[time.Duration]int{7 * time.Second: 5, 44_900 * time.Millisecond: 40, 3 * time.Minute: 180, 199 * time.Second: 180} {
+		p.active.Age = age
 		stale := once.answer(t, o)
 		if &stale.Data[0] != &fresh.Data[0] {
 			t.Error("it was rendered again")
@@ -167,5 +168,45 @@ func TestAStaleListIsRenderedOnceForAll(t *testing.T) {
 	if fresh.Extensions != nil {
 		t.Errorf("the response before has %v", fresh.Extensions)
 	}
-	counts(t, metrics, "response", 1, 2)
+	counts(t, metrics, "response", 1, 4)
+}
+
+// TestAStaleListIsEncodedOncePerStepOfItsAge: while the cluster is away, dashboards that poll must cost no more than before.
+func TestAStaleListIsEncodedOncePerStepOfItsAge(t *testing.T) {
+	p := newPulls()
+	_, once, _ := newServers(p)
+	requests := &requestCounter{}
+	transport := graphqlhttp.New(graphqlhttp.Options{Observer: requests})
+	tag := ""
+	ask := func() (status int, body string) {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?query={failedPulls(limit:2){id}activePulls{id}}", nil)
+		request.Header.Set("If-None-Match", tag)
+		recorder := httptest.NewRecorder()
+		transport.Do(recorder, request, once.Executor)
+		tag = recorder.Header().Get("ETag")
+		return recorder.Code, recorder.Body.String()
+	}
+	expect := func(status int, ages string) {
+		t.Helper()
+		if got, body := ask(); got != status || status == http.StatusOK && strings.Contains(body, "extensions") != (ages != "") || !strings.Contains(body, ages) {
+			t.Errorf("%d %s; want %d and %s", got, body, status, ages)
+		}
+	}
+	expect(http.StatusOK, "")
+	p.active.Stale = true
+	p.active.Age = 5100 * time.Millisecond
+	expect(http.StatusOK, `"extensions":{"stale":{"activePulls":{"ageSeconds":5}}}`)
+	p.active.Age = 9900 * time.Millisecond
+	expect(http.StatusNotModified, "")
+	p.active.Age = 10 * time.Second
+	expect(http.StatusOK, `"extensions":{"stale":{"activePulls":{"ageSeconds":10}}}`)
+	p.failed.Stale = true
+	p.failed.Age = 61 * time.Second
+	expect(http.StatusOK, `"extensions":{"stale":{"activePulls":{"ageSeconds":10},"failedPulls":{"ageSeconds":60}}}`)
+	p.active.Stale, p.failed.Stale = false, false
+	expect(http.StatusOK, "")
+	expect(http.StatusNotModified, "")
+	if requests.repeated != 6 {
+		t.Errorf("%d of 7 requests were answered without being executed; want all but the first", requests.repeated)
+	}
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -74,25 +75,49 @@ func (v *view) generation() (g generation, ok bool) {
 	return generation{v.active.result.Generation, v.failed.result.Generation}, ok
 }
 
+// staleness says which lists of a view are stale, and how old these are. The zero value means that none is.
+type staleness struct {
+	active, failed       bool
+	activeAge, failedAge time.Duration // in steps
+}
+
+func (v *view) staleness() (s staleness) {
+	if s.active = v.active.result.Stale; s.active {
+		s.activeAge = inSteps(v.active.result.Age)
+	}
+	if s.failed = v.failed.result.Stale; s.failed {
+		s.failedAge = inSteps(v.failed.result.Age)
+	}
+	return s
+}
+
+// inSteps rounds the age of a list down. Until the next step, all who ask the same get the same response, with the same ETag.
+func inSteps(age time.Duration) time.Duration {
+	if age < time.Minute {
+		return age.Truncate(5 * time.Second)
+	}
+	return age.Truncate(30 * time.Second)
+}
+
 // age says in a response how old a stale list is.
 type age struct {
 	AgeSeconds float64 `json:"ageSeconds"`
 }
 
 // extensions returns the extensions of a response: how old its stale lists are, by their names. It is nil if none is stale.
-func (v *view) extensions(r reads) map[string]any {
-	if !v.active.result.Stale && !v.failed.result.Stale {
+func (s staleness) extensions(r reads) map[string]any {
+	if s == (staleness{}) {
 		return nil
 	}
 	stale := map[string]age{}
-	for _, list := range []struct {
-		names  []string
-		result cache.Result
-	}{{r.active, v.active.result}, {r.failed, v.failed.result}} {
-		if list.result.Stale {
-			for _, name := range list.names {
-				stale[name] = age{list.result.Age.Seconds()}
-			}
+	if s.active {
+		for _, name := range r.active {
+			stale[name] = age{s.activeAge.Seconds()}
+		}
+	}
+	if s.failed {
+		for _, name := range r.failed {
+			stale[name] = age{s.failedAge.Seconds()}
 		}
 	}
 	return map[string]any{"stale": stale}
