@@ -1,6 +1,7 @@
 // Tries a pullwatch with clients that others have written: node run.mjs PATH_OF_PULLWATCH
 import { audits } from './audits.mjs';
 import { events } from './events.mjs';
+import { legacySockets } from './legacy.mjs';
 import { Server } from './server.mjs';
 import { sockets } from './sockets.mjs';
 
@@ -37,8 +38,11 @@ function timeout() {
 
 // Each with a server of its own, because some checks stop theirs.
 const failed = await Promise.all(
-  Object.entries({ 'graphql-http': audits, 'graphql-sse': events, 'graphql-ws': sockets }).map(([name, checks]) =>
-    run(name, checks, process.argv[2]),
-  ),
+  Object.entries({
+    'graphql-http': audits,
+    'graphql-sse': events,
+    'graphql-ws': sockets,
+    'subscriptions-transport-ws': legacySockets,
+  }).map(([name, checks]) => run(name, checks, process.argv[2])),
 );
 process.exit(failed.some((n) => n > 0) ? 1 : 0);

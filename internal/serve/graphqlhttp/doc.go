@@ -19,6 +19,10 @@
 // read the response. Before a POST, its browser asks this server, because JSON is the only Content-Type that is accepted.
 // A request without a query names a persisted one in extensions.persistedQuery.
 //
+// The body of a POST may be an array of up to ten such objects. The response is an array of their responses, in the same
+// order. Its status is 200, whatever they are. The operations are executed one after the other. A subscription gets an error
+// in its place.
+//
 // # Responses
 //
 // Accept chooses the media type. The first two differ in what the status means:
@@ -30,12 +34,12 @@
 // A response has "data" unless the request failed before it was executed, and "errors" if there were any. With these
 // statuses the response is an error in JSON, whatever the media type, and its extensions.code says which kind of error:
 //
-//	400  the request is not well-formed: no JSON, no query, parameters of a wrong type, several operations in an array
+//	400  the request is not well-formed: no JSON, no query, or parameters of a wrong type
 //	403  a page of another origin wants a stream
 //	405  another method; or a mutation by GET
 //	406  Accept allows none of the media types; or a subscription whose Accept does not name text/event-stream
 //	408  the body did not arrive in time
-//	413  the body is longer than Options.BodyLimit, or its JSON has too many values
+//	413  the body is longer than Options.BodyLimit, its JSON has too many values, or its array too many operations
 //	415  the body is not JSON in UTF-8
 //	429  the client's address has too many streams
 //	503  there are too many streams, there is no memory for the request, or the server is stopping

@@ -48,7 +48,7 @@ func refuseText(text []byte, err error) *refusal {
 	case isMember:
 		return badRequest(member.Error())
 	case bytes.HasPrefix(value, []byte("[")):
-		return badRequest("this server takes one operation in each request, not a batch of them")
+		return badRequest("the array has something else than JSON objects")
 	}
 	return badRequest("the request is not a JSON object")
 }

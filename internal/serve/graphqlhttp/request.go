@@ -32,9 +32,10 @@ func (e *exchange) readText() (*buffer, *refusal) {
 	return text, nil
 }
 
-// parse returns the parameters in the text of the request. began is when reading it began.
-func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *refusal) {
-	var p *graphql.RawParams
+// parse returns the parameters of the operations in the text of the request. That is one, unless the text is an array. began
+// is when reading it began.
+func (e *exchange) parse(text []byte, isBatch bool, began time.Time) ([]*graphql.RawParams, *refusal) {
+	var operations []*graphql.RawParams
 	var refused *refusal
 	if turns := e.transport.options.Turns; turns != nil && len(text) > shortRequest {
 		end, err := turns.Take(e.r.Context(), e.transport.options.Caller(e.r))
@@ -43,20 +44,29 @@ func (e *exchange) parse(text []byte, began time.Time) (*graphql.RawParams, *ref
 		}
 		defer end()
 	}
-	if e.r.Method == http.MethodPost {
-		p, refused = parseBody(text, e.memory)
-	} else {
-		p, refused = parseURL(string(text), e.memory)
+	switch {
+	case isBatch:
+		operations, refused = parseBatch(text, e.memory)
+	case e.safe():
+		operations, refused = single(parseURL(string(text), e.memory))
+	default:
+		operations, refused = single(parseBody(text, e.memory))
 	}
 	if refused != nil {
 		return nil, refused
 	}
-	// A persisted query is named by its hash instead.
-	if p.Query == "" && p.Extensions["persistedQuery"] == nil {
-		return nil, badRequest(`"query" is missing or empty`)
+	for _, p := range operations {
+		// A persisted query is named by its hash instead.
+		if p.Query == "" && p.Extensions["persistedQuery"] == nil {
+			return nil, badRequest(`"query" is missing or empty`)
+		}
+		p.ReadTime = graphql.TraceTiming{Start: began, End: graphql.Now()}
 	}
-	p.ReadTime = graphql.TraceTiming{Start: began, End: graphql.Now()}
-	return p, nil
+	return operations, nil
+}
+
+func single(p *graphql.RawParams, refused *refusal) ([]*graphql.RawParams, *refusal) {
+	return []*graphql.RawParams{p}, refused
 }
 
 // checkContent returns why a POST request is refused for the type of its body, or nil. Only JSON is accepted, so that pages

@@ -80,8 +80,8 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 		},
 		{rule: "no object", request: post(`"one"`), status: 400, body: says("BAD_INPUT", "the request is not a JSON object")},
 		{
-			rule: "a batch", request: post(` [{"query":"one"}]`), status: 400,
-			body: says("BAD_INPUT", "this server takes one operation in each request, not a batch of them"),
+			rule: "an array of something else", request: post(` [{"query":"one"},1]`), status: 400,
+			body: says("BAD_INPUT", "the array has something else than JSON objects"),
 		},
 		{
 			rule: "not UTF-8", request: post("{\"query\":\"\xe9\"}"), status: 400,

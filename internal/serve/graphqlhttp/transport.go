@@ -76,16 +76,21 @@ func (e *exchange) serve() *refusal {
 	if refused != nil {
 		return refused
 	}
-	if e.repeated(text.bytes) {
+	isBatch := !e.safe() && isBatch(text.bytes)
+	if !isBatch && e.repeated(text.bytes) {
 		text.putRequest()
 		return nil
 	}
-	params, refused := e.parse(text.bytes, began)
+	operations, refused := e.parse(text.bytes, isBatch, began)
 	e.memory.Give(budget.Requests, text.counted)
 	text.putRequest()
 	if refused != nil {
 		return refused
 	}
+	if isBatch {
+		return e.batch(operations)
+	}
+	params := operations[0]
 	o := &operation{}
 	ctx := transport.WithOperation(graphql.StartOperationTrace(budget.With(e.r.Context(), e.memory)), o)
 	prepared, failed := e.prepare(ctx, params)
@@ -102,14 +107,11 @@ func (e *exchange) serve() *refusal {
 	if refused := e.checkOperation(kind); refused != nil {
 		return refused
 	}
-	start := func(ctx context.Context) (graphql.ResponseHandler, context.Context) {
-		return e.executor.DispatchOperation(ctx, prepared)
-	}
 	if e.accepted.eventsFirst || kind == ast.Subscription {
 		o.streams, o.continues = true, kind == ast.Subscription
-		return e.stream(ctx, o, start)
+		return e.stream(ctx, o, e.dispatch(prepared))
 	}
-	response := e.execute(ctx, start)
+	response := e.execute(ctx, prepared)
 	body, cached := o.reply()
 	if cached != nil && len(response.Errors) == 0 {
 		e.remember(prepared, cached)
@@ -186,16 +188,28 @@ func (e *exchange) prepare(ctx context.Context, params *graphql.RawParams) (
 // dispatch starts an operation.
 type dispatch func(context.Context) (graphql.ResponseHandler, context.Context)
 
+// dispatch returns how to start an operation.
+func (e *exchange) dispatch(prepared *graphql.OperationContext) dispatch {
+	return func(ctx context.Context) (graphql.ResponseHandler, context.Context) {
+		return e.executor.DispatchOperation(ctx, prepared)
+	}
+}
+
 // execute runs an operation that has a single response, and returns that.
-func (e *exchange) execute(ctx context.Context, start dispatch) *graphql.Response {
+func (e *exchange) execute(ctx context.Context, prepared *graphql.OperationContext) *graphql.Response {
 	response := e.guard(ctx, func() *graphql.Response {
-		responses, ctx := start(ctx)
+		responses, ctx := e.executor.DispatchOperation(ctx, prepared)
 		return responses(ctx)
 	})
 	if response == nil {
-		return (&refusal{code: usererr.Timeout, message: "the request ended before its answer was ready"}).response()
+		return ended().response()
 	}
 	return response
+}
+
+// ended returns the refusal of an operation whose request has ended.
+func ended() *refusal {
+	return &refusal{code: usererr.Timeout, message: "the request ended before its answer was ready"}
 }
 
 // guard calls f. If f panics, it returns what the client sees of the panic.

@@ -183,7 +183,7 @@ func BenchmarkFanOutPrepared(b *testing.B) {
 		defer conn.Close()
 		groups[i%len(groups)] = append(groups[i%len(groups)], conn)
 	}
-	message, err := websocket.NewPreparedMessage(websocket.TextMessage, appendNext(nil, `"1"`, update, rest{}))
+	message, err := websocket.NewPreparedMessage(websocket.TextMessage, appendResult(nil, "next", `"1"`, update, rest{}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -238,7 +238,7 @@ var update = []byte(`{"pullJobUpdated":{"id":"a","image":"docker.io/library/ngin
 
 var updateResponse = &graphql.Response{Data: json.RawMessage(update)}
 
-var updateFrame = textFrame(appendNext(nil, `"1"`, update, rest{}))
+var updateFrame = textFrame(appendResult(nil, "next", `"1"`, update, rest{}))
 
 func textFrame(text []byte) []byte {
 	return appendFrame(nil, websocket.TextMessage, func(b []byte) []byte { return append(b, text...) })

@@ -10,10 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Subprotocol is the name of the protocol in Sec-WebSocket-Protocol.
-const Subprotocol = "graphql-transport-ws"
-
-// Close codes of the protocol.
+// Close codes of the protocols.
 const (
 	CloseBadRequest              = 4400
 	CloseUnauthorized            = 4401
@@ -73,6 +70,18 @@ func (c *connection) clientCloses(code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closeWith(&CloseError{code, reason}, payload)
+}
+
+// refuseClient is close for what the client has sent. A client of the legacy protocol gets a message first.
+func (c *connection) refuseClient(cause *CloseError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.protocol.legacy && !c.ending {
+		c.enqueue(websocket.TextMessage, func(b []byte) []byte {
+			return appendMessage(b, "connection_error", "", errorPayload(cause))
+		})
+	}
+	c.closeWith(cause, cause.payload())
 }
 
 // closeWith is close with another payload of the close frame. c.mu is held.

@@ -33,6 +33,8 @@ type connection struct {
 	heard    atomic.Int64
 	initBy   time.Duration
 	nextPing time.Duration
+	// nextKeepAlive is when the next ka is due. Before connection_ack, and in the current protocol, it is never.
+	nextKeepAlive time.Duration
 	// timer fires at wakeAt. From startTimer on mu guards wakeAt.
 	timer  *time.Timer
 	wakeAt time.Duration
@@ -45,6 +47,7 @@ type connection struct {
 	// connections finds none of them in the processor's cache.
 
 	transport *Transport
+	protocol  *subprotocol
 	raw       syscall.RawConn // writes without waiting; nil if the socket cannot do that
 
 	// mu guards all of the following.
@@ -121,7 +124,7 @@ func (c *connection) take(kind int, reader io.Reader) error {
 	}
 	err := c.receive(kind, reader)
 	if refused, ok := errors.AsType[*CloseError](err); ok {
-		c.close(refused)
+		c.refuseClient(refused)
 		return nil
 	}
 	return err
@@ -145,19 +148,21 @@ func (c *connection) receive(kind int, reader io.Reader) error {
 	if err := c.readMessage(text, reader); err != nil {
 		return err
 	}
-	m, err := parseMessage(text.bytes)
+	m, err := parseMessage(c.protocol, text.bytes)
 	if err != nil {
 		return err
 	}
 	switch m.kind {
-	case typeInit:
+	case kindInit:
 		return c.init(m.payload)
-	case typePing:
-		c.sendMessage("pong", m.payload)
-	case typeSubscribe:
+	case kindPing:
+		c.sendControl(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, "pong", "", m.payload) })
+	case kindSubscribe:
 		return c.subscribe(m.id, m.payload)
-	case typeComplete:
+	case kindComplete:
 		c.complete(m.id)
+	case kindTerminate:
+		c.close(&CloseError{Code: websocket.CloseNormalClosure})
 	}
 	return nil
 }
@@ -179,8 +184,31 @@ func (c *connection) init(payload json.RawMessage) error {
 		}
 		return &CloseError{CloseForbidden, "Forbidden"}
 	}
-	c.sendMessage("connection_ack", acknowledgement)
+	c.acknowledge(acknowledgement)
 	return nil
+}
+
+// acknowledge sends connection_ack. payload is JSON, or nil if it has none. Clients of the legacy protocol expect the first
+// ka right after it.
+func (c *connection) acknowledge(payload []byte) {
+	c.sendControl(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, "connection_ack", "", payload) })
+	if !c.protocol.legacy {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending {
+		return
+	}
+	c.keepAliveLocked(c.transport.now())
+	c.setTimerLocked(min(c.wakeAt, c.nextKeepAlive))
+}
+
+// keepAliveLocked sends ka.
+func (c *connection) keepAliveLocked(now time.Duration) {
+	c.nextKeepAlive = now + jittered(c.transport.options.KeepAlive)
+	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, "ka", "", nil) })
+	c.flush()
 }
 
 // decide calls InitFunc and returns the payload of connection_ack.
@@ -237,8 +265,10 @@ func (c *connection) enforceLocked(now time.Duration) {
 		c.nextPing = now + jittered(options.PingInterval)
 		c.enqueue(websocket.PingMessage, func(b []byte) []byte { return b })
 		c.flush()
+	case now >= c.nextKeepAlive:
+		c.keepAliveLocked(now)
 	}
-	c.wakeAt = min(c.nextPing, silentUntil)
+	c.wakeAt = min(c.nextPing, silentUntil, c.nextKeepAlive)
 	if !c.initialised {
 		c.wakeAt = min(c.wakeAt, c.initBy)
 	}
@@ -252,9 +282,14 @@ func (c *connection) complete(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i := c.find(quote(id)); i >= 0 {
-		c.operations[i].stop()
-		c.operations = slices.Delete(c.operations, i, i+1)
+		c.stopLocked(i)
 	}
+}
+
+// stopLocked ends the operation with this index without another message. Its id is free.
+func (c *connection) stopLocked(i int) {
+	c.operations[i].stop()
+	c.operations = slices.Delete(c.operations, i, i+1)
 }
 
 // find returns the index of the operation with this id, which is JSON, or -1. c.mu is held.

@@ -61,12 +61,12 @@ func newFuzzed(f *testing.F) *fuzzed {
 
 // answers returns what a client gets that sends frames, after the handshake. All that the connection has taken must have
 // been given back when it is over.
-func (s *fuzzed) answers(t *testing.T, frames io.Reader) []frame {
+func (s *fuzzed) answers(t *testing.T, name string, frames io.Reader) []frame {
 	conn := &recorded{incoming: frames}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	for name, value := range map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-		"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": Subprotocol,
+		"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": name,
 	} {
 		r.Header.Set(name, value)
 	}
@@ -153,6 +153,8 @@ func FuzzConnection(f *testing.F) {
 		{initMessage, subscribe("1", "{one}"), subscribe("1", "wait"), subscribe("2", "updates"), `{"id":"1","type":"complete"}`},
 		{initMessage, initMessage}, {subscribe("1", "{one}")}, {initMessage, subscribe("1", "panic"), `{"type":"ping","payload":{}}`},
 		{initMessage, subscribe("1", "push"), subscribe("2", "field error"), subscribe("3", "invalid"), subscribe("4", "latin1")},
+		{initMessage, start("1", "{one}"), start("1", "updates"), start("1", "updates"), start("2", "invalid"), start("3", "push")},
+		{initMessage, start("1", "wait"), `{"id":"1","type":"stop"}`, `{"type":"connection_terminate"}`, start("1", "{one}")},
 		{"\xff"}, {`{"type":"pong"}`, strings.Repeat("x", 5<<10)},
 	} {
 		var frames []byte
@@ -167,7 +169,9 @@ func FuzzConnection(f *testing.F) {
 	f.Add([]byte{0x01, 0x80, 0, 0, 0, 0, 0x81, 0x80, 0, 0, 0, 0}, uint16(1))
 	s := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, frames []byte, piece uint16) {
-		s.answers(t, &pieces{frames, int(piece) + 1})
+		for _, name := range []string{Subprotocol, LegacySubprotocol} {
+			s.answers(t, name, &pieces{frames, int(piece) + 1})
+		}
 	})
 }
 
@@ -196,7 +200,7 @@ func FuzzFragments(f *testing.F) {
 	f.Add([]byte(`{"id":"1","type":"complete"}`), []byte{27}, uint32(7))
 	s := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, text, cuts []byte, key uint32) {
-		if m, err := parseMessage(text); err == nil && m.kind == typeSubscribe || len(text) > 8<<10 {
+		if m, err := parseMessage(current, text); err == nil && m.kind == kindSubscribe || len(text) > 8<<10 {
 			return // whether an operation answers before the connection ends is not certain
 		}
 		var mask [4]byte
@@ -213,8 +217,8 @@ func FuzzFragments(f *testing.F) {
 			opcode, rest = 0, rest[n:]
 		}
 		parts = appendClientFrame(parts, finalFrame|opcode, rest, mask)
-		want := s.answers(t, bytes.NewReader(append(whole, end...)))
-		got := s.answers(t, bytes.NewReader(append(parts, end...)))
+		want := s.answers(t, Subprotocol, bytes.NewReader(append(whole, end...)))
+		got := s.answers(t, Subprotocol, bytes.NewReader(append(parts, end...)))
 		got = slices.DeleteFunc(got, func(f frame) bool { return f.opcode == websocket.PongMessage })
 		if !slices.Equal(got, want) {
 			t.Errorf("in one piece: %v; in fragments: %v", want, got)

@@ -1,5 +1,5 @@
 // Package graphqlws serves GraphQL over WebSockets for gqlgen: it is a [graphql.Transport] for the subprotocol
-// graphql-transport-ws, lean enough for tens of thousands of subscribers in one process.
+// graphql-transport-ws and the older graphql-ws, lean enough for tens of thousands of subscribers in one process.
 //
 //	sockets := graphqlws.New(graphqlws.Options{})
 //	server.AddTransport(sockets)
@@ -45,15 +45,33 @@
 //	1012  the server restarts; connect again
 //	1013  there was no memory for a message; connect again later
 //	4400  a message was not JSON, of no known type or without what its type needs; or it was binary
-//	4401  subscribe came before connection_ack
+//	4401  an operation came before connection_ack
 //	4403  connection_init was refused
-//	4406  the client did not offer graphql-transport-ws
+//	4406  the client offered other subprotocols only
 //	4408  connection_init did not come in time
 //	4409  subscribe had the id of a running operation
 //	4429  connection_init came twice
 //
 // The codes matter: the client graphql-ws connects again after some (1012, 1013, 4403, 4408), a little later each time, and
 // gives up after others (4400, 4401, 4406, 4409, 4429).
+//
+// # The legacy protocol
+//
+// A client of the library subscriptions-transport-ws offers graphql-ws, or no subprotocol. A client that offers both
+// protocols gets graphql-transport-ws. Sources, limits, time limits and close codes are the same for both. These messages
+// differ:
+//
+//	client                              server
+//	                                ←   ka                   (right after connection_ack, then every Options.KeepAlive)
+//	                                ←   connection_error     payload {message}   (before a close frame)
+//	start       id  payload         →                        (subscribe)
+//	                                ←   data    id  payload  (next)
+//	                                ←   error   id  payload {message, …}   (the first error only)
+//	stop        id                  →                        (complete)
+//	connection_terminate            →                        (close the connection)
+//
+// There is no ping and no pong. A start with the id of a running operation ends that operation. connection_error comes if
+// the client has sent what closes the connection.
 //
 // # What a connection costs
 //

@@ -59,7 +59,7 @@ func appendMessage(b []byte, kind, id string, payload []byte) []byte {
 // rest is all of a response but its data, as JSON. It is mostly empty.
 type rest struct{ errors, label, path, hasNext, extensions []byte }
 
-// encodeRest encodes a response for a next message. If it is not fit for one, the operation ends with the returned errors.
+// encodeRest encodes a response for a message. If it is not fit for one, the operation ends with the returned errors.
 func encodeRest(r *graphql.Response) (rest, gqlerror.List) {
 	// Without data, not even null, the request failed before it was executed.
 	if len(r.Data) == 0 && len(r.Errors) > 0 {
@@ -91,10 +91,10 @@ func encodeRest(r *graphql.Response) (rest, gqlerror.List) {
 	return e, nil
 }
 
-// appendNext appends a next message.
-func appendNext(b []byte, id string, data []byte, r rest) []byte {
+// appendResult appends a message of kind, which is next or data, with a result.
+func appendResult(b []byte, kind, id string, data []byte, r rest) []byte {
 	b = append(append(b, `{"id":`...), id...)
-	b = append(b, `,"type":"next","payload":{`...)
+	b = append(append(append(b, `,"type":"`...), kind...), `","payload":{`...)
 	if r.errors != nil {
 		b = append(append(append(b, `"errors":`...), r.errors...), ',')
 	}

@@ -117,6 +117,12 @@ func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // pipe opens a WebSocket over a net.Pipe.
 func pipe(t testing.TB, transport *Transport, executor graphql.GraphExecutor) *websocket.Conn {
 	t.Helper()
+	return pipeAs(t, transport, executor, Subprotocol)
+}
+
+// pipeAs is pipe for a client that offers this subprotocol.
+func pipeAs(t testing.TB, transport *Transport, executor graphql.GraphExecutor, name string) *websocket.Conn {
+	t.Helper()
 	client, server := net.Pipe()
 	var handshake sync.WaitGroup
 	handshake.Go(func() {
@@ -130,7 +136,7 @@ func pipe(t testing.TB, transport *Transport, executor graphql.GraphExecutor) *w
 	})
 	dialer := websocket.Dialer{
 		NetDialContext: func(context.Context, string, string) (net.Conn, error) { return client, nil },
-		Subprotocols:   []string{Subprotocol}, ReadBufferSize: 1024, WriteBufferSize: 1024,
+		Subprotocols:   []string{name}, ReadBufferSize: 1024, WriteBufferSize: 1024,
 	}
 	conn, _, err := dialer.DialContext(t.Context(), "ws://pipe/", nil)
 	handshake.Wait()
@@ -180,6 +186,11 @@ const (
 
 func subscribe(id, query string) string {
 	return `{"id":"` + id + `","type":"subscribe","payload":{"query":"` + query + `"}}`
+}
+
+// start is subscribe for the legacy protocol.
+func start(id, query string) string {
+	return `{"id":"` + id + `","type":"start","payload":{"query":"` + query + `"}}`
 }
 
 // counters is an Observer.

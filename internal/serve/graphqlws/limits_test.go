@@ -134,30 +134,37 @@ func TestOperationsOfAClientThatDisappearsEnd(t *testing.T) {
 
 func FuzzParseMessage(f *testing.F) {
 	for _, seed := range []string{initMessage, subscribe("1", "{one}"), `{"id":"1","type":"complete"}`, `{"type":"ping","payload":{"a":1}}`,
-		`{"id":"1","type":"subscribe","payload":{"query":"x","variables":{"a":1e999}}}`, `{"type":"ping","payload":null}`, "[]", "\xff"} {
+		`{"id":"1","type":"subscribe","payload":{"query":"x","variables":{"a":1e999}}}`, `{"type":"ping","payload":null}`, "[]", "\xff",
+		start("1", "{one}"), `{"id":"1","type":"stop"}`, `{"type":"connection_terminate","payload":1}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := parseMessage(text)
-		if err != nil {
-			refused, ok := err.(*CloseError)
-			if !ok || len(refused.payload()) > maxReason+2 || refused.Reason == "" {
-				t.Fatalf("%v", err)
-			}
-			return
-		}
-		if m.kind == typeSubscribe {
-			if m.id == "" {
-				t.Fatal("an empty id")
-			}
-			if p, err := parseSubscribe(m.payload, nil); (p == nil) == (err == nil) {
-				t.Fatal("neither parameters nor an error, or both")
-			}
-		}
-		if answer := appendMessage(nil, "pong", quote(m.id), m.payload); !json.Valid(answer) {
-			t.Fatalf("%s is answered with %s", text, answer)
+		for _, p := range []*subprotocol{current, legacy} {
+			checkParseMessage(t, p, text)
 		}
 	})
+}
+
+func checkParseMessage(t *testing.T, p *subprotocol, text []byte) {
+	m, err := parseMessage(p, text)
+	if err != nil {
+		refused, ok := err.(*CloseError)
+		if !ok || len(refused.payload()) > maxReason+2 || refused.Reason == "" || !json.Valid(errorPayload(refused)) {
+			t.Fatalf("%v", err)
+		}
+		return
+	}
+	if m.kind == kindSubscribe {
+		if m.id == "" {
+			t.Fatal("an empty id")
+		}
+		if p, err := parseSubscribe(m.payload, nil); (p == nil) == (err == nil) {
+			t.Fatal("neither parameters nor an error, or both")
+		}
+	}
+	if answer := appendMessage(nil, "pong", quote(m.id), m.payload); !json.Valid(answer) {
+		t.Fatalf("%s is answered with %s", text, answer)
+	}
 }
 
 // Frames have the shortest length that fits, as RFC 6455 wants it.

@@ -12,25 +12,17 @@ import (
 	"pullwatch/internal/serve/jsonreader"
 )
 
-// Types of messages that a client sends.
-const (
-	typeInit      = "connection_init"
-	typeSubscribe = "subscribe"
-	typeComplete  = "complete"
-	typePing      = "ping"
-	typePong      = "pong"
-)
-
 // message is a message of a client.
 type message struct {
-	kind string
-	id   string // of subscribe and complete, never empty
+	kind kind
+	id   string // of kindSubscribe and kindComplete, never empty
 	// payload is a JSON object, or nil if there was none.
 	payload json.RawMessage
 }
 
-// parseMessage parses a message and checks what does not depend on the connection. The message's payload is a part of text.
-func parseMessage(text []byte) (message, error) {
+// parseMessage parses a message and checks what does not depend on the connection's state. The message's payload is a part
+// of text.
+func parseMessage(p *subprotocol, text []byte) (message, error) {
 	if !utf8.Valid(text) {
 		return message{}, &CloseError{websocket.CloseInvalidFramePayloadData, "the message is not UTF-8"}
 	}
@@ -38,25 +30,27 @@ func parseMessage(text []byte) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	m := message{}
-	kind, ok := readString(fields.kind)
+	name, ok := readString(fields.kind)
 	if !ok {
 		return message{}, badRequest(`the message has no "type", or one that is not a string`)
 	}
-	m.kind = kind
-	switch kind {
-	case typeSubscribe, typeComplete:
+	m := message{kind: p.kinds[name]}
+	switch m.kind {
+	case 0:
+		return message{}, badRequest("a client of %s sends no messages of type %q", p.name, truncate(name, 50))
+	case kindSubscribe, kindComplete:
 		if m.id, ok = readString(fields.id); !ok || m.id == "" {
-			return message{}, badRequest(`%s needs an "id": a string that is not empty`, kind)
+			return message{}, badRequest(`%s needs an "id": a string that is not empty`, name)
 		}
-	case typeInit, typePing, typePong:
-	default:
-		return message{}, badRequest("a client sends no messages of type %q", truncate(kind, 50))
 	}
-	if kind != typeComplete {
-		if m.payload, ok = readObject(fields.payload); !ok {
-			return message{}, badRequest("the payload of %s is not an object", kind)
-		}
+	if m.kind == kindComplete || m.kind == kindTerminate {
+		return m, nil
+	}
+	if m.payload, ok = readObject(fields.payload); !ok {
+		return message{}, badRequest("the payload of %s is not an object", name)
+	}
+	if m.kind == kindSubscribe && m.payload == nil {
+		return message{}, badRequest("%s needs a payload", name)
 	}
 	return m, nil
 }
@@ -90,18 +84,15 @@ func parseFields(text []byte) (f fields, err error) {
 	return fields{}, badRequest("the message is not a JSON object")
 }
 
-// parseSubscribe parses the payload of a subscribe message, whose memory it takes from memory. A [CloseError] closes the
+// parseSubscribe parses the payload of a subscribe or start message, whose memory it takes from memory. A [CloseError] closes the
 // connection. Any other error refuses only the operation.
 func parseSubscribe(payload json.RawMessage, memory *budget.Account) (*graphql.RawParams, error) {
-	if payload == nil {
-		return nil, badRequest("subscribe needs a payload")
-	}
 	p, hasQuery, err := jsonreader.New(payload, memory).Params()
 	if member, ok := errors.AsType[*jsonreader.MemberError](err); ok {
 		return nil, badRequest("%v", member)
 	}
 	if err == nil && !hasQuery {
-		return nil, badRequest(`the payload of subscribe needs a "query": a string`)
+		return nil, badRequest(`the payload needs a "query": a string`)
 	}
 	return p, err
 }

@@ -45,7 +45,7 @@ type operation struct {
 func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	read := graphql.TraceTiming{Start: graphql.Now()}
 	if !c.initialised { // only this goroutine changes it
-		return &CloseError{CloseUnauthorized, "Unauthorized: subscribe came before connection_ack"}
+		return &CloseError{CloseUnauthorized, "Unauthorized: an operation came before connection_ack"}
 	}
 	o := &operation{connection: c, id: quote(id)}
 	params, err := o.read(payload)
@@ -60,7 +60,11 @@ func (c *connection) subscribe(id string, payload json.RawMessage) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.find(o.id) >= 0 {
+	switch i := c.find(o.id); {
+	case i < 0:
+	case c.protocol.legacy: // its servers end the operation that has the id
+		c.stopLocked(i)
+	default:
 		return &CloseError{CloseSubscriberAlreadyExists, fmt.Sprintf("Subscriber for %s already exists", id)}
 	}
 	if c.ending {
@@ -124,7 +128,7 @@ func (o *operation) giveMemory() {
 func (c *connection) refuse(id string, reason error) {
 	refused, code := refusal(reason)
 	c.transport.options.Observer.OperationRefused(code)
-	payload := transport.EncodeErrors(gqlerror.List{refused})
+	payload := c.protocol.encodeErrors(gqlerror.List{refused})
 	c.awaitSpace(context.Background())
 	if c.ending {
 		return
@@ -234,7 +238,7 @@ func (o *operation) sendNext(ctx context.Context, r *graphql.Response) (_ gqlerr
 	if o.stopped {
 		return nil, false
 	}
-	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendNext(b, o.id, r.Data, rest) })
+	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendResult(b, c.protocol.result, o.id, r.Data, rest) })
 	c.flush()
 	return nil, true
 }
@@ -261,7 +265,7 @@ func (o *operation) end(errs gqlerror.List) {
 	c.operations = slices.DeleteFunc(c.operations, func(other *operation) bool { return other == o })
 	kind, payload := "complete", []byte(nil)
 	if len(errs) > 0 {
-		kind, payload = "error", transport.EncodeErrors(errs)
+		kind, payload = "error", c.protocol.encodeErrors(errs)
 	}
 	c.enqueue(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, kind, o.id, payload) })
 }

@@ -32,6 +32,9 @@ type Options struct {
 	// PingInterval is how often a client is pinged: by default nine tenths of PongWait, 54 s. Each ping comes up to a
 	// tenth of that earlier, so that many connections that were opened at once are not pinged at once.
 	PingInterval time.Duration
+	// KeepAlive is how often a client of the legacy protocol gets ka, up to a tenth earlier: 10 s by default. Some of these
+	// clients close a connection on which none comes for 20 s.
+	KeepAlive time.Duration
 	// PongWait is how long a client may be silent: by default ten ninths of PingInterval, 60 s. It has to be longer than
 	// PingInterval.
 	PongWait time.Duration
@@ -116,6 +119,7 @@ func (o Options) withDefaults() Options {
 	o.InitTimeout = cmp.Or(o.InitTimeout, 10*time.Second)
 	o.PongWait = cmp.Or(o.PongWait, o.PingInterval/9*10, 60*time.Second)
 	o.PingInterval = cmp.Or(o.PingInterval, o.PongWait/10*9)
+	o.KeepAlive = cmp.Or(o.KeepAlive, 10*time.Second)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	o.CloseTimeout = cmp.Or(o.CloseTimeout, 2*time.Second)
 	o.MessageLimit = cmp.Or(o.MessageLimit, 64<<10)
@@ -141,8 +145,7 @@ func (o Options) upgrader(refuse func(http.ResponseWriter, *http.Request, int, e
 	return websocket.Upgrader{
 		HandshakeTimeout: o.WriteTimeout,
 		ReadBufferSize:   256, WriteBufferSize: 256, WriteBufferPool: &sync.Pool{},
-		Subprotocols: []string{Subprotocol},
-		CheckOrigin:  o.CheckOrigin,
-		Error:        refuse,
+		CheckOrigin: o.CheckOrigin,
+		Error:       refuse,
 	}
 }

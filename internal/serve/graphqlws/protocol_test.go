@@ -42,9 +42,12 @@ func serve(t testing.TB, o Options) *served {
 	return s
 }
 
-func (s *served) dial(t testing.TB) *websocket.Conn {
+func (s *served) dial(t testing.TB) *websocket.Conn { return s.dialAs(t, Subprotocol) }
+
+// dialAs opens a WebSocket that offers these subprotocols.
+func (s *served) dialAs(t testing.TB, offered ...string) *websocket.Conn {
 	t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{Subprotocol}}
+	dialer := websocket.Dialer{Subprotocols: offered}
 	conn, _, err := dialer.Dial(s.url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -199,29 +202,6 @@ func play(t *testing.T, conn *websocket.Conn, exchange string) {
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
-		}
-	}
-}
-
-func TestClientsOfOtherSubprotocolsAreClosed(t *testing.T) {
-	s := serve(t, Options{})
-	for _, c := range []struct {
-		offered []string
-		ok      bool
-	}{
-		{nil, false}, {[]string{"graphql-ws"}, false}, {[]string{"Graphql-Transport-WS"}, false},
-		{[]string{"graphql-ws", Subprotocol}, true},
-	} {
-		dialer := websocket.Dialer{Subprotocols: c.offered}
-		conn, _, err := dialer.Dial(s.url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if c.ok {
-			play(t, conn, "> "+initMessage+"\n< "+ackMessage+"\n> bye\n< close 1000")
-		} else {
-			play(t, conn, "< close 4406 Subprotocol not acceptable")
 		}
 	}
 }

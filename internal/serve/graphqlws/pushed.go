@@ -156,7 +156,7 @@ func (p *pushed) send() sent {
 			return sentAll
 		default:
 			bytes += c.enqueue(websocket.TextMessage, func(b []byte) []byte {
-				return appendNext(b, o.id, response.Data, rest)
+				return appendResult(b, c.protocol.result, o.id, response.Data, rest)
 			})
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 // queued is whole frames that wait to be sent on a connection, or are being sent.
@@ -95,8 +93,4 @@ func (c *connection) sendControl(opcode byte, body func([]byte) []byte) {
 	}
 	c.enqueue(opcode, body)
 	c.flush()
-}
-
-func (c *connection) sendMessage(kind string, payload []byte) {
-	c.sendControl(websocket.TextMessage, func(b []byte) []byte { return appendMessage(b, kind, "", payload) })
 }

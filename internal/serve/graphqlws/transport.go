@@ -56,17 +56,19 @@ func (t *Transport) Do(w http.ResponseWriter, r *http.Request, executor graphql.
 		t.refuse(w, r, status, err)
 		return
 	}
-	socket, err := t.upgrader.Upgrade(w, r, nil)
+	name := choose(r)
+	socket, err := t.upgrader.Upgrade(w, r, http.Header{"Sec-Websocket-Protocol": {name}})
 	if err != nil {
 		t.release(caller) // Upgrade has answered the request
 		return
 	}
 	LimitUnsent(socket.NetConn())
 	now := t.now()
+	protocol, _ := subprotocolOf(name)
 	c := &connection{
-		transport: t, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), caller: caller,
+		transport: t, protocol: protocol, executor: executor, socket: socket, raw: rawConn(socket.NetConn()), caller: caller,
 		values: context.WithoutCancel(r.Context()),
-		initBy: now + t.options.InitTimeout, nextPing: now + jittered(t.options.PingInterval),
+		initBy: now + t.options.InitTimeout, nextPing: now + jittered(t.options.PingInterval), nextKeepAlive: never,
 	}
 	if t.options.InitFunc != nil {
 		c.header = r.Header
@@ -82,11 +84,9 @@ func (t *Transport) now() time.Duration { return time.Since(t.start) }
 func (t *Transport) begin(c *connection) {
 	t.options.Observer.ConnectionOpened()
 	c.startTimer()
-	draining := t.clients.Add(c)
-	switch {
-	case draining:
+	if t.clients.Add(c) { // draining
 		c.close(errRestart)
-	case c.socket.Subprotocol() == "":
+	} else if _, ok := subprotocolOf(c.socket.Subprotocol()); !ok {
 		c.close(&CloseError{CloseSubprotocolNotAccepted, "Subprotocol not acceptable: offer " + Subprotocol})
 	}
 }

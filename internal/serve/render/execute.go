@@ -54,12 +54,13 @@ func (r *Renderer) execute(ctx context.Context, next graphql.OperationHandler, p
 		return next(ctx)(ctx), nil
 	}
 	memory := budget.From(ctx)
+	before := memory.Held(budget.Responses) // of earlier operations in the same request
 	if err := memory.Take(budget.Responses, bytesPerField*cost); err != nil {
 		return nil, err
 	}
 	response := next(ctx)(ctx)
 	if response != nil { // the transport gives the rest back when it has written the response
-		memory.Give(budget.Responses, memory.Held(budget.Responses)-len(response.Data))
+		memory.Give(budget.Responses, memory.Held(budget.Responses)-before-len(response.Data))
 	}
 	return response, nil
 }
