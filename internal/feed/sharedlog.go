@@ -19,6 +19,11 @@ func (v ResourceVersions) Max(other ResourceVersions) ResourceVersions {
 	return ResourceVersions{max(v.Jobs, other.Jobs), max(v.Pods, other.Pods)}
 }
 
+// after reports whether v is known, and after other.
+func (v ResourceVersions) after(other ResourceVersions) bool {
+	return v.Jobs > other.Jobs && other.Jobs > 0
+}
+
 // Change is what happened to a pull. One of its fields is set.
 type Change struct {
 	// Job is the pull's new state.
@@ -87,6 +92,7 @@ func (h *Hub) UseSharedLog() {
 func (h *Hub) Load(contents Contents) (lacking []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	first := h.logName == ""
 	mixed := len(h.unlogged) > 0 || h.logName != contents.Log // readers may have states that are not in this log
 	for _, k := range h.latest {
 		k.offset = 0
@@ -98,11 +104,11 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 		h.horizonOffset = 0
 	}
 	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
-	withheld := h.withholdsLocked()
+	gap := first && h.knownSince.after(contents.ResourceVersions)
 	logged := make(map[string]*pull.State, len(contents.Pulls))
 	for _, p := range contents.Pulls {
 		logged[p.State.ID] = p.State
-		h.takeLocked(p.State, p.Offset)
+		gap = h.takeLocked(p.State, p.Offset) || gap
 		k := h.latest[p.State.ID]
 		switch {
 		case p.Retired && k.offset > 0:
@@ -111,12 +117,9 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 			lacking = append(lacking, Change{Retired: p.State.ID})
 		}
 	}
-	if !withheld && h.withholdsLocked() {
-		h.missedFrom = contents.ResourceVersions
-		select {
-		case h.missed <- struct{}{}:
-		default:
-		}
+	if gap {
+		h.versions = contents.ResourceVersions
+		h.missLocked()
 	}
 	h.versions = h.versions.Max(contents.ResourceVersions)
 	clear(h.unlogged)
@@ -174,12 +177,16 @@ func (h *Hub) Follow(e Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.logOffset = e.Offset
+	h.versions = h.versions.Max(e.ResourceVersions)
 	switch {
 	case e.State != nil:
-		h.takeLocked(e.State, e.Offset)
+		if h.takeLocked(e.State, e.Offset) {
+			// Another replica had not been able to append it until now.
+			h.versions = ResourceVersions{e.State.Revision.Cluster, e.State.Revision.Cluster}
+			h.missLocked()
+		}
 	case e.Retired != "":
 		h.retireLocked(e.Retired)
 	}
-	h.versions = h.versions.Max(e.ResourceVersions)
 	h.releaseCaughtUpLocked()
 }

@@ -132,10 +132,13 @@ func (w *world) listen() {
 	}
 	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
-		// As documented, a snapshot follows a position that the replica does not remember or that another one published by itself.
+		// As documented, a snapshot follows a position that the replica does not remember, that another one published by itself, or
+		// that it gave before it had read the log.
 		foreign := c.after.Replica != "" && c.after.Replica != r.name
 		forgotten := private(c.sub, "seenBy").IsZero()
-		if (foreign || forgotten) && !c.strict {
+		_, offset := r.hub.LogOffset()
+		early := c.after.Replica == r.name && c.after.Log == "" && offset > 0
+		if (foreign || forgotten || early) && !c.strict {
 			c.expectSnapshot(r.hub.Behind(c.after))
 		}
 	}
@@ -224,7 +227,7 @@ func (w *world) key() uint64 {
 	}
 	for _, r := range w.replicas {
 		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.versions, r.bypassing, r.timing, r.accepted-r.appended)
-		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
+		for _, field := range []string{"logOffset", "seq", "logName", "versions", "knownSince", "watchedVersions", "gap", "unloggedVersions"} {
 			fmt.Fprint(h, private(r.hub, field))
 		}
 		for _, p := range []*pending{&r.pending, &r.unread} {

@@ -38,9 +38,10 @@ func watch(i int) step {
 		default:
 		}
 		from := len(w.history)
-		if jobs, _ := r.hub.ReplayFrom(); jobs > 0 {
+		if jobs, _ := r.ResourceVersions(); jobs > 0 {
 			from = min(from, int(jobs))
 		}
+		r.BeginWatch(uint64(from), uint64(from))
 		listed := map[string]bool{}
 		for _, c := range w.history[:from] {
 			if exists, last := w.existed(c.id, from); exists && !listed[c.id] {
