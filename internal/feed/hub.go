@@ -99,9 +99,9 @@ func (h *Hub) Publish(state *pull.State) {
 	h.takeLocked(state, 0)
 }
 
-// takeLocked takes a state, with its offset in the shared log; 0 for none. It reports whether it withholds a pull that was not
-// known.
-func (h *Hub) takeLocked(state *pull.State, offset uint64) (withheld bool) {
+// takeLocked takes a state, with its offset in the shared log; 0 for none. It reports whether the log brings a pull
+// that this replica's own watch has passed over: its Job was gone before.
+func (h *Hub) takeLocked(state *pull.State, offset uint64) (passed bool) {
 	k := h.latest[state.ID]
 	if k != nil && (!state.Supersedes(k.state) || state.Same(k.state)) {
 		if k.offset == 0 && offset > 0 && !k.state.Supersedes(state) {
@@ -114,7 +114,7 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) (withheld bool) {
 		}
 		return false
 	}
-	withheld = k == nil && offset > 0 && !state.Phase.Final() && state.Revision.Cluster <= h.watchedVersions.Jobs
+	passed = k == nil && offset > 0 && state.Revision.Cluster <= h.watchedVersions.Jobs
 	if k == nil {
 		k = &known{}
 		h.latest[state.ID] = k
@@ -129,7 +129,7 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) (withheld bool) {
 	if k.retired { // its name is used again
 		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == state.ID })
 	}
-	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, withheld
+	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, passed && !state.Phase.Final()
 	h.indexLocked(k)
 	h.slots = append(h.slots, slot{h.seq, k})
 	if len(h.slots) > 2*len(h.latest)+64 {
@@ -142,7 +142,7 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) (withheld bool) {
 		sub.wakeLocked(before)
 	}
 	h.changed.Notify()
-	return withheld
+	return passed
 }
 
 // indexLocked puts a pull into running if it has not ended, and into queued if it waits; otherwise it removes it there.

@@ -108,7 +108,7 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 	logged := make(map[string]*pull.State, len(contents.Pulls))
 	for _, p := range contents.Pulls {
 		logged[p.State.ID] = p.State
-		gap = h.takeLocked(p.State, p.Offset) || gap
+		gap = h.takeLocked(p.State, p.Offset) && !p.Retired || gap
 		k := h.latest[p.State.ID]
 		switch {
 		case p.Retired && k.offset > 0:
@@ -135,11 +135,13 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 				lacking = append(lacking, Change{Retired: id})
 			}
 		default:
-			// The log has held it, and has retired and forgotten it since: its Job is gone.
+			// The log has held it, and has retired and forgotten it since; or it was made by a replica that has never heard of it.
+			// Either way its Job is gone. A log that has forgotten it rejects it.
 			if !k.state.Phase.Final() {
 				h.takeLocked(pull.LostState(k.state), 0)
 				delete(h.unlogged, k)
 			}
+			lacking = append(lacking, Change{State: k.state}, Change{Retired: id})
 			h.retireLocked(id)
 			k.offset = max(1, contents.Horizon) // its offset is not known, only that it was no higher
 		}

@@ -270,7 +270,7 @@ func (w *world) rest() {
 			order = append(order, i)
 		}
 	}
-	for range 4 {
+	for range 8 {
 		for _, i := range order {
 			for _, s := range []step{watch(i), attach(i), see(i), see(i), see(i), see(i), write(i), read(i)} {
 				w.take(s)

@@ -30,6 +30,9 @@ func (s *Stream) BeginWatch(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.versions = feed.ResourceVersions{} // those of the watch before may cover what this one has still to find
+	if s.attached == "" {
+		s.bypassLocked() // so that the watch notices which of the pulls that were published before it are gone
+	}
 	s.hub.BeginWatch(jobs, pods)
 }
 

@@ -3,6 +3,7 @@ package sharedlog
 import (
 	"flag"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,15 +16,17 @@ var (
 	seed  = flag.Uint64("seed", 1, "which random orders")
 )
 
-// Each walk is longer than what can be tried in all orders, and takes all kinds of steps.
+// Each walk is longer than what can be tried in all orders, and takes all kinds of steps. Only, either replicas are restarted or
+// Redis loses what it holds: what a replica that is gone alone had told Redis is then lost, as documented.
 func TestTheInvariantsHoldInRandomOrders(t *testing.T) {
-	steps := []step{happen, happen, happen, flush, failover, giveUp}
+	steps := []step{happen, happen, happen, giveUp}
 	for i := range 2 {
-		steps = append(steps, see(i), see(i), write(i), read(i), attach(i), watch(i), wait(i), lose(i), lead(i), yield(i), restart(i), start(i), silence(i), visit(i))
+		steps = append(steps, see(i), see(i), write(i), read(i), attach(i), watch(i), wait(i), lose(i), lead(i), yield(i), start(i), silence(i), visit(i))
 	}
+	kinds := [][]step{append(slices.Clone(steps), restart(0), restart(1)), append(slices.Clone(steps), flush, failover)}
 	synctest.Test(t, func(t *testing.T) {
 		for n := range *walks {
-			way, fault := walk(rand.New(rand.NewPCG(*seed, uint64(n))), steps)
+			way, fault := walk(rand.New(rand.NewPCG(*seed, uint64(n))), kinds[n%len(kinds)])
 			if fault != "" {
 				t.Errorf("walk %d: %s\nafter: %s", n, fault, strings.Join(way, ", "))
 			}
