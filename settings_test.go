@@ -157,7 +157,7 @@ func TestTheSchemaIsServedUnlessIntrospectionIsOff(t *testing.T) {
 	for introspection, status := range map[bool]int{true: http.StatusOK, false: http.StatusNotFound} {
 		s := serveSettings{Demo: true, Introspection: introspection}
 		recorder := httptest.NewRecorder()
-		s.httpOptions(nil).Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
+		s.httpOptions(nil, nil).Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
 		if recorder.Code != status || introspection && recorder.Body.String() != schema.Text {
 			t.Errorf("introspection %v: %d %q", introspection, recorder.Code, recorder.Body)
 		}

@@ -42,6 +42,11 @@ type Options struct {
 	// Turns are for parsing long requests. Without them a caller that sends many delays all others.
 	Turns *turns.Turns
 
+	// Generation returns a number that is another one when requests with the same text may get another answer than before for
+	// a reason of their own, such as documents that were renamed. What [Repeat] was given before is then forgotten. It must
+	// not block. By default it is always the same.
+	Generation func() uint64
+
 	// Observer is told what happens, for metrics.
 	Observer Observer
 }
@@ -55,8 +60,9 @@ type Observer interface {
 	// extensions.
 	Refused(code usererr.Code)
 	// Repeated is called before Responded for each request that a function given to [Repeat] has answered. operation is
-	// the operation's name. took is how long the function took.
-	Repeated(operation string, took time.Duration)
+	// the operation's name, document what the operation had for transport.StatDocument in its Stats. took is how long the
+	// function took.
+	Repeated(operation string, document any, took time.Duration)
 	// StreamOpened is called when a stream begins, StreamClosed when nothing of it is left.
 	StreamOpened()
 	StreamClosed()
@@ -66,12 +72,12 @@ type Observer interface {
 
 type noObserver struct{}
 
-func (noObserver) Responded(int, int)             {}
-func (noObserver) Refused(usererr.Code)           {}
-func (noObserver) Repeated(string, time.Duration) {}
-func (noObserver) StreamOpened()                  {}
-func (noObserver) StreamClosed()                  {}
-func (noObserver) Sent(int, time.Duration)        {}
+func (noObserver) Responded(int, int)                  {}
+func (noObserver) Refused(usererr.Code)                {}
+func (noObserver) Repeated(string, any, time.Duration) {}
+func (noObserver) StreamOpened()                       {}
+func (noObserver) StreamClosed()                       {}
+func (noObserver) Sent(int, time.Duration)             {}
 
 func (o Options) withDefaults() Options {
 	o.BodyLimit = cmp.Or(o.BodyLimit, 1<<20)
@@ -90,6 +96,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Memory == nil {
 		o.Memory = func(*http.Request) *budget.Account { return nil }
+	}
+	if o.Generation == nil {
+		o.Generation = func() uint64 { return 0 }
 	}
 	if o.Observer == nil {
 		o.Observer = noObserver{}
