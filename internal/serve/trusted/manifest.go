@@ -136,4 +136,3 @@ func readOperations(value json.RawMessage) ([]entry, error) {
 	}
 	return operations, nil
 }
-
