@@ -17,10 +17,10 @@ type Options struct {
 	// BodyLimit is the longest body that a request may have, in bytes: 1 MiB by default.
 	BodyLimit int64
 
-	// CheckOrigin reports whether the page that sends a request may open a stream. By default it allows pages of the
-	// request's own host, and requests that no page sends.
+	// CheckOrigin reports whether the page that sends a request may send a GET or open a stream. By default it allows pages of
+	// the request's own host, and requests that no page sends.
 	CheckOrigin func(*http.Request) bool
-	// OriginRefused returns the message for a request whose page may not open a stream. By default it says no more than that.
+	// OriginRefused returns the message for a request whose page may not. By default it says no more than that.
 	OriginRefused func(*http.Request) string
 	// Caller returns the caller that a request counts for in MaxStreamsPerCaller and Turns (see package caller). By
 	// default all requests count for the same.
@@ -89,7 +89,7 @@ func (o Options) withDefaults() Options {
 		o.CheckOrigin = sameHost
 	}
 	if o.OriginRefused == nil {
-		o.OriginRefused = func(*http.Request) string { return "pages of other origins may not open streams here" }
+		o.OriginRefused = func(*http.Request) string { return "pages of other origins may not send GETs or open streams here" }
 	}
 	if o.Caller == nil {
 		o.Caller = func(*http.Request) string { return "" }
