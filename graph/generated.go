@@ -719,7 +719,7 @@ enum ErrorCode {
   BAD_INPUT
   "It is not known who is asking."
   UNAUTHENTICATED
-  "Who is asking, or pullwatch itself, is not allowed to do that in Kubernetes."
+  "Who is asking, or pullwatch itself, is not allowed to do that in Kubernetes, or this server does not execute such documents."
   FORBIDDEN
   "What was asked for does not exist, or no longer does."
   NOT_FOUND

@@ -4,22 +4,23 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 export class Server {
-  constructor(binary, port) {
+  constructor(binary, port, flags) {
     this.binary = binary;
+    this.flags = flags;
     this.address = `127.0.0.1:${port}`;
     this.url = `http://${this.address}/graphql`;
     this.socketUrl = `ws://${this.address}/graphql`;
   }
 
-  static async launch(binary) {
-    const server = new Server(binary, await freePort());
+  static async launch(binary, flags = []) {
+    const server = new Server(binary, await freePort(), flags);
     await server.start();
     return server;
   }
 
   // Returns when the server answers requests.
   async start() {
-    const flags = ['--demo', '--demo-pulls=3', `--listen=${this.address}`, '--drain-timeout=2s', '--log-level=warn'];
+    const flags = ['--demo', '--demo-pulls=3', `--listen=${this.address}`, '--drain-timeout=2s', '--log-level=warn', ...this.flags];
     this.process = spawn(this.binary, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
     this.exited = once(this.process, 'exit');
     for (;;) {

@@ -15,9 +15,10 @@
 //	POST  Content-Type: application/json   {"query": "…", "operationName": "…", "variables": {…}, "extensions": {…}}
 //	GET   ?query=…&operationName=…&variables={…}&extensions={…}
 //
-// GET is for operations that change nothing: queries and subscriptions. A page of another origin can send a GET, but cannot
-// read the response. Before a POST, its browser asks this server, because JSON is the only Content-Type that is accepted.
-// A request without a query names a persisted one in extensions.persistedQuery.
+// GET is for operations that change nothing: queries and subscriptions. A GET of a page of another origin is refused unless
+// Options.CheckOrigin allows it, as far as its browser says where it comes from. Before a POST, a browser asks this server,
+// because JSON is the only Content-Type that is accepted. A request without a query names its document: by a documentId, or
+// in extensions.persistedQuery.
 //
 // The body of a POST may be an array of up to ten such objects. The response is an array of their responses, in the same
 // order. Its status is 200, whatever they are. The operations are executed one after the other. A subscription gets an error
@@ -35,7 +36,7 @@
 // statuses the response is an error in JSON, whatever the media type, and its extensions.code says which kind of error:
 //
 //	400  the request is not well-formed: no JSON, no query, or parameters of a wrong type
-//	403  a page of another origin wants a stream
+//	403  a page of another origin sends a GET, or wants a stream
 //	405  another method; or a mutation by GET
 //	406  Accept allows none of the media types; or a subscription whose Accept does not name text/event-stream
 //	408  the body did not arrive in time

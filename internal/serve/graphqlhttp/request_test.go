@@ -68,6 +68,21 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 			rule:    "a persisted query needs no text",
 			request: post(`{"extensions":{"persistedQuery":{"sha256Hash":"x"}}}`), status: 200, body: `{"data":"persisted"}`,
 		},
+		{rule: "nor does a document that has an id", request: post(`{"documentId":"x"}`), status: 200, body: `{"data":"persisted"}`},
+		{rule: "by GET as well", request: get("documentId=x"), status: 200, body: `{"data":"persisted"}`},
+		{rule: "an id that is null is none", request: post(`{"query":"one","documentId":null}`), status: 200, body: one},
+		{
+			rule: "an id of another type", request: post(`{"documentId":1}`), status: 400,
+			body: says("BAD_INPUT", `"documentId" is not a string`),
+		},
+		{
+			rule: "two ids", request: post(`{"documentId":"x","doc_id":"x"}`), status: 400,
+			body: says("BAD_INPUT", `the request has "doc_id" more than once`),
+		},
+		{
+			rule: "an id among the extensions is none", request: post(`{"extensions":{"documentId":"x"}}`), status: 400,
+			body: says("BAD_INPUT", `"query" is missing or empty`),
+		},
 
 		{rule: "no body", request: post(""), status: 400, body: says("BAD_INPUT", "the request has no body")},
 		{

@@ -11,7 +11,6 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/transport"
-	"pullwatch/internal/usererr"
 )
 
 // stream is a response of server-sent events.
@@ -31,10 +30,8 @@ type stream struct {
 
 // stream runs an operation and sends its results as events. It returns when the operation has ended, or why it is refused.
 func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
-	if !e.streamAllowed() {
-		return &refusal{
-			status: http.StatusForbidden, code: usererr.Forbidden, message: e.transport.options.OriginRefused(e.r),
-		}
+	if !e.pageAllowed() {
+		return e.refusePage()
 	}
 	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {
 		return noMemory(err)
@@ -59,18 +56,6 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 
 // streamMemory is what a stream takes in addition to its connection, in bytes: the goroutines that wait for its results.
 const streamMemory = 16 << 10
-
-// streamAllowed reports whether the page that sends the request, if any, may open a stream. A browser sends Origin if the
-// page could read the response. Otherwise it sends Sec-Fetch-Site only.
-func (e *exchange) streamAllowed() bool {
-	if e.r.Header.Get("Origin") == "" {
-		switch e.r.Header.Get("Sec-Fetch-Site") {
-		case "cross-site", "same-site":
-			return false
-		}
-	}
-	return e.transport.options.CheckOrigin(e.r)
-}
 
 // begin sends the header.
 func (s *stream) begin() bool {

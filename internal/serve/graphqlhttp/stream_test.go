@@ -237,7 +237,7 @@ func (c *counter) Responded(status, bytes int) {
 	c.bytes += bytes
 }
 
-func (c *counter) Repeated(operation string, _ time.Duration) {
+func (c *counter) Repeated(operation string, _ any, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.repeated = append(c.repeated, operation)

@@ -128,6 +128,10 @@ func (e *exchange) serve() *refusal {
 func (e *exchange) checkHeader() *refusal {
 	switch e.r.Method {
 	case http.MethodGet, http.MethodHead:
+		// A browser sends it without asking this server first. Before a POST it asks (see checkContent).
+		if !e.pageAllowed() {
+			return e.refusePage()
+		}
 	case http.MethodPost:
 		if refused := checkContent(e.r); refused != nil {
 			return refused

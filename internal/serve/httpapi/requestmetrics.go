@@ -9,6 +9,7 @@ import (
 
 	"pullwatch/internal/serve/executor"
 	"pullwatch/internal/serve/graphqlhttp"
+	"pullwatch/internal/serve/trusted"
 	"pullwatch/internal/usererr"
 )
 
@@ -16,6 +17,7 @@ import (
 type requestMetrics struct {
 	operations    *executor.Metrics
 	errors        *executor.Errors
+	documents     *trusted.Documents
 	responses     *prometheus.CounterVec
 	ok            prometheus.Counter // of responses, for the most frequent status
 	bytes         prometheus.Counter
@@ -27,11 +29,12 @@ type requestMetrics struct {
 
 var _ graphqlhttp.Observer = (*requestMetrics)(nil)
 
-func newRequestMetrics(r prometheus.Registerer, operations *executor.Metrics, errors *executor.Errors) *requestMetrics {
-	metrics := newMetrics(r)
+func newRequestMetrics(o Options, operations *executor.Metrics) *requestMetrics {
+	metrics := newMetrics(o.Metrics)
 	m := &requestMetrics{
 		operations: operations,
-		errors:     errors,
+		errors:     o.Errors,
+		documents:  o.Trusted,
 		responses: metrics.counters("pullwatch_http_responses_total", "status",
 			"Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already."),
 		bytes:         metrics.counter("pullwatch_http_response_bytes_total", "Bytes of these responses' bodies, compressed where they were."),
@@ -56,8 +59,11 @@ func (m *requestMetrics) Responded(status, bytes int) {
 
 func (m *requestMetrics) Refused(code usererr.Code) { m.errors.Count(code) }
 
-func (m *requestMetrics) Repeated(operation string, took time.Duration) {
+func (m *requestMetrics) Repeated(operation string, document any, took time.Duration) {
 	m.operations.Repeated(operation, took)
+	if trust, ok := document.(trusted.Trust); ok {
+		m.documents.Count(trust)
+	}
 }
 
 func (m *requestMetrics) StreamOpened() { m.streams.Inc() }

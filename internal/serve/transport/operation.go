@@ -17,6 +17,9 @@ type Operation interface {
 	AddError(*gqlerror.Error) bool
 }
 
+// StatDocument is the key, in the Stats of an operation, of what an Observer is to know of its document. It must not hold much.
+const StatDocument = "Document"
+
 type operationKey struct{}
 
 // WithOperation returns a context for the resolvers of o.
