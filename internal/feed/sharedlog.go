@@ -94,16 +94,16 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 	defer h.mu.Unlock()
 	first := h.logName == ""
 	mixed := len(h.unlogged) > 0 || h.logName != contents.Log // readers may have states that are not in this log
+	if h.logName != contents.Log {
+		h.horizonOffset = 0
+	}
+	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
 	for _, k := range h.latest {
 		k.offset = 0
 		if mixed {
 			h.addUnloggedLocked(k, k.state.Revision)
 		}
 	}
-	if h.logName != contents.Log {
-		h.horizonOffset = 0
-	}
-	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
 	gap := first && h.knownSince.after(contents.ResourceVersions)
 	logged := make(map[string]*pull.State, len(contents.Pulls))
 	for _, p := range contents.Pulls {

@@ -177,10 +177,6 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		if r.watching && r.leads && len(r.hub.Missed()) > 0 {
-			r.watching = false
-			watch(i).do(w)
-		}
 		for _, s := range r.hub.KnownPulls() {
 			if exists, _ := w.exists(s.State.ID); exists && s.State.Failure != nil && w.fault == "" {
 				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.State.ID)
