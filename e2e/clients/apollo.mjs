@@ -4,7 +4,11 @@ import { ApolloClient, ApolloLink, CombinedProtocolErrors, HttpLink, InMemoryCac
 import { RetryLink } from '@apollo/client/link/retry';
 import { interrupted, operations } from './operations.mjs';
 
-const retries = new RetryLink({ attempts: { max: Infinity }, delay: { initial: 1000, jitter: false } });
+// What docs/clients.md shows, but for the jitter: the number of attempts is checked.
+const retries = new RetryLink({
+  attempts: (count, operation) => operation.operationType === 'subscription',
+  delay: { initial: 1000, max: 10_000, jitter: false },
+});
 
 export function apollo(server) {
   const checks = operations(server, connect(server));
