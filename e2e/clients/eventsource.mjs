@@ -7,6 +7,7 @@ import { interrupted, operations } from './operations.mjs';
 export function eventSources(server) {
   const checks = operations(server, connect(server.url));
   delete checks['a mutation']; // EventSource sends GET requests only
+  // The demo's cluster begins anew with its server. So for 20 s the server waits to catch up with the last event's id.
   for (const signal of ['SIGTERM', 'SIGKILL']) {
     checks[`reconnects after ${signal}`] = async () => {
       const client = connect(server.url);
