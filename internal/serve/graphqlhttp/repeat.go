@@ -49,7 +49,7 @@ func Repeat(ctx context.Context, cached func(context.Context) *Body) {
 
 // repeated answers the request if its text is that of a repeat. It reports whether it did.
 func (e *exchange) repeated(text []byte) bool {
-	if e.accepted.eventsFirst || len(text) > maxRepeated {
+	if e.accepted.eventsFirst || e.accepted.single == "" || len(text) > maxRepeated {
 		return false
 	}
 	began := time.Now()
