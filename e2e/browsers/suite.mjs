@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const limit = 60_000; // milliseconds for one step of a check
+const limit = 120_000; // milliseconds for one step of a check
 
 export class Suite {
   failed = 0;

@@ -24,10 +24,7 @@ const client = new ApolloClient({
 const { data } = await client.query({ query: gql(ACTIVE) });
 data.activePulls.forEach(show);
 
-client.subscribe({ query: gql(UPDATES) }).subscribe({
-  next: ({ data, error }) => (error ? fail(error) : show(data.pullJobUpdated)),
-  error: fail,
-});
+client.subscribe({ query: gql(UPDATES) }).subscribe(({ data, error }) => (error ? fail(error) : show(data.pullJobUpdated)));
 
 onStart(async (image) => {
   const { data } = await client.mutate({ mutation: gql(START), variables: { images: [image] } });
