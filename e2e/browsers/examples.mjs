@@ -1,8 +1,11 @@
-// The examples of the documentation, behind Vite's development server.
+// The examples of the documentation, each with queries, mutations, updates, and a restart of the server.
 import assert from 'node:assert/strict';
-import { createServer } from '../../docs/examples/node_modules/vite/dist/node/index.js';
+import { join } from 'node:path';
+import { build, createServer, preview } from '../../docs/examples/node_modules/vite/dist/node/index.js';
 import { Server, freePort } from '../clients/server.mjs';
 
+const root = new URL('../../docs/examples', import.meta.url).pathname;
+// Those that follow pulls.
 const following = ['apollo', 'apollo-multipart', 'urql', 'urql-sse', 'urql-graphcache', 'relay', 'eventsource'];
 
 export async function examples(suite) {
@@ -34,20 +37,36 @@ export async function examples(suite) {
   await server.stop('SIGTERM');
 }
 
-// Vite's development server with the examples, as their configuration has it except for the server's address.
-export async function serveExamples(server, changes) {
+// Makes files of the examples for any web server, and returns their folder.
+export async function buildExamples() {
+  await build({ root, logLevel: 'warn' });
+  return join(root, 'dist');
+}
+
+// Serves those files with Vite, and passes requests on to the server as Vite's configuration has it.
+export async function serveExamples(server) {
+  const port = await freePort();
+  const vite = await preview({
+    root,
+    logLevel: 'silent', // it logs each request that it cannot pass on
+    preview: { ...address(port), proxy: { '/graphql': { target: `http://${server.address}` } } },
+  });
+  return { url: `http://127.0.0.1:${port}`, close: () => vite.close() };
+}
+
+// Serves the examples with Vite's development server. options are those of its proxy.
+export async function developExamples(server, options) {
   const port = await freePort();
   const vite = await createServer({
-    root: new URL('../../docs/examples', import.meta.url).pathname,
-    logLevel: 'silent', // it logs each request that it cannot pass on
-    server: {
-      host: '127.0.0.1', port, strictPort: true, watch: null,
-      proxy: { '/graphql': { target: `http://${server.address}`, ...changes } },
-    },
+    root,
+    logLevel: 'silent',
+    server: { ...address(port), watch: null, proxy: { '/graphql': { target: `http://${server.address}`, ...options } } },
   });
   await vite.listen();
   return { url: `http://127.0.0.1:${port}`, close: () => vite.close() };
 }
+
+const address = (port) => ({ host: '127.0.0.1', port, strictPort: true });
 
 // Opens an example, and returns when its query has been answered and shown.
 export async function openExample(tab, url, name) {

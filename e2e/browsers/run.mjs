@@ -1,12 +1,12 @@
 // Tries a pullwatch with the pages that people use it from, in Chromium: node run.mjs PATH_OF_PULLWATCH FOLDER_OF_SCREENSHOTS
 import { eventSource } from './eventsource.mjs';
-import { examples } from './examples.mjs';
+import { buildExamples, examples } from './examples.mjs';
 import { consoles } from './consoles.mjs';
 import { proxies } from './proxies.mjs';
 import { Suite } from './suite.mjs';
 
 const [binary, screenshots, only = ''] = process.argv.slice(2);
-const suite = await Suite.open(binary, screenshots);
+const suite = await Suite.open(binary, screenshots, await buildExamples());
 try {
   for (const group of [examples, eventSource, consoles, proxies].filter(({ name }) => name.startsWith(only))) {
     await group(suite);

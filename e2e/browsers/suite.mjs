@@ -7,11 +7,12 @@ const limit = 120_000; // milliseconds for one step of a check
 export class Suite {
   failed = 0;
 
-  constructor(binary, screenshots, browser) {
-    Object.assign(this, { binary, screenshots, browser });
+  constructor(fields) {
+    Object.assign(this, fields);
   }
 
-  static async open(binary, screenshots) {
+  // binary is pullwatch, screenshots the folder for those of failures, and pages that of the examples.
+  static async open(binary, screenshots, pages) {
     const browser = await chromium.launch({
       executablePath: '/usr/bin/chromium',
       args: [
@@ -20,7 +21,7 @@ export class Suite {
         '--host-resolver-rules=MAP *.example 127.0.0.1',
       ],
     });
-    return new Suite(binary, screenshots, browser);
+    return new Suite({ binary, screenshots, pages, browser });
   }
 
   close() {
