@@ -1,6 +1,8 @@
 // Tries a pullwatch with clients that others have written: node run.mjs PATH_OF_PULLWATCH
+import { apollo } from './apollo.mjs';
 import { audits } from './audits.mjs';
 import { events } from './events.mjs';
+import { eventSources } from './eventsource.mjs';
 import { legacySockets } from './legacy.mjs';
 import { Server } from './server.mjs';
 import { sockets } from './sockets.mjs';
@@ -39,6 +41,8 @@ function timeout() {
 // Each with a server of its own, because some checks stop theirs.
 const failed = await Promise.all(
   Object.entries({
+    '@apollo/client': apollo,
+    eventsource: eventSources,
     'graphql-http': audits,
     'graphql-sse': events,
     'graphql-ws': sockets,

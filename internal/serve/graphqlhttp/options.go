@@ -30,9 +30,10 @@ type Options struct {
 	// MaxStreamsPerCaller is how many streams one caller may have: MaxStreams by default.
 	MaxStreamsPerCaller int
 	// KeepAlive is how long a stream may be silent before a comment is sent on it: 12 s by default. The comment keeps
-	// proxies from closing the connection, and shows whether the client is still there.
+	// proxies from closing the connection, and shows whether the client is still there. Multipart responses get an empty
+	// part instead, after 5 s at most.
 	KeepAlive time.Duration
-	// WriteTimeout is how long the client of a stream may take to accept one event: 10 s by default. It replaces the
+	// WriteTimeout is how long the client of a stream may take to accept one event or part: 10 s by default. It replaces the
 	// http.Server's WriteTimeout, which is for whole responses.
 	WriteTimeout time.Duration
 
@@ -60,7 +61,7 @@ type Observer interface {
 	// StreamOpened is called when a stream begins, StreamClosed when nothing of it is left.
 	StreamOpened()
 	StreamClosed()
-	// Sent is called for each event of a stream, with its size and how long the connection took to accept it.
+	// Sent is called for each event or part of a stream, with its size and how long the connection took to accept it.
 	Sent(bytes int, took time.Duration)
 }
 

@@ -12,7 +12,7 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// requestMetrics counts responses over HTTP and streams of server-sent events. It is a graphqlhttp.Observer.
+// requestMetrics counts responses over HTTP and streams. It is a graphqlhttp.Observer.
 type requestMetrics struct {
 	operations    *executor.Metrics
 	errors        *executor.Errors
@@ -33,12 +33,13 @@ func newRequestMetrics(r prometheus.Registerer, operations *executor.Metrics, er
 		operations: operations,
 		errors:     errors,
 		responses: metrics.counters("pullwatch_http_responses_total", "status",
-			"Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already."),
+			"Responses of /graphql over HTTP, by status. 304 is a query whose answer the client had already, "+
+				"204 a browser that came back after the end of its stream."),
 		bytes:         metrics.counter("pullwatch_http_response_bytes_total", "Bytes of these responses' bodies, compressed where they were."),
-		streams:       metrics.gauge("pullwatch_active_sse_streams", "Streams of server-sent events that are open."),
-		events:        metrics.counter("pullwatch_sse_events_total", "Server-sent events."),
-		streamedBytes: metrics.counter("pullwatch_sse_bytes_total", "Bytes of server-sent events."),
-		writes:        metrics.writes("pullwatch_sse_write_seconds", "Time that a connection took to accept a server-sent event."),
+		streams:       metrics.gauge("pullwatch_active_sse_streams", "Open streams: server-sent events and multipart responses."),
+		events:        metrics.counter("pullwatch_sse_events_total", "Server-sent events, and parts of multipart responses."),
+		streamedBytes: metrics.counter("pullwatch_sse_bytes_total", "Bytes of server-sent events and of parts."),
+		writes:        metrics.writes("pullwatch_sse_write_seconds", "Time that a connection took to accept a server-sent event or a part."),
 	}
 	m.ok = m.responses.WithLabelValues(strconv.Itoa(http.StatusOK))
 	return m
