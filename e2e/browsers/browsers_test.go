@@ -18,6 +18,7 @@ func TestPagesWorkInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer os.Remove(screenshots) // which does nothing if there are any
 	// What npm and relay-compiler write stays out of the repository's folders.
 	root := t.TempDir()
 	for _, folder := range []string{"docs", "schema", "e2e/browsers", "e2e/clients"} {
@@ -28,8 +29,8 @@ func TestPagesWorkInABrowser(t *testing.T) {
 	dir, examples := filepath.Join(root, "e2e", "browsers"), filepath.Join(root, "docs", "examples")
 	binary := filepath.Join(root, "pullwatch")
 	run(t, ctx, filepath.Join("..", ".."), "go", "build", "-o", binary, ".")
-	for _, package_ := range []string{dir, examples} {
-		run(t, ctx, package_, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	for _, folder := range []string{dir, examples} {
+		run(t, ctx, folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	}
 	// Only the page that it holds, not the 400 packages from which that was made.
 	run(t, ctx, dir, "npm", "pack", "--silent", "--prefer-offline", "graphql-playground-react@1.7.28")
@@ -39,9 +40,6 @@ func TestPagesWorkInABrowser(t *testing.T) {
 	// In a PID namespace of its own, nothing outlives it.
 	run(t, ctx, dir, "unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
 		"sh", "-c", `ip link set lo up && exec node run.mjs "$@"`, "sh", binary, screenshots)
-	if err := os.Remove(screenshots); err != nil {
-		t.Error(err)
-	}
 }
 
 // run runs a command in a directory and fails the test if the command fails.
@@ -49,9 +47,8 @@ func run(t *testing.T, ctx context.Context, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v: %v", cmd, err)
 	}
 }

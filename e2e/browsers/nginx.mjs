@@ -19,6 +19,7 @@ export class Nginx {
       nginx.urls[name] = url;
       directives += http;
     }
+    // In one process nothing outlives it. It may not become another user in a user namespace.
     writeFileSync(join(nginx.dir, 'nginx.conf'), `daemon off;
 user root;
 master_process off;

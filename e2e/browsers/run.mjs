@@ -5,12 +5,11 @@ import { consoles } from './consoles.mjs';
 import { proxies } from './proxies.mjs';
 import { Suite } from './suite.mjs';
 
-const [binary, screenshots, only = ''] = process.argv.slice(2);
+const [binary, screenshots] = process.argv.slice(2);
 const suite = await Suite.open(binary, screenshots, await buildExamples());
 try {
-  for (const group of [examples, eventSource, consoles, proxies].filter(({ name }) => name.startsWith(only))) {
-    await group(suite);
-  }
+  // Each with a server of its own, because some stop theirs.
+  await Promise.all([examples, eventSource, consoles, proxies].map((group) => group(suite)));
 } finally {
   await suite.close();
 }

@@ -13,7 +13,7 @@ function follow(variables) {
   let after = variables.after;
   let completed = false;
   source.addEventListener('next', (event) => {
-    after = event.lastEventId;
+    after = event.lastEventId || after;
     const { data, errors } = JSON.parse(event.data);
     if (errors) {
       fail(errors[0]);
@@ -21,7 +21,8 @@ function follow(variables) {
       show(data.pullJobUpdated);
     }
   });
-  source.addEventListener('complete', () => (completed = true));
+  // After an error that a pause may mend it has not that id, and the browser comes back.
+  source.addEventListener('complete', ({ lastEventId }) => (completed = lastEventId === 'complete'));
   source.addEventListener('error', () => {
     if (source.readyState === EventSource.CLOSED && !completed) {
       setTimeout(follow, 1000, { ...variables, after });
