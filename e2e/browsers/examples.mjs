@@ -43,18 +43,18 @@ export async function buildExamples() {
   return join(root, 'dist');
 }
 
-// Serves those files with Vite, and passes requests on to the server as Vite's configuration has it.
+// Serves those files with Vite, which passes requests on to the server.
 export async function serveExamples(server) {
   const port = await freePort();
   const vite = await preview({
     root,
     logLevel: 'silent', // it logs each request that it cannot pass on
-    preview: { ...address(port), proxy: { '/graphql': { target: `http://${server.address}` } } },
+    preview: { ...address(port), proxy: { '/graphql': { target: `http://${server.address}`, ws: true } } },
   });
   return { url: `http://127.0.0.1:${port}`, close: () => vite.close() };
 }
 
-// Serves the examples with Vite's development server. options are those of its proxy.
+// Serves the examples with Vite's development server, as their configuration has it. options are more of its proxy.
 export async function developExamples(server, options) {
   const port = await freePort();
   const vite = await createServer({

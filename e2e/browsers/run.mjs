@@ -8,8 +8,12 @@ import { Suite } from './suite.mjs';
 const [binary, screenshots] = process.argv.slice(2);
 const suite = await Suite.open(binary, screenshots, await buildExamples());
 try {
-  // Each with a server of its own, because some stop theirs.
-  await Promise.all([examples, eventSource, consoles, proxies].map((group) => group(suite)));
+  // Two at a time, because they wait for pulls. Each has a server of its own, because some stop theirs.
+  await Promise.all([[examples, consoles], [eventSource, proxies]].map(async (groups) => {
+    for (const group of groups) {
+      await group(suite);
+    }
+  }));
 } finally {
   await suite.close();
 }

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
-const limit = 120_000; // milliseconds for one step of a check
+const limit = 180_000; // milliseconds for one step of a check
 
 export class Suite {
   failed = 0;
@@ -17,7 +17,7 @@ export class Suite {
       executablePath: '/usr/bin/chromium',
       args: [
         '--no-sandbox', // it does not start as root with one
-        '--disable-background-networking',
+        '--disable-gpu',
         '--host-resolver-rules=MAP *.example 127.0.0.1',
       ],
     });
