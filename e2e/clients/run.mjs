@@ -10,8 +10,8 @@ import { trustedDocuments, trustedFlags } from './trusted.mjs';
 
 const limit = 60_000; // milliseconds for one check
 
-async function run(name, checks, binary, flags) {
-  const server = await Server.launch(binary, flags);
+async function run(name, checks, binary, ...flags) {
+  const server = await Server.launch(binary, ...flags);
   let failed = 0;
   try {
     for (const [check, execute] of Object.entries(checks(server))) {
@@ -49,6 +49,6 @@ const failed = await Promise.all([
     'graphql-ws': sockets,
     'subscriptions-transport-ws': legacySockets,
   }).map(([name, checks]) => run(name, checks, process.argv[2])),
-  run('trusted documents', trustedDocuments, process.argv[2], trustedFlags),
+  run('trusted documents', trustedDocuments, process.argv[2], ...trustedFlags),
 ]);
 process.exit(failed.some((n) => n > 0) ? 1 : 0);
