@@ -169,6 +169,9 @@ func checkLength(text string) gqlerror.List {
 	return nil
 }
 
+// tooDeep is how the parser says that a document nests deeper than it reads. Its errors have no kinds.
+var tooDeep = fmt.Sprintf("exceeded maximum nesting depth of %d", parser.MaxNestingDepth)
+
 // parseDocument parses and validates a text. It also returns how many nodes the document has.
 func parseDocument(schema *ast.Schema, introspection bool, text string) (_ *ast.QueryDocument, nodes int, _ gqlerror.List) {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, maxTokens)
@@ -176,6 +179,9 @@ func parseDocument(schema *ast.Schema, introspection bool, text string) (_ *ast.
 		err := gqlerror.WrapIfUnwrapped(err)
 		if len(err.Locations) == 0 { // all other errors of the parser have a location
 			return nil, 0, exceeded("the document has more than %d tokens", maxTokens)
+		}
+		if err.Message == tooDeep {
+			return nil, 0, exceeded("the document has a depth of more than %d", parser.MaxNestingDepth)
 		}
 		return nil, 0, gqlerror.List{err}
 	}

@@ -67,7 +67,7 @@ var refused = map[string]struct{ document, limit string }{
 	"operations with a fragment":     {numbered(45, "query a#{...f}") + "fragment f on Query{activePulls{" + strings.Repeat("id image{name}", 50) + "}}", "fields"},
 	"fragments":                      {"{activePulls{id}}" + numbered(200, "fragment f# on PullJob{id}"), "fragments"},
 	"literals":                       {"mutation{startPulls(input:{images:[" + strings.Repeat(`"a" `, 9_000) + "]}){results{image}}}", "values"},
-	"nested literals":                {"mutation{startPulls(input:" + strings.Repeat("[", 4_500) + strings.Repeat("]", 4_500) + "){results{image}}}", "values"},
+	"nested literals":                {"mutation{startPulls(input:" + strings.Repeat("[", 4_500) + strings.Repeat("]", 4_500) + "){results{image}}}", "depth"},
 	"directives":                     {"{activePulls{id" + strings.Repeat("@a ", 4_500) + "}}", "values"},
 	"variables":                      {"query(" + numbered(500, "$v#:[ID!]=[1 2 3 4 5 6 7 8]") + "){activePulls{id}}", "values"},
 	"unknown fields":                 {"{activePulls{" + numbered(5_000, "z# ") + "}}", "fields"},
