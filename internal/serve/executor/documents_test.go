@@ -123,7 +123,7 @@ func worst() map[string]string {
 		"variables":                    "query(" + numbered(700, "$v#:ID!") + "){activePulls{id " + strings.Repeat("@a(b:$v699)", 700) + "}}",
 		"used in a fragment":           numbered(15, "query a#("+numbered(10, "$v#:ID!")+"){...f}") + "fragment f on Query{pullJob(id:[" + strings.Repeat("$v9 ", 230) + "]){id}}",
 		"literals":                     "mutation{startPulls(input:{images:[" + strings.Repeat("1 ", 3_900) + "]}){results{image}}}",
-		"nested literals":              "mutation{startPulls(input:{images:" + strings.Repeat("[", 3_900) + strings.Repeat("]", 3_900) + "}){results{image}}}",
+		"nested literals":              "mutation{startPulls(input:{images:" + strings.Repeat("[", 990) + strings.Repeat("]", 990) + "}){results{image}}}",
 		"unknown fields":               "{activePulls{" + strings.Repeat("z"+strings.Repeat("y", 200)+" ", 300) + "}}",
 		"different unknown fields":     "{activePulls{" + numbered(3_900, "unknown# ") + "}}",
 		"a long unknown field":         "{activePulls{" + strings.Repeat("z", 65_000) + "}}",
