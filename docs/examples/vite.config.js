@@ -4,10 +4,11 @@ import { defineConfig } from 'vite';
 // Puts what relay-compiler has made in the place of Relay's graphql`…`.
 const relay = {
   name: 'relay',
-  transform: (code, id) =>
-    /\/relay\/main\.js$/.test(id)
-      ? transformAsync(code, { cwd: import.meta.dirname, plugins: [['relay', { eagerEsModules: true }]], sourceMaps: true })
-      : null,
+  transform: {
+    filter: { id: /\/relay\/main\.js$/ },
+    handler: (code) =>
+      transformAsync(code, { cwd: import.meta.dirname, plugins: [['relay', { eagerEsModules: true }]], sourceMaps: true }),
+  },
 };
 
 export default defineConfig({

@@ -39,7 +39,7 @@ export async function examples(suite) {
 
 // Makes files of the examples for any web server, and returns their folder.
 export async function buildExamples() {
-  await build({ root, logLevel: 'warn' });
+  await build({ root, logLevel: 'error' });
   return join(root, 'dist');
 }
 
