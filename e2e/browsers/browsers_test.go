@@ -1,5 +1,5 @@
 // Package browsers_test tests pullwatch with the pages of the documentation's examples, GraphQL consoles, and proxies in front of
-// it, in Chromium. It needs Chromium, nginx, openssl, npm, Node and unshare, and no cluster.
+// it, in Chromium. It needs Chromium, nginx, openssl, npm, Node, unshare and ip, and no cluster.
 package browsers_test
 
 import (

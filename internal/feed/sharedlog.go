@@ -184,7 +184,8 @@ func (h *Hub) Follow(e Entry) {
 	case e.State != nil:
 		if h.takeLocked(e.State, e.Offset) {
 			// Another replica had not been able to append it until now.
-			h.versions = ResourceVersions{e.State.Revision.Cluster, e.State.Revision.Cluster}
+			from := e.State.Revision.Cluster
+			h.versions = ResourceVersions{min(h.versions.Jobs, from), min(h.versions.Pods, from)}
 			h.missLocked()
 		}
 	case e.Retired != "":

@@ -66,3 +66,18 @@ func TestAPullThatWasGoneBeforeTheSharedLogBringsItIsLookedForWhereItWas(t *test
 		t.Errorf("it is gone, and %v is listed", active)
 	}
 }
+
+func TestAGapGrowsBackwardsOnly(t *testing.T) {
+	h := New("r")
+	h.BeginWatch(40, 40)
+	h.SetResourceVersions(50, 50)
+	h.Load(Contents{Log: "l", Offset: 1, ResourceVersions: ResourceVersions{20, 20}})
+	for i, version := range []uint64{30, 10, 25} {
+		late := newState(string(rune('a'+i)), pull.Queued, "late")
+		late.Revision = pull.Revision{Cluster: version}
+		h.Follow(Entry{Offset: uint64(i + 2), Change: Change{State: late}})
+	}
+	if got := versions(h); got != 10 {
+		t.Errorf("the next watch begins at %d, and would miss what came after 10", got)
+	}
+}

@@ -6,9 +6,10 @@ import { tap } from 'rxjs';
 import { ACTIVE, START, UPDATES, started } from '../operations.js';
 import { fail, onStart, show } from '../page.js';
 
-// Subscribes again after the connection is lost, also while the server restarts.
+// Subscribes again after the connection is lost, also while the server restarts, but not if it is refused for good.
 const retry = new RetryLink({
-  attempts: (_, { operationType }) => operationType === OperationTypeNode.SUBSCRIPTION,
+  attempts: (_, { operationType }, { statusCode }) =>
+    operationType === OperationTypeNode.SUBSCRIPTION && !(statusCode >= 400 && statusCode < 429),
   delay: { max: 10_000 },
 });
 // Then the subscription goes on behind the last update.

@@ -11,17 +11,16 @@ const socket = resuming(createClient({
   shouldRetry: () => true, // also while the server restarts
   retryAttempts: Infinity,
 }));
+const ENDED = ['SUCCEEDED', 'FAILED', 'CANCELED'];
 const cache = cacheExchange({
   keys: { PullProgress: () => null }, // a part of its pull
   updates: {
     Subscription: {
-      // The cache changes pulls that it has by itself. New ones have to be put into the list.
+      // The cache changes pulls that it has by itself. New ones have to be put into the list, and ended ones taken out.
       pullJobUpdated({ pullJobUpdated: pull }, _, cache) {
         cache.updateQuery({ query: ACTIVE }, (list) => {
-          if (list && !list.activePulls.some(({ id }) => id === pull.id)) {
-            list.activePulls.unshift(pull);
-          }
-          return list;
+          const others = list?.activePulls.filter(({ id }) => id !== pull.id);
+          return list && { ...list, activePulls: ENDED.includes(pull.phase) ? others : [pull, ...others] };
         });
       },
     },
@@ -41,7 +40,8 @@ const client = new Client({
 });
 
 client.query(ACTIVE, {}).subscribe(({ data, error }) => (error ? fail(error) : data.activePulls.forEach(show)));
-client.subscription(UPDATES, {}).subscribe(({ error }) => error && fail(error));
+// Pulls that have ended are in the updates alone.
+client.subscription(UPDATES, {}).subscribe(({ data, error }) => (error ? fail(error) : show(data.pullJobUpdated)));
 
 onStart(async (image) => {
   const { data, error } = await client.mutation(START, { images: [image] });

@@ -48,6 +48,8 @@ func (n *namedDocuments) resolve(params *graphql.RawParams) (trust trusted.Trust
 			return trusted.Unknown, nil, n.unknown("documentId", id)
 		}
 		params.Query = text
+	case params.Query == "" && hash == "":
+		return "", nil, refusal(usererr.BadInput, `the request has no document: "query" is empty`)
 	case params.Query == "":
 		text, ok := n.trusted.Find(hash)
 		if !ok && n.onlyTrusted {

@@ -93,11 +93,11 @@ func TestOnlySubscriptionsAreSentInParts(t *testing.T) {
 		},
 		{
 			"a query with nothing else", "multipart/mixed;subscriptionSpec=1.0", "one", 406,
-			says("BAD_INPUT", "this server answers with application/json, application/graphql-response+json and text/event-stream: accept one of them"),
+			says("BAD_INPUT", "this server answers with application/json, application/graphql-response+json and text/event-stream, and to subscriptions with multipart/mixed;subscriptionSpec=1.0: accept one of them"),
 		},
 		{
 			"a query that was asked before, with nothing else", "multipart/mixed;subscriptionSpec=1.0", "repeat", 406,
-			says("BAD_INPUT", "this server answers with application/json, application/graphql-response+json and text/event-stream: accept one of them"),
+			says("BAD_INPUT", "this server answers with application/json, application/graphql-response+json and text/event-stream, and to subscriptions with multipart/mixed;subscriptionSpec=1.0: accept one of them"),
 		},
 	} {
 		t.Run(test.rule, func(t *testing.T) {

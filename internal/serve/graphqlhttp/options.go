@@ -20,7 +20,7 @@ type Options struct {
 	// CheckOrigin reports whether the page that sends a request may send a GET or open a stream. By default it allows pages of
 	// the request's own host, and requests that no page sends.
 	CheckOrigin func(*http.Request) bool
-	// OriginRefused returns the message for a request whose page may not. By default it says no more than that.
+	// OriginRefused returns the message for a request that its page may not send. By default it says no more than that.
 	OriginRefused func(*http.Request) string
 	// Caller returns the caller that a request counts for in MaxStreamsPerCaller and Turns (see package caller). By
 	// default all requests count for the same.
@@ -44,8 +44,8 @@ type Options struct {
 	Turns *turns.Turns
 
 	// Generation returns a number that is another one when requests with the same text may get another answer than before for
-	// a reason of their own, such as documents that were renamed. What [Repeat] was given before is then forgotten. It must
-	// not block. By default it is always the same.
+	// a reason of their own, such as documents that were renamed. What [Repeat] was given before is then forgotten. Every
+	// request waits for it. By default it is always the same.
 	Generation func() uint64
 
 	// Observer is told what happens, for metrics.

@@ -38,7 +38,7 @@ func says(code, message string) string {
 func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 	const one = `{"data":{"one":1}}`
 	const noJSON = "send the request as JSON in UTF-8 with Content-Type: application/json"
-	const noEvents = "a subscription needs a WebSocket, or a request with Accept: text/event-stream"
+	const noEvents = "a subscription needs a WebSocket, or a request with Accept: text/event-stream or multipart/mixed;subscriptionSpec=1.0"
 	for _, test := range []struct {
 		rule string
 		request
@@ -178,7 +178,7 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 		{
 			rule: "nothing acceptable", request: post(`{"query":"one"}`, "Accept", "text/html"), status: 406,
 			body: says("BAD_INPUT", "this server answers with application/json, application/graphql-response+json "+
-				"and text/event-stream: accept one of them"),
+				"and text/event-stream, and to subscriptions with multipart/mixed;subscriptionSpec=1.0: accept one of them"),
 		},
 		{
 			rule: "a subscription as JSON", request: post(`{"query":"subscription updates"}`), status: 406,

@@ -163,7 +163,7 @@ func (e *exchange) checkHeader() *refusal {
 func notAcceptable() *refusal {
 	return &refusal{
 		status: http.StatusNotAcceptable, code: usererr.BadInput,
-		message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ": accept one of them",
+		message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ", and to subscriptions with " + typeMultipart + ";subscriptionSpec=1.0" + ": accept one of them",
 	}
 }
 
@@ -175,12 +175,12 @@ func (e *exchange) checkOperation(kind ast.Operation) *refusal {
 			status: http.StatusMethodNotAllowed, code: usererr.BadInput, allow: http.MethodPost,
 			message: "a mutation is sent by POST",
 		}
-	case kind != ast.Subscription && e.accepted.single == "" && !e.accepted.events: // but only a subscription in parts
+	case kind != ast.Subscription && e.accepted.single == "" && !e.accepted.events: // the client takes nothing but multipart, which is for subscriptions
 		return notAcceptable()
 	case kind == ast.Subscription && e.accepted.subscription() == nil:
 		return &refusal{
 			status: http.StatusNotAcceptable, code: usererr.BadInput,
-			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents,
+			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents + " or " + typeMultipart + ";subscriptionSpec=1.0",
 		}
 	}
 	return nil

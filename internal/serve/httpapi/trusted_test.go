@@ -167,6 +167,7 @@ func TestDocumentsAreNamedOnEveryTransport(t *testing.T) {
 		{name: "a mutation", parameters: map[string]any{"documentId": "m", "variables": map[string]any{"id": "a"}}, code: "UNAVAILABLE", want: "Kubernetes", except: "GET events by GET"},
 		{name: "an id and a text", parameters: map[string]any{"documentId": "q", "query": trustedQuery}, code: "BAD_INPUT", want: `one of "query", "documentId"`},
 		{name: "an unknown id", parameters: map[string]any{"documentId": "x"}, code: "NOT_FOUND", want: `the documentId "x": have its file added to them, or send the query`},
+		{name: "an empty text and nothing else", parameters: map[string]any{"query": ""}, code: "BAD_INPUT", want: "query"},
 		{name: "an unknown hash", parameters: map[string]any{"extensions": named("x")}, code: "NOT_FOUND", want: "PersistedQueryNotFound"},
 		{name: "any other document", parameters: map[string]any{"query": "{activePulls{id}}"}, want: active},
 

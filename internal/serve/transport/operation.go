@@ -17,7 +17,7 @@ type Operation interface {
 	AddError(*gqlerror.Error) bool
 }
 
-// StatDocument is the key, in the Stats of an operation, of what an Observer is to know of its document. It must not hold much.
+// StatDocument is the key, in the Stats of an operation, of its document's trusted.Trust, for the Observer's metrics.
 const StatDocument = "Document"
 
 type operationKey struct{}
