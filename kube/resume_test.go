@@ -119,13 +119,9 @@ func TestPullsThatEndedWhileNobodyWatchedEndForSubscribers(t *testing.T) {
 	}
 }
 
-// Another replica may have shown such a pull to its own clients, which then come here.
-func TestAPullThatBeganAndEndedWhileNobodyWatchedEndsForSubscribers(t *testing.T) {
-	api, hub := newAPI(t), feed.New("shared")
-	a := newReplicaOf(t, api, hub)
-	a.run(t, NewLeader(a.leaderOptions("a", 1, nil)))
-	a.await(t, a.start(t, "nginx:1")[0].ID, phase(pull.Pending))
-	a.stop()
+// pullSeenApart returns the id of a pull that begins, is canceled and is gone, and that only one other replica has seen.
+func pullSeenApart(t *testing.T, api *fakeapi.Server) string {
+	t.Helper()
 	apart := newReplicaOf(t, api, feed.New("apart"))
 	apart.hub.SetSynced()
 	id := apart.start(t, "nginx:2")[0].ID
@@ -133,6 +129,17 @@ func TestAPullThatBeganAndEndedWhileNobodyWatchedEndsForSubscribers(t *testing.T
 		t.Fatal(err)
 	}
 	apart.deleteJob(t, id) // as the leader does once the name is free
+	return id
+}
+
+// Another replica may have shown such a pull to its own clients, which then come here.
+func TestAPullThatBeganAndEndedWhileNobodyWatchedEndsForSubscribers(t *testing.T) {
+	api, hub := newAPI(t), feed.New("shared")
+	a := newReplicaOf(t, api, hub)
+	a.run(t, NewLeader(a.leaderOptions("a", 1, nil)))
+	a.await(t, a.start(t, "nginx:1")[0].ID, phase(pull.Pending))
+	a.stop()
+	id := pullSeenApart(t, api)
 	next := newReplicaOf(t, api, hub)
 	next.run(t, nil)
 	next.watch.Demand()
@@ -202,13 +209,7 @@ func TestAPullThatTheSharedLogNeverHeldEndsForSubscribersOfALeaderThatWasRestart
 		Pulls: []feed.Pull{{State: before.Latest(known), Offset: 1}},
 	}
 	a.stop()
-	apart := newReplicaOf(t, api, feed.New("apart"))
-	apart.hub.SetSynced()
-	id := apart.start(t, "nginx:2")[0].ID
-	if _, err := apart.pulls.Cancel(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
-	apart.deleteJob(t, id) // as the leader does once the name is free
+	id := pullSeenApart(t, api)
 
 	hub := feed.New("restarted")
 	r := newReplicaOf(t, api, hub)

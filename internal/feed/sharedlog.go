@@ -26,7 +26,7 @@ func (v ResourceVersions) after(other ResourceVersions) bool {
 
 // Change is what happened to a pull. One of its fields is set.
 type Change struct {
-	// Job is the pull's new state.
+	// State is the pull's new state.
 	State *pull.State
 	// Retired is the id of a pull whose Job is gone.
 	Retired string

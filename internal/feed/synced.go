@@ -30,7 +30,7 @@ func (h *Hub) missLocked() {
 	}
 }
 
-// SetResourceVersions says that every change from the begin of the watch up to these resourceVersions, of Jobs and of pods, has
+// SetResourceVersions says that every change from the beginning of the watch up to these resourceVersions, of Jobs and of pods, has
 // been published.
 func (h *Hub) SetResourceVersions(jobs, pods uint64) {
 	h.mu.Lock()
