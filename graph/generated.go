@@ -992,6 +992,16 @@ enum PullFailureReason {
   TIMEOUT
   "No node could run it."
   UNSCHEDULABLE
+  "A ResourceQuota left no room for its pod."
+  QUOTA
+  "The cluster refused to create its pod: a LimitRange, Pod Security, a policy or a webhook."
+  REFUSED
+  "A volume could not be mounted: a Secret or ConfigMap, or a key in it, is missing, for example."
+  VOLUME
+  "The node could not set up its pod."
+  NODE
+  "A container that the cluster adds to its pod, as service meshes do, failed before the copier could start."
+  OTHER_CONTAINER
   "What was asked for cannot be done, however often it is tried."
   INVALID
   "Its Job was deleted by somebody else."
@@ -5957,32 +5967,42 @@ func (ec *executionContext) marshalNPullFailureReason2pullwatchᚋinternalᚋpul
 
 var (
 	unmarshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason = map[string]pull.FailureReason{
-		"NOT_FOUND":     pull.NotFound,
-		"UNAUTHORIZED":  pull.Unauthorized,
-		"RATE_LIMITED":  pull.RateLimited,
-		"NO_PLATFORM":   pull.NoPlatform,
-		"TLS":           pull.TLS,
-		"NETWORK":       pull.Network,
-		"DISK_FULL":     pull.DiskFull,
-		"TIMEOUT":       pull.Timeout,
-		"UNSCHEDULABLE": pull.Unschedulable,
-		"INVALID":       pull.Invalid,
-		"LOST":          pull.Lost,
-		"UNKNOWN":       pull.Unknown,
+		"NOT_FOUND":       pull.NotFound,
+		"UNAUTHORIZED":    pull.Unauthorized,
+		"RATE_LIMITED":    pull.RateLimited,
+		"NO_PLATFORM":     pull.NoPlatform,
+		"TLS":             pull.TLS,
+		"NETWORK":         pull.Network,
+		"DISK_FULL":       pull.DiskFull,
+		"TIMEOUT":         pull.Timeout,
+		"UNSCHEDULABLE":   pull.Unschedulable,
+		"QUOTA":           pull.Quota,
+		"REFUSED":         pull.Refused,
+		"VOLUME":          pull.Volume,
+		"NODE":            pull.Node,
+		"OTHER_CONTAINER": pull.OtherContainer,
+		"INVALID":         pull.Invalid,
+		"LOST":            pull.Lost,
+		"UNKNOWN":         pull.Unknown,
 	}
 	marshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason = map[pull.FailureReason]string{
-		pull.NotFound:      "NOT_FOUND",
-		pull.Unauthorized:  "UNAUTHORIZED",
-		pull.RateLimited:   "RATE_LIMITED",
-		pull.NoPlatform:    "NO_PLATFORM",
-		pull.TLS:           "TLS",
-		pull.Network:       "NETWORK",
-		pull.DiskFull:      "DISK_FULL",
-		pull.Timeout:       "TIMEOUT",
-		pull.Unschedulable: "UNSCHEDULABLE",
-		pull.Invalid:       "INVALID",
-		pull.Lost:          "LOST",
-		pull.Unknown:       "UNKNOWN",
+		pull.NotFound:       "NOT_FOUND",
+		pull.Unauthorized:   "UNAUTHORIZED",
+		pull.RateLimited:    "RATE_LIMITED",
+		pull.NoPlatform:     "NO_PLATFORM",
+		pull.TLS:            "TLS",
+		pull.Network:        "NETWORK",
+		pull.DiskFull:       "DISK_FULL",
+		pull.Timeout:        "TIMEOUT",
+		pull.Unschedulable:  "UNSCHEDULABLE",
+		pull.Quota:          "QUOTA",
+		pull.Refused:        "REFUSED",
+		pull.Volume:         "VOLUME",
+		pull.Node:           "NODE",
+		pull.OtherContainer: "OTHER_CONTAINER",
+		pull.Invalid:        "INVALID",
+		pull.Lost:           "LOST",
+		pull.Unknown:        "UNKNOWN",
 	}
 )
 

@@ -101,7 +101,7 @@ func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 		delete(t.unread, uid)
 		delete(t.gonePods, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.delayed, t.behind} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.delayed, t.behind, t.unsettled} {
 		delete(s, job.Name)
 	}
 	delete(t.pulls, job.Name)

@@ -20,7 +20,7 @@ func (t *term) recordAttempts(ctx context.Context) error {
 	var errs []error
 	t.tracker.mu.Lock()
 	for name, tr := range t.tracker.unrecorded {
-		if rec := tr.view().Unwritten(); rec != nil {
+		if rec := t.tracker.unwrittenLocked(tr.view()); rec != nil {
 			todo = append(todo, work{name, rec})
 		}
 	}
@@ -37,6 +37,17 @@ func (t *term) recordAttempts(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unwrittenLocked returns what is to be written on a Job, nil when nothing is.
+func (t *Tracker) unwrittenLocked(view *pullstate.View) *pullstate.Record {
+	if view.Decided() {
+		return nil
+	}
+	if unwritten := view.Unwritten(); unwritten != nil {
+		return unwritten
+	}
+	return view.Hindered(t.warningLocked)
 }
 
 // annotate sets an annotation on a Job. A Job that is gone is no error.

@@ -34,7 +34,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.State, error) {
 	if err != nil {
 		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
 	}
-	if pullstate.Condition(job, batchv1.JobFailed) == nil {
+	if pullstate.Condition(job, batchv1.JobFailed) == nil || pullstate.Copied(job) {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
 	starts := &starts{admission: p.admission}

@@ -54,6 +54,8 @@ type Tracker struct {
 	contents
 	// watching is true while a Watch fills the Tracker.
 	watching bool
+	// warnings are the latest ones about Jobs and pods, also about those that are no pulls'. It is nil while nobody reads events.
+	warnings *recent[types.UID, *pullstate.Warning]
 
 	changed broadcast.Signal
 }
@@ -66,6 +68,8 @@ type contents struct {
 	// delayed are the pulls whose final state waits to be complete. behind are those whose state is not final and may be older
 	// than the feed's. It is published when the watches have come further.
 	delayed, behind set
+	// unsettled are the pulls whose image is copied although their Job goes on.
+	unsettled set
 	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
 	// ignored are Jobs that are gone, of which events may still be on their way, and Jobs that are no pulls.
@@ -143,6 +147,7 @@ func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
 		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, delayed: set{}, behind: set{},
+		unsettled: set{},
 		unread:    map[types.UID]*corev1.Pod{},
 		ignored:   newRecent[types.UID, bool](maxIgnored),
 		syncState: syncState{gonePods: map[types.UID]*corev1.Pod{}, unconfirmed: map[string]uint64{}, removed: map[string]bool{}},
@@ -179,7 +184,9 @@ func (t *Tracker) updateLocked(tr *tracked) {
 			delete(t.unread, uid)
 		}
 	}
-	t.unrecorded.put(tr.job.Name, tr, view.Unwritten() != nil)
+	t.unrecorded.put(tr.job.Name, tr, t.unwrittenLocked(view) != nil)
+	_, _, unsettled := view.Unsettled()
+	t.unsettled.put(tr.job.Name, tr, unsettled)
 	state := tr.stateIn(view)
 	if !t.delayLocked(tr, state, view) {
 		t.setStateLocked(tr, state)

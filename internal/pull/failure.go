@@ -16,9 +16,15 @@ const (
 	DiskFull      FailureReason = "DISK_FULL"
 	Timeout       FailureReason = "TIMEOUT"
 	Unschedulable FailureReason = "UNSCHEDULABLE"
-	Invalid       FailureReason = "INVALID"
-	Lost          FailureReason = "LOST"
-	Unknown       FailureReason = "UNKNOWN"
+	Quota         FailureReason = "QUOTA"
+	Refused       FailureReason = "REFUSED"
+	Volume        FailureReason = "VOLUME"
+	Node          FailureReason = "NODE"
+	// OtherContainer is about a container of the pull's pod that is not the copier.
+	OtherContainer FailureReason = "OTHER_CONTAINER"
+	Invalid        FailureReason = "INVALID"
+	Lost           FailureReason = "LOST"
+	Unknown        FailureReason = "UNKNOWN"
 )
 
 // Failure says why a pull failed.
@@ -60,6 +66,16 @@ func (r FailureReason) Remedy() string {
 		return "The pull did not finish within its deadline. Look at its speed in the log's last lines; give it more time with --pull-deadline, or retry: blobs that have arrived are not copied again."
 	case Unschedulable:
 		return "No node can run the copier. Compare the message with the node selector, tolerations and resources in --job-template, add capacity, then retry the pull."
+	case Quota:
+		return "The namespace of the Jobs is short of what the message names. Raise its ResourceQuota, lower what the copier asks for in --job-template, or let fewer pulls run at a time with --max-parallel. Then retry the pull."
+	case Refused:
+		return "The cluster does not let the pull's pod be created. Have the rule that the message names (a LimitRange, Pod Security, a policy, a webhook) allow it, or fit the pod to it with --job-template. Then retry the pull."
+	case Volume:
+		return "A volume of the pull's pod cannot be mounted. Create the Secret or ConfigMap that the message names, with that key, or correct --registry-secret, --registry-ca or --job-template. Then retry the pull."
+	case Node:
+		return "The node could not set up the pull's pod, its network for example. Look at the node that kubectl describe pod names, then retry the pull."
+	case OtherContainer:
+		return "The cluster adds containers to the pull's pod, as service meshes do, and one of these failed before the copier could start. Switch that off for pods of pulls with the labels or annotations of --job-template, or mend the container. Then retry the pull."
 	case Invalid:
 		return "Nothing that is tried again will help: correct what the message names (the image, the copier's image, the Job template, or a flag), then start the pull anew."
 	case Lost:

@@ -75,6 +75,9 @@ func (a *attempt) endRecord() *Record {
 	if t == nil {
 		// The kubelet gave the whole pod up: evicted, or its node is gone.
 		end.Ran = a.started
+		if c := failedContainer(a.pod); c != nil && status.Reason == "" {
+			return fail(pull.OtherContainer, "The copier could not start: %s failed (%s).", foreign(c.Name), exit(c.State.Terminated))
+		}
 		return fail(classifyText(status.Message, pull.Unknown), "The copier's pod failed (%s): %s",
 			cmp.Or(status.Reason, "no reason given"), cmp.Or(status.Message, "no message given"))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -31,6 +32,12 @@ func (v *View) State() *pull.State {
 	case v.complete != nil:
 		s.FinishedAt = v.complete.LastTransitionTime.UTC()
 		succeeded(s, v.end)
+	case v.failed != nil && v.end.copied():
+		s.FinishedAt = v.failed.LastTransitionTime.UTC()
+		succeeded(s, v.end)
+		if v.end.Others != "" {
+			s.Message = followedBy(s.Message, "Its pod was ended because of containers that are not pullwatch's: "+v.end.Others+".")
+		}
 	case v.failed != nil:
 		s.Phase, s.FinishedAt = pull.Failed, v.failed.LastTransitionTime.UTC()
 		s.Failure = failureOf(v.job, v.failed, v.end, s.Attempts > 0)
@@ -44,6 +51,8 @@ func (v *View) State() *pull.State {
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
 		case v.rec == nil:
+		case v.rec.Next != nil && !v.rec.Ran:
+			s.Message = v.rec.Next.Message
 		case v.rec.Ran:
 			v.attemptEnded(s, v.rec)
 		case v.rec.Attempts > 0:
@@ -92,15 +101,24 @@ func (v *View) unfinished(s *pull.State) {
 		if v.rec != nil && v.rec.Pod == newest.pod.UID {
 			s.Message = v.rec.Outcome.Message
 		}
+	case v.end.copied() && newest.pod.UID != v.end.Pod:
+		v.attemptEnded(s, v.end) // Kubernetes has begun another attempt
 	case newest.pod.Status.Phase == corev1.PodFailed || (terminated != nil && terminated.ExitCode != pull.ExitDone):
 		v.attemptEnded(s, v.end)
 	case newest.running || terminated != nil:
 		s.Phase, s.Message = pull.Pulling, cmp.Or(newest.log.Last.Message, "Copying has started.")
+		if others := newest.others(); terminated != nil && others != "" {
+			s.Message = followedBy(s.Message, "Containers that are not pullwatch's have not ended: "+others+".")
+		}
 		s.Progress = progressOf(newest.log.Last, newest.running)
 	default:
-		s.Phase, s.Message = pull.Pending, newest.waiting.Message
+		waiting := newest.waiting
+		if r := v.rec; r != nil && r.Pod == newest.pod.UID && r.Outcome.Reason != "" && newest.mayWaitFor(&r.Outcome) {
+			waiting = r.Outcome
+		}
+		s.Phase, s.Message = pull.Pending, waiting.Message
 		if s.Attempts > 0 {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+newest.waiting.Message
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+waiting.Message
 			if v.endBefore != nil {
 				s.Progress = progressOf(v.endBefore.Last, false)
 			}
@@ -112,13 +130,20 @@ func (v *View) unfinished(s *pull.State) {
 func (v *View) attemptEnded(s *pull.State, end *Record) {
 	s.Progress = progressOf(end.Last, false)
 	switch {
-	case end.Ended && end.Outcome.Reason == "":
+	case end.copied():
 		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
 	case end.final || v.failing != nil || (v.job.Spec.BackoffLimit != nil && s.Attempts > int(*v.job.Spec.BackoffLimit)):
 		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
 		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
 	default:
-		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
+		what := "Attempt " + strconv.Itoa(s.Attempts) + " failed"
+		if !end.Ran {
+			what = "Attempt " + strconv.Itoa(s.Attempts+1) + " failed before it began"
+		}
+		s.Phase, s.Message = pull.Retrying, what+", another will start: "+end.Outcome.Message
+		if v.rec.next() != nil {
+			s.Message = followedBy(s.Message, v.rec.Next.Message)
+		}
 	}
 }
 
@@ -149,6 +174,9 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	if end != nil && end.LogTail != nil {
 		f.LogTail = end.LogTail
 	}
+	if end != nil && end.Next != nil && !ran && !end.Ran {
+		end = &Record{Outcome: *end.Next}
+	}
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
 		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
@@ -156,8 +184,10 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message
 		case !ran:
-			// Kubernetes tells of this only in events, which may be gone.
-			f.Message += " No attempt is known to have started: a secret or a volume that its pod needs may not exist."
+			f.Message += " No attempt is known to have started, and no event told why."
+		}
+		if end != nil && end.Next != nil {
+			f.Message = followedBy(f.Message, end.Next.Message)
 		}
 	case end != nil && end.Outcome.Reason != "":
 		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
@@ -167,6 +197,11 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	}
 	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)
 	return f
+}
+
+// followedBy returns two sentences. The first may lack its full stop.
+func followedBy(first, second string) string {
+	return strings.TrimSuffix(first, ".") + ". " + second
 }
 
 func deadline(job *batchv1.Job) string {

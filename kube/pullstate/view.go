@@ -3,11 +3,12 @@
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
 // copiers' logs (log.go). View.State returns the pull's state (state.go). waiting.go tells what a pod waits for that has not
-// started. Why a pod cannot start or was given up is known as text only: errortext.go finds the reason in it.
+// started, others.go what follows from containers besides the copier. Why a pod cannot start or was given up is known as text only:
+// errortext.go finds the reason in it.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
-// (record.go). View.Unwritten returns what it has to write. Where the Record and the pods tell the same, Read takes the Record:
-// all replicas see it, and for longer.
+// (record.go). View.Unwritten returns what it has to write. What only events tell, View.Hindered returns (warning.go). Where the
+// Record and the pods tell the same, Read takes the Record: all replicas see it, and for longer.
 package pullstate
 
 import (
@@ -72,6 +73,11 @@ func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[type
 		// Its pod is gone, or is not known yet because the Job is newer than the pods. It counts all attempts before it.
 		v.attempts = slices.DeleteFunc(v.attempts, v.rec.follows)
 	}
+	if v.rec != nil && v.rec.Next != nil && len(v.attempts) > 0 && v.attempts[len(v.attempts)-1].pod.UID != v.rec.Pod {
+		past := *v.rec
+		past.Next = nil // that pod could be created
+		v.rec = &past
+	}
 	v.attemptCount, v.end, v.endBefore = countAttempts(v.attempts, v.rec), v.rec, v.rec
 	if n := len(v.attempts); n > 0 {
 		v.newest = &v.attempts[n-1]
@@ -83,6 +89,9 @@ func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[type
 				v.log = before.log
 			}
 		}
+	}
+	if done := v.copied(); done != nil {
+		v.end = done
 	}
 	return v
 }
@@ -157,6 +166,11 @@ func (v *View) Unwritten() *Record {
 	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && v.needsLog(v.newest)) || v.rec.covers(seen) {
 		return nil
 	}
+	return v.unwritten(seen)
+}
+
+// unwritten returns a Record of what is seen of the newest attempt, with what came before it.
+func (v *View) unwritten(seen *Record) *Record {
 	unwritten := *seen
 	unwritten.Attempts, unwritten.PodCreated = v.attemptCount, v.newest.pod.CreationTimestamp.UTC()
 	switch {

@@ -16,14 +16,13 @@ func waitingFor(pod *corev1.Pod) pull.Outcome {
 			return pull.Outcome{Reason: pull.Unschedulable, Message: "No node can run the copier: " + c.Message}
 		}
 	}
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for _, c := range statuses {
-			if c.State.Waiting != nil {
-				if out := classifyWaiting(c.State.Waiting); out.Reason != "" {
-					return out
-				}
-			}
+	if copier := CopierStatus(pod); copier != nil && copier.State.Waiting != nil {
+		if out := classifyWaiting(copier.State.Waiting); out.Reason != "" {
+			return out
 		}
+	}
+	if out := waitingForOther(pod); out != nil {
+		return *out
 	}
 	if pod.Spec.NodeName == "" && len(pod.Status.ContainerStatuses) == 0 {
 		return pull.Outcome{Message: "Waits for a node."}
