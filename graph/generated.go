@@ -749,7 +749,10 @@ type Mutation {
   An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
   """
   startPulls(input: StartPullsInput!): StartPullsPayload!
-  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
+  """
+  Stops an unfinished pull and removes its Job. Its last update has phase CANCELED: by then Kubernetes was told to stop the copier,
+  which takes it some seconds. Until it has stopped, the pull counts among those that run.
+  """
   cancelPull(id: ID!): PullJob!
   "Starts a failed pull again, as a new pull."
   retryPull(id: ID!): PullJob!

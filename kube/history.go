@@ -56,21 +56,22 @@ func (t *Tracker) prunable(keep int) []*batchv1.Job {
 	return jobs
 }
 
-// released returns a channel that has a value when the name of a canceled pull's Job is no longer held, nil when none is held.
-func (t *Tracker) released() <-chan time.Time {
+// due returns a channel that has a value when there may be work though nothing has changed: the name of a canceled pull's Job is no
+// longer held, or a pull no longer holds its slot. It is nil if there is no such moment.
+func (t *Tracker) due() <-chan time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	var next time.Duration
+	_, next := t.slotsHeldLocked()
 	for name := range t.canceled {
-		if left := nameHeld(name, now); left > 0 && (next == 0 || left < next) {
-			next = left
+		if left := nameHeld(name, now); left > 0 && (next.IsZero() || now.Add(left).Before(next)) {
+			next = now.Add(left)
 		}
 	}
-	if next == 0 {
+	if next.IsZero() {
 		return nil
 	}
-	return time.After(next)
+	return time.After(next.Sub(now))
 }
 
 // deleteJob deletes a Job; Kubernetes then deletes its pods. A Job that is gone already is no error.

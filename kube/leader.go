@@ -186,7 +186,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			select {
 			case <-ctx.Done():
 			case <-changed:
-			case <-l.tracker.released():
+			case <-l.tracker.due():
 			case <-l.tracker.feed.Missed():
 				l.watch.restart()
 				_ = l.watch.AwaitSync(ctx) // its error is ctx's

@@ -2,7 +2,8 @@
 // no clock and no memory: the same objects give the same state on every replica and after every restart.
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
-// copiers' logs (log.go). View.State returns the pull's state (state.go). waiting.go tells what a pod waits for that has not
+// copiers' logs (log.go). View.State returns the pull's state (state.go, canceled.go). HoldsSlot tells whether the pull counts among
+// those that run (slot.go). waiting.go tells what a pod waits for that has not
 // started. Why a pod cannot start or was given up is known as text only: errortext.go finds the reason in it.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
@@ -121,6 +122,11 @@ func countAttempts(attempts []attempt, rec *Record) int {
 	default:
 		return n + rec.Attempts
 	}
+}
+
+// CopierRuns reports whether a copier of the pull runs.
+func (v *View) CopierRuns() bool {
+	return slices.ContainsFunc(v.attempts, func(a attempt) bool { return a.running })
 }
 
 // needsLog reports whether the state needs more of an attempt's log: how far the copier is while it runs, its last lines when
