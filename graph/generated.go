@@ -909,7 +909,7 @@ type PullJob {
 
 "Where a pull stands."
 enum PullPhase {
-  "Accepted; waits for a free slot."
+  "Accepted; waits for a free slot, or until what keeps its Job from running no longer does: ` + "`" + `message` + "`" + ` says which."
   QUEUED
   "Its pod waits for a node or for its container to start."
   PENDING
@@ -995,6 +995,8 @@ enum PullFailureReason {
   TIMEOUT
   "No node could run it."
   UNSCHEDULABLE
+  "Something in the cluster kept its Job from running: a policy, a quota or another controller."
+  REFUSED
   "What was asked for cannot be done, however often it is tried."
   INVALID
   "Its Job was deleted by somebody else."
@@ -5969,6 +5971,7 @@ var (
 		"DISK_FULL":     pull.DiskFull,
 		"TIMEOUT":       pull.Timeout,
 		"UNSCHEDULABLE": pull.Unschedulable,
+		"REFUSED":       pull.Refused,
 		"INVALID":       pull.Invalid,
 		"LOST":          pull.Lost,
 		"UNKNOWN":       pull.Unknown,
@@ -5983,6 +5986,7 @@ var (
 		pull.DiskFull:      "DISK_FULL",
 		pull.Timeout:       "TIMEOUT",
 		pull.Unschedulable: "UNSCHEDULABLE",
+		pull.Refused:       "REFUSED",
 		pull.Invalid:       "INVALID",
 		pull.Lost:          "LOST",
 		pull.Unknown:       "UNKNOWN",

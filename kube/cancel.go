@@ -35,7 +35,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pullstate.Finished(job) {
+		if pullstate.Ended(job) {
 			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
 		}
 		if _, canceled := pullstate.Canceled(job); canceled { // and not deleted yet
@@ -45,14 +45,20 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		job, err = p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
+		marked, err := p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
+		if refused(err) && pullstate.Suspended(job) && job.Status.Active == 0 {
+			// There is nothing to stop. What refuses changes of Jobs mostly lets their status be changed, which takes annotations.
+			if byStatus, e := p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); e == nil {
+				marked, err = byStatus, nil
+			}
+		}
 		if apierrors.IsConflict(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		return p.deleteCanceled(ctx, job)
+		return p.deleteCanceled(ctx, marked)
 	}
 }
 

@@ -13,7 +13,8 @@
 // in its Job or its pods than the feed's. Until it has synced it publishes final states only. A final state waits a moment
 // until the leader has written on the Job how the pull ended (delay.go): then all replicas publish the same.
 //
-// The leader also starts queued pulls, the oldest first (queue.go). It writes on each Job how its attempts ended, because pods
+// The leader also starts queued pulls, the oldest first (queue.go), each Job at its own pace if something keeps it from running
+// (pace.go). It writes on each Job how its attempts ended, because pods
 // are deleted before their Job (record.go). And it deletes the Jobs of old pulls (history.go).
 //
 // Pulls starts (start.go), retries (retry.go), cancels (cancel.go) and finds (find.go) pulls on any replica. The Job of a pull

@@ -65,7 +65,7 @@ func (p *Pulls) activeJobs(ctx context.Context, options metav1.ListOptions, jobs
 	}
 	return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool {
 		_, canceled := pullstate.Canceled(&job)
-		return canceled || pullstate.Finished(&job) || job.DeletionTimestamp != nil
+		return canceled || pullstate.Ended(&job) || job.DeletionTimestamp != nil
 	}), nil
 }
 

@@ -105,7 +105,7 @@ func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 		delete(t.unread, uid)
 		delete(t.gonePods, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.slots, t.delayed, t.behind} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.givenUp, t.succeeded, t.canceled, t.unrecorded, t.slots, t.delayed, t.behind} {
 		delete(s, job.Name)
 	}
 	delete(t.pulls, job.Name)

@@ -117,7 +117,7 @@ func TestACanceledPullIsNotStarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.tracker.observeJob(before)
-	term := &term{Leader: NewLeader(r.leaderOptions("a", 1, nil)), lease: heldLease{}}
+	term := newTerm(NewLeader(r.leaderOptions("a", 1, nil)), heldLease{})
 	if err := term.startQueued(t.Context()); err != nil {
 		t.Fatal(err)
 	}

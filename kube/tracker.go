@@ -62,7 +62,7 @@ type Tracker struct {
 type contents struct {
 	pulls map[string]*tracked // by Job name
 	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change.
-	active, queued, failed, succeeded, canceled, unrecorded set
+	active, queued, failed, givenUp, succeeded, canceled, unrecorded set
 	// slots are the pulls that count among those that run, or did until a moment that has passed; see pullstate.HoldsSlot.
 	slots set
 	// delayed are the pulls whose final state waits to be complete. behind are those whose state is not final and may be older
@@ -151,7 +151,7 @@ func NewTracker(feed Feed, logger *slog.Logger) *Tracker {
 func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, slots: set{}, delayed: set{}, behind: set{},
+		active: set{}, queued: set{}, failed: set{}, givenUp: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, slots: set{}, delayed: set{}, behind: set{},
 		unread:    map[types.UID]*corev1.Pod{},
 		ignored:   newRecent[types.UID, bool](maxIgnored),
 		syncState: syncState{gonePods: map[types.UID]*corev1.Pod{}, unconfirmed: map[string]uint64{}, removed: map[string]bool{}},
@@ -249,6 +249,8 @@ func (t *Tracker) indexLocked(tr *tracked) {
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued)
 	t.failed.put(name, tr, phase == pull.Failed)
+	_, givenUp := pullstate.GivenUp(tr.job)
+	t.givenUp.put(name, tr, phase == pull.Failed && givenUp)
 	t.succeeded.put(name, tr, phase == pull.Succeeded)
 	t.canceled.put(name, tr, phase == pull.Canceled)
 }

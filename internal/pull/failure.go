@@ -16,6 +16,7 @@ const (
 	DiskFull      FailureReason = "DISK_FULL"
 	Timeout       FailureReason = "TIMEOUT"
 	Unschedulable FailureReason = "UNSCHEDULABLE"
+	Refused       FailureReason = "REFUSED"
 	Invalid       FailureReason = "INVALID"
 	Lost          FailureReason = "LOST"
 	Unknown       FailureReason = "UNKNOWN"
@@ -60,6 +61,8 @@ func (r FailureReason) Remedy() string {
 		return "The pull did not finish within its deadline. Look at its speed in the log's last lines; give it more time with --pull-deadline, or retry: blobs that have arrived are not copied again."
 	case Unschedulable:
 		return "No node can run the copier. Compare the message with the node selector, tolerations and resources in --job-template, add capacity, then retry the pull."
+	case Refused:
+		return "Something in the cluster keeps the pull's Job from running: an admission policy, a quota or another controller. Show the message to those who run the cluster, then retry the pull."
 	case Invalid:
 		return "Nothing that is tried again will help: correct what the message names (the image, the copier's image, the Job template, or a flag), then start the pull anew."
 	case Lost:

@@ -25,6 +25,8 @@ const (
 	AnnotationCreated = Prefix + "created"
 	// AnnotationRecord holds a Record in JSON.
 	AnnotationRecord = Prefix + "record"
+	// AnnotationHindrance holds a Hindrance in JSON.
+	AnnotationHindrance = Prefix + "hindrance"
 	// AnnotationCanceled holds when the pull was canceled. It is set, and the Job suspended, before the Job is deleted.
 	AnnotationCanceled = Prefix + "canceled"
 	// AnnotationCanceledState holds, in JSON, how far the pull was then. It is set with AnnotationCanceled.

@@ -27,7 +27,10 @@ func (v *View) State() *pull.State {
 		return s
 	}
 	s.Revision = pull.Revision{Cluster: Version(v.job), Pods: v.pods, Step: v.log.step()}
+	hindrance := ReadHindrance(v.job)
 	switch {
+	case hindrance != nil && !hindrance.GivenUp.IsZero():
+		v.givenUp(s, hindrance)
 	case v.complete != nil:
 		s.FinishedAt = v.complete.LastTransitionTime.UTC()
 		succeeded(s, v.end)
@@ -40,6 +43,9 @@ func (v *View) State() *pull.State {
 		}
 	case Suspended(v.job):
 		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
+		if hindrance != nil {
+			s.Message = hindrance.Message
+		}
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
