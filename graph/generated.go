@@ -749,7 +749,10 @@ type Mutation {
   An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
   """
   startPulls(input: StartPullsInput!): StartPullsPayload!
-  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
+  """
+  Stops an unfinished pull and removes its Job. Its last update has phase CANCELED: by then Kubernetes was told to stop the copier,
+  which takes it some seconds. Until it has stopped, the pull counts among those that run.
+  """
   cancelPull(id: ID!): PullJob!
   "Starts a failed pull again, as a new pull."
   retryPull(id: ID!): PullJob!
@@ -906,7 +909,7 @@ type PullJob {
 
 "Where a pull stands."
 enum PullPhase {
-  "Accepted; waits for a free slot."
+  "Accepted; waits for a free slot, or until what keeps its Job from running no longer does: ` + "`" + `message` + "`" + ` says which."
   QUEUED
   "Its pod waits for a node or for its container to start."
   PENDING
@@ -994,7 +997,7 @@ enum PullFailureReason {
   UNSCHEDULABLE
   "A ResourceQuota left no room for its pod."
   QUOTA
-  "The cluster refused to create its pod: a LimitRange, Pod Security, a policy or a webhook."
+  "The cluster did not let its Job run, or its pod be created: a LimitRange, Pod Security, a policy, a webhook or another controller."
   REFUSED
   "A volume could not be mounted: a Secret or ConfigMap, or a key in it, is missing, for example."
   VOLUME

@@ -22,10 +22,17 @@ func pasts() map[string]*past {
 		return p
 	}
 	canceled := func(p *past) {
+		started := "0001-01-01T00:00:00Z"
+		if p.Job.Status.StartTime != nil {
+			started = p.Job.Status.StartTime.UTC().Format(time.RFC3339)
+		}
 		p.onJob(func(job *batchv1.Job) {
+			job.Spec.Suspend = new(true)
 			job.Annotations[pullstate.AnnotationCanceled] = statetest.Epoch.Add(time.Minute).Format(time.RFC3339Nano)
-			job.Annotations["pullwatch/canceled-state"] = `{"attempts":1,"last":{"bytesDone":3,"bytesTotal":900}}`
+			job.Annotations["pullwatch/canceled-state"] = `{"attempts":1,"last":{"bytesDone":3,"bytesTotal":900},"started":"` + started + `"}`
 		})
+		// The Job controller sees that it is suspended.
+		p.onJob(func(job *batchv1.Job) { job.Status.StartTime, job.Status.Active = nil, 0 })
 	}
 	tail := []string{"line 1", "line 2"}
 	return map[string]*past{

@@ -179,12 +179,13 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	var reader sync.WaitGroup
 	reader.Go(func() { l.watchWarnings(reading) })
 	defer func() { stop(); reader.Wait() }()
-	term := &term{Leader: l, lease: elector}
+	term := newTerm(l, elector)
 	changed, unsubscribe := l.tracker.changed.Subscribe()
 	defer unsubscribe()
 	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
 	wait, logged := shortest, false
 	for ctx.Err() == nil {
+		term.pace.begin(l.tracker.now())
 		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
@@ -194,8 +195,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			select {
 			case <-ctx.Done():
 			case <-changed:
-			case <-l.tracker.released():
-			case <-l.tracker.settling():
+			case <-l.tracker.due(term.pace.again):
 			case <-l.tracker.feed.Missed():
 				l.watch.restart()
 				_ = l.watch.AwaitSync(ctx) // its error is ctx's

@@ -7,61 +7,66 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"pullwatch/kube/pullstate"
 )
 
 // endCopied ends the Jobs whose image is copied although containers that are not pullwatch's keep them from completing. It lets their
 // deadline pass: Kubernetes then deletes the pod and, in time, the Job, as those of any other pull.
 func (t *term) endCopied(ctx context.Context) error {
+	ends, next := t.tracker.unsettledNow()
+	if !next.IsZero() {
+		t.pace.wakeAt(next)
+	}
 	var errs []error
-	for name, end := range t.tracker.unsettledNow() {
-		text, err := json.Marshal(end)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		patch, err := json.Marshal(map[string]any{
-			"metadata": map[string]any{"annotations": map[string]string{pullstate.AnnotationRecord: string(text)}},
-			"spec":     map[string]any{"activeDeadlineSeconds": 1},
+	for _, end := range ends {
+		err := t.paced(write{end.uid, writeEnd}, end.job, "", func() error {
+			text, err := json.Marshal(end.record)
+			if err != nil {
+				return err
+			}
+			patch, err := json.Marshal(map[string]any{
+				"metadata": map[string]any{"annotations": map[string]string{pullstate.AnnotationRecord: string(text)}},
+				"spec":     map[string]any{"activeDeadlineSeconds": 1},
+			})
+			if err != nil {
+				return err
+			}
+			if err := t.patch(ctx, end.job, patch); err != nil {
+				return err
+			}
+			t.logger.Info("a Job was ended: its image is copied, and other containers have not ended or have failed", "job", end.job, "containers", end.record.Others)
+			return nil
 		})
-		if err == nil {
-			err = t.patch(ctx, name, patch)
-		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("end the Job of the copied pull %s: %w", name, err))
-			continue
+			errs = append(errs, fmt.Errorf("end the Job of the copied pull %s: %w", end.job, err))
 		}
-		t.logger.Info("a Job was ended because its image is copied and other containers have not ended, or have failed", "job", name, "containers", end.Others)
 	}
 	return errors.Join(errs...)
 }
 
-// unsettledNow returns the Jobs that endCopied ends now, with the record to write.
-func (t *Tracker) unsettledNow() map[string]*pullstate.Record {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now, ends := t.now(), map[string]*pullstate.Record{}
-	for name, tr := range t.unsettled {
-		if end, due, unsettled := tr.view().Unsettled(); unsettled && !due.After(now) {
-			end.Time = now.UTC()
-			ends[name] = end
-		}
-	}
-	return ends
+// jobEnd is a Job to end, with the record to write on it.
+type jobEnd struct {
+	job    string
+	uid    types.UID
+	record *pullstate.Record
 }
 
-// settling returns a channel that has a value when a Job of unsettled is due, nil when none will be.
-func (t *Tracker) settling() <-chan time.Time {
+// unsettledNow returns the Jobs that endCopied ends now, and when the next of the others is due.
+func (t *Tracker) unsettledNow() (ends []jobEnd, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var first time.Time
-	for _, tr := range t.unsettled {
-		if _, due, unsettled := tr.view().Unsettled(); unsettled && (first.IsZero() || due.Before(first)) {
-			first = due
+	now := t.now()
+	for name, tr := range t.unsettled {
+		switch end, due, unsettled := tr.view().Unsettled(); {
+		case !unsettled:
+		case !due.After(now):
+			end.Time = now.UTC()
+			ends = append(ends, jobEnd{name, tr.job.UID, end})
+		case next.IsZero() || due.Before(next):
+			next = due
 		}
 	}
-	if first.IsZero() {
-		return nil
-	}
-	return time.After(max(0, first.Sub(t.now())))
+	return ends, next
 }

@@ -173,7 +173,7 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Finished(job) {
+	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Ended(job) {
 		return nil, nil
 	}
 	if state := p.known.Latest(id); state != nil {

@@ -69,7 +69,7 @@ func (r FailureReason) Remedy() string {
 	case Quota:
 		return "The namespace of the Jobs is short of what the message names. Raise its ResourceQuota, lower what the copier asks for in --job-template, or let fewer pulls run at a time with --max-parallel. Then retry the pull."
 	case Refused:
-		return "The cluster does not let the pull's pod be created. Have the rule that the message names (a LimitRange, Pod Security, a policy, a webhook) allow it, or fit the pod to it with --job-template. Then retry the pull."
+		return "The cluster does not let the pull's Job run, or its pod be created. Have the rule that the message names (a LimitRange, Pod Security, a policy, a webhook, another controller) allow it, or fit the pod to it with --job-template. Then retry the pull."
 	case Volume:
 		return "A volume of the pull's pod cannot be mounted. Create the Secret or ConfigMap that the message names, with that key, or correct --registry-secret, --registry-ca or --job-template. Then retry the pull."
 	case Node:

@@ -40,11 +40,10 @@ func readAttempt(pod *corev1.Pod, log Log) attempt {
 	}
 	a.started = a.running || (a.terminated != nil && !a.terminated.StartedAt.IsZero())
 	a.unknown = a.terminated != nil && a.terminated.Reason == "ContainerStatusUnknown"
-	failed := pod.Status.Phase == corev1.PodFailed
-	a.ended = failed || pod.Status.Phase == corev1.PodSucceeded || a.terminated != nil
+	a.ended = podEnded(pod)
 	switch {
 	case a.unknown:
-	case failed || a.terminated != nil:
+	case pod.Status.Phase == corev1.PodFailed || a.terminated != nil:
 		a.record = a.endRecord()
 	case !a.running:
 		if a.waiting = waitingFor(pod); a.waiting.Reason != "" {

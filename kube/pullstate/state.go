@@ -28,7 +28,10 @@ func (v *View) State() *pull.State {
 		return s
 	}
 	s.Revision = pull.Revision{Cluster: Version(v.job), Pods: v.pods, Step: v.log.step()}
+	hindrance := ReadHindrance(v.job)
 	switch {
+	case hindrance != nil && !hindrance.GivenUp.IsZero():
+		v.givenUp(s, hindrance)
 	case v.complete != nil:
 		s.FinishedAt = v.complete.LastTransitionTime.UTC()
 		succeeded(s, v.end)
@@ -45,8 +48,11 @@ func (v *View) State() *pull.State {
 		if v.end != nil {
 			s.Progress = progressOf(v.end.Last, false)
 		}
-	case v.job.Spec.Suspend != nil && *v.job.Spec.Suspend:
+	case Suspended(v.job):
 		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
+		if hindrance != nil {
+			s.Message = hindrance.Message
+		}
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
@@ -64,30 +70,6 @@ func (v *View) State() *pull.State {
 	v.addDigests(s)
 	s.UpdatedAt = v.updatedAt(s)
 	return s
-}
-
-// canceled fills in the state of a pull that was canceled. It depends on the Job alone: the pods go with the Job, and each
-// replica has seen something else of them.
-func (v *View) canceled(s *pull.State) {
-	last := readCanceledState(v.job)
-	if last == nil {
-		last = &canceledState{}
-		if v.rec != nil {
-			last.Attempts, last.Last = v.rec.Attempts, v.rec.Last
-			last.Last.Image = v.rec.image()
-		}
-	}
-	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", *v.canceledAt
-	if last.Instead != "" {
-		s.Message = "Canceled: pull " + last.Instead + " was started a moment before and copies the same."
-	}
-	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
-	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
-	s.Revision = pull.Revision{Cluster: Version(v.job)}
-	if s.Image.Digest == nil && last.Last.Image != "" {
-		s.Image.Digest = &last.Last.Image
-	}
-	s.UpdatedAt = v.updatedAt(s)
 }
 
 // unfinished fills in the state of a pull that has left the queue and has a pod, and whose Job has not ended.

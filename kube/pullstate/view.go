@@ -2,9 +2,10 @@
 // no clock and no memory: the same objects give the same state on every replica and after every restart.
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
-// copiers' logs (log.go). View.State returns the pull's state (state.go). waiting.go tells what a pod waits for that has not
-// started, others.go what follows from containers besides the copier. Why a pod cannot start or was given up is known as text only:
-// errortext.go finds the reason in it.
+// copiers' logs (log.go). View.State returns the pull's state (state.go, canceled.go). HoldsSlot tells whether the pull counts among
+// those that run (slot.go). A Hindrance is what keeps the Job in the queue (hindrance.go). waiting.go tells what a pod waits for that
+// has not started, others.go what follows from containers besides the copier. Why a pod cannot start or was given up is known as text
+// only: errortext.go finds the reason in it.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
 // (record.go). View.Unwritten returns what it has to write. What only events tell, View.Hindered returns (warning.go). Where the
@@ -130,6 +131,11 @@ func countAttempts(attempts []attempt, rec *Record) int {
 	default:
 		return n + rec.Attempts
 	}
+}
+
+// CopierRuns reports whether a copier of the pull runs.
+func (v *View) CopierRuns() bool {
+	return slices.ContainsFunc(v.attempts, func(a attempt) bool { return a.running })
 }
 
 // needsLog reports whether the state needs more of an attempt's log: how far the copier is while it runs, its last lines when
