@@ -874,7 +874,10 @@ type PullJob {
   platforms: [String!]
   "Where it stands."
   phase: PullPhase!
-  "What is happening now, or why it ended, in a sentence for people."
+  """
+  What is happening now, or why it ended, in a sentence for people. While no queued pull can start at all, as when no server
+  leads, queries and mutations say so here; updates do not, for no pull has changed.
+  """
   message: String!
   "How far the current attempt has come."
   progress: PullProgress!

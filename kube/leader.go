@@ -120,7 +120,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.namespace, Name: leaseName},
 			Client:     l.leases,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
-		}},
+		}, view: &l.role.lease, logger: l.logger},
 		Name:          leaseName,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,

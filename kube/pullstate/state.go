@@ -49,7 +49,7 @@ func (v *View) State() *pull.State {
 			s.Progress = progressOf(v.end.Last, false)
 		}
 	case Suspended(v.job):
-		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
+		s.Phase, s.Message = pull.Queued, pull.WaitsForSlot
 		if hindrance != nil {
 			s.Message = hindrance.Message
 		}
