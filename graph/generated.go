@@ -895,7 +895,7 @@ type PullJob {
   retryOf: ID
   "When it was asked for."
   createdAt: Time!
-  "When it left the queue."
+  "When it last left the queue."
   startedAt: Time
   """
   When its phase became final. Null until then, and when ` + "`" + `failure.reason` + "`" + ` is LOST: Kubernetes does not keep when a Job was

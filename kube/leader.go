@@ -186,7 +186,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	wait, logged := shortest, false
 	for ctx.Err() == nil {
 		term.pace.begin(l.tracker.now())
-		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
+		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
 		}

@@ -38,6 +38,7 @@ const (
 	writeRecord    writeKind = "record"
 	writeHindrance writeKind = "hindrance"
 	writeEnd       writeKind = "end"
+	writeYield     writeKind = "yield"
 	writeDelete    writeKind = "delete"
 )
 
@@ -97,6 +98,9 @@ func (p *pace) last(w write) (count int, refused bool) {
 	}
 	return 0, false
 }
+
+// forget forgets a write: when it is done again, that is the first time.
+func (p *pace) forget(w write) { delete(p.tries, w) }
 
 // wakeAt says that there may be work at a time.
 func (p *pace) wakeAt(at time.Time) {

@@ -34,6 +34,10 @@ func (t *term) startQueued(ctx context.Context) error {
 		if !t.tracker.slotFree(t.maxParallel) {
 			return nil
 		}
+		if at := pullstate.NotBefore(job); at.After(t.tracker.now()) {
+			t.pace.wakeAt(at)
+			continue
+		}
 		start := write{job.UID, writeStart}
 		if n, refused := t.pace.last(start); n > 0 && !refused { // it was started, and waits again
 			if err := t.hinder(ctx, job, n, suspendedByOther); err != nil {

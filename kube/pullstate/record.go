@@ -33,6 +33,8 @@ type Record struct {
 	Held string `json:"held,omitempty"`
 	// Next says what keeps the pod of the next attempt, or of the first one, from being created; nil while nothing does.
 	Next *pull.Outcome `json:"next,omitempty"`
+	// Yield is set once the pull has let others go first, because it could not start.
+	Yield *Yield `json:"yield,omitempty"`
 	// Settled is true once the leader has ended a Job whose image is copied, because of Others: the containers besides the copier
 	// that run or have failed, for people. Others is empty when the pod is gone.
 	Settled bool      `json:"settled,omitempty"`

@@ -49,7 +49,7 @@ func (v *View) State() *pull.State {
 			s.Progress = progressOf(v.end.Last, false)
 		}
 	case Suspended(v.job):
-		s.Phase, s.Message = pull.Queued, pull.WaitsForSlot
+		s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
 		if hindrance != nil {
 			s.Message = hindrance.Message
 		}
@@ -156,8 +156,8 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	if end != nil && end.LogTail != nil {
 		f.LogTail = end.LogTail
 	}
-	if end != nil && end.Next != nil && !ran && !end.Ran {
-		end = &Record{Outcome: *end.Next}
+	if why := end.unstarted(); why != nil && !ran {
+		end = &Record{Outcome: *why, Yield: end.Yield}
 	}
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
@@ -175,6 +175,9 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
 		if failed.Reason == batchv1.JobReasonDeadlineExceeded {
 			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
+			if end.Yield != nil {
+				f.Message = "Never started in " + failed.LastTransitionTime.Sub(end.Yield.Since).Round(time.Second).String() + ". " + end.Outcome.Message
+			}
 		}
 	}
 	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)

@@ -74,7 +74,7 @@ func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[type
 		// Its pod is gone, or is not known yet because the Job is newer than the pods. It counts all attempts before it.
 		v.attempts = slices.DeleteFunc(v.attempts, v.rec.follows)
 	}
-	if v.rec != nil && v.rec.Next != nil && len(v.attempts) > 0 && v.attempts[len(v.attempts)-1].pod.UID != v.rec.Pod {
+	if v.rec.next() != nil && len(v.attempts) > 0 && v.attempts[len(v.attempts)-1].pod.UID != v.rec.Pod {
 		past := *v.rec
 		past.Next = nil // that pod could be created
 		v.rec = &past
@@ -179,6 +179,9 @@ func (v *View) Unwritten() *Record {
 func (v *View) unwritten(seen *Record) *Record {
 	unwritten := *seen
 	unwritten.Attempts, unwritten.PodCreated = v.attemptCount, v.newest.pod.CreationTimestamp.UTC()
+	if v.rec != nil {
+		unwritten.Yield = v.rec.Yield
+	}
 	switch {
 	case v.rec == nil:
 	case v.rec.Pod == seen.Pod:

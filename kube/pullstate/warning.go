@@ -135,7 +135,11 @@ func (v *View) pastFor(at time.Time) bool {
 	case v.newest != nil && !at.After(v.newest.pod.CreationTimestamp.Time):
 		return true
 	}
-	return v.rec != nil && !v.rec.PodCreated.IsZero() && !at.After(v.rec.PodCreated)
+	if v.rec == nil {
+		return false
+	}
+	yielded := v.rec.Yield != nil && at.Before(v.rec.Yield.NotBefore)
+	return yielded || (!v.rec.PodCreated.IsZero() && !at.After(v.rec.PodCreated))
 }
 
 // mayWaitFor reports whether an attempt may still wait for what a Warning told.
