@@ -997,9 +997,15 @@ enum PullFailureReason {
   UNSCHEDULABLE
   "Something in the cluster kept its Job from running: a policy, a quota or another controller."
   REFUSED
+  "The image of the program that copies could not be pulled: for those who run the server."
+  COPIER_IMAGE
+  "The copier was killed, or evicted from its node, because there was too little memory."
+  OUT_OF_MEMORY
+  "Kubernetes stopped the copier: its node was drained or went down, or other pods went first."
+  EVICTED
   "What was asked for cannot be done, however often it is tried."
   INVALID
-  "Its Job was deleted by somebody else."
+  "Its Job was deleted by somebody else, also if a finalizer keeps it."
   LOST
   "None of the above: the message and the log say more."
   UNKNOWN
@@ -5972,6 +5978,9 @@ var (
 		"TIMEOUT":       pull.Timeout,
 		"UNSCHEDULABLE": pull.Unschedulable,
 		"REFUSED":       pull.Refused,
+		"COPIER_IMAGE":  pull.CopierImage,
+		"OUT_OF_MEMORY": pull.OutOfMemory,
+		"EVICTED":       pull.Evicted,
 		"INVALID":       pull.Invalid,
 		"LOST":          pull.Lost,
 		"UNKNOWN":       pull.Unknown,
@@ -5987,6 +5996,9 @@ var (
 		pull.Timeout:       "TIMEOUT",
 		pull.Unschedulable: "UNSCHEDULABLE",
 		pull.Refused:       "REFUSED",
+		pull.CopierImage:   "COPIER_IMAGE",
+		pull.OutOfMemory:   "OUT_OF_MEMORY",
+		pull.Evicted:       "EVICTED",
 		pull.Invalid:       "INVALID",
 		pull.Lost:          "LOST",
 		pull.Unknown:       "UNKNOWN",

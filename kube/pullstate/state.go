@@ -49,6 +49,8 @@ func (v *View) State() *pull.State {
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
+		case v.failing != nil && (v.rec == nil || !v.rec.Ran):
+			s.Message = v.failingMessage()
 		case v.rec == nil:
 		case v.rec.Ran:
 			v.attemptEnded(s, v.rec)
@@ -60,6 +62,9 @@ func (v *View) State() *pull.State {
 	}
 	v.addDigests(s)
 	s.UpdatedAt = v.updatedAt(s)
+	if v.abandoned() {
+		return v.lost(s)
+	}
 	return s
 }
 
@@ -77,12 +82,12 @@ func (v *View) unfinished(s *pull.State) {
 	case newest.pod.Status.Phase == corev1.PodFailed || (terminated != nil && terminated.ExitCode != pull.ExitDone):
 		v.attemptEnded(s, v.end)
 	case newest.running || terminated != nil:
-		s.Phase, s.Message = pull.Pulling, cmp.Or(newest.log.Last.Message, "Copying has started.")
-		s.Progress = progressOf(newest.log.Last, newest.running)
+		s.Phase, s.Message = pull.Pulling, cmp.Or(v.stopping(newest), newest.log.Last.Message, "Copying has started.")
+		s.Progress = progressOf(newest.log.Last, newest.running && newest.pod.DeletionTimestamp == nil && !nodeLost(newest.pod))
 	default:
-		s.Phase, s.Message = pull.Pending, newest.waiting.Message
+		s.Phase, s.Message = pull.Pending, cmp.Or(v.stopping(newest), newest.waiting.Message)
 		if s.Attempts > 0 {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+newest.waiting.Message
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+s.Message
 			if v.endBefore != nil {
 				s.Progress = progressOf(v.endBefore.Last, false)
 			}

@@ -185,6 +185,9 @@ func (v *View) Recorded() bool {
 
 // Complete reports whether all is known of a Job that has ended. gone reports whether a pod is gone: nothing more comes from it.
 func (v *View) Complete(gone func(types.UID) bool) bool {
+	if v.abandoned() {
+		return false // a pod that is not known yet may be done
+	}
 	exists := false
 	for i := range v.attempts {
 		a := &v.attempts[i]
