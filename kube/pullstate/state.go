@@ -139,6 +139,12 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
 		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
+		if end != nil && end.Ended {
+			switch reason := end.Outcome.Reason; reason {
+			case pull.DiskFull, pull.OutOfMemory, pull.Evicted: // more time does not help
+				f.Reason = reason
+			}
+		}
 		switch {
 		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message

@@ -40,15 +40,16 @@ func TestWhyKubernetesStoppedACopierComesBeforeItsLastWords(t *testing.T) {
 		reason  pull.FailureReason
 		message string
 	}{
-		"disk":             {evicted(failed(stopped), "Pod ephemeral local storage usage exceeds the total limit of containers 1."), pull.DiskFull, "(Evicted) Pod ephemeral local storage usage"},
-		"node's disk":      {evicted(failed(stopped), "The node had condition: [DiskPressure]. "), pull.DiskFull, "DiskPressure"},
-		"node's memory":    {evicted(failed(stopped), "The node was low on resource: memory. Threshold quantity: 100Mi"), pull.OutOfMemory, "low on resource: memory"},
-		"preempted":        {disrupted(failed(stopped), "PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"), pull.Evicted, "(PreemptionByScheduler) default-scheduler"},
-		"drained":          {disrupted(failed(stopped), "EvictionByEvictionAPI", "Eviction API: evicting"), pull.Evicted, "(EvictionByEvictionAPI) Eviction API"},
-		"node is gone":     {disrupted(failed(nil), "DeletionByPodGC", "PodGC: node no longer exists"), pull.Evicted, "node no longer exists"},
-		"killed":           {failed(oom), pull.OutOfMemory, "ran out of memory"},
-		"failed for good":  {disrupted(failed(statetest.Ended(pull.ExitPermanent, statetest.NotFound)), "EvictionByEvictionAPI", "x"), pull.NotFound, statetest.NotFound.Message},
-		"failed by itself": {failed(statetest.Ended(pull.ExitTransient, statetest.Network)), pull.Network, statetest.Network.Message},
+		"disk":                  {evicted(failed(stopped), "Pod ephemeral local storage usage exceeds the total limit of containers 1."), pull.DiskFull, "(Evicted) Pod ephemeral local storage usage"},
+		"node's disk":           {evicted(failed(stopped), "The node had condition: [DiskPressure]. "), pull.DiskFull, "DiskPressure"},
+		"node's memory":         {evicted(failed(stopped), "The node was low on resource: memory. Threshold quantity: 100Mi"), pull.OutOfMemory, "low on resource: memory"},
+		"disk, at the deadline": {evicted(statetest.New().Condition(batchv1.JobFailed, "DeadlineExceeded", "").Pod(1, corev1.PodFailed, stopped), "The node had condition: [DiskPressure]. "), pull.DiskFull, "deadline of 1m0s. The last attempt: Kubernetes stopped"},
+		"preempted":             {disrupted(failed(stopped), "PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"), pull.Evicted, "(PreemptionByScheduler) default-scheduler"},
+		"drained":               {disrupted(failed(stopped), "EvictionByEvictionAPI", "Eviction API: evicting"), pull.Evicted, "(EvictionByEvictionAPI) Eviction API"},
+		"node is gone":          {disrupted(failed(nil), "DeletionByPodGC", "PodGC: node no longer exists"), pull.Evicted, "node no longer exists"},
+		"killed":                {failed(oom), pull.OutOfMemory, "ran out of memory"},
+		"failed for good":       {disrupted(failed(statetest.Ended(pull.ExitPermanent, statetest.NotFound)), "EvictionByEvictionAPI", "x"), pull.NotFound, statetest.NotFound.Message},
+		"failed by itself":      {failed(statetest.Ended(pull.ExitTransient, statetest.Network)), pull.Network, statetest.Network.Message},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := c.world.State(t).Failure
