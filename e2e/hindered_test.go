@@ -48,7 +48,7 @@ func denyJobs(t *testing.T, namespace string, operation admissionv1.OperationTyp
 	if err != nil {
 		t.Fatal(err)
 	}
-	allow = removed(t, "policy", func(ctx context.Context) error { return policies.Delete(ctx, namespace, metav1.DeleteOptions{}) })
+	remove := removed(t, "policy", func(ctx context.Context) error { return policies.Delete(ctx, namespace, metav1.DeleteOptions{}) })
 	_, err = bindings.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: namespace},
 		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
@@ -59,7 +59,7 @@ func denyJobs(t *testing.T, namespace string, operation admissionv1.OperationTyp
 		t.Fatal(err)
 	}
 	unbind := removed(t, "binding", func(ctx context.Context) error { return bindings.Delete(ctx, namespace, metav1.DeleteOptions{}) })
-	return func() { unbind(); allow() }
+	return func() { unbind(); remove() }
 }
 
 // removed returns a function that deletes what the test has made. The test calls it at the latest as it ends.
@@ -296,20 +296,21 @@ func TestAPullOnALostNodeSaysSoAndFreesItsSlot(t *testing.T) {
 		}
 		return err
 	})
-	node, err := nodes.Get(t.Context(), namespace, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	node.Status.Allocatable = corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("4Gi"), corev1.ResourcePods: resource.MustParse("9"),
-	}
-	node.Status.Capacity = node.Status.Allocatable
-	node.Status.Conditions = []corev1.NodeCondition{{
-		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Test", LastHeartbeatTime: now, LastTransitionTime: now,
-	}}
-	if _, err := nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "the node is ready", func() bool {
+		node, err := nodes.Get(t.Context(), namespace, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.Status.Allocatable = corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("4Gi"), corev1.ResourcePods: resource.MustParse("9"),
+		}
+		node.Status.Capacity = node.Status.Allocatable
+		node.Status.Conditions = []corev1.NodeCondition{{
+			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Test", LastHeartbeatTime: now, LastTransitionTime: now,
+		}}
+		_, err = nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{})
+		return err == nil // a controller may have changed it meanwhile
+	})
 	template := filepath.Join(t.TempDir(), "job.yaml")
 	yaml := fmt.Sprintf(`spec: {template: {spec: {nodeSelector: {e2e: %s}, tolerations: [{operator: Exists}]}}}`, namespace)
 	if err := os.WriteFile(template, []byte(yaml), 0o600); err != nil {
@@ -318,20 +319,21 @@ func TestAPullOnALostNodeSaysSoAndFreesItsSlot(t *testing.T) {
 	s := startServer(t, namespace, append(insecure(source.host), "--max-parallel=1", "--job-template="+template, "--pull-deadline=20s")...)
 	first, second := s.startOne(t, image), s.startOne(t, next)
 	updates := s.updates(t, first.ID)
-	eventually(t, "its pod has the node", func() bool {
+	eventually(t, "its pod runs on the node", func() bool {
 		pods := podsOf(t, namespace, first.ID)
-		return len(pods) == 1 && pods[0].Spec.NodeName == namespace
+		if len(pods) != 1 || pods[0].Spec.NodeName != namespace {
+			return false
+		}
+		status := &pods[0].Status
+		status.Phase, status.StartTime = corev1.PodRunning, &now
+		status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: "copier", Image: "x", ImageID: "x", Ready: true, Started: new(true),
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
+		}}
+		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+		_, err := env.Client.CoreV1().Pods(namespace).UpdateStatus(t.Context(), &pods[0], metav1.UpdateOptions{})
+		return err == nil
 	})
-	pod := podsOf(t, namespace, first.ID)[0]
-	pod.Status.Phase, pod.Status.StartTime = corev1.PodRunning, &now
-	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
-		Name: "copier", Image: "x", ImageID: "x", Ready: true, Started: new(true),
-		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}},
-	}}
-	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
-	if _, err := env.Client.CoreV1().Pods(namespace).UpdateStatus(t.Context(), &pod, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
 	updates.until(t, "is past its deadline", func(p pullJob) bool {
 		return strings.Contains(p.Message, "Failed, ending: Did not finish within its deadline of 20s.")
 	})
