@@ -1008,9 +1008,15 @@ enum PullFailureReason {
   NODE
   "A container that the cluster adds to its pod, as service meshes do, failed before the copier could start."
   OTHER_CONTAINER
+  "The image of the program that copies could not be pulled: for those who run the server."
+  COPIER_IMAGE
+  "The copier was killed, or evicted from its node, because there was too little memory."
+  OUT_OF_MEMORY
+  "Kubernetes stopped the copier: its node was drained or went down, or other pods went first."
+  EVICTED
   "What was asked for cannot be done, however often it is tried."
   INVALID
-  "Its Job was deleted by somebody else."
+  "Its Job was deleted by somebody else, also if a finalizer keeps it."
   LOST
   "None of the above: the message and the log say more."
   UNKNOWN
@@ -5987,6 +5993,9 @@ var (
 		"VOLUME":          pull.Volume,
 		"NODE":            pull.Node,
 		"OTHER_CONTAINER": pull.OtherContainer,
+		"COPIER_IMAGE":    pull.CopierImage,
+		"OUT_OF_MEMORY":   pull.OutOfMemory,
+		"EVICTED":         pull.Evicted,
 		"INVALID":         pull.Invalid,
 		"LOST":            pull.Lost,
 		"UNKNOWN":         pull.Unknown,
@@ -6006,6 +6015,9 @@ var (
 		pull.Volume:         "VOLUME",
 		pull.Node:           "NODE",
 		pull.OtherContainer: "OTHER_CONTAINER",
+		pull.CopierImage:    "COPIER_IMAGE",
+		pull.OutOfMemory:    "OUT_OF_MEMORY",
+		pull.Evicted:        "EVICTED",
 		pull.Invalid:        "INVALID",
 		pull.Lost:           "LOST",
 		pull.Unknown:        "UNKNOWN",

@@ -48,7 +48,8 @@ type tries struct {
 	count   int
 	// refused is true if Kubernetes did not accept the last one.
 	refused bool
-	next    time.Time
+	// first is when the first of them was done, next when the next may be.
+	first, next time.Time
 }
 
 func newPace() *pace { return &pace{seed: maphash.MakeSeed(), tries: map[write]*tries{}} }
@@ -81,7 +82,7 @@ func (p *pace) due(w write, content string, now time.Time) bool {
 func (p *pace) wrote(w write, content string, refused bool, now time.Time) int {
 	last, hash := p.tries[w], maphash.String(p.seed, content)
 	if last == nil || last.content != hash {
-		last = &tries{content: hash}
+		last = &tries{content: hash, first: now}
 		p.tries[w] = last
 	}
 	last.count++
@@ -91,12 +92,12 @@ func (p *pace) wrote(w write, content string, refused bool, now time.Time) int {
 	return last.count
 }
 
-// last returns how often in a row a Job was written to in this way, and whether Kubernetes refused the last time.
-func (p *pace) last(w write) (count int, refused bool) {
+// last returns the last tries of a write; zero for none.
+func (p *pace) last(w write) tries {
 	if last := p.tries[w]; last != nil {
-		return last.count, last.refused
+		return *last
 	}
-	return 0, false
+	return tries{}
 }
 
 // forget forgets a write: when it is done again, that is the first time.

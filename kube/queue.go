@@ -39,8 +39,8 @@ func (t *term) startQueued(ctx context.Context) error {
 			continue
 		}
 		start := write{job.UID, writeStart}
-		if n, refused := t.pace.last(start); n > 0 && !refused { // it was started, and waits again
-			if err := t.hinder(ctx, job, n, suspendedByOther); err != nil {
+		if last := t.pace.last(start); last.count > 0 && !last.refused { // it was started, and waits again
+			if err := t.hinder(ctx, job, last.first, suspendedByOther); err != nil {
 				return err
 			}
 		}
@@ -62,8 +62,7 @@ func (t *term) startQueued(ctx context.Context) error {
 		case refusal == nil:
 			continue
 		}
-		n, _ := t.pace.last(start)
-		if err := t.hinder(ctx, job, n, fmt.Sprintf(refusedToStart, message(refusal))); err != nil {
+		if err := t.hinder(ctx, job, t.pace.last(start).first, fmt.Sprintf(refusedToStart, message(refusal))); err != nil {
 			return err
 		}
 		if refusals++; refusals == maxRefusals {
@@ -74,20 +73,17 @@ func (t *term) startQueued(ctx context.Context) error {
 	return nil
 }
 
-// hinder writes on a queued Job why it does not run, and gives the pull up once it was tried for as long as a pull may take. tries
-// counts how often it was tried in a row.
-func (t *term) hinder(ctx context.Context, job *batchv1.Job, tries int, message string) error {
+// hinder writes on a queued Job why it does not run, and gives the pull up once it was tried for as long as a pull may take. since is
+// when it was first tried.
+func (t *term) hinder(ctx context.Context, job *batchv1.Job, since time.Time, message string) error {
 	now := t.tracker.now()
-	h := pullstate.Hindrance{Since: now.UTC(), Message: pull.Truncate(message, pull.MaxFailureMessage)}
-	if before := pullstate.ReadHindrance(job); before != nil && tries > 1 {
-		h.Since = before.Since
-		if job.Spec.ActiveDeadlineSeconds != nil && now.Sub(h.Since) >= time.Duration(*job.Spec.ActiveDeadlineSeconds)*time.Second {
-			h.GivenUp = now.UTC()
-		} else if before.Message == h.Message {
-			return nil
-		}
+	h := pullstate.Hindrance{Since: since.UTC(), Message: pull.Truncate(message, pull.MaxFailureMessage)}
+	if limit := job.Spec.ActiveDeadlineSeconds; limit != nil && now.Sub(since) >= time.Duration(*limit)*time.Second {
+		h.GivenUp = now.UTC()
+	} else if before := pullstate.ReadHindrance(job); before != nil && before.Since.Equal(h.Since) && before.Message == h.Message {
+		return nil
 	}
-	return t.paced(write{job.UID, writeHindrance}, job.Name, h.Message, func() error {
+	return t.paced(write{job.UID, writeHindrance}, job.Name, fmt.Sprint(h.Message, h.GivenUp.IsZero()), func() error {
 		annotation, err := h.Annotation()
 		if err != nil {
 			return err

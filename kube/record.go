@@ -44,7 +44,7 @@ func (t *Tracker) unwrittenLocked(view *pullstate.View) *pullstate.Record {
 	if unwritten := view.Unwritten(); unwritten != nil {
 		return unwritten
 	}
-	return view.Hindered(t.warningLocked)
+	return view.Warned(t.warningLocked)
 }
 
 // record writes a record on a Job.

@@ -132,3 +132,36 @@ type heldLease struct{}
 
 func (heldLease) IsLeader() bool            { return true }
 func (heldLease) Check(time.Duration) error { return nil }
+
+// Somebody deletes a Job that a finalizer keeps, as auditing systems add one.
+func TestADeletedJobThatAFinalizerKeepsEndsItsPullAndFreesItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplica(t, newAPI(t), "a", 1)
+		started := r.start(t, "nginx:1", "nginx:2")
+		first, next := started[0].ID, started[1].ID
+		r.await(t, first, phase(pull.Pending))
+		pod := r.runPod(t, first, corev1.PodRunning, *statetest.Running())
+		r.await(t, first, phase(pull.Pulling))
+		if _, err := r.pulls.jobs.Patch(t.Context(), first, types.MergePatchType, []byte(`{"metadata":{"finalizers":["test/audit"]}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.deleteJob(t, first)
+		synctest.Wait()
+		if state := r.hub.Latest(first); state.Phase != pull.Pulling || r.hub.Latest(next).Phase != pull.Queued {
+			t.Fatalf("its copier runs, and it is %s: %s", state.Phase, state.Message)
+		}
+		r.deletePod(t, pod)
+		// The Job controller sees that.
+		if _, err := r.pulls.jobs.Patch(t.Context(), first, types.MergePatchType, []byte(`{"status":{"failed":1}}`), metav1.PatchOptions{}, "status"); err != nil {
+			t.Fatal(err)
+		}
+		if state := r.await(t, first, phase(pull.Failed)); !state.Lost() {
+			t.Errorf("%+v", state.Failure)
+		}
+		r.await(t, next, phase(pull.Pending))
+		again := r.start(t, "nginx:1")[0]
+		if again.ID == first {
+			t.Error("a deleted pull was joined")
+		}
+	})
+}

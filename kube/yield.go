@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,7 +24,7 @@ func (t *term) makeRoom(ctx context.Context) error {
 	}
 	var errs []error
 	for _, y := range yields {
-		err := t.paced(write{y.uid, writeYield}, y.job, y.record.Yield.NotBefore.String(), func() error {
+		err := t.paced(write{y.uid, writeYield}, y.job, strconv.Itoa(y.record.Yield.Count), func() error {
 			text, err := json.Marshal(y.record)
 			if err != nil {
 				return err
@@ -35,7 +36,10 @@ func (t *term) makeRoom(ctx context.Context) error {
 			patch, err := json.Marshal(map[string]any{
 				"metadata": map[string]any{
 					"resourceVersion": y.version, // it may have started just now
-					"annotations":     map[string]string{pullstate.AnnotationRecord: string(text)},
+					"annotations": map[string]any{
+						pullstate.AnnotationRecord:    string(text),
+						pullstate.AnnotationHindrance: nil, // what kept it in the queue before
+					},
 				},
 				"spec": spec,
 			})

@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +128,47 @@ func TestAPullThatNeverStartsFailsAfterItsDeadlineThoughItWasQueuedInBetween(t *
 		}
 		if n := r.refuse.count("patch", "jobs"); n > 100 {
 			t.Errorf("Jobs were written %d times", n)
+		}
+	})
+}
+
+func TestAPullThatMayNotMakeRoomIsTriedLessAndLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var suspends atomic.Int32
+		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{change: func(_, patch string) string { // it keeps Jobs running
+			if strings.Contains(patch, `"suspend":true`) {
+				suspends.Add(1)
+				return `{}`
+			}
+			return patch
+		}}, 1)
+		r.pulls.prototype.Spec.ActiveDeadlineSeconds = new(int64(3600))
+		stuck := r.start(t, "nginx:1")[0].ID
+		r.starts(t, stuck)
+		r.warn(t, r.job(t, stuck), "Job", "FailedCreate", noRoom)
+		r.await(t, stuck, says("exceeded quota"))
+		r.start(t, "nginx:2")
+		time.Sleep(12 * time.Minute)
+		if n := suspends.Load(); n < 2 || n > 12 {
+			t.Errorf("it was suspended %d times in ten minutes", n)
+		}
+	})
+}
+
+func TestAPullThatMakesRoomNoLongerSaysWhatKeptItInTheQueueBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := &admissionPolicy{refuse: deny("nginx-")}
+		r := newReplicaUnder(t, newAPI(t), policy, 1)
+		r.pulls.prototype.Spec.ActiveDeadlineSeconds = new(int64(3600))
+		id := r.start(t, "nginx:1")[0].ID
+		r.await(t, id, says("this image is on the deny list"))
+		policy.off.Store(true)
+		r.starts(t, id)
+		r.warn(t, r.job(t, id), "Job", "FailedCreate", noRoom)
+		r.await(t, id, says("exceeded quota"))
+		r.start(t, "redis")
+		if state := r.await(t, id, phase(pull.Queued)); !says("Lets other pulls go first")(state) {
+			t.Errorf("it says %q", state.Message)
 		}
 	})
 }

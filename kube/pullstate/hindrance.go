@@ -43,10 +43,10 @@ func GivenUp(job *batchv1.Job) (time.Time, bool) {
 	return h.GivenUp.UTC(), true
 }
 
-// Failed reports whether the pull of a Job has failed.
+// Failed reports whether the pull of a Job has failed. A Job whose image is copied may fail, but its pull does not.
 func Failed(job *batchv1.Job) bool {
 	_, givenUp := GivenUp(job)
-	return givenUp || Condition(job, batchv1.JobFailed) != nil
+	return givenUp || (Condition(job, batchv1.JobFailed) != nil && !ReadRecord(job).copied())
 }
 
 // Ended reports whether the pull of a Job has ended without being canceled.

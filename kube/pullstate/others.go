@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"pullwatch/internal/pull"
@@ -21,9 +20,6 @@ const settleTime = 10 * time.Second
 
 // copied reports whether the record tells of an attempt that has copied the image.
 func (r *Record) copied() bool { return r != nil && r.Ran && r.Ended && r.Outcome.Reason == "" }
-
-// Copied reports whether it is written on a Job that the image is copied. Then the pull has succeeded, whatever becomes of the Job.
-func Copied(job *batchv1.Job) bool { return ReadRecord(job).copied() }
 
 // Decided reports whether it is written on the Job that the image is copied. What comes after that is not to be written.
 func (v *View) Decided() bool { return v.rec.copied() }
@@ -127,7 +123,7 @@ func waitingForOther(pod *corev1.Pod) *pull.Outcome {
 	for _, c := range otherContainers(pod) {
 		if w := c.State.Waiting; w != nil {
 			if out := classifyWaiting(w); out.Reason != "" {
-				return &pull.Outcome{Reason: pull.OtherContainer, Message: fmt.Sprintf("The copier cannot start: %s cannot: %s: %s",
+				return &pull.Outcome{Reason: classifyText(w.Message, pull.OtherContainer), Message: fmt.Sprintf("The copier cannot start: %s cannot: %s: %s",
 					foreign(c.Name), w.Reason, cmp.Or(w.Message, "no message given"))}
 			}
 		}

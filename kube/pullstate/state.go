@@ -50,12 +50,14 @@ func (v *View) State() *pull.State {
 		}
 	case Suspended(v.job):
 		s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
-		if hindrance != nil {
+		if hindrance != nil { // it is about the last try to start it
 			s.Message = hindrance.Message
 		}
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
+		case v.failing != nil && (v.rec == nil || !v.rec.Ran):
+			s.Message = v.failingMessage()
 		case v.rec == nil:
 		case v.rec.Next != nil && !v.rec.Ran:
 			s.Message = v.rec.Next.Message
@@ -69,6 +71,9 @@ func (v *View) State() *pull.State {
 	}
 	v.addDigests(s)
 	s.UpdatedAt = v.updatedAt(s)
+	if v.abandoned() {
+		return v.lost(s)
+	}
 	return s
 }
 
@@ -88,19 +93,15 @@ func (v *View) unfinished(s *pull.State) {
 	case newest.pod.Status.Phase == corev1.PodFailed || (terminated != nil && terminated.ExitCode != pull.ExitDone):
 		v.attemptEnded(s, v.end)
 	case newest.running || terminated != nil:
-		s.Phase, s.Message = pull.Pulling, cmp.Or(newest.log.Last.Message, "Copying has started.")
+		s.Phase, s.Message = pull.Pulling, cmp.Or(v.stopping(newest), newest.log.Last.Message, "Copying has started.")
 		if others := newest.others(); terminated != nil && others != "" {
 			s.Message = followedBy(s.Message, "Containers that are not pullwatch's have not ended: "+others+".")
 		}
-		s.Progress = progressOf(newest.log.Last, newest.running)
+		s.Progress = progressOf(newest.log.Last, newest.running && newest.pod.DeletionTimestamp == nil && !nodeLost(newest.pod))
 	default:
-		waiting := newest.waiting
-		if r := v.rec; r != nil && r.Pod == newest.pod.UID && r.Outcome.Reason != "" && newest.mayWaitFor(&r.Outcome) {
-			waiting = r.Outcome
-		}
-		s.Phase, s.Message = pull.Pending, waiting.Message
+		s.Phase, s.Message = pull.Pending, cmp.Or(v.stopping(newest), v.waiting().Message)
 		if s.Attempts > 0 {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+waiting.Message
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+s.Message
 			if v.endBefore != nil {
 				s.Progress = progressOf(v.endBefore.Last, false)
 			}
@@ -162,6 +163,12 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
 		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
+		if end != nil && end.Ended {
+			switch reason := end.Outcome.Reason; reason {
+			case pull.DiskFull, pull.OutOfMemory, pull.Evicted: // more time does not help
+				f.Reason = reason
+			}
+		}
 		switch {
 		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message

@@ -4,11 +4,15 @@
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
 // copiers' logs (log.go). View.State returns the pull's state (state.go, canceled.go). HoldsSlot tells whether the pull counts among
 // those that run (slot.go). A Hindrance is what keeps the Job in the queue (hindrance.go). waiting.go tells what a pod waits for that
-// has not started, others.go what follows from containers besides the copier. Why a pod cannot start or was given up is known as text
-// only: errortext.go finds the reason in it.
+// has not started, stopping.go why one does not go on, others.go what follows from containers besides the copier. Why a pod cannot start
+// or was given up is known as text only: errortext.go finds the reason in it.
+//
+// Of several causes a state tells the first of these: that the attempt does not go on, what its pod says, what an event said. Of an
+// attempt that has failed it tells why Kubernetes stopped it, unless the copier was done or said that no attempt will succeed; then
+// what the copier said.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
-// (record.go). View.Unwritten returns what it has to write. What only events tell, View.Hindered returns (warning.go). Where the
+// (record.go). View.Unwritten returns what it has to write. What only events tell, View.Warned returns (warning.go). Where the
 // Record and the pods tell the same, Read takes the Record: all replicas see it, and for longer.
 package pullstate
 
@@ -202,6 +206,9 @@ func (v *View) Recorded() bool {
 
 // Complete reports whether all is known of a Job that has ended. gone reports whether a pod is gone: nothing more comes from it.
 func (v *View) Complete(gone func(types.UID) bool) bool {
+	if v.abandoned() {
+		return false // a pod that is not known yet may be done
+	}
 	exists := false
 	for i := range v.attempts {
 		a := &v.attempts[i]

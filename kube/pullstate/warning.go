@@ -82,6 +82,9 @@ var creating = regexp.MustCompile(`^Error creating: (?:pods "[^"]*" is forbidden
 // outcome returns how the attempt fares that the Warning is about.
 func (w *Warning) outcome() *pull.Outcome {
 	out := &pull.Outcome{Reason: warnings[w.Reason].reason}
+	if out.Reason == pull.Node || out.Reason == pull.Volume { // the kubelet's words
+		out.Reason = classifyText(w.Message, out.Reason)
+	}
 	if w.Reason != failedCreate {
 		out.Message = "The copier cannot start: " + w.Reason + ": " + w.Message
 	} else {
@@ -96,9 +99,9 @@ func (w *Warning) outcome() *pull.Outcome {
 	return out
 }
 
-// Hindered returns what is to be written on the Job because it, or its newest pod, cannot start as the events say; nil when nothing
+// Warned returns what is to be written on the Job because it, or its newest pod, cannot start as the events say; nil when nothing
 // is. latest returns the latest Warning about an object, nil for none. Set the Record's Time before you write it.
-func (v *View) Hindered(latest func(types.UID) *Warning) *Record {
+func (v *View) Warned(latest func(types.UID) *Warning) *Record {
 	if v.canceledAt != nil || v.complete != nil || v.failed != nil || v.failing != nil ||
 		(v.job.Spec.Suspend != nil && *v.job.Spec.Suspend) {
 		return nil
@@ -118,12 +121,12 @@ func (v *View) Hindered(latest func(types.UID) *Warning) *Record {
 	if n != nil && (rec == nil || rec.Pod != n.pod.UID) {
 		return nil // how that attempt ended has to be written first
 	}
-	hindered := &Record{}
+	warned := &Record{}
 	if rec != nil {
-		*hindered = *rec
+		*warned = *rec
 	}
-	hindered.Next = w.outcome()
-	return hindered
+	warned.Next = w.outcome()
+	return warned
 }
 
 // pastFor reports whether a Warning about the Job of that time is about a pod that could be created since, or about the time before

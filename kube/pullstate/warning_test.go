@@ -24,7 +24,7 @@ func warned(kind, reason, message string, seconds int) *corev1.Event {
 // write plays a leader that has read one event, about the Job or its newest pod.
 func write(t *testing.T, w *statetest.World, event *corev1.Event) bool {
 	t.Helper()
-	rec := w.View(t).Hindered(func(uid types.UID) *pullstate.Warning {
+	rec := w.View(t).Warned(func(uid types.UID) *pullstate.Warning {
 		if (event.InvolvedObject.Kind == "Job") != (uid == w.Job.UID) {
 			return nil
 		}
@@ -74,6 +74,10 @@ func TestAPullThatCannotStartSaysWhatTheEventsSay(t *testing.T) {
 		"network plugin": {
 			warned("Pod", "FailedCreatePodSandBox", "Failed to create pod sandbox: plugin type=\"x\" failed (add): no addresses left", 5),
 			true, pull.Node, "The copier cannot start: FailedCreatePodSandBox: Failed to create pod sandbox: plugin type=\"x\" failed (add): no addresses left",
+		},
+		"node has no room left": {
+			warned("Pod", "FailedCreatePodSandBox", "Failed to create pod sandbox: mkdir /run/x: no space left on device", 5),
+			true, pull.DiskFull, "FailedCreatePodSandBox: Failed to create pod sandbox: mkdir /run/x: no space left on device",
 		},
 		"scheduler": {warned("Pod", "FailedScheduling", "no node fits", 5), true, pull.Unschedulable, "FailedScheduling: no node fits"},
 	} {

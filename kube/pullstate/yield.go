@@ -29,7 +29,7 @@ type Yield struct {
 // Yields returns what is to be written on the Job of a pull that has no attempt yet and cannot start, so that it lets others go first:
 // from due on. It returns nil if the pull can start, as far as is known. GiveUp is set if it has been tried for as long as it may.
 func (v *View) Yields(now time.Time) (rec *Record, due time.Time, giveUp bool) {
-	if v.attemptCount > 0 || v.rec == nil || v.hindrance() == nil || v.job.Status.StartTime == nil || v.canceledAt != nil ||
+	if v.attemptCount > 0 || v.rec == nil || v.cause() == nil || v.job.Status.StartTime == nil || v.canceledAt != nil ||
 		v.complete != nil || v.failed != nil || v.failing != nil || Suspended(v.job) {
 		return nil, due, false
 	}
@@ -44,22 +44,23 @@ func (v *View) Yields(now time.Time) (rec *Record, due time.Time, giveUp bool) {
 	}
 	yield.NotBefore = now.Add(min(longestRest, patience<<min(yield.Count, 8))).UTC()
 	yield.Count++
-	yield.Why = *v.hindrance()
+	yield.Why = *v.cause()
 	yielded := *v.rec
 	yielded.Next, yielded.Outcome, yielded.Yield, yielded.Time = nil, pull.Outcome{}, &yield, now.UTC()
 	giveUp = limit != nil && now.Sub(yield.Since) >= time.Duration(*limit)*time.Second
 	return &yielded, started.Add(patience), giveUp
 }
 
-// hindrance returns what keeps the first attempt from starting, as it is written on the Job; nil if nothing is known to.
-func (v *View) hindrance() *pull.Outcome {
+// cause returns what keeps the first attempt from starting, once a Record tells of that attempt; nil if nothing is known to.
+func (v *View) cause() *pull.Outcome {
 	switch n := v.newest; {
 	case v.rec == nil || v.rec.Ran:
 	case n == nil:
 		return v.rec.Next
-	case v.rec.Pod == n.pod.UID && v.rec.Outcome.Reason != "" && !n.started && !n.ended &&
-		(n.waiting.Reason != "" || n.mayWaitFor(&v.rec.Outcome)):
-		return &v.rec.Outcome
+	case v.rec.Pod == n.pod.UID && !n.started && !n.ended:
+		if out := v.waiting(); out.Reason != "" {
+			return &out
+		}
 	}
 	return nil
 }
