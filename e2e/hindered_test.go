@@ -12,69 +12,10 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
-
-// jobRule matches an operation on the Jobs of a namespace.
-func jobRule(namespace string, operation admissionv1.OperationType) *admissionv1.MatchResources {
-	return &admissionv1.MatchResources{
-		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
-		ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-			Operations: []admissionv1.OperationType{operation},
-			Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
-		}}},
-	}
-}
-
-// denyJobs has the API server deny an operation on the Jobs of a namespace whose name begins with prefix, until the function that it
-// returns is called.
-func denyJobs(t *testing.T, namespace string, operation admissionv1.OperationType, prefix, why string) (allow func()) {
-	t.Helper()
-	object := "object"
-	if operation == admissionv1.Delete {
-		object = "oldObject"
-	}
-	policies, bindings := env.Client.AdmissionregistrationV1().ValidatingAdmissionPolicies(), env.Client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
-	_, err := policies.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: namespace},
-		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: jobRule(namespace, operation),
-			Validations:      []admissionv1.Validation{{Expression: fmt.Sprintf("!%s.metadata.name.startsWith(%q)", object, prefix), Message: why}},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	remove := removed(t, "policy", func(ctx context.Context) error { return policies.Delete(ctx, namespace, metav1.DeleteOptions{}) })
-	_, err = bindings.Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: namespace},
-		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: namespace, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	unbind := removed(t, "binding", func(ctx context.Context) error { return bindings.Delete(ctx, namespace, metav1.DeleteOptions{}) })
-	return func() { unbind(); remove() }
-}
-
-// removed returns a function that deletes what the test has made. The test calls it at the latest as it ends.
-func removed(t *testing.T, what string, remove func(context.Context) error) func() {
-	t.Helper()
-	f := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := remove(ctx); err != nil && !apierrors.IsNotFound(err) {
-			t.Errorf("delete the %s: %v", what, err)
-		}
-	}
-	t.Cleanup(f)
-	return f
-}
 
 // probeJob is a suspended Job with which a test finds out whether a policy is heeded.
 func probeJob(t *testing.T, namespace, name string) {
@@ -103,7 +44,7 @@ func TestAPullWhoseJobCannotBeChangedKeepsNoOtherWaiting(t *testing.T) {
 	namespace := newNamespace(t)
 	probeJob(t, namespace, "frozen-probe")
 	const why = "this image is on the deny list"
-	denyJobs(t, namespace, admissionv1.Update, "frozen-", why)
+	deny(t, namespace, jobKind, admissionv1.Update, "frozen-", why)
 	eventually(t, "the API server heeds the policy", func() bool {
 		_, err := patchJob(t, namespace, "frozen-probe", `{"metadata":{"labels":{"a":"b"}}}`, dryRun)
 		return err != nil
@@ -129,29 +70,7 @@ func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 	image, digest := source.image(t, "app:1", 1000, 1)
 	namespace := newNamespace(t)
 	probeJob(t, namespace, "probe")
-	policies, bindings := env.Client.AdmissionregistrationV1().MutatingAdmissionPolicies(), env.Client.AdmissionregistrationV1().MutatingAdmissionPolicyBindings()
-	_, err := policies.Create(t.Context(), &admissionv1.MutatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: namespace},
-		Spec: admissionv1.MutatingAdmissionPolicySpec{
-			MatchConstraints: jobRule(namespace, admissionv1.Update),
-			Mutations: []admissionv1.Mutation{{
-				PatchType:          admissionv1.PatchTypeApplyConfiguration,
-				ApplyConfiguration: &admissionv1.ApplyConfiguration{Expression: `Object{spec: Object.spec{suspend: true}}`},
-			}},
-			ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	allow := removed(t, "policy", func(ctx context.Context) error { return policies.Delete(ctx, namespace, metav1.DeleteOptions{}) })
-	_, err = bindings.Create(t.Context(), &admissionv1.MutatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: namespace}, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: namespace},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	unbind := removed(t, "binding", func(ctx context.Context) error { return bindings.Delete(ctx, namespace, metav1.DeleteOptions{}) })
+	allow := change(t, env.Client, namespace, jobKind, admissionv1.Update, merged(`Object{spec: Object.spec{suspend: true}}`))
 	suspends := func() bool {
 		job, err := patchJob(t, namespace, "probe", `{"spec":{"suspend":false}}`, dryRun)
 		if err != nil {
@@ -179,7 +98,6 @@ func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 	if n > 5 { // its present state is one of them
 		t.Errorf("the Job was changed %d times in 5 s", n)
 	}
-	unbind()
 	allow()
 	eventually(t, "the API server forgets the policy", func() bool { return !suspends() })
 	checkCopied(t, s.outcome(t, id), digest)
@@ -192,7 +110,7 @@ func TestACanceledPullStopsThoughItsJobCannotBeDeleted(t *testing.T) {
 	gate := source.hold(t, 1_000_000)
 	namespace := newNamespace(t)
 	probeJob(t, namespace, "kept-probe")
-	allow := denyJobs(t, namespace, admissionv1.Delete, "kept-", "Jobs are kept for the auditors")
+	allow := deny(t, namespace, jobKind, admissionv1.Delete, "kept-", "Jobs are kept for the auditors")
 	eventually(t, "the API server heeds the policy", func() bool {
 		return env.Client.BatchV1().Jobs(namespace).Delete(t.Context(), "kept-probe", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}) != nil
 	})
