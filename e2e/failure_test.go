@@ -89,7 +89,7 @@ func TestACopierImageThatCannotBePulledIsNamed(t *testing.T) {
 	})
 	all := updates.rest(t)
 	failed := all[len(all)-1]
-	checkFailure(t, failed, "NOT_FOUND", "nobody-pushed-this", "not found", "deadline of 20s")
+	checkFailure(t, failed, "COPIER_IMAGE", "nobody-pushed-this", "not found", "deadline of 20s")
 	if failed.Attempts != 0 {
 		t.Errorf("copying was never started, and attempts is %d", failed.Attempts)
 	}

@@ -750,7 +750,10 @@ type Mutation {
   An image that is already being pulled to the same destination, with the same platforms, joins the running pull.
   """
   startPulls(input: StartPullsInput!): StartPullsPayload!
-  "Stops an unfinished pull and removes its Job. Its last update has phase CANCELED."
+  """
+  Stops an unfinished pull and removes its Job. Its last update has phase CANCELED: by then Kubernetes was told to stop the copier,
+  which takes it some seconds. Until it has stopped, the pull counts among those that run.
+  """
   cancelPull(id: ID!): PullJob!
   "Starts a failed pull again, as a new pull."
   retryPull(id: ID!): PullJob!
@@ -872,7 +875,10 @@ type PullJob {
   platforms: [String!]
   "Where it stands."
   phase: PullPhase!
-  "What is happening now, or why it ended, in a sentence for people."
+  """
+  What is happening now, or why it ended, in a sentence for people. While no queued pull can start at all, as when no server
+  leads, queries and mutations say so here; updates do not, for no pull has changed.
+  """
   message: String!
   "How far the current attempt has come."
   progress: PullProgress!
@@ -890,7 +896,7 @@ type PullJob {
   retryOf: ID
   "When it was asked for."
   createdAt: Time!
-  "When it left the queue."
+  "When it last left the queue."
   startedAt: Time
   """
   When its phase became final. Null until then, and when ` + "`" + `failure.reason` + "`" + ` is LOST: Kubernetes does not keep when a Job was
@@ -907,7 +913,7 @@ type PullJob {
 
 "Where a pull stands."
 enum PullPhase {
-  "Accepted; waits for a free slot."
+  "Accepted; waits for a free slot, or until what keeps its Job from running no longer does: ` + "`" + `message` + "`" + ` says which."
   QUEUED
   "Its pod waits for a node or for its container to start."
   PENDING
@@ -993,9 +999,25 @@ enum PullFailureReason {
   TIMEOUT
   "No node could run it."
   UNSCHEDULABLE
+  "A ResourceQuota left no room for its pod."
+  QUOTA
+  "The cluster did not let its Job run, or its pod be created: a LimitRange, Pod Security, a policy, a webhook or another controller."
+  REFUSED
+  "A volume could not be mounted: a Secret or ConfigMap, or a key in it, is missing, for example."
+  VOLUME
+  "The node could not set up its pod."
+  NODE
+  "A container that the cluster adds to its pod, as service meshes do, failed before the copier could start."
+  OTHER_CONTAINER
+  "The image of the program that copies could not be pulled: for those who run the server."
+  COPIER_IMAGE
+  "The copier was killed, or evicted from its node, because there was too little memory."
+  OUT_OF_MEMORY
+  "Kubernetes stopped the copier: its node was drained or went down, or other pods went first."
+  EVICTED
   "What was asked for cannot be done, however often it is tried."
   INVALID
-  "Its Job was deleted by somebody else."
+  "Its Job was deleted by somebody else, also if a finalizer keeps it."
   LOST
   "None of the above: the message and the log say more."
   UNKNOWN
@@ -5851,32 +5873,48 @@ func (ec *executionContext) marshalNPullFailureReason2pullwatchᚋinternalᚋpul
 
 var (
 	unmarshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason = map[string]pull.FailureReason{
-		"NOT_FOUND":     pull.NotFound,
-		"UNAUTHORIZED":  pull.Unauthorized,
-		"RATE_LIMITED":  pull.RateLimited,
-		"NO_PLATFORM":   pull.NoPlatform,
-		"TLS":           pull.TLS,
-		"NETWORK":       pull.Network,
-		"DISK_FULL":     pull.DiskFull,
-		"TIMEOUT":       pull.Timeout,
-		"UNSCHEDULABLE": pull.Unschedulable,
-		"INVALID":       pull.Invalid,
-		"LOST":          pull.Lost,
-		"UNKNOWN":       pull.Unknown,
+		"NOT_FOUND":       pull.NotFound,
+		"UNAUTHORIZED":    pull.Unauthorized,
+		"RATE_LIMITED":    pull.RateLimited,
+		"NO_PLATFORM":     pull.NoPlatform,
+		"TLS":             pull.TLS,
+		"NETWORK":         pull.Network,
+		"DISK_FULL":       pull.DiskFull,
+		"TIMEOUT":         pull.Timeout,
+		"UNSCHEDULABLE":   pull.Unschedulable,
+		"QUOTA":           pull.Quota,
+		"REFUSED":         pull.Refused,
+		"VOLUME":          pull.Volume,
+		"NODE":            pull.Node,
+		"OTHER_CONTAINER": pull.OtherContainer,
+		"COPIER_IMAGE":    pull.CopierImage,
+		"OUT_OF_MEMORY":   pull.OutOfMemory,
+		"EVICTED":         pull.Evicted,
+		"INVALID":         pull.Invalid,
+		"LOST":            pull.Lost,
+		"UNKNOWN":         pull.Unknown,
 	}
 	marshalNPullFailureReason2pullwatchᚋinternalᚋpullᚐFailureReason = map[pull.FailureReason]string{
-		pull.NotFound:      "NOT_FOUND",
-		pull.Unauthorized:  "UNAUTHORIZED",
-		pull.RateLimited:   "RATE_LIMITED",
-		pull.NoPlatform:    "NO_PLATFORM",
-		pull.TLS:           "TLS",
-		pull.Network:       "NETWORK",
-		pull.DiskFull:      "DISK_FULL",
-		pull.Timeout:       "TIMEOUT",
-		pull.Unschedulable: "UNSCHEDULABLE",
-		pull.Invalid:       "INVALID",
-		pull.Lost:          "LOST",
-		pull.Unknown:       "UNKNOWN",
+		pull.NotFound:       "NOT_FOUND",
+		pull.Unauthorized:   "UNAUTHORIZED",
+		pull.RateLimited:    "RATE_LIMITED",
+		pull.NoPlatform:     "NO_PLATFORM",
+		pull.TLS:            "TLS",
+		pull.Network:        "NETWORK",
+		pull.DiskFull:       "DISK_FULL",
+		pull.Timeout:        "TIMEOUT",
+		pull.Unschedulable:  "UNSCHEDULABLE",
+		pull.Quota:          "QUOTA",
+		pull.Refused:        "REFUSED",
+		pull.Volume:         "VOLUME",
+		pull.Node:           "NODE",
+		pull.OtherContainer: "OTHER_CONTAINER",
+		pull.CopierImage:    "COPIER_IMAGE",
+		pull.OutOfMemory:    "OUT_OF_MEMORY",
+		pull.Evicted:        "EVICTED",
+		pull.Invalid:        "INVALID",
+		pull.Lost:           "LOST",
+		pull.Unknown:        "UNKNOWN",
 	}
 )
 

@@ -22,10 +22,17 @@ func pasts() map[string]*past {
 		return p
 	}
 	canceled := func(p *past) {
+		started := "0001-01-01T00:00:00Z"
+		if p.Job.Status.StartTime != nil {
+			started = p.Job.Status.StartTime.UTC().Format(time.RFC3339)
+		}
 		p.onJob(func(job *batchv1.Job) {
+			job.Spec.Suspend = new(true)
 			job.Annotations[pullstate.AnnotationCanceled] = statetest.Epoch.Add(time.Minute).Format(time.RFC3339Nano)
-			job.Annotations["pullwatch/canceled-state"] = `{"attempts":1,"last":{"bytesDone":3,"bytesTotal":900}}`
+			job.Annotations["pullwatch/canceled-state"] = `{"attempts":1,"last":{"bytesDone":3,"bytesTotal":900},"started":"` + started + `"}`
 		})
+		// The Job controller sees that it is suspended.
+		p.onJob(func(job *batchv1.Job) { job.Status.StartTime, job.Status.Active = nil, 0 })
 	}
 	tail := []string{"line 1", "line 2"}
 	return map[string]*past{
@@ -69,7 +76,7 @@ func pasts() map[string]*past {
 			p.onJob(func(job *batchv1.Job) { job.Spec.Suspend = new(false) })
 			p.Pod(1, corev1.PodPending, nil)
 			p.onPod(corev1.PodPending, statetest.Waiting("ErrImagePull", "x: not found"))
-			p.recorded(pullstate.Record{Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: ErrImagePull: x: not found"}})
+			p.recorded(pullstate.Record{Outcome: pull.Outcome{Reason: pull.CopierImage, Message: "The copier cannot start: ErrImagePull: x: not found"}})
 			p.history[len(p.history)-1].job.Annotations[pullstate.AnnotationRecord] = p.Job.Annotations[pullstate.AnnotationRecord]
 			p.onPod(corev1.PodPending, statetest.Waiting("ImagePullBackOff", "Back-off pulling image: x: not found"))
 			p.ends(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)
@@ -87,6 +94,29 @@ func pasts() map[string]*past {
 		"is deleted in the queue":  make(func(p *past) { p.jobGone() }),
 		"is deleted while it runs": make(func(p *past) { p.runs(); p.jobGone(); p.podGone() }),
 		"is deleted after its pod": make(func(p *past) { p.runs(); p.podGone(); p.jobGone() }),
+		"is deleted, and a finalizer keeps its Job": make(func(p *past) {
+			p.runs()
+			p.onJob(func(job *batchv1.Job) {
+				job.DeletionTimestamp, job.Finalizers = new(statetest.At(30)), []string{"example.com/audit"}
+			})
+			p.onPod(corev1.PodFailed, statetest.Ended(1, statetest.Network))
+			p.onJob(func(job *batchv1.Job) { job.Status.Active = 0 })
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Network, LogTail: tail})
+			p.podGone()
+			p.jobGone()
+		}),
+		"is done though its Job was deleted": make(func(p *past) {
+			p.runs()
+			p.onJob(func(job *batchv1.Job) {
+				job.DeletionTimestamp, job.Finalizers = new(statetest.At(30)), []string{"example.com/audit"}
+			})
+			p.onPod(corev1.PodSucceeded, statetest.Ended(0, statetest.Copied))
+			p.onJob(func(job *batchv1.Job) { job.Status.Active = 0 })
+			p.recorded(pullstate.Record{Ran: true, Ended: true, Outcome: statetest.Copied})
+			p.ends(batchv1.JobComplete, "")
+			p.podGone()
+			p.jobGone()
+		}),
 		"is deleted between attempts": make(func(p *past) {
 			p.runs()
 			p.onPod(corev1.PodFailed, statetest.Ended(1, statetest.Network))

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -15,7 +14,9 @@ import (
 	"pullwatch/kube/pullstate"
 )
 
-// Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state.
+// Cancel stops a pull that has not ended and deletes its Job. It returns the pull's last state. One write marks the Job as canceled
+// and suspends it, so Kubernetes stops the copier even if the Job is not deleted at once: its name is held (jobname.go), its deletion
+// is refused, or a finalizer keeps it. Until the copier has ended, the pull counts among those that run (pullstate.HoldsSlot).
 func (p *Pulls) Cancel(ctx context.Context, id string) (*pull.State, error) {
 	return guarded(ctx, p, "cancel a pull", func(ctx context.Context) (*pull.State, error) { return p.cancel(ctx, id) })
 }
@@ -34,38 +35,37 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pullstate.Finished(job) {
+		if pullstate.Ended(job) {
 			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
 		}
 		if _, canceled := pullstate.Canceled(job); canceled { // and not deleted yet
 			return p.deleteCanceled(ctx, job)
 		}
-		at, err := p.cancellation(ctx, job)
+		patch, err := p.cancellation(ctx, job)
 		if err != nil {
 			return nil, err
 		}
-		// With its resourceVersion in the patch, a Job that ends at this moment is not marked as canceled.
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"resourceVersion": job.ResourceVersion,
-			"annotations":     at,
-		}})
-		if err != nil {
-			return nil, err
+		marked, err := p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
+		if refused(err) && pullstate.Suspended(job) && job.Status.Active == 0 {
+			// There is nothing to stop. What refuses changes of Jobs mostly lets their status be changed, which takes annotations.
+			if byStatus, e := p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); e == nil {
+				marked, err = byStatus, nil
+			}
 		}
-		job, err = p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
 		if apierrors.IsConflict(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		return p.deleteCanceled(ctx, job)
+		return p.deleteCanceled(ctx, marked)
 	}
 }
 
-// cancellation returns the annotations that mark a Job as canceled, with the pull's last state. The API server knows best how
-// many attempts there were. The known state has what the copier wrote.
-func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]string, error) {
+// cancellation returns the patch that marks a Job as canceled, with the pull's last state, and suspends it. The API server knows best
+// how many attempts there were. The known state has what the copier wrote. With its resourceVersion in the patch, a Job that ends at
+// this moment is not marked as canceled.
+func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) ([]byte, error) {
 	view, err := p.view(ctx, job)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,9 @@ func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) (map[string]
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known
 	}
-	return pullstate.CancelAnnotations(last, time.Now(), "")
+	return pullstate.Cancellation{
+		Last: last, At: time.Now(), Stopping: view.CopierRuns(), ResourceVersion: job.ResourceVersion,
+	}.Patch()
 }
 
 // deleteCanceled deletes the Job of a pull that is marked as canceled, and returns the pull's last state.

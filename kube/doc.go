@@ -13,8 +13,10 @@
 // in its Job or its pods than the feed's. Until it has synced it publishes final states only. A final state waits a moment
 // until the leader has written on the Job how the pull ended (delay.go): then all replicas publish the same.
 //
-// The leader also starts queued pulls, the oldest first (queue.go). It writes on each Job how its attempts ended, because pods
-// are deleted before their Job (record.go). And it deletes the Jobs of old pulls (history.go).
+// The leader also starts queued pulls, the oldest first (queue.go), each Job at its own pace if something keeps it from running
+// (pace.go); those that cannot start make room for others (yield.go). It writes on each Job how its attempts ended, because pods are
+// deleted before their Job (record.go), and what keeps a pod from starting that only events tell (warnings.go). It ends the Jobs of
+// copied images that other containers keep (settle.go). And it deletes the Jobs of old pulls (history.go).
 //
 // Pulls starts (start.go), retries (retry.go), cancels (cancel.go) and finds (find.go) pulls on any replica. The Job of a pull
 // is made in job.go and template.go, its name in jobname.go. Of two pulls of one route one is given up (duplicate.go, look.go). Reader (reader.go) lists all pulls.

@@ -3,7 +3,6 @@ package kube
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,7 +65,7 @@ func (p *Pulls) activeJobs(ctx context.Context, options metav1.ListOptions, jobs
 	}
 	return slices.DeleteFunc(list.Items, func(job batchv1.Job) bool {
 		_, canceled := pullstate.Canceled(&job)
-		return canceled || pullstate.Finished(&job) || job.DeletionTimestamp != nil
+		return canceled || pullstate.Ended(&job) || job.DeletionTimestamp != nil
 	}), nil
 }
 
@@ -88,7 +87,7 @@ func (p *Pulls) earlier(ctx context.Context, job *batchv1.Job, present []batchv1
 		return nil, err
 	}
 	waits := func(job batchv1.Job) int {
-		if job.Spec.Suspend != nil && *job.Spec.Suspend {
+		if pullstate.Suspended(&job) {
 			return 1
 		}
 		return 0
@@ -114,11 +113,9 @@ func (p *Pulls) giveUp(ctx context.Context, job, instead *batchv1.Job) (*pull.St
 	if err != nil {
 		return nil, err
 	}
-	annotations, err := pullstate.CancelAnnotations(pullstate.Read(identity, job, nil, nil).State(), time.Now(), instead.Name)
-	if err != nil {
-		return nil, err
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	patch, err := pullstate.Cancellation{
+		Last: pullstate.Read(identity, job, nil, nil).State(), At: time.Now(), Instead: instead.Name,
+	}.Patch()
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -36,11 +37,15 @@ func userError(err error, what string) *usererr.Error {
 		return usererr.Wrap(err, usererr.NotFound, "it does not exist, or no longer does: %s", message(err))
 	case apierrors.IsConflict(err):
 		return usererr.Wrap(err, usererr.Conflict, "somebody else changed it at the same moment; try again")
+	case apierrors.IsInvalid(err) && strings.Contains(err.Error(), "denied request"): // an admission policy
+		return usererr.Wrap(err, usererr.Forbidden, "Kubernetes refused to %s: %s", what, message(err))
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return usererr.Wrap(err, usererr.Internal, "Kubernetes refused to %s; the server's log says why", what)
-	default:
-		return unanswered(err, what)
+		return usererr.Wrap(err, usererr.Internal, "Kubernetes refused to %s: %s", what, message(err))
 	}
+	if _, answered := errors.AsType[*apierrors.StatusError](err); answered {
+		return usererr.Wrap(err, usererr.Unavailable, "Kubernetes cannot %s now: %s; try again in a moment", what, message(err))
+	}
+	return unanswered(err, what)
 }
 
 // unanswered returns the error that a client sees while Kubernetes does not answer.
@@ -50,7 +55,7 @@ func unanswered(cause error, what string) *usererr.Error {
 
 // message returns what the API server itself said.
 func message(err error) string {
-	if status, ok := err.(apierrors.APIStatus); ok {
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ok {
 		return status.Status().Message
 	}
 	return err.Error()

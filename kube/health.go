@@ -15,14 +15,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-const (
-	// probeAfter is how long a mutation waits for the API server before Health probes it.
-	probeAfter = 500 * time.Millisecond
-	// probeTimeout bounds a probe.
-	probeTimeout = time.Second
-	// failuresToAway is how many requests must fail in a row: a single failure may be a connection's end.
-	failuresToAway = 2
-)
+// failuresToAway is how many requests must fail in a row until the API server counts as away: a single failure may be a
+// connection's end.
+const failuresToAway = 2
 
 // Health knows whether the API server answers. It watches the results of this process's own requests. There are always some:
 // each replica competes for the Lease.
@@ -35,6 +30,9 @@ type Health struct {
 	failures int
 	// asked is when the latest request was made that was answered from the cluster's state.
 	asked time.Time
+	// heard is when the latest answer came, or the latest probe ended. probing is the probe that is under way; nil for none.
+	heard   time.Time
+	probing *probe
 	// reachable is canceled when the API server is found away, and replaced once it is back.
 	reachable   context.Context
 	unreachable context.CancelFunc
@@ -83,7 +81,7 @@ func (h *Health) whileReachable() context.Context {
 }
 
 // guard returns a context that ends with ctx or, with the cause errAway, when the API server is found away. release ends it.
-// While the API server is away, guard returns errAway at once. It probes the API server when the work takes long.
+// While the API server is away, guard returns errAway at once. It probes the API server when the work takes long (probe.go).
 func (h *Health) guard(ctx context.Context) (guarded context.Context, release func(), err error) {
 	reachable := h.whileReachable()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -93,36 +91,12 @@ func (h *Health) guard(ctx context.Context) (guarded context.Context, release fu
 	}
 	unlink := context.AfterFunc(reachable, func() { cancel(errAway) })
 	var probing sync.WaitGroup
-	probing.Go(func() {
-		timer := time.NewTimer(probeAfter)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-			h.probe(ctx)
-		}
-	})
+	probing.Go(func() { h.probeWhileSilent(ctx) })
 	return ctx, func() {
 		unlink()
 		cancel(nil)
 		probing.Wait()
 	}, nil
-}
-
-// probe sends the API server a request. Any answer shows that it is there.
-func (h *Health) probe(ctx context.Context) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url, nil)
-	if err != nil {
-		return
-	}
-	response, err := h.client.Do(request)
-	if err == nil {
-		response.Body.Close()
-		return
-	}
-	if ctx.Err() == nil {
-		h.failed(failuresToAway, err)
-	}
 }
 
 // failed counts requests that failed. err is the error of the last one.
@@ -158,7 +132,7 @@ func (h *Health) proved(made time.Time) {
 func (h *Health) answered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failures = 0
+	h.failures, h.heard = 0, time.Now()
 	if h.reachable.Err() != nil {
 		h.logger.Info("Kubernetes answers again")
 		h.reachable, h.unreachable = context.WithCancel(context.Background())

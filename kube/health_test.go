@@ -81,7 +81,7 @@ func awaitReachable(t *testing.T, h *Health) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for h.whileReachable().Err() != nil && ctx.Err() == nil {
-		h.probe(ctx)
+		h.send(ctx, &probe{done: make(chan struct{})})
 	}
 }
 

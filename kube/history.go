@@ -17,12 +17,13 @@ import (
 // maxHistory is how many failed and how many succeeded Jobs stay until their TTL. The oldest go first.
 const maxHistory = 500
 
-// prune deletes the Jobs beyond maxHistory, and those of canceled pulls: their name was held when they were canceled, or their
-// deletion failed.
+// prune deletes the Jobs beyond maxHistory, those of canceled pulls, if their name was held when they were canceled or their deletion
+// failed, and those of pulls that were given up long ago: Kubernetes does not take these for finished.
 func (t *term) prune(ctx context.Context) error {
 	var errs []error
 	for _, job := range t.tracker.prunable(maxHistory) {
-		if err := t.delete(ctx, job); err != nil {
+		err := t.paced(write{job.UID, writeDelete}, job.Name, "", func() error { return t.delete(ctx, job) })
+		if err != nil {
 			errs = append(errs, fmt.Errorf("prune history: delete Job %s: %w", job.Name, err))
 		}
 	}
@@ -37,6 +38,11 @@ func (t *Tracker) prunable(keep int) []*batchv1.Job {
 	var jobs []*batchv1.Job
 	for _, tr := range t.canceled {
 		if tr.job.DeletionTimestamp == nil && nameHeld(tr.job.Name, now) == 0 {
+			jobs = append(jobs, tr.job)
+		}
+	}
+	for _, tr := range t.givenUp {
+		if tr.job.DeletionTimestamp == nil && !now.Before(tr.historyEnd()) {
 			jobs = append(jobs, tr.job)
 		}
 	}
@@ -56,21 +62,39 @@ func (t *Tracker) prunable(keep int) []*batchv1.Job {
 	return jobs
 }
 
-// released returns a channel that has a value when the name of a canceled pull's Job is no longer held, nil when none is held.
-func (t *Tracker) released() <-chan time.Time {
+// historyEnd returns when the Job of a pull that was given up is deleted.
+func (tr *tracked) historyEnd() time.Time {
+	ttl := time.Duration(0)
+	if seconds := tr.job.Spec.TTLSecondsAfterFinished; seconds != nil {
+		ttl = time.Duration(*seconds) * time.Second
+	}
+	return tr.state.FinishedAt.Add(ttl)
+}
+
+// due returns a channel that has a value at the time again, or before when there may be work though nothing has changed: the name of a
+// canceled pull's Job is no longer held, a pull no longer holds its slot, or a Job has been in the history for long enough. It is nil
+// if there is no such moment.
+func (t *Tracker) due(again time.Time) <-chan time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	var next time.Duration
-	for name := range t.canceled {
-		if left := nameHeld(name, now); left > 0 && (next == 0 || left < next) {
-			next = left
+	now, next := t.now(), again
+	earlier := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
 	}
-	if next == 0 {
+	_, slotFree := t.slotsHeldLocked()
+	earlier(slotFree)
+	for name := range t.canceled {
+		earlier(now.Add(nameHeld(name, now)))
+	}
+	for _, tr := range t.givenUp {
+		earlier(tr.historyEnd())
+	}
+	if next.IsZero() {
 		return nil
 	}
-	return time.After(next)
+	return time.After(next.Sub(now))
 }
 
 // deleteJob deletes a Job; Kubernetes then deletes its pods. A Job that is gone already is no error.

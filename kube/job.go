@@ -127,7 +127,7 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 				},
 			}},
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				ObjectMeta: podMetadata(),
 				Spec: corev1.PodSpec{
 					RestartPolicy:                 corev1.RestartPolicyNever,
 					AutomountServiceAccountToken:  new(false),
@@ -143,6 +143,15 @@ func newJobPrototype(s JobSettings) (*batchv1.Job, error) {
 		return job, nil
 	}
 	return overlay(job, s.Template, s.AllowUnsafeTemplate)
+}
+
+// podMetadata returns labels and annotations of the pods of pulls. They ask service meshes for no container: such a container never
+// ends, so Kubernetes does not end the pod (pullstate/others.go). A Job template can set them otherwise.
+func podMetadata() metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Labels:      map[string]string{labelManagedBy: managedBy, "sidecar.istio.io/inject": "false"},
+		Annotations: map[string]string{"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled"},
+	}
 }
 
 // job returns the Job of the n-th pull of its route.

@@ -70,3 +70,26 @@ func TestCopiersGetLoginsAndCertificatesOfACompany(t *testing.T) {
 		t.Errorf("mounted %v", mounted)
 	}
 }
+
+func TestPodsOfPullsAskServiceMeshesForNoSidecarUnlessTheTemplateDoes(t *testing.T) {
+	settings := JobSettings{Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute}
+	for template, want := range map[string]string{
+		"": "false",
+		`spec: {template: {metadata: {labels: {sidecar.istio.io/inject: "true"}, annotations: {sidecar.istio.io/inject: "true"}}}}`: "true",
+	} {
+		if template != "" {
+			settings.Template = []byte(template)
+		}
+		job, err := newJobPrototype(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := job.Spec.Template
+		if pod.Labels["sidecar.istio.io/inject"] != want || pod.Annotations["sidecar.istio.io/inject"] != want || pod.Annotations["linkerd.io/inject"] != "disabled" {
+			t.Errorf("with %q: %v %v", template, pod.Labels, pod.Annotations)
+		}
+		if len(job.Labels) != 1 {
+			t.Errorf("the Job has the labels %v", job.Labels)
+		}
+	}
+}

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
 	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
@@ -54,10 +56,11 @@ type Succession interface {
 const resignTimeout = time.Second
 
 // Leader does what must be done once for all replicas, while this replica holds the Lease: it demands the watch, starts queued
-// pulls (queue.go), records how attempts ended (record.go), and prunes history (history.go).
+// pulls (queue.go), records how attempts ended and what keeps them from starting (record.go, warnings.go), and prunes history (history.go).
 type Leader struct {
 	leases      coordinationv1client.LeasesGetter
 	jobs        batchv1client.JobInterface
+	events      corev1client.EventInterface
 	namespace   string
 	identity    string
 	maxParallel int
@@ -93,7 +96,8 @@ type LeaderOptions struct {
 // NewLeader returns a Leader that competes for the Lease once it runs.
 func NewLeader(o LeaderOptions) *Leader {
 	return &Leader{
-		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), namespace: o.Namespace, identity: o.Identity,
+		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), events: o.Client.CoreV1().Events(o.Namespace),
+		namespace: o.Namespace, identity: o.Identity,
 		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, logger: o.Log,
 	}
 }
@@ -116,7 +120,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.namespace, Name: leaseName},
 			Client:     l.leases,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
-		}},
+		}, view: &l.role.lease, logger: l.logger},
 		Name:          leaseName,
 		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,
@@ -171,13 +175,18 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	if l.watch.AwaitSync(ctx) != nil {
 		return
 	}
-	term := &term{Leader: l, lease: elector}
+	reading, stop := context.WithCancel(ctx)
+	var reader sync.WaitGroup
+	reader.Go(func() { l.watchWarnings(reading) })
+	defer func() { stop(); reader.Wait() }()
+	term := newTerm(l, elector)
 	changed, unsubscribe := l.tracker.changed.Subscribe()
 	defer unsubscribe()
 	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
 	wait, logged := shortest, false
 	for ctx.Err() == nil {
-		err := errors.Join(term.startQueued(ctx), term.recordAttempts(ctx), term.prune(ctx))
+		term.pace.begin(l.tracker.now())
+		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
 		}
@@ -186,7 +195,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			select {
 			case <-ctx.Done():
 			case <-changed:
-			case <-l.tracker.released():
+			case <-l.tracker.due(term.pace.again):
 			case <-l.tracker.feed.Missed():
 				l.watch.restart()
 				_ = l.watch.AwaitSync(ctx) // its error is ctx's

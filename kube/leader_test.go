@@ -35,7 +35,7 @@ func TestALeaderThatWasStoppedWritesNothing(t *testing.T) {
 	job := r.tracker.pulls[id].job
 	r.tracker.mu.Unlock()
 	for _, held := range []bool{true, false} {
-		term := &term{Leader: NewLeader(r.leaderOptions("a", 1, nil)), lease: lostLease{held}}
+		term := newTerm(NewLeader(r.leaderOptions("a", 1, nil)), lostLease{held})
 		if err := term.startQueued(t.Context()); err == nil {
 			t.Error("a queued pull was started")
 		}

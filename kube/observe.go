@@ -29,7 +29,7 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 	tr := t.pulls[job.Name]
 	switch {
 	case tr == nil:
-		tr = newTracked()
+		tr = newTracked(job.Name)
 		t.pulls[job.Name] = tr
 	case tr.job != nil && tr.job.UID == job.UID && pullstate.Version(job) < pullstate.Version(tr.job):
 		return
@@ -97,14 +97,22 @@ func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 		return
 	}
 	t.publishEndLocked(tr, job)
-	for uid := range tr.pods {
+	rest := newTracked(job.Name)
+	for uid, pod := range tr.pods {
+		if !t.isGoneLocked(uid) {
+			rest.pods[uid] = pod
+		}
 		delete(t.unread, uid)
 		delete(t.gonePods, uid)
 	}
-	for _, s := range []set{t.active, t.queued, t.failed, t.succeeded, t.canceled, t.unrecorded, t.delayed, t.behind} {
+	for _, s := range []set{t.active, t.queued, t.failed, t.givenUp, t.succeeded, t.canceled, t.unrecorded, t.slots, t.delayed, t.behind, t.unsettled} {
 		delete(s, job.Name)
 	}
 	delete(t.pulls, job.Name)
+	if len(rest.pods) > 0 { // their copiers may run for some moments yet
+		t.pulls[job.Name] = rest
+		t.updateLocked(rest)
+	}
 	if !t.synced {
 		t.removed[job.Name] = true
 	}
@@ -174,7 +182,7 @@ func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	}
 	tr := t.pulls[name]
 	if tr == nil {
-		tr = newTracked()
+		tr = newTracked(name)
 		t.pulls[name] = tr
 	}
 	trimmed := &corev1.Pod{ObjectMeta: pod.ObjectMeta, Status: pod.Status}
@@ -225,13 +233,10 @@ func (t *Tracker) forgetPodLocked(tr *tracked, pod *corev1.Pod, at uint64) {
 	delete(tr.pods, pod.UID)
 	delete(tr.logs, pod.UID)
 	delete(t.unread, pod.UID)
-	if tr.job == nil {
-		if len(tr.pods) == 0 {
-			delete(t.pulls, pod.Labels[jobNameLabel])
-		}
-		return
-	}
 	t.updateLocked(tr)
+	if tr.job == nil && len(tr.pods) == 0 {
+		delete(t.pulls, tr.name)
+	}
 }
 
 // replacePods takes a list of all pods: what is not among them is gone.

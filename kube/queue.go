@@ -3,40 +3,147 @@ package kube
 import (
 	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
 )
 
-// startQueued starts the oldest queued pulls while fewer than maxParallel run.
+// What a client reads of a queued pull that does not run though there is a free slot.
+const (
+	suspendedByOther = "Something else in the cluster suspends this Job whenever pullwatch starts it: an admission policy or another controller. " +
+		triedAgain
+	refusedToStart = "Kubernetes refuses to start this Job: %s. " + triedAgain
+	triedAgain     = "It is tried again, after longer and longer pauses."
+)
+
+// maxRefusals is how many refusals end a round of starts: then the leader's other work has its turn.
+const maxRefusals = 10
+
+// startQueued starts the oldest queued pulls while fewer than maxParallel run. It passes over those that Kubernetes refuses to start
+// and those that something else suspends again: each is tried at its own pace, and given up after its deadline.
 func (t *term) startQueued(ctx context.Context) error {
-	var errs []error
-	for _, name := range t.tracker.startable(t.maxParallel) {
-		if err := t.patch(ctx, name, []byte(`{"spec":{"suspend":false}}`)); err != nil {
-			errs = append(errs, fmt.Errorf("start queued pull %s: %w", name, err))
+	refusals := 0
+	for _, job := range t.tracker.queuedJobs() {
+		if !t.tracker.slotFree(t.maxParallel) {
+			return nil
+		}
+		if at := pullstate.NotBefore(job); at.After(t.tracker.now()) {
+			t.pace.wakeAt(at)
+			continue
+		}
+		start := write{job.UID, writeStart}
+		if last := t.pace.last(start); last.count > 0 && !last.refused { // it was started, and waits again
+			if err := t.hinder(ctx, job, last.first, suspendedByOther); err != nil {
+				return err
+			}
+		}
+		var refusal error
+		err := t.paced(start, job.Name, "", func() error {
+			// With its resourceVersion in the patch, a Job that somebody cancels at this moment is not started.
+			patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q},"spec":{"suspend":false}}`, job.ResourceVersion)
+			err := t.patch(ctx, job.Name, patch)
+			if refused(err) {
+				refusal = err
+			}
+			return err
+		})
+		switch {
+		case apierrors.IsConflict(err):
+			return nil // the watch brings the Job as it is now; until then no younger pull starts
+		case err != nil:
+			return fmt.Errorf("start queued pull %s: %w", job.Name, err)
+		case refusal == nil:
+			continue
+		}
+		if err := t.hinder(ctx, job, t.pace.last(start).first, fmt.Sprintf(refusedToStart, message(refusal))); err != nil {
+			return err
+		}
+		if refusals++; refusals == maxRefusals {
+			t.pace.wakeAt(t.tracker.now())
+			return nil
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// startable returns the queued pulls that may start now, oldest first.
-func (t *Tracker) startable(maxParallel int) []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	free := maxParallel - (len(t.active) - len(t.queued))
-	if free <= 0 || len(t.queued) == 0 {
+// hinder writes on a queued Job why it does not run, and gives the pull up once it was tried for as long as a pull may take. since is
+// when it was first tried.
+func (t *term) hinder(ctx context.Context, job *batchv1.Job, since time.Time, message string) error {
+	now := t.tracker.now()
+	h := pullstate.Hindrance{Since: since.UTC(), Message: pull.Truncate(message, pull.MaxFailureMessage)}
+	if limit := job.Spec.ActiveDeadlineSeconds; limit != nil && now.Sub(since) >= time.Duration(*limit)*time.Second {
+		h.GivenUp = now.UTC()
+	} else if before := pullstate.ReadHindrance(job); before != nil && before.Since.Equal(h.Since) && before.Message == h.Message {
 		return nil
 	}
+	return t.paced(write{job.UID, writeHindrance}, job.Name, fmt.Sprint(h.Message, h.GivenUp.IsZero()), func() error {
+		annotation, err := h.Annotation()
+		if err != nil {
+			return err
+		}
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"resourceVersion": job.ResourceVersion,
+			"annotations":     map[string]string{pullstate.AnnotationHindrance: annotation},
+		}})
+		if err != nil {
+			return err
+		}
+		// What refuses changes of Jobs mostly lets their status be changed, which takes annotations as well.
+		err = t.patch(ctx, job.Name, patch, "status")
+		if apierrors.IsConflict(err) {
+			return nil // the Job has changed: what is true of it now comes with the watch
+		}
+		return err
+	})
+}
+
+// queuedJobs returns the Jobs of the queued pulls, oldest first.
+func (t *Tracker) queuedJobs() []*batchv1.Job {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	queued := make([]*tracked, 0, len(t.queued))
 	for _, tr := range t.queued {
 		queued = append(queued, tr)
 	}
 	slices.SortFunc(queued, func(a, b *tracked) int {
-		return cmp.Or(a.identity.Created.Compare(b.identity.Created), cmp.Compare(a.job.Name, b.job.Name))
+		return cmp.Or(a.identity.Created.Compare(b.identity.Created), cmp.Compare(a.name, b.name))
 	})
-	var names []string
-	for _, tr := range queued[:min(free, len(queued))] {
-		names = append(names, tr.job.Name)
+	jobs := make([]*batchv1.Job, len(queued))
+	for i, tr := range queued {
+		jobs[i] = tr.job
 	}
-	return names
+	return jobs
+}
+
+// slotFree reports whether fewer than maxParallel pulls run.
+func (t *Tracker) slotFree(maxParallel int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	running, _ := t.slotsHeldLocked()
+	return running < maxParallel
+}
+
+// slotsHeldLocked returns how many pulls run, and when the next of them no longer counts; the zero time if none stops counting
+// before something changes.
+func (t *Tracker) slotsHeldLocked() (running int, next time.Time) {
+	now := t.now()
+	for _, tr := range t.slots {
+		switch _, until := tr.holdsSlot(); {
+		case until.IsZero():
+			running++
+		case until.After(now):
+			running++
+			if next.IsZero() || until.Before(next) {
+				next = until
+			}
+		}
+	}
+	return running, next
 }

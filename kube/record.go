@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"pullwatch/kube/pullstate"
 )
 
@@ -14,29 +16,51 @@ import (
 func (t *term) recordAttempts(ctx context.Context) error {
 	type work struct {
 		name string
+		uid  types.UID
 		rec  *pullstate.Record
 	}
 	var todo []work
 	var errs []error
 	t.tracker.mu.Lock()
 	for name, tr := range t.tracker.unrecorded {
-		if rec := tr.view().Unwritten(); rec != nil {
-			todo = append(todo, work{name, rec})
+		if rec := t.tracker.unwrittenLocked(tr.view()); rec != nil {
+			todo = append(todo, work{name, tr.job.UID, rec})
 		}
 	}
 	t.tracker.mu.Unlock()
 	for _, w := range todo {
-		w.rec.Time = t.tracker.now().UTC()
-		text, err := json.Marshal(w.rec)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("record how pull %s fared: %w", w.name, err))
-			continue
-		}
-		if err := t.annotate(ctx, w.name, pullstate.AnnotationRecord, string(text)); err != nil {
+		if err := t.record(ctx, w.name, w.uid, w.rec); err != nil {
 			errs = append(errs, fmt.Errorf("record how pull %s fared: %w", w.name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// unwrittenLocked returns what is to be written on a Job, nil when nothing is.
+func (t *Tracker) unwrittenLocked(view *pullstate.View) *pullstate.Record {
+	if view.Decided() {
+		return nil
+	}
+	if unwritten := view.Unwritten(); unwritten != nil {
+		return unwritten
+	}
+	return view.Warned(t.warningLocked)
+}
+
+// record writes a record on a Job.
+func (t *term) record(ctx context.Context, name string, uid types.UID, rec *pullstate.Record) error {
+	content, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	return t.paced(write{uid, writeRecord}, name, string(content), func() error {
+		rec.Time = t.tracker.now().UTC()
+		text, err := json.Marshal(rec)
+		if err != nil {
+			return err
+		}
+		return t.annotate(ctx, name, pullstate.AnnotationRecord, string(text))
+	})
 }
 
 // annotate sets an annotation on a Job. A Job that is gone is no error.

@@ -1,12 +1,15 @@
 package kube
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,7 +17,9 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
@@ -46,7 +51,11 @@ type faultyTransport struct {
 	on    atomic.Bool
 	hangs atomic.Bool
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// forbidden reports whether the role of this replica lacks what a request needs; nil for a role that has all.
+	forbidden func(verb, resource string) bool
+	// asked counts requests by verb and resource.
+	asked  map[string]int
 	bodies []io.Closer
 }
 
@@ -68,6 +77,10 @@ func (r *faultyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
 	}
+	verb, resource := verbOf(req)
+	if r.refuses(verb, resource) {
+		return refusal(req, verb, resource), nil
+	}
 	response, err := r.RoundTripper.RoundTrip(req)
 	if err == nil {
 		r.mu.Lock()
@@ -75,6 +88,64 @@ func (r *faultyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		r.bodies = append(r.bodies, response.Body)
 	}
 	return response, err
+}
+
+// forbid takes rights away from this replica, or gives it all with nil.
+func (r *faultyTransport) forbid(forbidden func(verb, resource string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forbidden = forbidden
+}
+
+func (r *faultyTransport) refuses(verb, resource string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked == nil {
+		r.asked = map[string]int{}
+	}
+	r.asked[verb+" "+resource]++
+	return r.forbidden != nil && r.forbidden(verb, resource)
+}
+
+// count returns how many requests of a kind there were.
+func (r *faultyTransport) count(verb, resource string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked[verb+" "+resource]
+}
+
+// verbOf returns the verb and the resource that a role has to allow for a request.
+func verbOf(req *http.Request) (verb, resource string) {
+	_, rest, _ := strings.Cut(req.URL.Path, "/namespaces/")
+	parts := strings.Split(rest, "/") // namespace, resource, name, subresource
+	if len(parts) < 2 {
+		return "", ""
+	}
+	named := len(parts) > 2
+	switch verb = map[string]string{http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete"}[req.Method]; {
+	case verb != "":
+	case req.URL.Query().Get("watch") != "":
+		verb = "watch"
+	case named:
+		verb = "get"
+	default:
+		verb = "list"
+	}
+	if len(parts) > 3 {
+		return verb, parts[1] + "/" + parts[3]
+	}
+	return verb, parts[1]
+}
+
+// refusal is what the API server answers when the role does not allow a request.
+func refusal(req *http.Request, verb, resource string) *http.Response {
+	status := apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", fmt.Errorf("User %q cannot %s resource %q", "pullwatch", verb, resource)).Status()
+	status.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
+	body, _ := json.Marshal(status)
+	return &http.Response{
+		StatusCode: http.StatusForbidden, Status: "403 Forbidden", Request: req, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}
 }
 
 // newReplica returns a replica with a feed of its own that watches for itself.

@@ -57,6 +57,7 @@ func newAbsence(t *testing.T) *absence {
 	b.deletePod(t, pods[w.succeeded])
 	b.deleteJob(t, w.succeeded)
 	b.deleteJob(t, w.deleted)
+	b.deletePod(t, pods[w.deleted])
 	b.deletePod(t, pods[w.goesOn])
 	return w
 }

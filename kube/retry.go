@@ -3,8 +3,6 @@ package kube
 import (
 	"context"
 
-	batchv1 "k8s.io/api/batch/v1"
-
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
 	"pullwatch/kube/pullstate"
@@ -34,7 +32,7 @@ func (p *Pulls) retry(ctx context.Context, id string) (*pull.State, error) {
 	if err != nil {
 		return nil, usererr.New(usererr.NotFound, "there is no pull %q", id)
 	}
-	if pullstate.Condition(job, batchv1.JobFailed) == nil {
+	if known := p.known.Latest(id); !pullstate.Failed(job) && (known == nil || !known.Lost()) {
 		return nil, usererr.New(usererr.Conflict, "pull %s has not failed; only a failed pull can be retried", id)
 	}
 	starts := &starts{admission: p.admission}

@@ -1,6 +1,9 @@
 package kube
 
-import "sync/atomic"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 // Role is what this replica does for all replicas at the moment. Its Watch and its Leader set it. Make it first and hand it
 // to both, and to all who read it. The zero value does nothing.
@@ -10,6 +13,9 @@ type Role struct {
 	synced atomic.Bool
 	// jobs and pods are how many watches of each are open.
 	jobs, pods atomic.Int32
+	// unread is why the pulls in the cluster could not be read the last time; it holds nil, or nothing, once they were.
+	unread atomic.Value
+	lease  leaseView
 }
 
 // Leads reports whether this replica holds the Lease.
@@ -18,3 +24,36 @@ func (r *Role) Leads() bool { return r.leads.Load() }
 // Watches reports whether this replica's watch is live: the Tracker has synced, and the watches of Jobs and
 // pods are open, so that what is known is as new as it can be.
 func (r *Role) Watches() bool { return r.synced.Load() && r.jobs.Load() > 0 && r.pods.Load() > 0 }
+
+// Unread returns why the pulls in the cluster could not be read, nil if they were, or if it was not tried.
+func (r *Role) Unread() error {
+	err, _ := r.unread.Load().(readResult)
+	return err.err
+}
+
+// readResult wraps an error for an atomic.Value, whose values have to be of one type.
+type readResult struct{ err error }
+
+func (r *Role) setUnread(err error) { r.unread.Store(readResult{err}) }
+
+// Leader returns who holds the Lease and renews it; empty if nobody is known to.
+func (r *Role) Leader() string {
+	holder, _ := r.lease.holder()
+	return holder
+}
+
+// NoLeader returns an error, for people, when nobody is known to lead for longer than it takes until another replica does. No queued
+// pull starts then.
+func (r *Role) NoLeader() error {
+	if r.Leads() {
+		return nil
+	}
+	holder, vacant := r.lease.holder()
+	switch words := r.lease.refused(); {
+	case holder != "" || (vacant < LongestTakeover && words == ""):
+		return nil
+	case words != "":
+		return errors.New("no server is known to lead, and Kubernetes refuses this one the Lease that it needs for that: " + words)
+	}
+	return errors.New("no server leads at the moment")
+}

@@ -44,6 +44,9 @@ func (w *Watch) begin(ctx context.Context) bool {
 	backoff, logged := listwatch.NewBackoff(), false
 	for {
 		err := w.list(ctx)
+		if ctx.Err() == nil {
+			w.role.setUnread(err)
+		}
 		if err == nil {
 			if logged {
 				w.logger.Info("the pulls in the cluster can be read again")

@@ -164,7 +164,7 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 	}
 }
 
-// join returns the state of a pull if its Job exists and has not ended, nil otherwise.
+// join returns the state of a pull if its Job exists, has not ended and was not deleted, nil otherwise.
 func (p *Pulls) join(ctx context.Context, id string) (*pull.State, error) {
 	job, err := p.jobs.Get(ctx, id, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -173,7 +173,7 @@ func (p *Pulls) join(ctx context.Context, id string) (*pull.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Finished(job) {
+	if _, canceled := pullstate.Canceled(job); canceled || pullstate.Ended(job) || job.DeletionTimestamp != nil {
 		return nil, nil
 	}
 	if state := p.known.Latest(id); state != nil {

@@ -16,6 +16,11 @@ import (
 type term struct {
 	*Leader
 	lease lease
+	pace  *pace
+}
+
+func newTerm(leader *Leader, lease lease) *term {
+	return &term{Leader: leader, lease: lease, pace: newPace()}
 }
 
 // lease is the leaderelection.LeaderElector that has won the Lease.
@@ -40,14 +45,33 @@ func (t *term) check() error {
 	return nil
 }
 
-// patch changes a Job. A Job that is gone is no error.
-func (t *term) patch(ctx context.Context, name string, patch []byte) error {
+// paced does a write to a Job unless it was done, with the same content, a short while ago. A refusal is logged once and is no error:
+// it keeps nothing else from being done.
+func (t *term) paced(w write, name, content string, do func() error) error {
+	if !t.pace.due(w, content, t.tracker.now()) {
+		return nil
+	}
+	err := do()
+	if err != nil && !refused(err) {
+		return err
+	}
+	switch n := t.pace.wrote(w, content, err != nil, t.tracker.now()); {
+	case err != nil && n == 1:
+		t.logger.Warn("Kubernetes refuses a change of a Job; it is tried again, less and less often", "job", name, "change", w.kind, "error", err)
+	case err == nil && n == 2:
+		t.logger.Warn("something else undoes a change of a Job; it is tried again, less and less often", "job", name, "change", w.kind)
+	}
+	return nil
+}
+
+// patch changes a Job, or a subresource of it. A Job that is gone is no error.
+func (t *term) patch(ctx context.Context, name string, patch []byte, subresources ...string) error {
 	if err := t.check(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	job, err := t.jobs.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	job, err := t.jobs.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil

@@ -57,6 +57,8 @@ type Tracker struct {
 	contents
 	// watching is true while a Watch fills the Tracker.
 	watching bool
+	// warnings are the latest ones about Jobs and pods, also about those that are no pulls'. It is nil while nobody reads events.
+	warnings *recent[types.UID, *pullstate.Warning]
 
 	changed broadcast.Signal
 }
@@ -65,10 +67,14 @@ type Tracker struct {
 type contents struct {
 	pulls map[string]*tracked // by Job name
 	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change.
-	active, queued, failed, succeeded, canceled, unrecorded set
+	active, queued, failed, givenUp, succeeded, canceled, unrecorded set
+	// slots are the pulls that count among those that run, or did until a moment that has passed; see pullstate.HoldsSlot.
+	slots set
 	// delayed are the pulls whose final state waits to be complete. behind are those whose state is not final and may be older
 	// than the feed's. It is published when the watches have come further.
 	delayed, behind set
+	// unsettled are the pulls whose image is copied although their Job goes on.
+	unsettled set
 	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
 	// ignored are Jobs that are gone, of which events may still be on their way, and Jobs that are no pulls.
@@ -87,8 +93,10 @@ func (s set) put(name string, t *tracked, member bool) {
 	}
 }
 
-// tracked is all that is known of one pull. Its pods may be known before its Job. Until then job and state are nil.
+// tracked is all that is known of one pull. Its pods may be known before its Job, and may outlive it. Without the Job, job and state
+// are nil.
 type tracked struct {
+	name     string
 	identity pullstate.Identity
 	job      *batchv1.Job
 	pods     map[types.UID]*corev1.Pod
@@ -108,6 +116,11 @@ func (tr *tracked) view() *pullstate.View {
 	return pullstate.Read(tr.identity, tr.job, slices.Collect(maps.Values(tr.pods)), tr.logs)
 }
 
+// holdsSlot is pullstate.HoldsSlot.
+func (tr *tracked) holdsSlot() (held bool, until time.Time) {
+	return pullstate.HoldsSlot(tr.job, maps.Values(tr.pods))
+}
+
 // stateIn returns the pull's state in its view.
 func (tr *tracked) stateIn(view *pullstate.View) *pull.State {
 	state := view.State()
@@ -117,14 +130,14 @@ func (tr *tracked) stateIn(view *pullstate.View) *pull.State {
 	return state
 }
 
-func newTracked() *tracked {
-	return &tracked{pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]pullstate.Log{}}
+func newTracked(name string) *tracked {
+	return &tracked{name: name, pods: map[types.UID]*corev1.Pod{}, logs: map[types.UID]pullstate.Log{}}
 }
 
 // successor returns what is known of the pull whose Job has taken the name of tr's. It moves that Job's pods out of tr: the pods'
 // watch may have brought them before the Jobs' watch brought the Job.
 func (tr *tracked) successor(job *batchv1.Job) *tracked {
-	next := newTracked()
+	next := newTracked(tr.name)
 	for uid, pod := range tr.pods {
 		if metav1.IsControlledBy(pod, job) {
 			next.pods[uid] = pod
@@ -145,7 +158,8 @@ func NewTracker(feed Feed, logger *slog.Logger) *Tracker {
 func newContents() contents {
 	return contents{
 		pulls:  map[string]*tracked{},
-		active: set{}, queued: set{}, failed: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, delayed: set{}, behind: set{},
+		active: set{}, queued: set{}, failed: set{}, givenUp: set{}, succeeded: set{}, canceled: set{}, unrecorded: set{}, slots: set{}, delayed: set{}, behind: set{},
+		unsettled: set{},
 		unread:    map[types.UID]*corev1.Pod{},
 		ignored:   newRecent[types.UID, bool](maxIgnored),
 		syncState: syncState{gonePods: map[types.UID]*corev1.Pod{}, unconfirmed: map[string]uint64{}, removed: map[string]bool{}},
@@ -171,6 +185,8 @@ func (t *Tracker) reset() {
 
 // updateLocked recomputes a pull's state, and all that depends on it, from its objects. A pull without a Job has none.
 func (t *Tracker) updateLocked(tr *tracked) {
+	held, _ := tr.holdsSlot()
+	t.slots.put(tr.name, tr, held)
 	if tr.job == nil {
 		return
 	}
@@ -182,7 +198,9 @@ func (t *Tracker) updateLocked(tr *tracked) {
 			delete(t.unread, uid)
 		}
 	}
-	t.unrecorded.put(tr.job.Name, tr, view.Unwritten() != nil)
+	t.unrecorded.put(tr.job.Name, tr, t.unwrittenLocked(view) != nil)
+	_, _, unsettled := view.Unsettled()
+	t.unsettled.put(tr.job.Name, tr, unsettled)
 	state := tr.stateIn(view)
 	if !t.delayLocked(tr, state, view) {
 		t.setStateLocked(tr, state)
@@ -241,6 +259,8 @@ func (t *Tracker) indexLocked(tr *tracked) {
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued)
 	t.failed.put(name, tr, phase == pull.Failed)
+	_, givenUp := pullstate.GivenUp(tr.job)
+	t.givenUp.put(name, tr, phase == pull.Failed && givenUp)
 	t.succeeded.put(name, tr, phase == pull.Succeeded)
 	t.canceled.put(name, tr, phase == pull.Canceled)
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,13 +41,21 @@ func newWatched(
 	k.Options = metav1.ListOptions{LabelSelector: selector}
 	k.Open = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		inner, err := open(ctx, o)
+		refused := apierrors.IsForbidden(err)
 		switch {
-		case err != nil && ctx.Err() == nil && !broken:
+		case err != nil && ctx.Err() == nil && !broken && refused:
 			broken = true // logged once, however often it is tried
+			logger.Warn("Kubernetes refuses the watch, so changes are listed every few seconds instead", "resource", name, "error", err)
+		case err != nil && ctx.Err() == nil && !broken:
+			broken = true
 			logger.Warn("the watch broke and is being taken up again", "resource", name, "error", err)
 		case err == nil && broken:
 			broken = false
 			logger.Info("the watch has been taken up again", "resource", name)
+		}
+		if refused {
+			// Without it the states would stay as they are. An error is the next try's, too.
+			_ = k.Start(ctx)
 		}
 		if err != nil {
 			return nil, err

@@ -99,7 +99,7 @@ var behaviors = []Behavior{
 	{"unschedulable", "finds no node to run on until its deadline passes, after 16 seconds", pull.Unschedulable, scenario{
 		deadline: 16 * time.Second, unschedulable: true,
 	}},
-	{"badimage", "misses the image of the copier itself until its deadline, after 16 seconds", pull.NotFound, scenario{
+	{"badimage", "misses the image of the copier itself until its deadline, after 16 seconds", pull.CopierImage, scenario{
 		deadline: 16 * time.Second, noCopier: true,
 	}},
 	{"lost", "has its Job deleted by somebody else half way", pull.Lost, scenario{

@@ -16,9 +16,18 @@ const (
 	DiskFull      FailureReason = "DISK_FULL"
 	Timeout       FailureReason = "TIMEOUT"
 	Unschedulable FailureReason = "UNSCHEDULABLE"
-	Invalid       FailureReason = "INVALID"
-	Lost          FailureReason = "LOST"
-	Unknown       FailureReason = "UNKNOWN"
+	Quota         FailureReason = "QUOTA"
+	Refused       FailureReason = "REFUSED"
+	Volume        FailureReason = "VOLUME"
+	Node          FailureReason = "NODE"
+	// OtherContainer is about a container of the pull's pod that is not the copier.
+	OtherContainer FailureReason = "OTHER_CONTAINER"
+	CopierImage    FailureReason = "COPIER_IMAGE"
+	OutOfMemory    FailureReason = "OUT_OF_MEMORY"
+	Evicted        FailureReason = "EVICTED"
+	Invalid        FailureReason = "INVALID"
+	Lost           FailureReason = "LOST"
+	Unknown        FailureReason = "UNKNOWN"
 )
 
 // Failure says why a pull failed.
@@ -55,11 +64,27 @@ func (r FailureReason) Remedy() string {
 	case Network:
 		return "Check that pods in the pull namespace can reach the registry: its host name in DNS, network policies, proxy and firewall. Then retry the pull."
 	case DiskFull:
-		return "Free space, or raise the quota, where the message says that it ran out: the destination registry's storage or project quota, or the node's disk. Then retry the pull."
+		return "Free space, or raise the quota, where the message says that it ran out: the destination registry's storage or project quota, or the node's disk. If it was a limit of the pod's own, raise the copier's ephemeral-storage limit in --job-template. Then retry the pull."
 	case Timeout:
 		return "The pull did not finish within its deadline. Look at its speed in the log's last lines; give it more time with --pull-deadline, or retry: blobs that have arrived are not copied again."
 	case Unschedulable:
 		return "No node can run the copier. Compare the message with the node selector, tolerations and resources in --job-template, add capacity, then retry the pull."
+	case Quota:
+		return "The namespace of the Jobs is short of what the message names. Raise its ResourceQuota, lower what the copier asks for in --job-template, or let fewer pulls run at a time with --max-parallel. Then retry the pull."
+	case CopierImage:
+		return "This says nothing of the image that was to be copied: the node cannot get the copier's own. Those who run this server have to check --copier-image, that nodes can reach its registry, and imagePullSecrets in --job-template. Then retry the pull."
+	case OutOfMemory:
+		return "If the copier was killed, raise its memory limit in --job-template. If it was evicted, its node had too little memory for all that runs there: add capacity, or raise the copier's memory request. Then retry the pull."
+	case Evicted:
+		return "Kubernetes stopped the copier for the sake of the node or of other pods: the message says why. Retrying is safe, and blobs that have arrived are not copied again. If it happens often, give the copier a priority class in --job-template."
+	case Refused:
+		return "The cluster does not let the pull's Job run, or its pod be created. Have the rule that the message names (a LimitRange, Pod Security, a policy, a webhook, another controller) allow it, or fit the pod to it with --job-template. Then retry the pull."
+	case Volume:
+		return "A volume of the pull's pod cannot be mounted. Create the Secret or ConfigMap that the message names, with that key, or correct --registry-secret, --registry-ca or --job-template. Then retry the pull."
+	case Node:
+		return "The node could not set up the pull's pod, its network for example. Look at the node that kubectl describe pod names, then retry the pull."
+	case OtherContainer:
+		return "The cluster adds containers to the pull's pod, as service meshes do, and one of these failed before the copier could start. Switch that off for pods of pulls with the labels or annotations of --job-template, or mend the container. Then retry the pull."
 	case Invalid:
 		return "Nothing that is tried again will help: correct what the message names (the image, the copier's image, the Job template, or a flag), then start the pull anew."
 	case Lost:

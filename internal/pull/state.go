@@ -27,6 +27,9 @@ const (
 	Canceled  Phase = "CANCELED"
 )
 
+// WaitsForSlot is the message of a queued pull of which nothing else is known.
+const WaitsForSlot = "Waits for a free slot."
+
 // Final reports whether a pull in this phase never changes again.
 func (p Phase) Final() bool { return p == Succeeded || p == Failed || p == Canceled }
 

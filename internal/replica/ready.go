@@ -3,15 +3,20 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"pullwatch/cache"
 	"pullwatch/internal/feed"
+	"pullwatch/kube"
 )
 
 // readiness says whether this replica accepts requests.
-type readiness struct{ warm, stopping atomic.Bool }
+type readiness struct {
+	warm, stopping atomic.Bool
+	role           *kube.Role
+}
 
 // Check returns nil while the replica is ready. Otherwise its error says why it is not.
 func (r *readiness) Check() error {
@@ -19,6 +24,9 @@ func (r *readiness) Check() error {
 	case r.stopping.Load():
 		return errors.New("stopping")
 	case !r.warm.Load():
+		if err := r.role.Unread(); err != nil {
+			return fmt.Errorf("the pulls in the cluster cannot be read: %w", err)
+		}
 		return errors.New("the pulls in the cluster have not been read yet")
 	}
 	return nil

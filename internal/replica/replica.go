@@ -64,6 +64,7 @@ type Replica struct {
 	copiers   *kube.CopierLogs
 	leader    *kube.Leader
 	ready     readiness
+	queue     *queueView
 }
 
 // updates is where all parts of a replica publish and get the states of pulls: a feed.Hub, or with Redis the sharedlog.Stream that
@@ -83,6 +84,7 @@ func New(o Options) (*Replica, error) {
 	name := strings.ToLower(rand.Text()[:8])
 	r := &Replica{Identity: identity(name), resources: o.Resources}
 	role := &kube.Role{}
+	r.ready.role = role
 
 	r.Hub = feed.New(name)
 	r.Hub.Register(o.Metrics)
@@ -126,6 +128,8 @@ func New(o Options) (*Replica, error) {
 		Redis:  commands, Blocking: blocking, Keys: o.Keys, Leads: role.Leads,
 		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Logger: o.Logger,
 	})
+
+	r.queue = &queueView{Lists: r.Lists, role: role, maxParallel: o.MaxParallel}
 
 	r.Logs = NewLogs(o.Resources, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
 	return r, nil

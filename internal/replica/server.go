@@ -11,7 +11,10 @@ import (
 // ActivePulls.
 func (r *Replica) NewServer(o httpapi.Options) *httpapi.Server {
 	o.Ready, o.ActivePulls = r.ready.Check, r.Hub.ActiveCount
-	return NewServer(r.resources, &resolvers.Resolver{Lists: r.Lists, Pulls: r.Pulls, Updates: r.updates, Logs: r.Logs}, o)
+	root := &resolvers.Resolver{
+		Lists: r.queue, Pulls: explainedPulls{r.Pulls, r.queue}, Updates: explainedUpdates{r.updates, r.queue}, Logs: r.Logs,
+	}
+	return NewServer(r.resources, root, o)
 }
 
 // CheckDocument returns why the server refuses a document whatever its variables are, or nil.

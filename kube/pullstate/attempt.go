@@ -40,11 +40,10 @@ func readAttempt(pod *corev1.Pod, log Log) attempt {
 	}
 	a.started = a.running || (a.terminated != nil && !a.terminated.StartedAt.IsZero())
 	a.unknown = a.terminated != nil && a.terminated.Reason == "ContainerStatusUnknown"
-	failed := pod.Status.Phase == corev1.PodFailed
-	a.ended = failed || pod.Status.Phase == corev1.PodSucceeded || a.terminated != nil
+	a.ended = podEnded(pod)
 	switch {
 	case a.unknown:
-	case failed || a.terminated != nil:
+	case pod.Status.Phase == corev1.PodFailed || a.terminated != nil:
 		a.record = a.endRecord()
 	case !a.running:
 		if a.waiting = waitingFor(pod); a.waiting.Reason != "" {
@@ -71,30 +70,48 @@ func (a *attempt) endRecord() *Record {
 		end.Outcome.Reason, end.Outcome.Message = reason, pull.Truncate(fmt.Sprintf(format, args...), pull.MaxFailureMessage)
 		return end
 	}
-	status, t := a.pod.Status, a.terminated
+	t := a.terminated
 	if t == nil {
 		// The kubelet gave the whole pod up: evicted, or its node is gone.
 		end.Ran = a.started
-		return fail(classifyText(status.Message, pull.Unknown), "The copier's pod failed (%s): %s",
-			cmp.Or(status.Reason, "no reason given"), cmp.Or(status.Message, "no message given"))
+		why := stopped(a.pod)
+		if c := failedContainer(a.pod); c != nil && why.Reason == "" {
+			return fail(pull.OtherContainer, "The copier could not start: %s failed (%s).", foreign(c.Name), exit(c.State.Terminated))
+		}
+		return fail(cmp.Or(why.Reason, pull.Unknown), "%s", cmp.Or(why.Message, "The copier's pod failed, and nothing says why."))
 	}
 	end.final = t.ExitCode == pull.ExitPermanent
 	end.Time = t.FinishedAt.UTC()
-	if err := json.Unmarshal([]byte(t.Message), &end.Outcome); err == nil && (end.Outcome.Reason != "" || t.ExitCode == pull.ExitDone) {
-		return end
+	said := json.Unmarshal([]byte(t.Message), &end.Outcome) == nil && (end.Outcome.Reason != "" || t.ExitCode == pull.ExitDone)
+	if !said {
+		end.Outcome = pull.Outcome{}
 	}
-	end.Outcome = pull.Outcome{}
-	switch {
+	switch why := stopped(a.pod); {
 	case t.ExitCode == pull.ExitDone:
+		return end
+	case t.Reason == "OOMKilled":
+		return fail(pull.OutOfMemory, "The copier was killed because it ran out of memory.")
+	case why.Reason != "" && !end.final:
+		// The copier itself knows only that it was told to stop.
+		return fail(why.Reason, "%s", why.Message)
+	case said:
 		return end
 	case t.StartedAt.IsZero() || t.Reason == "StartError" || t.Reason == "ContainerCannotRun":
 		end.Ran = false
 		return fail(pull.Invalid, "The copier could not be started (%s): %s", t.Reason, t.Message)
-	case t.Reason == "OOMKilled":
-		return fail(pull.Unknown, "The copier was killed because it ran out of memory: raise its limit in --job-template.")
-	case status.Reason != "":
-		return fail(classifyText(status.Message, pull.Unknown), "The copier's pod failed (%s): %s", status.Reason, status.Message)
 	default:
 		return fail(pull.Unknown, "The copier ended with exit code %d (%s) and left no message. %s", t.ExitCode, cmp.Or(t.Reason, "no reason given"), t.Message)
 	}
+}
+
+// stopped returns why Kubernetes stopped a pod; no reason if it did not.
+func stopped(pod *corev1.Pod) pull.Outcome {
+	text := disruption(pod)
+	if status := pod.Status; status.Reason != "" || status.Message != "" {
+		text = "(" + cmp.Or(status.Reason, "no reason given") + ") " + cmp.Or(status.Message, "no message given")
+	}
+	if text == "" {
+		return pull.Outcome{}
+	}
+	return pull.Outcome{Reason: classifyText(text, pull.Evicted), Message: "Kubernetes stopped the copier: " + text}
 }

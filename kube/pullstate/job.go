@@ -1,7 +1,6 @@
 package pullstate
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -26,7 +25,9 @@ const (
 	AnnotationCreated = Prefix + "created"
 	// AnnotationRecord holds a Record in JSON.
 	AnnotationRecord = Prefix + "record"
-	// AnnotationCanceled holds when the pull was canceled. It is set before the Job is deleted.
+	// AnnotationHindrance holds a Hindrance in JSON.
+	AnnotationHindrance = Prefix + "hindrance"
+	// AnnotationCanceled holds when the pull was canceled. It is set, and the Job suspended, before the Job is deleted.
 	AnnotationCanceled = Prefix + "canceled"
 	// AnnotationCanceledState holds, in JSON, how far the pull was then. It is set with AnnotationCanceled.
 	AnnotationCanceledState = Prefix + "canceled-state"
@@ -80,39 +81,5 @@ func Finished(job *batchv1.Job) bool {
 	return Condition(job, batchv1.JobComplete) != nil || Condition(job, batchv1.JobFailed) != nil
 }
 
-// Canceled returns when the pull of a Job was canceled, and whether it was.
-func Canceled(job *batchv1.Job) (time.Time, bool) {
-	at, err := time.Parse(time.RFC3339Nano, job.Annotations[AnnotationCanceled])
-	return at.UTC(), err == nil
-}
-
-// canceledState is how far a pull was when it was canceled. The replica that cancels writes it for all: each replica knows a
-// little more or less of the copier at that moment.
-type canceledState struct {
-	Attempts int `json:"attempts"`
-	// Percent may be more than Last says: it does not fall when an upload fails.
-	Percent int         `json:"percent,omitempty"`
-	Last    pull.Report `json:"last,omitzero"`
-	// Instead is the id of the pull that does the same instead; empty for none.
-	Instead string `json:"instead,omitempty"`
-}
-
-// CancelAnnotations returns the annotations that mark a Job as canceled at a time, with the last state of its pull. instead is the
-// id of the pull that does the same instead; empty for none.
-func CancelAnnotations(last *pull.State, at time.Time, instead string) (map[string]string, error) {
-	report := pull.Report{BytesDone: last.Progress.BytesDone, BytesTotal: last.Progress.BytesTotal}
-	if last.Image.Digest != nil {
-		report.Image = *last.Image.Digest
-	}
-	text, err := json.Marshal(canceledState{Attempts: last.Attempts, Percent: last.Progress.Percent, Last: report, Instead: instead})
-	return map[string]string{AnnotationCanceled: at.UTC().Format(time.RFC3339Nano), AnnotationCanceledState: string(text)}, err
-}
-
-// readCanceledState returns what CancelAnnotations wrote, nil when there is nothing that can be read.
-func readCanceledState(job *batchv1.Job) *canceledState {
-	var c canceledState
-	if err := json.Unmarshal([]byte(job.Annotations[AnnotationCanceledState]), &c); err != nil {
-		return nil
-	}
-	return &c
-}
+// Suspended reports whether Kubernetes runs no pods for the Job.
+func Suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }

@@ -30,11 +30,27 @@ type Record struct {
 	// Before is the digest that the image had in the attempt before this one, if it is known.
 	Before string `json:"before,omitempty"`
 	// Held is the digest that the attempts before this one found at the destination's tag, as in pull.Outcome.
-	Held string    `json:"held,omitempty"`
-	Time time.Time `json:"time"`
+	Held string `json:"held,omitempty"`
+	// Next says what keeps the pod of the next attempt, or of the first one, from being created; nil while nothing does.
+	Next *pull.Outcome `json:"next,omitempty"`
+	// Yield is set once the pull has let others go first, because it could not start.
+	Yield *Yield `json:"yield,omitempty"`
+	// Settled is true once the leader has ended a Job whose image is copied, because of Others: the containers besides the copier
+	// that run or have failed, for people. Others is empty when the pod is gone.
+	Settled bool      `json:"settled,omitempty"`
+	Others  string    `json:"others,omitempty"`
+	Time    time.Time `json:"time"`
 
 	// final is true when the copier said that no attempt will ever succeed.
 	final bool
+}
+
+// next returns Next, nil when there is no record.
+func (r *Record) next() *pull.Outcome {
+	if r == nil {
+		return nil
+	}
+	return r.Next
 }
 
 // image returns the digest that the image had in the attempt, empty if that is not known.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -27,10 +28,19 @@ func (v *View) State() *pull.State {
 		return s
 	}
 	s.Revision = pull.Revision{Cluster: Version(v.job), Pods: v.pods, Step: v.log.step()}
+	hindrance := ReadHindrance(v.job)
 	switch {
+	case hindrance != nil && !hindrance.GivenUp.IsZero():
+		v.givenUp(s, hindrance)
 	case v.complete != nil:
 		s.FinishedAt = v.complete.LastTransitionTime.UTC()
 		succeeded(s, v.end)
+	case v.failed != nil && v.end.copied():
+		s.FinishedAt = v.failed.LastTransitionTime.UTC()
+		succeeded(s, v.end)
+		if v.end.Others != "" {
+			s.Message = followedBy(s.Message, "Its pod was ended because of containers that are not pullwatch's: "+v.end.Others+".")
+		}
 	case v.failed != nil:
 		s.Phase, s.FinishedAt = pull.Failed, v.failed.LastTransitionTime.UTC()
 		s.Failure = failureOf(v.job, v.failed, v.end, s.Attempts > 0)
@@ -38,12 +48,19 @@ func (v *View) State() *pull.State {
 		if v.end != nil {
 			s.Progress = progressOf(v.end.Last, false)
 		}
-	case v.job.Spec.Suspend != nil && *v.job.Spec.Suspend:
-		s.Phase, s.Message = pull.Queued, "Waits for a free slot."
+	case Suspended(v.job):
+		s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
+		if hindrance != nil { // it is about the last try to start it
+			s.Message = hindrance.Message
+		}
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
+		case v.failing != nil && (v.rec == nil || !v.rec.Ran):
+			s.Message = v.failingMessage()
 		case v.rec == nil:
+		case v.rec.Next != nil && !v.rec.Ran:
+			s.Message = v.rec.Next.Message
 		case v.rec.Ran:
 			v.attemptEnded(s, v.rec)
 		case v.rec.Attempts > 0:
@@ -54,31 +71,10 @@ func (v *View) State() *pull.State {
 	}
 	v.addDigests(s)
 	s.UpdatedAt = v.updatedAt(s)
+	if v.abandoned() {
+		return v.lost(s)
+	}
 	return s
-}
-
-// canceled fills in the state of a pull that was canceled. It depends on the Job alone: the pods go with the Job, and each
-// replica has seen something else of them.
-func (v *View) canceled(s *pull.State) {
-	last := readCanceledState(v.job)
-	if last == nil {
-		last = &canceledState{}
-		if v.rec != nil {
-			last.Attempts, last.Last = v.rec.Attempts, v.rec.Last
-			last.Last.Image = v.rec.image()
-		}
-	}
-	s.Phase, s.Message, s.FinishedAt = pull.Canceled, "Canceled.", *v.canceledAt
-	if last.Instead != "" {
-		s.Message = "Canceled: pull " + last.Instead + " was started a moment before and copies the same."
-	}
-	s.Attempts, s.Progress = last.Attempts, progressOf(last.Last, false)
-	s.Progress.Percent = max(s.Progress.Percent, last.Percent)
-	s.Revision = pull.Revision{Cluster: Version(v.job)}
-	if s.Image.Digest == nil && last.Last.Image != "" {
-		s.Image.Digest = &last.Last.Image
-	}
-	s.UpdatedAt = v.updatedAt(s)
 }
 
 // unfinished fills in the state of a pull that has left the queue and has a pod, and whose Job has not ended.
@@ -92,15 +88,20 @@ func (v *View) unfinished(s *pull.State) {
 		if v.rec != nil && v.rec.Pod == newest.pod.UID {
 			s.Message = v.rec.Outcome.Message
 		}
+	case v.end.copied() && newest.pod.UID != v.end.Pod:
+		v.attemptEnded(s, v.end) // Kubernetes has begun another attempt
 	case newest.pod.Status.Phase == corev1.PodFailed || (terminated != nil && terminated.ExitCode != pull.ExitDone):
 		v.attemptEnded(s, v.end)
 	case newest.running || terminated != nil:
-		s.Phase, s.Message = pull.Pulling, cmp.Or(newest.log.Last.Message, "Copying has started.")
-		s.Progress = progressOf(newest.log.Last, newest.running)
+		s.Phase, s.Message = pull.Pulling, cmp.Or(v.stopping(newest), newest.log.Last.Message, "Copying has started.")
+		if others := newest.others(); terminated != nil && others != "" {
+			s.Message = followedBy(s.Message, "Containers that are not pullwatch's have not ended: "+others+".")
+		}
+		s.Progress = progressOf(newest.log.Last, newest.running && newest.pod.DeletionTimestamp == nil && !nodeLost(newest.pod))
 	default:
-		s.Phase, s.Message = pull.Pending, newest.waiting.Message
+		s.Phase, s.Message = pull.Pending, cmp.Or(v.stopping(newest), v.waiting().Message)
 		if s.Attempts > 0 {
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+newest.waiting.Message
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+s.Message
 			if v.endBefore != nil {
 				s.Progress = progressOf(v.endBefore.Last, false)
 			}
@@ -112,13 +113,20 @@ func (v *View) unfinished(s *pull.State) {
 func (v *View) attemptEnded(s *pull.State, end *Record) {
 	s.Progress = progressOf(end.Last, false)
 	switch {
-	case end.Ended && end.Outcome.Reason == "":
+	case end.copied():
 		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
 	case end.final || v.failing != nil || (v.job.Spec.BackoffLimit != nil && s.Attempts > int(*v.job.Spec.BackoffLimit)):
 		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
 		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
 	default:
-		s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts)+" failed, another will start: "+end.Outcome.Message
+		what := "Attempt " + strconv.Itoa(s.Attempts) + " failed"
+		if !end.Ran {
+			what = "Attempt " + strconv.Itoa(s.Attempts+1) + " failed before it began"
+		}
+		s.Phase, s.Message = pull.Retrying, what+", another will start: "+end.Outcome.Message
+		if v.rec.next() != nil {
+			s.Message = followedBy(s.Message, v.rec.Next.Message)
+		}
 	}
 }
 
@@ -149,24 +157,43 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	if end != nil && end.LogTail != nil {
 		f.LogTail = end.LogTail
 	}
+	if why := end.unstarted(); why != nil && !ran {
+		end = &Record{Outcome: *why, Yield: end.Yield}
+	}
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
 		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
+		if end != nil && end.Ended {
+			switch reason := end.Outcome.Reason; reason {
+			case pull.DiskFull, pull.OutOfMemory, pull.Evicted: // more time does not help
+				f.Reason = reason
+			}
+		}
 		switch {
 		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message
 		case !ran:
-			// Kubernetes tells of this only in events, which may be gone.
-			f.Message += " No attempt is known to have started: a secret or a volume that its pod needs may not exist."
+			f.Message += " No attempt is known to have started, and no event told why."
+		}
+		if end != nil && end.Next != nil {
+			f.Message = followedBy(f.Message, end.Next.Message)
 		}
 	case end != nil && end.Outcome.Reason != "":
 		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
 		if failed.Reason == batchv1.JobReasonDeadlineExceeded {
 			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
+			if end.Yield != nil {
+				f.Message = "Never started in " + failed.LastTransitionTime.Sub(end.Yield.Since).Round(time.Second).String() + ". " + end.Outcome.Message
+			}
 		}
 	}
 	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)
 	return f
+}
+
+// followedBy returns two sentences. The first may lack its full stop.
+func followedBy(first, second string) string {
+	return strings.TrimSuffix(first, ".") + ". " + second
 }
 
 func deadline(job *batchv1.Job) string {

@@ -137,14 +137,14 @@ func TestAFailedPullSaysWhy(t *testing.T) {
 			failed("DeadlineExceeded").Record(pullstate.Record{Pod: "gone", Attempts: 1, Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: x"}}),
 			pull.Timeout, "Did not finish within its deadline of 1m0s. The last attempt: The copier cannot start", 0,
 		},
-		"killed for memory": {failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: statetest.At(5)}}), pull.Unknown, "out of memory", 0},
+		"killed for memory": {failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: statetest.At(5)}}), pull.OutOfMemory, "out of memory", 0},
 		"crashed":           {failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error", StartedAt: statetest.At(5)}}), pull.Unknown, "exit code 2", 0},
 		"no such program":   {failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "exec: mirror: not found"}}), pull.Invalid, "could not be started (StartError): exec", 0},
 		"evicted": {func() *statetest.World {
 			w := failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, nil)
 			w.Pods[0].Status.Reason, w.Pods[0].Status.Message = "Evicted", "The node was low on resource: ephemeral-storage."
 			return w
-		}(), pull.DiskFull, "(Evicted): The node was low", 0},
+		}(), pull.DiskFull, "(Evicted) The node was low", 0},
 		"reason of the controller": {failed("SomethingNew"), pull.Unknown, "what the controller says", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

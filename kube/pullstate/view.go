@@ -2,12 +2,18 @@
 // no clock and no memory: the same objects give the same state on every replica and after every restart.
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
-// copiers' logs (log.go). View.State returns the pull's state (state.go). waiting.go tells what a pod waits for that has not
-// started. Why a pod cannot start or was given up is known as text only: errortext.go finds the reason in it.
+// copiers' logs (log.go). View.State returns the pull's state (state.go, canceled.go). HoldsSlot tells whether the pull counts among
+// those that run (slot.go). A Hindrance is what keeps the Job in the queue (hindrance.go). waiting.go tells what a pod waits for that
+// has not started, stopping.go why one does not go on, others.go what follows from containers besides the copier. Why a pod cannot start
+// or was given up is known as text only: errortext.go finds the reason in it.
+//
+// Of several causes a state tells the first of these: that the attempt does not go on, what its pod says, what an event said. Of an
+// attempt that has failed it tells why Kubernetes stopped it, unless the copier was done or said that no attempt will succeed; then
+// what the copier said.
 //
 // Pods are deleted before their Job. So the leader writes a Record on the Job: how the last attempt ended, or what it waits for
-// (record.go). View.Unwritten returns what it has to write. Where the Record and the pods tell the same, Read takes the Record:
-// all replicas see it, and for longer.
+// (record.go). View.Unwritten returns what it has to write. What only events tell, View.Warned returns (warning.go). Where the
+// Record and the pods tell the same, Read takes the Record: all replicas see it, and for longer.
 package pullstate
 
 import (
@@ -72,6 +78,11 @@ func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[type
 		// Its pod is gone, or is not known yet because the Job is newer than the pods. It counts all attempts before it.
 		v.attempts = slices.DeleteFunc(v.attempts, v.rec.follows)
 	}
+	if v.rec.next() != nil && len(v.attempts) > 0 && v.attempts[len(v.attempts)-1].pod.UID != v.rec.Pod {
+		past := *v.rec
+		past.Next = nil // that pod could be created
+		v.rec = &past
+	}
 	v.attemptCount, v.end, v.endBefore = countAttempts(v.attempts, v.rec), v.rec, v.rec
 	if n := len(v.attempts); n > 0 {
 		v.newest = &v.attempts[n-1]
@@ -83,6 +94,9 @@ func Read(identity Identity, job *batchv1.Job, pods []*corev1.Pod, logs map[type
 				v.log = before.log
 			}
 		}
+	}
+	if done := v.copied(); done != nil {
+		v.end = done
 	}
 	return v
 }
@@ -123,6 +137,11 @@ func countAttempts(attempts []attempt, rec *Record) int {
 	}
 }
 
+// CopierRuns reports whether a copier of the pull runs.
+func (v *View) CopierRuns() bool {
+	return slices.ContainsFunc(v.attempts, func(a attempt) bool { return a.running })
+}
+
 // needsLog reports whether the state needs more of an attempt's log: how far the copier is while it runs, its last lines when
 // it has failed.
 func (v *View) needsLog(a *attempt) bool {
@@ -157,8 +176,16 @@ func (v *View) Unwritten() *Record {
 	if seen == nil || (seen.Ended && seen.Outcome.Reason != "" && v.needsLog(v.newest)) || v.rec.covers(seen) {
 		return nil
 	}
+	return v.unwritten(seen)
+}
+
+// unwritten returns a Record of what is seen of the newest attempt, with what came before it.
+func (v *View) unwritten(seen *Record) *Record {
 	unwritten := *seen
 	unwritten.Attempts, unwritten.PodCreated = v.attemptCount, v.newest.pod.CreationTimestamp.UTC()
+	if v.rec != nil {
+		unwritten.Yield = v.rec.Yield
+	}
 	switch {
 	case v.rec == nil:
 	case v.rec.Pod == seen.Pod:
@@ -179,6 +206,9 @@ func (v *View) Recorded() bool {
 
 // Complete reports whether all is known of a Job that has ended. gone reports whether a pod is gone: nothing more comes from it.
 func (v *View) Complete(gone func(types.UID) bool) bool {
+	if v.abandoned() {
+		return false // a pod that is not known yet may be done
+	}
 	exists := false
 	for i := range v.attempts {
 		a := &v.attempts[i]

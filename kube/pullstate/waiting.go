@@ -16,14 +16,13 @@ func waitingFor(pod *corev1.Pod) pull.Outcome {
 			return pull.Outcome{Reason: pull.Unschedulable, Message: "No node can run the copier: " + c.Message}
 		}
 	}
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for _, c := range statuses {
-			if c.State.Waiting != nil {
-				if out := classifyWaiting(c.State.Waiting); out.Reason != "" {
-					return out
-				}
-			}
+	if copier := CopierStatus(pod); copier != nil && copier.State.Waiting != nil {
+		if out := classifyWaiting(copier.State.Waiting); out.Reason != "" {
+			return out
 		}
+	}
+	if out := waitingForOther(pod); out != nil {
+		return *out
 	}
 	if pod.Spec.NodeName == "" && len(pod.Status.ContainerStatuses) == 0 {
 		return pull.Outcome{Message: "Waits for a node."}
@@ -31,19 +30,27 @@ func waitingFor(pod *corev1.Pod) pull.Outcome {
 	return pull.Outcome{Message: "Waits for its container to start."}
 }
 
-// classifyWaiting translates a container's waiting state. Of most reasons, ErrImagePull and ImagePullBackOff above all, only
-// the message tells what is wrong.
+// waiting says what the newest attempt waits for, whose copier has not started. What its pod says now comes before what an event said,
+// which is in the record.
+func (v *View) waiting() pull.Outcome {
+	if r := v.rec; r != nil && r.Pod == v.newest.pod.UID && r.Outcome.Reason != "" && v.newest.mayWaitFor(&r.Outcome) {
+		return r.Outcome
+	}
+	return v.newest.waiting
+}
+
+// classifyWaiting translates a container's waiting state. The images of a pod are the operator's, not the one that is copied. Only the
+// message tells when the node has no room left.
 func classifyWaiting(w *corev1.ContainerStateWaiting) pull.Outcome {
-	var reason pull.FailureReason
+	otherwise := pull.Unknown
 	switch w.Reason {
 	case "", "ContainerCreating", "PodInitializing":
 		return pull.Outcome{}
-	case "InvalidImageName", "CreateContainerConfigError", "SignatureValidationFailed":
-		reason = pull.Invalid
-	case "ErrImageNeverPull":
-		reason = pull.NotFound
-	default:
-		reason = classifyText(w.Message, pull.Unknown)
+	case "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed":
+		otherwise = pull.CopierImage
+	case "CreateContainerConfigError":
+		otherwise = pull.Invalid
 	}
+	reason := classifyText(w.Message, otherwise)
 	return pull.Outcome{Reason: reason, Message: "The copier cannot start: " + w.Reason + ": " + cmp.Or(w.Message, "no message given")}
 }

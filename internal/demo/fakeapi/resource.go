@@ -91,7 +91,17 @@ var (
 		},
 	}
 
-	resources = []*resource{jobs, pods, leases}
+	events = &resource{
+		kind: corev1.SchemeGroupVersion.WithKind("Event"), plural: "events",
+		propagation: metav1.DeletePropagationBackground,
+		new:         func() Object { return &corev1.Event{} },
+		newList: func(objects []Object, meta metav1.ListMeta) runtime.Object {
+			return &corev1.EventList{TypeMeta: listType("v1", "EventList"), ListMeta: meta, Items: items[corev1.Event](objects)}
+		},
+		fields: func(obj Object) fields.Set { return fields.Set{"type": obj.(*corev1.Event).Type} },
+	}
+
+	resources = []*resource{jobs, pods, leases, events}
 )
 
 func listType(version, kind string) metav1.TypeMeta {

@@ -48,9 +48,10 @@ func (p *pieces) changed(states []*pull.State) []*pull.State {
 	return changed
 }
 
-// sameState reports whether a and b are the same state of a pull. Different states have different positions.
+// sameState reports whether a and b are the same state of a pull. Different states have different positions. Only messages may say more
+// than the state does.
 func sameState(a, b *pull.State) bool {
-	return a == b || a.Position != (pull.Position{}) && a.Position == b.Position && a.Revision == b.Revision
+	return a == b || a.Position != (pull.Position{}) && a.Position == b.Position && a.Revision == b.Revision && a.Message == b.Message
 }
 
 // renderList executes a query that shows the active pulls and nothing else. It executes only the pulls that have changed. The

@@ -1,0 +1,66 @@
+package pullstate_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
+)
+
+func TestAPullThatLetOthersGoFirstSaysWhyUntilItIsTriedAgain(t *testing.T) {
+	w := statetest.New()
+	w.Job.Status.StartTime = new(statetest.At(0))
+	w.Job.Spec.ActiveDeadlineSeconds = new(int64(3600))
+	write(t, w, warned("Job", "FailedCreate", noRoom, 5))
+	now := statetest.Epoch.Add(3 * time.Minute)
+	rec, due, giveUp := w.View(t).Yields(now)
+	if rec == nil || giveUp || due.After(now) || !due.After(statetest.Epoch.Add(time.Minute)) {
+		t.Fatalf("%+v from %v on, given up: %v", rec, due, giveUp)
+	}
+	w.Record(*rec)
+	w.Job.Spec.Suspend, w.Job.Status.StartTime = new(true), nil
+	s := w.State(t)
+	if s.Phase != pull.Queued || !strings.HasPrefix(s.Message, "Lets other pulls go first, since it could not start, and is tried again from 12:05:00 UTC on. Its pod cannot be created: exceeded quota") {
+		t.Errorf("%s %q", s.Phase, s.Message)
+	}
+	if at := pullstate.NotBefore(w.Job); !at.Equal(now.Add(2 * time.Minute)) {
+		t.Errorf("it is tried again at %v", at)
+	}
+	w.Job.Spec.Suspend, w.Job.Status.StartTime = new(false), new(statetest.At(300))
+	if s := w.State(t); s.Message != "Waits for its pod to be created." {
+		t.Errorf("when it is tried again it says %q", s.Message)
+	}
+	if rec, _, _ := w.View(t).Yields(statetest.Epoch.Add(time.Hour)); rec != nil {
+		t.Error("it makes room though nothing is known to keep it from starting")
+	}
+	write(t, w, warned("Job", "FailedCreate", noRoom, 301))
+	if rec, _, giveUp := w.View(t).Yields(statetest.Epoch.Add(61 * time.Minute)); rec == nil || !giveUp {
+		t.Errorf("after its deadline it is %+v, given up: %v", rec, giveUp)
+	}
+	w.Condition(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded, "")
+	if f := w.State(t).Failure; f.Reason != pull.Quota || !strings.HasPrefix(f.Message, "Never started in 50s. Its pod cannot be created") {
+		t.Errorf("%s %q", f.Reason, f.Message)
+	}
+}
+
+func TestAPullThatRunsOrHasRunKeepsItsSlot(t *testing.T) {
+	late := statetest.Epoch.Add(time.Hour)
+	for name, w := range map[string]*statetest.World{
+		"it runs":             statetest.New().Pod(1, corev1.PodRunning, statetest.Running()).Record(pullstate.Record{Pod: "pod-a", Outcome: statetest.NotFound}),
+		"it has run":          statetest.New().Record(pullstate.Record{Pod: "gone", Attempts: 1, Ran: true, Ended: true, Outcome: statetest.Network, Next: &statetest.NotFound}),
+		"nothing is known":    statetest.New().Pod(1, corev1.PodPending, nil),
+		"it got over it":      statetest.New().Pod(20, corev1.PodPending, nil).Record(pullstate.Record{Next: &statetest.NotFound}),
+		"it is being deleted": statetest.New().Condition(batchv1.JobFailureTarget, "", "").Record(pullstate.Record{Next: &statetest.NotFound}),
+	} {
+		w.Job.Status.StartTime = new(statetest.At(0))
+		if rec, _, _ := w.View(t).Yields(late); rec != nil {
+			t.Errorf("%s: it makes room", name)
+		}
+	}
+}
