@@ -41,6 +41,9 @@ type Target struct {
 type Snapshot struct {
 	// Pods are ordered by the time of their creation.
 	Pods []Pod
+	// Left has the UIDs of pods that were of the target, still exist, and are of the target no longer: a selector does not
+	// match them any more, or they were taken from their Job. All other pods that are missing from Pods were deleted.
+	Left []string
 	// Final is set when no pod will be added: the Job has finished or is gone.
 	Final bool
 	// Empty says, for people, why Pods is empty.

@@ -37,6 +37,11 @@ type targetWatch struct {
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
+	// missing are pods that are not in pods any more, and that may still exist. lookup has a value when there are some.
+	missing []missingPod
+	lookup  chan struct{}
+	// left has the UIDs of pods that were missing and do exist, the latest last. It has at most maxTargetPods of them.
+	left []types.UID
 	// podsFinal is true once the Job is over and pods were listed after that.
 	podsFinal bool
 	// away is true while the last request for pods has failed. recoveries counts successful requests after failed ones.
@@ -48,6 +53,8 @@ type targetPod struct {
 	podlog.Pod
 	created    time.Time
 	controller types.UID
+	// terminating means that the pod is being deleted.
+	terminating bool
 }
 
 // targetJob is the target's Job: the first one of its name. Its uid is empty until there is one.
@@ -69,16 +76,21 @@ func (w *targetWatch) publish(change func()) {
 }
 
 func (w *targetWatch) snapshot() podlog.Snapshot {
+	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	var found []targetPod
-	for _, pod := range w.pods {
+	for uid, pod := range w.pods {
 		if w.target.Job == "" || w.job.uid != "" && pod.controller == w.job.uid {
 			found = append(found, pod)
+		} else {
+			s.Left = append(s.Left, string(uid))
 		}
+	}
+	for _, uid := range w.left {
+		s.Left = append(s.Left, string(uid))
 	}
 	slices.SortFunc(found, func(a, b targetPod) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Name, b.Name))
 	})
-	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	for _, pod := range found {
 		s.Pods = append(s.Pods, pod.Pod)
 	}
@@ -145,8 +157,14 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 		pods[list.Items[i].UID] = newTargetPod(&list.Items[i])
 	}
 	w.publish(func() {
+		for uid := range w.pods {
+			if _, ok := pods[uid]; !ok {
+				w.setMissing(uid, list.ResourceVersion)
+			}
+		}
 		w.pods = pods
 		w.podsFinal = jobOver
+		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { _, ok := pods[uid]; return ok })
 	})
 	return list.ResourceVersion, nil
 }
@@ -175,15 +193,17 @@ func (w *targetWatch) applyPod(event watch.Event) {
 	}
 	w.publish(func() {
 		if event.Type == watch.Deleted {
+			w.setMissing(pod.UID, pod.ResourceVersion)
 			delete(w.pods, pod.UID)
 			return
 		}
 		w.pods[pod.UID] = newTargetPod(pod)
+		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
 	})
 }
 
 func newTargetPod(pod *corev1.Pod) targetPod {
-	t := targetPod{Pod: logPod(pod), created: pod.CreationTimestamp.Time}
+	t := targetPod{Pod: logPod(pod), created: pod.CreationTimestamp.Time, terminating: pod.DeletionTimestamp != nil}
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		t.controller = owner.UID
 	}

@@ -13,7 +13,8 @@ import (
 
 // WatchPods implements podlog.Source.
 func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
-	w := &targetWatch{client: p.client, target: target, deliver: deliver, relistPods: make(chan struct{}, 1)}
+	w := &targetWatch{client: p.client, target: target, deliver: deliver, relistPods: make(chan struct{}, 1),
+		lookup: make(chan struct{}, 1)}
 	pods, err := w.podWatch()
 	if err != nil {
 		return err
@@ -36,6 +37,7 @@ func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver fu
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.watchError(pods.Follow(ctx), "pods") })
+	group.Go(func() error { return w.lookUpMissing(ctx) })
 	if jobs != nil {
 		group.Go(func() error { return w.watchError(jobs.Follow(ctx), "jobs") })
 	}

@@ -32,8 +32,8 @@ func (f *follower) run(ctx context.Context) error {
 			}
 			return f.notifyWaiting(ctx, "it has no previous run")
 		}
-		if s.gone || s.over {
-			f.progress.Over = !s.gone
+		if s.departed() || s.over {
+			f.progress.Over = !s.departed()
 			f.queue.Advance(f.container, f.progress)
 			return nil
 		}

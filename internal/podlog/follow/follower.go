@@ -29,7 +29,7 @@ type follower struct {
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.
 	since time.Time
-	// left means that ENDED was sent because the pod was gone, before the run was read to its end.
+	// left means that ENDED was sent because the pod was gone or had left, before the run was read to its end.
 	left bool
 	// lastWaiting is what the last WAITING notice said; empty again once the log goes on.
 	lastWaiting string
@@ -70,9 +70,6 @@ func (f *follower) notifyMissedRuns(ctx context.Context, runs int) error {
 
 func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) error {
 	message := "its pod was deleted"
-	if f.plan.target.Selector != "" {
-		message = "its pod is gone, or matches no longer"
-	}
 	switch {
 	case gone:
 	case run.Running:

@@ -21,7 +21,7 @@ type followers struct {
 	jobWait     *time.Timer
 	waitedSince time.Time
 	entries     map[cursor.ContainerKey]*entry
-	// departed is how far containers were read that are gone, in case a selector matches their pod again. It has at most
+	// departed is how far containers were read that are gone, in case their pod comes back. It has at most
 	// maxDeparted of them.
 	departed map[cursor.ContainerKey]cursor.Progress
 	// whole is for notices about the stream as a whole.
@@ -42,6 +42,7 @@ const maxDeparted = 1000
 // entry is what followers knows of one follower.
 type entry struct {
 	*statusBox
+	podUID    string
 	container *queue.Container
 	ended     chan struct{}   // closed, with followers.mu held, when the follower has ended
 	progress  cursor.Progress // how far the follower has read, once it has ended

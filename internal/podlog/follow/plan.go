@@ -96,6 +96,14 @@ func (p *plan) setTarget(in podlog.Input) error {
 	}
 }
 
+// leftTarget says, for people, why a pod that exists is not of the target any more.
+func (p *plan) leftTarget() string {
+	if p.target.Job != "" {
+		return "its pod does not belong to job " + p.target.Job + " any more"
+	}
+	return "its pod does not match " + p.target.Selector + " any more"
+}
+
 // wants reports whether the stream takes in containers of this name.
 func (p *plan) wants(container string) bool { return p.container == "" || p.container == container }
 

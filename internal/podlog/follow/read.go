@@ -17,11 +17,8 @@ import (
 func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	logCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	guard := newStallGuard(cancel)
+	guard := newStallGuard(req.Follow, cancel)
 	defer r.status.watchStall(guard, r.id)()
-	if !req.Follow {
-		guard.expectEnd()
-	}
 
 	req, err := r.locate(logCtx, guard, req)
 	if err != nil {

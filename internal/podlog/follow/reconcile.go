@@ -26,7 +26,7 @@ func (fs *followers) reconcile(s podlog.Snapshot) {
 		fs.st.fail(err)
 		return
 	}
-	fs.forgetGone()
+	fs.forgetDeparted()
 	fs.seal(s.Final)
 	if fs.first {
 		fs.first = false
@@ -58,7 +58,7 @@ func (fs *followers) update(s podlog.Snapshot) error {
 			if fs.updateEntry(key, status) {
 				continue
 			}
-			if f := fs.newEntry(pod.Name, key, status, begins); f != nil {
+			if f := fs.newEntry(pod, key, status, begins); f != nil {
 				added = append(added, f)
 			}
 		}
@@ -66,7 +66,8 @@ func (fs *followers) update(s podlog.Snapshot) error {
 	for key, e := range fs.entries {
 		if !inSnapshot[key] {
 			status := e.get()
-			status.over, status.gone = true, true
+			status.left = slices.Contains(s.Left, e.podUID)
+			status.gone, status.over = !status.left, !status.left
 			e.set(status)
 		}
 	}
@@ -77,7 +78,7 @@ func (fs *followers) update(s podlog.Snapshot) error {
 }
 
 // updateEntry gives a container's follower its new status. It returns false if there is no follower, or if it has ended
-// because the container was gone.
+// because the container had departed.
 func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus) bool {
 	e := fs.entries[key]
 	if e == nil {
@@ -85,7 +86,7 @@ func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if e.get().gone && e.hasEnded() {
+	if e.get().departed() && e.hasEnded() {
 		fs.remove(key, e)
 		return false
 	}
@@ -125,7 +126,7 @@ func (fs *followers) follow(f *follower, e *entry) {
 		fs.mu.Lock()
 		s := e.get()
 		// The container may have come back while the follower ended.
-		again = fs.st.plan.follow && !s.gone && !s.over && fs.st.ctx.Err() == nil
+		again = fs.st.plan.follow && !s.departed() && !s.over && fs.st.ctx.Err() == nil
 		if again {
 			fs.mu.Unlock()
 		}
@@ -138,10 +139,10 @@ func (fs *followers) follow(f *follower, e *entry) {
 	fs.finishIfComplete()
 }
 
-// forgetGone removes entries of deleted pods whose followers have ended, so that cursors leave them out.
-func (fs *followers) forgetGone() {
+// forgetDeparted removes entries of departed containers whose followers have ended, so that cursors leave them out.
+func (fs *followers) forgetDeparted() {
 	for key, e := range fs.entries {
-		if e.get().gone && e.hasEnded() {
+		if e.get().departed() && e.hasEnded() {
 			fs.remove(key, e)
 		}
 	}

@@ -21,7 +21,7 @@ func (r *runReader) request(s containerStatus) podlog.LogRequest {
 		Pod:       r.container.Pod,
 		Container: r.container.Name,
 		Run:       r.id,
-		Follow:    r.plan.follow && running,
+		Follow:    r.plan.follow && running && !s.left,
 		Previous:  r.plan.previous || asPrevious,
 		Ended:     !running,
 	}

@@ -55,6 +55,10 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, podlog.ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
+		case !s.left && f.status.get().left:
+			continue
+		case final && err == nil && s.left && run.Running:
+			return r.leave(ctx)
 		case final && err == nil && !r.last.dated && f.plan.follow:
 			ok, err := r.ownsNothing(ctx, req.Previous)
 			switch {
@@ -172,10 +176,17 @@ func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete b
 			return err
 		}
 	}
-	// A selector may match the pod again.
+	// A pod may come back.
 	r.progress.Done = !gone || complete
 	r.left = !r.progress.Done
 	return r.notifyEnded(ctx, run, gone)
+}
+
+// leave ends reading a run that goes on in a pod that is not of the target any more. The rest is the beginning of a line.
+func (r *runReader) leave(ctx context.Context) error {
+	r.last.rest, r.tail = nil, nil
+	r.left = true
+	return r.notify(ctx, podlog.Ended, r.plan.leftTarget())
 }
 
 // giveUp returns an error, which ends the stream, when the stream is of one pod. Otherwise the stream goes on without the

@@ -144,7 +144,7 @@ func TestSelectorFollowsPodsAsTheyComeAndGo(t *testing.T) {
 			t.Errorf("lines: %q", got.lines)
 		}
 		slices.Sort(got.notices)
-		want := []string{"ENDED web/app: its pod is gone, or matches no longer", unread, "STARTED web-2/app: log opened", started,
+		want := []string{"ENDED web/app: its pod was deleted", unread, "STARTED web-2/app: log opened", started,
 			"WAITING stream: no pod matches", "WAITING web-3/app: Pulling"}
 		if !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
