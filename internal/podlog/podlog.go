@@ -18,8 +18,11 @@ const (
 	MaxTailLines = 10_000
 	// MaxExpression bounds Input.Include and Input.Exclude, in bytes.
 	MaxExpression = 1 << 10
-	// MaxContainers is how many containers one stream follows at a time.
-	MaxContainers = 50
+	// MaxOpenLogs is how many logs one stream reads at a time. With Input.Follow, a stream is refused when more containers than
+	// that run.
+	MaxOpenLogs = 50
+	// MaxContainers is how many containers one stream has, with those that have ended and whose pods still exist.
+	MaxContainers = 1000
 	// MaxMessage bounds Line.Message, in bytes.
 	MaxMessage = 64 << 10
 	// MaxBatchLines and MaxBatchBytes bound a Batch: its lines and notices together, and the bytes of its messages.
@@ -80,8 +83,7 @@ type Batch struct {
 // Line is one line of a container's log.
 type Line struct {
 	Pod, Container string
-	// Timestamp is when the container runtime read the line, in UTC. A line without a timestamp has that of the line before,
-	// or when none had any, the time when it was read from the log. Timestamp is never zero.
+	// Timestamp is when the container runtime read the line, in UTC. It is never zero: text without a timestamp is no line.
 	Timestamp time.Time
 	// Message is valid UTF-8 without its line end, at most MaxMessage bytes.
 	Message string

@@ -14,7 +14,8 @@ type Source interface {
 	// that may also be a cluster out of reach (UNAVAILABLE), for which it waits a bounded time, or an invalid target
 	// (BAD_INPUT). It never calls deliver after it has returned.
 	WatchPods(ctx context.Context, target Target, deliver func(Snapshot)) error
-	// OpenLog opens the log of one container. Each line starts with its RFC 3339 timestamp and a space. If req.Follow is set,
+	// OpenLog opens the log of one container. Each line starts with its RFC 3339 timestamp and a space. Text without one is what
+	// the node says, in place of the log or of the rest of it. If req.Follow is set,
 	// OpenLog may block until the first line. ctx ends both OpenLog and reading. The caller closes the log. ErrNoLog and
 	// ErrGone say that there is no log. After any other error that is no usererr.Error, another request may succeed.
 	OpenLog(ctx context.Context, req LogRequest) (io.ReadCloser, error)

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -99,6 +100,37 @@ func (fs *followers) checkContainers(pods []podlog.Pod) error {
 			plan.target.Pod)
 	}
 	return nil
+}
+
+// checkNumber returns an error if a stream begins with more containers than it may have, or with more running ones than it can
+// follow. When more come later, and in a stream that goes on behind a cursor, the reader is told instead.
+func (fs *followers) checkNumber(added []*follower, tooMany int) error {
+	running := 0
+	for _, f := range added {
+		if f.isRunning() {
+			running++
+		}
+	}
+	begins := fs.first && fs.st.plan.after == nil
+	switch {
+	case begins && tooMany > 0:
+		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d. %s",
+			podlog.MaxContainers+tooMany, podlog.MaxContainers, narrow)
+	case begins && fs.st.plan.follow && running > podlog.MaxOpenLogs:
+		return usererr.New(usererr.LimitExceeded, "%d containers run, and one stream follows %d. %s", running, podlog.MaxOpenLogs,
+			narrow)
+	case tooMany > 0 && !fs.leftOut:
+		fs.notify(podlog.Waiting, fmt.Sprintf("this stream has %d containers, as many as one may: %d more are left out. %s",
+			podlog.MaxContainers, tooMany, narrow))
+	}
+	fs.leftOut = tooMany > 0
+	return nil
+}
+
+// isRunning reports whether the container runs.
+func (f *follower) isRunning() bool {
+	s := f.status.get()
+	return s.Run.Running && !s.over
 }
 
 func containerNames(pod podlog.Pod) string {

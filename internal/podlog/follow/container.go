@@ -21,6 +21,12 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		}
 		if run.ID != "" {
+			if !f.placed {
+				if err := f.awaitPlace(ctx); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := f.readRun(ctx, run); err != nil || !f.progress.Done && f.progress.Run == cursor.NewRunKey(run.ID) {
 				return err
 			}
@@ -46,6 +52,7 @@ func (f *follower) run(ctx context.Context) error {
 			return nil
 		}
 		f.queue.Activate(f.container, false)
+		f.leavePlace()
 		if err := f.status.await(ctx, 0); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 	"pullwatch/internal/podlog/queue"
@@ -23,6 +24,10 @@ type follower struct {
 	matching  *turns.Turns
 	container *queue.Container
 	status    *statusBox
+	// places gives the follower a place to read a log, and placed means that it has one. account holds its memory.
+	places  *places
+	placed  bool
+	account *budget.Account
 	// progress is how far the container has been read. A run in it that is not done is read first.
 	progress cursor.Progress
 	// tail is set only for the run that the stream begins with.

@@ -24,6 +24,10 @@ type followers struct {
 	// departed is how far containers were read that are gone, in case their pod comes back. It has at most
 	// maxDeparted of them.
 	departed map[cursor.ContainerKey]cursor.Progress
+	// places are those of all followers.
+	places *places
+	// leftOut means that the reader knows that there are more than podlog.MaxContainers.
+	leftOut bool
 	// whole is for notices about the stream as a whole.
 	whole *queue.Container
 
@@ -63,6 +67,7 @@ func newFollowers(st *Stream) *followers {
 		entries:  map[cursor.ContainerKey]*entry{},
 		departed: map[cursor.ContainerKey]cursor.Progress{},
 	}
+	fs.places = newPlaces(fs.notifyWaiting)
 	fs.whole = st.queue.Add(0, "", "", cursor.Progress{})
 	return fs
 }

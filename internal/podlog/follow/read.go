@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"pullwatch/internal/podlog"
@@ -41,7 +42,7 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	wasComplete := r.complete
 	r.complete = false
 	r.last = lastRequest{search: cursor.NewSearch(r.progress.Position)}
-	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
+	if err := r.copy(ctx, log, guard, req.Tail != nil, req.Since); err != nil {
 		r.ends = 0
 		return fmt.Errorf("read log: %w", err)
 	}
@@ -87,8 +88,9 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 }
 
 // copy queues the lines of an open log that have not been read before. tailed means that the log may begin between lines with
-// the same timestamp. flush is called before each read, so that lines do not wait while the log is silent.
-func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool) error {
+// the same timestamp. since is the moment that the log was opened at. Text without a timestamp is not the container's: a node
+// sends it to say what happened to the log. flush is called before each read, so that lines do not wait while the log is silent.
+func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool, since time.Time) error {
 	flush := func() error {
 		if err := r.flush(ctx); err != nil {
 			return err
@@ -106,7 +108,19 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			return r.end(ctx, err)
 		}
 		nanos, message := stamps.Cut(line)
-		r.last.dated = r.last.dated || nanos != 0 || err != nil && logline.IsCutTimestamp(line)
+		if nanos == 0 && (err == nil || !logline.IsCutTimestamp(line)) {
+			if err == nil || errors.Is(err, io.EOF) {
+				r.last.said = nodeText(message)
+			}
+			if err != nil {
+				return r.end(ctx, err)
+			}
+			continue
+		}
+		if !r.last.dated && !since.IsZero() {
+			r.last.said = "" // it is the end of a line whose beginning lies before the moment that the log was opened at
+		}
+		r.last.dated = true
 		if err != nil {
 			if r.last.search.IsPast(nanos) {
 				r.last.rest = &restLine{nanos: nanos, message: message, dropped: dropped}
@@ -141,6 +155,13 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 	}
 }
 
+// maxNodeText bounds what is told of a node's text, in bytes.
+const maxNodeText = 1 << 10
+
+func nodeText(text []byte) string {
+	return strings.ToValidUTF8(string(text[:min(len(text), maxNodeText)]), "\uFFFD")
+}
+
 // errLost means that our last line was not found for the first time.
 var errLost = errors.New("last line is not in the log")
 
@@ -158,7 +179,7 @@ func (r *runReader) lostLine(ctx context.Context) error {
 
 // end is called at the end of the response, with the error of its last read. It returns nil for io.EOF.
 func (r *runReader) end(ctx context.Context, err error) error {
-	r.complete = r.last.found() && r.last.rest == nil && errors.Is(err, io.EOF)
+	r.complete = r.last.found() && r.last.rest == nil && r.last.said == "" && errors.Is(err, io.EOF)
 	if err := r.flush(ctx); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
-	"pullwatch/internal/usererr"
 )
 
 // reconcile starts and updates followers for a new snapshot. It never blocks, so that a slow reader does not hold up the
@@ -47,6 +46,7 @@ func (fs *followers) update(s podlog.Snapshot) error {
 	begins := fs.st.begin(len(s.Pods) > 0)
 	inSnapshot := map[cursor.ContainerKey]bool{}
 	var added []*follower
+	tooMany := 0
 	for _, pod := range s.Pods {
 		for _, c := range pod.Containers {
 			if !fs.st.plan.wants(c.Name) {
@@ -56,6 +56,10 @@ func (fs *followers) update(s podlog.Snapshot) error {
 			inSnapshot[key] = true
 			status := containerStatus{Container: c, over: pod.Finished, recoveries: s.Recoveries}
 			if fs.updateEntry(key, status) {
+				continue
+			}
+			if len(fs.entries) == podlog.MaxContainers {
+				tooMany++
 				continue
 			}
 			if f := fs.newEntry(pod, key, status, begins); f != nil {
@@ -70,6 +74,9 @@ func (fs *followers) update(s podlog.Snapshot) error {
 			status.gone, status.over = !status.left, !status.left
 			e.set(status)
 		}
+	}
+	if err := fs.checkNumber(added, tooMany); err != nil {
+		return err
 	}
 	if fs.first {
 		fs.notifyResumed(inSnapshot)
@@ -94,25 +101,42 @@ func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus
 	return true
 }
 
+// start starts followers. Those of runs that have ended come first to a place, which they keep for a short time only.
 func (fs *followers) start(added []*follower) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if n := fs.active + len(added); n > podlog.MaxContainers {
-		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d: narrow it "+
-			"with container, with a more specific selector, or by naming one pod", n, podlog.MaxContainers)
+	for _, running := range []bool{false, true} {
+		for _, f := range added {
+			if f.isRunning() != running {
+				continue
+			}
+			f.account = fs.st.budget.Open(fs.st.plan.caller, 0)
+			if err := fs.startOne(f); err != nil {
+				f.account.Close()
+				return err
+			}
+		}
 	}
-	for _, f := range added {
-		e := fs.entries[f.container.Key]
-		account := fs.st.budget.Open(fs.st.plan.caller, 0)
-		if err := account.Take(budget.Logs, fs.st.plan.followerMemory()); err != nil {
+	return nil
+}
+
+func (fs *followers) startOne(f *follower) error {
+	if err := f.account.Take(budget.Logs, followerMemory); err != nil {
+		return err
+	}
+	if len(f.runs(f.status.get())) > 0 {
+		if err := f.tryPlace(); err != nil {
 			return err
 		}
-		fs.active++
-		fs.st.running.Go(func() {
-			defer account.Close()
-			fs.follow(f, e)
-		})
+		fs.st.queue.Activate(f.container, f.placed)
 	}
+	fs.active++
+	e := fs.entries[f.container.Key]
+	fs.st.running.Go(func() {
+		defer f.account.Close()
+		defer f.leavePlace()
+		fs.follow(f, e)
+	})
 	return nil
 }
 

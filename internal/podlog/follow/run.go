@@ -78,6 +78,11 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			backoff.reset()
 		}
 		r.breakOff(err, final)
+		if err == nil && r.last.said != "" {
+			if err := f.notifyWaiting(ctx, "its log cannot be read now; "+r.nodeSays()); err != nil {
+				return err
+			}
+		}
 		if err != nil {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.container.Pod, "container", f.container.Name, "error", err)
 			backoff.failures++
@@ -168,19 +173,39 @@ func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete b
 		return err
 	}
 	r.tail = nil
-	if goesOn {
-		return nil
-	}
-	if !complete {
-		if err := r.notifyGap(ctx, gapUnfinished, "its log could not be read to the end"); err != nil {
+	if message := r.unread(goesOn, complete); message != "" {
+		if err := r.notifyGap(ctx, gapUnfinished, message); err != nil {
 			return err
 		}
+	}
+	if goesOn {
+		return nil
 	}
 	// A pod may come back.
 	r.progress.Done = !gone || complete
 	r.left = !r.progress.Done
 	return r.notifyEnded(ctx, run, gone)
 }
+
+// unread says, for people, why lines may be missing; empty when none are. A node that has deleted the log says so even if all
+// of it was read before.
+func (r *runReader) unread(goesOn, complete bool) string {
+	const unfinished = "its log could not be read to the end"
+	said := r.last.said != ""
+	switch {
+	case said && !complete:
+		return unfinished + "; " + r.nodeSays()
+	case said && r.last.dated:
+		return r.nodeSays()
+	case !complete && !goesOn:
+		return unfinished
+	default:
+		return ""
+	}
+}
+
+// nodeSays tells what the node has sent in place of the log.
+func (r *runReader) nodeSays() string { return "the node says: " + r.last.said }
 
 // leave ends reading a run that goes on in a pod that is not of the target any more. The rest is the beginning of a line.
 func (r *runReader) leave(ctx context.Context) error {

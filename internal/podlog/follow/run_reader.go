@@ -59,9 +59,10 @@ const (
 type lastRequest struct {
 	// search finds the line up to which the log had been read before the request.
 	search cursor.Search
-	// dated means that there was a timestamp, or the beginning of one. Otherwise the node has sent a message in place of the
-	// log.
+	// dated means that there was a timestamp, or the beginning of one.
 	dated bool
+	// said is what the node has sent in place of the log, or of the rest of it: text without a timestamp.
+	said string
 	// rest is a line without its end that the request stopped in. It is a line only when no other request brings the whole
 	// of it.
 	rest *restLine
@@ -97,25 +98,16 @@ func (r *runReader) notifyDue(ctx context.Context) error {
 	return r.notifyResumed(ctx)
 }
 
-// advance moves the position behind a line, unless only this line has no timestamp: then a node has written it to say what
-// happened to the log, and the next response will not have it.
+// advance moves the position behind a line.
 func (r *runReader) advance(nanos int64, sum uint32) {
-	if nanos != 0 || r.progress.Position.Nanos == 0 {
-		r.progress.Position.Advance(nanos, sum)
-	}
+	r.progress.Position.Advance(nanos, sum)
 	r.moved = true
 }
 
 // add gives one line to the writer. Its error is ctx's.
 func (r *runReader) add(ctx context.Context, nanos int64, message []byte, dropped int) error {
-	if nanos == 0 {
-		nanos = r.progress.Position.Nanos
-	}
 	timestamp := logline.Time(nanos)
-	switch {
-	case nanos == 0:
-		timestamp = time.Now().UTC()
-	case timestamp.Before(r.since):
+	if timestamp.Before(r.since) {
 		return nil
 	}
 	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp, TruncatedBytes: dropped}
@@ -123,15 +115,15 @@ func (r *runReader) add(ctx context.Context, nanos int64, message []byte, droppe
 }
 
 // addRest queues the rest, which may be the beginning of a line. While the run goes on, the position stays before it, so that
-// another stream reads the whole line. When the log is not complete, the rest may be a part of a timestamp, or not follow
-// our last line, or be of a later run: then it is left out.
+// another stream reads the whole line. A part of a timestamp is left out. When the log is not complete, so is a rest that may
+// not follow our last line, or be of a later run.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	rest := r.last.rest
 	r.last.rest = nil
-	if rest == nil {
+	if rest == nil || rest.nanos == 0 {
 		return nil
 	}
-	if !complete && !goesOn && (rest.nanos == 0 || !r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
+	if !complete && !goesOn && (!r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
 		return nil
 	}
 	if err := r.notifyDue(ctx); err != nil {

@@ -14,8 +14,10 @@ const (
 	resumed   = "RESUMED web/app: its log was opened again and goes on behind the last line"
 	waiting   = "WAITING web/app: its log cannot be read now; trying again"
 	// removed is what a node sends in place of the log of a container that it has deleted.
-	removed = "unable to retrieve container logs for containerd://1\n"
-	unread  = "GAP web/app: lines may be missing: its log could not be read to the end"
+	removed  = "unable to retrieve container logs for containerd://1\n"
+	nodeSaid = "GAP web/app: lines may be missing: its log could not be read to the end; the node says: " +
+		"unable to retrieve container logs for containerd://1"
+	unread = "GAP web/app: lines may be missing: its log could not be read to the end"
 )
 
 func TestEachRunIsReadToItsEndOnce(t *testing.T) {
@@ -74,11 +76,24 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			notices:   []string{started, completed},
 		},
 		{
-			name:      "no timestamps",
+			name:      "the node has removed the log",
 			snapshots: []podlog.Snapshot{pods(done)},
-			log:       []reply{ok(broken, "a\nb\n"), ok(text, "a\nb\nc\n")},
-			lines:     []string{"web/app: a", "web/app: b", "web/app: c"},
-			notices:   []string{started, resumed, completed},
+			log:       []reply{ok(text, removed)},
+			notices:   []string{started, nodeSaid, completed},
+		},
+		{
+			name:      "the node fails in the middle of the log",
+			snapshots: []podlog.Snapshot{pods(done)},
+			log:       []reply{ok(text, at(0, "a")+"read error")},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, "GAP web/app: lines may be missing: its log could not be read to the end; the node says: read error", completed},
+		},
+		{
+			name:      "the node cannot follow the log for a while",
+			snapshots: []podlog.Snapshot{pods(pod("web", running("1"))), pods(done)},
+			log:       []reply{ok(text, at(0, "a")+"too many open files"), ok(hanging, at(0, "a")+at(1, "b")), ok(text, at(0, "a")+at(1, "b"))},
+			lines:     []string{"web/app: a", "web/app: b"},
+			notices:   []string{started, "WAITING web/app: its log cannot be read now; the node says: too many open files", completed},
 		},
 		{
 			name:      "ended without a log",
@@ -210,7 +225,7 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			snapshots: []podlog.Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log:       []reply{ok(broken, at(0, "a")), ok(text, removed), ok(text, removed)},
 			lines:     []string{"web/app: a"},
-			notices:   []string{started, unread, completed},
+			notices:   []string{started, nodeSaid, completed},
 		},
 		{
 			name:      "pod deleted while its node is dead",

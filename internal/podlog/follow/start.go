@@ -20,6 +20,7 @@ func (fs *followers) newEntry(pod podlog.Pod, key cursor.ContainerKey, status co
 		matching: fs.st.matching,
 		status:   newStatusBox(status),
 		since:    plan.since,
+		places:   fs.places,
 	}
 	resumed := false
 	if plan.after != nil {
@@ -44,7 +45,6 @@ func (fs *followers) newEntry(pod podlog.Pod, key cursor.ContainerKey, status co
 		close(e.ended)
 		return nil
 	}
-	fs.st.queue.Activate(f.container, status.Run.ID != "")
 	return f
 }
 

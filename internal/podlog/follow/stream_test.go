@@ -161,10 +161,8 @@ func TestSelectorFollowsPodsAsTheyComeAndGo(t *testing.T) {
 }
 
 func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
-	many := pod("web")
-	for range podlog.MaxContainers + 1 {
-		many.Containers = append(many.Containers, podlog.Container{Name: strings.Repeat("c", len(many.Containers)+1)})
-	}
+	manyRunning := podOf("web", podlog.MaxOpenLogs+1, podlog.Run{ID: "1", Running: true})
+	tooMany := podOf("web", podlog.MaxContainers+1, podlog.Run{ID: "1"})
 	forbidden := usererr.New(usererr.Forbidden, "no")
 	for _, test := range []struct {
 		name   string
@@ -180,7 +178,8 @@ func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
 			func(in *podlog.Input) { in.Pod, in.Selector, in.Container = nil, ptr("a=b"), ptr("db") }, usererr.NotFound, "none of the 2"},
 		{"no previous run", newFakeSource(nil, pods(pod("web", running("1")))),
 			func(in *podlog.Input) { in.Previous = true }, usererr.NotFound, "no previous log"},
-		{"too many containers", newFakeSource(nil, pods(many)), nil, usererr.LimitExceeded, "51 containers"},
+		{"too many running containers", newFakeSource(nil, pods(manyRunning)), nil, usererr.LimitExceeded, "51 containers run"},
+		{"too many containers", newFakeSource(nil, pods(tooMany)), nil, usererr.LimitExceeded, "1001 containers"},
 		{"source refuses", &fakeSource{startErr: forbidden}, nil, usererr.Forbidden, "no"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,7 +13,7 @@
 // lines. Those of the run before would come too late by then: a GAP says that they are missing.
 //
 // The files in reading order, in which each needs only earlier ones: metrics, plan, memory, stall, status, stream; follower,
-// runs, backoff, run_reader, request, read, end, lastwriter, run, container; followers, check, start, reconcile, streamer.
+// runs, backoff, run_reader, request, read, end, lastwriter, run, places, container; followers, check, start, reconcile, streamer.
 package follow
 
 import (
@@ -39,7 +39,7 @@ type Options struct {
 	MaxCallerStreams int
 	// Budget gives streams their memory, by Input.Caller; nil has room for all. Without room, a new stream is refused with
 	// UNAVAILABLE. An open stream then has less room for waiting lines, down to 64 KiB. When it gets a container for which
-	// there is no room, it ends with UNAVAILABLE.
+	// there is no room, or a log to read, it ends with UNAVAILABLE.
 	Budget *budget.Budget
 	// Turns gives turns in which expressions are compiled and matched, by Input.Caller. The default takes half of the
 	// processors.
