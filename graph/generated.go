@@ -830,21 +830,30 @@ type LogNotice {
   container: String
   "For people: e.g. why a container waits, its exit code, how many lines were dropped."
   message: String!
-  "Lines, where kind is DROPPED."
+  "Lines, where kind is DROPPED; restarts, where WAITING tells of a CrashLoopBackOff."
   count: Int
 }
 
 "The kinds of notice."
 enum LogNoticeKind {
-  "The lines of a run of the container follow."
+  "There is a log: the lines of a run of the container follow."
   STARTED
-  "There is no log yet, or none that can be read now: the message says why (e.g. ImagePullBackOff: …)."
+  """
+  There is no log yet, or none that can be read now: the message says why (e.g. ImagePullBackOff: …). Without a pod: the
+  stream has no pods, or has to wait with some of them.
+  """
   WAITING
-  "The container has ended; the message holds its exit code and reason."
+  """
+  The container has ended; the message holds its exit code and reason, and what the cluster says about it. Or it will never
+  run, or is not of the stream any more.
+  """
   ENDED
   "A log that broke off was opened again and goes on behind its last line; or the stream goes on behind ` + "`" + `after` + "`" + `."
   RESUMED
-  "Lines may be missing; the message says why: they were rotated away, or a log or pod was gone before all was read."
+  """
+  Lines may be missing; the message says why: they were rotated away, or a log or pod was gone before all was read. What a node
+  says in place of a log stands there.
+  """
   GAP
   "This reader was too slow: ` + "`" + `count` + "`" + ` of the oldest waiting lines were dropped."
   DROPPED

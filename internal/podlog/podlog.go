@@ -97,7 +97,8 @@ type Notice struct {
 	// Pod and Container are nil when the notice is about the stream as a whole.
 	Pod, Container *string
 	Message        string
-	// Count is a number of lines, where the kind has one.
+	// Count is the number of lines that were dropped, or of restarts of a container that waits because its runs end again and
+	// again. It is nil otherwise.
 	Count *int
 }
 
@@ -108,7 +109,7 @@ type NoticeKind string
 const (
 	// Started comes before the first line of each run of a container.
 	Started NoticeKind = "STARTED"
-	// Waiting says why there is no log yet, once for each reason.
+	// Waiting says why there is no log yet, once for each reason, or that a stream has no pods any more.
 	Waiting NoticeKind = "WAITING"
 	// Ended comes after the last line of a run that has ended.
 	Ended NoticeKind = "ENDED"

@@ -47,7 +47,7 @@ type Snapshot struct {
 	Left []string
 	// Final is set when no pod will be added: the Job has finished or is gone.
 	Final bool
-	// Empty says, for people, why Pods is empty.
+	// Empty says, for people, why Pods is empty. It is empty itself until that is known.
 	Empty string
 	// Recoveries counts how often the cluster has answered again after a failure. Requests that failed before are then worth
 	// making again.
@@ -60,6 +60,9 @@ type Pod struct {
 	Containers []Container
 	// Finished means that no container of the pod will run again.
 	Finished bool
+	// Reason says why the pod has failed or is being removed, in the cluster's words, such as "Evicted: The node was low on
+	// resource: memory." It is empty when the cluster gives no reason.
+	Reason string
 }
 
 // Container is the status of a container. A zero Run stands for none.
@@ -72,6 +75,10 @@ type Container struct {
 	// Waiting says why the container does not run, such as "ImagePullBackOff: …". It is empty while the container runs, and
 	// when it will not run again.
 	Waiting string
+	// Looping means that it waits because its runs end again and again.
+	Looping bool
+	// NeverRan says why the container has not run in a pod that is finished. It is empty for all other containers.
+	NeverRan string
 }
 
 // Run is one run of a container, from its start to its exit.
@@ -88,6 +95,8 @@ type Run struct {
 	// NeverStarted means that the run ended before a process started, so that it may have no log.
 	NeverStarted bool
 	Reason       string
+	// Message says why a run has never started, in the cluster's words.
+	Message string
 }
 
 // LogRequest says which log to open, and from where.

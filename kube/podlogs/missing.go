@@ -26,13 +26,32 @@ func (w *targetWatch) setMissing(uid types.UID, version string) {
 		return
 	}
 	w.missing = append(w.missing, missingPod{name: pod.Name, version: version, uid: uid})
+	w.wakeLookup()
+}
+
+func (w *targetWatch) wakeLookup() {
 	select {
 	case w.lookup <- struct{}{}:
 	default:
 	}
 }
 
-// lookUpMissing looks for pods that are missing, and publishes those that still exist. It returns when ctx ends.
+// setLost notes whether a selector has lost all its pods. mu is held.
+func (w *targetWatch) setLost() {
+	if w.target.Selector == "" {
+		return
+	}
+	lost := len(w.pods) == 0 && w.hadPods
+	w.hadPods = w.hadPods || len(w.pods) > 0
+	if lost && !w.lost {
+		w.lostWhy = ""
+		w.wakeLookup()
+	}
+	w.lost = lost
+}
+
+// lookUpMissing looks for pods that are missing, and publishes those that still exist. When a selector has lost all its pods,
+// it finds out why. It returns when ctx ends.
 func (w *targetWatch) lookUpMissing(ctx context.Context) error {
 	for {
 		select {
@@ -41,13 +60,17 @@ func (w *targetWatch) lookUpMissing(ctx context.Context) error {
 			return ctx.Err()
 		}
 		w.mu.Lock()
-		missing := w.missing
+		missing, lost := w.missing, w.lost && w.lostWhy == ""
 		w.missing = nil
 		w.mu.Unlock()
 		for _, pod := range missing {
 			if w.exists(ctx, pod) {
 				w.publish(func() { w.setLeft(pod.uid) })
 			}
+		}
+		if lost {
+			why := w.whyLost(ctx)
+			w.publish(func() { w.lostWhy = why })
 		}
 	}
 }

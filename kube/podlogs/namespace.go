@@ -2,8 +2,10 @@ package podlogs
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"pullwatch/internal/usererr"
@@ -21,11 +23,27 @@ func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	if found {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
-	defer cancel()
-	name := w.target.Namespace
-	if _, err := w.client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{}); isMissing(err, "namespaces", name) {
-		return usererr.New(usererr.NotFound, "there is no namespace %s", name)
+	if _, err := w.namespace(ctx); isMissing(err, "namespaces", w.target.Namespace) {
+		return usererr.New(usererr.NotFound, "there is no namespace %s", w.target.Namespace)
 	}
 	return nil
+}
+
+func (w *targetWatch) namespace(ctx context.Context) (*corev1.Namespace, error) {
+	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
+	defer cancel()
+	return w.client.CoreV1().Namespaces().Get(ctx, w.target.Namespace, metav1.GetOptions{})
+}
+
+// whyLost says, for people, why a selector that had pods has none.
+func (w *targetWatch) whyLost(ctx context.Context) string {
+	t := w.target
+	switch namespace, err := w.namespace(ctx); {
+	case isMissing(err, "namespaces", t.Namespace):
+		return fmt.Sprintf("namespace %s does not exist any more", t.Namespace)
+	case err == nil && namespace.DeletionTimestamp != nil:
+		return fmt.Sprintf("namespace %s is being deleted", t.Namespace)
+	default:
+		return fmt.Sprintf("no pod in namespace %s matches %s any more", t.Namespace, t.Selector)
+	}
 }

@@ -40,8 +40,13 @@ type targetWatch struct {
 	// missing are pods that are not in pods any more, and that may still exist. lookup has a value when there are some.
 	missing []missingPod
 	lookup  chan struct{}
+	// hadPods means that the selector has matched pods.
+	hadPods bool
 	// left has the UIDs of pods that were missing and do exist, the latest last. It has at most maxTargetPods of them.
 	left []types.UID
+	// lost means that the target had pods and has none, and lostWhy says why once that was found out.
+	lost    bool
+	lostWhy string
 	// podsFinal is true once the Job is over and pods were listed after that.
 	podsFinal bool
 	// away is true while the last request for pods has failed. recoveries counts successful requests after failed ones.
@@ -102,6 +107,8 @@ func (w *targetWatch) snapshot() podlog.Snapshot {
 
 func (w *targetWatch) whyEmpty() string {
 	switch t := w.target; {
+	case w.lost:
+		return w.lostWhy
 	case t.Job == "":
 		return fmt.Sprintf("no pod in namespace %s matches %s", t.Namespace, t.Selector)
 	case w.job.uid == "":
@@ -163,6 +170,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 			}
 		}
 		w.pods = pods
+		w.setLost()
 		w.podsFinal = jobOver
 		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { _, ok := pods[uid]; return ok })
 	})
@@ -195,9 +203,11 @@ func (w *targetWatch) applyPod(event watch.Event) {
 		if event.Type == watch.Deleted {
 			w.setMissing(pod.UID, pod.ResourceVersion)
 			delete(w.pods, pod.UID)
+			w.setLost()
 			return
 		}
 		w.pods[pod.UID] = newTargetPod(pod)
+		w.setLost()
 		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
 	})
 }

@@ -10,14 +10,15 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// check returns an error if the first pods do not have what the caller asks for. Until there are pods, it says what the
+// check returns an error if the first pods do not have what the caller asks for. While there are no pods, it says what the
 // stream waits for.
 func (fs *followers) check(s podlog.Snapshot) error {
 	switch {
-	case fs.hadPods:
-		return nil
 	case len(s.Pods) == 0:
 		return fs.checkEmpty(s)
+	case fs.hadPods:
+		fs.setEmpty("")
+		return nil
 	}
 	fs.hadPods = true
 	if fs.jobWait != nil {
@@ -33,6 +34,9 @@ func (fs *followers) check(s podlog.Snapshot) error {
 func (fs *followers) checkEmpty(s podlog.Snapshot) error {
 	target := fs.st.plan.target
 	switch {
+	case fs.hadPods && target.Selector == "":
+		return nil // it ends with them, or tells of the next one
+	case fs.hadPods:
 	case target.Pod != "":
 		return usererr.New(usererr.NotFound, "there is no pod %s in namespace %s", target.Pod, target.Namespace)
 	case target.Job != "" && fs.first && s.Final:
@@ -42,14 +46,19 @@ func (fs *followers) checkEmpty(s podlog.Snapshot) error {
 		fs.waitedSince = time.Now()
 		fs.jobWait = time.AfterFunc(podlog.JobWait, fs.jobTimeout)
 	}
-	fs.mu.Lock()
-	changed := fs.empty != s.Empty
-	fs.empty = s.Empty
-	fs.mu.Unlock()
-	if changed {
+	if fs.setEmpty(s.Empty) && s.Empty != "" {
 		fs.notify(podlog.Waiting, s.Empty)
 	}
 	return nil
+}
+
+// setEmpty notes why there are no pods, and reports whether that has changed.
+func (fs *followers) setEmpty(why string) (changed bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	changed = fs.empty != why
+	fs.empty = why
+	return changed
 }
 
 func (fs *followers) jobTimeout() {

@@ -119,7 +119,7 @@ func TestADeletedPodIsAskedForItsLogOnce(t *testing.T) {
 		}
 		var got events
 		got.add(batch)
-		if want := []string{started, unread, "ENDED web/app: its pod was deleted"}; !slices.Equal(got.notices, want) {
+		if want := []string{unread, "ENDED web/app: its pod was deleted"}; !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
 		}
 	})

@@ -41,12 +41,19 @@ func (f *follower) run(ctx context.Context) error {
 		if s.departed() || s.over {
 			f.progress.Over = !s.departed()
 			f.queue.Advance(f.container, f.progress)
+			if f.progress.Over && s.NeverRan != "" {
+				return f.notify(ctx, podlog.Ended, "it has never run: "+s.NeverRan)
+			}
 			return nil
 		}
-		if s.Waiting != "" {
-			if err := f.notifyWaiting(ctx, s.Waiting); err != nil {
-				return err
-			}
+		switch {
+		case s.Looping:
+			err = f.notifyLoop(ctx, s)
+		case s.Waiting != "":
+			err = f.notifyWaiting(ctx, s.Waiting)
+		}
+		if err != nil {
+			return err
 		}
 		if !f.plan.follow {
 			return nil

@@ -38,6 +38,8 @@ type follower struct {
 	left bool
 	// lastWaiting is what the last WAITING notice said; empty again once the log goes on.
 	lastWaiting string
+	// toldLoop means that the reader knows that the container's runs end again and again.
+	toldLoop bool
 }
 
 func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message string) error {
@@ -64,6 +66,18 @@ func (f *follower) notifyWaiting(ctx context.Context, reason string) error {
 	return f.notify(ctx, podlog.Waiting, reason)
 }
 
+// notifyLoop says, once in each loop, that the container's runs end again and again, and how often it was restarted.
+func (f *follower) notifyLoop(ctx context.Context, s containerStatus) error {
+	if f.toldLoop {
+		return nil
+	}
+	f.toldLoop = true
+	return f.queue.Push(ctx, f.container, queue.NewNotice(podlog.Notice{
+		Kind: podlog.Waiting, Pod: &f.container.Pod, Container: &f.container.Name, Count: &s.Run.Restarts,
+		Message: fmt.Sprintf("%s; restarts so far: %d", s.Waiting, s.Run.Restarts),
+	}, f.progress))
+}
+
 func (f *follower) notifyGap(ctx context.Context, reason, message string) error {
 	f.metrics.gap(reason)
 	return f.notify(ctx, podlog.Gap, "lines may be missing: "+message)
@@ -74,8 +88,10 @@ func (f *follower) notifyMissedRuns(ctx context.Context, runs int) error {
 }
 
 func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) error {
-	message := "its pod was deleted"
+	message, podReason := "its pod was deleted", f.status.get().podReason
 	switch {
+	case gone && podReason != "":
+		message += ": " + podReason
 	case gone:
 	case run.Running:
 		message = "it was restarted"
@@ -83,6 +99,12 @@ func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) e
 		message = fmt.Sprintf("exit code %d", run.ExitCode)
 		if run.Reason != "" {
 			message += " (" + run.Reason + ")"
+		}
+		if run.Message != "" {
+			message += ": " + run.Message
+		}
+		if podReason != "" {
+			message += "; its pod: " + podReason
 		}
 	}
 	return f.notify(ctx, podlog.Ended, message)

@@ -36,7 +36,7 @@ type followers struct {
 	active int
 	// sealed means that no follower will be added.
 	sealed bool
-	// empty says why there are no pods yet.
+	// empty says why there are no pods, as the reader was told; empty while there are some.
 	empty string
 }
 

@@ -36,6 +36,11 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	defer log.Close()
 	r.metrics.logs.Inc()
 	defer r.metrics.logs.Dec()
+	if req.Follow {
+		if err := r.notifyBegin(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.resume(ctx, req.Follow); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (fs *followers) update(s podlog.Snapshot) error {
 			}
 			key := cursor.NewContainerKey(pod.UID, c.Name)
 			inSnapshot[key] = true
-			status := containerStatus{Container: c, over: pod.Finished, recoveries: s.Recoveries}
+			status := containerStatus{Container: c, podReason: pod.Reason, over: pod.Finished, recoveries: s.Recoveries}
 			if fs.updateEntry(key, status) {
 				continue
 			}

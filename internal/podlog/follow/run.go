@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"time"
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
@@ -16,9 +17,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, true)
 	f.lastWaiting = ""
 	r := newRunReader(f, run)
-	if err := f.notifyLines(ctx); err != nil {
-		return err
-	}
+	defer f.forgetLoop(time.Now())
 	backoff, sawEnd := newBackoff(), false
 	for {
 		s, err := f.correctRun(ctx)
@@ -114,17 +113,14 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	}
 }
 
-// notifyLines says before the first line of a run that its lines follow, and when the pod comes back, that they go on.
-func (f *follower) notifyLines(ctx context.Context) error {
-	left := f.left
-	f.left = false
-	switch {
-	case f.progress.Position.IsZero():
-		return f.notifyStarted(ctx)
-	case left:
-		return f.notifyResumed(ctx)
+// stableRun is how long a run lasts that is in no loop any more: a kubelet then restarts the container without a pause again.
+const stableRun = 10 * time.Minute
+
+// forgetLoop is called at the end of a run that was read from began on.
+func (f *follower) forgetLoop(began time.Time) {
+	if time.Since(began) >= stableRun {
+		f.toldLoop = false
 	}
-	return nil
 }
 
 // ownsNothing reports, when the response to a request for a run's log was empty, whether that is certainly the log of this
@@ -173,6 +169,12 @@ func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete b
 		return err
 	}
 	r.tail = nil
+	if r.phase == opened && r.last.said == "" {
+		// The log may be empty.
+		if err := r.notifyBegin(ctx); err != nil {
+			return err
+		}
+	}
 	if message := r.unread(goesOn, complete); message != "" {
 		if err := r.notifyGap(ctx, gapUnfinished, message); err != nil {
 			return err

@@ -16,6 +16,8 @@ type runReader struct {
 	*follower
 	id    string
 	phase logPhase
+	// begun means that the reader knows that lines of this run follow.
+	begun bool
 	// resumedDue means that a RESUMED notice is due before the next new line.
 	resumedDue bool
 	// complete means that the last request reached the end of the log, with whole lines, and contained our last line. If an
@@ -88,8 +90,27 @@ func newRunReader(f *follower, run podlog.Run) *runReader {
 	return r
 }
 
-// notifyDue sends a RESUMED notice if one is due.
+// notifyBegin says, once there is a log, that lines of the run follow, or when the pod has come back, that they go on.
+func (r *runReader) notifyBegin(ctx context.Context) error {
+	if r.begun {
+		return nil
+	}
+	left := r.left
+	r.begun, r.left = true, false
+	switch {
+	case r.progress.Position.IsZero():
+		return r.notifyStarted(ctx)
+	case left:
+		return r.notifyResumed(ctx)
+	}
+	return nil
+}
+
+// notifyDue says what is to be said before a new line: that lines follow, or that they go on.
 func (r *runReader) notifyDue(ctx context.Context) error {
+	if err := r.notifyBegin(ctx); err != nil {
+		return err
+	}
 	if !r.resumedDue {
 		return nil
 	}

@@ -79,7 +79,7 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			name:      "the node has removed the log",
 			snapshots: []podlog.Snapshot{pods(done)},
 			log:       []reply{ok(text, removed)},
-			notices:   []string{started, nodeSaid, completed},
+			notices:   []string{nodeSaid, completed},
 		},
 		{
 			name:      "the node fails in the middle of the log",
@@ -99,7 +99,38 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			name:      "ended without a log",
 			snapshots: []podlog.Snapshot{pods(finished(pod("web", neverStarted(ended("1", 128, "StartError")))))},
 			log:       []reply{fails(podlog.ErrNoLog)},
-			notices:   []string{started, "ENDED web/app: exit code 128 (StartError)"},
+			notices:   []string{"ENDED web/app: exit code 128 (StartError)"},
+		},
+		{
+			name: "never started, for a reason that the runtime gives",
+			snapshots: []podlog.Snapshot{pods(finished(pod("web", podlog.Container{Name: "app", Run: podlog.Run{
+				ID: "1", ExitCode: 128, Reason: "StartError", NeverStarted: true, Message: "exec: no such file"}})))},
+			log:     []reply{fails(podlog.ErrNoLog)},
+			notices: []string{"ENDED web/app: exit code 128 (StartError): exec: no such file"},
+		},
+		{
+			name:      "evicted",
+			snapshots: []podlog.Snapshot{pods(failed(pod("web", ended("1", 137, "Error")), "Evicted: low on memory"))},
+			log:       []reply{ok(text, at(0, "a"))},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, "ENDED web/app: exit code 137 (Error); its pod: Evicted: low on memory"},
+		},
+		{
+			name: "preempted",
+			snapshots: []podlog.Snapshot{
+				pods(podlog.Pod{Name: "web", UID: "uid-web", Reason: "PreemptionByScheduler", Containers: []podlog.Container{running("1")}}), pods(),
+			},
+			log:     []reply{ok(text, at(0, "a"))},
+			lines:   []string{"web/app: a"},
+			notices: []string{started, unread, "ENDED web/app: its pod was deleted: PreemptionByScheduler"},
+		},
+		{
+			name: "it never runs",
+			snapshots: []podlog.Snapshot{
+				pods(pod("web", podlog.Container{Name: "app", Waiting: "PodInitializing"})),
+				pods(finished(pod("web", podlog.Container{Name: "app", NeverRan: "OutOfcpu: no room"}))),
+			},
+			notices: []string{"WAITING web/app: PodInitializing", "ENDED web/app: it has never run: OutOfcpu: no room"},
 		},
 		{
 			name: "a run that never started has no log",
@@ -111,14 +142,14 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			log:   []reply{fails(podlog.ErrNoLog), ok(text, at(0, "a"))},
 			lines: []string{"web/app: a"},
 			notices: []string{
-				"WAITING web/app: ContainerCreating", started, "ENDED web/app: exit code 128 (StartError)", started, completed,
+				"WAITING web/app: ContainerCreating", "ENDED web/app: exit code 128 (StartError)", started, completed,
 			},
 		},
 		{
 			name:      "ended, and its log is gone",
 			snapshots: []podlog.Snapshot{pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log:       []reply{fails(podlog.ErrNoLog)},
-			notices:   []string{started, "WAITING web/app: its log cannot be read now; trying again", unread, completed},
+			notices:   []string{"WAITING web/app: its log cannot be read now; trying again", unread, completed},
 		},
 		{
 			name: "waits for its image",
@@ -240,6 +271,20 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			log:       []reply{ok(text, at(0, "a"))},
 			lines:     []string{"web/app: a"},
 			notices:   []string{started, unread, "ENDED web/app: its pod was deleted"},
+		},
+		{
+			name: "a crash loop",
+			snapshots: []podlog.Snapshot{
+				pods(pod("web", looping("1", 1, "back-off 10s"))), pods(pod("web", looping("2", 2, "back-off 20s"))),
+				pods(pod("web", looping("2", 2, "back-off 20s"))), pods(finished(pod("web", podlog.Container{Name: "app",
+					Run: podlog.Run{ID: "3", Restarts: 3, Reason: "Completed"}}))),
+			},
+			log:   []reply{ok(text, at(0, "a")), ok(text, at(1000, "b")), ok(text, at(2000, "c"))},
+			lines: []string{"web/app: a", "web/app: b", "web/app: c"},
+			notices: []string{
+				started, "ENDED web/app: exit code 1", "WAITING web/app: back-off 10s; restarts so far: 1",
+				started, "ENDED web/app: exit code 1", started, completed,
+			},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -173,6 +173,17 @@ func finished(p podlog.Pod) podlog.Pod {
 	return p
 }
 
+// looping is a container that was restarted often and waits until it is restarted again.
+func looping(id string, restarts int, why string) podlog.Container {
+	run := podlog.Run{ID: id, ExitCode: 1, Restarts: restarts}
+	return podlog.Container{Name: "app", Run: run, Previous: run, Waiting: why, Looping: true}
+}
+
+func failed(p podlog.Pod, reason string) podlog.Pod {
+	p.Finished, p.Reason = true, reason
+	return p
+}
+
 func neverStarted(c podlog.Container) podlog.Container {
 	c.Run.NeverStarted = true
 	return c

@@ -11,6 +11,8 @@ import (
 // containerStatus is what is known of a container at one moment.
 type containerStatus struct {
 	podlog.Container
+	// podReason is podlog.Pod.Reason.
+	podReason string
 	// over means that the container will not run again.
 	over bool
 	// gone means that its pod does not exist any more. Its log ends by itself.

@@ -195,6 +195,17 @@ func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
+func TestALogThatMayNotBeReadIsNotToldAsStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := usererr.New(usererr.Forbidden, "no right")
+		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return nil, refused }, pods(pod("web", running("1"))))
+		got, err := readAll(t, startStream(t, source, podInput()))
+		if !errors.Is(err, refused) || len(got.notices) > 0 {
+			t.Errorf("got %q, %v", got.notices, err)
+		}
+	})
+}
+
 func TestThePreviousRunIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		restarted := running("2")

@@ -20,7 +20,7 @@ func TestTextWithoutATimestampIsNoLine(t *testing.T) {
 		lines   []string
 		notices []string
 	}{
-		"none has one": {"a\nb", nil, nil, []string{started, gap + "b", completed}},
+		"none has one": {"a\nb", nil, nil, []string{gap + "b", completed}},
 		"one has none": {at(1000, "a") + "b\n" + at(2000, "c"), nil, []string{"web/app: a", "web/app: c"},
 			[]string{started, "GAP web/app: lines may be missing: the node says: b", completed}},
 		"the last has none":        {at(1000, "a") + "b", nil, []string{"web/app: a"}, []string{started, gap + "b", completed}},
