@@ -781,6 +781,10 @@ input PodLogsInput {
   selector: String
   "Default: every container, init and ephemeral ones included."
   container: String
+  """
+  Only containers whose whole name matches this RE2 expression (at most 1 KiB), e.g. app|sidecar.*. Not together with ` + "`" + `container` + "`" + `.
+  """
+  containers: String
   "Start with this many last lines of each container, 0 to 10000. Default: all that there are."
   tailLines: Int
   "Start with lines at or after this moment."
@@ -789,9 +793,9 @@ input PodLogsInput {
   follow: Boolean = true
   "The log of the container's previous run."
   previous: Boolean = false
-  "Only lines that match this RE2 expression (at most 1 KiB)."
+  "Only lines that match this RE2 expression (at most 1 KiB). It looks at the first 4 MiB of a line."
   include: String
-  "No lines that match this RE2 expression (at most 1 KiB)."
+  "No lines that match this RE2 expression (at most 1 KiB). It looks at the first 4 MiB of a line."
   exclude: String
   "The ` + "`" + `cursor` + "`" + ` of the last batch that a client saw: goes on right behind it, without loss or repetition."
   after: ID
@@ -803,7 +807,10 @@ the lines of a container in a batch are all of one run, which its last STARTED b
 cursor when filters let nothing through for long.
 """
 type PodLogBatch {
-  "At most 1000 lines or 256 KiB, or what came within 20 ms, whichever is reached first; in order for each container."
+  """
+  At most 1000 lines or 256 KiB, in order for each container. New lines of a stream with one container come at once, or 5 ms
+  after the batch before. Others wait up to 20 ms for more.
+  """
   lines: [LogLine!]!
   "What happened to the sources since the last batch, in order for each container."
   notices: [LogNotice!]!
@@ -4368,7 +4375,7 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 		asMap["previous"] = false
 	}
 
-	fieldsInOrder := [...]string{"namespace", "pod", "job", "selector", "container", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
+	fieldsInOrder := [...]string{"namespace", "pod", "job", "selector", "container", "containers", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -4410,6 +4417,13 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Container = data
+		case "containers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("containers"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Containers = data
 		case "tailLines":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tailLines"))
 			data, err := ec.unmarshalOInt2ᚖint(ctx, v)

@@ -25,11 +25,15 @@ const (
 	MaxContainers = 1000
 	// MaxMessage bounds Line.Message, in bytes.
 	MaxMessage = 64 << 10
+	// MaxFiltered is how many bytes of a line Input.Include and Input.Exclude look at.
+	MaxFiltered = 4 << 20
 	// MaxBatchLines and MaxBatchBytes bound a Batch: its lines and notices together, and the bytes of its messages.
 	MaxBatchLines = 1000
 	MaxBatchBytes = 256 << 10
-	// BatchWindow is how long a Batch waits for more after its first line or notice.
+	// BatchWindow is how long a Batch waits for more after its first line or notice. The live lines of a stream with only one
+	// container do not wait, unless the last Batch came less than BatchGap before: many small batches would cost lines a second.
 	BatchWindow = 20 * time.Millisecond
+	BatchGap    = 5 * time.Millisecond
 	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory. follow.Options.Budget may allow less.
 	MaxWaiting = 1 << 20
 	// ReorderWindow is how long a line waits for earlier ones of other containers.
@@ -49,6 +53,9 @@ type Input struct {
 	Selector *string
 	// Container limits the stream to containers of that name; nil means all, also init and ephemeral ones.
 	Container *string
+	// Containers limits the stream to containers whose whole name matches this RE2 expression, which has the bounds of Include. It
+	// is not set together with Container.
+	Containers *string
 	// TailLines is how many last lines to start with, 0 to MaxTailLines, of each container that has a log when the
 	// stream begins; nil means all.
 	TailLines *int
@@ -61,8 +68,8 @@ type Input struct {
 	// Include and Exclude are RE2 expressions that a message must and must not match, of at most MaxExpression bytes and 1,000
 	// instructions, which repetitions multiply.
 	Include, Exclude *string
-	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container and
-	// Previous. The stream resumes right behind that batch. TailLines and Since are those of the earlier stream.
+	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container,
+	// Containers and Previous. The stream resumes right behind that batch. TailLines and Since are those of the earlier stream.
 	After *string
 	// Caller is the key of the per-client limits, such as follow.Options.MaxCallerStreams. An empty one has no limit of its
 	// own.

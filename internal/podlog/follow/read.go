@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 	"pullwatch/internal/podlog/logline"
@@ -103,6 +104,10 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		return r.checkRun()
 	}
 	lines := logline.NewReader(&guardedReader{log: log, guard: guard, flush: flush})
+	if r.matcher != nil {
+		lines.KeepWhole(r.takeMemory, r.giveMemory)
+		defer lines.Release()
+	}
 	var stamps logline.Parser
 	r.progress.Position.Cut = r.progress.Position.Cut || tailed && r.progress.Position.IsZero()
 	r.limit = r.queue.ChunkLimit()
@@ -113,6 +118,8 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			return r.end(ctx, err)
 		}
 		nanos, message := stamps.Cut(line)
+		whole := lines.Whole()[len(line)-len(message):]
+		whole = whole[:min(len(whole), podlog.MaxFiltered)]
 		if nanos == 0 && (err == nil || !logline.IsCutTimestamp(line)) {
 			if err == nil || errors.Is(err, io.EOF) {
 				r.last.said = nodeText(message)
@@ -128,7 +135,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		r.last.dated = true
 		if err != nil {
 			if r.last.search.IsPast(nanos) {
-				r.last.rest = &restLine{nanos: nanos, message: message, dropped: dropped}
+				r.last.rest = &restLine{nanos: nanos, message: message, whole: whole, dropped: dropped}
 			}
 			return r.end(ctx, err)
 		}
@@ -154,11 +161,15 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			r.writer.Live = live
 		}
 		r.advance(nanos, sum)
-		if err := r.add(ctx, nanos, message, dropped); err != nil {
+		if err := r.add(ctx, nanos, message, whole, dropped); err != nil {
 			return err
 		}
 	}
 }
+
+func (r *runReader) takeMemory(bytes int) bool { return r.account.Take(budget.Logs, bytes) == nil }
+
+func (r *runReader) giveMemory(bytes int) { r.account.Give(budget.Logs, bytes) }
 
 // maxNodeText bounds what is told of a node's text, in bytes.
 const maxNodeText = 1 << 10

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"pullwatch/internal/podlog"
@@ -36,6 +37,8 @@ type runReader struct {
 
 	writer  queue.Writer
 	matcher *filter.Matcher
+	// toldUnseen means that the reader knows that the filters have not looked at all of a line.
+	toldUnseen bool
 	// limit is how many bytes a chunk may have.
 	limit int
 	// liveFrom is the timestamp, in nanoseconds since 1970, from which on lines are live: when the log was opened, or when
@@ -73,10 +76,11 @@ type lastRequest struct {
 // found reports whether the request has come to the line up to which the log had been read.
 func (l *lastRequest) found() bool { return l.search.Past }
 
+// restLine is the message of a line with what follows it in whole, as far as that was kept, and the number of bytes that do.
 type restLine struct {
-	nanos   int64
-	message []byte
-	dropped int
+	nanos          int64
+	message, whole []byte
+	dropped        int
 }
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
@@ -126,13 +130,28 @@ func (r *runReader) advance(nanos int64, sum uint32) {
 }
 
 // add gives one line to the writer. Its error is ctx's.
-func (r *runReader) add(ctx context.Context, nanos int64, message []byte, dropped int) error {
+func (r *runReader) add(ctx context.Context, nanos int64, message, whole []byte, dropped int) error {
 	timestamp := logline.Time(nanos)
 	if timestamp.Before(r.since) {
 		return nil
 	}
 	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp, TruncatedBytes: dropped}
-	return r.writer.Add(ctx, line, r.progress.Position, message, r.matcher)
+	if unseen := len(message) + dropped - len(whole); unseen > 0 && r.matcher != nil && !r.toldUnseen {
+		r.toldUnseen = true
+		if err := r.notifyUnseen(ctx, len(whole), unseen); err != nil {
+			return err
+		}
+	}
+	return r.writer.Add(ctx, line, r.progress.Position, message, whole, r.matcher)
+}
+
+// notifyUnseen says, once for each run, that the filters looked only at the beginning of a line.
+func (r *runReader) notifyUnseen(ctx context.Context, seen, unseen int) error {
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	return r.notifyGap(ctx, gapLong, fmt.Sprintf("include and exclude looked only at the first %d of the %d bytes of a line, and perhaps "+
+		"of others", seen, seen+unseen))
 }
 
 // addRest queues the rest, which may be the beginning of a line. While the run goes on, the position stays before it, so that
@@ -158,7 +177,7 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	if !goesOn {
 		r.advance(rest.nanos, cursor.Checksum(rest.message))
 	}
-	if err := r.add(ctx, rest.nanos, rest.message, rest.dropped); err != nil {
+	if err := r.add(ctx, rest.nanos, rest.message, rest.whole, rest.dropped); err != nil {
 		return err
 	}
 	return r.flush(ctx)
