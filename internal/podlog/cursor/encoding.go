@@ -99,7 +99,7 @@ func Decode(s string, target uint64) (*Cursor, error) {
 	}
 	if c.Target != target {
 		return nil, usererr.New(usererr.BadInput, "after is a cursor of another stream: namespace, pod, job, selector, "+
-			"container and previous must be those of the stream that it came from")
+			"container, containers and previous must be those of the stream that it came from")
 	}
 	return c, nil
 }

@@ -99,11 +99,11 @@ func (fs *followers) checkContainers(pods []podlog.Pod) error {
 	}
 	switch {
 	case wanted == 0 && len(pods) == 1:
-		return usererr.New(usererr.NotFound, "pod %s has no container %s; it has %s", pods[0].Name, plan.container,
+		return usererr.New(usererr.NotFound, "pod %s has no container %s; it has %s", pods[0].Name, plan.wanted(),
 			containerNames(pods[0]))
 	case wanted == 0:
 		return usererr.New(usererr.NotFound, "none of the %d pods has a container %s; pod %s has %s", len(pods),
-			plan.container, pods[0].Name, containerNames(pods[0]))
+			plan.wanted(), pods[0].Name, containerNames(pods[0]))
 	case plan.previous && !restarted && plan.target.Pod != "":
 		return usererr.New(usererr.NotFound, "pod %s has no previous log: what was asked for has not been restarted",
 			plan.target.Pod)

@@ -18,7 +18,9 @@ type plan struct {
 	// caller is the key of the per-client limits.
 	caller string
 	// container is the name of the wanted containers; empty for all.
-	container        string
+	container string
+	// containers matches the names of the wanted containers; nil for all.
+	containers       *nameMatcher
 	tail             *int
 	since            time.Time
 	follow, previous bool
@@ -49,6 +51,9 @@ func newPlan(in podlog.Input) (*plan, error) {
 			return nil, err
 		}
 	}
+	if err := p.setContainers(in); err != nil {
+		return nil, err
+	}
 	if n := in.TailLines; n != nil && (*n < 0 || *n > podlog.MaxTailLines) {
 		return nil, usererr.New(usererr.BadInput, "tailLines is %d; it must be 0 to %d", *n, podlog.MaxTailLines)
 	}
@@ -60,7 +65,11 @@ func newPlan(in podlog.Input) (*plan, error) {
 		return nil, err
 	}
 	t := p.target
-	p.digest = cursor.Digest(t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous))
+	parts := []string{t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous)}
+	if p.containers != nil {
+		parts = append(parts, p.containers.text)
+	}
+	p.digest = cursor.Digest(parts...)
 	if in.After != nil && *in.After != "" { // a form sends an empty field when nothing was entered
 		p.after, err = cursor.Decode(*in.After, p.digest)
 	}
@@ -104,8 +113,29 @@ func (p *plan) leftTarget() string {
 	return "its pod does not match " + p.target.Selector + " any more"
 }
 
-// wants reports whether the stream takes in containers of this name.
-func (p *plan) wants(container string) bool { return p.container == "" || p.container == container }
+func (p *plan) setContainers(in podlog.Input) (err error) {
+	if in.Containers == nil || *in.Containers == "" { // a form sends an empty field when nothing was entered
+		return nil
+	}
+	if in.Container != nil {
+		return usererr.New(usererr.BadInput, "container and containers are given; give only one of them")
+	}
+	p.containers, err = newNameMatcher(*in.Containers)
+	return err
+}
+
+// wants reports whether the stream takes in containers of this name. It is called by one goroutine at a time.
+func (p *plan) wants(container string) bool {
+	return (p.container == "" || p.container == container) && p.containers.matches(container)
+}
+
+// wanted says, for people, which containers the stream takes in.
+func (p *plan) wanted() string {
+	if p.containers != nil {
+		return "that matches " + p.containers.text
+	}
+	return p.container
+}
 
 // The forms of Kubernetes names: RFC 1123 labels and subdomains.
 var (

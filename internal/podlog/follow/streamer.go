@@ -12,7 +12,7 @@
 // shows the later run, too, and the follower's last line is in its log, the follower goes on there. It does not repeat
 // lines. Those of the run before would come too late by then: a GAP says that they are missing.
 //
-// The files in reading order, in which each needs only earlier ones: metrics, plan, memory, stall, status, stream; follower,
+// The files in reading order, in which each needs only earlier ones: metrics, names, plan, memory, stall, status, stream; follower,
 // runs, backoff, run_reader, request, read, end, lastwriter, run, places, container; followers, check, start, reconcile, streamer.
 package follow
 
@@ -94,7 +94,7 @@ func (s *Streamer) Stream(ctx context.Context, in podlog.Input) (*Stream, error)
 
 // plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
 func (s *Streamer) plan(ctx context.Context, in podlog.Input) (*plan, error) {
-	if in.Include != nil || in.Exclude != nil {
+	if in.Include != nil || in.Exclude != nil || in.Containers != nil {
 		end, err := s.Turns.Take(ctx, in.Caller)
 		if err != nil {
 			return nil, err
