@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"regexp"
@@ -36,6 +37,10 @@ func (s *serveSettings) Validate() error {
 		_, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
 		refuse(err != nil, "--tls-cert=%s, --tls-key=%s: expected a certificate chain and its private key in PEM: %v", s.TLSCert, s.TLSKey, err)
 	}
+	if _, err := s.trustedDocuments(slog.New(slog.DiscardHandler)); err != nil {
+		errs = append(errs, err)
+	}
+	refuse(s.OnlyTrusted && len(s.TrustedDocuments) == 0, "--only-trusted: name the documents that are trusted with --trusted-documents")
 	refuse(s.DrainTimeout < 0 || s.DrainTimeout > 20*time.Second, "--drain-timeout=%s: must be 0s to 20s", s.DrainTimeout)
 	for _, origin := range s.AllowedOrigin {
 		refuse(!isOrigin(origin), "--allowed-origin=%s: expected an origin as browsers write it, such as https://dash.example or http://localhost:3000", origin)

@@ -86,14 +86,25 @@ func serve(ctx context.Context, s *serveSettings) error {
 	}
 
 	beside := cluster.parts(r.Pulls)
+	var reloads []func()
 	var certificate *httpapi.Certificate
 	if s.TLSCert != "" {
 		if certificate, err = httpapi.LoadCertificate(s.TLSCert, s.TLSKey, logger); err != nil {
 			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
-		beside = append(beside, reloadOnHangup(certificate))
+		reloads = append(reloads, certificate.Reload)
 	}
-	server := r.NewServer(s.httpOptions(certificate))
+	documents, err := s.trustedDocuments(logger)
+	if err != nil {
+		return err
+	}
+	if documents != nil {
+		reloads = append(reloads, documents.Reload)
+	}
+	if len(reloads) > 0 {
+		beside = append(beside, onHangup(reloads))
+	}
+	server := r.NewServer(s.httpOptions(certificate, documents))
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -102,8 +113,8 @@ func serve(ctx context.Context, s *serveSettings) error {
 	return r.Run(ctx, func(ctx context.Context) error { return server.Serve(ctx, listener) }, beside...)
 }
 
-// reloadOnHangup returns the part that reloads the certificate at SIGHUP. From now on that signal does not end the program.
-func reloadOnHangup(certificate *httpapi.Certificate) replica.Part {
+// onHangup returns the part that reads files again at SIGHUP. From now on that signal does not end the program.
+func onHangup(reloads []func()) replica.Part {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	return func(ctx context.Context) error {
@@ -112,7 +123,9 @@ func reloadOnHangup(certificate *httpapi.Certificate) replica.Part {
 			case <-ctx.Done():
 				return nil
 			case <-hangups:
-				certificate.Reload()
+				for _, reload := range reloads {
+					reload()
+				}
 			}
 		}
 	}

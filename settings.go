@@ -25,6 +25,7 @@ import (
 	"pullwatch/internal/redis/redisclient"
 	"pullwatch/internal/replica"
 	"pullwatch/internal/serve/httpapi"
+	"pullwatch/internal/serve/trusted"
 	"pullwatch/internal/serve/web"
 	"pullwatch/kube"
 	"pullwatch/schema"
@@ -39,12 +40,14 @@ type commands struct {
 
 // serveSettings are the flags of the server.
 type serveSettings struct {
-	Listen         string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
-	AuthNoneAnyway bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
-	AllowedOrigin  []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may use it, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
-	TLSCert        string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS. When the file changes, the new one is served."`
-	TLSKey         string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
-	DrainTimeout   time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
+	Listen           string        `group:"Serving" default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Address to serve on. (${default})"`
+	AuthNoneAnyway   bool          `group:"Serving" help:"Serve on an address other than loopback although nobody is asked who they are. Put it behind something that does."`
+	AllowedOrigin    []string      `group:"Serving" placeholder:"ORIGIN" help:"Origin of web pages, besides this server's own, that may use it, e.g. https://dash.example; also a name under which a proxy on this machine passes requests on. Repeatable."`
+	TLSCert          string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Certificate chain in PEM; serves HTTPS. When the file changes, the new one is served."`
+	TLSKey           string        `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Private key of --tls-cert in PEM."`
+	TrustedDocuments []string      `group:"Serving" type:"existingfile" placeholder:"FILE" help:"Manifest of the documents of a client, as GraphQL Code Generator, Relay's compiler or Apollo's generate-persisted-query-manifest writes it: requests may name them by ids. When the file changes, the new one is used. Repeatable."`
+	OnlyTrusted      bool          `group:"Serving" help:"Execute no documents but those of --trusted-documents and those that this server's own page sends."`
+	DrainTimeout     time.Duration `group:"Serving" default:"15s" help:"How long requests may take to finish after SIGTERM, at most 20s. (${default})"`
 
 	PingInterval          time.Duration `group:"Limits" default:"54s" help:"How often WebSockets are pinged. (${default})"`
 	PongWait              time.Duration `group:"Limits" default:"60s" help:"How long the client of a WebSocket may be silent. (${default})"`
@@ -86,8 +89,9 @@ type serveSettings struct {
 	LogLevel  string `group:"Logging" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error. (${default})"`
 }
 
-// httpOptions returns the options of the HTTP server that depend on flags. certificate is nil for plain HTTP.
-func (s *serveSettings) httpOptions(certificate *httpapi.Certificate) httpapi.Options {
+// httpOptions returns the options of the HTTP server that depend on flags. certificate is nil for plain HTTP, documents without
+// trusted documents.
+func (s *serveSettings) httpOptions(certificate *httpapi.Certificate, documents *trusted.Documents) httpapi.Options {
 	page := web.Options{Demo: s.Demo, Behaviors: behaviors(s.Demo)}
 	if s.Introspection {
 		page.Schema = schema.Text
@@ -97,6 +101,8 @@ func (s *serveSettings) httpOptions(certificate *httpapi.Certificate) httpapi.Op
 		Loopback:       s.loopback(),
 		AllowedOrigins: s.AllowedOrigin,
 		Certificate:    certificate,
+		Trusted:        documents,
+		OnlyTrusted:    s.OnlyTrusted,
 		DrainTimeout:   s.DrainTimeout,
 		Limits: httpapi.Limits{
 			PingInterval: s.PingInterval, PongWait: s.PongWait, WriteTimeout: s.WriteTimeout, InitTimeout: s.InitTimeout,
@@ -104,6 +110,20 @@ func (s *serveSettings) httpOptions(certificate *httpapi.Certificate) httpapi.Op
 			MaxMessage: s.MaxMessage, MaxOperations: s.MaxOperations, Introspection: s.Introspection,
 		},
 	}
+}
+
+// trustedDocuments reads the files of --trusted-documents. It returns nil if there are none.
+func (s *serveSettings) trustedDocuments(logger *slog.Logger) (*trusted.Documents, error) {
+	if len(s.TrustedDocuments) == 0 {
+		return nil, nil
+	}
+	documents, err := trusted.Load(trusted.Options{
+		Files: s.TrustedDocuments, Check: replica.CheckDocument(s.Introspection), Page: web.Documents(), Logger: logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--trusted-documents: %w", err)
+	}
+	return documents, nil
 }
 
 // behaviors returns the words in image names that the page of a demo explains.

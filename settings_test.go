@@ -40,6 +40,7 @@ func TestWrongFlagsAreNamedInTheError(t *testing.T) {
 		"control character in a key":    {func(s *serveSettings) { s.RedisPrefix = "a\x00" }, "--redis-prefix"},
 		"no prefix of keys":             {func(s *serveSettings) { s.RedisPrefix = "" }, "--redis-prefix"},
 		"certificate that is none":      {func(s *serveSettings) { s.TLSCert, s.TLSKey = "go.mod", "go.mod" }, "--tls-cert=go.mod, --tls-key=go.mod: expected"},
+		"only what is trusted, nothing": {func(s *serveSettings) { s.OnlyTrusted = true }, "--only-trusted: name the documents that are trusted with --trusted-documents"},
 		"certificate without key":       {func(s *serveSettings) { s.TLSCert = "x" }, "go together"},
 		"no copier image":               {func(s *serveSettings) { s.Demo = false }, "--copier-image"},
 		"demo on a cluster":             {func(s *serveSettings) { s.Kubeconfig = "x" }, "exclude each other"},
@@ -157,7 +158,7 @@ func TestTheSchemaIsServedUnlessIntrospectionIsOff(t *testing.T) {
 	for introspection, status := range map[bool]int{true: http.StatusOK, false: http.StatusNotFound} {
 		s := serveSettings{Demo: true, Introspection: introspection}
 		recorder := httptest.NewRecorder()
-		s.httpOptions(nil).Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
+		s.httpOptions(nil, nil).Page.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/schema.graphql", nil))
 		if recorder.Code != status || introspection && recorder.Body.String() != schema.Text {
 			t.Errorf("introspection %v: %d %q", introspection, recorder.Code, recorder.Body)
 		}
@@ -203,6 +204,27 @@ func TestAValueOfTheWrongKindIsAnErrorThatNamesItsSource(t *testing.T) {
 				t.Errorf("%v; want %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestTrustedDocumentsAreCheckedAgainstTheSchema(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "persisted-documents.json")
+	for manifest, c := range map[string]struct {
+		flag string
+		want string // in the error; empty for none
+	}{
+		`{"a":"{ activePulls { id } }"}`:                   {"--only-trusted", ""},
+		`{"a":"query A {\n  activePulls { name }\n}"}`:     {"--only-trusted", `entry "a": line 2, column 17: Cannot query field "name" on type "PullJob".`},
+		`{"a":"{ __schema { types { name } } }"}`:          {"--no-introspection", `entry "a": introspection is switched off`},
+		`{"a":"` + strings.Repeat(" ", 65<<10) + `{ x }"}`: {"--only-trusted", `entry "a": the document has 66565 bytes; it may have 65536`},
+	} {
+		if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := parse([]string{"--demo", "--trusted-documents=" + file, c.flag})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), "--trusted-documents: "+file+": "+c.want) {
+			t.Errorf("%.100s: %v; want %q", manifest, err, c.want)
+		}
 	}
 }
 

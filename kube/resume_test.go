@@ -188,6 +188,39 @@ func TestPullsThatTheSharedLogBringsLaterEndForSubscribers(t *testing.T) {
 	}
 }
 
+// Another replica has shown its own clients a pull that began and ended while Redis was away. The leader, which was restarted
+// meanwhile, has never heard of it, and neither has the shared log.
+func TestAPullThatTheSharedLogNeverHeldEndsForSubscribersOfALeaderThatWasRestarted(t *testing.T) {
+	api, before := newAPI(t), feed.New("before")
+	a := newReplicaOf(t, api, before)
+	a.run(t, NewLeader(a.leaderOptions("a", 1, nil)))
+	known := a.start(t, "nginx:1")[0].ID
+	a.await(t, known, phase(pull.Pending))
+	jobs, pods := before.ResourceVersions()
+	contents := feed.Contents{
+		Log: "log", Offset: 1, ResourceVersions: feed.ResourceVersions{Jobs: jobs, Pods: pods},
+		Pulls: []feed.Pull{{State: before.Latest(known), Offset: 1}},
+	}
+	a.stop()
+	apart := newReplicaOf(t, api, feed.New("apart"))
+	apart.hub.SetSynced()
+	id := apart.start(t, "nginx:2")[0].ID
+	if _, err := apart.pulls.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	apart.deleteJob(t, id) // as the leader does once the name is free
+
+	hub := feed.New("restarted")
+	r := newReplicaOf(t, api, hub)
+	r.run(t, NewLeader(r.leaderOptions("restarted", 1, nil)))
+	r.await(t, known, phase(pull.Pending))
+	hub.Load(contents)
+	r.await(t, id, phase(pull.Canceled))
+	if hub.Gap() {
+		t.Error("the watch that found it is not believed")
+	}
+}
+
 // slowFeed is a feed that still knows a pull's state of before after a newer one was published.
 type slowFeed struct {
 	statesFeed

@@ -79,7 +79,7 @@ func (w *Watch) follow(ctx context.Context, k *watched) {
 	}
 }
 
-// list gives the Tracker all objects, as of the feed's ReplayFrom if the API server still remembers that, and as of now
+// list gives the Tracker all objects, as of the feed's ResourceVersions if the API server still remembers that, and as of now
 // otherwise. The watches go on from there. So how a pull ended while nobody watched comes like any other change, and so does a
 // pull that began and ended meanwhile: another replica may have shown it to its own clients.
 func (w *Watch) list(ctx context.Context) error {
@@ -92,16 +92,20 @@ func (w *Watch) list(ctx context.Context) error {
 		return err
 	}
 	then := now
-	jobs, pods := w.tracker.feed.ReplayFrom()
-	if jobs != 0 && pods != 0 && jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods) { // else of another cluster
+	var sinceJobs, sincePods uint64 // 0 while the past can't be read, or is that of another cluster
+	switch jobs, pods := w.tracker.feed.ResourceVersions(); {
+	case jobs == 0 || pods == 0:
+		sinceJobs, sincePods = pullstate.Version(now.jobs), pullstate.Version(now.pods)
+	case jobs <= pullstate.Version(now.jobs) && pods <= pullstate.Version(now.pods):
 		past, err := w.lists(ctx, exactly(w.pods.Options, pods), exactly(w.jobs.Options, jobs))
-		if err == nil {
-			then = past
-			w.tracker.beginReplay()
-		} else {
+		if err != nil {
 			w.logger.Debug("the past cannot be read any more", "error", err)
+			break
 		}
+		then, sinceJobs, sincePods = past, jobs, pods
+		w.tracker.beginReplay()
 	}
+	w.tracker.feed.BeginWatch(sinceJobs, sincePods)
 	// Pods come first, so that no pull is seen without its pods.
 	w.tracker.replacePods(then.pods)
 	if err := w.tracker.replaceJobs(then.jobs); err != nil {

@@ -30,11 +30,14 @@ type Feed interface {
 	Pulls() []*pull.State
 	// SetResourceVersions says that every change up to these resourceVersions, of Jobs and of pods, has been published.
 	SetResourceVersions(jobs, pods uint64)
-	// ReplayFrom returns the resourceVersions from which a watch sees every change that is not known; 0 and 0 when they are not
-	// known themselves.
-	ReplayFrom() (jobs, pods uint64)
-	// Missed returns a channel, always the same, that gets a value when Pulls has a pull that the watch passed over: its Job was
-	// gone before the watch began.
+	// BeginWatch says that a watch has begun, and that it will publish every change after these resourceVersions, of Jobs and of
+	// pods; 0 and 0 when what happened before it can't be learned any more.
+	BeginWatch(jobs, pods uint64)
+	// ResourceVersions returns those up to which every change is known: a new watch begins there. They are 0 and 0 when nothing is
+	// known.
+	ResourceVersions() (jobs, pods uint64)
+	// Missed returns a channel, always the same, that gets a value when the watch turns out to have begun too late: after changes
+	// that are not known. A new one must begin.
 	Missed() <-chan struct{}
 	// SetSynced says that every pull that exists has been published.
 	SetSynced()

@@ -21,7 +21,8 @@ func (f *statesFeed) Retire(string)                      {}
 func (f *statesFeed) Latest(string) *pull.State          { return nil }
 func (f *statesFeed) Pulls() []*pull.State               { return nil }
 func (f *statesFeed) SetResourceVersions(uint64, uint64) {}
-func (f *statesFeed) ReplayFrom() (_, _ uint64)          { return 0, 0 }
+func (f *statesFeed) BeginWatch(uint64, uint64)          {}
+func (f *statesFeed) ResourceVersions() (_, _ uint64)    { return 0, 0 }
 func (f *statesFeed) Missed() <-chan struct{}            { return nil }
 func (f *statesFeed) SetSynced()                         {}
 

@@ -47,11 +47,14 @@ func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, er
 }
 
 func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error) {
-	return render.Updates(ctx, func() (*feed.Subscription, error) { return r.subscribe(ctx, ids, after, phases, *history) })
+	return render.Updates(ctx, func() (*feed.Subscription, error) {
+		return r.subscribe(ctx, ids, resumeAfter(ctx, after), phases, *history)
+	})
 }
 
 func (r *subscriptionResolver) PodLogs(ctx context.Context, input podlog.Input) (<-chan *podlog.Batch, error) {
 	input.Caller = caller.From(ctx).Address
+	input.After = resumeAfter(ctx, input.After)
 	logs, err := r.Logs.Stream(ctx, input)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/internal/serve/graphqlhttp"
 	"pullwatch/internal/usererr"
 )
 
@@ -25,6 +26,15 @@ func (r *Resolver) find(ctx context.Context, id string) (*pull.State, error) {
 		return state, nil
 	}
 	return r.Pulls.Find(ctx, id)
+}
+
+// resumeAfter returns behind what a subscription goes on: after is what its operation says, which a browser that comes back
+// by itself cannot change.
+func resumeAfter(ctx context.Context, after *string) *string {
+	if id := graphqlhttp.LastEventID(ctx); id != "" {
+		return &id
+	}
+	return after
 }
 
 // subscribe opens a subscription to the pulls in ids, or to all if ids is nil. It goes on behind the revision after, if there is one.

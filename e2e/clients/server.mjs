@@ -4,23 +4,24 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 export class Server {
-  constructor(binary, port) {
+  constructor(binary, port, flags) {
     this.binary = binary;
     this.address = `127.0.0.1:${port}`;
+    this.flags = ['--demo', '--demo-pulls=3', `--listen=${this.address}`, '--drain-timeout=2s', '--log-level=warn', ...flags];
     this.url = `http://${this.address}/graphql`;
     this.socketUrl = `ws://${this.address}/graphql`;
   }
 
-  static async launch(binary) {
-    const server = new Server(binary, await freePort());
+  // More flags may be given, and outweigh its own.
+  static async launch(binary, ...flags) {
+    const server = new Server(binary, await freePort(), flags);
     await server.start();
     return server;
   }
 
   // Returns when the server answers requests.
   async start() {
-    const flags = ['--demo', '--demo-pulls=3', `--listen=${this.address}`, '--drain-timeout=2s', '--log-level=warn'];
-    this.process = spawn(this.binary, flags, { stdio: ['ignore', 'ignore', 'inherit'] });
+    this.process = spawn(this.binary, this.flags, { stdio: ['ignore', 'ignore', 'inherit'] });
     this.exited = once(this.process, 'exit');
     for (;;) {
       if (this.process.exitCode !== null) {
@@ -70,7 +71,7 @@ export class Server {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const listener = createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address();

@@ -48,13 +48,14 @@ type Hub struct {
 	waiting map[*Subscription]struct{}
 	// horizonSeq and horizonOffset are the highest seq and offset of all forgotten pulls.
 	horizonSeq, horizonOffset uint64
-	// missed has a value when Load has found a pull to withhold. missedFrom are the resourceVersions of that log: no change
-	// after its states happened before them.
-	missed     chan struct{}
-	missedFrom ResourceVersions
-	// versions are the resourceVersions up to which the Hub knows every change. watchedVersions are those that
-	// SetResourceVersions was given: how far this replica's own watch has come.
-	versions, watchedVersions ResourceVersions
+	// versions are the resourceVersions up to which the Hub knows every change since knownSince, where its first watch began, or
+	// since there is a shared log. watchedVersions are those that SetResourceVersions was given: how far this replica's own
+	// watch has come.
+	versions, knownSince, watchedVersions ResourceVersions
+	// gap is set while this replica's own watch has passed over changes that the Hub does not know: it began after versions. missed
+	// then has a value, and another watch must begin.
+	gap    bool
+	missed chan struct{}
 
 	synced   chan struct{}
 	syncOnce sync.Once
@@ -98,8 +99,9 @@ func (h *Hub) Publish(state *pull.State) {
 	h.takeLocked(state, 0)
 }
 
-// takeLocked takes a state, with its offset in the shared log; 0 for none.
-func (h *Hub) takeLocked(state *pull.State, offset uint64) {
+// takeLocked takes a state, with its offset in the shared log; 0 for none. It reports whether the log brings a pull
+// that this replica's own watch has passed over: its Job was gone before.
+func (h *Hub) takeLocked(state *pull.State, offset uint64) (passed bool) {
 	k := h.latest[state.ID]
 	if k != nil && (!state.Supersedes(k.state) || state.Same(k.state)) {
 		if k.offset == 0 && offset > 0 && !k.state.Supersedes(state) {
@@ -110,9 +112,9 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 			unchanged.Revision = state.Revision
 			k.state = &unchanged
 		}
-		return
+		return false
 	}
-	withheld := k == nil && offset > 0 && !state.Phase.Final() && state.Revision.Cluster <= h.watchedVersions.Jobs
+	passed = k == nil && offset > 0 && state.Revision.Cluster <= h.watchedVersions.Jobs
 	if k == nil {
 		k = &known{}
 		h.latest[state.ID] = k
@@ -127,7 +129,7 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 	if k.retired { // its name is used again
 		h.retired = slices.DeleteFunc(h.retired, func(id string) bool { return id == state.ID })
 	}
-	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, withheld
+	k.state, k.seq, k.offset, k.retired, k.withheld = &placed, h.seq, offset, false, passed && !state.Phase.Final()
 	h.indexLocked(k)
 	h.slots = append(h.slots, slot{h.seq, k})
 	if len(h.slots) > 2*len(h.latest)+64 {
@@ -140,6 +142,7 @@ func (h *Hub) takeLocked(state *pull.State, offset uint64) {
 		sub.wakeLocked(before)
 	}
 	h.changed.Notify()
+	return passed
 }
 
 // indexLocked puts a pull into running if it has not ended, and into queued if it waits; otherwise it removes it there.

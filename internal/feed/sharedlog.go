@@ -19,6 +19,11 @@ func (v ResourceVersions) Max(other ResourceVersions) ResourceVersions {
 	return ResourceVersions{max(v.Jobs, other.Jobs), max(v.Pods, other.Pods)}
 }
 
+// after reports whether v is known, and after other.
+func (v ResourceVersions) after(other ResourceVersions) bool {
+	return v.Jobs > other.Jobs && other.Jobs > 0
+}
+
 // Change is what happened to a pull. One of its fields is set.
 type Change struct {
 	// Job is the pull's new state.
@@ -87,22 +92,23 @@ func (h *Hub) UseSharedLog() {
 func (h *Hub) Load(contents Contents) (lacking []Change) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	first := h.logName == ""
 	mixed := len(h.unlogged) > 0 || h.logName != contents.Log // readers may have states that are not in this log
+	if h.logName != contents.Log {
+		h.horizonOffset = 0
+	}
+	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
 	for _, k := range h.latest {
 		k.offset = 0
 		if mixed {
 			h.addUnloggedLocked(k, k.state.Revision)
 		}
 	}
-	if h.logName != contents.Log {
-		h.horizonOffset = 0
-	}
-	h.logName, h.logOffset, h.horizonOffset = contents.Log, contents.Offset, max(h.horizonOffset, contents.Horizon)
-	withheld := h.withholdsLocked()
+	gap := first && h.knownSince.after(contents.ResourceVersions)
 	logged := make(map[string]*pull.State, len(contents.Pulls))
 	for _, p := range contents.Pulls {
 		logged[p.State.ID] = p.State
-		h.takeLocked(p.State, p.Offset)
+		gap = h.takeLocked(p.State, p.Offset) && !p.Retired || gap
 		k := h.latest[p.State.ID]
 		switch {
 		case p.Retired && k.offset > 0:
@@ -111,12 +117,9 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 			lacking = append(lacking, Change{Retired: p.State.ID})
 		}
 	}
-	if !withheld && h.withholdsLocked() {
-		h.missedFrom = contents.ResourceVersions
-		select {
-		case h.missed <- struct{}{}:
-		default:
-		}
+	if gap {
+		h.versions = contents.ResourceVersions
+		h.missLocked()
 	}
 	h.versions = h.versions.Max(contents.ResourceVersions)
 	clear(h.unlogged)
@@ -132,11 +135,13 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 				lacking = append(lacking, Change{Retired: id})
 			}
 		default:
-			// The log has held it, and has retired and forgotten it since: its Job is gone.
+			// The log has held it, and has retired and forgotten it since; or it was made by a replica that has never heard of it.
+			// Either way its Job is gone. A log that has forgotten it rejects it.
 			if !k.state.Phase.Final() {
 				h.takeLocked(pull.LostState(k.state), 0)
 				delete(h.unlogged, k)
 			}
+			lacking = append(lacking, Change{State: k.state}, Change{Retired: id})
 			h.retireLocked(id)
 			k.offset = max(1, contents.Horizon) // its offset is not known, only that it was no higher
 		}
@@ -174,12 +179,17 @@ func (h *Hub) Follow(e Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.logOffset = e.Offset
+	h.versions = h.versions.Max(e.ResourceVersions)
 	switch {
 	case e.State != nil:
-		h.takeLocked(e.State, e.Offset)
+		if h.takeLocked(e.State, e.Offset) {
+			// Another replica had not been able to append it until now.
+			from := e.State.Revision.Cluster
+			h.versions = ResourceVersions{min(h.versions.Jobs, from), min(h.versions.Pods, from)}
+			h.missLocked()
+		}
 	case e.Retired != "":
 		h.retireLocked(e.Retired)
 	}
-	h.versions = h.versions.Max(e.ResourceVersions)
 	h.releaseCaughtUpLocked()
 }

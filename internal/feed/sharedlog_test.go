@@ -102,3 +102,28 @@ func TestAReaderOfAStateThatTheSharedLogCorrectsMissesNothing(t *testing.T) {
 	got, _ := drain(t, again)
 	expect(t, got, "b:b1")
 }
+
+// A replica that has been started while Redis is away publishes what it sees by itself.
+func TestAReaderOfAReplicaThatReadsTheSharedLogLateGetsNothingTwice(t *testing.T) {
+	h := New("r")
+	h.Publish(newState("a", pull.Queued, "a1"))
+	reader, err := h.Subscribe(nil, pull.Position{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	got, _ := drain(t, reader)
+	expect(t, got, "a:a1")
+	h.Load(Contents{Log: "l", Offset: 5, Pulls: []Pull{{State: newState("b", pull.Pulling, "b1"), Offset: 5}}})
+	b, err := reader.Next()
+	if err != nil || b == nil || b.ID != "b" {
+		t.Fatalf("%v, %v", b, err)
+	}
+	back, err := h.Subscribe(nil, b.Position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	got, _ = drain(t, back)
+	expect(t, got)
+}

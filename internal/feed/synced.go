@@ -7,12 +7,38 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// SetResourceVersions says that every change up to these resourceVersions, of Jobs and of pods, has been published.
+// BeginWatch says that this replica's watch has begun, and that it will publish every change after these resourceVersions, of
+// Jobs and of pods. They are 0 and 0 when what happened before it can't be learned any more.
+func (h *Hub) BeginWatch(jobs, pods uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since := ResourceVersions{jobs, pods}
+	if h.versions == (ResourceVersions{}) || jobs == 0 {
+		h.knownSince = since
+	}
+	if h.gap = since.after(h.versions); h.gap {
+		h.missLocked() // the shared log was read while the watch began
+	}
+}
+
+// missLocked says that another watch must begin.
+func (h *Hub) missLocked() {
+	h.gap = true
+	select {
+	case h.missed <- struct{}{}:
+	default:
+	}
+}
+
+// SetResourceVersions says that every change from the begin of the watch up to these resourceVersions, of Jobs and of pods, has
+// been published.
 func (h *Hub) SetResourceVersions(jobs, pods uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watchedVersions = h.watchedVersions.Max(ResourceVersions{jobs, pods})
-	h.versions = h.versions.Max(h.watchedVersions)
+	if !h.gap {
+		h.versions = h.versions.Max(h.watchedVersions)
+	}
 	h.releaseCaughtUpLocked()
 }
 
@@ -23,29 +49,16 @@ func (h *Hub) ResourceVersions() (jobs, pods uint64) {
 	return h.versions.Jobs, h.versions.Pods
 }
 
-// Missed returns a channel, always the same, that gets a value when the shared log has brought a pull that this replica's watch
-// passed over: its Job was gone before the watch began. Only a watch that begins at ReplayFrom shows how such a pull ended.
+// Missed returns a channel, always the same, that gets a value when the shared log shows that this replica's watch began too
+// late: after changes that neither the log nor the Hub knows. A watch that begins at ResourceVersions finds them.
 func (h *Hub) Missed() <-chan struct{} { return h.missed }
 
-// ReplayFrom returns the resourceVersions from which a watch sees the end of every pull that the Hub knows; 0 and 0 when they
-// are not known.
-func (h *Hub) ReplayFrom() (jobs, pods uint64) {
+// Gap reports whether what Missed has told still holds: no watch has begun since. The resourceVersions of the watch that goes on
+// then cover changes that nobody has published.
+func (h *Hub) Gap() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.withholdsLocked() {
-		return h.missedFrom.Jobs, h.missedFrom.Pods
-	}
-	return h.versions.Jobs, h.versions.Pods
-}
-
-// withholdsLocked reports whether some pull is withheld until the log brings its end.
-func (h *Hub) withholdsLocked() bool {
-	for _, k := range h.latest {
-		if k.withheld && !k.retired {
-			return true
-		}
-	}
-	return false
+	return h.gap
 }
 
 // SetSynced says that every pull that exists has been published.

@@ -14,6 +14,12 @@ func (r *Replica) NewServer(o httpapi.Options) *httpapi.Server {
 	return NewServer(r.resources, &resolvers.Resolver{Lists: r.Lists, Pulls: r.Pulls, Updates: r.updates, Logs: r.Logs}, o)
 }
 
+// CheckDocument returns why the server refuses a document whatever its variables are, or nil.
+func CheckDocument(introspection bool) func(text string) error {
+	schema := resolvers.NewSchema(&resolvers.Resolver{}).Schema()
+	return func(text string) error { return executor.CheckDocument(schema, introspection, text) }
+}
+
 // NewServer returns a server of GraphQL over HTTP, with the resolvers of root. It renders a response once for all who ask the same.
 // It sets the fields of o that are about executing operations or that r has; the caller sets the others.
 func NewServer(r *Resources, root *resolvers.Resolver, o httpapi.Options) *httpapi.Server {

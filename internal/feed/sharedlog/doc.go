@@ -39,8 +39,8 @@
 //     before it is retired. (TestNoPullThatExistsIsReportedLostInAnyOrder)
 //
 //  5. A reader gets the states of a pull in one order, each once, over all its connections, and nothing after the final one.
-//     A state may come again only with a snapshot, as documented: when the reader's position is no longer known, or when a
-//     replica gave it something by itself and it goes on at another one.
+//     A state may come again only as documented: when the reader's position is no longer known, when a replica gave it
+//     something by itself and it goes on at another one, or when the replica had done so before it had read the log.
 //     (TestAStoppedReplicaSendsAClientNothingOlderInAnyOrder, TestNothingThatAReplicaPublishedByItselfComesAgain,
 //     TestNothingComesAgainAfterAReplicaWasStopped)
 //
@@ -58,9 +58,12 @@
 //     if its resourceVersions cover the state and the pull is no newer than those that it has forgotten.
 //     (TestAStoppedLeaderBringsNoPullBackInAnyOrder)
 //
-//  9. A reader gets the end of every pull, also when it ended while all replicas were restarted and Redis was away. When the
-//     log brings a pull whose Job was gone before the leader's watch began, the leader watches again, from the log's
-//     resourceVersions on. (TestAPullThatEndsWhileAllReplicasRestartEndsForClientsInAnyOrder)
+//  9. A reader gets the end of every pull, also when it ended while all replicas were restarted and Redis was away. If the
+//     leader's watch began after the log's resourceVersions, nobody that is left has seen what happened between. So that watch
+//     proves nothing, and the leader watches again, from the log's resourceVersions on.
+//     (TestAPullThatEndsWhileAllReplicasRestartEndsForClientsInAnyOrder,
+//     TestAPullThatOneReplicaShowedByItselfEndsForItsClientsInAnyOrder)
 //
-// The tests whose names end in InAnyOrder drive real Hubs and Streams through all orders of events up to some depth.
+// The tests whose names end in InAnyOrder drive real Hubs and Streams through all orders of events up to some depth, and
+// TestTheInvariantsHoldInRandomOrders through longer ones that chance chooses.
 package sharedlog

@@ -108,8 +108,8 @@ func TestAPullThatOneReplicaShowedByItselfEndsForItsClientsInAnyOrder(t *testing
 	try(t, func() *world {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Canceled}, change{id: "b", gone: true})
 		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
-		return w.run(lose(0), start(0), wait(0), lead(1))
-	}, 6, happen, see(0), wait(0), attach(0), write(0), read(0), restart(0), yield(0), watch(1), see(1), write(1), read(1), visit(0), visit(1), giveUp)
+		return w.run(lose(0), start(0), wait(0))
+	}, 6, happen, see(0), wait(0), attach(0), write(0), read(0), restart(0), lead(0), lead(1), yield(0), watch(0), watch(1), see(1), write(1), read(1), visit(0), visit(1), giveUp)
 }
 
 // All replicas are restarted while Redis is away. A pull that the log holds ends and is gone before they watch.
@@ -147,6 +147,33 @@ func TestAFailoverThatLosesTheEndOfTheLogLosesNoPullInAnyOrder(t *testing.T) {
 		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded})
 		return w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), read(1), visit(1))
 	}, 6, start(1), happen, see(0), write(0), read(0), write(1), read(1), attach(0), attach(1), lose(0), lose(1), failover, visit(0), visit(1), giveUp)
+}
+
+// The leader is restarted as Redis loses the log. A pull ends and is gone before it watches, so only the other replica knows the pull.
+func TestAPullThatOnlyAFollowerRemembersEndsForClientsInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "a", phase: pull.Succeeded}, change{id: "a", gone: true}, change{id: "b", phase: pull.Queued})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(1))
+		return w.run(flush, happen, happen, restart(0), lead(0), visit(0))
+	}, 7, happen, watch(0), see(0), attach(0), write(0), read(0), attach(1), write(1), read(1), lose(1))
+}
+
+// A replica starts a pull that it can't append. That one ends and is gone before the new leader watches and makes a new log.
+func TestAPullThatComesToTheLogAfterItsEndIsInNoListInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Canceled}, change{id: "b", gone: true})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), attach(1), visit(0))
+		return w.run(start(0), flush, read(0), restart(1), happen)
+	}, 7, happen, see(0), lead(1), yield(0), watch(1), attach(1), write(1), read(1), attach(0), write(0), read(0), wait(0))
+}
+
+// A replica that is about to lead starts a pull that it can't append, and the pull is gone before its watch begins.
+func TestAPullThatALeaderStartedBeforeItWatchedIsInNoListInAnyOrder(t *testing.T) {
+	try(t, func() *world {
+		w := newWorld(2, change{id: "a", phase: pull.Pulling}, change{id: "b", phase: pull.Queued}, change{id: "b", phase: pull.Canceled}, change{id: "b", gone: true})
+		w.run(lead(0), watch(0), attach(0), happen, see(0), write(0), read(0), visit(0))
+		return w.run(flush, read(0), restart(1), start(1), happen)
+	}, 6, happen, lead(1), yield(0), watch(1), attach(1), write(1), read(1), attach(0), write(0), read(0), wait(1))
 }
 
 // A leader is stopped while it has something to append. Meanwhile the pull ends, is gone, and the log forgets it.

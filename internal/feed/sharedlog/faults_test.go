@@ -194,7 +194,7 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	other.awaitLive(t, true)
 	r := leader.read(t, pull.Position{})
 	p, end := newState("p", pull.Canceled, "one"), newState("end", pull.Succeeded, "end")
-	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(1, 0) // newer than the pulls that the log forgets
+	p.CreatedAt, end.CreatedAt = time.Unix(1, 0), time.Unix(2, 0)
 	leader.Publish(p)
 	leader.Retire("p")
 	r.until(t, "p", "one")
@@ -211,6 +211,7 @@ func TestAPullThatTheLogHasForgottenIsNotSentAgain(t *testing.T) {
 	}
 	client := redis.Client()
 	client.HDel(t.Context(), leader.redis().keys.pulls, "p")
+	client.HSet(t.Context(), leader.redis().keys.pulls, "#forgotten", p.OrderKey()[:12])
 	client.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	for _, replica := range []*replica{leader, other} {
 		until(t, replica.LiveChanged, "it is back at the log", func() bool { return replica.attachments.Load() > 1 && replica.Live() })

@@ -132,10 +132,13 @@ func (w *world) listen() {
 	}
 	if r := w.replicas[c.at]; !w.held() && !c.placed {
 		c.placed = true
-		// As documented, a snapshot follows a position that the replica does not remember or that another one published by itself.
+		// As documented, a snapshot follows a position that the replica does not remember, that another one published by itself, or
+		// that it gave before it had read the log.
 		foreign := c.after.Replica != "" && c.after.Replica != r.name
 		forgotten := private(c.sub, "seenBy").IsZero()
-		if (foreign || forgotten) && !c.strict {
+		_, offset := r.hub.LogOffset()
+		early := c.after.Replica == r.name && c.after.Log == "" && offset > 0
+		if (foreign || forgotten || early) && !c.strict {
 			c.expectSnapshot(r.hub.Behind(c.after))
 		}
 	}
@@ -174,10 +177,6 @@ func (w *world) take(s step) bool {
 	}
 	for i, r := range w.replicas {
 		r.watching = r.watching && (r.leads || !r.Live())
-		if r.watching && r.leads && len(r.hub.Missed()) > 0 {
-			r.watching = false
-			watch(i).do(w)
-		}
 		for _, s := range r.hub.KnownPulls() {
 			if exists, _ := w.exists(s.State.ID); exists && s.State.Failure != nil && w.fault == "" {
 				w.fault = fmt.Sprintf("r%d reports %s lost, and it exists", i, s.State.ID)
@@ -224,7 +223,7 @@ func (w *world) key() uint64 {
 	}
 	for _, r := range w.replicas {
 		fmt.Fprint(h, "|", r.at, r.leads, r.watching, r.seen, r.attached, r.live, r.Stream.versions, r.bypassing, r.timing, r.accepted-r.appended)
-		for _, field := range []string{"logOffset", "seq", "logName", "versions", "unloggedVersions"} {
+		for _, field := range []string{"logOffset", "seq", "logName", "versions", "knownSince", "watchedVersions", "gap", "unloggedVersions"} {
 			fmt.Fprint(h, private(r.hub, field))
 		}
 		for _, p := range []*pending{&r.pending, &r.unread} {
@@ -267,7 +266,7 @@ func (w *world) rest() {
 			order = append(order, i)
 		}
 	}
-	for range 4 {
+	for range 8 {
 		for _, i := range order {
 			for _, s := range []step{watch(i), attach(i), see(i), see(i), see(i), see(i), write(i), read(i)} {
 				w.take(s)

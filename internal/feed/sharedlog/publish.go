@@ -25,12 +25,32 @@ func (s *Stream) Retire(id string) {
 	s.acceptLocked(feed.Change{Retired: id})
 }
 
+// BeginWatch is feed.Hub's.
+func (s *Stream) BeginWatch(jobs, pods uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.versions = feed.ResourceVersions{} // those of the watch before may cover what this one has still to find
+	if s.attached == "" {
+		s.bypassLocked() // so that the watch notices which of the pulls that were published before it are gone
+	}
+	s.hub.BeginWatch(jobs, pods)
+}
+
 // SetResourceVersions says that every change up to these resourceVersions, of Jobs and of pods, has been published.
 func (s *Stream) SetResourceVersions(jobs, pods uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.versions = feed.ResourceVersions{Jobs: jobs, Pods: pods}
 	s.reportSyncedLocked()
+}
+
+// versionsLocked returns the resourceVersions up to which the log has every change, once it has what is pending; none while
+// there is a Gap.
+func (s *Stream) versionsLocked() feed.ResourceVersions {
+	if s.hub.Gap() {
+		return feed.ResourceVersions{}
+	}
+	return s.versions
 }
 
 // SetSynced says that every pull that exists has been published. The Hub is synced once it has all of them.

@@ -136,7 +136,7 @@ func (s *Stream) create(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.bypassLocked() // so that the Hub knows everything that the versions cover
-	versions, pulls := s.versions, s.hub.KnownPulls()
+	versions, pulls := s.versionsLocked(), s.hub.KnownPulls()
 	s.mu.Unlock()
 	var last tail
 	var operations []operation

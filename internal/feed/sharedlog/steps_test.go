@@ -25,11 +25,12 @@ var happen = step{"change", func(w *world) bool {
 	return true
 }}
 
-// watch begins a watch, with a list, where a replica needs one.
+// watch begins a watch, with a list, where a replica needs one, or another one where the leader has missed something.
 func watch(i int) step {
 	return step{fmt.Sprintf("r%d watches", i), func(w *world) bool {
 		r := w.replicas[i]
-		if r.watching || (r.Live() && !r.leads) {
+		again := r.leads && len(r.hub.Missed()) > 0
+		if r.watching && !again || r.Live() && !r.leads {
 			return false
 		}
 		r.watching, r.seen = true, len(w.history)
@@ -38,9 +39,10 @@ func watch(i int) step {
 		default:
 		}
 		from := len(w.history)
-		if jobs, _ := r.hub.ReplayFrom(); jobs > 0 {
+		if jobs, _ := r.ResourceVersions(); jobs > 0 {
 			from = min(from, int(jobs))
 		}
+		r.BeginWatch(uint64(from), uint64(from))
 		listed := map[string]bool{}
 		for _, c := range w.history[:from] {
 			if exists, last := w.existed(c.id, from); exists && !listed[c.id] {

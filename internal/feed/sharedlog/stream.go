@@ -122,8 +122,8 @@ func (s *Stream) Running(r pull.Route) *pull.State { return s.hub.Running(r) }
 // Queued is feed.Hub's.
 func (s *Stream) Queued(starting iter.Seq[string]) int { return s.hub.Queued(starting) }
 
-// ReplayFrom is feed.Hub's.
-func (s *Stream) ReplayFrom() (jobs, pods uint64) { return s.hub.ReplayFrom() }
+// ResourceVersions is feed.Hub's.
+func (s *Stream) ResourceVersions() (jobs, pods uint64) { return s.hub.ResourceVersions() }
 
 // Missed is feed.Hub's.
 func (s *Stream) Missed() <-chan struct{} { return s.hub.Missed() }

@@ -31,7 +31,7 @@ func (s *Stream) unproven() time.Duration { return max(0, time.Since(s.provenHer
 // writeBatch appends a batch of pending changes, and a heartbeat if one is due. It reports whether more are pending.
 func (s *Stream) writeBatch(ctx context.Context, heartbeat bool) (more bool) {
 	s.mu.Lock()
-	name, last, versions, accepted, synced := s.attached, s.tail, s.versions, s.accepted, s.synced
+	name, last, versions, accepted, synced := s.attached, s.tail, s.versionsLocked(), s.accepted, s.synced
 	if name == "" {
 		s.mu.Unlock()
 		return false

@@ -2,6 +2,9 @@ package executor
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/99designs/gqlgen/complexity"
 	"github.com/99designs/gqlgen/graphql"
@@ -81,8 +84,8 @@ func (d *documents) get(ctx context.Context, text string, memory *budget.Account
 	if cached, ok := d.cache.Get(text); ok {
 		return cached, nil
 	}
-	if len(text) > maxDocument {
-		return nil, exceeded("the document has %d bytes; it may have %d", len(text), maxDocument)
+	if errs := checkLength(text); errs != nil {
+		return nil, errs
 	}
 	if err := memory.Take(budget.Documents, parsingPerByte*len(text)); err != nil {
 		return nil, gqlerror.List{gqlerror.Wrap(err)}
@@ -102,7 +105,7 @@ func (d *documents) get(ctx context.Context, text string, memory *budget.Account
 
 // add parses a text and caches the document.
 func (d *documents) add(text string) (*document, gqlerror.List) {
-	parsed, nodes, errs := d.parse(text)
+	parsed, nodes, errs := parseDocument(d.schema.Schema(), d.introspection, text)
 	if errs != nil {
 		return nil, errs
 	}
@@ -142,13 +145,43 @@ func (d *documents) checkComplexity(ctx context.Context, of *document, o *graphq
 	return nil
 }
 
-// parse parses and validates a text. It also returns how many nodes the document has.
-func (d *documents) parse(text string) (_ *ast.QueryDocument, nodes int, _ gqlerror.List) {
+// CheckDocument returns why a document is refused whatever its variables are, or nil. Without introspection it may not ask for
+// the schema. The error has one line.
+func CheckDocument(schema *ast.Schema, introspection bool, text string) error {
+	errs := checkLength(text)
+	if errs == nil {
+		_, _, errs = parseDocument(schema, introspection, text)
+	}
+	if errs == nil {
+		return nil
+	}
+	message := strings.Join(strings.Fields(requestMessage(errs[0])), " ")
+	if at := errs[0].Locations; len(at) > 0 {
+		return fmt.Errorf("line %d, column %d: %s", at[0].Line, at[0].Column, message)
+	}
+	return errors.New(message)
+}
+
+func checkLength(text string) gqlerror.List {
+	if len(text) > maxDocument {
+		return exceeded("the document has %d bytes; it may have %d", len(text), maxDocument)
+	}
+	return nil
+}
+
+// tooDeep is how the parser says that a document nests deeper than it reads. Its errors have no kinds.
+var tooDeep = fmt.Sprintf("exceeded maximum nesting depth of %d", parser.MaxNestingDepth)
+
+// parseDocument parses and validates a text. It also returns how many nodes the document has.
+func parseDocument(schema *ast.Schema, introspection bool, text string) (_ *ast.QueryDocument, nodes int, _ gqlerror.List) {
 	parsed, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: text}, maxTokens)
 	if err != nil {
 		err := gqlerror.WrapIfUnwrapped(err)
 		if len(err.Locations) == 0 { // all other errors of the parser have a location
 			return nil, 0, exceeded("the document has more than %d tokens", maxTokens)
+		}
+		if err.Message == tooDeep {
+			return nil, 0, exceeded("the document has a depth of more than %d", parser.MaxNestingDepth)
 		}
 		return nil, 0, gqlerror.List{err}
 	}
@@ -156,10 +189,10 @@ func (d *documents) parse(text string) (_ *ast.QueryDocument, nodes int, _ gqler
 		return nil, 0, refusal(usererr.BadInput, "the document has no operation")
 	}
 	check := newDocumentCheck(parsed)
-	if errs := check.check(parsed, d.introspection); errs != nil {
+	if errs := check.check(parsed, introspection); errs != nil {
 		return nil, 0, errs
 	}
-	errs := validator.ValidateWithRules(d.schema.Schema(), parsed, rules.NewDefaultRules())
+	errs := validator.ValidateWithRules(schema, parsed, rules.NewDefaultRules())
 	for i, err := range errs {
 		if err.Rule == rules.MaxIntrospectionDepth.Name {
 			errs[i] = exceeded("an introspection may nest the lists of types and fields two deep")[0]

@@ -1,7 +1,7 @@
 // Package executor executes the operations of requests. It is gqlgen's executor with four steps before it, for all
 // transports:
 //
-//   - A persisted query is looked up by its hash.
+//   - A trusted document or a persisted query is looked up by its id. Other documents may be refused.
 //   - The document is looked up in a cache. If it is not cached, it is parsed and validated, within the limits of limits.go.
 //     Long documents take turns by caller.
 //   - Nulls that stand for defaults are removed from the document and the variables.
@@ -23,11 +23,13 @@ import (
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/caller"
+	"pullwatch/internal/serve/transport"
+	"pullwatch/internal/serve/trusted"
 	"pullwatch/internal/turns"
 	"pullwatch/internal/usererr"
 )
 
-// Options say what is executed and within which limits. All are required but Middleware.
+// Options say what is executed and within which limits. All are required but Middleware and Trusted.
 type Options struct {
 	Schema graphql.ExecutableSchema
 	// Errors presents all errors, also those of Middleware.
@@ -40,6 +42,9 @@ type Options struct {
 	MaxOperations int
 	// Introspection says that clients may ask for the schema.
 	Introspection bool
+	// Trusted are the trusted documents, nil for none. With OnlyTrusted, no other is executed.
+	Trusted     *trusted.Documents
+	OnlyTrusted bool
 	// CachedDocuments bounds the cache of documents, in bytes.
 	CachedDocuments int
 	// Turns are for parsing long documents.
@@ -51,7 +56,7 @@ type Options struct {
 type Executor struct {
 	*gqlgen.Executor
 	documents *documents
-	persisted *persistedQueries
+	named     *namedDocuments
 	metrics   *Metrics
 }
 
@@ -60,7 +65,7 @@ func New(o Options) *Executor {
 	e := &Executor{
 		Executor:  gqlgen.New(o.Schema),
 		documents: newDocuments(o),
-		persisted: newPersistedQueries(),
+		named:     newNamedDocuments(o.Trusted, o.OnlyTrusted),
 		metrics:   o.Metrics,
 	}
 	e.SetQueryCache(foundDocument{})
@@ -88,7 +93,8 @@ func (e *Executor) CreateOperationContext(
 }
 
 func (e *Executor) prepare(ctx context.Context, params *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
-	store, errs := e.persisted.resolve(params)
+	trust, store, errs := e.named.resolve(params)
+	e.named.trusted.Count(trust)
 	if errs != nil {
 		return nil, errs
 	}
@@ -106,6 +112,7 @@ func (e *Executor) prepare(ctx context.Context, params *graphql.RawParams) (*gra
 	}
 	operation, errs := e.Executor.CreateOperationContext(context.WithValue(ctx, documentKey{}, found), params)
 	if errs == nil {
+		operation.Stats.SetExtension(transport.StatDocument, trust)
 		withoutNulls(operation.Variables)
 		errs = e.documents.checkComplexity(ctx, found, operation)
 	}

@@ -65,10 +65,13 @@ func (b *Body) gzip() encoded {
 type operation struct {
 	streams   bool // the response is a stream
 	continues bool // there may be any number of results
+	// lastEventID is that of LastEventID.
+	lastEventID string
 
-	mu     sync.Mutex
-	body   *Body                       // of Reply
-	cached func(context.Context) *Body // of Repeat
+	mu      sync.Mutex
+	body    *Body                       // of Reply
+	cached  func(context.Context) *Body // of Repeat
+	eventID string                      // of SetEventID
 
 	transport.SubscriptionErrors
 }
@@ -102,4 +105,34 @@ func (o *operation) reply() (*Body, func(context.Context) *Body) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.body, o.cached
+}
+
+// SetEventID gives the next result of ctx's operation an id, with which a browser's EventSource comes back: see [LastEventID].
+// The id has no control characters. The operation's ResponseHandler calls SetEventID before it returns the result. It has no
+// effect for other transports.
+func SetEventID(ctx context.Context, id string) {
+	if o := operationOf(ctx); o != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.eventID = id
+	}
+}
+
+// takeEventID returns the argument of SetEventID since takeEventID was called before, or an empty string.
+func (o *operation) takeEventID() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id := o.eventID
+	o.eventID = ""
+	return id
+}
+
+// LastEventID returns the id of the last result that the client of ctx's operation has got, if the client is an EventSource
+// that comes back. Otherwise it is empty. An EventSource sends its URL as it was at first, so the id outranks an argument of the
+// operation that says where to go on.
+func LastEventID(ctx context.Context) string {
+	if o := operationOf(ctx); o != nil {
+		return o.lastEventID
+	}
+	return ""
 }

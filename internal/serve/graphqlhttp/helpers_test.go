@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
 
+	"pullwatch/internal/serve/transport"
 	"pullwatch/internal/serve/transport/transporttest"
 )
 
@@ -73,11 +76,38 @@ func (s *script) DispatchOperation(ctx context.Context, o *graphql.OperationCont
 	if code, ok := strings.CutPrefix(o.RawQuery, "fail "); ok {
 		return graphql.OneShot(failure(code)), ctx
 	}
+	if code, ok := strings.CutPrefix(o.RawQuery, "lost "); ok { // after a result
+		sent := false
+		return func(ctx context.Context) *graphql.Response {
+			if !sent {
+				sent = true
+				return transporttest.Data(`{"n":1}`)
+			}
+			transport.AddSubscriptionError(ctx, &gqlerror.Error{Message: "lost", Extensions: map[string]any{"code": testCode(code)}})
+			return nil
+		}, ctx
+	}
 	switch o.RawQuery {
 	case "":
 		return graphql.OneShot(transporttest.Data(`"persisted"`)), ctx
 	case "one":
 		return graphql.OneShot(transporttest.Data(`{"one":1}`)), ctx
+	case "ids":
+		n := 0
+		return func(ctx context.Context) *graphql.Response {
+			if n++; n > 3 {
+				return nil
+			}
+			SetEventID(ctx, []string{"first", "", "third"}[n-1])
+			return transporttest.Data(fmt.Sprintf(`{"n":%d}`, n))
+		}, ctx
+	case "last event":
+		return graphql.OneShot(transporttest.Data(strconv.Quote(LastEventID(ctx)))), ctx
+	case "stubborn": // goes on when its context has ended
+		return func(context.Context) *graphql.Response {
+			<-s.Updates
+			return nil
+		}, ctx
 	case "lines":
 		return graphql.OneShot(transporttest.Data("{\r\n\"a\":\n1}")), ctx
 	case "unencodable":

@@ -10,16 +10,31 @@ const (
 	typeJSON     = "application/json"
 	typeResponse = "application/graphql-response+json"
 	typeEvents   = "text/event-stream"
+	// typeMultipart has the parameter subscriptionSpec=1.0: see isMultipart.
+	typeMultipart = "multipart/mixed"
 )
 
 // accepted is which responses a client accepts.
 type accepted struct {
 	// single is the media type of a single response, or empty.
 	single string
-	// events means that the client accepts a stream, by name.
+	// events means that the client accepts a stream of events, by name.
 	events bool
-	// eventsFirst means that the client prefers a stream to a single response.
+	// eventsFirst means that the client prefers a stream of events to a single response.
 	eventsFirst bool
+	// multipart means that the client accepts a subscription in parts, and prefers that to events.
+	multipart bool
+}
+
+// subscription returns the format for a subscription, or nil if the client accepts none.
+func (a accepted) subscription() format {
+	switch {
+	case a.multipart:
+		return multipartFormat{}
+	case a.events:
+		return eventFormat{}
+	}
+	return nil
 }
 
 // accept reads the Accept header.
@@ -33,14 +48,18 @@ func accept(values []string) accepted {
 			return accepted{single: typeJSON}
 		}
 	}
-	json, response, events := quality{}, quality{}, quality{}
+	json, response, events, multipart := quality{}, quality{}, quality{}, quality{}
 	for value := range elements(values) {
 		name, q := splitQuality(value)
 		json.match(name, typeJSON, q)
 		response.match(name, typeResponse, q)
 		events.match(name, typeEvents, q)
+		if isMultipart(value) {
+			multipart.match(name, typeMultipart, q)
+		}
 	}
 	a := accepted{events: events.named() && events.q > 0}
+	a.multipart = multipart.named() && multipart.q > 0 && !(a.events && events.q >= multipart.q)
 	switch {
 	// A client that names the newer type knows it. A wildcard gets the older one, which every client knows.
 	case response.q > 0 && (response.q > json.q || response.named() && response.q == json.q):
@@ -50,6 +69,22 @@ func accept(values []string) accepted {
 	}
 	a.eventsFirst = a.events && events.q > max(json.q, response.q)
 	return a
+}
+
+// isMultipart reports whether an element of Accept names Apollo's multipart subscriptions. Other responses in parts, such as
+// those of deferred fields, have other parameters.
+func isMultipart(element string) bool {
+	name, parameters, _ := strings.Cut(element, ";")
+	if !strings.EqualFold(strings.TrimSpace(name), typeMultipart) {
+		return false
+	}
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		if strings.EqualFold(key, "subscriptionSpec") && strings.Trim(value, `"`) == "1.0" {
+			return true
+		}
+	}
+	return false
 }
 
 // quality is the quality value of a media type or a coding: that of the most specific range which includes it.

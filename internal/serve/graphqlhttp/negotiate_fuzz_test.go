@@ -35,7 +35,7 @@ func FuzzAccept(f *testing.F) {
 	for _, seed := range []string{
 		"", "*/*", typeJSON, typeResponse + ", " + typeJSON + ";q=0.9", typeEvents, "text/html, */*;q=0.8", "application/*;q=0",
 		typeJSON + ";q=NaN", typeJSON + "; charset=utf-8;Q=0.1", "*;q=1e-1", typeEvents + ";q=0x1p-2, " + typeJSON, ";q=1,=", `a/b;c="d,e"`,
-		typeResponse + ";q=0, application/*",
+		typeResponse + ";q=0, application/*", acceptsParts, `multipart/mixed;boundary="graphql";subscriptionSpec=1.0, ` + typeEvents + ";q=0.9",
 	} {
 		f.Add(seed)
 	}
@@ -46,6 +46,9 @@ func FuzzAccept(f *testing.F) {
 		}
 		if got.events && !strings.Contains(asciiUpper(header), "EVENT-") && !strings.Contains(header, "\u017f") { // a long s folds
 			t.Fatal("events are sent to a client that has not named them")
+		}
+		if got.multipart && (!strings.Contains(asciiUpper(header), "MULTIPART/MIXED") || !strings.Contains(header, "1.0")) {
+			t.Fatal("parts are sent to a client that has not named them")
 		}
 		for how, values := range sameList(header) {
 			if other := accept(values); other != got {

@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/transport"
 )
 
 const (
@@ -19,16 +20,18 @@ const (
 )
 
 // repeatKey is the key of the repeats: a hash of the request's text. The text of a GET is the parameters in its URL, that of
-// a POST its body.
+// a POST its body. generation is that of Options when the request came.
 type repeatKey struct {
-	posted bool
-	sum    uint64
+	posted     bool
+	sum        uint64
+	generation uint64
 }
 
 // repeat answers requests with the same text.
 type repeat struct {
 	text      string
 	operation string
+	document  any // of transport.StatDocument
 	cached    func(context.Context) *Body
 }
 
@@ -49,11 +52,11 @@ func Repeat(ctx context.Context, cached func(context.Context) *Body) {
 
 // repeated answers the request if its text is that of a repeat. It reports whether it did.
 func (e *exchange) repeated(text []byte) bool {
-	if e.accepted.eventsFirst || len(text) > maxRepeated {
+	if e.accepted.eventsFirst || e.accepted.single == "" || len(text) > maxRepeated {
 		return false
 	}
 	began := time.Now()
-	e.repeatKey = repeatKey{posted: e.r.Method == http.MethodPost, sum: xxhash.Sum64(text)}
+	e.repeatKey = repeatKey{e.r.Method == http.MethodPost, xxhash.Sum64(text), e.transport.options.Generation()}
 	same, _ := e.transport.repeats.Get(e.repeatKey)
 	if same.cached == nil || same.text != string(text) {
 		if e.memory.Take(budget.Requests, len(text)) == nil {
@@ -66,7 +69,7 @@ func (e *exchange) repeated(text []byte) bool {
 		e.repeatText = same.text
 		return false
 	}
-	e.transport.options.Observer.Repeated(same.operation, time.Since(began))
+	e.transport.options.Observer.Repeated(same.operation, same.document, time.Since(began))
 	e.respondBody(body)
 	return true
 }
@@ -78,5 +81,6 @@ func (e *exchange) remember(o *graphql.OperationContext, cached func(context.Con
 	}
 	// cached may hold the parameters of the request and the document. A persisted query only names its document.
 	const fixed = 500
-	e.transport.repeats.Add(e.repeatKey, repeat{e.repeatText, o.Operation.Name, cached}, fixed+2*len(e.repeatText)+len(o.RawQuery))
+	same := repeat{e.repeatText, o.Operation.Name, o.Stats.GetExtension(transport.StatDocument), cached}
+	e.transport.repeats.Add(e.repeatKey, same, fixed+2*len(e.repeatText)+len(o.RawQuery))
 }

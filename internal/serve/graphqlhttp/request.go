@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/serve/jsonreader"
 	"pullwatch/internal/usererr"
 )
 
@@ -56,8 +57,7 @@ func (e *exchange) parse(text []byte, isBatch bool, began time.Time) ([]*graphql
 		return nil, refused
 	}
 	for _, p := range operations {
-		// A persisted query is named by its hash instead.
-		if p.Query == "" && p.Extensions["persistedQuery"] == nil {
+		if p.Query == "" && !jsonreader.NamesDocument(p) {
 			return nil, badRequest(`"query" is missing or empty`)
 		}
 		p.ReadTime = graphql.TraceTiming{Start: began, End: graphql.Now()}
@@ -153,6 +153,7 @@ func parseURL(query string, memory *budget.Account) (*graphql.RawParams, *refusa
 		return nil, badRequest("the URL's parameters are not well-formed: " + strings.ToValidUTF8(err.Error(), "\uFFFD"))
 	}
 	p := &graphql.RawParams{}
+	var id string
 	for _, parameter := range []struct {
 		name   string
 		text   *string
@@ -160,6 +161,7 @@ func parseURL(query string, memory *budget.Account) (*graphql.RawParams, *refusa
 	}{
 		{name: "query", text: &p.Query}, {name: "operationName", text: &p.OperationName},
 		{name: "variables", object: &p.Variables}, {name: "extensions", object: &p.Extensions},
+		{name: "documentId", text: &id},
 	} {
 		of := values[parameter.name]
 		switch {
@@ -179,6 +181,9 @@ func parseURL(query string, memory *budget.Account) (*graphql.RawParams, *refusa
 			}
 			return nil, badRequest(fmt.Sprintf("%q is not a JSON object", parameter.name))
 		}
+	}
+	if id != "" {
+		jsonreader.SetDocumentID(p, id)
 	}
 	return p, nil
 }

@@ -38,7 +38,7 @@ func says(code, message string) string {
 func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 	const one = `{"data":{"one":1}}`
 	const noJSON = "send the request as JSON in UTF-8 with Content-Type: application/json"
-	const noEvents = "a subscription needs a WebSocket, or a request with Accept: text/event-stream"
+	const noEvents = "a subscription needs a WebSocket, or a request with Accept: text/event-stream or multipart/mixed;subscriptionSpec=1.0"
 	for _, test := range []struct {
 		rule string
 		request
@@ -67,6 +67,21 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 		{
 			rule:    "a persisted query needs no text",
 			request: post(`{"extensions":{"persistedQuery":{"sha256Hash":"x"}}}`), status: 200, body: `{"data":"persisted"}`,
+		},
+		{rule: "nor does a document that has an id", request: post(`{"documentId":"x"}`), status: 200, body: `{"data":"persisted"}`},
+		{rule: "by GET as well", request: get("documentId=x"), status: 200, body: `{"data":"persisted"}`},
+		{rule: "an id that is null is none", request: post(`{"query":"one","documentId":null}`), status: 200, body: one},
+		{
+			rule: "an id of another type", request: post(`{"documentId":1}`), status: 400,
+			body: says("BAD_INPUT", `"documentId" is not a string`),
+		},
+		{
+			rule: "two ids", request: post(`{"documentId":"x","doc_id":"x"}`), status: 400,
+			body: says("BAD_INPUT", `the request has "doc_id" more than once`),
+		},
+		{
+			rule: "an id among the extensions is none", request: post(`{"extensions":{"documentId":"x"}}`), status: 400,
+			body: says("BAD_INPUT", `"query" is missing or empty`),
 		},
 
 		{rule: "no body", request: post(""), status: 400, body: says("BAD_INPUT", "the request has no body")},
@@ -163,7 +178,7 @@ func TestRequestsAreAnsweredAsTheProtocolSays(t *testing.T) {
 		{
 			rule: "nothing acceptable", request: post(`{"query":"one"}`, "Accept", "text/html"), status: 406,
 			body: says("BAD_INPUT", "this server answers with application/json, application/graphql-response+json "+
-				"and text/event-stream: accept one of them"),
+				"and text/event-stream, and to subscriptions with multipart/mixed;subscriptionSpec=1.0: accept one of them"),
 		},
 		{
 			rule: "a subscription as JSON", request: post(`{"query":"subscription updates"}`), status: 406,

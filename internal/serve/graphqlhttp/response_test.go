@@ -41,6 +41,13 @@ func TestClientsGetTheMediaTypeThatTheyAccept(t *testing.T) {
 			"application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
 			accepted{single: typeResponse, events: true},
 		},
+		{acceptsParts, accepted{single: typeResponse, multipart: true}}, // Apollo's
+		{`multipart/mixed;boundary="graphql";subscriptionSpec=1.0, application/json`, accepted{single: typeJSON, multipart: true}},
+		{`Multipart/Mixed ; SubscriptionSpec="1.0"`, accepted{multipart: true}},
+		{"multipart/mixed;subscriptionSpec=1.0;q=0, application/json", accepted{single: typeJSON}},
+		{"multipart/mixed;subscriptionSpec=2.0, multipart/mixed;deferSpec=20220824, application/json", accepted{single: typeJSON}},
+		{"multipart/mixed;subscriptionSpec=1.0, text/event-stream, application/json", accepted{single: typeJSON, events: true}},
+		{"multipart/mixed;subscriptionSpec=1.0, text/event-stream;q=0.9", accepted{events: true, eventsFirst: true, multipart: true}},
 	} {
 		if got := accept([]string{test.header}); got != test.want {
 			t.Errorf("%s: %+v", test.header, got)

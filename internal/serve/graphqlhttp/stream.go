@@ -1,47 +1,47 @@
 package graphqlhttp
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/serve/transport"
-	"pullwatch/internal/usererr"
 )
 
-// stream is a response of server-sent events.
+// stream is a response that is sent in pieces, one for each result.
 type stream struct {
 	exchange   *exchange
+	format     format
 	controller *http.ResponseController
 	// cancel ends the operation, and with it the stream.
 	cancel context.CancelFunc
+	// broken means that nothing can be written any more: a write has failed, or Drain has cut the stream off.
+	broken atomic.Bool
 
 	mu    sync.Mutex // held while something is written
 	ended bool
 	wrote time.Time // the last write
-	// silence fires when a comment may be due. firing is held until it has fired or has been stopped.
+	// silence fires when a sign of life may be due. firing is held until it has fired or has been stopped.
 	silence *time.Timer
 	firing  sync.WaitGroup
 }
 
-// stream runs an operation and sends its results as events. It returns when the operation has ended, or why it is refused.
-func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *refusal {
-	if !e.streamAllowed() {
-		return &refusal{
-			status: http.StatusForbidden, code: usererr.Forbidden, message: e.transport.options.OriginRefused(e.r),
-		}
+// stream runs an operation and sends its results in a format. It returns when the operation has ended, or why it is refused.
+func (e *exchange) stream(ctx context.Context, f format, o *operation, start dispatch) *refusal {
+	if !e.pageAllowed() {
+		return e.refusePage()
 	}
 	if err := e.memory.Take(budget.Operations, streamMemory); err != nil {
 		return noMemory(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &stream{exchange: e, controller: http.NewResponseController(e.w), cancel: cancel}
+	s := &stream{exchange: e, format: f, controller: http.NewResponseController(e.w), cancel: cancel}
 	caller := e.transport.options.Caller(e.r)
 	if refused := e.transport.admit(caller); refused != nil {
 		return refused
@@ -60,88 +60,87 @@ func (e *exchange) stream(ctx context.Context, o *operation, start dispatch) *re
 // streamMemory is what a stream takes in addition to its connection, in bytes: the goroutines that wait for its results.
 const streamMemory = 16 << 10
 
-// streamAllowed reports whether the page that sends the request, if any, may open a stream. A browser sends Origin if the
-// page could read the response. Otherwise it sends Sec-Fetch-Site only.
-func (e *exchange) streamAllowed() bool {
-	if e.r.Header.Get("Origin") == "" {
-		switch e.r.Header.Get("Sec-Fetch-Site") {
-		case "cross-site", "same-site":
-			return false
-		}
-	}
-	return e.transport.options.CheckOrigin(e.r)
-}
-
-// begin sends the header.
+// begin sends the header and the first bytes of the body, for which some clients and proxies wait.
 func (s *stream) begin() bool {
 	header := s.exchange.w.Header()
-	header.Set("Content-Type", typeEvents+"; charset=utf-8")
+	header.Set("Content-Type", s.format.contentType())
 	header["Cache-Control"] = neverCache
-	header.Set("X-Accel-Buffering", "no") // otherwise nginx buffers events
+	header.Set("X-Accel-Buffering", "no") // otherwise nginx buffers the stream
 	header.Add("Vary", vary)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.write(nil) {
+	if !s.write(s.format.beginning()) {
 		return false
 	}
 	s.firing.Add(1)
-	s.silence = time.AfterFunc(s.exchange.transport.options.KeepAlive, s.keepAlive)
+	s.silence = time.AfterFunc(s.longestSilence(), s.keepAlive)
 	return true
 }
 
-// run executes the operation and sends its results.
+// run executes the operation, sends its results, and says why the stream ends.
 func (s *stream) run(ctx context.Context, o *operation, start dispatch) {
+	failed, ended := s.sendResults(ctx, o, start)
+	switch {
+	case !ended:
+		s.interrupt()
+	case failed == nil:
+		s.sendEvent(s.format.ending(false))
+	default:
+		again := isTemporary(failed.Errors)
+		if s.sendText(s.format.appendFailure(nil, failed, again), 0) {
+			s.sendEvent(s.format.ending(again))
+		}
+	}
+}
+
+// sendResults executes the operation and sends its results. It reports whether the operation has ended. If it has failed,
+// failed says why, which has not been sent.
+func (s *stream) sendResults(ctx context.Context, o *operation, start dispatch) (failed *graphql.Response, ended bool) {
 	var responses graphql.ResponseHandler
 	response := s.exchange.guard(ctx, func() *graphql.Response {
 		responses, ctx = start(ctx)
 		return responses(ctx)
 	})
 	for response != nil && ctx.Err() == nil {
-		if !s.send(response) {
-			return
+		// Without data, not even null, the request failed before it was executed.
+		if len(response.Data) == 0 && len(response.Errors) > 0 {
+			return response, true
+		}
+		if !s.sendResult(response, o.takeEventID()) {
+			return nil, false
 		}
 		deferred := response.HasNext != nil && *response.HasNext
-		// Without data, not even null, the request failed before it was executed.
 		if len(response.Data) == 0 || !o.continues && !deferred {
 			break
 		}
 		response = s.exchange.guard(ctx, func() *graphql.Response { return responses(ctx) })
 	}
-	if ctx.Err() != nil {
-		return // without complete, so that the client connects again
+	if errs := o.Errors(); len(errs) > 0 {
+		failed = &graphql.Response{Errors: errs}
 	}
-	if errs := o.Errors(); len(errs) > 0 && !s.send(&graphql.Response{Errors: errs}) {
-		return
-	}
-	s.sendEvent([]byte("event: complete\ndata:\n\n"))
+	return failed, ctx.Err() == nil
 }
 
-// send sends a result. It reports whether the stream goes on.
-func (s *stream) send(response *graphql.Response) bool {
+// sendResult sends a result. It reports whether the stream goes on.
+func (s *stream) sendResult(response *graphql.Response, id string) bool {
 	text := takeBuffer()
 	defer text.put()
-	const prefix = "event: next\ndata: "
-	text.bytes = appendResponse(append(text.bytes, prefix...), response)
-	replaceLineEnds(text.bytes[len(prefix):])
-	text.bytes = append(text.bytes, "\n\n"...)
-	if s.exchange.memory.Set(budget.Responses, len(text.bytes)+len(response.Data)) != nil {
-		return false // without complete, so that the client connects again
-	}
-	return s.sendEvent(transport.ValidUTF8(text.bytes))
+	text.bytes = s.format.appendResult(text.bytes, response, id)
+	return s.sendText(text.bytes, len(response.Data))
 }
 
-// replaceLineEnds makes JSON one line, as an event's data has to be. JSON has line ends only between its tokens, where a
-// space means the same.
-func replaceLineEnds(json []byte) {
-	for _, end := range []byte{'\n', '\r'} {
-		for rest := json; ; {
-			i := bytes.IndexByte(rest, end)
-			if i < 0 {
-				break
-			}
-			rest[i] = ' '
-			rest = rest[i:]
-		}
+// sendText sends text that was made from that many bytes of data. It reports whether the stream goes on.
+func (s *stream) sendText(text []byte, data int) bool {
+	if s.exchange.memory.Set(budget.Responses, len(text)+data) != nil {
+		return false
+	}
+	return s.sendEvent(transport.ValidUTF8(text))
+}
+
+// interrupt ends a stream whose operation has not ended, so that the client subscribes again.
+func (s *stream) interrupt() {
+	if text := s.format.interruption(); len(text) > 0 && s.exchange.r.Context().Err() == nil {
+		s.sendEvent(text)
 	}
 }
 
@@ -159,13 +158,17 @@ func (s *stream) sendEvent(event []byte) bool {
 // write writes text and flushes. If that fails, it ends the operation and reports false. s.mu must be held.
 func (s *stream) write(text []byte) bool {
 	err := s.controller.SetWriteDeadline(time.Now().Add(s.exchange.transport.options.WriteTimeout))
-	if err == nil && len(text) > 0 {
+	if s.broken.Load() { // read after the deadline was set: cutOff may have set an earlier one before
+		return false
+	}
+	if err == nil {
 		_, err = s.exchange.w.Write(text)
 	}
 	if err == nil {
 		err = s.controller.Flush()
 	}
 	if err != nil {
+		s.broken.Store(true)
 		s.cancel()
 		return false
 	}
@@ -173,7 +176,18 @@ func (s *stream) write(text []byte) bool {
 	return true
 }
 
-// keepAlive sends a comment if nothing was sent for Options.KeepAlive. It is called by silence, which it sets again.
+// cutOff makes a write that waits for the client fail, and all later ones.
+func (s *stream) cutOff() {
+	s.broken.Store(true)
+	_ = s.controller.SetWriteDeadline(time.Unix(1, 0)) // a connection that is gone needs no deadline
+}
+
+// longestSilence is how long nothing may be sent.
+func (s *stream) longestSilence() time.Duration {
+	return min(s.exchange.transport.options.KeepAlive, s.format.longestSilence())
+}
+
+// keepAlive sends a sign of life if nothing was sent for longestSilence. It is called by silence, which it sets again.
 func (s *stream) keepAlive() {
 	defer s.firing.Done()
 	s.mu.Lock()
@@ -181,13 +195,12 @@ func (s *stream) keepAlive() {
 	if s.ended {
 		return
 	}
-	interval := s.exchange.transport.options.KeepAlive
-	next := interval - time.Since(s.wrote)
+	next := s.longestSilence() - time.Since(s.wrote)
 	if next <= 0 {
-		if !s.write([]byte(":\n\n")) {
+		if !s.write(s.format.signOfLife()) {
 			return
 		}
-		next = interval
+		next = s.longestSilence()
 	}
 	s.firing.Add(1)
 	s.silence.Reset(next)

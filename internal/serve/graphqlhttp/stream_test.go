@@ -16,7 +16,12 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-const complete = "event: complete\ndata:\n\n"
+const (
+	beginning = ":\nretry: 3000\n\n"
+	complete  = "event: complete\nid: complete\ndata:\n\n"
+	// interrupted is complete for a client that is to come back.
+	interrupted = "event: complete\ndata:\n\n"
+)
 
 func next(payload string) string { return "event: next\ndata: " + payload + "\n\n" }
 
@@ -55,7 +60,7 @@ func TestStreamsHaveTheEventsOfTheirOperation(t *testing.T) {
 			}
 			for _, q := range requests {
 				response := s.send(t, q)
-				if got := readAll(t, response.Body); response.StatusCode != 200 || got != test.want {
+				if got := readAll(t, response.Body); response.StatusCode != 200 || got != beginning+test.want {
 					t.Errorf("%d:\n%s\nwant:\n%s", response.StatusCode, got, test.want)
 				}
 				if response.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" ||
@@ -93,7 +98,11 @@ func (s *server) open(t *testing.T) *opened {
 	if response.StatusCode != 200 {
 		t.Fatal(response.Status)
 	}
-	return &opened{bufio.NewReader(response.Body), leave}
+	body := bufio.NewReader(response.Body)
+	if first := transporttest.ReadEvent(t, body); first != beginning {
+		t.Errorf("begins with %q", first)
+	}
+	return &opened{body, leave}
 }
 
 type opened struct {
@@ -237,7 +246,7 @@ func (c *counter) Responded(status, bytes int) {
 	c.bytes += bytes
 }
 
-func (c *counter) Repeated(operation string, _ time.Duration) {
+func (c *counter) Repeated(operation string, _ any, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.repeated = append(c.repeated, operation)
@@ -268,7 +277,7 @@ func TestObserverSeesEveryResponseAndStream(t *testing.T) {
 	if c.statuses[200] != 1 || c.statuses[304] != 1 || c.statuses[405] != 1 || c.bytes < len(`{"data":{"one":1}}`) {
 		t.Errorf("%+v", c)
 	}
-	if c.opened != 1 || c.closed != 1 || c.events != 2 || c.sent != len(stream) {
+	if c.opened != 1 || c.closed != 1 || c.events != 2 || c.sent != len(stream)-len(beginning) {
 		t.Errorf("%+v", c)
 	}
 }

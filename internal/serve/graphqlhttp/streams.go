@@ -19,7 +19,7 @@ func (t *Transport) release(s *stream, caller string) {
 	t.streams.Release(caller, t.options.Observer.StreamClosed)
 }
 
-// Drain refuses new streams and ends all others. They end without a complete event, so that their clients connect again. It
+// Drain refuses new streams and ends all others. They are interrupted, so that their clients connect again. It
 // spreads the ends evenly over at most the given time, so that not all clients connect at once. It returns when all streams
 // have ended. Other requests go on: http.Server.Shutdown waits for them.
 //
@@ -28,7 +28,6 @@ func (t *Transport) release(s *stream, caller string) {
 func (t *Transport) Drain(ctx context.Context, over time.Duration) error {
 	return t.streams.Drain(ctx, over,
 		func(s *stream) { s.cancel() },
-		// A connection that is gone needs no deadline.
-		func(s *stream) { _ = s.controller.SetWriteDeadline(time.Unix(1, 0)) },
+		(*stream).cutOff,
 		func() {})
 }

@@ -47,7 +47,11 @@ func readStream(t *testing.T, conn net.Conn) *bufio.Reader {
 	if err != nil || response.StatusCode != 200 {
 		t.Fatalf("%v %v", response, err)
 	}
-	return bufio.NewReader(response.Body)
+	body := bufio.NewReader(response.Body)
+	if first := transporttest.ReadEvent(t, body); first != beginning {
+		t.Errorf("begins with %q", first)
+	}
+	return body
 }
 
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {

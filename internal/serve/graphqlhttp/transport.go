@@ -71,6 +71,10 @@ func (e *exchange) serve() *refusal {
 	if refused := e.checkHeader(); refused != nil {
 		return refused
 	}
+	if e.isOver() {
+		e.respondOver()
+		return nil
+	}
 	began := graphql.Now()
 	text, refused := e.readText()
 	if refused != nil {
@@ -91,12 +95,12 @@ func (e *exchange) serve() *refusal {
 		return e.batch(operations)
 	}
 	params := operations[0]
-	o := &operation{}
+	o := &operation{lastEventID: lastEventID(e.r)}
 	ctx := transport.WithOperation(graphql.StartOperationTrace(budget.With(e.r.Context(), e.memory)), o)
 	prepared, failed := e.prepare(ctx, params)
 	if failed != nil {
 		if e.accepted.eventsFirst {
-			return e.stream(ctx, o, func(ctx context.Context) (graphql.ResponseHandler, context.Context) {
+			return e.stream(ctx, eventFormat{}, o, func(ctx context.Context) (graphql.ResponseHandler, context.Context) {
 				return graphql.OneShot(failed), ctx
 			})
 		}
@@ -107,9 +111,13 @@ func (e *exchange) serve() *refusal {
 	if refused := e.checkOperation(kind); refused != nil {
 		return refused
 	}
-	if e.accepted.eventsFirst || kind == ast.Subscription {
-		o.streams, o.continues = true, kind == ast.Subscription
-		return e.stream(ctx, o, e.dispatch(prepared))
+	if kind == ast.Subscription {
+		o.streams, o.continues = true, true
+		return e.stream(ctx, e.accepted.subscription(), o, e.dispatch(prepared))
+	}
+	if e.accepted.eventsFirst {
+		o.streams = true
+		return e.stream(ctx, eventFormat{}, o, e.dispatch(prepared))
 	}
 	response := e.execute(ctx, prepared)
 	body, cached := o.reply()
@@ -128,6 +136,10 @@ func (e *exchange) serve() *refusal {
 func (e *exchange) checkHeader() *refusal {
 	switch e.r.Method {
 	case http.MethodGet, http.MethodHead:
+		// A browser sends it without asking this server first. Before a POST it asks (see checkContent).
+		if !e.pageAllowed() {
+			return e.refusePage()
+		}
 	case http.MethodPost:
 		if refused := checkContent(e.r); refused != nil {
 			return refused
@@ -140,15 +152,19 @@ func (e *exchange) checkHeader() *refusal {
 	}
 	e.accepted = accept(e.r.Header["Accept"])
 	if e.r.Method == http.MethodHead {
-		e.accepted.events, e.accepted.eventsFirst = false, false // the response would not end
+		e.accepted = accepted{single: e.accepted.single} // a stream would not end
 	}
-	if e.accepted.single == "" && !e.accepted.events {
-		return &refusal{
-			status: http.StatusNotAcceptable, code: usererr.BadInput,
-			message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ": accept one of them",
-		}
+	if e.accepted.single == "" && e.accepted.subscription() == nil {
+		return notAcceptable()
 	}
 	return nil
+}
+
+func notAcceptable() *refusal {
+	return &refusal{
+		status: http.StatusNotAcceptable, code: usererr.BadInput,
+		message: "this server answers with " + typeJSON + ", " + typeResponse + " and " + typeEvents + ", and to subscriptions with " + typeMultipart + ";subscriptionSpec=1.0" + ": accept one of them",
+	}
 }
 
 // checkOperation returns why the request may not run an operation of this kind, or nil.
@@ -159,10 +175,12 @@ func (e *exchange) checkOperation(kind ast.Operation) *refusal {
 			status: http.StatusMethodNotAllowed, code: usererr.BadInput, allow: http.MethodPost,
 			message: "a mutation is sent by POST",
 		}
-	case kind == ast.Subscription && !e.accepted.events:
+	case kind != ast.Subscription && e.accepted.single == "" && !e.accepted.events: // the client takes nothing but multipart, which is for subscriptions
+		return notAcceptable()
+	case kind == ast.Subscription && e.accepted.subscription() == nil:
 		return &refusal{
 			status: http.StatusNotAcceptable, code: usererr.BadInput,
-			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents,
+			message: "a subscription needs a WebSocket, or a request with Accept: " + typeEvents + " or " + typeMultipart + ";subscriptionSpec=1.0",
 		}
 	}
 	return nil

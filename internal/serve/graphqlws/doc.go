@@ -25,7 +25,8 @@
 //
 //   - connection_init comes first, once. Its payload replaces headers, which a browser cannot set on a WebSocket. Only ping
 //     and pong may come before it. Nothing runs before connection_ack.
-//   - subscribe starts an operation: a query, a mutation or a subscription. The client chooses its id, a string that is
+//   - subscribe starts an operation: a query, a mutation or a subscription. Instead of the query it may have a documentId, or
+//     an extension that names a persisted query. The client chooses its id, a string that is
 //     not empty and that none of the connection's running operations has. Operations run side by side; the order of
 //     messages is kept within an id only. An id is free again when its operation has ended.
 //   - An operation ends once, in one of three ways. The server sends complete when it has sent all results. The server

@@ -2,6 +2,7 @@ package graphqlws
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"go.uber.org/goleak"
 
+	"pullwatch/internal/serve/jsonreader"
 	"pullwatch/internal/serve/transport/transporttest"
 	"pullwatch/internal/usererr"
 )
@@ -43,7 +45,7 @@ type script struct {
 func newScript() *script { return &script{Script: transporttest.NewScript()} }
 
 func (s *script) CreateOperationContext(_ context.Context, p *graphql.RawParams) (*graphql.OperationContext, gqlerror.List) {
-	switch p.Query {
+	switch cmp.Or(p.Query, jsonreader.DocumentID(p)) {
 	case "invalid":
 		return nil, gqlerror.List{gqlerror.Errorf("invalid")}
 	case "panic early":

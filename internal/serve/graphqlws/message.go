@@ -91,7 +91,7 @@ func parseSubscribe(payload json.RawMessage, memory *budget.Account) (*graphql.R
 	if member, ok := errors.AsType[*jsonreader.MemberError](err); ok {
 		return nil, badRequest("%v", member)
 	}
-	if err == nil && !hasQuery {
+	if err == nil && !hasQuery && !jsonreader.NamesDocument(p) {
 		return nil, badRequest(`the payload needs a "query": a string`)
 	}
 	return p, err

@@ -120,6 +120,7 @@ func TestClientsGetWhatTheProtocolSays(t *testing.T) {
 		{"subscribe has a payload", ready + `> {"id":"1","type":"subscribe"}` + "\n< close 4400 subscribe needs a payload"},
 		{"subscribe's payload is an object", ready + `> {"id":"1","type":"subscribe","payload":"{one}"}` + "\n< close 4400 payload of subscribe is not an object"},
 		{"subscribe's payload has a query", ready + `> {"id":"1","type":"subscribe","payload":{}}` + "\n< close 4400 needs a \"query\""},
+		{"a document that has an id needs no query", ready + `> {"id":"1","type":"subscribe","payload":{"documentId":"invalid"}}` + "\n" + `< {"id":"1","type":"error","payload":[{"message":"invalid"}]}` + bye},
 		{"a query is a string", ready + `> {"id":"1","type":"subscribe","payload":{"query":{}}}` + "\n< close 4400 \"query\" is not a string"},
 		{"an operationName is a string", ready + `> {"id":"1","type":"subscribe","payload":{"query":"{one}","operationName":1}}` + "\n< close 4400 \"operationName\" is not a string"},
 		{"variables are an object", ready + `> {"id":"1","type":"subscribe","payload":{"query":"{one}","variables":[]}}` + "\n< close 4400 \"variables\" is not an object"},

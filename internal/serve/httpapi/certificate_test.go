@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"pullwatch/internal/serve/reload"
 	"pullwatch/internal/serve/transport/transporttest"
 )
 
@@ -112,10 +113,10 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 		expect("at first", "first")
 		swap(t, dir, "broken")
 		for range 3 {
-			time.Sleep(checkInterval)
+			time.Sleep(reload.Interval)
 			expect("while the new key is of another certificate,", "first")
 		}
-		time.Sleep(checkInterval)
+		time.Sleep(reload.Interval)
 		swap(t, dir, "second")
 		expect("when the Secret has changed,", "second")
 		swap(t, dir, "first")

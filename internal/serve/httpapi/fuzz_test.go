@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,7 +213,10 @@ func FuzzRequest(f *testing.F) {
 		// The client reads a stream for a moment only: subscriptions do not end by themselves.
 		moment, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer leave()
-		for accept, ctx := range map[string]context.Context{"application/json": t.Context(), "text/event-stream": moment} {
+		for accept, ctx := range map[string]context.Context{
+			"application/json": t.Context(), "text/event-stream": moment,
+			"multipart/mixed;subscriptionSpec=1.0, application/json": moment,
+		} {
 			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/graphql", strings.NewReader(body))
 			r.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {accept}}
 			answer := inTime{httptest.NewRecorder()}
@@ -224,6 +229,17 @@ func FuzzRequest(f *testing.F) {
 					if data, ok := strings.CutPrefix(line, "data: "); ok {
 						results = append(results, data)
 					}
+				}
+			}
+			if strings.HasPrefix(answer.Header().Get("Content-Type"), "multipart/mixed") {
+				results = nil
+				parts := multipart.NewReader(answer.Body, "graphql")
+				for p, err := parts.NextPart(); err == nil; p, err = parts.NextPart() {
+					result, err := io.ReadAll(p)
+					if err != nil {
+						t.Errorf("%v: %s", err, text)
+					}
+					results = append(results, string(result))
 				}
 			}
 			for _, result := range results {

@@ -48,7 +48,8 @@ func newTransports(o Options, operations *executor.Metrics) transports {
 			Caller: callerOf, Turns: o.Turns,
 			Memory:     func(r *http.Request) *budget.Account { return requestMemory(o.Memory, r) },
 			MaxStreams: o.Limits.MaxConnections, MaxStreamsPerCaller: o.Limits.MaxConnectionsPerAddress,
-			Observer: newRequestMetrics(o.Metrics, operations, o.Errors),
+			Generation: o.Trusted.Generation,
+			Observer:   newRequestMetrics(o, operations),
 		}),
 	}
 }

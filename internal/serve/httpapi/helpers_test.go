@@ -40,14 +40,19 @@ type backend struct {
 	*feed.Hub
 	active func() ([]*pull.State, error)
 	reads  atomic.Uint64
-	logs   resolvers.Logs // nil when there are none
+	// unchanged means that lists are the same at each read, so that answers come from memory.
+	unchanged bool
+	logs      resolvers.Logs // nil when there are none
 	// started is the last request to start pulls.
 	started pull.StartRequest
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
 	jobs, err := b.active()
-	return cache.Result{States: jobs, Generation: b.reads.Add(1)}, err
+	if generation := b.reads.Add(1); !b.unchanged {
+		return cache.Result{States: jobs, Generation: generation}, err
+	}
+	return cache.Result{States: jobs, Generation: 1}, err
 }
 
 func (b *backend) Failed(_ context.Context, n int) (cache.Result, error) {
@@ -107,9 +112,9 @@ func serveWithin(t *testing.T, limits Limits) *served {
 }
 
 // serveWithMemory serves with a budget of so many bytes. When the server has stopped, all must have been given back.
-func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
+func serveWithMemory(t *testing.T, limits Limits, memory int64, change ...func(*Options)) *served {
 	t.Helper()
-	s, server := newServed(limits, memory)
+	s, server := newServed(limits, memory, change...)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +139,7 @@ func serveWithMemory(t *testing.T, limits Limits, memory int64) *served {
 }
 
 // newServed returns a Server that does not run yet, and what it serves.
-func newServed(limits Limits, memory int64) (*served, *Server) {
+func newServed(limits Limits, memory int64, change ...func(*Options)) (*served, *Server) {
 	b := &backend{Hub: feed.New("r"), active: func() ([]*pull.State, error) { return []*pull.State{{ID: "a", Phase: pull.Queued}}, nil }}
 	b.SetSynced()
 	s := &served{backend: b, page: http.NotFound}
@@ -148,14 +153,17 @@ func newServed(limits Limits, memory int64) (*served, *Server) {
 		Schema: schema, Lists: b, PresentError: failures.Present, Recover: failures.Recover,
 		Metrics: render.NewMetrics(s.metrics),
 	})
-	server := New(Options{
+	options := Options{
 		Limits: limits, Memory: budget.New(memory, s.metrics), Turns: s.turns, CachedDocuments: 32 << 20,
 		Schema: schema, Errors: failures, Middleware: renderer.Operation, ActivePulls: b.ActiveCount,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.page(w, r) }), Ready: func() error { return s.ready },
 		Loopback: true, AllowedOrigins: []string{"https://dash.example"},
 		Metrics: s.metrics, DrainTimeout: 5 * time.Second, Logger: logger,
-	})
-	return s, server
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	return s, New(options)
 }
 
 // lines are what a logger wrote.

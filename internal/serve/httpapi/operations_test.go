@@ -92,8 +92,12 @@ func TestOperationsInFlightAreLimited(t *testing.T) {
 
 // persisted returns the extension that names a query by its hash.
 func persisted(query string) map[string]any {
-	sum := sha256.Sum256([]byte(query))
-	return map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hex.EncodeToString(sum[:])}}
+	return map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hash(query)}}
+}
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 func TestClientsSendAPersistedQueryOnce(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/rs/cors"
 )
 
-// origins decides which pages may open streams and WebSockets.
+// origins decides which pages may send GETs and open streams and WebSockets.
 type origins struct {
 	allowed []string
 	logger  *slog.Logger
@@ -47,13 +47,13 @@ func (o *origins) allow(r *http.Request) bool {
 func (o *origins) refused(r *http.Request) string {
 	origin := r.Header.Get("Origin")
 	if origin == "" || len(origin) > maxLoggedOrigin {
-		return "pages of other origins may not open streams or WebSockets here"
+		return "pages of other origins may not send GETs or open streams or WebSockets here"
 	}
 	if o.first(origin) {
-		o.logger.WarnContext(r.Context(), "pages of another origin may not open streams or WebSockets; "+
+		o.logger.WarnContext(r.Context(), "pages of another origin may not send GETs or open streams or WebSockets; "+
 			"if it is yours, name it with --allowed-origin, or let the proxy in front pass on the Host header", "origin", origin, "host", r.Host)
 	}
-	return "pages of " + origin + " may not open streams or WebSockets at " + r.Host + "; start the server with --allowed-origin=" + origin +
+	return "pages of " + origin + " may not send GETs or open streams or WebSockets at " + r.Host + "; start the server with --allowed-origin=" + origin +
 		", or let the proxy in front of it pass on the Host header"
 }
 

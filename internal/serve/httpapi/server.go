@@ -29,6 +29,7 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/caller"
 	"pullwatch/internal/serve/executor"
+	"pullwatch/internal/serve/trusted"
 	"pullwatch/internal/turns"
 )
 
@@ -51,6 +52,9 @@ type Options struct {
 	Loopback bool
 	// AllowedOrigins are origins of pages that may send requests and open WebSockets. The server's own pages always may.
 	AllowedOrigins []string
+	// Trusted are the trusted documents, nil for none. With OnlyTrusted, no other is executed.
+	Trusted     *trusted.Documents
+	OnlyTrusted bool
 	// Limits have no defaults here.
 	Limits Limits
 	// Memory is the budget for all memory that clients cause, nil for no bound.
@@ -82,6 +86,7 @@ func New(o Options) *Server {
 	operate := executor.New(executor.Options{
 		Schema: o.Schema, Errors: o.Errors, Middleware: o.Middleware, ActivePulls: o.ActivePulls,
 		MaxOperations: o.Limits.MaxOperations, Introspection: o.Limits.Introspection,
+		Trusted: o.Trusted, OnlyTrusted: o.OnlyTrusted,
 		CachedDocuments: o.CachedDocuments, Turns: o.Turns, Metrics: operations,
 	})
 	mux := http.NewServeMux()
@@ -97,6 +102,9 @@ func New(o Options) *Server {
 	s.handler = countParsedHeaders(logPanics(s.handler, o.Logger))
 	if o.Certificate != nil {
 		o.Certificate.register(o.Metrics)
+	}
+	if o.Trusted != nil {
+		o.Trusted.Register(o.Metrics)
 	}
 	return s
 }

@@ -34,11 +34,16 @@ type message struct {
 // subscribe opens a WebSocket with one operation.
 func (s *served) subscribe(t *testing.T, query string) *websocket.Conn {
 	t.Helper()
+	return s.subscribeWith(t, map[string]any{"query": query})
+}
+
+func (s *served) subscribeWith(t *testing.T, parameters map[string]any) *websocket.Conn {
+	t.Helper()
 	conn, err := s.dial(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	payload, _ := json.Marshal(map[string]string{"query": query})
+	payload, _ := json.Marshal(parameters)
 	for _, m := range []message{{Type: "connection_init"}, {ID: "1", Type: "subscribe", Payload: payload}} {
 		if err := conn.WriteJSON(m); err != nil {
 			t.Fatal(err)

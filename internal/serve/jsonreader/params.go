@@ -11,16 +11,43 @@ type MemberError struct{ message string }
 
 func (e *MemberError) Error() string { return e.message }
 
+// documentID is the key of a request's documentId in its Extensions, and the type of the value there. A client cannot send a
+// value of this type.
+type documentID string
+
+// SetDocumentID sets the documentId of a request, for which graphql.RawParams has no field.
+func SetDocumentID(p *graphql.RawParams, id string) {
+	if p.Extensions == nil {
+		p.Extensions = map[string]any{}
+	}
+	p.Extensions["documentId"] = documentID(id)
+}
+
+// DocumentID returns the documentId of a request. It is empty if there is none.
+func DocumentID(p *graphql.RawParams) string {
+	id, _ := p.Extensions["documentId"].(documentID)
+	return string(id)
+}
+
+// NamesDocument reports whether a request names its document, by documentId or as a persisted query, so that it needs no
+// query.
+func NamesDocument(p *graphql.RawParams) bool {
+	return DocumentID(p) != "" || p.Extensions["persistedQuery"] != nil
+}
+
 // Params reads an object whose members are the parameters of a GraphQL request. A member that is null counts as absent.
 // Params skips members that it does not know. hasQuery reports whether there is a query, which may be empty. The error is
 // Err's or a [*MemberError].
+//
+// The documentId may have the name doc_id, as in the documentation of Relay.
 func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 	if r.Next() != '{' {
 		r.fail(ErrSyntax)
 		return nil, false, r.err
 	}
 	p = &graphql.RawParams{}
-	var seen [4]bool
+	var seen [5]bool
+	var id string
 	for more := r.Enter('}'); more; more = r.More('}') {
 		name := r.Name()
 		var index int // in seen
@@ -36,6 +63,8 @@ func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 			index, ok, want = 2, r.ReadObject(&p.Variables), "an object"
 		case "extensions":
 			index, ok, want = 3, r.ReadObject(&p.Extensions), "an object"
+		case "documentId", "doc_id":
+			index, ok = 4, r.readString(&id)
 		default:
 			r.Skip()
 			continue
@@ -52,6 +81,9 @@ func (r *Reader) Params() (p *graphql.RawParams, hasQuery bool, err error) {
 	}
 	if r.err != nil {
 		return nil, false, r.err
+	}
+	if id != "" {
+		SetDocumentID(p, id)
 	}
 	return p, hasQuery, nil
 }

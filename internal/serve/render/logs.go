@@ -7,6 +7,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 
 	"pullwatch/internal/podlog"
+	"pullwatch/internal/serve/graphqlhttp"
 )
 
 // logWriter writes the batches of one subscription.
@@ -25,7 +26,7 @@ var logBuffers = sync.Pool{New: func() any { return new([]byte) }}
 const keptBuffer = 1 << 20
 
 // await is a graphql.ResponseHandler. Its response is valid until it is called again.
-func (w *logWriter) await(context.Context) *graphql.Response {
+func (w *logWriter) await(ctx context.Context) *graphql.Response {
 	if w.buffer != nil {
 		if cap(*w.buffer) <= keptBuffer {
 			logBuffers.Put(w.buffer)
@@ -38,5 +39,6 @@ func (w *logWriter) await(context.Context) *graphql.Response {
 	}
 	w.buffer = logBuffers.Get().(*[]byte)
 	*w.buffer = w.plan.append((*w.buffer)[:0], batch)
+	graphqlhttp.SetEventID(ctx, batch.Cursor)
 	return &graphql.Response{Data: *w.buffer}
 }

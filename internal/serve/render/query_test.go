@@ -111,7 +111,7 @@ type requestCounter struct {
 
 func (c *requestCounter) Responded(int, int) {}
 
-func (c *requestCounter) Repeated(string, time.Duration) { c.repeated++ }
+func (c *requestCounter) Repeated(string, any, time.Duration) { c.repeated++ }
 
 func TestAListIsRenderedOnceForAll(t *testing.T) {
 	p := newPulls()

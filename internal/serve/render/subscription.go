@@ -8,6 +8,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"pullwatch/internal/feed"
+	"pullwatch/internal/serve/graphqlhttp"
 	"pullwatch/internal/serve/graphqlws"
 )
 
@@ -58,7 +59,7 @@ func (s *updateSource) Next() (*graphql.Response, error) {
 	if state == nil || err != nil {
 		return nil, err
 	}
-	return s.renderer.update(s.operation, state), nil
+	return s.renderer.update(s.operation, state).response, nil
 }
 
 func (s *updateSource) Close() {
@@ -75,5 +76,7 @@ func (s *updateSource) await(ctx context.Context) *graphql.Response {
 		s.Close()
 		return nil
 	}
-	return s.renderer.update(s.operation, state)
+	u := s.renderer.update(s.operation, state)
+	graphqlhttp.SetEventID(ctx, u.revision)
+	return u.response
 }

@@ -35,6 +35,7 @@ type update struct {
 	position pull.Position
 	once     sync.Once
 	response *graphql.Response
+	revision string // the state's, for clients
 }
 
 // join adds a subscription to its operation. It returns the operation that all subscriptions with the same identity share,
@@ -84,19 +85,19 @@ func (u *updates) find(o *sharedOperation, state *pull.State) (found *update, ca
 const updateOverhead = 500
 
 // update returns a pull's state, rendered for an operation.
-func (r *Renderer) update(o *sharedOperation, state *pull.State) *graphql.Response {
+func (r *Renderer) update(o *sharedOperation, state *pull.State) *update {
 	u, cached := r.updates.find(o, state)
 	if cached {
 		r.options.Metrics.updates.hits.Inc()
 	}
 	u.once.Do(func() {
 		began := time.Now()
-		u.response = r.renderState(o, state)
+		u.response, u.revision = r.renderState(o, state), state.RevisionID()
 		r.options.Metrics.updates.seconds.Observe(time.Since(began).Seconds())
 		r.options.Metrics.updates.rendered.Inc()
 		r.updates.setWeight(o, state, u)
 	})
-	return u.response
+	return u
 }
 
 // setWeight sets the weight of an update that has been rendered.
@@ -105,7 +106,7 @@ func (u *updates) setWeight(o *sharedOperation, state *pull.State, rendered *upd
 	defer u.mu.Unlock()
 	key := updateKey{o.number, state.ID}
 	if cached, _ := u.cache.Get(key); cached == rendered {
-		u.cache.Add(key, rendered, updateOverhead+len(rendered.response.Data))
+		u.cache.Add(key, rendered, updateOverhead+len(rendered.response.Data)+len(rendered.revision))
 	}
 }
 

@@ -17,6 +17,9 @@ type Operation interface {
 	AddError(*gqlerror.Error) bool
 }
 
+// StatDocument is the key, in the Stats of an operation, of its document's trusted.Trust, for the Observer's metrics.
+const StatDocument = "Document"
+
 type operationKey struct{}
 
 // WithOperation returns a context for the resolvers of o.

@@ -54,10 +54,19 @@ func TestEveryRootFieldHasAnExample(t *testing.T) {
 }
 
 func TestPageReplacesThePlaceholdersOfTheExamples(t *testing.T) {
-	script := string(mustRead("page.js"))
-	for _, e := range examples(true) {
-		if id, ok := e.Variables["id"]; ok && !strings.Contains(script, "'"+id.(string)+"': ") {
-			t.Errorf("page.js does not look up %q", id)
+	page := newDocuments(true)
+	for _, e := range page.Examples {
+		if id, ok := e.Variables["id"]; ok && page.StandIns[id.(string)] == "" {
+			t.Errorf("the page does not look up %q", id)
+		}
+	}
+}
+
+func TestEveryDocumentOfThePageIsValid(t *testing.T) {
+	loaded := loadSchema()
+	for _, text := range Documents() {
+		if _, err := gqlparser.LoadQueryWithRules(loaded, text, nil); err != nil {
+			t.Errorf("%v in:\n%s", err, text)
 		}
 	}
 }

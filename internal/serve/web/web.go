@@ -80,8 +80,8 @@ func renderPage(options Options, urls map[string]string) []byte {
 	var html bytes.Buffer
 	data := struct {
 		Options
-		Examples []example
-	}{options, examples(options.Demo)}
+		Documents documents
+	}{options, newDocuments(options.Demo)}
 	if err := page.Execute(&html, data); err != nil {
 		panic(err) // a mistake in the embedded template
 	}

@@ -32,9 +32,9 @@ func FuzzPersistedQuery(f *testing.F) {
 		if !r.End() {
 			return
 		}
-		queries := newPersistedQueries()
-		queries.byHash.Add(hash, "{a}", 1)
-		store, errs := queries.resolve(params)
+		queries := newNamedDocuments(nil, false)
+		queries.persisted.Add(hash, "{a}", 1)
+		_, store, errs := queries.resolve(params)
 		if (store == nil) == (errs == nil) {
 			t.Fatalf("%v, %v", store == nil, errs)
 		}
@@ -51,7 +51,7 @@ func FuzzPersistedQuery(f *testing.F) {
 		}
 		name, _ := fields["sha256Hash"].(string)
 		of := sha256.Sum256([]byte(query))
-		if kept, _ := queries.byHash.Get(name); name != hex.EncodeToString(of[:]) || kept != query {
+		if kept, _ := queries.persisted.Get(name); name != hex.EncodeToString(of[:]) || kept != query {
 			t.Errorf("%q is kept as %q", kept, name)
 		}
 	})
