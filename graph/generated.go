@@ -786,7 +786,10 @@ input PodLogsInput {
   Only containers whose whole name matches this RE2 expression (at most 1 KiB), e.g. app|sidecar.*. Not together with ` + "`" + `container` + "`" + `.
   """
   containers: String
-  "Start with this many last lines of each container, 0 to 10000. Default: all that there are."
+  """
+  Start with this many last lines of each container, whole ones, 0 to 10000. STARTED says when there are fewer. Default: all
+  that there are.
+  """
   tailLines: Int
   "Start with lines at or after this moment."
   since: Time

@@ -56,7 +56,7 @@ type Input struct {
 	// Containers limits the stream to containers whose whole name matches this RE2 expression, which has the bounds of Include. It
 	// is not set together with Container.
 	Containers *string
-	// TailLines is how many last lines to start with, 0 to MaxTailLines, of each container that has a log when the
+	// TailLines is how many last lines to start with, whole ones, 0 to MaxTailLines, of each container that has a log when the
 	// stream begins; nil means all.
 	TailLines *int
 	// Since leaves out lines with an earlier timestamp.

@@ -108,7 +108,8 @@ type LogRequest struct {
 	Follow, Previous bool
 	// Ended means that the run has ended: its log will not grow.
 	Ended bool
-	// Tail is how many last lines to begin with; nil means all.
+	// Tail is how many last lines to begin with; nil means all. A cluster counts a line that it stores in parts as several, and
+	// may begin within it.
 	Tail *int
 	// Since leaves out lines with an earlier timestamp, when it is not zero. A Source may cut it to the second.
 	Since time.Time

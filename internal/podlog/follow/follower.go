@@ -16,6 +16,7 @@ import (
 // follower streams the runs of one container, one after the other, and sends notices of what happens to it.
 type follower struct {
 	source  podlog.Source
+	tails   *tails
 	plan    *plan
 	logger  *slog.Logger
 	metrics *Metrics
@@ -47,8 +48,8 @@ func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message s
 	return f.queue.Push(ctx, f.container, queue.NewNotice(notice, f.progress))
 }
 
-func (f *follower) notifyStarted(ctx context.Context) error {
-	return f.notify(ctx, podlog.Started, "log opened")
+func (f *follower) notifyStarted(ctx context.Context, note string) error {
+	return f.notify(ctx, podlog.Started, "log opened"+note)
 }
 
 func (f *follower) notifyResumed(ctx context.Context) error {

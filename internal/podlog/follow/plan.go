@@ -160,12 +160,3 @@ func checkName(field, name string) error {
 	}
 	return nil
 }
-
-// tail is Input.TailLines for one follower.
-type tail struct {
-	lines int
-	// begun is Cursor.Begun: the last lines are those that the log had then.
-	begun time.Time
-	// resumed means that an earlier stream may have opened the log.
-	resumed bool
-}

@@ -145,6 +145,9 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			r.lost = r.lost && !r.last.found()
 			continue
 		}
+		if r.wanted == 0 {
+			return r.end(ctx, io.EOF)
+		}
 		if err := r.notifyDue(ctx); err != nil {
 			return err
 		}
@@ -160,6 +163,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			}
 			r.writer.Live = live
 		}
+		r.wanted--
 		r.advance(nanos, sum)
 		if err := r.add(ctx, nanos, message, whole, dropped); err != nil {
 			return err

@@ -17,8 +17,12 @@ type runReader struct {
 	*follower
 	id    string
 	phase logPhase
-	// begun means that the reader knows that lines of this run follow.
-	begun bool
+	// openedNote is what is to be said of the log when it is open, such as that it has fewer lines than were asked for.
+	openedNote string
+	// fresh means that no line of this run was read before. begun means that the reader knows that lines of this run follow.
+	fresh, begun bool
+	// wanted is how many lines more are wanted of a run that goes on and is not followed; negative for all that there are.
+	wanted int
 	// resumedDue means that a RESUMED notice is due before the next new line.
 	resumedDue bool
 	// complete means that the last request reached the end of the log, with whole lines, and contained our last line. If an
@@ -85,7 +89,7 @@ type restLine struct {
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
 	r := &runReader{
-		follower: f, id: run.ID,
+		follower: f, id: run.ID, fresh: f.progress.Position.IsZero(), wanted: -1,
 		matcher: filter.NewMatcher(f.plan.include, f.plan.exclude, f.matching, f.plan.caller),
 	}
 	if !f.progress.Position.IsZero() {
@@ -102,8 +106,8 @@ func (r *runReader) notifyBegin(ctx context.Context) error {
 	left := r.left
 	r.begun, r.left = true, false
 	switch {
-	case r.progress.Position.IsZero():
-		return r.notifyStarted(ctx)
+	case r.fresh:
+		return r.notifyStarted(ctx, r.openedNote)
 	case left:
 		return r.notifyResumed(ctx)
 	}

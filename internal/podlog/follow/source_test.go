@@ -132,12 +132,27 @@ func replies(byContainer map[string][]func() (io.ReadCloser, error)) func(podlog
 			return nil, fmt.Errorf("unexpected request for %s", key)
 		}
 		i := min(asked[key], len(list)-1)
-		if req.Tail != nil && *req.Tail == 1 && asked[key] > 0 {
+		switch {
+		case req.Tail != nil && *req.Tail == 1 && asked[key] > 0:
 			return list[min(asked[key], len(list))-1]() // whether the log was read to its end
+		case req.Tail != nil && *req.Tail > 1 && !req.Follow:
+			return untilNow(list[i]()) // where the last lines begin
 		}
 		asked[key]++
 		return list[i]()
 	}
+}
+
+// untilNow returns what is in a log now.
+func untilNow(log io.ReadCloser, err error) (io.ReadCloser, error) {
+	if err != nil {
+		return nil, err
+	}
+	if h, ok := log.(*hangingLog); ok {
+		h.write.Close()
+	}
+	now, _ := io.ReadAll(log)
+	return text(string(now)), nil
 }
 
 type reply = func() (io.ReadCloser, error)

@@ -13,6 +13,7 @@ func (fs *followers) newEntry(pod podlog.Pod, key cursor.ContainerKey, status co
 	plan := fs.st.plan
 	f := &follower{
 		source:   fs.st.source,
+		tails:    fs.st.tails,
 		plan:     plan,
 		logger:   fs.st.logger,
 		metrics:  fs.st.metrics,

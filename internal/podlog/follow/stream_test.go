@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,13 +26,20 @@ func TestALogIsOpenedAgainAtTheLastLine(t *testing.T) {
 			"tail, then behind the last line",
 			func(in *podlog.Input) { in.TailLines = ptr(5) },
 			[]reply{ok(broken, at(1700, "a")), ok(hanging, "")},
-			[]podlog.LogRequest{{Follow: true, Tail: ptr(5)}, {Follow: true, Since: start.Add(time.Second)}},
+			[]podlog.LogRequest{{Tail: ptr(7)}, {Follow: true}, {Follow: true, Since: start.Add(time.Second)}},
 		},
 		{
-			"all but what there was before the tail when there was no line",
+			"from the line before the tail",
+			func(in *podlog.Input) { in.TailLines = ptr(1) },
+			[]reply{ok(broken, at(1700, "a")+at(2700, "b")), ok(hanging, at(2700, "b"))},
+			[]podlog.LogRequest{{Tail: ptr(3)}, {Follow: true, Tail: ptr(3 + tailSlack), Since: start.Add(time.Second)},
+				{Follow: true, Since: start.Add(2 * time.Second)}},
+		},
+		{
+			"from the beginning when there was no line",
 			func(in *podlog.Input) { in.TailLines = ptr(5) },
-			[]reply{ok(broken, ""), ok(text, ""), ok(hanging, "")},
-			[]podlog.LogRequest{{Follow: true, Tail: ptr(5)}, {}, {Follow: true}},
+			[]reply{ok(broken, ""), ok(hanging, "")},
+			[]podlog.LogRequest{{Tail: ptr(7)}, {Follow: true}, {Follow: true}},
 		},
 		{
 			"since",
@@ -52,7 +60,7 @@ func TestALogIsOpenedAgainAtTheLastLine(t *testing.T) {
 				source.mu.Lock()
 				defer source.mu.Unlock()
 				equal := func(a, b podlog.LogRequest) bool {
-					return a.Follow == b.Follow && a.Since.Equal(b.Since) && (a.Tail == nil) == (b.Tail == nil)
+					return a.Follow == b.Follow && a.Since.Equal(b.Since) && reflect.DeepEqual(a.Tail, b.Tail)
 				}
 				if !slices.EqualFunc(source.requests, test.want, equal) {
 					t.Errorf("got %+v, want %+v", source.requests, test.want)
