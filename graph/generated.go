@@ -772,12 +772,17 @@ type Subscription {
   podLogs(input: PodLogsInput!): PodLogBatch!
 }
 `, BuiltIn: false},
-	{Name: "../schema/podlog.graphqls", Input: `"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
+	{Name: "../schema/podlog.graphqls", Input: `"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + `, ` + "`" + `workload` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
 input PodLogsInput {
   namespace: String!
   pod: String
   "A Job's name: waits up to 60 s for its first pod, follows every pod that it has."
   job: String
+  """
+  A deployment, statefulset, daemonset or cronjob, e.g. deployment/web: follows the pods that its selector matches, or those of
+  the CronJob's Jobs, as they come and go.
+  """
+  workload: String
   "A label selector, e.g. app=api,tier!=db: follows matching pods as they come and go."
   selector: String
   "Default: every container, init and ephemeral ones included."
@@ -4407,7 +4412,7 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 		asMap["previous"] = false
 	}
 
-	fieldsInOrder := [...]string{"namespace", "pod", "job", "selector", "container", "containers", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
+	fieldsInOrder := [...]string{"namespace", "pod", "job", "workload", "selector", "container", "containers", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -4435,6 +4440,13 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Job = data
+		case "workload":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("workload"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Workload = data
 		case "selector":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("selector"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)

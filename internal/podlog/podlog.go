@@ -44,11 +44,13 @@ const (
 	JobWait = 60 * time.Second
 )
 
-// Input says which logs to stream. Exactly one of Pod, Job and Selector is set.
+// Input says which logs to stream. Exactly one of Pod, Job, Workload and Selector is set.
 type Input struct {
 	Namespace string
 	Pod       *string
 	Job       *string
+	// Workload is the kind and the name of a Deployment, StatefulSet, DaemonSet or CronJob, such as deployment/web.
+	Workload *string
 	// Selector is a label selector as kubectl reads it, such as app=api,tier!=db.
 	Selector *string
 	// Container limits the stream to containers of that name; nil means all, also init and ephemeral ones.
@@ -68,7 +70,7 @@ type Input struct {
 	// Include and Exclude are RE2 expressions that a message must and must not match, of at most MaxExpression bytes and 1,000
 	// instructions, which repetitions multiply.
 	Include, Exclude *string
-	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container,
+	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Workload, Selector, Container,
 	// Containers and Previous. The stream resumes right behind that batch. TailLines and Since are those of the earlier stream.
 	After *string
 	// Caller is the key of the per-client limits, such as follow.Options.MaxCallerStreams. An empty one has no limit of its

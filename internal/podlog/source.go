@@ -32,11 +32,29 @@ var (
 	ErrUnknown = errors.New("pod is unknown to its node")
 )
 
-// Target says which pods to watch: one pod, a Job's, or those that a label selector matches. Exactly one of Pod, Job
-// and Selector is set, unless an empty Selector stands for every pod of the namespace.
+// Target says which pods to watch: one pod, a Job's, a workload's, or those that a label selector matches. Exactly one of Pod,
+// Job, Workload and Selector is set, unless an empty Selector stands for every pod of the namespace.
 type Target struct {
 	Namespace, Pod, Job, Selector string
+	Workload                      Workload
 }
+
+// Workload names what pods are made for. The pods of a CronJob are those of its Jobs, and those of the others are all that its
+// selector matches. The zero Workload is none.
+type Workload struct {
+	// Kind is one of the kinds below.
+	Kind, Name string
+}
+
+// Kinds of workloads.
+const (
+	Deployment  = "deployment"
+	StatefulSet = "statefulset"
+	DaemonSet   = "daemonset"
+	CronJob     = "cronjob"
+)
+
+func (w Workload) String() string { return w.Kind + " " + w.Name }
 
 // Snapshot is the pods of a target at one moment.
 type Snapshot struct {

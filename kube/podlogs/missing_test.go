@@ -17,6 +17,7 @@ import (
 // Such a pod is quarantined: its labels are changed, and it writes on.
 func TestALogEndsWhenItsPodIsOfTheTargetNoLonger(t *testing.T) {
 	const noMatch, noJob = "ENDED web: its pod does not match app=web any more", "ENDED web: its pod does not belong to job copy any more"
+	const noDeployment = "ENDED web: its pod does not belong to deployment web any more"
 	for _, c := range []struct {
 		name   string
 		target podlog.Input
@@ -33,6 +34,10 @@ func TestALogEndsWhenItsPodIsOfTheTargetNoLonger(t *testing.T) {
 			api.put(pod)
 			api.cutWatches(true)
 		}, noMatch},
+		{"its label changes, by which a Deployment selects it", podlog.Input{Workload: new("deployment/web")}, func(api *logAPI, pod *corev1.Pod) {
+			pod.Labels = map[string]string{"app": "quarantine"}
+			api.put(pod)
+		}, noDeployment},
 		{"its label for the Job changes", podlog.Input{Job: new("copy")}, func(api *logAPI, pod *corev1.Pod) {
 			pod.Labels = nil
 			api.put(pod)
@@ -44,6 +49,7 @@ func TestALogEndsWhenItsPodIsOfTheTargetNoLonger(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			api := newLogAPI(t)
+			serveWorkloads(api)
 			api.log = func(w http.ResponseWriter, r *http.Request) {
 				write(w, stamped(0, "a"))
 				if r.URL.Query().Get("follow") == "true" {

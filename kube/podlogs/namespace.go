@@ -18,7 +18,7 @@ const namespaceTimeout = 2 * time.Second
 // namespace is forbidden or fails, it returns nil.
 func (w *targetWatch) requireNamespace(ctx context.Context) error {
 	w.mu.Lock()
-	found := len(w.pods) > 0 || w.job.uid != ""
+	found := len(w.pods) > 0 || w.job.uid != "" || w.target.Workload.Kind != ""
 	w.mu.Unlock()
 	if found {
 		return nil
@@ -44,6 +44,6 @@ func (w *targetWatch) whyLost(ctx context.Context) string {
 	case err == nil && namespace.DeletionTimestamp != nil:
 		return fmt.Sprintf("namespace %s is being deleted", t.Namespace)
 	default:
-		return fmt.Sprintf("no pod in namespace %s matches %s any more", t.Namespace, t.Selector)
+		return w.noPods() + " any more"
 	}
 }

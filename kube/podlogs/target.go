@@ -37,6 +37,8 @@ type targetWatch struct {
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
+	// cronJobs are the Jobs of the target's CronJob, true for those that are gone. It is nil when the target is none.
+	cronJobs map[types.UID]bool
 	// missing are pods that are not in pods any more, and that may still exist. lookup has a value when there are some.
 	missing []missingPod
 	lookup  chan struct{}
@@ -84,7 +86,7 @@ func (w *targetWatch) snapshot() podlog.Snapshot {
 	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	var found []targetPod
 	for uid, pod := range w.pods {
-		if w.target.Job == "" || w.job.uid != "" && pod.controller == w.job.uid {
+		if w.owns(pod) {
 			found = append(found, pod)
 		} else {
 			s.Left = append(s.Left, string(uid))
@@ -110,7 +112,7 @@ func (w *targetWatch) whyEmpty() string {
 	case w.lost:
 		return w.lostWhy
 	case t.Job == "":
-		return fmt.Sprintf("no pod in namespace %s matches %s", t.Namespace, t.Selector)
+		return w.noPods()
 	case w.job.uid == "":
 		return fmt.Sprintf("there is no job %s in namespace %s yet; check both names", t.Job, t.Namespace)
 	case w.job.over():
@@ -121,6 +123,15 @@ func (w *targetWatch) whyEmpty() string {
 		return fmt.Sprintf("job %s has no pod yet; its events tell whether a quota or an admission webhook refuses it",
 			t.Job)
 	}
+}
+
+// noPods says, for people, that a selector matches no pods, or that a workload has none.
+func (w *targetWatch) noPods() string {
+	t := w.target
+	if t.Workload.Kind != "" {
+		return fmt.Sprintf("%s in namespace %s has no pods", t.Workload, t.Namespace)
+	}
+	return fmt.Sprintf("no pod in namespace %s matches %s", t.Namespace, t.Selector)
 }
 
 func (w *targetWatch) podWatch() (*listwatch.ListWatch, error) {
@@ -170,6 +181,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 			}
 		}
 		w.pods = pods
+		w.forgetJobs()
 		w.setLost()
 		w.podsFinal = jobOver
 		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { _, ok := pods[uid]; return ok })
@@ -203,6 +215,7 @@ func (w *targetWatch) applyPod(event watch.Event) {
 		if event.Type == watch.Deleted {
 			w.setMissing(pod.UID, pod.ResourceVersion)
 			delete(w.pods, pod.UID)
+			w.forgetJobs()
 			w.setLost()
 			return
 		}

@@ -34,7 +34,7 @@ func (fs *followers) check(s podlog.Snapshot) error {
 func (fs *followers) checkEmpty(s podlog.Snapshot) error {
 	target := fs.st.plan.target
 	switch {
-	case fs.hadPods && target.Selector == "":
+	case fs.hadPods && target.Selector == "" && target.Workload.Kind == "":
 		return nil // it ends with them, or tells of the next one
 	case fs.hadPods:
 	case target.Pod != "":

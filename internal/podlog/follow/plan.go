@@ -2,6 +2,7 @@ package follow
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,6 +70,9 @@ func newPlan(in podlog.Input) (*plan, error) {
 	if p.containers != nil {
 		parts = append(parts, p.containers.text)
 	}
+	if t.Workload.Kind != "" {
+		parts = append(parts, "workload", t.Workload.Kind, t.Workload.Name)
+	}
 	p.digest = cursor.Digest(parts...)
 	if in.After != nil && *in.After != "" { // a form sends an empty field when nothing was entered
 		p.after, err = cursor.Decode(*in.After, p.digest)
@@ -81,13 +85,13 @@ func (p *plan) setTarget(in podlog.Input) error {
 		return err
 	}
 	given := 0
-	for _, s := range []*string{in.Pod, in.Job, in.Selector} {
+	for _, s := range []*string{in.Pod, in.Job, in.Workload, in.Selector} {
 		if s != nil {
 			given++
 		}
 	}
 	if given != 1 {
-		return usererr.New(usererr.BadInput, "exactly one of pod, job and selector must be given, not %d of them", given)
+		return usererr.New(usererr.BadInput, "exactly one of pod, job, workload and selector must be given, not %d of them", given)
 	}
 	switch {
 	case in.Pod != nil:
@@ -96,6 +100,8 @@ func (p *plan) setTarget(in podlog.Input) error {
 	case in.Job != nil:
 		p.target.Job = *in.Job
 		return checkName("job", *in.Job)
+	case in.Workload != nil:
+		return p.setWorkload(*in.Workload)
 	default:
 		p.target.Selector = *in.Selector
 		if strings.TrimSpace(*in.Selector) == "" {
@@ -105,10 +111,24 @@ func (p *plan) setTarget(in podlog.Input) error {
 	}
 }
 
+func (p *plan) setWorkload(text string) error {
+	kind, name, _ := strings.Cut(text, "/")
+	kinds := []string{podlog.Deployment, podlog.StatefulSet, podlog.DaemonSet, podlog.CronJob}
+	if !slices.Contains(kinds, kind) {
+		return usererr.New(usererr.BadInput, "workload is %.80q; expected something like deployment/web, with one of %s", text,
+			strings.Join(kinds, ", "))
+	}
+	p.target.Workload = podlog.Workload{Kind: kind, Name: name}
+	return checkName("workload", name)
+}
+
 // leftTarget says, for people, why a pod that exists is not of the target any more.
 func (p *plan) leftTarget() string {
 	if p.target.Job != "" {
 		return "its pod does not belong to job " + p.target.Job + " any more"
+	}
+	if p.target.Workload.Kind != "" {
+		return "its pod does not belong to " + p.target.Workload.String() + " any more"
 	}
 	return "its pod does not match " + p.target.Selector + " any more"
 }
