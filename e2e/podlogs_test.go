@@ -224,6 +224,11 @@ func TestLongLogLinesAreCutAndSaySo(t *testing.T) {
 			t.Errorf("line %d is not the beginning of kubectl's", i)
 		}
 	}
+	// A kubelet counts the parts of a line.
+	tail := collect(s.podLogs(t, map[string]any{"namespace": namespace, "pod": "long", "tailLines": 2}).rest(t))
+	if !slices.Equal(tail.lines, all.lines[1:]) {
+		t.Errorf("the last two of three lines are %d lines", len(tail.lines))
+	}
 }
 
 func TestTheLogOfThePreviousRunIsThatOfKubectl(t *testing.T) {

@@ -775,17 +775,29 @@ type Subscription {
   podLogs(input: PodLogsInput!): PodLogBatch!
 }
 `, BuiltIn: false},
-	{Name: "../schema/podlog.graphqls", Input: `"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
+	{Name: "../schema/podlog.graphqls", Input: `"Exactly one of ` + "`" + `pod` + "`" + `, ` + "`" + `job` + "`" + `, ` + "`" + `workload` + "`" + ` and ` + "`" + `selector` + "`" + ` is given."
 input PodLogsInput {
   namespace: String!
   pod: String
   "A Job's name: waits up to 60 s for its first pod, follows every pod that it has."
   job: String
+  """
+  A deployment, statefulset, daemonset or cronjob, e.g. deployment/web: follows the pods that its selector matches, or those of
+  the CronJob's Jobs, as they come and go.
+  """
+  workload: String
   "A label selector, e.g. app=api,tier!=db: follows matching pods as they come and go."
   selector: String
   "Default: every container, init and ephemeral ones included."
   container: String
-  "Start with this many last lines of each container, 0 to 10000. Default: all that there are."
+  """
+  Only containers whose whole name matches this RE2 expression (at most 1 KiB), e.g. app|sidecar.*. Not together with ` + "`" + `container` + "`" + `.
+  """
+  containers: String
+  """
+  Start with this many last lines of each container, whole ones, 0 to 10000. STARTED says when there are fewer. Default: all
+  that there are.
+  """
   tailLines: Int
   "Start with lines at or after this moment."
   since: Time
@@ -793,9 +805,9 @@ input PodLogsInput {
   follow: Boolean = true
   "The log of the container's previous run."
   previous: Boolean = false
-  "Only lines that match this RE2 expression (at most 1 KiB)."
+  "Only lines that match this RE2 expression (at most 1 KiB). It looks at the first 4 MiB of a line."
   include: String
-  "No lines that match this RE2 expression (at most 1 KiB)."
+  "No lines that match this RE2 expression (at most 1 KiB). It looks at the first 4 MiB of a line."
   exclude: String
   "The ` + "`" + `cursor` + "`" + ` of the last batch that a client saw: goes on right behind it, without loss or repetition."
   after: ID
@@ -807,7 +819,10 @@ the lines of a container in a batch are all of one run, which its last STARTED b
 cursor when filters let nothing through for long.
 """
 type PodLogBatch {
-  "At most 1000 lines or 256 KiB, or what came within 20 ms, whichever is reached first; in order for each container."
+  """
+  At most 1000 lines or 256 KiB, in order for each container. New lines of a stream with one container come at once, or 5 ms
+  after the batch before. Others wait up to 20 ms for more.
+  """
   lines: [LogLine!]!
   "What happened to the sources since the last batch, in order for each container."
   notices: [LogNotice!]!
@@ -834,21 +849,30 @@ type LogNotice {
   container: String
   "For people: e.g. why a container waits, its exit code, how many lines were dropped."
   message: String!
-  "Lines, where kind is DROPPED."
+  "Lines, where kind is DROPPED; restarts, where WAITING tells of a CrashLoopBackOff."
   count: Int
 }
 
 "The kinds of notice."
 enum LogNoticeKind {
-  "The lines of a run of the container follow."
+  "There is a log: the lines of a run of the container follow."
   STARTED
-  "There is no log yet, or none that can be read now: the message says why (e.g. ImagePullBackOff: …)."
+  """
+  There is no log yet, or none that can be read now: the message says why (e.g. ImagePullBackOff: …). Without a pod: the
+  stream has no pods, or has to wait with some of them.
+  """
   WAITING
-  "The container has ended; the message holds its exit code and reason."
+  """
+  The container has ended; the message holds its exit code and reason, and what the cluster says about it. Or it will never
+  run, or is not of the stream any more.
+  """
   ENDED
   "A log that broke off was opened again and goes on behind its last line; or the stream goes on behind ` + "`" + `after` + "`" + `."
   RESUMED
-  "Lines may be missing; the message says why: they were rotated away, or a log or pod was gone before all was read."
+  """
+  Lines may be missing; the message says why: they were rotated away, or a log or pod was gone before all was read. What a node
+  says in place of a log stands there.
+  """
   GAP
   "This reader was too slow: ` + "`" + `count` + "`" + ` of the oldest waiting lines were dropped."
   DROPPED
@@ -4410,7 +4434,7 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 		asMap["previous"] = false
 	}
 
-	fieldsInOrder := [...]string{"namespace", "pod", "job", "selector", "container", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
+	fieldsInOrder := [...]string{"namespace", "pod", "job", "workload", "selector", "container", "containers", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -4438,6 +4462,13 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Job = data
+		case "workload":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("workload"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Workload = data
 		case "selector":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("selector"))
 			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
@@ -4452,6 +4483,13 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.Container = data
+		case "containers":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("containers"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Containers = data
 		case "tailLines":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("tailLines"))
 			data, err := ec.unmarshalOInt2ᚖint(ctx, v)

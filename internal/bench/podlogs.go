@@ -66,7 +66,10 @@ func (b *bench) podLogs(ctx context.Context, f *findings, speeds func(log string
 		}
 	}
 	b.tell("following a pod")
-	if err := l.delays(ctx, f); err != nil {
+	if err := l.delays(ctx, f, "lines while following one container", 2, 50*time.Millisecond); err != nil {
+		return err
+	}
+	if err := l.delays(ctx, f, "lines that come alone", 20, 2*time.Millisecond); err != nil {
 		return err
 	}
 	b.tell("following pods that write as fast as they can")
@@ -146,10 +149,11 @@ func (l *logPods) byKubectl(name, pod string, flags ...string) *candidate {
 	}
 }
 
-// delays compares how long lines take from a container to two readers that follow it, until each has lines.
-func (l *logPods) delays(ctx context.Context, f *findings) error {
-	const pod = "slow"
-	if err := l.run(ctx, pod, forEver, 2, 200); err != nil {
+// delays compares how long lines take from a container to two readers that follow it, until each has lines. The container writes
+// one each so many milliseconds. At the 99th percentile, pullwatch may be later than kubectl by less than most.
+func (l *logPods) delays(ctx context.Context, f *findings, which string, pause int, most time.Duration) error {
+	pod := fmt.Sprintf("every-%d-ms", pause)
+	if err := l.run(ctx, pod, forEver, pause, 200); err != nil {
 		return err
 	}
 	length := l.length() * 2 / 7
@@ -190,8 +194,8 @@ func (l *logPods) delays(ctx context.Context, f *findings) error {
 		return err
 	}
 	tail, other := time.Duration(ours.ValueAtPercentile(99)), time.Duration(kubectl.ValueAtPercentile(99))
-	f.goal(fmt.Sprintf("p99 of the delay of %s lines while following one container", thousands(int(ours.TotalCount()))),
-		"less than 50 ms over kubectl's", round(tail), round(other), tail-other < 50*time.Millisecond)
+	f.goal(fmt.Sprintf("p99 of the delay of %s %s", thousands(int(ours.TotalCount())), which),
+		fmt.Sprintf("less than %v over kubectl's", most), round(tail), round(other), tail-other < most)
 	return nil
 }
 

@@ -18,15 +18,22 @@ const (
 	MaxTailLines = 10_000
 	// MaxExpression bounds Input.Include and Input.Exclude, in bytes.
 	MaxExpression = 1 << 10
-	// MaxContainers is how many containers one stream follows at a time.
-	MaxContainers = 50
+	// MaxOpenLogs is how many logs one stream reads at a time. With Input.Follow, a stream is refused when more containers than
+	// that run.
+	MaxOpenLogs = 50
+	// MaxContainers is how many containers one stream has, with those that have ended and whose pods still exist.
+	MaxContainers = 1000
 	// MaxMessage bounds Line.Message, in bytes.
 	MaxMessage = 64 << 10
+	// MaxFiltered is how many bytes of a line Input.Include and Input.Exclude look at.
+	MaxFiltered = 4 << 20
 	// MaxBatchLines and MaxBatchBytes bound a Batch: its lines and notices together, and the bytes of its messages.
 	MaxBatchLines = 1000
 	MaxBatchBytes = 256 << 10
-	// BatchWindow is how long a Batch waits for more after its first line or notice.
+	// BatchWindow is how long a Batch waits for more after its first line or notice. The live lines of a stream with only one
+	// container do not wait, unless the last Batch came less than BatchGap before: many small batches would cost lines a second.
 	BatchWindow = 20 * time.Millisecond
+	BatchGap    = 5 * time.Millisecond
 	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory. follow.Options.Budget may allow less.
 	MaxWaiting = 1 << 20
 	// ReorderWindow is how long a line waits for earlier ones of other containers.
@@ -37,16 +44,21 @@ const (
 	JobWait = 60 * time.Second
 )
 
-// Input says which logs to stream. Exactly one of Pod, Job and Selector is set.
+// Input says which logs to stream. Exactly one of Pod, Job, Workload and Selector is set.
 type Input struct {
 	Namespace string
 	Pod       *string
 	Job       *string
+	// Workload is the kind and the name of a Deployment, StatefulSet, DaemonSet or CronJob, such as deployment/web.
+	Workload *string
 	// Selector is a label selector as kubectl reads it, such as app=api,tier!=db.
 	Selector *string
 	// Container limits the stream to containers of that name; nil means all, also init and ephemeral ones.
 	Container *string
-	// TailLines is how many last lines to start with, 0 to MaxTailLines, of each container that has a log when the
+	// Containers limits the stream to containers whose whole name matches this RE2 expression, which has the bounds of Include. It
+	// is not set together with Container.
+	Containers *string
+	// TailLines is how many last lines to start with, whole ones, 0 to MaxTailLines, of each container that has a log when the
 	// stream begins; nil means all.
 	TailLines *int
 	// Since leaves out lines with an earlier timestamp.
@@ -58,8 +70,8 @@ type Input struct {
 	// Include and Exclude are RE2 expressions that a message must and must not match, of at most MaxExpression bytes and 1,000
 	// instructions, which repetitions multiply.
 	Include, Exclude *string
-	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Selector, Container and
-	// Previous. The stream resumes right behind that batch. TailLines and Since are those of the earlier stream.
+	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Workload, Selector, Container,
+	// Containers and Previous. The stream resumes right behind that batch. TailLines and Since are those of the earlier stream.
 	After *string
 	// Caller is the key of the per-client limits, such as follow.Options.MaxCallerStreams. An empty one has no limit of its
 	// own.
@@ -80,8 +92,7 @@ type Batch struct {
 // Line is one line of a container's log.
 type Line struct {
 	Pod, Container string
-	// Timestamp is when the container runtime read the line, in UTC. A line without a timestamp has that of the line before,
-	// or when none had any, the time when it was read from the log. Timestamp is never zero.
+	// Timestamp is when the container runtime read the line, in UTC. It is never zero: text without a timestamp is no line.
 	Timestamp time.Time
 	// Message is valid UTF-8 without its line end, at most MaxMessage bytes.
 	Message string
@@ -95,7 +106,8 @@ type Notice struct {
 	// Pod and Container are nil when the notice is about the stream as a whole.
 	Pod, Container *string
 	Message        string
-	// Count is a number of lines, where the kind has one.
+	// Count is the number of lines that were dropped, or of restarts of a container that waits because its runs end again and
+	// again. It is nil otherwise.
 	Count *int
 }
 
@@ -106,7 +118,7 @@ type NoticeKind string
 const (
 	// Started comes before the first line of each run of a container.
 	Started NoticeKind = "STARTED"
-	// Waiting says why there is no log yet, once for each reason.
+	// Waiting says why there is no log yet, once for each reason, or that a stream has no pods any more.
 	Waiting NoticeKind = "WAITING"
 	// Ended comes after the last line of a run that has ended.
 	Ended NoticeKind = "ENDED"

@@ -14,7 +14,8 @@ type Source interface {
 	// that may also be a cluster out of reach (UNAVAILABLE), for which it waits a bounded time, or an invalid target
 	// (BAD_INPUT). It never calls deliver after it has returned.
 	WatchPods(ctx context.Context, target Target, deliver func(Snapshot)) error
-	// OpenLog opens the log of one container. Each line starts with its RFC 3339 timestamp and a space. If req.Follow is set,
+	// OpenLog opens the log of one container. Each line starts with its RFC 3339 timestamp and a space. Text without one is what
+	// the node says, in place of the log or of the rest of it. If req.Follow is set,
 	// OpenLog may block until the first line. ctx ends both OpenLog and reading. The caller closes the log. ErrNoLog and
 	// ErrGone say that there is no log. After any other error that is no usererr.Error, another request may succeed.
 	OpenLog(ctx context.Context, req LogRequest) (io.ReadCloser, error)
@@ -31,19 +32,40 @@ var (
 	ErrUnknown = errors.New("pod is unknown to its node")
 )
 
-// Target says which pods to watch: one pod, a Job's, or those that a label selector matches. Exactly one of Pod, Job
-// and Selector is set, unless an empty Selector stands for every pod of the namespace.
+// Target says which pods to watch: one pod, a Job's, a workload's, or those that a label selector matches. Exactly one of Pod,
+// Job, Workload and Selector is set, unless an empty Selector stands for every pod of the namespace.
 type Target struct {
 	Namespace, Pod, Job, Selector string
+	Workload                      Workload
 }
+
+// Workload names what pods are made for. The pods of a CronJob are those of its Jobs, and those of the others are all that its
+// selector matches. The zero Workload is none.
+type Workload struct {
+	// Kind is one of the kinds below.
+	Kind, Name string
+}
+
+// Kinds of workloads.
+const (
+	Deployment  = "deployment"
+	StatefulSet = "statefulset"
+	DaemonSet   = "daemonset"
+	CronJob     = "cronjob"
+)
+
+func (w Workload) String() string { return w.Kind + " " + w.Name }
 
 // Snapshot is the pods of a target at one moment.
 type Snapshot struct {
 	// Pods are ordered by the time of their creation.
 	Pods []Pod
+	// Left has the UIDs of pods that were of the target, still exist, and are of the target no longer: a selector does not
+	// match them any more, or they were taken from their Job. All other pods that are missing from Pods were deleted.
+	Left []string
 	// Final is set when no pod will be added: the Job has finished or is gone.
 	Final bool
-	// Empty says, for people, why Pods is empty.
+	// Empty says, for people, why Pods is empty. It is empty itself until that is known.
 	Empty string
 	// Recoveries counts how often the cluster has answered again after a failure. Requests that failed before are then worth
 	// making again.
@@ -56,6 +78,9 @@ type Pod struct {
 	Containers []Container
 	// Finished means that no container of the pod will run again.
 	Finished bool
+	// Reason says why the pod has failed or is being removed, in the cluster's words, such as "Evicted: The node was low on
+	// resource: memory." It is empty when the cluster gives no reason.
+	Reason string
 }
 
 // Container is the status of a container. A zero Run stands for none.
@@ -68,6 +93,10 @@ type Container struct {
 	// Waiting says why the container does not run, such as "ImagePullBackOff: …". It is empty while the container runs, and
 	// when it will not run again.
 	Waiting string
+	// Looping means that it waits because its runs end again and again.
+	Looping bool
+	// NeverRan says why the container has not run in a pod that is finished. It is empty for all other containers.
+	NeverRan string
 }
 
 // Run is one run of a container, from its start to its exit.
@@ -84,6 +113,8 @@ type Run struct {
 	// NeverStarted means that the run ended before a process started, so that it may have no log.
 	NeverStarted bool
 	Reason       string
+	// Message says why a run has never started, in the cluster's words.
+	Message string
 }
 
 // LogRequest says which log to open, and from where.
@@ -95,7 +126,8 @@ type LogRequest struct {
 	Follow, Previous bool
 	// Ended means that the run has ended: its log will not grow.
 	Ended bool
-	// Tail is how many last lines to begin with; nil means all.
+	// Tail is how many last lines to begin with; nil means all. A cluster counts a line that it stores in parts as several, and
+	// may begin within it.
 	Tail *int
 	// Since leaves out lines with an earlier timestamp, when it is not zero. A Source may cut it to the second.
 	Since time.Time

@@ -3,6 +3,7 @@ package podlogs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -169,13 +170,13 @@ func (a *logAPI) serveList(w http.ResponseWriter, r *http.Request, kind string) 
 	defer a.mu.Unlock()
 	last := map[string]change{}
 	for _, c := range a.history {
-		if selected(c, r, kind) {
+		if c.kind == kind {
 			last[c.name] = c
 		}
 	}
 	items := []any{}
 	for _, c := range last {
-		if c.Type != "DELETED" {
+		if c.Type != "DELETED" && selected(c, r, kind) {
 			items = append(items, c.Object)
 		}
 	}
@@ -200,7 +201,7 @@ func (a *logAPI) serveWatch(w http.ResponseWriter, r *http.Request, kind string)
 	for {
 		a.mu.Lock()
 		expired, cut := from < a.forgotten, generation != a.generation
-		changes := a.history[min(from, len(a.history)):]
+		changes := a.changesFor(min(from, len(a.history)), r, kind)
 		from = max(from, len(a.history))
 		changed := a.changed
 		a.mu.Unlock()
@@ -213,9 +214,7 @@ func (a *logAPI) serveWatch(w http.ResponseWriter, r *http.Request, kind string)
 			return
 		}
 		for _, c := range changes {
-			if selected(c, r, kind) {
-				json.NewEncoder(w).Encode(c)
-			}
+			json.NewEncoder(w).Encode(c)
 		}
 		w.(http.Flusher).Flush()
 		select {
@@ -224,6 +223,34 @@ func (a *logAPI) serveWatch(w http.ResponseWriter, r *http.Request, kind string)
 			return
 		}
 	}
+}
+
+// changesFor returns what a watch sends of the changes after a version. An object that is not selected any more is sent as
+// deleted, as it was before. mu is held.
+func (a *logAPI) changesFor(from int, r *http.Request, kind string) (sent []change) {
+	last := map[string]change{}
+	for i, c := range a.history {
+		before, ok := last[c.name]
+		left := c.kind == kind && ok && selected(before, r, kind) && before.Type != "DELETED" && !selected(c, r, kind)
+		if c.kind == kind {
+			last[c.name] = c
+		}
+		if left {
+			c.Type, c.Object = "DELETED", withVersion(before.Object, i+1)
+		}
+		if i >= from && (left || selected(c, r, kind)) {
+			sent = append(sent, c)
+		}
+	}
+	return sent
+}
+
+func withVersion(object map[string]any, version int) map[string]any {
+	object = maps.Clone(object)
+	metadata := maps.Clone(object["metadata"].(map[string]any))
+	metadata["resourceVersion"] = strconv.Itoa(version)
+	object["metadata"] = metadata
+	return object
 }
 
 // anyNamespace answers that the namespace exists.

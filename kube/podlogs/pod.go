@@ -15,6 +15,7 @@ func logPod(pod *corev1.Pod) podlog.Pod {
 		Name:     pod.Name,
 		UID:      string(pod.UID),
 		Finished: pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		Reason:   podReason(pod),
 	}
 	statuses := map[string]*corev1.ContainerStatus{}
 	for _, list := range [][]corev1.ContainerStatus{
@@ -30,6 +31,9 @@ func logPod(pod *corev1.Pod) podlog.Pod {
 			setRuns(&c, status, p.Finished)
 		} else {
 			c.Waiting = unstarted(pod)
+		}
+		if p.Finished && c.Run.ID == "" {
+			c.Waiting, c.NeverRan = "", neverRan(pod, p.Reason)
 		}
 		p.Containers = append(p.Containers, c)
 	}
@@ -68,15 +72,24 @@ func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bo
 	default:
 		c.Run = c.Previous
 		c.Waiting = waitingReason(state.Waiting)
+		c.Looping = state.Waiting != nil && state.Waiting.Reason == crashLoop
 	}
 }
 
+// crashLoop is the reason why a container waits that ends again and again.
+const crashLoop = "CrashLoopBackOff"
+
 func endedRun(t *corev1.ContainerStateTerminated, container string, restarts int32) podlog.Run {
-	return podlog.Run{
+	run := podlog.Run{
 		ID: runID(t.ContainerID, container, restarts), ExitCode: int(t.ExitCode), Reason: t.Reason, Restarts: int(restarts),
 		NeverStarted: t.StartedAt.Unix() <= 0, // zero, or what the runtime writes for zero
 		Started:      t.StartedAt.Time,
 	}
+	// What a process leaves as its termination message is no reason of the cluster.
+	if run.NeverStarted {
+		run.Message = t.Message
+	}
+	return run
 }
 
 // runID returns id, or a substitute for a container that the runtime could not create.
@@ -88,21 +101,51 @@ func runID(id, container string, restarts int32) string {
 }
 
 func waitingReason(w *corev1.ContainerStateWaiting) string {
-	switch {
-	case w == nil || w.Reason == "":
+	if w == nil || w.Reason == "" {
 		return "it has not started yet"
-	case w.Message == "":
-		return w.Reason
-	default:
-		return w.Reason + ": " + w.Message
 	}
+	return withMessage(w.Reason, w.Message)
+}
+
+func withMessage(reason, message string) string {
+	if reason == "" || message == "" {
+		return reason + message
+	}
+	return reason + ": " + message
+}
+
+// podReason is podlog.Pod.Reason. What removes a pod by force, such as a preemption, notes that in a condition.
+func podReason(pod *corev1.Pod) string {
+	if pod.Status.Reason != "" || pod.Status.Message != "" {
+		return withMessage(pod.Status.Reason, pod.Status.Message)
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
+			return withMessage(c.Reason, c.Message)
+		}
+	}
+	return ""
+}
+
+// neverRan says why a container of a finished pod has not run.
+func neverRan(pod *corev1.Pod, reason string) string {
+	if reason != "" {
+		return reason
+	}
+	for _, status := range pod.Status.InitContainerStatuses {
+		if t := status.State.Terminated; t != nil && t.ExitCode != 0 {
+			return fmt.Sprintf("init container %s has failed with exit code %d (%s)", status.Name, t.ExitCode,
+				withMessage(t.Reason, t.Message))
+		}
+	}
+	return "its pod has ended before"
 }
 
 // unstarted says why a pod's containers have no status yet.
 func unstarted(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return c.Reason + ": " + c.Message
+			return withMessage(c.Reason, c.Message)
 		}
 	}
 	return "it has not started yet"

@@ -37,8 +37,11 @@ func TestARunOfAContainerIsFoundInItsStatus(t *testing.T) {
 		{"ended", corev1.PodRunning, crashed, podlog.Container{Run: first}},
 		{"ended without an ID", corev1.PodFailed, endedState("", 128, "StartError"),
 			podlog.Container{Run: podlog.Run{ID: "app#0", ExitCode: 128, Reason: "StartError", NeverStarted: true}}},
+		{"ended with its own message", corev1.PodRunning, withMessageOf(crashed, "its own words"), podlog.Container{Run: first}},
+		{"not started, with the runtime's message", corev1.PodFailed, withMessageOf(endedState("", 128, "StartError"), "no such file"),
+			podlog.Container{Run: podlog.Run{ID: "app#0", ExitCode: 128, Reason: "StartError", NeverStarted: true, Message: "no such file"}}},
 		{"crash loop", corev1.PodRunning, crashLoop,
-			podlog.Container{Run: first, Previous: first, Waiting: "CrashLoopBackOff: back-off 10s"}},
+			podlog.Container{Run: first, Previous: first, Waiting: "CrashLoopBackOff: back-off 10s", Looping: true}},
 		{"restarted", corev1.PodRunning, restarted,
 			podlog.Container{Run: podlog.Run{ID: "2", Running: true, Restarts: 1}, Previous: first}},
 	} {
@@ -46,6 +49,45 @@ func TestARunOfAContainerIsFoundInItsStatus(t *testing.T) {
 			test.want.Name = "app"
 			if got := logPod(logTestPod("web", test.phase, test.status)).Containers; !slices.Equal(got, []podlog.Container{test.want}) {
 				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func withMessageOf(status corev1.ContainerStatus, message string) corev1.ContainerStatus {
+	ended := *status.State.Terminated
+	ended.Message = message
+	status.State.Terminated = &ended
+	return status
+}
+
+func TestAPodSaysWhyItFailedAndWhyAContainerNeverRan(t *testing.T) {
+	const never = "PodInitializing"
+	failedInit := endedState("1", 3, "Error")
+	failedInit.Name = "init"
+	for _, test := range []struct {
+		name             string
+		status           corev1.PodStatus
+		reason, neverRan string
+	}{
+		{"rejected by its node", corev1.PodStatus{Phase: corev1.PodFailed, Reason: "OutOfcpu", Message: "no room"}, "OutOfcpu: no room",
+			"OutOfcpu: no room"},
+		{"past its deadline", corev1.PodStatus{Phase: corev1.PodFailed, Reason: "DeadlineExceeded"}, "DeadlineExceeded", "DeadlineExceeded"},
+		{"an init container failed", corev1.PodStatus{Phase: corev1.PodFailed, InitContainerStatuses: []corev1.ContainerStatus{failedInit}},
+			"", "init container init has failed with exit code 3 (Error)"},
+		{"preempted", corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "PreemptionByScheduler", Message: "by another pod",
+		}}}, "PreemptionByScheduler: by another pod", ""},
+		{"it still waits", corev1.PodStatus{Phase: corev1.PodPending}, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			waits := waitingState(never, "")
+			waits.Name = "app"
+			test.status.ContainerStatuses = []corev1.ContainerStatus{waits}
+			got := logPod(&corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}}, Status: test.status})
+			c := got.Containers[0]
+			if got.Reason != test.reason || c.NeverRan != test.neverRan || (c.Waiting == never) != (test.neverRan == "") {
+				t.Errorf("got %q; container %+v", got.Reason, c)
 			}
 		})
 	}

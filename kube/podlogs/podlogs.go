@@ -1,6 +1,6 @@
 // Package podlogs reads the logs of pods from the Kubernetes API. NewClient makes a client for that (client.go). Source opens
-// logs (podlogs.go), and watches the pods of a podlog.Target (watch.go): target.go lists and watches its Job and pods, and
-// pod.go turns a pod into a podlog.Pod.
+// logs (podlogs.go), and watches the pods of a podlog.Target (watch.go): workload.go finds the pods of a workload, target.go
+// lists and watches the target's Job and pods, and pod.go turns a pod into a podlog.Pod.
 package podlogs
 
 import (
@@ -20,7 +20,7 @@ import (
 )
 
 // Source is the podlog.Source of a cluster. In a stream's namespace its client needs list and watch for pods, and for Jobs
-// when a Job's logs are asked for, and get for pods/log. With get for namespaces, a caller learns that a namespace does not
+// when the logs of a Job or CronJob are asked for, get for pods/log, and get for a workload whose logs are asked for. With get for namespaces, a caller learns that a namespace does not
 // exist. The client must have no timeout, which would cut logs short, and be allowed some 50 requests at once; NewClient
 // makes such a client.
 type Source struct {
@@ -98,7 +98,6 @@ func openLogError(err, cause error, namespace, pod string) error {
 
 // needsBinding says which rights are missing. The manifests have the ClusterRole.
 const needsBinding = "its service account needs a RoleBinding there, to the ClusterRole pullwatch-podlogs or one that " +
-
 	"allows as much"
 
 // forbiddenToWatch is the error for a list or watch that is forbidden. Kubernetes forbids it in a missing namespace, too.

@@ -37,6 +37,18 @@ type targetWatch struct {
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
+	// cronJobs are the Jobs of the target's CronJob, true for those that are gone. It is nil when the target is none.
+	cronJobs map[types.UID]bool
+	// missing are pods that are not in pods any more, and that may still exist. lookup has a value when there are some.
+	missing []missingPod
+	lookup  chan struct{}
+	// hadPods means that the selector has matched pods.
+	hadPods bool
+	// left has the UIDs of pods that were missing and do exist, the latest last. It has at most maxTargetPods of them.
+	left []types.UID
+	// lost means that the target had pods and has none, and lostWhy says why once that was found out.
+	lost    bool
+	lostWhy string
 	// podsFinal is true once the Job is over and pods were listed after that.
 	podsFinal bool
 	// away is true while the last request for pods has failed. recoveries counts successful requests after failed ones.
@@ -48,6 +60,8 @@ type targetPod struct {
 	podlog.Pod
 	created    time.Time
 	controller types.UID
+	// terminating means that the pod is being deleted.
+	terminating bool
 }
 
 // targetJob is the target's Job: the first one of its name. Its uid is empty until there is one.
@@ -69,16 +83,21 @@ func (w *targetWatch) publish(change func()) {
 }
 
 func (w *targetWatch) snapshot() podlog.Snapshot {
+	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	var found []targetPod
-	for _, pod := range w.pods {
-		if w.target.Job == "" || w.job.uid != "" && pod.controller == w.job.uid {
+	for uid, pod := range w.pods {
+		if w.owns(pod) {
 			found = append(found, pod)
+		} else {
+			s.Left = append(s.Left, string(uid))
 		}
+	}
+	for _, uid := range w.left {
+		s.Left = append(s.Left, string(uid))
 	}
 	slices.SortFunc(found, func(a, b targetPod) int {
 		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.Name, b.Name))
 	})
-	s := podlog.Snapshot{Final: w.podsFinal, Recoveries: w.recoveries}
 	for _, pod := range found {
 		s.Pods = append(s.Pods, pod.Pod)
 	}
@@ -90,8 +109,10 @@ func (w *targetWatch) snapshot() podlog.Snapshot {
 
 func (w *targetWatch) whyEmpty() string {
 	switch t := w.target; {
+	case w.lost:
+		return w.lostWhy
 	case t.Job == "":
-		return fmt.Sprintf("no pod in namespace %s matches %s", t.Namespace, t.Selector)
+		return w.noPods()
 	case w.job.uid == "":
 		return fmt.Sprintf("there is no job %s in namespace %s yet; check both names", t.Job, t.Namespace)
 	case w.job.over():
@@ -102,6 +123,15 @@ func (w *targetWatch) whyEmpty() string {
 		return fmt.Sprintf("job %s has no pod yet; its events tell whether a quota or an admission webhook refuses it",
 			t.Job)
 	}
+}
+
+// noPods says, for people, that a selector matches no pods, or that a workload has none.
+func (w *targetWatch) noPods() string {
+	t := w.target
+	if t.Workload.Kind != "" {
+		return fmt.Sprintf("%s in namespace %s has no pods", t.Workload, t.Namespace)
+	}
+	return fmt.Sprintf("no pod in namespace %s matches %s", t.Namespace, t.Selector)
 }
 
 func (w *targetWatch) podWatch() (*listwatch.ListWatch, error) {
@@ -145,8 +175,16 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 		pods[list.Items[i].UID] = newTargetPod(&list.Items[i])
 	}
 	w.publish(func() {
+		for uid := range w.pods {
+			if _, ok := pods[uid]; !ok {
+				w.setMissing(uid, list.ResourceVersion)
+			}
+		}
 		w.pods = pods
+		w.forgetJobs()
+		w.setLost()
 		w.podsFinal = jobOver
+		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { _, ok := pods[uid]; return ok })
 	})
 	return list.ResourceVersion, nil
 }
@@ -175,15 +213,20 @@ func (w *targetWatch) applyPod(event watch.Event) {
 	}
 	w.publish(func() {
 		if event.Type == watch.Deleted {
+			w.setMissing(pod.UID, pod.ResourceVersion)
 			delete(w.pods, pod.UID)
+			w.forgetJobs()
+			w.setLost()
 			return
 		}
 		w.pods[pod.UID] = newTargetPod(pod)
+		w.setLost()
+		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
 	})
 }
 
 func newTargetPod(pod *corev1.Pod) targetPod {
-	t := targetPod{Pod: logPod(pod), created: pod.CreationTimestamp.Time}
+	t := targetPod{Pod: logPod(pod), created: pod.CreationTimestamp.Time, terminating: pod.DeletionTimestamp != nil}
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		t.controller = owner.UID
 	}

@@ -13,19 +13,30 @@ import (
 
 // WatchPods implements podlog.Source.
 func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
-	w := &targetWatch{client: p.client, target: target, deliver: deliver, relistPods: make(chan struct{}, 1)}
+	w := &targetWatch{client: p.client, target: target, deliver: deliver, relistPods: make(chan struct{}, 1),
+		lookup: make(chan struct{}, 1)}
+	if target.Workload.Kind != "" {
+		if err := w.findWorkload(ctx); err != nil {
+			return err
+		}
+	}
 	pods, err := w.podWatch()
 	if err != nil {
 		return err
 	}
 	var jobs *listwatch.ListWatch
-	if target.Job != "" {
+	switch {
+	case target.Job != "":
 		jobs = w.jobWatch()
+	case target.Workload.Kind == podlog.CronJob:
+		jobs = w.cronJobWatch()
+	}
+	if jobs != nil {
 		if err := jobs.Start(ctx); err != nil {
 			return w.startError(ctx, err, "jobs")
 		}
 	}
-	// List pods after the Job, so that a finished Job is seen with all its pods.
+	// List pods after Jobs, so that a finished Job is seen with all its pods.
 	if err := pods.Start(ctx); err != nil {
 		return w.startError(ctx, err, "pods")
 	}
@@ -36,6 +47,7 @@ func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver fu
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.watchError(pods.Follow(ctx), "pods") })
+	group.Go(func() error { return w.lookUpMissing(ctx) })
 	if jobs != nil {
 		group.Go(func() error { return w.watchError(jobs.Follow(ctx), "jobs") })
 	}

@@ -50,12 +50,12 @@ func TestCursorKeepsAll(t *testing.T) {
 
 func TestCursorIsCompact(t *testing.T) {
 	c := Cursor{Target: 1, Begun: begun, Containers: map[ContainerKey]Progress{}}
-	for i := range podlog.MaxContainers {
+	for i := range podlog.MaxOpenLogs {
 		nanos := begun.Add(time.Duration(i) * 123456789).UnixNano()
 		c.Containers[ContainerKey(Digest(string(rune(i))))] = Progress{Run: 1 << 30, Position: Position{Nanos: nanos, count: 1, Sum: 1 << 30}}
 	}
 	if n := len(c.encode()); n > 2<<10 {
-		t.Errorf("%d bytes for %d containers", n, podlog.MaxContainers)
+		t.Errorf("%d bytes for %d containers", n, podlog.MaxOpenLogs)
 	}
 }
 

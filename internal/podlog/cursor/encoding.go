@@ -98,8 +98,8 @@ func Decode(s string, target uint64) (*Cursor, error) {
 			"as it was, or leave after out to start anew", err)
 	}
 	if c.Target != target {
-		return nil, usererr.New(usererr.BadInput, "after is a cursor of another stream: namespace, pod, job, selector, "+
-			"container and previous must be those of the stream that it came from")
+		return nil, usererr.New(usererr.BadInput, "after is a cursor of another stream: namespace, pod, job, workload, selector, "+
+			"container, containers and previous must be those of the stream that it came from")
 	}
 	return c, nil
 }

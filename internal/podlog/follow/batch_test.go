@@ -66,7 +66,49 @@ func TestBatchesAreBounded(t *testing.T) {
 	}
 }
 
-func TestALineWaitsForOthersOnlyForTheBatchWindow(t *testing.T) {
+// liveLine is a line that is written now.
+func liveLine(message string) string {
+	return time.Now().UTC().Format(time.RFC3339Nano) + " " + message + "\n"
+}
+
+func TestALiveLineOfASingleContainerComesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil }, pods(pod("web", running("1"))))
+		st := startStream(t, source, podInput())
+		if batch, err := st.Next(t.Context()); err != nil || len(batch.Notices) != 1 {
+			t.Fatalf("got %v, %v, want a notice", batch, err)
+		}
+		write := func(message string) {
+			io.WriteString(w, liveLine(message))
+			synctest.Wait()
+		}
+		read := func(lines int) {
+			t.Helper()
+			begin := time.Now()
+			batch, err := st.Next(t.Context())
+			if err != nil || len(batch.Lines) != lines || time.Since(begin) > 0 {
+				t.Errorf("got %v, %v after %v; want %d lines at once", batch, err, time.Since(begin), lines)
+			}
+		}
+		elapse(time.Second)
+		go io.WriteString(w, liveLine("a"))
+		read(1)
+		// The reader writes the line to its client. Meanwhile others come.
+		for range 3 {
+			write("b")
+			elapse(podlog.BatchGap / 2)
+		}
+		read(3)
+		write("c")
+		begin := time.Now()
+		if batch, err := st.Next(t.Context()); err != nil || len(batch.Lines) != 1 || time.Since(begin) != podlog.BatchGap {
+			t.Errorf("right behind a batch came %v, %v after %v", batch, err, time.Since(begin))
+		}
+	})
+}
+
+func TestLinesOfSeveralContainersAndOldOnesWaitForOthersOnlyForTheBatchWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil }, pods(pod("web", running("1"))))

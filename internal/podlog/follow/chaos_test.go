@@ -58,7 +58,7 @@ func chaos(t *testing.T, seed uint64) {
 	leaves := random.IntN(2) == 0
 	seen := []reading{{}}
 	// This is enough for all containers, unless too many lines wait when another container comes.
-	memory := newTestBudget(int64(streamMemory + maxPods*maxPodContainers*followerMemory + random.IntN(2)*random.IntN(podlog.MaxWaiting)))
+	memory := newTestBudget(int64(streamMemory + maxPods*maxPodContainers*(followerMemory+readerMemory) + random.IntN(2)*random.IntN(podlog.MaxWaiting)))
 	for {
 		last := &seen[len(seen)-1]
 		in.After = &last.cursor

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,14 +10,15 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// check returns an error if the first pods do not have what the caller asks for. Until there are pods, it says what the
+// check returns an error if the first pods do not have what the caller asks for. While there are no pods, it says what the
 // stream waits for.
 func (fs *followers) check(s podlog.Snapshot) error {
 	switch {
-	case fs.hadPods:
-		return nil
 	case len(s.Pods) == 0:
 		return fs.checkEmpty(s)
+	case fs.hadPods:
+		fs.setEmpty("")
+		return nil
 	}
 	fs.hadPods = true
 	if fs.jobWait != nil {
@@ -32,6 +34,9 @@ func (fs *followers) check(s podlog.Snapshot) error {
 func (fs *followers) checkEmpty(s podlog.Snapshot) error {
 	target := fs.st.plan.target
 	switch {
+	case fs.hadPods && target.Selector == "" && target.Workload.Kind == "":
+		return nil // it ends with them, or tells of the next one
+	case fs.hadPods:
 	case target.Pod != "":
 		return usererr.New(usererr.NotFound, "there is no pod %s in namespace %s", target.Pod, target.Namespace)
 	case target.Job != "" && fs.first && s.Final:
@@ -41,14 +46,19 @@ func (fs *followers) checkEmpty(s podlog.Snapshot) error {
 		fs.waitedSince = time.Now()
 		fs.jobWait = time.AfterFunc(podlog.JobWait, fs.jobTimeout)
 	}
-	fs.mu.Lock()
-	changed := fs.empty != s.Empty
-	fs.empty = s.Empty
-	fs.mu.Unlock()
-	if changed {
+	if fs.setEmpty(s.Empty) && s.Empty != "" {
 		fs.notify(podlog.Waiting, s.Empty)
 	}
 	return nil
+}
+
+// setEmpty notes why there are no pods, and reports whether that has changed.
+func (fs *followers) setEmpty(why string) (changed bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	changed = fs.empty != why
+	fs.empty = why
+	return changed
 }
 
 func (fs *followers) jobTimeout() {
@@ -89,16 +99,47 @@ func (fs *followers) checkContainers(pods []podlog.Pod) error {
 	}
 	switch {
 	case wanted == 0 && len(pods) == 1:
-		return usererr.New(usererr.NotFound, "pod %s has no container %s; it has %s", pods[0].Name, plan.container,
+		return usererr.New(usererr.NotFound, "pod %s has no container %s; it has %s", pods[0].Name, plan.wanted(),
 			containerNames(pods[0]))
 	case wanted == 0:
 		return usererr.New(usererr.NotFound, "none of the %d pods has a container %s; pod %s has %s", len(pods),
-			plan.container, pods[0].Name, containerNames(pods[0]))
+			plan.wanted(), pods[0].Name, containerNames(pods[0]))
 	case plan.previous && !restarted && plan.target.Pod != "":
 		return usererr.New(usererr.NotFound, "pod %s has no previous log: what was asked for has not been restarted",
 			plan.target.Pod)
 	}
 	return nil
+}
+
+// checkNumber returns an error if a stream begins with more containers than it may have, or with more running ones than it can
+// follow. When more come later, and in a stream that goes on behind a cursor, the reader is told instead.
+func (fs *followers) checkNumber(added []*follower, tooMany int) error {
+	running := 0
+	for _, f := range added {
+		if f.isRunning() {
+			running++
+		}
+	}
+	begins := fs.first && fs.st.plan.after == nil
+	switch {
+	case begins && tooMany > 0:
+		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d. %s",
+			podlog.MaxContainers+tooMany, podlog.MaxContainers, narrow)
+	case begins && fs.st.plan.follow && running > podlog.MaxOpenLogs:
+		return usererr.New(usererr.LimitExceeded, "%d containers run, and one stream follows %d. %s", running, podlog.MaxOpenLogs,
+			narrow)
+	case tooMany > 0 && !fs.leftOut:
+		fs.notify(podlog.Waiting, fmt.Sprintf("this stream has %d containers, as many as one may: %d more are left out. %s",
+			podlog.MaxContainers, tooMany, narrow))
+	}
+	fs.leftOut = tooMany > 0
+	return nil
+}
+
+// isRunning reports whether the container runs.
+func (f *follower) isRunning() bool {
+	s := f.status.get()
+	return s.Run.Running && !s.over
 }
 
 func containerNames(pod podlog.Pod) string {

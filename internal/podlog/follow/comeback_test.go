@@ -90,7 +90,7 @@ func TestAPodThatMatchesAgainBeforeItsFollowerEndedIsReadOn(t *testing.T) {
 		if want := []string{"web/app: a", "web/app: b"}; !slices.Equal(got.lines, want) {
 			t.Errorf("got %q, want %q", got.lines, want)
 		}
-		ended := "ENDED web/app: its pod is gone, or matches no longer"
+		ended := "ENDED web/app: its pod was deleted"
 		got.notices = slices.DeleteFunc(got.notices, func(n string) bool { return strings.HasPrefix(n, "WAITING stream: x") })
 		if want := []string{started, unread, ended, resumed}; !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
@@ -119,7 +119,7 @@ func TestADeletedPodIsAskedForItsLogOnce(t *testing.T) {
 		}
 		var got events
 		got.add(batch)
-		if want := []string{started, unread, "ENDED web/app: its pod is gone, or matches no longer"}; !slices.Equal(got.notices, want) {
+		if want := []string{unread, "ENDED web/app: its pod was deleted"}; !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
 		}
 	})

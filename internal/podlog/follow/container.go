@@ -21,6 +21,12 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		}
 		if run.ID != "" {
+			if !f.placed {
+				if err := f.awaitPlace(ctx); err != nil {
+					return err
+				}
+				continue
+			}
 			if err := f.readRun(ctx, run); err != nil || !f.progress.Done && f.progress.Run == cursor.NewRunKey(run.ID) {
 				return err
 			}
@@ -32,20 +38,28 @@ func (f *follower) run(ctx context.Context) error {
 			}
 			return f.notifyWaiting(ctx, "it has no previous run")
 		}
-		if s.gone || s.over {
-			f.progress.Over = !s.gone
+		if s.departed() || s.over {
+			f.progress.Over = !s.departed()
 			f.queue.Advance(f.container, f.progress)
+			if f.progress.Over && s.NeverRan != "" {
+				return f.notify(ctx, podlog.Ended, "it has never run: "+s.NeverRan)
+			}
 			return nil
 		}
-		if s.Waiting != "" {
-			if err := f.notifyWaiting(ctx, s.Waiting); err != nil {
-				return err
-			}
+		switch {
+		case s.Looping:
+			err = f.notifyLoop(ctx, s)
+		case s.Waiting != "":
+			err = f.notifyWaiting(ctx, s.Waiting)
+		}
+		if err != nil {
+			return err
 		}
 		if !f.plan.follow {
 			return nil
 		}
 		f.queue.Activate(f.container, false)
+		f.leavePlace()
 		if err := f.status.await(ctx, 0); err != nil {
 			return err
 		}

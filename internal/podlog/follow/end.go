@@ -18,6 +18,9 @@ var errCutOff = errors.New("log was cut off")
 // the response as though it were whole. So checkEnd asks for the last line of the log and compares it with ours. It sets
 // r.complete, and returns an error when there is more to read.
 func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
+	if r.last.said != "" && !r.last.dated {
+		return nil // the node has deleted the log
+	}
 	nothingNew := r.last.found() && r.last.rest == nil && r.progress.Position == r.last.search.Want
 	if r.ends > 1 && nothingNew {
 		return nil
@@ -31,6 +34,8 @@ func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
 		p.Advance(rest.nanos, cursor.Checksum(rest.message))
 	}
 	switch {
+	case nanos == 0 && sum != 0:
+		// The node has deleted the log meanwhile.
 	case nanos == p.Nanos && sum == p.Sum, p.IsZero() && logline.Time(nanos).Before(r.begins()):
 		r.complete = true
 	case !r.last.found() && nanos <= p.Latest():

@@ -2,7 +2,9 @@ package follow
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,68 @@ import (
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/turns"
 )
+
+func TestFiltersLookAtAllOfALongLine(t *testing.T) {
+	long := func(n int, end string) string { return "begin " + strings.Repeat("x", n) + " " + end }
+	const tooLong = "GAP web/app: lines may be missing: include and exclude looked only at the first 4194304 of the 4195323 bytes of a " +
+		"line, and perhaps of others"
+	for _, test := range []struct {
+		name             string
+		include, exclude string
+		memory           int64
+		log              string
+		lines, notices   []string
+	}{
+		{"included", "wanted$", "", 1 << 30, at(0, long(200_000, "wanted")) + at(1, long(200_000, "other")) + at(2, long(2_000_000, "wanted")),
+			[]string{"wanted 0", "wanted 2"}, []string{started, completed}},
+		{"excluded", "", "other$", 1 << 30, at(0, long(200_000, "wanted")) + at(1, long(200_000, "other")),
+			[]string{"wanted 0"}, []string{started, completed}},
+		{"too long", "wanted$", "", 1 << 30, at(0, long(1<<22, strings.Repeat("y", 1005)+" wanted")) + at(1, "wanted"),
+			[]string{"wanted 1"}, []string{started, tooLong, completed}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
+					if req.Tail != nil {
+						return text(test.log[strings.LastIndex(strings.TrimSuffix(test.log, "\n"), "\n")+1:]), nil
+					}
+					return text(test.log), nil
+				}, pods(finished(pod("web", ended("1", 0, "Completed")))))
+				streamer := newTestStreamer(source)
+				memory := newTestBudget(test.memory)
+				streamer.Budget = memory.Budget
+				in := podInput()
+				in.Include, in.Exclude = &test.include, &test.exclude
+				st, err := streamer.Stream(t.Context(), in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got events
+				var lines []string
+				for {
+					batch, err := st.Next(t.Context())
+					if err != nil {
+						break
+					}
+					got.add(batch)
+					for _, l := range batch.Lines {
+						lines = append(lines, fmt.Sprint("wanted ", l.Timestamp.Sub(start).Milliseconds()))
+						if len(l.Message)+l.TruncatedBytes < len("wanted") {
+							t.Errorf("a line of %d bytes", len(l.Message))
+						}
+					}
+				}
+				st.Close()
+				if !slices.Equal(lines, test.lines) || !slices.Equal(got.notices, test.notices) {
+					t.Errorf("got %q, %q", lines, got.notices)
+				}
+				if used := memory.used(t); used != 0 {
+					t.Errorf("%v bytes are used afterwards", used)
+				}
+			})
+		})
+	}
+}
 
 func TestSimpleExpressionsDoNotWaitForLargeOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

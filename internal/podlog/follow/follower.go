@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 	"pullwatch/internal/podlog/queue"
@@ -15,6 +16,7 @@ import (
 // follower streams the runs of one container, one after the other, and sends notices of what happens to it.
 type follower struct {
 	source  podlog.Source
+	tails   *tails
 	plan    *plan
 	logger  *slog.Logger
 	metrics *Metrics
@@ -23,16 +25,22 @@ type follower struct {
 	matching  *turns.Turns
 	container *queue.Container
 	status    *statusBox
+	// places gives the follower a place to read a log, and placed means that it has one. account holds its memory.
+	places  *places
+	placed  bool
+	account *budget.Account
 	// progress is how far the container has been read. A run in it that is not done is read first.
 	progress cursor.Progress
 	// tail is set only for the run that the stream begins with.
 	tail *tail
 	// since leaves out earlier lines, when it is not zero.
 	since time.Time
-	// left means that ENDED was sent because the pod was gone, before the run was read to its end.
+	// left means that ENDED was sent because the pod was gone or had left, before the run was read to its end.
 	left bool
 	// lastWaiting is what the last WAITING notice said; empty again once the log goes on.
 	lastWaiting string
+	// toldLoop means that the reader knows that the container's runs end again and again.
+	toldLoop bool
 }
 
 func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message string) error {
@@ -40,8 +48,8 @@ func (f *follower) notify(ctx context.Context, kind podlog.NoticeKind, message s
 	return f.queue.Push(ctx, f.container, queue.NewNotice(notice, f.progress))
 }
 
-func (f *follower) notifyStarted(ctx context.Context) error {
-	return f.notify(ctx, podlog.Started, "log opened")
+func (f *follower) notifyStarted(ctx context.Context, note string) error {
+	return f.notify(ctx, podlog.Started, "log opened"+note)
 }
 
 func (f *follower) notifyResumed(ctx context.Context) error {
@@ -59,6 +67,18 @@ func (f *follower) notifyWaiting(ctx context.Context, reason string) error {
 	return f.notify(ctx, podlog.Waiting, reason)
 }
 
+// notifyLoop says, once in each loop, that the container's runs end again and again, and how often it was restarted.
+func (f *follower) notifyLoop(ctx context.Context, s containerStatus) error {
+	if f.toldLoop {
+		return nil
+	}
+	f.toldLoop = true
+	return f.queue.Push(ctx, f.container, queue.NewNotice(podlog.Notice{
+		Kind: podlog.Waiting, Pod: &f.container.Pod, Container: &f.container.Name, Count: &s.Run.Restarts,
+		Message: fmt.Sprintf("%s; restarts so far: %d", s.Waiting, s.Run.Restarts),
+	}, f.progress))
+}
+
 func (f *follower) notifyGap(ctx context.Context, reason, message string) error {
 	f.metrics.gap(reason)
 	return f.notify(ctx, podlog.Gap, "lines may be missing: "+message)
@@ -69,11 +89,10 @@ func (f *follower) notifyMissedRuns(ctx context.Context, runs int) error {
 }
 
 func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) error {
-	message := "its pod was deleted"
-	if f.plan.target.Selector != "" {
-		message = "its pod is gone, or matches no longer"
-	}
+	message, podReason := "its pod was deleted", f.status.get().podReason
 	switch {
+	case gone && podReason != "":
+		message += ": " + podReason
 	case gone:
 	case run.Running:
 		message = "it was restarted"
@@ -81,6 +100,12 @@ func (f *follower) notifyEnded(ctx context.Context, run podlog.Run, gone bool) e
 		message = fmt.Sprintf("exit code %d", run.ExitCode)
 		if run.Reason != "" {
 			message += " (" + run.Reason + ")"
+		}
+		if run.Message != "" {
+			message += ": " + run.Message
+		}
+		if podReason != "" {
+			message += "; its pod: " + podReason
 		}
 	}
 	return f.notify(ctx, podlog.Ended, message)

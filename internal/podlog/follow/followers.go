@@ -21,9 +21,13 @@ type followers struct {
 	jobWait     *time.Timer
 	waitedSince time.Time
 	entries     map[cursor.ContainerKey]*entry
-	// departed is how far containers were read that are gone, in case a selector matches their pod again. It has at most
+	// departed is how far containers were read that are gone, in case their pod comes back. It has at most
 	// maxDeparted of them.
 	departed map[cursor.ContainerKey]cursor.Progress
+	// places are those of all followers.
+	places *places
+	// leftOut means that the reader knows that there are more than podlog.MaxContainers.
+	leftOut bool
 	// whole is for notices about the stream as a whole.
 	whole *queue.Container
 
@@ -32,7 +36,7 @@ type followers struct {
 	active int
 	// sealed means that no follower will be added.
 	sealed bool
-	// empty says why there are no pods yet.
+	// empty says why there are no pods, as the reader was told; empty while there are some.
 	empty string
 }
 
@@ -42,6 +46,7 @@ const maxDeparted = 1000
 // entry is what followers knows of one follower.
 type entry struct {
 	*statusBox
+	podUID    string
 	container *queue.Container
 	ended     chan struct{}   // closed, with followers.mu held, when the follower has ended
 	progress  cursor.Progress // how far the follower has read, once it has ended
@@ -62,6 +67,7 @@ func newFollowers(st *Stream) *followers {
 		entries:  map[cursor.ContainerKey]*entry{},
 		departed: map[cursor.ContainerKey]cursor.Progress{},
 	}
+	fs.places = newPlaces(fs.notifyWaiting)
 	fs.whole = st.queue.Add(0, "", "", cursor.Progress{})
 	return fs
 }

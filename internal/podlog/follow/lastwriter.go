@@ -126,7 +126,7 @@ func (f *follower) moveTo(ctx context.Context, run podlog.Run) error {
 	if err := f.notifyMissedRuns(ctx, missed); err != nil || !ended {
 		return err
 	}
-	return f.notifyStarted(ctx)
+	return f.notifyStarted(ctx, "")
 }
 
 // sighting is what the log of a run shows of the last line that was read.

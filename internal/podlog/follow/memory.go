@@ -6,9 +6,11 @@ import "pullwatch/internal/podlog/queue"
 const (
 	// streamMemory is for a stream, with the least that its queue has.
 	streamMemory = queue.MinWaiting + 16<<10
-	// followerMemory is for each follower. A silent one takes 28 KiB, one with lines of 200 bytes 48 KiB. One with the longest
-	// lines takes all: a buffer to read into, a line, and the lines of the next chunk.
-	followerMemory = 176 << 10
+	// followerMemory is for each follower, with its part of cursors.
+	followerMemory = 8 << 10
+	// readerMemory is for each follower that has a place. A silent one takes 28 KiB, one with lines of 200 bytes 48 KiB. One with
+	// the longest lines takes all: a buffer to read into, a line, and the lines of the next chunk.
+	readerMemory = 176 << 10
 	// programMemory is for each instruction of an expression, once a stream. machineMemory is for each instruction, too, once
 	// for each log of which a line is being matched.
 	programMemory = 256
@@ -18,8 +20,8 @@ const (
 // memory is what a stream takes without its followers, in bytes.
 func (p *plan) memory() int { return streamMemory + p.instructions()*programMemory }
 
-// followerMemory is what each follower takes, in bytes.
-func (p *plan) followerMemory() int { return followerMemory + p.instructions()*machineMemory }
+// readerMemory is what each follower takes that has a place, in bytes.
+func (p *plan) readerMemory() int { return readerMemory + p.instructions()*machineMemory }
 
 // instructions counts those of both expressions.
 func (p *plan) instructions() int { return p.include.ProgramLength() + p.exclude.ProgramLength() }

@@ -56,7 +56,7 @@ func TestStreamsWithoutMemoryAreRefused(t *testing.T) {
 			in.Caller, in.Include = "a", &include
 			return streamer.Stream(t.Context(), in)
 		}
-		const one = streamMemory + followerMemory
+		const one = streamMemory + followerMemory + readerMemory
 		for name, test := range map[string]struct {
 			bytes   int64
 			include string
@@ -102,7 +102,7 @@ func TestHistoryWaitsForMemory(t *testing.T) {
 			streamer := newTestStreamer(newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
 				return logFrom(logs[req.Container])(req)
 			}, pods(finished(web))))
-			memory := newTestBudget(int64(streamMemory + containers*followerMemory))
+			memory := newTestBudget(int64(streamMemory + containers*(followerMemory+readerMemory)))
 			streamer.Budget = memory.Budget
 			st, err := streamer.Stream(t.Context(), podInput())
 			if err != nil {
@@ -141,7 +141,7 @@ func TestLiveLinesAreDroppedWhenMemoryIsShort(t *testing.T) {
 			r, w := io.Pipe()
 			streamer := newTestStreamer(newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil },
 				pods(pod("web", running("1")))))
-			const least = streamMemory + followerMemory
+			const least = streamMemory + followerMemory + readerMemory
 			memory := newTestBudget(int64(least + spare))
 			streamer.Budget = memory.Budget
 			st, err := streamer.Stream(t.Context(), podInput())

@@ -47,7 +47,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			"container ran), error (the connection broke or was refused)."),
 		gaps: counters("gaps_total", "reason", "GAP notices that were sent, by reason: rotated (the last line was not there any "+
 			"more), runs (a container restarted unread), unfinished (a log could not be read to its end), pods (pods went "+
-			"unread)."),
+			"unread), long (filters did not look at all of a line)."),
 		refused: counters("refused_total", "limit", "Streams that were refused, by the limit that they would have exceeded: "+
 			"caller (one caller's streams), total (all streams), memory (that of the process, or what one caller may have of it)."),
 	}
@@ -67,6 +67,7 @@ const (
 	gapRuns       = "runs"
 	gapUnfinished = "unfinished"
 	gapPods       = "pods"
+	gapLong       = "long"
 )
 
 // Reasons for opening a log again, as metrics count them.

@@ -51,10 +51,11 @@ func TestLinesOfTwoRunsAreToldApart(t *testing.T) {
 			}
 			return logFrom([]string{at(10_000, "three")})(req)
 		}, pods(pod("web", podlog.Container{Name: "app", Waiting: "ContainerCreating"})))
-		source.snapshots <- pods(finished(pod("web", podlog.Container{Name: "app", Run: second, Previous: first})))
 		st := startStream(t, source, podInput())
+		synctest.Wait()
+		source.snapshots <- pods(finished(pod("web", podlog.Container{Name: "app", Run: second, Previous: first})))
 		elapse(time.Minute)
-		wantStory(t, st, "STARTED", "one", "two", "ENDED", "STARTED", "three", "ENDED")
+		wantStory(t, st, "WAITING", "STARTED", "one", "two", "ENDED", "STARTED", "three", "ENDED")
 	})
 }
 

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,9 @@ type plan struct {
 	// caller is the key of the per-client limits.
 	caller string
 	// container is the name of the wanted containers; empty for all.
-	container        string
+	container string
+	// containers matches the names of the wanted containers; nil for all.
+	containers       *nameMatcher
 	tail             *int
 	since            time.Time
 	follow, previous bool
@@ -49,6 +52,9 @@ func newPlan(in podlog.Input) (*plan, error) {
 			return nil, err
 		}
 	}
+	if err := p.setContainers(in); err != nil {
+		return nil, err
+	}
 	if n := in.TailLines; n != nil && (*n < 0 || *n > podlog.MaxTailLines) {
 		return nil, usererr.New(usererr.BadInput, "tailLines is %d; it must be 0 to %d", *n, podlog.MaxTailLines)
 	}
@@ -60,7 +66,14 @@ func newPlan(in podlog.Input) (*plan, error) {
 		return nil, err
 	}
 	t := p.target
-	p.digest = cursor.Digest(t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous))
+	parts := []string{t.Namespace, t.Pod, t.Job, t.Selector, p.container, strconv.FormatBool(p.previous)}
+	if p.containers != nil {
+		parts = append(parts, p.containers.text)
+	}
+	if t.Workload.Kind != "" {
+		parts = append(parts, "workload", t.Workload.Kind, t.Workload.Name)
+	}
+	p.digest = cursor.Digest(parts...)
 	if in.After != nil && *in.After != "" { // a form sends an empty field when nothing was entered
 		p.after, err = cursor.Decode(*in.After, p.digest)
 	}
@@ -72,13 +85,13 @@ func (p *plan) setTarget(in podlog.Input) error {
 		return err
 	}
 	given := 0
-	for _, s := range []*string{in.Pod, in.Job, in.Selector} {
+	for _, s := range []*string{in.Pod, in.Job, in.Workload, in.Selector} {
 		if s != nil {
 			given++
 		}
 	}
 	if given != 1 {
-		return usererr.New(usererr.BadInput, "exactly one of pod, job and selector must be given, not %d of them", given)
+		return usererr.New(usererr.BadInput, "exactly one of pod, job, workload and selector must be given, not %d of them", given)
 	}
 	switch {
 	case in.Pod != nil:
@@ -87,6 +100,8 @@ func (p *plan) setTarget(in podlog.Input) error {
 	case in.Job != nil:
 		p.target.Job = *in.Job
 		return checkName("job", *in.Job)
+	case in.Workload != nil:
+		return p.setWorkload(*in.Workload)
 	default:
 		p.target.Selector = *in.Selector
 		if strings.TrimSpace(*in.Selector) == "" {
@@ -96,8 +111,51 @@ func (p *plan) setTarget(in podlog.Input) error {
 	}
 }
 
-// wants reports whether the stream takes in containers of this name.
-func (p *plan) wants(container string) bool { return p.container == "" || p.container == container }
+func (p *plan) setWorkload(text string) error {
+	kind, name, _ := strings.Cut(text, "/")
+	kinds := []string{podlog.Deployment, podlog.StatefulSet, podlog.DaemonSet, podlog.CronJob}
+	if !slices.Contains(kinds, kind) {
+		return usererr.New(usererr.BadInput, "workload is %.80q; expected something like deployment/web, with one of %s", text,
+			strings.Join(kinds, ", "))
+	}
+	p.target.Workload = podlog.Workload{Kind: kind, Name: name}
+	return checkName("workload", name)
+}
+
+// leftTarget says, for people, why a pod that exists is not of the target any more.
+func (p *plan) leftTarget() string {
+	if p.target.Job != "" {
+		return "its pod does not belong to job " + p.target.Job + " any more"
+	}
+	if p.target.Workload.Kind != "" {
+		return "its pod does not belong to " + p.target.Workload.String() + " any more"
+	}
+	return "its pod does not match " + p.target.Selector + " any more"
+}
+
+func (p *plan) setContainers(in podlog.Input) (err error) {
+	if in.Containers == nil || *in.Containers == "" { // a form sends an empty field when nothing was entered
+		return nil
+	}
+	if in.Container != nil {
+		return usererr.New(usererr.BadInput, "container and containers are given; give only one of them")
+	}
+	p.containers, err = newNameMatcher(*in.Containers)
+	return err
+}
+
+// wants reports whether the stream takes in containers of this name. It is called by one goroutine at a time.
+func (p *plan) wants(container string) bool {
+	return (p.container == "" || p.container == container) && p.containers.matches(container)
+}
+
+// wanted says, for people, which containers the stream takes in.
+func (p *plan) wanted() string {
+	if p.containers != nil {
+		return "that matches " + p.containers.text
+	}
+	return p.container
+}
 
 // The forms of Kubernetes names: RFC 1123 labels and subdomains.
 var (
@@ -121,13 +179,4 @@ func checkName(field, name string) error {
 			field, name)
 	}
 	return nil
-}
-
-// tail is Input.TailLines for one follower.
-type tail struct {
-	lines int
-	// begun is Cursor.Begun: the last lines are those that the log had then.
-	begun time.Time
-	// resumed means that an earlier stream may have opened the log.
-	resumed bool
 }

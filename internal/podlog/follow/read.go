@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
+	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 	"pullwatch/internal/podlog/logline"
@@ -17,11 +19,8 @@ import (
 func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	logCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	guard := newStallGuard(cancel)
+	guard := newStallGuard(req.Follow, cancel)
 	defer r.status.watchStall(guard, r.id)()
-	if !req.Follow {
-		guard.expectEnd()
-	}
 
 	req, err := r.locate(logCtx, guard, req)
 	if err != nil {
@@ -38,13 +37,18 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	defer log.Close()
 	r.metrics.logs.Inc()
 	defer r.metrics.logs.Dec()
+	if req.Follow {
+		if err := r.notifyBegin(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.resume(ctx, req.Follow); err != nil {
 		return err
 	}
 	wasComplete := r.complete
 	r.complete = false
 	r.last = lastRequest{search: cursor.NewSearch(r.progress.Position)}
-	if err := r.copy(ctx, log, guard, req.Tail != nil); err != nil {
+	if err := r.copy(ctx, log, guard, req.Tail != nil, req.Since); err != nil {
 		r.ends = 0
 		return fmt.Errorf("read log: %w", err)
 	}
@@ -90,8 +94,9 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 }
 
 // copy queues the lines of an open log that have not been read before. tailed means that the log may begin between lines with
-// the same timestamp. flush is called before each read, so that lines do not wait while the log is silent.
-func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool) error {
+// the same timestamp. since is the moment that the log was opened at. Text without a timestamp is not the container's: a node
+// sends it to say what happened to the log. flush is called before each read, so that lines do not wait while the log is silent.
+func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, tailed bool, since time.Time) error {
 	flush := func() error {
 		if err := r.flush(ctx); err != nil {
 			return err
@@ -99,6 +104,10 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		return r.checkRun()
 	}
 	lines := logline.NewReader(&guardedReader{log: log, guard: guard, flush: flush})
+	if r.matcher != nil {
+		lines.KeepWhole(r.takeMemory, r.giveMemory)
+		defer lines.Release()
+	}
 	var stamps logline.Parser
 	r.progress.Position.Cut = r.progress.Position.Cut || tailed && r.progress.Position.IsZero()
 	r.limit = r.queue.ChunkLimit()
@@ -109,10 +118,24 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			return r.end(ctx, err)
 		}
 		nanos, message := stamps.Cut(line)
-		r.last.dated = r.last.dated || nanos != 0 || err != nil && logline.IsCutTimestamp(line)
+		whole := lines.Whole()[len(line)-len(message):]
+		whole = whole[:min(len(whole), podlog.MaxFiltered)]
+		if nanos == 0 && (err == nil || !logline.IsCutTimestamp(line)) {
+			if err == nil || errors.Is(err, io.EOF) {
+				r.last.said = nodeText(message)
+			}
+			if err != nil {
+				return r.end(ctx, err)
+			}
+			continue
+		}
+		if !r.last.dated && !since.IsZero() {
+			r.last.said = "" // it is the end of a line whose beginning lies before the moment that the log was opened at
+		}
+		r.last.dated = true
 		if err != nil {
 			if r.last.search.IsPast(nanos) {
-				r.last.rest = &restLine{nanos: nanos, message: message, dropped: dropped}
+				r.last.rest = &restLine{nanos: nanos, message: message, whole: whole, dropped: dropped}
 			}
 			return r.end(ctx, err)
 		}
@@ -121,6 +144,9 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		if !isNew {
 			r.lost = r.lost && !r.last.found()
 			continue
+		}
+		if r.wanted == 0 {
+			return r.end(ctx, io.EOF)
 		}
 		if err := r.notifyDue(ctx); err != nil {
 			return err
@@ -137,11 +163,23 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			}
 			r.writer.Live = live
 		}
+		r.wanted--
 		r.advance(nanos, sum)
-		if err := r.add(ctx, nanos, message, dropped); err != nil {
+		if err := r.add(ctx, nanos, message, whole, dropped); err != nil {
 			return err
 		}
 	}
+}
+
+func (r *runReader) takeMemory(bytes int) bool { return r.account.Take(budget.Logs, bytes) == nil }
+
+func (r *runReader) giveMemory(bytes int) { r.account.Give(budget.Logs, bytes) }
+
+// maxNodeText bounds what is told of a node's text, in bytes.
+const maxNodeText = 1 << 10
+
+func nodeText(text []byte) string {
+	return strings.ToValidUTF8(string(text[:min(len(text), maxNodeText)]), "\uFFFD")
 }
 
 // errLost means that our last line was not found for the first time.
@@ -161,7 +199,7 @@ func (r *runReader) lostLine(ctx context.Context) error {
 
 // end is called at the end of the response, with the error of its last read. It returns nil for io.EOF.
 func (r *runReader) end(ctx context.Context, err error) error {
-	r.complete = r.last.found() && r.last.rest == nil && errors.Is(err, io.EOF)
+	r.complete = r.last.found() && r.last.rest == nil && r.last.said == "" && errors.Is(err, io.EOF)
 	if err := r.flush(ctx); err != nil {
 		return err
 	}

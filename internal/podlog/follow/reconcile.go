@@ -6,7 +6,6 @@ import (
 	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
-	"pullwatch/internal/usererr"
 )
 
 // reconcile starts and updates followers for a new snapshot. It never blocks, so that a slow reader does not hold up the
@@ -26,7 +25,7 @@ func (fs *followers) reconcile(s podlog.Snapshot) {
 		fs.st.fail(err)
 		return
 	}
-	fs.forgetGone()
+	fs.forgetDeparted()
 	fs.seal(s.Final)
 	if fs.first {
 		fs.first = false
@@ -47,6 +46,7 @@ func (fs *followers) update(s podlog.Snapshot) error {
 	begins := fs.st.begin(len(s.Pods) > 0)
 	inSnapshot := map[cursor.ContainerKey]bool{}
 	var added []*follower
+	tooMany := 0
 	for _, pod := range s.Pods {
 		for _, c := range pod.Containers {
 			if !fs.st.plan.wants(c.Name) {
@@ -54,11 +54,15 @@ func (fs *followers) update(s podlog.Snapshot) error {
 			}
 			key := cursor.NewContainerKey(pod.UID, c.Name)
 			inSnapshot[key] = true
-			status := containerStatus{Container: c, over: pod.Finished, recoveries: s.Recoveries}
+			status := containerStatus{Container: c, podReason: pod.Reason, over: pod.Finished, recoveries: s.Recoveries}
 			if fs.updateEntry(key, status) {
 				continue
 			}
-			if f := fs.newEntry(pod.Name, key, status, begins); f != nil {
+			if len(fs.entries) == podlog.MaxContainers {
+				tooMany++
+				continue
+			}
+			if f := fs.newEntry(pod, key, status, begins); f != nil {
 				added = append(added, f)
 			}
 		}
@@ -66,9 +70,13 @@ func (fs *followers) update(s podlog.Snapshot) error {
 	for key, e := range fs.entries {
 		if !inSnapshot[key] {
 			status := e.get()
-			status.over, status.gone = true, true
+			status.left = slices.Contains(s.Left, e.podUID)
+			status.gone, status.over = !status.left, !status.left
 			e.set(status)
 		}
+	}
+	if err := fs.checkNumber(added, tooMany); err != nil {
+		return err
 	}
 	if fs.first {
 		fs.notifyResumed(inSnapshot)
@@ -77,7 +85,7 @@ func (fs *followers) update(s podlog.Snapshot) error {
 }
 
 // updateEntry gives a container's follower its new status. It returns false if there is no follower, or if it has ended
-// because the container was gone.
+// because the container had departed.
 func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus) bool {
 	e := fs.entries[key]
 	if e == nil {
@@ -85,7 +93,7 @@ func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if e.get().gone && e.hasEnded() {
+	if e.get().departed() && e.hasEnded() {
 		fs.remove(key, e)
 		return false
 	}
@@ -93,25 +101,42 @@ func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus
 	return true
 }
 
+// start starts followers. Those of runs that have ended come first to a place, which they keep for a short time only.
 func (fs *followers) start(added []*follower) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if n := fs.active + len(added); n > podlog.MaxContainers {
-		return usererr.New(usererr.LimitExceeded, "%d containers are too many for one stream, which takes %d: narrow it "+
-			"with container, with a more specific selector, or by naming one pod", n, podlog.MaxContainers)
+	for _, running := range []bool{false, true} {
+		for _, f := range added {
+			if f.isRunning() != running {
+				continue
+			}
+			f.account = fs.st.budget.Open(fs.st.plan.caller, 0)
+			if err := fs.startOne(f); err != nil {
+				f.account.Close()
+				return err
+			}
+		}
 	}
-	for _, f := range added {
-		e := fs.entries[f.container.Key]
-		account := fs.st.budget.Open(fs.st.plan.caller, 0)
-		if err := account.Take(budget.Logs, fs.st.plan.followerMemory()); err != nil {
+	return nil
+}
+
+func (fs *followers) startOne(f *follower) error {
+	if err := f.account.Take(budget.Logs, followerMemory); err != nil {
+		return err
+	}
+	if len(f.runs(f.status.get())) > 0 {
+		if err := f.tryPlace(); err != nil {
 			return err
 		}
-		fs.active++
-		fs.st.running.Go(func() {
-			defer account.Close()
-			fs.follow(f, e)
-		})
+		fs.st.queue.Activate(f.container, f.placed)
 	}
+	fs.active++
+	e := fs.entries[f.container.Key]
+	fs.st.running.Go(func() {
+		defer f.account.Close()
+		defer f.leavePlace()
+		fs.follow(f, e)
+	})
 	return nil
 }
 
@@ -125,7 +150,7 @@ func (fs *followers) follow(f *follower, e *entry) {
 		fs.mu.Lock()
 		s := e.get()
 		// The container may have come back while the follower ended.
-		again = fs.st.plan.follow && !s.gone && !s.over && fs.st.ctx.Err() == nil
+		again = fs.st.plan.follow && !s.departed() && !s.over && fs.st.ctx.Err() == nil
 		if again {
 			fs.mu.Unlock()
 		}
@@ -138,10 +163,10 @@ func (fs *followers) follow(f *follower, e *entry) {
 	fs.finishIfComplete()
 }
 
-// forgetGone removes entries of deleted pods whose followers have ended, so that cursors leave them out.
-func (fs *followers) forgetGone() {
+// forgetDeparted removes entries of departed containers whose followers have ended, so that cursors leave them out.
+func (fs *followers) forgetDeparted() {
 	for key, e := range fs.entries {
-		if e.get().gone && e.hasEnded() {
+		if e.get().departed() && e.hasEnded() {
 			fs.remove(key, e)
 		}
 	}

@@ -2,14 +2,9 @@ package follow
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"time"
 
 	"pullwatch/internal/podlog"
-	"pullwatch/internal/podlog/cursor"
-	"pullwatch/internal/podlog/logline"
 )
 
 // request returns a request for the whole log of the run, which has status s.
@@ -21,7 +16,7 @@ func (r *runReader) request(s containerStatus) podlog.LogRequest {
 		Pod:       r.container.Pod,
 		Container: r.container.Name,
 		Run:       r.id,
-		Follow:    r.plan.follow && running,
+		Follow:    r.plan.follow && running && !s.left,
 		Previous:  r.plan.previous || asPrevious,
 		Ended:     !running,
 	}
@@ -31,11 +26,17 @@ func (r *runReader) request(s containerStatus) podlog.LogRequest {
 func (r *runReader) locate(ctx context.Context, guard *stallGuard, req podlog.LogRequest) (podlog.LogRequest, error) {
 	req.Since = r.since
 	if r.progress.Position.IsZero() && r.tail != nil {
-		if r.phase == neverOpened && !r.tail.resumed {
+		var err error
+		switch opens := r.phase == neverOpened && !r.tail.resumed; {
+		case opens && r.tail.lines == 0:
 			req.Tail = &r.tail.lines
 			return req, nil
+		case opens:
+			err = r.startAtTail(ctx, guard, &req)
+		default:
+			err = r.skipToTail(ctx, guard, req)
 		}
-		if err := r.skipToTail(ctx, guard, req); err != nil {
+		if err != nil {
 			return req, err
 		}
 		req.Since = r.since
@@ -52,57 +53,4 @@ func (r *runReader) begins() time.Time {
 		return r.tail.begun
 	}
 	return r.since
-}
-
-// skipToTail moves the position to the line before the last r.tail.lines that the log had when the stream began. It reads the
-// log to find that line: the last lines of now would be later ones.
-func (r *runReader) skipToTail(ctx context.Context, guard *stallGuard, req podlog.LogRequest) error {
-	if r.tail.lines == 0 {
-		r.since, r.tail = r.begins(), nil
-		return nil
-	}
-	req.Follow = false
-	log, err := guard.open(ctx, r.source, req)
-	if err != nil {
-		return fmt.Errorf("open log: %w", err)
-	}
-	defer log.Close()
-	p, err := locateTail(&guardedReader{log: log, guard: guard, flush: func() error { return nil }}, *r.tail)
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	r.tail, r.progress.Position = nil, p
-	return nil
-}
-
-// locateTail returns the position before the last lines that a log had when t begun; zero when it had no more.
-func locateTail(log io.Reader, t tail) (cursor.Position, error) {
-	// last is a ring of the positions of the last lines and of the one before them. Once it is full, next is its oldest.
-	last, next := make([]cursor.Position, 0, t.lines+1), 0
-	var at cursor.Position
-	var stamps logline.Parser
-	begun := t.begun.UnixNano()
-	for lines := logline.NewReader(log); ; {
-		line, _, err := lines.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return cursor.Position{}, err
-		}
-		nanos, message := stamps.Cut(line)
-		switch {
-		case err == nil && nanos == 0 && at.Nanos != 0:
-			continue
-		case err == nil && nanos < begun:
-			at.Advance(nanos, cursor.Checksum(message))
-		case len(last) < cap(last):
-			return cursor.Position{}, nil
-		default:
-			return last[next], nil
-		}
-		if len(last) < cap(last) {
-			last = append(last, at)
-		} else {
-			last[next] = at
-			next = (next + 1) % len(last)
-		}
-	}
 }

@@ -199,7 +199,11 @@ func TestAResumedStreamReportsWhatItMissed(t *testing.T) {
 
 // next returns the next batch, or an error when there is none within a moment.
 func next(t *testing.T, st *Stream) (*podlog.Batch, error) {
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	return nextWithin(t, st, 100*time.Millisecond)
+}
+
+func nextWithin(t *testing.T, st *Stream, d time.Duration) (*podlog.Batch, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	return st.Next(ctx)
 }

@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"errors"
+	"time"
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
@@ -16,9 +17,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, true)
 	f.lastWaiting = ""
 	r := newRunReader(f, run)
-	if err := f.notifyLines(ctx); err != nil {
-		return err
-	}
+	defer f.forgetLoop(time.Now())
 	backoff, sawEnd := newBackoff(), false
 	for {
 		s, err := f.correctRun(ctx)
@@ -55,6 +54,10 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, podlog.ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
+		case !s.left && f.status.get().left:
+			continue
+		case final && err == nil && s.left && run.Running:
+			return r.leave(ctx)
 		case final && err == nil && !r.last.dated && f.plan.follow:
 			ok, err := r.ownsNothing(ctx, req.Previous)
 			switch {
@@ -74,6 +77,11 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			backoff.reset()
 		}
 		r.breakOff(err, final)
+		if err == nil && r.last.said != "" {
+			if err := f.notifyWaiting(ctx, "its log cannot be read now; "+r.nodeSays()); err != nil {
+				return err
+			}
+		}
 		if err != nil {
 			f.logger.DebugContext(ctx, "pod log broke off", "pod", f.container.Pod, "container", f.container.Name, "error", err)
 			backoff.failures++
@@ -105,17 +113,14 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	}
 }
 
-// notifyLines says before the first line of a run that its lines follow, and when the pod comes back, that they go on.
-func (f *follower) notifyLines(ctx context.Context) error {
-	left := f.left
-	f.left = false
-	switch {
-	case f.progress.Position.IsZero():
-		return f.notifyStarted(ctx)
-	case left:
-		return f.notifyResumed(ctx)
+// stableRun is how long a run lasts that is in no loop any more: a kubelet then restarts the container without a pause again.
+const stableRun = 10 * time.Minute
+
+// forgetLoop is called at the end of a run that was read from began on.
+func (f *follower) forgetLoop(began time.Time) {
+	if time.Since(began) >= stableRun {
+		f.toldLoop = false
 	}
-	return nil
 }
 
 // ownsNothing reports, when the response to a request for a run's log was empty, whether that is certainly the log of this
@@ -164,18 +169,51 @@ func (r *runReader) finish(ctx context.Context, run podlog.Run, gone, complete b
 		return err
 	}
 	r.tail = nil
-	if goesOn {
-		return nil
-	}
-	if !complete {
-		if err := r.notifyGap(ctx, gapUnfinished, "its log could not be read to the end"); err != nil {
+	if r.phase == opened && r.last.said == "" {
+		// The log may be empty.
+		if err := r.notifyBegin(ctx); err != nil {
 			return err
 		}
 	}
-	// A selector may match the pod again.
+	if message := r.unread(goesOn, complete); message != "" {
+		if err := r.notifyGap(ctx, gapUnfinished, message); err != nil {
+			return err
+		}
+	}
+	if goesOn {
+		return nil
+	}
+	// A pod may come back.
 	r.progress.Done = !gone || complete
 	r.left = !r.progress.Done
 	return r.notifyEnded(ctx, run, gone)
+}
+
+// unread says, for people, why lines may be missing; empty when none are. A node that has deleted the log says so even if all
+// of it was read before.
+func (r *runReader) unread(goesOn, complete bool) string {
+	const unfinished = "its log could not be read to the end"
+	said := r.last.said != ""
+	switch {
+	case said && !complete:
+		return unfinished + "; " + r.nodeSays()
+	case said && r.last.dated:
+		return r.nodeSays()
+	case !complete && !goesOn:
+		return unfinished
+	default:
+		return ""
+	}
+}
+
+// nodeSays tells what the node has sent in place of the log.
+func (r *runReader) nodeSays() string { return "the node says: " + r.last.said }
+
+// leave ends reading a run that goes on in a pod that is not of the target any more. The rest is the beginning of a line.
+func (r *runReader) leave(ctx context.Context) error {
+	r.last.rest, r.tail = nil, nil
+	r.left = true
+	return r.notify(ctx, podlog.Ended, r.plan.leftTarget())
 }
 
 // giveUp returns an error, which ends the stream, when the stream is of one pod. Otherwise the stream goes on without the

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"pullwatch/internal/podlog"
@@ -16,6 +17,12 @@ type runReader struct {
 	*follower
 	id    string
 	phase logPhase
+	// openedNote is what is to be said of the log when it is open, such as that it has fewer lines than were asked for.
+	openedNote string
+	// fresh means that no line of this run was read before. begun means that the reader knows that lines of this run follow.
+	fresh, begun bool
+	// wanted is how many lines more are wanted of a run that goes on and is not followed; negative for all that there are.
+	wanted int
 	// resumedDue means that a RESUMED notice is due before the next new line.
 	resumedDue bool
 	// complete means that the last request reached the end of the log, with whole lines, and contained our last line. If an
@@ -34,6 +41,8 @@ type runReader struct {
 
 	writer  queue.Writer
 	matcher *filter.Matcher
+	// toldUnseen means that the reader knows that the filters have not looked at all of a line.
+	toldUnseen bool
 	// limit is how many bytes a chunk may have.
 	limit int
 	// liveFrom is the timestamp, in nanoseconds since 1970, from which on lines are live: when the log was opened, or when
@@ -59,9 +68,10 @@ const (
 type lastRequest struct {
 	// search finds the line up to which the log had been read before the request.
 	search cursor.Search
-	// dated means that there was a timestamp, or the beginning of one. Otherwise the node has sent a message in place of the
-	// log.
+	// dated means that there was a timestamp, or the beginning of one.
 	dated bool
+	// said is what the node has sent in place of the log, or of the rest of it: text without a timestamp.
+	said string
 	// rest is a line without its end that the request stopped in. It is a line only when no other request brings the whole
 	// of it.
 	rest *restLine
@@ -70,15 +80,16 @@ type lastRequest struct {
 // found reports whether the request has come to the line up to which the log had been read.
 func (l *lastRequest) found() bool { return l.search.Past }
 
+// restLine is the message of a line with what follows it in whole, as far as that was kept, and the number of bytes that do.
 type restLine struct {
-	nanos   int64
-	message []byte
-	dropped int
+	nanos          int64
+	message, whole []byte
+	dropped        int
 }
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
 	r := &runReader{
-		follower: f, id: run.ID,
+		follower: f, id: run.ID, fresh: f.progress.Position.IsZero(), wanted: -1,
 		matcher: filter.NewMatcher(f.plan.include, f.plan.exclude, f.matching, f.plan.caller),
 	}
 	if !f.progress.Position.IsZero() {
@@ -87,8 +98,27 @@ func newRunReader(f *follower, run podlog.Run) *runReader {
 	return r
 }
 
-// notifyDue sends a RESUMED notice if one is due.
+// notifyBegin says, once there is a log, that lines of the run follow, or when the pod has come back, that they go on.
+func (r *runReader) notifyBegin(ctx context.Context) error {
+	if r.begun {
+		return nil
+	}
+	left := r.left
+	r.begun, r.left = true, false
+	switch {
+	case r.fresh:
+		return r.notifyStarted(ctx, r.openedNote)
+	case left:
+		return r.notifyResumed(ctx)
+	}
+	return nil
+}
+
+// notifyDue says what is to be said before a new line: that lines follow, or that they go on.
 func (r *runReader) notifyDue(ctx context.Context) error {
+	if err := r.notifyBegin(ctx); err != nil {
+		return err
+	}
 	if !r.resumedDue {
 		return nil
 	}
@@ -97,41 +127,47 @@ func (r *runReader) notifyDue(ctx context.Context) error {
 	return r.notifyResumed(ctx)
 }
 
-// advance moves the position behind a line, unless only this line has no timestamp: then a node has written it to say what
-// happened to the log, and the next response will not have it.
+// advance moves the position behind a line.
 func (r *runReader) advance(nanos int64, sum uint32) {
-	if nanos != 0 || r.progress.Position.Nanos == 0 {
-		r.progress.Position.Advance(nanos, sum)
-	}
+	r.progress.Position.Advance(nanos, sum)
 	r.moved = true
 }
 
 // add gives one line to the writer. Its error is ctx's.
-func (r *runReader) add(ctx context.Context, nanos int64, message []byte, dropped int) error {
-	if nanos == 0 {
-		nanos = r.progress.Position.Nanos
-	}
+func (r *runReader) add(ctx context.Context, nanos int64, message, whole []byte, dropped int) error {
 	timestamp := logline.Time(nanos)
-	switch {
-	case nanos == 0:
-		timestamp = time.Now().UTC()
-	case timestamp.Before(r.since):
+	if timestamp.Before(r.since) {
 		return nil
 	}
 	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp, TruncatedBytes: dropped}
-	return r.writer.Add(ctx, line, r.progress.Position, message, r.matcher)
+	if unseen := len(message) + dropped - len(whole); unseen > 0 && r.matcher != nil && !r.toldUnseen {
+		r.toldUnseen = true
+		if err := r.notifyUnseen(ctx, len(whole), unseen); err != nil {
+			return err
+		}
+	}
+	return r.writer.Add(ctx, line, r.progress.Position, message, whole, r.matcher)
+}
+
+// notifyUnseen says, once for each run, that the filters looked only at the beginning of a line.
+func (r *runReader) notifyUnseen(ctx context.Context, seen, unseen int) error {
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	return r.notifyGap(ctx, gapLong, fmt.Sprintf("include and exclude looked only at the first %d of the %d bytes of a line, and perhaps "+
+		"of others", seen, seen+unseen))
 }
 
 // addRest queues the rest, which may be the beginning of a line. While the run goes on, the position stays before it, so that
-// another stream reads the whole line. When the log is not complete, the rest may be a part of a timestamp, or not follow
-// our last line, or be of a later run: then it is left out.
+// another stream reads the whole line. A part of a timestamp is left out. When the log is not complete, so is a rest that may
+// not follow our last line, or be of a later run.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	rest := r.last.rest
 	r.last.rest = nil
-	if rest == nil {
+	if rest == nil || rest.nanos == 0 {
 		return nil
 	}
-	if !complete && !goesOn && (rest.nanos == 0 || !r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
+	if !complete && !goesOn && (!r.last.found() || len(r.laterRunsAt(r.status.get(), rest.nanos)) > 0) {
 		return nil
 	}
 	if err := r.notifyDue(ctx); err != nil {
@@ -145,7 +181,7 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	if !goesOn {
 		r.advance(rest.nanos, cursor.Checksum(rest.message))
 	}
-	if err := r.add(ctx, rest.nanos, rest.message, rest.dropped); err != nil {
+	if err := r.add(ctx, rest.nanos, rest.message, rest.whole, rest.dropped); err != nil {
 		return err
 	}
 	return r.flush(ctx)

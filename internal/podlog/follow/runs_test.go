@@ -14,8 +14,10 @@ const (
 	resumed   = "RESUMED web/app: its log was opened again and goes on behind the last line"
 	waiting   = "WAITING web/app: its log cannot be read now; trying again"
 	// removed is what a node sends in place of the log of a container that it has deleted.
-	removed = "unable to retrieve container logs for containerd://1\n"
-	unread  = "GAP web/app: lines may be missing: its log could not be read to the end"
+	removed  = "unable to retrieve container logs for containerd://1\n"
+	nodeSaid = "GAP web/app: lines may be missing: its log could not be read to the end; the node says: " +
+		"unable to retrieve container logs for containerd://1"
+	unread = "GAP web/app: lines may be missing: its log could not be read to the end"
 )
 
 func TestEachRunIsReadToItsEndOnce(t *testing.T) {
@@ -74,17 +76,61 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			notices:   []string{started, completed},
 		},
 		{
-			name:      "no timestamps",
+			name:      "the node has removed the log",
 			snapshots: []podlog.Snapshot{pods(done)},
-			log:       []reply{ok(broken, "a\nb\n"), ok(text, "a\nb\nc\n")},
-			lines:     []string{"web/app: a", "web/app: b", "web/app: c"},
-			notices:   []string{started, resumed, completed},
+			log:       []reply{ok(text, removed)},
+			notices:   []string{nodeSaid, completed},
+		},
+		{
+			name:      "the node fails in the middle of the log",
+			snapshots: []podlog.Snapshot{pods(done)},
+			log:       []reply{ok(text, at(0, "a")+"read error")},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, "GAP web/app: lines may be missing: its log could not be read to the end; the node says: read error", completed},
+		},
+		{
+			name:      "the node cannot follow the log for a while",
+			snapshots: []podlog.Snapshot{pods(pod("web", running("1"))), pods(done)},
+			log:       []reply{ok(text, at(0, "a")+"too many open files"), ok(hanging, at(0, "a")+at(1, "b")), ok(text, at(0, "a")+at(1, "b"))},
+			lines:     []string{"web/app: a", "web/app: b"},
+			notices:   []string{started, "WAITING web/app: its log cannot be read now; the node says: too many open files", completed},
 		},
 		{
 			name:      "ended without a log",
 			snapshots: []podlog.Snapshot{pods(finished(pod("web", neverStarted(ended("1", 128, "StartError")))))},
 			log:       []reply{fails(podlog.ErrNoLog)},
-			notices:   []string{started, "ENDED web/app: exit code 128 (StartError)"},
+			notices:   []string{"ENDED web/app: exit code 128 (StartError)"},
+		},
+		{
+			name: "never started, for a reason that the runtime gives",
+			snapshots: []podlog.Snapshot{pods(finished(pod("web", podlog.Container{Name: "app", Run: podlog.Run{
+				ID: "1", ExitCode: 128, Reason: "StartError", NeverStarted: true, Message: "exec: no such file"}})))},
+			log:     []reply{fails(podlog.ErrNoLog)},
+			notices: []string{"ENDED web/app: exit code 128 (StartError): exec: no such file"},
+		},
+		{
+			name:      "evicted",
+			snapshots: []podlog.Snapshot{pods(failed(pod("web", ended("1", 137, "Error")), "Evicted: low on memory"))},
+			log:       []reply{ok(text, at(0, "a"))},
+			lines:     []string{"web/app: a"},
+			notices:   []string{started, "ENDED web/app: exit code 137 (Error); its pod: Evicted: low on memory"},
+		},
+		{
+			name: "preempted",
+			snapshots: []podlog.Snapshot{
+				pods(podlog.Pod{Name: "web", UID: "uid-web", Reason: "PreemptionByScheduler", Containers: []podlog.Container{running("1")}}), pods(),
+			},
+			log:     []reply{ok(text, at(0, "a"))},
+			lines:   []string{"web/app: a"},
+			notices: []string{started, unread, "ENDED web/app: its pod was deleted: PreemptionByScheduler"},
+		},
+		{
+			name: "it never runs",
+			snapshots: []podlog.Snapshot{
+				pods(pod("web", podlog.Container{Name: "app", Waiting: "PodInitializing"})),
+				pods(finished(pod("web", podlog.Container{Name: "app", NeverRan: "OutOfcpu: no room"}))),
+			},
+			notices: []string{"WAITING web/app: PodInitializing", "ENDED web/app: it has never run: OutOfcpu: no room"},
 		},
 		{
 			name: "a run that never started has no log",
@@ -96,14 +142,14 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			log:   []reply{fails(podlog.ErrNoLog), ok(text, at(0, "a"))},
 			lines: []string{"web/app: a"},
 			notices: []string{
-				"WAITING web/app: ContainerCreating", started, "ENDED web/app: exit code 128 (StartError)", started, completed,
+				"WAITING web/app: ContainerCreating", "ENDED web/app: exit code 128 (StartError)", started, completed,
 			},
 		},
 		{
 			name:      "ended, and its log is gone",
 			snapshots: []podlog.Snapshot{pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log:       []reply{fails(podlog.ErrNoLog)},
-			notices:   []string{started, "WAITING web/app: its log cannot be read now; trying again", unread, completed},
+			notices:   []string{"WAITING web/app: its log cannot be read now; trying again", unread, completed},
 		},
 		{
 			name: "waits for its image",
@@ -210,7 +256,7 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			snapshots: []podlog.Snapshot{pods(pod("web", running("1"))), pods(finished(pod("web", ended("1", 0, "Completed"))))},
 			log:       []reply{ok(broken, at(0, "a")), ok(text, removed), ok(text, removed)},
 			lines:     []string{"web/app: a"},
-			notices:   []string{started, unread, completed},
+			notices:   []string{started, nodeSaid, completed},
 		},
 		{
 			name:      "pod deleted while its node is dead",
@@ -225,6 +271,20 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			log:       []reply{ok(text, at(0, "a"))},
 			lines:     []string{"web/app: a"},
 			notices:   []string{started, unread, "ENDED web/app: its pod was deleted"},
+		},
+		{
+			name: "a crash loop",
+			snapshots: []podlog.Snapshot{
+				pods(pod("web", looping("1", 1, "back-off 10s"))), pods(pod("web", looping("2", 2, "back-off 20s"))),
+				pods(pod("web", looping("2", 2, "back-off 20s"))), pods(finished(pod("web", podlog.Container{Name: "app",
+					Run: podlog.Run{ID: "3", Restarts: 3, Reason: "Completed"}}))),
+			},
+			log:   []reply{ok(text, at(0, "a")), ok(text, at(1000, "b")), ok(text, at(2000, "c"))},
+			lines: []string{"web/app: a", "web/app: b", "web/app: c"},
+			notices: []string{
+				started, "ENDED web/app: exit code 1", "WAITING web/app: back-off 10s; restarts so far: 1",
+				started, "ENDED web/app: exit code 1", started, completed,
+			},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

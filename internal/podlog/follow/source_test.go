@@ -132,12 +132,27 @@ func replies(byContainer map[string][]func() (io.ReadCloser, error)) func(podlog
 			return nil, fmt.Errorf("unexpected request for %s", key)
 		}
 		i := min(asked[key], len(list)-1)
-		if req.Tail != nil && *req.Tail == 1 && asked[key] > 0 {
+		switch {
+		case req.Tail != nil && *req.Tail == 1 && asked[key] > 0:
 			return list[min(asked[key], len(list))-1]() // whether the log was read to its end
+		case req.Tail != nil && *req.Tail > 1 && !req.Follow:
+			return untilNow(list[i]()) // where the last lines begin
 		}
 		asked[key]++
 		return list[i]()
 	}
+}
+
+// untilNow returns what is in a log now.
+func untilNow(log io.ReadCloser, err error) (io.ReadCloser, error) {
+	if err != nil {
+		return nil, err
+	}
+	if h, ok := log.(*hangingLog); ok {
+		h.write.Close()
+	}
+	now, _ := io.ReadAll(log)
+	return text(string(now)), nil
 }
 
 type reply = func() (io.ReadCloser, error)
@@ -170,6 +185,17 @@ func pod(name string, containers ...podlog.Container) podlog.Pod {
 
 func finished(p podlog.Pod) podlog.Pod {
 	p.Finished = true
+	return p
+}
+
+// looping is a container that was restarted often and waits until it is restarted again.
+func looping(id string, restarts int, why string) podlog.Container {
+	run := podlog.Run{ID: id, ExitCode: 1, Restarts: restarts}
+	return podlog.Container{Name: "app", Run: run, Previous: run, Waiting: why, Looping: true}
+}
+
+func failed(p podlog.Pod, reason string) podlog.Pod {
+	p.Finished, p.Reason = true, reason
 	return p
 }
 

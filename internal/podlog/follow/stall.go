@@ -16,17 +16,29 @@ const stallLimit = 10 * time.Second
 // stallGuard cancels a request for a log that hangs although the log has an end: its run has ended, or it is not followed.
 // While a run is followed, silence is normal.
 type stallGuard struct {
+	cancel func()
+	// follows means that the request follows a log.
+	follows bool
+
 	mu      sync.Mutex
 	timer   *time.Timer
 	ends    bool
 	waiting bool
 }
 
-// newStallGuard returns a guard that is not waiting yet. The caller calls stop when the request is over.
-func newStallGuard(cancel func()) *stallGuard {
-	g := &stallGuard{timer: time.AfterFunc(stallLimit, cancel)}
+// newStallGuard returns a guard that is not waiting yet, of a request that follows a log or not. cancel ends the request. The
+// caller calls stop when the request is over.
+func newStallGuard(follows bool, cancel func()) *stallGuard {
+	g := &stallGuard{cancel: cancel, follows: follows, timer: time.AfterFunc(stallLimit, cancel), ends: !follows}
 	g.timer.Stop()
 	return g
+}
+
+// stopFollowing cancels the request if it follows the log.
+func (g *stallGuard) stopFollowing() {
+	if g.follows {
+		g.cancel()
+	}
 }
 
 // open opens a log. The guard pauses until the log is read: the caller may first have to wait for a slow reader.
@@ -65,6 +77,11 @@ func (g *stallGuard) stop() {
 	defer g.mu.Unlock()
 	g.ends = false
 	g.timer.Stop()
+}
+
+// reader returns a reader of a log that the guard was told of.
+func (g *stallGuard) reader(log io.Reader) io.Reader {
+	return &guardedReader{log: log, guard: g, flush: func() error { return nil }}
 }
 
 // guardedReader reads a log under a stallGuard. Before each read, which may block for long, it calls flush.

@@ -9,10 +9,11 @@ import (
 
 // newEntry adds an entry for a new container. It returns the follower, or nil if the cursor that the stream resumes from says
 // that the container is over. begins means that the stream begins with this container.
-func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status containerStatus, begins bool) *follower {
+func (fs *followers) newEntry(pod podlog.Pod, key cursor.ContainerKey, status containerStatus, begins bool) *follower {
 	plan := fs.st.plan
 	f := &follower{
 		source:   fs.st.source,
+		tails:    fs.st.tails,
 		plan:     plan,
 		logger:   fs.st.logger,
 		metrics:  fs.st.metrics,
@@ -20,6 +21,7 @@ func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status contai
 		matching: fs.st.matching,
 		status:   newStatusBox(status),
 		since:    plan.since,
+		places:   fs.places,
 	}
 	resumed := false
 	if plan.after != nil {
@@ -36,15 +38,14 @@ func (fs *followers) newEntry(pod string, key cursor.ContainerKey, status contai
 	if plan.tail != nil && (begins || resumed) && f.progress.Run != 0 && !f.progress.Done {
 		f.tail = &tail{lines: *plan.tail, begun: fs.st.begun(), resumed: resumed}
 	}
-	f.container = fs.st.queue.Add(key, pod, status.Name, f.progress)
-	e := &entry{statusBox: f.status, container: f.container, ended: make(chan struct{})}
+	f.container = fs.st.queue.Add(key, pod.Name, status.Name, f.progress)
+	e := &entry{statusBox: f.status, podUID: pod.UID, container: f.container, ended: make(chan struct{})}
 	fs.entries[key] = e
 	if f.progress.Over {
 		fs.st.queue.End(e.container)
 		close(e.ended)
 		return nil
 	}
-	fs.st.queue.Activate(f.container, status.Run.ID != "")
 	return f
 }
 

@@ -11,13 +11,20 @@ import (
 // containerStatus is what is known of a container at one moment.
 type containerStatus struct {
 	podlog.Container
+	// podReason is podlog.Pod.Reason.
+	podReason string
 	// over means that the container will not run again.
 	over bool
-	// gone means that its pod does not exist any more, or that the stream's selector does not match it.
+	// gone means that its pod does not exist any more. Its log ends by itself.
 	gone bool
+	// left means that its pod exists, and is of the stream's target no longer. Its log is read up to that moment.
+	left bool
 	// recoveries is Snapshot.Recoveries.
 	recoveries int
 }
+
+// departed means that the container is not of the stream any more, unless it comes back.
+func (s containerStatus) departed() bool { return s.gone || s.left }
 
 // find returns the run with that ID, and whether its log is that of the container's previous run.
 func (s containerStatus) find(id string) (run podlog.Run, previous, ok bool) {
@@ -67,9 +74,7 @@ func (b *statusBox) set(s containerStatus) {
 		return
 	}
 	b.status = s
-	if b.guard != nil && !s.running(b.reading) {
-		b.guard.expectEnd()
-	}
+	b.tellGuard()
 	select {
 	case b.changed <- struct{}{}:
 	default:
@@ -100,14 +105,23 @@ func (b *statusBox) await(ctx context.Context, timeout time.Duration) error {
 	}
 }
 
-// watchStall tells g when the run with that ID has ended. The caller calls release when the request is over.
+// tellGuard tells the guard what the status means for its request. mu is held.
+func (b *statusBox) tellGuard() {
+	switch {
+	case b.guard == nil:
+	case b.status.left:
+		b.guard.stopFollowing()
+	case !b.status.running(b.reading):
+		b.guard.expectEnd()
+	}
+}
+
+// watchStall tells g when the run with that ID has ended, or is not to be followed any more. The caller calls release when the request is over.
 func (b *statusBox) watchStall(g *stallGuard, id string) (release func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.guard, b.reading = g, id
-	if !b.status.running(id) {
-		g.expectEnd()
-	}
+	b.tellGuard()
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()

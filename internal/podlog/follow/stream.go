@@ -17,6 +17,7 @@ import (
 // Stream is a running stream of logs. Next must not be called by two goroutines at once.
 type Stream struct {
 	source  podlog.Source
+	tails   *tails
 	plan    *plan
 	logger  *slog.Logger
 	metrics *Metrics

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,13 +26,20 @@ func TestALogIsOpenedAgainAtTheLastLine(t *testing.T) {
 			"tail, then behind the last line",
 			func(in *podlog.Input) { in.TailLines = ptr(5) },
 			[]reply{ok(broken, at(1700, "a")), ok(hanging, "")},
-			[]podlog.LogRequest{{Follow: true, Tail: ptr(5)}, {Follow: true, Since: start.Add(time.Second)}},
+			[]podlog.LogRequest{{Tail: ptr(7)}, {Follow: true}, {Follow: true, Since: start.Add(time.Second)}},
 		},
 		{
-			"all but what there was before the tail when there was no line",
+			"from the line before the tail",
+			func(in *podlog.Input) { in.TailLines = ptr(1) },
+			[]reply{ok(broken, at(1700, "a")+at(2700, "b")), ok(hanging, at(2700, "b"))},
+			[]podlog.LogRequest{{Tail: ptr(3)}, {Follow: true, Tail: ptr(3 + tailSlack), Since: start.Add(time.Second)},
+				{Follow: true, Since: start.Add(2 * time.Second)}},
+		},
+		{
+			"from the beginning when there was no line",
 			func(in *podlog.Input) { in.TailLines = ptr(5) },
-			[]reply{ok(broken, ""), ok(text, ""), ok(hanging, "")},
-			[]podlog.LogRequest{{Follow: true, Tail: ptr(5)}, {}, {Follow: true}},
+			[]reply{ok(broken, ""), ok(hanging, "")},
+			[]podlog.LogRequest{{Tail: ptr(7)}, {Follow: true}, {Follow: true}},
 		},
 		{
 			"since",
@@ -52,7 +60,7 @@ func TestALogIsOpenedAgainAtTheLastLine(t *testing.T) {
 				source.mu.Lock()
 				defer source.mu.Unlock()
 				equal := func(a, b podlog.LogRequest) bool {
-					return a.Follow == b.Follow && a.Since.Equal(b.Since) && (a.Tail == nil) == (b.Tail == nil)
+					return a.Follow == b.Follow && a.Since.Equal(b.Since) && reflect.DeepEqual(a.Tail, b.Tail)
 				}
 				if !slices.EqualFunc(source.requests, test.want, equal) {
 					t.Errorf("got %+v, want %+v", source.requests, test.want)
@@ -144,7 +152,7 @@ func TestSelectorFollowsPodsAsTheyComeAndGo(t *testing.T) {
 			t.Errorf("lines: %q", got.lines)
 		}
 		slices.Sort(got.notices)
-		want := []string{"ENDED web/app: its pod is gone, or matches no longer", unread, "STARTED web-2/app: log opened", started,
+		want := []string{"ENDED web/app: its pod was deleted", unread, "STARTED web-2/app: log opened", started,
 			"WAITING stream: no pod matches", "WAITING web-3/app: Pulling"}
 		if !slices.Equal(got.notices, want) {
 			t.Errorf("notices: %q", got.notices)
@@ -161,10 +169,8 @@ func TestSelectorFollowsPodsAsTheyComeAndGo(t *testing.T) {
 }
 
 func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
-	many := pod("web")
-	for range podlog.MaxContainers + 1 {
-		many.Containers = append(many.Containers, podlog.Container{Name: strings.Repeat("c", len(many.Containers)+1)})
-	}
+	manyRunning := podOf("web", podlog.MaxOpenLogs+1, podlog.Run{ID: "1", Running: true})
+	tooMany := podOf("web", podlog.MaxContainers+1, podlog.Run{ID: "1"})
 	forbidden := usererr.New(usererr.Forbidden, "no")
 	for _, test := range []struct {
 		name   string
@@ -180,7 +186,8 @@ func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
 			func(in *podlog.Input) { in.Pod, in.Selector, in.Container = nil, ptr("a=b"), ptr("db") }, usererr.NotFound, "none of the 2"},
 		{"no previous run", newFakeSource(nil, pods(pod("web", running("1")))),
 			func(in *podlog.Input) { in.Previous = true }, usererr.NotFound, "no previous log"},
-		{"too many containers", newFakeSource(nil, pods(many)), nil, usererr.LimitExceeded, "51 containers"},
+		{"too many running containers", newFakeSource(nil, pods(manyRunning)), nil, usererr.LimitExceeded, "51 containers run"},
+		{"too many containers", newFakeSource(nil, pods(tooMany)), nil, usererr.LimitExceeded, "1001 containers"},
 		{"source refuses", &fakeSource{startErr: forbidden}, nil, usererr.Forbidden, "no"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -194,6 +201,17 @@ func TestAStreamThatCannotStartSaysWhy(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestALogThatMayNotBeReadIsNotToldAsStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := usererr.New(usererr.Forbidden, "no right")
+		source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return nil, refused }, pods(pod("web", running("1"))))
+		got, err := readAll(t, startStream(t, source, podInput()))
+		if !errors.Is(err, refused) || len(got.notices) > 0 {
+			t.Errorf("got %q, %v", got.notices, err)
+		}
+	})
 }
 
 func TestThePreviousRunIsRead(t *testing.T) {

@@ -12,8 +12,8 @@
 // shows the later run, too, and the follower's last line is in its log, the follower goes on there. It does not repeat
 // lines. Those of the run before would come too late by then: a GAP says that they are missing.
 //
-// The files in reading order, in which each needs only earlier ones: metrics, plan, memory, stall, status, stream; follower,
-// runs, backoff, run_reader, request, read, end, lastwriter, run, container; followers, check, start, reconcile, streamer.
+// The files in reading order, in which each needs only earlier ones: metrics, names, plan, memory, stall, status, tails, stream; follower,
+// runs, backoff, run_reader, tail, request, read, end, lastwriter, run, places, container; followers, check, start, reconcile, streamer.
 package follow
 
 import (
@@ -39,7 +39,7 @@ type Options struct {
 	MaxCallerStreams int
 	// Budget gives streams their memory, by Input.Caller; nil has room for all. Without room, a new stream is refused with
 	// UNAVAILABLE. An open stream then has less room for waiting lines, down to 64 KiB. When it gets a container for which
-	// there is no room, it ends with UNAVAILABLE.
+	// there is no room, or a log to read, it ends with UNAVAILABLE.
 	Budget *budget.Budget
 	// Turns gives turns in which expressions are compiled and matched, by Input.Caller. The default takes half of the
 	// processors.
@@ -51,6 +51,8 @@ type Options struct {
 // Streamer starts streams of logs.
 type Streamer struct {
 	Options
+	// tails is shared by all streams.
+	tails *tails
 
 	mu   sync.Mutex
 	open int
@@ -63,7 +65,7 @@ func New(o Options) *Streamer {
 	if o.Turns == nil {
 		o.Turns = turns.New(max(1, runtime.GOMAXPROCS(0)/2))
 	}
-	return &Streamer{Options: o, callers: map[string]int{}}
+	return &Streamer{Options: o, tails: newTails(o.Source), callers: map[string]int{}}
 }
 
 // Stream checks in, starts a stream, and returns it after its first snapshot of pods. The error is a usererr.Error
@@ -94,7 +96,7 @@ func (s *Streamer) Stream(ctx context.Context, in podlog.Input) (*Stream, error)
 
 // plan checks in. Expressions may take some time, up to 30 ms each, and are checked in turns.
 func (s *Streamer) plan(ctx context.Context, in podlog.Input) (*plan, error) {
-	if in.Include != nil || in.Exclude != nil {
+	if in.Include != nil || in.Exclude != nil || in.Containers != nil {
 		end, err := s.Turns.Take(ctx, in.Caller)
 		if err != nil {
 			return nil, err
@@ -152,6 +154,7 @@ func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Acc
 	watchCtx, stopWatch := context.WithCancel(ctx)
 	st := &Stream{
 		source:    s.Source,
+		tails:     s.tails,
 		plan:      plan,
 		logger:    s.Log.With("namespace", plan.target.Namespace),
 		metrics:   s.Metrics,

@@ -3,6 +3,7 @@ package follow
 import (
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,38 +11,37 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-func TestTimestampIsNeverZero(t *testing.T) {
+// A node that opens a log in the middle of a long line sends the end of that without a timestamp.
+func TestTextWithoutATimestampIsNoLine(t *testing.T) {
+	const gap = "GAP web/app: lines may be missing: its log could not be read to the end; the node says: "
 	for name, test := range map[string]struct {
-		log  string
-		want []time.Duration // since start; in one hour when they are read
+		log     string
+		since   *time.Time
+		lines   []string
+		notices []string
 	}{
-		"none has one":       {"a\nb", []time.Duration{time.Hour, time.Hour}},
-		"the first has none": {"a\n" + at(1000, "b"), []time.Duration{time.Hour, time.Second}},
-		"one has none":       {at(1000, "a") + "b\n" + at(2000, "c"), []time.Duration{time.Second, time.Second, 2 * time.Second}},
-		"the last has none":  {at(1000, "a") + "b", []time.Duration{time.Second, time.Second}},
+		"none has one": {"a\nb", nil, nil, []string{gap + "b", completed}},
+		"one has none": {at(1000, "a") + "b\n" + at(2000, "c"), nil, []string{"web/app: a", "web/app: c"},
+			[]string{started, "GAP web/app: lines may be missing: the node says: b", completed}},
+		"the last has none":        {at(1000, "a") + "b", nil, []string{"web/app: a"}, []string{started, gap + "b", completed}},
+		"the end of an older line": {"end\n" + at(1000, "a"), ptr(start.Add(time.Second)), []string{"web/app: a"}, []string{started, completed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				read := time.Now().UTC()
-				source := newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return text(test.log), nil },
-					pods(finished(pod("web", ended("1", 0, "Completed")))))
-				st := startStream(t, source, podInput())
-				var got []time.Duration
-				for {
-					batch, err := st.Next(t.Context())
-					if err != nil {
-						break
+				source := newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
+					if req.Tail != nil {
+						return text(test.log[strings.LastIndex(strings.TrimSuffix(test.log, "\n"), "\n")+1:]), nil
 					}
-					for _, line := range batch.Lines {
-						if line.Timestamp.Equal(read) {
-							got = append(got, time.Hour)
-						} else {
-							got = append(got, line.Timestamp.Sub(start))
-						}
+					return text(test.log), nil
+				}, pods(finished(pod("web", ended("1", 0, "Completed")))))
+				for _, include := range []string{"", "."} {
+					in := podInput()
+					in.Since, in.Include = test.since, &include
+					got, err := readAll(t, startStream(t, source, in))
+					if err != nil || !slices.Equal(got.lines, test.lines) || !slices.Equal(got.notices, test.notices) {
+						t.Errorf("include %q: got %q, %q, %v", include, got.lines, got.notices, err)
 					}
-				}
-				if !slices.Equal(got, test.want) {
-					t.Errorf("got %v, want %v", got, test.want)
+					source.snapshots <- pods(finished(pod("web", ended("1", 0, "Completed"))))
 				}
 			})
 		})

@@ -22,11 +22,24 @@ type Reader struct {
 	r *bufio.Reader
 	// long holds a line that did not fit into r's buffer.
 	long []byte
+	// whole is the last line, as far as it was kept.
+	whole []byte
+	// keep is how many bytes are kept of a line. take takes memory for those beyond maxLine, and give gives it back. taken is
+	// how much there is.
+	keep, taken int
+	take        func(bytes int) bool
+	give        func(bytes int)
 }
 
 // NewReader returns a Reader of the log that r reads.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, readBuffer)}
+	return &Reader{r: bufio.NewReaderSize(r, readBuffer), keep: maxLine}
+}
+
+// KeepWhole makes l keep up to podlog.MaxFiltered bytes of a line for Whole, if take has that much memory. The caller calls
+// Release at the end.
+func (l *Reader) KeepWhole(take func(bytes int) bool, give func(bytes int)) {
+	l.keep, l.take, l.give = MaxLength+podlog.MaxFiltered, take, give
 }
 
 // Next returns the next line without its line end, and how many bytes beyond maxLine were dropped. The line is valid until
@@ -35,40 +48,72 @@ func NewReader(r io.Reader) *Reader {
 func (l *Reader) Next() (line []byte, dropped int, err error) {
 	line, err = l.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
-		line, dropped, err = l.nextLong(line)
+		return l.nextLong(line)
 	}
-	if dropped == 0 {
-		line = bytes.TrimSuffix(line, []byte("\n"))
-		line = bytes.TrimSuffix(line, []byte("\r"))
-	}
-	return line, dropped, err
+	l.Release()
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	l.whole = bytes.TrimSuffix(line, []byte("\r"))
+	return l.whole, 0, err
 }
 
-// nextLong reads the rest of a line that begins with start. dropped does not count the line end.
+// Whole returns the line that Next has returned last, with what was dropped of it as far as that was kept.
+func (l *Reader) Whole() []byte { return l.whole }
+
+// Release gives back the memory for long lines.
+func (l *Reader) Release() {
+	if l.taken > 0 {
+		l.give(l.taken)
+		l.long, l.whole, l.taken = nil, nil, 0
+	}
+}
+
+// nextLong reads the rest of a line that begins with start.
 func (l *Reader) nextLong(start []byte) (line []byte, dropped int, err error) {
 	l.long = append(l.long[:0], start...)
-	// last has the last two bytes that were dropped: they may be the line end.
+	total, keep := len(start), l.keep
+	// last has the last two bytes of the line: they may be the line end.
 	var last [2]byte
 	for {
 		var part []byte
 		part, err = l.r.ReadSlice('\n')
-		taken := min(len(part), maxLine-len(l.long))
-		l.long = append(l.long, part[:taken]...)
-		for _, b := range part[max(taken, len(part)-2):] {
+		total += len(part)
+		if kept := len(l.long); kept < keep {
+			if !l.grow(min(kept+len(part), keep)) {
+				keep = max(kept, maxLine)
+			}
+			l.long = append(l.long, part[:min(len(part), keep-kept)]...)
+		}
+		for _, b := range part[max(0, len(part)-2):] {
 			last[0], last[1] = last[1], b
 		}
-		dropped += len(part) - taken
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			break
 		}
 	}
 	switch {
-	case dropped >= 2 && last == [2]byte{'\r', '\n'}:
-		dropped -= 2
-	case dropped >= 1 && last[1] == '\n':
-		dropped--
+	case last == [2]byte{'\r', '\n'}:
+		total -= 2
+	case last[1] == '\n', last[1] == '\r' && total <= maxLine:
+		total--
 	}
-	return l.long, dropped, err
+	l.whole = l.long[:min(len(l.long), total)]
+	line = l.whole[:min(len(l.whole), maxLine)]
+	return line, total - len(line), err
+}
+
+// grow makes room for a line of n bytes. It returns false if there is no memory for it.
+func (l *Reader) grow(n int) bool {
+	if n <= maxLine+l.taken {
+		return true
+	}
+	size := min(max(2*len(l.long), n), l.keep)
+	more := size - maxLine - l.taken
+	if !l.take(more) {
+		return false
+	}
+	l.taken += more
+	l.long = append(make([]byte, 0, size), l.long...)
+	return true
 }
 
 // AppendMessage appends raw to dst as valid UTF-8: at most podlog.MaxMessage bytes, without a part of a character at the end.

@@ -67,6 +67,48 @@ func readLines(t *testing.T, r io.Reader) (lines []string, dropped []int) {
 	}
 }
 
+func TestAWholeLineIsKeptWithinMemory(t *testing.T) {
+	x := func(n int) string { return strings.Repeat("x", n) }
+	const most = MaxLength + podlog.MaxFiltered
+	for _, test := range []struct {
+		name           string
+		memory, length int
+		kept           int
+	}{
+		{"short", 0, 10, 10},
+		{"as long as a message", 0, maxLine, maxLine},
+		{"longer", 1 << 20, maxLine + 1000, maxLine + 1000},
+		{"as long as can be", most, most, most},
+		{"too long", 2 * most, most + 1000, most},
+		{"without memory", 1 << 10, maxLine + 5000, maxLine},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			left := test.memory
+			l := NewReader(strings.NewReader(x(test.length) + "\r\na\n"))
+			l.KeepWhole(func(n int) bool {
+				if n > left {
+					return false
+				}
+				left -= n
+				return true
+			}, func(n int) { left += n })
+			line, dropped, err := l.Next()
+			if err != nil || len(line) != min(test.length, maxLine) || len(line)+dropped != test.length {
+				t.Errorf("got %d bytes and %d dropped, %v", len(line), dropped, err)
+			}
+			if len(l.Whole()) != test.kept || cap(l.Whole()) > 2*maxLine+test.memory {
+				t.Errorf("%d bytes were kept, want %d", len(l.Whole()), test.kept)
+			}
+			if line, _, err := l.Next(); string(line) != "a" || string(l.Whole()) != "a" || err != nil {
+				t.Errorf("then came %q of %q, %v", line, l.Whole(), err)
+			}
+			if left != test.memory {
+				t.Errorf("%d bytes were not given back", test.memory-left)
+			}
+		})
+	}
+}
+
 func TestAppendMessage(t *testing.T) {
 	x := strings.Repeat("x", podlog.MaxMessage-1)
 	for _, test := range []struct {

@@ -6,18 +6,18 @@ import "time"
 // about that time.
 const cacheLife = 2 * time.Second
 
-// cache keeps u, which has come to its end, for later requests. A run caches one upstream: the last one, or the one with
-// more bytes if the cached one ended with the same line. It serves nobody until it is confirmed: a cluster may end a
-// response in the middle of a log as though that were its end, and a reader that asks again to find out must not get the
-// same response. cache returns an upstream that is not used any more. The caller holds mu, and closes that upstream
-// after unlocking mu.
+// cache keeps u, which has come to its end, for later requests. A run caches one upstream: the last one. If the cached one
+// has ended with the same line, that is the one with more bytes or, of two with as many, the one whose request left out fewer
+// lines. It serves nobody until it is confirmed: a cluster may end a response in the middle of a log as though that were its
+// end, and a reader that asks again to find out must not get the same response. cache returns an upstream that is not used
+// any more. The caller holds mu, and closes that upstream after unlocking mu.
 func (r *run) cache(u *upstream) (unused *upstream) {
 	if _, ok := u.lastTimed(); !ok || !u.used() || !r.source.memory.spare() {
 		return nil
 	}
 	cached := u
 	if old := r.cached; old != nil && sameEnd(&old.ring, &u.ring) {
-		if old.head-old.start >= u.head-u.start {
+		if more := old.head - old.start - (u.head - u.start); more > 0 || more == 0 && old.before <= u.before {
 			cached = old
 		}
 		cached.confirmed = old.confirmed || !u.asked.Before(old.ended)

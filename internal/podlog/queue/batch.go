@@ -17,6 +17,10 @@ type batchBuilder struct {
 	deadline time.Time
 	// oldestLive is the timestamp of the first live line in the batch; zero when there is none.
 	oldestLive time.Time
+	// single means that the stream has only one container that may still have lines. Its live lines may be delivered from the
+	// moment due on.
+	single bool
+	due    time.Time
 	// full means that the next chunk belongs to another batch. ended means that there is no next chunk.
 	full, ended bool
 }
@@ -75,7 +79,11 @@ func (b *batchBuilder) hasLines(c *Container) bool {
 }
 
 func (b *batchBuilder) arrived(chunk *Chunk) {
-	if deadline := chunk.arrived.Add(podlog.BatchWindow); b.deadline.IsZero() || deadline.Before(b.deadline) {
+	deadline := chunk.arrived.Add(podlog.BatchWindow)
+	if b.single && chunk.live {
+		deadline = b.due
+	}
+	if b.deadline.IsZero() || deadline.Before(b.deadline) {
 		b.deadline = deadline
 	}
 }

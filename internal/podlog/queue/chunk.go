@@ -55,14 +55,13 @@ type Writer struct {
 	ends     []int
 }
 
-// Add adds a line with the message raw, unless m's filters leave it out. Its error is ctx's.
-func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw []byte, m *filter.Matcher) error {
-	start := len(w.messages)
-	messages, taken := logline.AppendMessage(w.messages, raw)
-	if ok, err := m.Match(ctx, messages[start:]); !ok {
-		w.messages = messages[:start]
+// Add adds a line with the message raw, unless m's filters leave it out. They look at whole, which is raw and what follows it.
+// Its error is ctx's.
+func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw, whole []byte, m *filter.Matcher) error {
+	if ok, err := m.Match(ctx, whole); !ok {
 		return err
 	}
+	messages, taken := logline.AppendMessage(w.messages, raw)
 	w.messages = messages
 	line.TruncatedBytes += len(raw) - taken
 	w.lines = append(w.lines, line)

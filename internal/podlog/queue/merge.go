@@ -13,6 +13,7 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
+	b.single, b.due = q.single(), q.delivered.Add(podlog.BatchGap)
 	defer q.giveBack()
 	defer q.removeRetired()
 	for {
@@ -30,6 +31,17 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 		}
 		q.takeLines(b, first, limit, now)
 	}
+}
+
+// single reports whether only one container may still have lines.
+func (q *Queue) single() bool {
+	n := 0
+	for _, c := range q.containers {
+		if c.Name != "" && !(c.ended && c.empty()) {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // takeNotices moves the notices that stand before each container's next line.

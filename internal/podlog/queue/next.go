@@ -52,7 +52,7 @@ func (q *Queue) pack(b *batchBuilder, target uint64, begun time.Time) *podlog.Ba
 func (q *Queue) cursor(target uint64, begun time.Time) string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.advancedAt = time.Time{}
+	q.advancedAt, q.delivered = time.Time{}, time.Now()
 	e := cursor.NewEncoder(target, begun, len(q.containers))
 	for _, c := range q.containers {
 		if c.Name != "" {

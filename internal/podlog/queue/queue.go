@@ -44,7 +44,9 @@ type Queue struct {
 	// advancedAt is when Advance first moved a container's progress behind what the reader's last cursor says; zero when
 	// that cursor is up to date.
 	advancedAt time.Time
-	closed     bool
+	// delivered is when the reader got its last batch.
+	delivered time.Time
+	closed    bool
 }
 
 // New returns a queue that account has taken MinWaiting for. The queue owns account from now on: Release closes it.
