@@ -146,16 +146,17 @@ func (h *Hub) Load(contents Contents) (lacking []Change) {
 			k.offset = max(1, contents.Horizon) // its offset is not known, only that it was no higher
 		}
 	}
-	h.renewPositionsLocked(logged)
+	h.renewPositionsLocked()
 	h.releaseCaughtUpLocked()
 	return lacking
 }
 
-// renewPositionsLocked gives states of another shared log their positions in this one. Otherwise readers that get such a state
-// would return with a position that no replica knows, and get a snapshot each time. A reader that has a state has all states in
-// the slots before it. So the position is true only if all pulls that come before it in the log have slots before it, too.
-func (h *Hub) renewPositionsLocked(logged map[string]*pull.State) {
-	if len(h.unlogged) > 0 {
+// renewPositionsLocked gives states that were published elsewhere, by this replica itself or in another shared log, their
+// positions in this log, once it holds all of them. Otherwise readers that get such a state would return with a position that
+// other replicas do not know, and get a snapshot each time. A reader that has a state has all states in the slots before it. So
+// the position is true only if all pulls that come before it in the log have slots before it, too.
+func (h *Hub) renewPositionsLocked() {
+	if len(h.unlogged) > 0 || h.logName == "" {
 		return
 	}
 	next := uint64(math.MaxUint64) // the lowest offset in the slots behind
@@ -164,9 +165,9 @@ func (h *Hub) renewPositionsLocked(logged map[string]*pull.State) {
 		if k.seq != e.seq {
 			continue
 		}
-		if state := logged[k.state.ID]; state != nil && k.offset < next && k.state.Position.Log != h.logName {
-			placed := *state
-			placed.Position = pull.Position{Log: h.logName, Seq: k.offset}
+		if at := (pull.Position{Log: h.logName, Seq: k.offset}); k.offset < next && k.state.Position != at {
+			placed := *k.state
+			placed.Position = at
 			k.state = &placed
 			h.changed.Notify()
 		}
@@ -178,6 +179,7 @@ func (h *Hub) renewPositionsLocked(logged map[string]*pull.State) {
 func (h *Hub) Follow(e Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	lacked := len(h.unlogged) > 0
 	h.logOffset = e.Offset
 	h.versions = h.versions.Max(e.ResourceVersions)
 	switch {
@@ -190,6 +192,9 @@ func (h *Hub) Follow(e Entry) {
 		}
 	case e.Retired != "":
 		h.retireLocked(e.Retired)
+	}
+	if lacked {
+		h.renewPositionsLocked()
 	}
 	h.releaseCaughtUpLocked()
 }

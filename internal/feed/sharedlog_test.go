@@ -127,3 +127,23 @@ func TestAReaderOfAReplicaThatReadsTheSharedLogLateGetsNothingTwice(t *testing.T
 	got, _ = drain(t, back)
 	expect(t, got)
 }
+
+// Other replicas do not know what the position means that a state had when this one published it by itself.
+func TestAStateThatAReplicaPublishedByItselfHasItsPlaceInTheSharedLogOnceThatHoldsIt(t *testing.T) {
+	h := New("r")
+	a := newState("a", pull.Queued, "a1")
+	h.Publish(a)
+	h.Load(Contents{Log: "l", Offset: 5})
+	c := newState("c", pull.Queued, "c1")
+	h.Publish(c)
+	h.Follow(Entry{Offset: 6, Change: Change{State: a}})
+	if at := h.Latest("a").Position; at.Replica == "" {
+		t.Errorf("a reader of a has c, too, which is not in the log yet, but its position is %s", at)
+	}
+	h.Follow(Entry{Offset: 7, Change: Change{State: c}})
+	for id, offset := range map[string]uint64{"a": 6, "c": 7} {
+		if at, want := h.Latest(id).Position, (pull.Position{Log: "l", Seq: offset}); at != want {
+			t.Errorf("the position of %s is %s, want %s", id, at, want)
+		}
+	}
+}
