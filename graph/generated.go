@@ -64,9 +64,11 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		CancelPull func(childComplexity int, id string) int
-		RetryPull  func(childComplexity int, id string) int
-		StartPulls func(childComplexity int, input pull.StartRequest) int
+		CancelPull  func(childComplexity int, id string) int
+		HoldPull    func(childComplexity int, id string) int
+		ReleasePull func(childComplexity int, id string) int
+		RetryPull   func(childComplexity int, id string) int
+		StartPulls  func(childComplexity int, input pull.StartRequest) int
 	}
 
 	PodLogBatch struct {
@@ -89,6 +91,7 @@ type ComplexityRoot struct {
 		Destination func(childComplexity int) int
 		Failure     func(childComplexity int) int
 		FinishedAt  func(childComplexity int) int
+		Held        func(childComplexity int) int
 		ID          func(childComplexity int) int
 		Image       func(childComplexity int) int
 		Log         func(childComplexity int) int
@@ -152,6 +155,8 @@ type MutationResolver interface {
 	StartPulls(ctx context.Context, input pull.StartRequest) (*StartPullsPayload, error)
 	CancelPull(ctx context.Context, id string) (*pull.State, error)
 	RetryPull(ctx context.Context, id string) (*pull.State, error)
+	HoldPull(ctx context.Context, id string) (*pull.State, error)
+	ReleasePull(ctx context.Context, id string) (*pull.State, error)
 }
 type QueryResolver interface {
 	ActivePulls(ctx context.Context) ([]*pull.State, error)
@@ -285,6 +290,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelPull(childComplexity, args["id"].(string)), true
+	case "Mutation.holdPull":
+		if e.ComplexityRoot.Mutation.HoldPull == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_holdPull_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.HoldPull(childComplexity, args["id"].(string)), true
+	case "Mutation.releasePull":
+		if e.ComplexityRoot.Mutation.ReleasePull == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_releasePull_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReleasePull(childComplexity, args["id"].(string)), true
 	case "Mutation.retryPull":
 		if e.ComplexityRoot.Mutation.RetryPull == nil {
 			break
@@ -388,6 +415,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PullJob.FinishedAt(childComplexity), true
+	case "PullJob.held":
+		if e.ComplexityRoot.PullJob.Held == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullJob.Held(childComplexity), true
 	case "PullJob.id":
 		if e.ComplexityRoot.PullJob.ID == nil {
 			break
@@ -757,6 +790,13 @@ type Mutation {
   cancelPull(id: ID!): PullJob!
   "Starts a failed pull again, as a new pull."
   retryPull(id: ID!): PullJob!
+  """
+  Keeps a pull in the queue until ` + "`" + `releasePull` + "`" + `: it takes no slot, and those behind it go first. A pull that is held stays so. One
+  that has left the queue is a CONFLICT: it can be canceled, but not held.
+  """
+  holdPull(id: ID!): PullJob!
+  "Lets a pull that is held start, when it is the oldest that waits. A pull that is not held stays as it is."
+  releasePull(id: ID!): PullJob!
 }
 
 type Subscription {
@@ -904,6 +944,8 @@ type PullJob {
   leads, queries and mutations say so here; updates do not, for no pull has changed.
   """
   message: String!
+  "Whether it waits in the queue and ` + "`" + `holdPull` + "`" + ` keeps it there. False in every other phase."
+  held: Boolean!
   "How far the current attempt has come."
   progress: PullProgress!
   "How many times copying has been started: 0 while it waits."
@@ -937,7 +979,10 @@ type PullJob {
 
 "Where a pull stands."
 enum PullPhase {
-  "Accepted; waits for a free slot, or until what keeps its Job from running no longer does: ` + "`" + `message` + "`" + ` says which."
+  """
+  Accepted; waits for a free slot, or until what keeps its Job from running no longer does, or until somebody releases it:
+  ` + "`" + `message` + "`" + ` says which.
+  """
   QUEUED
   "Its pod waits for a node or for its container to start."
   PENDING
@@ -1183,6 +1228,8 @@ func (ec *executionContext) childFields_PullJob(ctx context.Context, field graph
 		return ec.fieldContext_PullJob_phase(ctx, field)
 	case "message":
 		return ec.fieldContext_PullJob_message(ctx, field)
+	case "held":
+		return ec.fieldContext_PullJob_held(ctx, field)
 	case "progress":
 		return ec.fieldContext_PullJob_progress(ctx, field)
 	case "attempts":
@@ -1386,6 +1433,34 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 // region    ***************************** args.gotpl *****************************
 
 func (ec *executionContext) field_Mutation_cancelPull_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_holdPull_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_releasePull_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
@@ -2072,6 +2147,94 @@ func (ec *executionContext) fieldContext_Mutation_retryPull(ctx context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_holdPull(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_holdPull(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().HoldPull(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_holdPull(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_holdPull_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_releasePull(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_releasePull(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReleasePull(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_releasePull(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_releasePull_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PodLogBatch_lines(ctx context.Context, field graphql.CollectedField, obj *podlog.Batch) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2405,6 +2568,29 @@ func (ec *executionContext) _PullJob_message(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_PullJob_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, "String")
+}
+
+func (ec *executionContext) _PullJob_held(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullJob_held(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Held, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullJob_held(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullJob", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _PullJob_progress(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
@@ -4819,6 +5005,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "holdPull":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_holdPull(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "releasePull":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_releasePull(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4965,6 +5165,11 @@ func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "message":
 			out.Values[i] = ec._PullJob_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "held":
+			out.Values[i] = ec._PullJob_held(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

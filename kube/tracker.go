@@ -66,7 +66,8 @@ type Tracker struct {
 // contents is all that a Tracker forgets when its Watch ends.
 type contents struct {
 	pulls map[string]*tracked // by Job name
-	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change.
+	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change. queued lacks those that
+	// are held.
 	active, queued, failed, givenUp, succeeded, canceled, unrecorded set
 	// slots are the pulls that count among those that run, or did until a moment that has passed; see pullstate.HoldsSlot.
 	slots set
@@ -257,7 +258,7 @@ func logBehind(state, known *pull.State) bool {
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
 	t.active.put(name, tr, !phase.Final())
-	t.queued.put(name, tr, phase == pull.Queued)
+	t.queued.put(name, tr, phase == pull.Queued && !tr.state.Held)
 	t.failed.put(name, tr, phase == pull.Failed)
 	_, givenUp := pullstate.GivenUp(tr.job)
 	t.givenUp.put(name, tr, phase == pull.Failed && givenUp)

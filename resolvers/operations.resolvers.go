@@ -29,6 +29,16 @@ func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.Stat
 	return r.require(state), err
 }
 
+func (r *mutationResolver) HoldPull(ctx context.Context, id string) (*pull.State, error) {
+	state, err := r.Pulls.Hold(ctx, id)
+	return r.require(state), err
+}
+
+func (r *mutationResolver) ReleasePull(ctx context.Context, id string) (*pull.State, error) {
+	state, err := r.Pulls.Release(ctx, id)
+	return r.require(state), err
+}
+
 func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.State, error) {
 	result, err := render.Active(ctx, r.Lists)
 	return result.States, err

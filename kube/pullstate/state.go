@@ -49,10 +49,7 @@ func (v *View) State() *pull.State {
 			s.Progress = progressOf(v.end.Last, false)
 		}
 	case Suspended(v.job):
-		s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
-		if hindrance != nil { // it is about the last try to start it
-			s.Message = hindrance.Message
-		}
+		v.queued(s, hindrance)
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
@@ -75,6 +72,17 @@ func (v *View) State() *pull.State {
 		return v.lost(s)
 	}
 	return s
+}
+
+// queued fills in the state of a pull that waits in the queue.
+func (v *View) queued(s *pull.State, hindrance *Hindrance) {
+	s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
+	if hindrance != nil { // it is about the last try to start it
+		s.Message = hindrance.Message
+	}
+	if s.Held = Held(v.job); s.Held {
+		s.Message = heldMessage
+	}
 }
 
 // unfinished fills in the state of a pull that has left the queue and has a pod, and whose Job has not ended.
@@ -283,6 +291,9 @@ func (v *View) updatedAt(s *pull.State) time.Time {
 	}
 	if v.rec != nil {
 		later(v.rec.Time)
+	}
+	if hold := readHold(v.job); hold != nil {
+		later(hold.Time)
 	}
 	if newest := v.newest; newest != nil {
 		later(newest.pod.CreationTimestamp.Time)

@@ -71,6 +71,14 @@ func (b *backend) Retry(ctx context.Context, id string) (*pull.State, error) {
 	return b.Cancel(ctx, id)
 }
 
+func (b *backend) Hold(ctx context.Context, id string) (*pull.State, error) {
+	return b.Cancel(ctx, id)
+}
+
+func (b *backend) Release(ctx context.Context, id string) (*pull.State, error) {
+	return b.Cancel(ctx, id)
+}
+
 func (b *backend) Start(_ context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {
 	b.started = asked
 	return []*pull.StartResult{{Image: asked.Images[0], Error: usererr.New(usererr.BadInput, "no")}}, nil
