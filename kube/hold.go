@@ -85,7 +85,8 @@ func holdPatch(job *batchv1.Job, held bool) ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": job.ResourceVersion,
-		"annotations":     map[string]any{pullstate.AnnotationHold: hold},
+		// A notice would be outdated when the pull is released.
+		"annotations": map[string]any{pullstate.AnnotationHold: hold, pullstate.AnnotationNotice: nil},
 	}})
 }
 

@@ -103,6 +103,8 @@ type tracked struct {
 	pods     map[types.UID]*corev1.Pod
 	logs     map[types.UID]pullstate.Log
 	state    *pull.State
+	// notice is the message of the Notice on the Job.
+	notice string
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -257,6 +259,7 @@ func logBehind(state, known *pull.State) bool {
 // indexLocked puts a pull into the sets of its phase.
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
+	tr.notice = pullstate.ReadNotice(tr.job).Message
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued && !tr.state.Held)
 	t.failed.put(name, tr, phase == pull.Failed)

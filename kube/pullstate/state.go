@@ -76,12 +76,18 @@ func (v *View) State() *pull.State {
 
 // queued fills in the state of a pull that waits in the queue.
 func (v *View) queued(s *pull.State, hindrance *Hindrance) {
-	s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
+	own := v.yielded()
 	if hindrance != nil { // it is about the last try to start it
-		s.Message = hindrance.Message
+		own = hindrance.Message
 	}
-	if s.Held = Held(v.job); s.Held {
+	s.Phase, s.Held = pull.Queued, Held(v.job)
+	switch notice := ReadNotice(v.job).Message; {
+	case s.Held:
 		s.Message = heldMessage
+	case notice != "" && own != "":
+		s.Message = notice + " " + own
+	default:
+		s.Message = cmp.Or(notice, own, pull.WaitsForSlot)
 	}
 }
 
@@ -292,6 +298,7 @@ func (v *View) updatedAt(s *pull.State) time.Time {
 	if v.rec != nil {
 		later(v.rec.Time)
 	}
+	later(ReadNotice(v.job).Time)
 	if hold := readHold(v.job); hold != nil {
 		later(hold.Time)
 	}
