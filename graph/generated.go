@@ -859,7 +859,11 @@ type Mutation {
   queue that is paused already.
   """
   pauseQueue(reason: String!): PullQueue!
-  "Lets queued pulls start again. A queue that is not paused stays as it is."
+  """
+  Lets queued pulls start again: a queue that is paused goes on. So do pulls that the server slows down by itself, because several in a
+  row have failed for the same reason that was not theirs, such as a registry that is away: they start as usual, until as many have failed
+  once more.
+  """
   resumeQueue: PullQueue!
 }
 

@@ -169,6 +169,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector) {
 	l.role.leads.Store(true)
 	defer l.role.leads.Store(false)
+	defer l.role.slowed.Store(0)
 	l.logger.Info("leading", "identity", l.identity)
 	defer l.logger.Info("no longer leading", "identity", l.identity)
 	defer l.watch.Demand()()
@@ -188,6 +189,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	wait, logged := shortest, false
 	for ctx.Err() == nil {
 		term.pace.begin(l.tracker.now())
+		term.observeSlowdowns()
 		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.writeNotices(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return

@@ -14,9 +14,9 @@ import (
 const maxNotices = 50
 
 // writeNotices writes on each queued Job what is to be said of the queue, so that all replicas tell it to all who follow the pull. It
-// costs a write for each Job whenever the queue is paused or goes on.
+// costs a write for each Job whenever the queue is paused or goes on, and for those of a scope when it is slowed down or no longer is.
 func (t *term) writeNotices(ctx context.Context) error {
-	due := t.tracker.noticesDue(func(*tracked) string { return t.queue().message() })
+	due := t.tracker.noticesDue(t.notice)
 	if len(due) > maxNotices {
 		due = due[:maxNotices]
 		t.pace.wakeAt(t.tracker.now())
@@ -47,19 +47,19 @@ type dueNotice struct {
 }
 
 // noticesDue returns the queued Jobs on which another notice stands than message returns, the oldest first.
-func (t *Tracker) noticesDue(message func(*tracked) string) []dueNotice {
+func (t *Tracker) noticesDue(message func(pullstate.Identity) string) []dueNotice {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var due []*tracked
 	for _, tr := range t.queued {
-		if tr.notice != message(tr) {
+		if tr.notice != message(tr.identity) {
 			due = append(due, tr)
 		}
 	}
 	slices.SortFunc(due, byAge)
 	notices := make([]dueNotice, len(due))
 	for i, tr := range due {
-		notices[i] = dueNotice{tr.job, message(tr)}
+		notices[i] = dueNotice{tr.job, message(tr.identity)}
 	}
 	return notices
 }

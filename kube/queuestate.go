@@ -22,6 +22,8 @@ const annotationQueue = pullstate.Prefix + "queue"
 type queueState struct {
 	// Paused is nil while queued pulls may start.
 	Paused *queuePause `json:"paused,omitempty"`
+	// Resumed is when somebody last let the queue go on. Failures before that slow nothing down.
+	Resumed time.Time `json:"resumed,omitzero"`
 }
 
 // queuePause says that no queued pull starts.
@@ -72,9 +74,9 @@ func (p *Pulls) PauseQueue(ctx context.Context, reason string) (*pull.Queue, err
 	})
 }
 
-// ResumeQueue lets queued pulls start again.
+// ResumeQueue lets queued pulls start again, and no longer slows them down for what failed until now.
 func (p *Pulls) ResumeQueue(ctx context.Context) (*pull.Queue, error) {
-	return p.changeQueue(ctx, "resume the queue", func(s *queueState) { s.Paused = nil })
+	return p.changeQueue(ctx, "resume the queue", func(s *queueState) { *s = queueState{Resumed: time.Now().UTC()} })
 }
 
 // changeQueue changes what stands on the Lease. what completes the sentence "pullwatch cannot …".

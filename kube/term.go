@@ -17,6 +17,8 @@ type term struct {
 	*Leader
 	lease lease
 	pace  *pace
+	// slow is what observeSlowdowns has found out.
+	slow []slowdown
 }
 
 func newTerm(leader *Leader, lease lease) *term {

@@ -105,6 +105,8 @@ type tracked struct {
 	state    *pull.State
 	// notice is the message of the Notice on the Job.
 	notice string
+	// cause is why the pull failed if that is not its own fault, nil otherwise.
+	cause *pullstate.Cause
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -259,7 +261,10 @@ func logBehind(state, known *pull.State) bool {
 // indexLocked puts a pull into the sets of its phase.
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
-	tr.notice = pullstate.ReadNotice(tr.job).Message
+	tr.notice, tr.cause = pullstate.ReadNotice(tr.job).Message, nil
+	if phase == pull.Failed {
+		tr.cause = pullstate.SharedCause(tr.identity, tr.job)
+	}
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued && !tr.state.Held)
 	t.failed.put(name, tr, phase == pull.Failed)

@@ -21,7 +21,7 @@ func (t *term) makeRoom(ctx context.Context) error {
 	if t.queue().Paused != nil {
 		return nil // nobody would take it
 	}
-	yields, next := t.tracker.yielding(t.maxParallel)
+	yields, next := t.tracker.yielding(t.limit())
 	if !next.IsZero() {
 		t.pace.wakeAt(next)
 	}
