@@ -83,7 +83,7 @@ func (b *backend) Release(ctx context.Context, id string) (*pull.State, error) {
 func (b *backend) Queue(context.Context) (*pull.Queue, error) { return &b.queue, nil }
 
 func (b *backend) PauseQueue(_ context.Context, reason string) (*pull.Queue, error) {
-	b.queue = pull.Queue{Paused: true, Reason: &reason, Since: &time.Time{}}
+	b.queue = pull.Queue{Paused: true, Reason: &reason, Since: new(time.Unix(0, 0).UTC())}
 	return &b.queue, nil
 }
 
