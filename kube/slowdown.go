@@ -24,23 +24,23 @@ const (
 // slowdown says how pulls of a scope are slowed down.
 type slowdown struct {
 	cause pullstate.Cause
-	// first is what was said of the first failure in a row.
-	first string
+	// first is what was said of the first failure in a row, and message what queued pulls of the scope say.
+	first, message string
 	// next is when another pull may start, if none runs. until is when the failures no longer count.
 	next, until time.Time
 }
 
-// message is what queued pulls of the scope say.
-func (s slowdown) message() string {
+// slowMessage returns what queued pulls of a scope say. first is what was said of the first failure in a row.
+func slowMessage(cause pullstate.Cause, first string) string {
 	who := "Pulls"
-	switch s.cause.Side {
+	switch cause.Side {
 	case pull.SourceSide:
-		who += " from " + s.cause.Registry
+		who += " from " + cause.Registry
 	case pull.DestinationSide:
-		who += " to " + s.cause.Registry
+		who += " to " + cause.Registry
 	}
 	return fmt.Sprintf("%s are slowed down: the last ones failed for a reason that is not theirs (%s). One is started at a time, after longer and "+
-		"longer pauses, until one succeeds; resumeQueue ends that at once. The first failure: %s", who, s.cause.Reason, s.first)
+		"longer pauses, until one succeeds; resumeQueue ends that at once. The first failure: %s", who, cause.Reason, first)
 }
 
 // slowdowns returns how pulls are slowed down, that of all pulls first. Failures up to the time since do not count.
@@ -99,8 +99,9 @@ func slowdownAfter(cause pullstate.Cause, row []*tracked) slowdown {
 			tried++
 		}
 	}
+	first := pull.Truncate(row[0].state.Failure.Message, longest)
 	return slowdown{
-		cause: cause, first: pull.Truncate(row[0].state.Failure.Message, longest),
+		cause: cause, first: first, message: slowMessage(cause, first),
 		next: last.Add(min(longestSlow, shortestSlow<<min(tried, 8))), until: last.Add(slowMemory),
 	}
 }
@@ -169,7 +170,7 @@ func (t *term) notice(id pullstate.Identity) string {
 	}
 	for _, s := range t.slow {
 		if s.cause.Has(id) {
-			return s.message()
+			return s.message
 		}
 	}
 	return ""
