@@ -42,8 +42,17 @@ func (s *server) resumeQueue(t *testing.T) {
 	}
 }
 
-// With the manifest's rights, of two replicas, through the one that does not lead, and after both were killed.
+// With the manifest's rights, of two replicas, through the one that does not lead, and after both were killed, and Redis with them.
 func TestAHeldPullAndAPausedQueueStaySoAndAllAreTold(t *testing.T) {
+	t.Run("without Redis", func(t *testing.T) { checkHoldAndPause(t, func() {}) })
+	t.Run("with Redis", func(t *testing.T) {
+		redis := startRedis(t)
+		checkHoldAndPause(t, redis.Restart, "--redis-url="+redis.URL())
+	})
+}
+
+// checkHoldAndPause restarts what the replicas share besides the cluster while none runs.
+func checkHoldAndPause(t *testing.T, restart func(), shared ...string) {
 	source := newSource(t)
 	var images []string
 	for i := range 3 {
@@ -52,7 +61,7 @@ func TestAHeldPullAndAPausedQueueStaySoAndAllAreTold(t *testing.T) {
 	}
 	gate := source.hold(t, 0)
 	namespace := newNamespace(t)
-	flags := append(insecure(source.host), "--max-parallel=1", "--kubeconfig="+account(t, namespace, func(*rbacv1.PolicyRule) {}))
+	flags := append(append(insecure(source.host), shared...), "--max-parallel=1", "--kubeconfig="+account(t, namespace, func(*rbacv1.PolicyRule) {}))
 	replicas := []*server{startServer(t, namespace, flags...), startServer(t, namespace, flags...)}
 	leader := leaderOf(t, replicas)
 	other := replicas[0]
@@ -98,6 +107,7 @@ func TestAHeldPullAndAPausedQueueStaySoAndAllAreTold(t *testing.T) {
 	for _, s := range replicas {
 		s.Kill(t)
 	}
+	restart()
 	gate.release()
 	s := startServer(t, namespace, flags...)
 	if last := s.outcome(t, first); !last.is("SUCCEEDED") {
