@@ -13,6 +13,7 @@ type pullJob struct {
 	Platforms   []string
 	Phase       string
 	Message     string
+	Held        bool
 	Progress    progress
 	Attempts    int
 	Failure     *failure
@@ -59,7 +60,7 @@ type startResult struct {
 
 const (
 	imageFields = `name registry repository tag digest`
-	pullFields  = `id image { ` + imageFields + ` } destination { ` + imageFields + ` } platforms phase message attempts retryOf
+	pullFields  = `id image { ` + imageFields + ` } destination { ` + imageFields + ` } platforms phase message held attempts retryOf
 		progress { percent bytesDone bytesTotal bytesPerSecond secondsLeft }
 		failure { reason message remedy logTail }
 		createdAt startedAt finishedAt updatedAt revision`
@@ -155,6 +156,18 @@ func (s *server) retry(t *testing.T, id string) (pullJob, error) {
 	var data struct{ RetryPull pullJob }
 	err := s.Ask(t.Context(), `mutation($id: ID!) { retryPull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
 	return data.RetryPull, err
+}
+
+func (s *server) hold(t *testing.T, id string) (pullJob, error) {
+	var data struct{ HoldPull pullJob }
+	err := s.Ask(t.Context(), `mutation($id: ID!) { holdPull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
+	return data.HoldPull, err
+}
+
+func (s *server) release(t *testing.T, id string) (pullJob, error) {
+	var data struct{ ReleasePull pullJob }
+	err := s.Ask(t.Context(), `mutation($id: ID!) { releasePull(id: $id) { `+pullFields+` } }`, map[string]any{"id": id}, &data)
+	return data.ReleasePull, err
 }
 
 // updates subscribes to the updates of some pulls, of all with no ids.

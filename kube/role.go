@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Role is what this replica does for all replicas at the moment. Its Watch and its Leader set it. Make it first and hand it
-// to both, and to all who read it. The zero value does nothing.
+// Role is what this replica does for all replicas at the moment. Its Watch, its Leader and its Pulls set it. Make it first and hand it
+// to them, and to all who read it. The zero value does nothing.
 type Role struct {
 	leads atomic.Bool
 	// synced is true once the Tracker knows every object that exists.
@@ -16,6 +16,8 @@ type Role struct {
 	// unread is why the pulls in the cluster could not be read the last time; it holds nil, or nothing, once they were.
 	unread atomic.Value
 	lease  leaseView
+	// slowed is in how many ways the leader slows pulls down, 0 on other replicas.
+	slowed atomic.Int32
 }
 
 // Leads reports whether this replica holds the Lease.

@@ -11,7 +11,7 @@ import (
 func TestAClientCanAlwaysAskForAWholeList(t *testing.T) {
 	schema := NewSchema(&Resolver{})
 	const reference = "{ __typename name registry repository tag digest }"
-	const pull = `{ __typename id image ` + reference + ` destination ` + reference + ` phase message
+	const pull = `{ __typename id image ` + reference + ` destination ` + reference + ` phase message held
 		progress { __typename percent bytesDone bytesTotal bytesPerSecond secondsLeft } attempts
 		failure { __typename reason message remedy logTail } retryOf createdAt startedAt finishedAt updatedAt log { __typename namespace job container } revision }`
 	allowed := func(query string, active int) bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"pullwatch/internal/pull"
@@ -111,7 +112,11 @@ func (r *reporter) fail() (pull.Outcome, int32, error) {
 	r.speed = 0
 	message := r.image.fill(r.behavior.message, r.destination)
 	reason := cmp.Or(r.behavior.passing, r.behavior.Reason)
-	return pull.Outcome{Reason: reason, Message: message}, r.behavior.exit, r.say(message)
+	side := pull.SourceSide
+	if strings.HasPrefix(message, "The destination") {
+		side = pull.DestinationSide
+	}
+	return pull.Outcome{Reason: reason, Message: message, Side: side}, r.behavior.exit, r.say(message)
 }
 
 // copyUntil copies until goal bytes are done. At its speed the whole image takes as long as the scenario says.

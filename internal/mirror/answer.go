@@ -34,13 +34,13 @@ func judgeAnswer(e *sideError, answer *transport.Error) verdict {
 	case isA[*lapsedError](e.err):
 		v.permanent, v.again = false, true
 		v.says = "no longer accepts the login that it took before"
-	case e.side.role == "destination" && readOnly(e.side, answer):
+	case e.side.role == pull.DestinationSide && readOnly(e.side, answer):
 		v = verdict{reason: pull.Unknown, says: "takes nothing at the moment: it is read-only"}
-	case ofPart && v.reason == pull.NotFound && e.side.role == "destination" && len(answer.Errors) == 0 &&
+	case ofPart && v.reason == pull.NotFound && e.side.role == pull.DestinationSide && len(answer.Errors) == 0 &&
 		answer.Request != nil && continuesUpload(firstOf(answer.Request)):
 		// The registry had begun the upload, so it has the repository. What it does not find is the upload.
 		v = verdict{reason: pull.Unknown, says: "lost what had been uploaded"}
-	case ofPart && v.reason == pull.NotFound && e.side.role == "source":
+	case ofPart && v.reason == pull.NotFound && e.side.role == pull.SourceSide:
 		// A registry that fetches images on demand can have a manifest before it has the parts.
 		v.again = true
 		v.says = fmt.Sprintf("does not have the %s of %s", part.part, e.side.image)
@@ -68,7 +68,7 @@ func judgeStatus(s side, answer *transport.Error) verdict {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden,
 		has(transport.UnauthorizedErrorCode, transport.DeniedErrorCode):
 		return verdict{reason: pull.Unauthorized, permanent: true, says: s.refusal()}
-	case s.role == "destination" && has(transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,
+	case s.role == pull.DestinationSide && has(transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode,
 		transport.BlobUnknownErrorCode, transport.ManifestBlobUnknownErrorCode, transport.ManifestUnknownErrorCode):
 		return verdict{reason: pull.Unknown, says: "lost what had been uploaded"}
 	case has(transport.DigestInvalidErrorCode, transport.SizeInvalidErrorCode):
@@ -76,7 +76,7 @@ func judgeStatus(s side, answer *transport.Error) verdict {
 	case status == http.StatusNotFound, has(transport.NameUnknownErrorCode, transport.ManifestUnknownErrorCode,
 		transport.BlobUnknownErrorCode):
 		return verdict{reason: pull.NotFound, permanent: true, says: s.absence(answer)}
-	case status == http.StatusRequestEntityTooLarge && s.role == "destination":
+	case status == http.StatusRequestEntityTooLarge && s.role == pull.DestinationSide:
 		return verdict{reason: pull.Invalid, permanent: true,
 			says: "or a proxy in front of it does not take requests of this size; raise the limit there (client_max_body_size in nginx)"}
 	case status == http.StatusRequestTimeout:
@@ -118,7 +118,7 @@ func readOnly(s side, answer *transport.Error) bool {
 // refusal says that access was denied. Many registries also answer so for what does not exist, to hide it from strangers.
 func (s side) refusal() string {
 	who := s.who()
-	if s.role == "destination" {
+	if s.role == pull.DestinationSide {
 		return fmt.Sprintf("does not accept %s %s, or has no such project or repository", s.image, who)
 	}
 	return fmt.Sprintf("does not give %s %s, or does not have it", s.image, who)
@@ -126,7 +126,7 @@ func (s side) refusal() string {
 
 // absence says that something was not found. At a destination that is the repository.
 func (s side) absence(answer *transport.Error) string {
-	if s.role == "destination" {
+	if s.role == pull.DestinationSide {
 		return fmt.Sprintf("does not have the project or repository for %s: create it there", s.image)
 	}
 	if answer.Request != nil {
@@ -151,7 +151,7 @@ func outOfSpace(s side, answer *transport.Error) bool {
 		return true
 	}
 	if status == http.StatusUnauthorized || status == http.StatusNotFound || status == http.StatusMethodNotAllowed ||
-		(status < http.StatusInternalServerError && s.role != "destination") || status < http.StatusBadRequest {
+		(status < http.StatusInternalServerError && s.role != pull.DestinationSide) || status < http.StatusBadRequest {
 		return false
 	}
 	if len(answer.Errors) == 0 {

@@ -26,7 +26,7 @@ func classify(err error) *failure {
 	switch {
 	case ok:
 		v := judge(blamed)
-		return &failure{reason: v.reason, permanent: v.permanent, again: v.again, message: blamed.message(v.says)}
+		return &failure{reason: v.reason, permanent: v.permanent, again: v.again, side: blamed.side.role, message: blamed.message(v.says)}
 	case errors.Is(err, context.Canceled):
 		return &failure{reason: pull.Unknown,
 			message: "Stopped before the copy was complete; what has arrived is not copied again"}

@@ -99,6 +99,9 @@ func TestAFailureHasTheReasonThatItsErrorMeans(t *testing.T) {
 				t.Errorf("got %s, permanent %t; want %s, %t (%s)",
 					got.reason, got.permanent, test.reason, test.permanent, got.message)
 			}
+			if blamed, ok := errors.AsType[*sideError](test.err); ok && got.side != blamed.side.role {
+				t.Errorf("blamed on %q, want %q", got.side, blamed.side.role)
+			}
 			if strings.Contains(got.message, "secret") || strings.Contains(got.message, "\n") ||
 				len(got.message) > pull.MaxFailureMessage {
 				t.Errorf("message %q", got.message)

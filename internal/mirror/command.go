@@ -69,7 +69,7 @@ func command(ctx context.Context, opts Options, base *http.Transport, out report
 	code, message := pull.ExitDone, successMessage(opts, outcome)
 	if err != nil {
 		failed := classify(err)
-		outcome.Reason, outcome.Message, message = failed.reason, failed.message, failed.message
+		outcome.Reason, outcome.Message, outcome.Side, message = failed.reason, failed.message, failed.side, failed.message
 		code = pull.ExitTransient
 		if failed.permanent {
 			code = pull.ExitPermanent

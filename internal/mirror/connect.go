@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"pullwatch/internal/pull"
 )
 
 const userAgent = "pullwatch"
@@ -14,10 +16,10 @@ const userAgent = "pullwatch"
 func (c *copier) connect(ctx context.Context, base *http.Transport, opts Options) (disconnect func(), err error) {
 	var fromLogins, toLogins []login
 	source, destination := c.source.Context(), c.destination.repository
-	if c.sourceSide, fromLogins, err = newSide("source", c.source.Name(), source); err != nil {
+	if c.sourceSide, fromLogins, err = newSide(pull.SourceSide, c.source.Name(), source); err != nil {
 		return nil, err
 	}
-	if c.destinationSide, toLogins, err = newSide("destination", destination.Name(), destination); err != nil {
+	if c.destinationSide, toLogins, err = newSide(pull.DestinationSide, destination.Name(), destination); err != nil {
 		return nil, err
 	}
 	authorities, err := readAuthorities(opts.Authorities)

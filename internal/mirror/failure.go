@@ -14,6 +14,8 @@ type failure struct {
 	message string
 	// permanent is true if no later attempt, by another pod, will succeed.
 	permanent bool
+	// side is the end of the copy that is to blame; empty for neither.
+	side pull.Side
 	// again is true if another try within this attempt may help all the same. It is read only if permanent is set.
 	again bool
 }

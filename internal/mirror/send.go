@@ -73,7 +73,7 @@ func (c *copier) copyBlob(ctx context.Context, desc v1.Descriptor) error {
 // isMissing reports whether the source has answered that it does not have a blob, or does not give it.
 func isMissing(err error) bool {
 	blamed, ok := errors.AsType[*sideError](err)
-	if !ok || blamed.side.role != "source" {
+	if !ok || blamed.side.role != pull.SourceSide {
 		return false
 	}
 	answer, ok := errors.AsType[*transport.Error](err)

@@ -12,8 +12,7 @@ import (
 
 // side is one end of a copy. An error is blamed on one of them.
 type side struct {
-	// role is "source" or "destination".
-	role     string
+	role     pull.Side
 	registry string
 	// image is the image at the source, or the repository at the destination.
 	image string
@@ -24,7 +23,7 @@ type side struct {
 }
 
 // newSide returns a side and the logins that there are for it, the best first.
-func newSide(role, image string, repository name.Repository) (side, []login, error) {
+func newSide(role pull.Side, image string, repository name.Repository) (side, []login, error) {
 	s := side{role: role, registry: familiar(repository.RegistryStr()), image: familiar(image)}
 	logins, others, err := findLogins(repository)
 	if err != nil {
@@ -50,7 +49,7 @@ func (s side) who() string {
 // familiar returns a name with Docker Hub called as everybody calls it.
 func familiar(name string) string { return strings.Replace(name, "index.docker.io", "docker.io", 1) }
 
-func (s side) name() string { return s.role + " registry " + s.registry }
+func (s side) name() string { return string(s.role) + " registry " + s.registry }
 
 // blame returns err as an error of this side; nil stays nil, and an error that is blamed already stays as it is.
 func (s side) blame(err error) error {

@@ -117,7 +117,18 @@ type Outcome struct {
 	// Reason and Message say why the attempt failed. Both are empty when it succeeded.
 	Reason  FailureReason `json:"reason,omitempty"`
 	Message string        `json:"message,omitempty"`
+	// Side is the end of the copy whose registry is to blame for that; empty if none is known to be.
+	Side Side `json:"side,omitempty"`
 }
+
+// Side is one end of a copy.
+type Side string
+
+// The two sides.
+const (
+	SourceSide      Side = "source"
+	DestinationSide Side = "destination"
+)
 
 // Replaces returns a sentence for a copy that will replace the image with that digest at the destination's tag.
 func Replaces(digest string) string {

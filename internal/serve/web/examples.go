@@ -68,6 +68,11 @@ func examples(demo bool) []example {
 		{Query: exampleQuery("one"), Variables: map[string]any{"id": newestActive}},
 		{Query: exampleQuery("cancel"), Variables: map[string]any{"id": newestActive}},
 		{Query: exampleQuery("retry"), Variables: map[string]any{"id": latestFailed}},
+		{Query: exampleQuery("hold"), Variables: map[string]any{"id": newestActive}},
+		{Query: exampleQuery("release"), Variables: map[string]any{"id": newestActive}},
+		{Query: exampleQuery("queue")},
+		{Query: exampleQuery("pause"), Variables: map[string]any{"reason": "The registry is being moved"}},
+		{Query: exampleQuery("resume")},
 	}
 }
 
