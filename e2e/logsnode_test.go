@@ -27,7 +27,7 @@ func TestLogsSayWhatTheClusterKnowsOfAnEnd(t *testing.T) {
 	tooLarge.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10000")}
 	late.ActiveDeadlineSeconds = new(int64(3))
 	bad.Containers[0].Command = []string{"/nowhere"}
-	failing, greedy := podSpec(corev1.RestartPolicyNever, writes), podSpec(corev1.RestartPolicyNever, program("main", "log", "0", "1", "10000"))
+	failing, greedy := podSpec(corev1.RestartPolicyNever, writes), podSpec(corev1.RestartPolicyNever, program("main", "log", "0", "10", "10000"))
 	failing.InitContainers = []corev1.Container{program("before", "exit", "3")}
 	greedy.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("2Mi")}
 	pods := map[string]corev1.PodSpec{"too-large": tooLarge, "late": late, "bad": bad, "failing": failing, "greedy": greedy}

@@ -57,7 +57,7 @@ type Writer struct {
 	ends     []int
 }
 
-// Add adds a line, unless m's filters leave it out. raw is the beginning of its message, of which length bytes were written.
+// Add adds a line, unless m's filters leave it out, which look at raw. That is its message, or the beginning of one of length bytes.
 // Its error is ctx's.
 func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw []byte, length int, m *filter.Matcher) error {
 	if ok, err := m.Match(ctx, raw); !ok {

@@ -4,11 +4,11 @@
 // that the container has behind them. A chunk may also be a notice. Each Container of the queue has its own chunks, in
 // order. Next merges the lines of all containers by timestamp into batches.
 //
-// The queue is bounded: it holds at most podlog.MaxWaiting bytes, or four lines of more than podlog.DefaultLineBytes, and less
-// when the budget has no more. Lines are live
-// when they were written after their log was opened; the others are history. History waits for room, each container with
-// a fair share of it, and is never lost. Live lines do not wait: the oldest of them are dropped, and counted where they
-// stood. But while history waits for room, live lines wait, too: they are behind the history, not behind a slow reader.
+// The queue is bounded: it holds at most podlog.MaxWaiting bytes, or four lines where those may be longer than a quarter of
+// that. When the budget has no more, it holds less, down to MinWaiting. Lines are live when they were written after their log
+// was opened; the others are history. History waits for room, each container with a fair share of it, and is never lost.
+// Live lines do not wait: the oldest of them are dropped, and counted where they stood. But while history waits for room, live
+// lines wait, too: they are behind the history, not behind a slow reader.
 //
 // The files in reading order, in which each needs only earlier ones: chunk, container, batch, metrics, queue, memory, push,
 // merge, next.
@@ -33,8 +33,8 @@ type Queue struct {
 	containers []*Container
 	active     int
 	size       int
-	// limit is the present bound of size: least and what account has taken beyond it, at most most. refused is when account
-	// last refused more.
+	// limit is the present bound of size, from least to most: account takes what is beyond least. refused is when account last
+	// refused more.
 	account            *budget.Account
 	limit, least, most int
 	refused            time.Time
