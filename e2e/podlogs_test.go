@@ -193,6 +193,12 @@ func TestLogsAreOfTheContainersAskedFor(t *testing.T) {
 	for _, container := range []string{"before", "main", "beside"} {
 		checkSame(t, whole.of("several", container), kubectlLogs(t, namespace, "several", "--container="+container))
 	}
+	input["containers"] = "be.*"
+	some := collect(s.podLogs(t, input).rest(t))
+	if n := len(some.of("several", "before")); n != 10 || len(some.of("several", "beside")) != 20 || len(some.lines) != 30 {
+		t.Errorf("%d lines of the containers that match, %d of them of one", len(some.lines), n)
+	}
+	delete(input, "containers")
 	input["container"] = "beside"
 	if one := collect(s.podLogs(t, input).rest(t)); len(one.lines) != 20 || len(one.of("several", "beside")) != 20 {
 		t.Errorf("%d lines of one container, %d of them its own", len(one.lines), len(one.of("several", "beside")))
@@ -222,6 +228,27 @@ func TestLongLogLinesAreCutAndSaySo(t *testing.T) {
 		}
 		if _, message, _ := strings.Cut(whole[i], " "); !strings.HasPrefix(message, line.Message) {
 			t.Errorf("line %d is not the beginning of kubectl's", i)
+		}
+	}
+	// At once, so that they share the log.
+	var readers []*logReader
+	limits := []int{256 << 10, size - 1, 1000}
+	for _, limit := range limits {
+		readers = append(readers, readLogs(t, map[string]any{"namespace": namespace, "pod": "long", "maxLineBytes": limit}, s))
+	}
+	for i, limit := range limits {
+		for j, line := range readers[i].whole(t).lines {
+			_, message, _ := strings.Cut(whole[j], " ")
+			if want := message[:min(size, limit)]; line.Message != want || line.TruncatedBytes != size-len(want) {
+				t.Errorf("maxLineBytes %d: %d bytes, and %d cut off", limit, len(line.Message), line.TruncatedBytes)
+			}
+		}
+	}
+	// Filters look behind what is cut off.
+	for filter, want := range map[string]int{"include": 3, "exclude": 0} {
+		logs := collect(s.podLogs(t, map[string]any{"namespace": namespace, "pod": "long", filter: `x\.$`}).rest(t))
+		if len(logs.lines) != want {
+			t.Errorf("%s of what is at the end of each line leaves %d lines, want %d", filter, len(logs.lines), want)
 		}
 	}
 	// A kubelet counts the parts of a line.
@@ -271,6 +298,12 @@ func TestALogThatCannotBeReadSaysWhy(t *testing.T) {
 		{"bad name", "BAD_INPUT", map[string]any{"pod": "Not a name"}},
 		{"negative tail", "BAD_INPUT", map[string]any{"pod": "here", "tailLines": -1}},
 		{"long tail", "BAD_INPUT", map[string]any{"pod": "here", "tailLines": 10_001}},
+		{"no such workload", "NOT_FOUND", map[string]any{"workload": "deployment/nowhere"}},
+		{"bad workload", "BAD_INPUT", map[string]any{"workload": "pod/here"}},
+		{"no container that matches", "NOT_FOUND", map[string]any{"pod": "here", "containers": "mai"}},
+		{"bad containers", "BAD_INPUT", map[string]any{"pod": "here", "containers": "("}},
+		{"lines of nothing", "BAD_INPUT", map[string]any{"pod": "here", "maxLineBytes": 0}},
+		{"too long lines", "BAD_INPUT", map[string]any{"pod": "here", "maxLineBytes": 256<<10 + 1}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			input := map[string]any{"namespace": namespace}

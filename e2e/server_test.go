@@ -96,12 +96,16 @@ func (s *subscription[T]) rest(t *testing.T) []T {
 	return events
 }
 
-// until reads events up to the first one that is as wanted, and returns it.
+// until reads events up to the first one that is as wanted, and returns it. It has to come within patience, however many others
+// come.
 func (s *subscription[T]) until(t *testing.T, wanted string, is func(T) bool) T {
 	t.Helper()
 	var last []string
-	for {
+	for began := time.Now(); ; {
 		event, err := s.Next()
+		if err == nil && time.Since(began) > patience {
+			err = fmt.Errorf("others have come for %v", patience)
+		}
 		if err != nil {
 			t.Fatalf("no event that %s: %v; the last ones:\n%s", wanted, err, strings.Join(last, "\n"))
 		}

@@ -919,6 +919,11 @@ input PodLogsInput {
   exclude: String
   "The ` + "`" + `cursor` + "`" + ` of the last batch that a client saw: goes on right behind it, without loss or repetition."
   after: ID
+  """
+  A ` + "`" + `message` + "`" + ` has at most this many bytes of its line, 1 to 262144. More than the default takes more of the server's memory, for
+  each container that is read.
+  """
+  maxLineBytes: Int = 65536
 }
 
 """
@@ -944,7 +949,7 @@ type LogLine {
   container: String!
   "When the container wrote it."
   timestamp: Time!
-  "The line without its line end; cut after 64 KiB."
+  "The line without its line end; cut after ` + "`" + `maxLineBytes` + "`" + `."
   message: String!
   "Bytes cut off the end of the line: 0 when it is whole."
   truncatedBytes: Int!
@@ -4900,8 +4905,11 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 	if _, present := asMap["previous"]; !present {
 		asMap["previous"] = false
 	}
+	if _, present := asMap["maxLineBytes"]; !present {
+		asMap["maxLineBytes"] = 65536
+	}
 
-	fieldsInOrder := [...]string{"namespace", "pod", "job", "workload", "selector", "container", "containers", "tailLines", "since", "follow", "previous", "include", "exclude", "after"}
+	fieldsInOrder := [...]string{"namespace", "pod", "job", "workload", "selector", "container", "containers", "tailLines", "since", "follow", "previous", "include", "exclude", "after", "maxLineBytes"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -5006,6 +5014,13 @@ func (ec *executionContext) unmarshalInputPodLogsInput(ctx context.Context, obj 
 				return it, err
 			}
 			it.After = data
+		case "maxLineBytes":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("maxLineBytes"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.MaxLineBytes = data
 		}
 	}
 	return it, nil

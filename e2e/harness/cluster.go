@@ -93,7 +93,7 @@ func (c *Cluster) NewNamespace(t *testing.T) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
-		if err := namespaces.Delete(ctx, ns.Name, metav1.DeleteOptions{}); err != nil {
+		if err := namespaces.Delete(ctx, ns.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			t.Error(err)
 		}
 	})

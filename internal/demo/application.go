@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,9 +16,10 @@ import (
 // applicationNamespace is the namespace of the applications whose logs people can read.
 const applicationNamespace = "shop"
 
-// runApplications starts pods that log: some run for ever, one crashes again and again, one never starts, and a Job runs
-// twice a minute.
+// runApplications starts pods that log, each of a workload: some run for ever, one crashes again and again, one never starts, and
+// a Job runs twice a minute.
 func (c *Cluster) runApplications(ctx context.Context) {
+	c.complain(c.createWorkloads(ctx))
 	for _, suffix := range []string{"6c9f7d5b8-4xk2p", "6c9f7d5b8-t7w9z"} {
 		c.goPlay(ctx, c.playCheckout, "checkout-"+suffix)
 	}
@@ -34,12 +36,38 @@ func (c *Cluster) goPlay(ctx context.Context, play func(context.Context, string)
 	})
 }
 
-// newApplicationPod returns a pod of an application with a container for each name.
-func newApplicationPod(name, app string, containers ...string) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+// createWorkloads creates what the pods of the applications are of.
+func (c *Cluster) createWorkloads(ctx context.Context) error {
+	apps := c.client.AppsV1()
+	for app, replicas := range map[string]int32{"checkout": 2, "recommendations": 1} {
+		deployment := &appsv1.Deployment{ObjectMeta: applicationMeta(app, app)}
+		deployment.Spec.Replicas, deployment.Spec.Selector = &replicas, selectorOf(app)
+		if _, err := apps.Deployments(applicationNamespace).Create(ctx, deployment, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create deployment %s: %w", app, err)
+		}
+	}
+	set := &appsv1.StatefulSet{ObjectMeta: applicationMeta("payments", "payments")}
+	set.Spec.Selector = selectorOf("payments")
+	if _, err := apps.StatefulSets(applicationNamespace).Create(ctx, set, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create statefulset %s: %w", set.Name, err)
+	}
+	return nil
+}
+
+func selectorOf(app string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
+}
+
+func applicationMeta(name, app string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
 		Name: name, Namespace: applicationNamespace,
 		Labels: map[string]string{"app": app, "app.kubernetes.io/name": app},
-	}}
+	}
+}
+
+// newApplicationPod returns a pod of an application with a container for each name.
+func newApplicationPod(name, app string, containers ...string) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: applicationMeta(name, app)}
 	for _, container := range containers {
 		pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{
 			Name: container, Image: "registry.shop.example/" + app + "-" + container + ":1.18",
@@ -141,10 +169,18 @@ func (c *Cluster) playRecommendations(ctx context.Context, name string) error {
 	return c.failImagePulls(ctx, pod, "app", func(d time.Duration) error { return pause(ctx, d) })
 }
 
-// playReports plays a Job every 30 seconds and deletes the one before. Its pod logs for some seconds.
+// playReports plays a CronJob's Job every 30 seconds and deletes the one before. Its pod logs for some seconds.
 func (c *Cluster) playReports(ctx context.Context, name string) error {
+	cronJob := &batchv1.CronJob{ObjectMeta: applicationMeta(name, name)}
+	cronJob, err := c.client.BatchV1().CronJobs(applicationNamespace).Create(ctx, cronJob, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("create cronjob: %w", err)
+	}
+	owner := *metav1.NewControllerRef(cronJob, batchv1.SchemeGroupVersion.WithKind("CronJob"))
 	for {
-		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: applicationNamespace}}
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: applicationNamespace, OwnerReferences: []metav1.OwnerReference{owner},
+		}}
 		pod := newApplicationPod("", name, "main")
 		job.Spec.Template = corev1.PodTemplateSpec{ObjectMeta: pod.ObjectMeta, Spec: pod.Spec}
 		job.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever

@@ -2,17 +2,23 @@ package demo
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"pullwatch/internal/podlog"
+	"pullwatch/internal/podlog/follow"
 	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
+	"pullwatch/kube/podlogs"
 )
 
 func TestWordsInAnImageNameDecideWhatHappensToItsPull(t *testing.T) {
@@ -207,6 +213,46 @@ func TestApplicationsHaveLogsToRead(t *testing.T) {
 		}
 		if apps["checkout"] != 2 || apps["payments"] != 1 || apps["recommendations"] != 1 || apps["report"] != 1 {
 			t.Errorf("pods: %v", apps)
+		}
+	})
+}
+
+func TestTheLogsOfAWorkloadAreThoseOfItsPods(t *testing.T) {
+	playIn(t, Options{}, nil, func(t *testing.T, ctx context.Context, c *Cluster) {
+		time.Sleep(5 * time.Second)
+		streamer := follow.New(follow.Options{
+			Source: podlogs.New(c.client), Metrics: follow.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+		})
+		for workload, pods := range map[string]int{
+			"deployment/checkout": 2, "statefulset/payments": 1, "deployment/recommendations": 1, "cronjob/report": 1,
+		} {
+			stream, err := streamer.Stream(ctx, podlog.Input{Namespace: applicationNamespace, Workload: &workload, Follow: true})
+			if err != nil {
+				t.Errorf("%s: %v", workload, err)
+				continue
+			}
+			told := map[string]bool{}
+			for len(told) < pods {
+				batch, err := stream.Next(ctx)
+				if err != nil {
+					t.Fatalf("%s: %v", workload, err)
+				}
+				for _, n := range batch.Notices {
+					told[*n.Pod] = true
+				}
+			}
+			stream.Close()
+			for pod := range told {
+				if _, app, _ := strings.Cut(workload, "/"); !strings.HasPrefix(pod, app+"-") {
+					t.Errorf("%s has a pod %s", workload, pod)
+				}
+			}
+		}
+		for _, workload := range []string{"daemonset/checkout", "cronjob/checkout"} {
+			_, err := streamer.Stream(ctx, podlog.Input{Namespace: applicationNamespace, Workload: &workload})
+			if usererr.CodeOf(err) != usererr.NotFound {
+				t.Errorf("%s: %v", workload, err)
+			}
 		}
 	})
 }

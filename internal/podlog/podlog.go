@@ -23,18 +23,21 @@ const (
 	MaxOpenLogs = 50
 	// MaxContainers is how many containers one stream has, with those that have ended and whose pods still exist.
 	MaxContainers = 1000
-	// MaxMessage bounds Line.Message, in bytes.
-	MaxMessage = 64 << 10
+	// DefaultLineBytes is the default of Input.MaxLineBytes, and MaxLineBytes the highest one.
+	DefaultLineBytes = 64 << 10
+	MaxLineBytes     = 256 << 10
 	// MaxFiltered is how many bytes of a line Input.Include and Input.Exclude look at.
 	MaxFiltered = 4 << 20
-	// MaxBatchLines and MaxBatchBytes bound a Batch: its lines and notices together, and the bytes of its messages.
+	// MaxBatchLines and MaxBatchBytes bound a Batch: its lines and notices together, and the bytes of its messages. A line of
+	// any length has room.
 	MaxBatchLines = 1000
-	MaxBatchBytes = 256 << 10
+	MaxBatchBytes = MaxLineBytes
 	// BatchWindow is how long a Batch waits for more after its first line or notice. The live lines of a stream with only one
 	// container do not wait, unless the last Batch came less than BatchGap before: many small batches would cost lines a second.
 	BatchWindow = 20 * time.Millisecond
 	BatchGap    = 5 * time.Millisecond
-	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory. follow.Options.Budget may allow less.
+	// MaxWaiting bounds the lines that wait for a stream's reader, in bytes of memory. follow.Options.Budget may allow less. Four
+	// lines of more than DefaultLineBytes have room in any case.
 	MaxWaiting = 1 << 20
 	// ReorderWindow is how long a line waits for earlier ones of other containers.
 	ReorderWindow = 250 * time.Millisecond
@@ -70,6 +73,8 @@ type Input struct {
 	// Include and Exclude are RE2 expressions that a message must and must not match, of at most MaxExpression bytes and 1,000
 	// instructions, which repetitions multiply.
 	Include, Exclude *string
+	// MaxLineBytes bounds Line.Message, in bytes, 1 to the constant of that name; nil means DefaultLineBytes.
+	MaxLineBytes *int
 	// After is the Cursor of a Batch of an earlier stream with the same Namespace, Pod, Job, Workload, Selector, Container,
 	// Containers and Previous. The stream resumes right behind that batch. TailLines and Since are those of the earlier stream.
 	After *string
@@ -94,7 +99,7 @@ type Line struct {
 	Pod, Container string
 	// Timestamp is when the container runtime read the line, in UTC. It is never zero: text without a timestamp is no line.
 	Timestamp time.Time
-	// Message is valid UTF-8 without its line end, at most MaxMessage bytes.
+	// Message is valid UTF-8 without its line end, at most Input.MaxLineBytes bytes.
 	Message string
 	// TruncatedBytes counts the bytes that were cut off the end.
 	TruncatedBytes int

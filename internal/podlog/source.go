@@ -112,8 +112,10 @@ type Run struct {
 	ExitCode int
 	// NeverStarted means that the run ended before a process started, so that it may have no log.
 	NeverStarted bool
-	Reason       string
-	// Message says why a run has never started, in the cluster's words.
+	// Lost means that the node has lost the container, and its log with it.
+	Lost   bool
+	Reason string
+	// Message says why a run has never started or was lost, in the cluster's words.
 	Message string
 }
 

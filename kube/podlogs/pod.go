@@ -74,6 +74,33 @@ func setRuns(c *podlog.Container, status *corev1.ContainerStatus, podFinished bo
 		c.Waiting = waitingReason(state.Waiting)
 		c.Looping = state.Waiting != nil && state.Waiting.Reason == crashLoop
 	}
+	if c.Run.Lost && c.Previous.Lost { // the node tells the same loss in both places
+		c.Previous = c.Run
+	}
+}
+
+// statusUnknown is the reason of the end of a container that its node has lost.
+const statusUnknown = "ContainerStatusUnknown"
+
+// keepLost finds out which runs a node has lost, by what the pod was before. The node does not tell their IDs, and counts them as
+// restarts: each is the last run that was known to run.
+func keepLost(p, before *podlog.Pod) {
+	for i := range p.Containers {
+		now := &p.Containers[i]
+		j := slices.IndexFunc(before.Containers, func(c podlog.Container) bool { return c.Name == now.Name })
+		if j < 0 {
+			continue
+		}
+		known := before.Containers[j].Run
+		if now.Run.ID == known.ID && !now.Run.Lost {
+			known = before.Containers[j].Previous
+		}
+		for _, run := range []*podlog.Run{&now.Run, &now.Previous} {
+			if run.Lost && (known.Running || known.Lost) {
+				run.ID, run.Restarts, run.Started = known.ID, known.Restarts, known.Started
+			}
+		}
+	}
 }
 
 // crashLoop is the reason why a container waits that ends again and again.
@@ -82,11 +109,12 @@ const crashLoop = "CrashLoopBackOff"
 func endedRun(t *corev1.ContainerStateTerminated, container string, restarts int32) podlog.Run {
 	run := podlog.Run{
 		ID: runID(t.ContainerID, container, restarts), ExitCode: int(t.ExitCode), Reason: t.Reason, Restarts: int(restarts),
-		NeverStarted: t.StartedAt.Unix() <= 0, // zero, or what the runtime writes for zero
-		Started:      t.StartedAt.Time,
+		Lost:    t.Reason == statusUnknown && t.ContainerID == "",
+		Started: t.StartedAt.Time,
 	}
+	run.NeverStarted = !run.Lost && t.StartedAt.Unix() <= 0 // zero, or what the runtime writes for zero
 	// What a process leaves as its termination message is no reason of the cluster.
-	if run.NeverStarted {
+	if run.NeverStarted || run.Lost {
 		run.Message = t.Message
 	}
 	return run

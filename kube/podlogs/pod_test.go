@@ -117,3 +117,41 @@ func TestContainersComeInTheOrderInWhichTheyRun(t *testing.T) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }
+
+// A node that has lost a container tells of its end without its ID, and counts a restart. Both places then mean the same run.
+func TestARunThatItsNodeHasLostKeepsItsID(t *testing.T) {
+	const unknown = "ContainerStatusUnknown"
+	lost, waits, again := endedState("", 137, unknown), waitingState("PodInitializing", ""), runningState("2")
+	for _, status := range []*corev1.ContainerStatus{&lost, &waits, &again} {
+		status.RestartCount = 1
+		status.LastTerminationState = endedState("", 137, unknown).State
+	}
+	ended := endedState("2", 0, "Completed")
+	ended.RestartCount, ended.LastTerminationState = 1, again.LastTerminationState
+	first, isLost := podlog.Run{ID: "1", Running: true}, podlog.Run{ID: "1", ExitCode: 137, Reason: unknown, Lost: true}
+	second := podlog.Run{ID: "2", Restarts: 1, Running: true}
+	over := podlog.Run{ID: "2", Restarts: 1, Reason: "Completed", Started: time.Unix(1, 0)}
+	seen := podlog.Run{ID: "app#1", Restarts: 1, ExitCode: 137, Reason: unknown, Lost: true}
+	type step struct {
+		status        corev1.ContainerStatus
+		run, previous podlog.Run
+	}
+	for name, steps := range map[string][]step{
+		"evicted":           {{runningState("1"), first, podlog.Run{}}, {lost, isLost, isLost}, {lost, isLost, isLost}},
+		"restarted":         {{runningState("1"), first, podlog.Run{}}, {waits, isLost, isLost}, {again, second, isLost}, {again, second, isLost}, {ended, over, isLost}},
+		"restarted at once": {{runningState("1"), first, podlog.Run{}}, {again, second, isLost}},
+		"seen only later":   {{lost, seen, seen}, {lost, seen, seen}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before podlog.Pod
+			for i, s := range steps {
+				now := logPod(logTestPod("web", corev1.PodRunning, s.status))
+				keepLost(&now, &before)
+				if c := now.Containers[0]; c.Run != s.run || c.Previous != s.previous {
+					t.Errorf("step %d: got %+v after %+v, want %+v after %+v", i, c.Run, c.Previous, s.run, s.previous)
+				}
+				before = now
+			}
+		})
+	}
+}

@@ -146,8 +146,8 @@ func TestNoLineIsLostOrRepeatedInTheLifeOfAPod(t *testing.T) {
 	second.LastTerminationState = restarted.LastTerminationState
 	api.put(logTestPod("web", corev1.PodSucceeded, second))
 	r.end("web: a", "web: same", "web: same", "web: in the middle", "web: b\uFFFDc", "web: last words",
-		"web: "+long[:podlog.MaxMessage], "web: no end")
-	if cut := r.lines[6].TruncatedBytes; cut != len(long)-podlog.MaxMessage {
+		"web: "+long[:podlog.DefaultLineBytes], "web: no end")
+	if cut := r.lines[6].TruncatedBytes; cut != len(long)-podlog.DefaultLineBytes {
 		t.Errorf("%d bytes were cut off", cut)
 	}
 	if !slices.Contains(r.text, "ENDED web: exit code 0 (Completed)") {

@@ -175,8 +175,10 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 		pods[list.Items[i].UID] = newTargetPod(&list.Items[i])
 	}
 	w.publish(func() {
-		for uid := range w.pods {
-			if _, ok := pods[uid]; !ok {
+		for uid, before := range w.pods {
+			if now, ok := pods[uid]; ok {
+				keepLost(&now.Pod, &before.Pod)
+			} else {
 				w.setMissing(uid, list.ResourceVersion)
 			}
 		}
@@ -219,7 +221,9 @@ func (w *targetWatch) applyPod(event watch.Event) {
 			w.setLost()
 			return
 		}
-		w.pods[pod.UID] = newTargetPod(pod)
+		now, before := newTargetPod(pod), w.pods[pod.UID]
+		keepLost(&now.Pod, &before.Pod)
+		w.pods[pod.UID] = now
 		w.setLost()
 		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
 	})

@@ -101,7 +101,7 @@ var (
 		fields: func(obj Object) fields.Set { return fields.Set{"type": obj.(*corev1.Event).Type} },
 	}
 
-	resources = []*resource{jobs, pods, leases, events}
+	resources = []*resource{jobs, pods, leases, events, deployments, statefulSets, daemonSets, cronJobs}
 )
 
 func listType(version, kind string) metav1.TypeMeta {

@@ -14,7 +14,7 @@ import (
 // slowest is an expression of the largest program, of which most is tried at each byte of slowLine.
 var (
 	slowest  = `(?:a?){490}Z`
-	slowLine = []byte(strings.Repeat("a", podlog.MaxMessage))
+	slowLine = []byte(strings.Repeat("a", podlog.DefaultLineBytes))
 )
 
 func newTestMatcher(t testing.TB, text string, workers int) *Matcher {

@@ -24,8 +24,8 @@ func TestBatchesAreBounded(t *testing.T) {
 	}{
 		{"many short lines", "", 10_000},
 		{"lines", strings.Repeat("x", 200), 10_000},
-		{"long lines", strings.Repeat("x", 3*podlog.MaxMessage), 20},
-		{"long invalid lines", strings.Repeat("\xff", 3*podlog.MaxMessage), 20},
+		{"long lines", strings.Repeat("x", 3*podlog.DefaultLineBytes), 20},
+		{"long invalid lines", strings.Repeat("\xff", 3*podlog.DefaultLineBytes), 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var log strings.Builder
@@ -50,7 +50,7 @@ func TestBatchesAreBounded(t *testing.T) {
 					if want := start.Add(time.Duration(lines+i) * time.Millisecond); !line.Timestamp.Equal(want) {
 						t.Fatalf("line %d is out of order", lines+i)
 					}
-					if cut := max(0, len(test.message)-podlog.MaxMessage); len(line.Message) > podlog.MaxMessage || line.TruncatedBytes < cut {
+					if cut := max(0, len(test.message)-podlog.DefaultLineBytes); len(line.Message) > podlog.DefaultLineBytes || line.TruncatedBytes < cut {
 						t.Fatalf("line %d has %d bytes, %d cut", lines+i, len(line.Message), line.TruncatedBytes)
 					}
 				}

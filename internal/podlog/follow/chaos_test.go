@@ -58,7 +58,7 @@ func chaos(t *testing.T, seed uint64) {
 	leaves := random.IntN(2) == 0
 	seen := []reading{{}}
 	// This is enough for all containers, unless too many lines wait when another container comes.
-	memory := newTestBudget(int64(streamMemory + maxPods*maxPodContainers*(followerMemory+readerMemory) + random.IntN(2)*random.IntN(podlog.MaxWaiting)))
+	memory := newTestBudget(int64(leastMemory(maxPods*maxPodContainers) + random.IntN(2)*random.IntN(podlog.MaxWaiting)))
 	for {
 		last := &seen[len(seen)-1]
 		in.After = &last.cursor
@@ -208,7 +208,7 @@ func (r *reading) take(w *world, batch *podlog.Batch) error {
 		if !ok {
 			return fmt.Errorf("%s: line %d was never written", name, i)
 		}
-		whole := got.Message == want.Message || len(want.Message) > podlog.MaxMessage && got.TruncatedBytes > 0
+		whole := got.Message == want.Message || len(want.Message) > podlog.DefaultLineBytes && got.TruncatedBytes > 0
 		if !got.Timestamp.Equal(want.Timestamp) || !strings.HasPrefix(want.Message, got.Message) {
 			return fmt.Errorf("%s: line %d is %v %.80q, want %v %.80q", name, i, got.Timestamp, got.Message, want.Timestamp, want.Message)
 		}

@@ -31,7 +31,7 @@ func (r *runReader) checkEnd(ctx context.Context, req podlog.LogRequest) error {
 	}
 	p := r.progress.Position
 	if rest := r.last.rest; rest != nil {
-		p.Advance(rest.nanos, cursor.Checksum(rest.message))
+		p.Advance(rest.nanos, rest.sum)
 	}
 	switch {
 	case nanos == 0 && sum != 0:

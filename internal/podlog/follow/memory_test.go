@@ -44,6 +44,12 @@ func (b *testBudget) used(t *testing.T) (bytes float64) {
 	return bytes
 }
 
+// leastMemory is what a stream of that many running containers takes, in bytes.
+func leastMemory(containers int) int {
+	p := plan{maxLineBytes: podlog.DefaultLineBytes}
+	return p.memory() + containers*(followerMemory+p.readerMemory())
+}
+
 func TestStreamsWithoutMemoryAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := func() *fakeSource {
@@ -56,17 +62,17 @@ func TestStreamsWithoutMemoryAreRefused(t *testing.T) {
 			in.Caller, in.Include = "a", &include
 			return streamer.Stream(t.Context(), in)
 		}
-		const one = streamMemory + followerMemory + readerMemory
+		one := leastMemory(1)
 		for name, test := range map[string]struct {
 			bytes   int64
 			include string
 			want    error
 		}{
-			"room for one":                {3 * one, "", nil},
-			"no room for its container":   {3*one - 1, "", budget.ErrShare},
-			"no room for the stream":      {3*streamMemory - 1, "", budget.ErrShare},
-			"no room for its expression":  {3 * one, "x{500}", budget.ErrShare},
-			"room for its expression":     {3*one + 3_000_000, "x{500}", nil},
+			"room for one":                {int64(3 * one), "", nil},
+			"no room for its container":   {int64(3*one - 1), "", budget.ErrShare},
+			"no room for the stream":      {int64(3*leastMemory(0) - 1), "", budget.ErrShare},
+			"no room for its expression":  {int64(3 * one), "x{500}", budget.ErrShare},
+			"room for its expression":     {int64(3*one + 3_000_000), "x{500}", nil},
 			"nothing left for any stream": {100, "", budget.ErrFull},
 		} {
 			memory := newTestBudget(test.bytes)
@@ -102,7 +108,7 @@ func TestHistoryWaitsForMemory(t *testing.T) {
 			streamer := newTestStreamer(newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
 				return logFrom(logs[req.Container])(req)
 			}, pods(finished(web))))
-			memory := newTestBudget(int64(streamMemory + containers*(followerMemory+readerMemory)))
+			memory := newTestBudget(int64(leastMemory(containers)))
 			streamer.Budget = memory.Budget
 			st, err := streamer.Stream(t.Context(), podInput())
 			if err != nil {
@@ -110,7 +116,7 @@ func TestHistoryWaitsForMemory(t *testing.T) {
 			}
 			elapse(time.Minute)
 			synctest.Wait()
-			if st.queue.Bytes() > queue.MinWaiting+queue.MaxChunkBytes {
+			if st.queue.Bytes() > queue.MinWaiting(podlog.DefaultLineBytes)+queue.MaxChunkBytes {
 				t.Errorf("%d bytes wait", st.queue.Bytes())
 			}
 			got, err := readAll(t, st)
@@ -141,7 +147,7 @@ func TestLiveLinesAreDroppedWhenMemoryIsShort(t *testing.T) {
 			r, w := io.Pipe()
 			streamer := newTestStreamer(newFakeSource(func(podlog.LogRequest) (io.ReadCloser, error) { return r, nil },
 				pods(pod("web", running("1")))))
-			const least = streamMemory + followerMemory + readerMemory
+			least := leastMemory(1)
 			memory := newTestBudget(int64(least + spare))
 			streamer.Budget = memory.Budget
 			st, err := streamer.Stream(t.Context(), podInput())
@@ -157,7 +163,7 @@ func TestLiveLinesAreDroppedWhenMemoryIsShort(t *testing.T) {
 				elapse(time.Millisecond)
 			}
 			synctest.Wait()
-			room := min(queue.MinWaiting+spare, podlog.MaxWaiting)
+			room := min(queue.MinWaiting(podlog.DefaultLineBytes)+spare, podlog.MaxWaiting)
 			if size := st.queue.Bytes(); size > room || size < room-queue.WaitingStep-queue.MaxChunkBytes {
 				t.Errorf("%d bytes wait where there is room for %d", size, room)
 			}
@@ -176,7 +182,7 @@ func TestLiveLinesAreDroppedWhenMemoryIsShort(t *testing.T) {
 					}
 				}
 			}
-			if used := memory.used(t); used != least {
+			if used := memory.used(t); used != float64(least) {
 				t.Errorf("%v bytes are used when all lines are read, want %d", used, least)
 			}
 		})

@@ -23,6 +23,7 @@ type plan struct {
 	// containers matches the names of the wanted containers; nil for all.
 	containers       *nameMatcher
 	tail             *int
+	maxLineBytes     int
 	since            time.Time
 	follow, previous bool
 	include, exclude *filter.Expression
@@ -39,6 +40,8 @@ func newPlan(in podlog.Input) (*plan, error) {
 		follow:   in.Follow && !in.Previous,
 		previous: in.Previous,
 		tail:     in.TailLines,
+
+		maxLineBytes: podlog.DefaultLineBytes,
 	}
 	if in.Since != nil {
 		p.since = *in.Since
@@ -57,6 +60,12 @@ func newPlan(in podlog.Input) (*plan, error) {
 	}
 	if n := in.TailLines; n != nil && (*n < 0 || *n > podlog.MaxTailLines) {
 		return nil, usererr.New(usererr.BadInput, "tailLines is %d; it must be 0 to %d", *n, podlog.MaxTailLines)
+	}
+	if n := in.MaxLineBytes; n != nil {
+		if *n < 1 || *n > podlog.MaxLineBytes {
+			return nil, usererr.New(usererr.BadInput, "maxLineBytes is %d; it must be 1 to %d", *n, podlog.MaxLineBytes)
+		}
+		p.maxLineBytes = *n
 	}
 	var err error
 	if p.include, err = filter.Compile("include", in.Include); err != nil {

@@ -104,10 +104,12 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		return r.checkRun()
 	}
 	lines := logline.NewReader(&guardedReader{log: log, guard: guard, flush: flush})
+	most := r.plan.maxLineBytes
 	if r.matcher != nil {
-		lines.KeepWhole(r.takeMemory, r.giveMemory)
-		defer lines.Release()
+		most = podlog.MaxFiltered
 	}
+	lines.Keep(r.plan.maxLineBytes, most, r.takeMemory, r.giveMemory)
+	defer lines.Release()
 	var stamps logline.Parser
 	r.progress.Position.Cut = r.progress.Position.Cut || tailed && r.progress.Position.IsZero()
 	r.limit = r.queue.ChunkLimit()
@@ -135,7 +137,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		r.last.dated = true
 		if err != nil {
 			if r.last.search.IsPast(nanos) {
-				r.last.rest = &restLine{nanos: nanos, message: message, whole: whole, dropped: dropped}
+				r.last.rest = &restLine{nanos: nanos, sum: cursor.Checksum(message), whole: whole, length: len(message) + dropped}
 			}
 			return r.end(ctx, err)
 		}
@@ -157,7 +159,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 			}
 		}
 		live := nanos >= r.liveFrom
-		if live != r.writer.Live || r.writer.Full(len(message), r.limit) {
+		if live != r.writer.Live || r.writer.Full(len(whole), r.limit) {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -165,7 +167,7 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		}
 		r.wanted--
 		r.advance(nanos, sum)
-		if err := r.add(ctx, nanos, message, whole, dropped); err != nil {
+		if err := r.add(ctx, nanos, whole, len(message)+dropped); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,8 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 			return f.awaitNews(ctx, s)
 		case final && errors.Is(err, podlog.ErrNoLog) && run.NeverStarted:
 			return r.finish(ctx, run, false, true)
+		case final && errors.Is(err, podlog.ErrNoLog) && run.Lost:
+			return r.finish(ctx, run, false, false)
 		case !s.left && f.status.get().left:
 			continue
 		case final && err == nil && s.left && run.Running:

@@ -80,16 +80,18 @@ type lastRequest struct {
 // found reports whether the request has come to the line up to which the log had been read.
 func (l *lastRequest) found() bool { return l.search.Past }
 
-// restLine is the message of a line with what follows it in whole, as far as that was kept, and the number of bytes that do.
+// restLine is a line: its timestamp and checksum, its message as far as that was kept, and the length of all of that.
 type restLine struct {
-	nanos          int64
-	message, whole []byte
-	dropped        int
+	nanos  int64
+	sum    uint32
+	whole  []byte
+	length int
 }
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
 	r := &runReader{
 		follower: f, id: run.ID, fresh: f.progress.Position.IsZero(), wanted: -1,
+		writer:  queue.Writer{MaxLineBytes: f.plan.maxLineBytes},
 		matcher: filter.NewMatcher(f.plan.include, f.plan.exclude, f.matching, f.plan.caller),
 	}
 	if !f.progress.Position.IsZero() {
@@ -133,20 +135,21 @@ func (r *runReader) advance(nanos int64, sum uint32) {
 	r.moved = true
 }
 
-// add gives one line to the writer. Its error is ctx's.
-func (r *runReader) add(ctx context.Context, nanos int64, message, whole []byte, dropped int) error {
+// add gives one line to the writer. whole is its message as far as that was kept, of which length bytes were written. Its error
+// is ctx's.
+func (r *runReader) add(ctx context.Context, nanos int64, whole []byte, length int) error {
 	timestamp := logline.Time(nanos)
 	if timestamp.Before(r.since) {
 		return nil
 	}
-	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp, TruncatedBytes: dropped}
-	if unseen := len(message) + dropped - len(whole); unseen > 0 && r.matcher != nil && !r.toldUnseen {
+	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp}
+	if unseen := length - len(whole); unseen > 0 && r.matcher != nil && !r.toldUnseen {
 		r.toldUnseen = true
 		if err := r.notifyUnseen(ctx, len(whole), unseen); err != nil {
 			return err
 		}
 	}
-	return r.writer.Add(ctx, line, r.progress.Position, message, whole, r.matcher)
+	return r.writer.Add(ctx, line, r.progress.Position, whole, length, r.matcher)
 }
 
 // notifyUnseen says, once for each run, that the filters looked only at the beginning of a line.
@@ -179,9 +182,9 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 		}
 	}
 	if !goesOn {
-		r.advance(rest.nanos, cursor.Checksum(rest.message))
+		r.advance(rest.nanos, rest.sum)
 	}
-	if err := r.add(ctx, rest.nanos, rest.message, rest.whole, rest.dropped); err != nil {
+	if err := r.add(ctx, rest.nanos, rest.whole, rest.length); err != nil {
 		return err
 	}
 	return r.flush(ctx)

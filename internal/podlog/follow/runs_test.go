@@ -116,6 +116,18 @@ func TestEachRunIsReadToItsEndOnce(t *testing.T) {
 			notices:   []string{started, "ENDED web/app: exit code 137 (Error); its pod: Evicted: low on memory"},
 		},
 		{
+			name: "lost by its node",
+			snapshots: []podlog.Snapshot{
+				pods(pod("web", running("1"))),
+				pods(failed(pod("web", podlog.Container{Name: "app", Run: podlog.Run{
+					ID: "1", ExitCode: 137, Reason: "ContainerStatusUnknown", Lost: true, Message: "could not be located"}}), "Evicted: low on memory")),
+			},
+			log:   []reply{ok(hanging, at(0, "a")), fails(podlog.ErrNoLog)},
+			lines: []string{"web/app: a"},
+			notices: []string{started, unread,
+				"ENDED web/app: exit code 137 (ContainerStatusUnknown): could not be located; its pod: Evicted: low on memory"},
+		},
+		{
 			name: "preempted",
 			snapshots: []podlog.Snapshot{
 				pods(podlog.Pod{Name: "web", UID: "uid-web", Reason: "PreemptionByScheduler", Containers: []podlog.Container{running("1")}}), pods(),

@@ -38,7 +38,7 @@ type Options struct {
 	// MaxCallerStreams is how many of them may be of one Input.Caller; 0 means any number.
 	MaxCallerStreams int
 	// Budget gives streams their memory, by Input.Caller; nil has room for all. Without room, a new stream is refused with
-	// UNAVAILABLE. An open stream then has less room for waiting lines, down to 64 KiB. When it gets a container for which
+	// UNAVAILABLE. An open stream then has less room for waiting lines, down to queue.MinWaiting. When it gets a container for which
 	// there is no room, or a log to read, it ends with UNAVAILABLE.
 	Budget *budget.Budget
 	// Turns gives turns in which expressions are compiled and matched, by Input.Caller. The default takes half of the
@@ -158,7 +158,7 @@ func newStream(ctx context.Context, plan *plan, s *Streamer, account *budget.Acc
 		plan:      plan,
 		logger:    s.Log.With("namespace", plan.target.Namespace),
 		metrics:   s.Metrics,
-		queue:     queue.New(s.Metrics.queue, account),
+		queue:     queue.New(s.Metrics.queue, account, plan.maxLineBytes),
 		budget:    s.Budget,
 		matching:  s.Turns,
 		ctx:       ctx,

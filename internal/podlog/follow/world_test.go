@@ -139,7 +139,7 @@ func (w *world) write(c *worldContainer) {
 	case 0:
 		size = 10 << 20
 	case 1, 2:
-		size = w.random.IntN(2 * podlog.MaxMessage)
+		size = w.random.IntN(2 * podlog.DefaultLineBytes)
 	case 3, 4, 5:
 		size = w.random.IntN(4 << 10)
 	}

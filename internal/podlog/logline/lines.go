@@ -12,9 +12,12 @@ import (
 
 const (
 	readBuffer = 16 << 10
-	// maxLine is how many bytes Reader returns of a line: room for the timestamp, the message, a character that is not to be
-	// split, and a line end.
-	maxLine = MaxLength + podlog.MaxMessage + utf8.UTFMax + len("\r\n")
+	// aroundMessage is the room that a line has besides its message: for the timestamp, a character that is not to be split, and
+	// a line end.
+	aroundMessage = MaxLength + utf8.UTFMax + len("\r\n")
+	// maxLine is how many bytes Reader.Next returns of a line. It is the same for all streams, because cursors have the checksum
+	// of these bytes.
+	maxLine = podlog.DefaultLineBytes + aroundMessage
 )
 
 // Reader splits a log into lines. It takes bounded memory, however long a line is.
@@ -24,22 +27,23 @@ type Reader struct {
 	long []byte
 	// whole is the last line, as far as it was kept.
 	whole []byte
-	// keep is how many bytes are kept of a line. take takes memory for those beyond maxLine, and give gives it back. taken is
-	// how much there is.
-	keep, taken int
-	take        func(bytes int) bool
-	give        func(bytes int)
+	// keep is how many bytes are kept of a line. take takes memory for those beyond the first certain ones, and give gives it
+	// back. taken is how much there is.
+	certain, keep, taken int
+	take                 func(bytes int) bool
+	give                 func(bytes int)
 }
 
 // NewReader returns a Reader of the log that r reads.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, readBuffer), keep: maxLine}
+	return &Reader{r: bufio.NewReaderSize(r, readBuffer), certain: maxLine, keep: maxLine}
 }
 
-// KeepWhole makes l keep up to podlog.MaxFiltered bytes of a line for Whole, if take has that much memory. The caller calls
-// Release at the end.
-func (l *Reader) KeepWhole(take func(bytes int) bool, give func(bytes int)) {
-	l.keep, l.take, l.give = MaxLength+podlog.MaxFiltered, take, give
+// Keep makes l keep more of a line for Whole than Next returns: certain bytes of its message in any case, and up to most, if
+// take has the memory for those beyond. The caller calls Release at the end.
+func (l *Reader) Keep(certain, most int, take func(bytes int) bool, give func(bytes int)) {
+	l.certain = max(l.certain, certain+aroundMessage)
+	l.keep, l.take, l.give = max(l.certain, most+MaxLength), take, give
 }
 
 // Next returns the next line without its line end, and how many bytes beyond maxLine were dropped. The line is valid until
@@ -79,7 +83,7 @@ func (l *Reader) nextLong(start []byte) (line []byte, dropped int, err error) {
 		total += len(part)
 		if kept := len(l.long); kept < keep {
 			if !l.grow(min(kept+len(part), keep)) {
-				keep = max(kept, maxLine)
+				keep = max(kept, l.certain)
 			}
 			l.long = append(l.long, part[:min(len(part), keep-kept)]...)
 		}
@@ -103,32 +107,38 @@ func (l *Reader) nextLong(start []byte) (line []byte, dropped int, err error) {
 
 // grow makes room for a line of n bytes. It returns false if there is no memory for it.
 func (l *Reader) grow(n int) bool {
-	if n <= maxLine+l.taken {
+	if n <= cap(l.long) {
 		return true
 	}
-	size := min(max(2*len(l.long), n), l.keep)
-	more := size - maxLine - l.taken
-	if !l.take(more) {
-		return false
+	size := max(2*len(l.long), n)
+	if n <= l.certain {
+		size = min(size, l.certain)
+	} else {
+		size = min(size, l.keep)
+		more := size - l.certain - l.taken
+		if !l.take(more) {
+			return false
+		}
+		l.taken += more
 	}
-	l.taken += more
 	l.long = append(make([]byte, 0, size), l.long...)
 	return true
 }
 
-// AppendMessage appends raw to dst as valid UTF-8: at most podlog.MaxMessage bytes, without a part of a character at the end.
-// It returns how many bytes of raw it has taken.
-func AppendMessage(dst, raw []byte) (_ []byte, taken int) {
+// AppendMessage appends raw to dst as valid UTF-8: at most limit bytes, without a part of a character at the end. It returns how
+// many bytes of raw it has taken.
+func AppendMessage(dst, raw []byte, limit int) (_ []byte, taken int) {
+	raw = raw[:min(len(raw), limit+utf8.UTFMax)]
 	if utf8.Valid(raw) {
-		if taken = len(raw); taken > podlog.MaxMessage {
-			taken = podlog.MaxMessage
+		if taken = len(raw); taken > limit {
+			taken = limit
 			for !utf8.RuneStart(raw[taken]) {
 				taken--
 			}
 		}
 		return append(dst, raw[:taken]...), taken
 	}
-	for limit := len(dst) + podlog.MaxMessage; taken < len(raw); {
+	for limit += len(dst); taken < len(raw); {
 		r, size := utf8.DecodeRune(raw[taken:])
 		if len(dst)+utf8.RuneLen(r) > limit {
 			break

@@ -70,22 +70,26 @@ func readLines(t *testing.T, r io.Reader) (lines []string, dropped []int) {
 func TestAWholeLineIsKeptWithinMemory(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	const most = MaxLength + podlog.MaxFiltered
+	const certain, longest = podlog.MaxLineBytes, podlog.MaxLineBytes + aroundMessage
 	for _, test := range []struct {
-		name           string
-		memory, length int
-		kept           int
+		name            string
+		certain, memory int
+		length, kept    int
 	}{
-		{"short", 0, 10, 10},
-		{"as long as a message", 0, maxLine, maxLine},
-		{"longer", 1 << 20, maxLine + 1000, maxLine + 1000},
-		{"as long as can be", most, most, most},
-		{"too long", 2 * most, most + 1000, most},
-		{"without memory", 1 << 10, maxLine + 5000, maxLine},
+		{"short", 1, 0, 10, 10},
+		{"as long as a message", 1, 0, maxLine, maxLine},
+		{"longer", 1, 1 << 20, maxLine + 1000, maxLine + 1000},
+		{"as long as can be", 1, most, most, most},
+		{"too long", 1, 2 * most, most + 1000, most},
+		{"without memory", 1, 1 << 10, maxLine + 5000, maxLine},
+		{"a long message", certain, 0, longest, longest},
+		{"longer than a long message", certain, 1 << 20, longest + 1000, longest + 1000},
+		{"a long message without memory", certain, 1 << 10, longest + 5000, longest},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			left := test.memory
 			l := NewReader(strings.NewReader(x(test.length) + "\r\na\n"))
-			l.KeepWhole(func(n int) bool {
+			l.Keep(test.certain, podlog.MaxFiltered, func(n int) bool {
 				if n > left {
 					return false
 				}
@@ -96,7 +100,7 @@ func TestAWholeLineIsKeptWithinMemory(t *testing.T) {
 			if err != nil || len(line) != min(test.length, maxLine) || len(line)+dropped != test.length {
 				t.Errorf("got %d bytes and %d dropped, %v", len(line), dropped, err)
 			}
-			if len(l.Whole()) != test.kept || cap(l.Whole()) > 2*maxLine+test.memory {
+			if len(l.Whole()) != test.kept || cap(l.Whole()) > 2*max(maxLine, test.certain)+test.memory {
 				t.Errorf("%d bytes were kept, want %d", len(l.Whole()), test.kept)
 			}
 			if line, _, err := l.Next(); string(line) != "a" || string(l.Whole()) != "a" || err != nil {
@@ -110,21 +114,26 @@ func TestAWholeLineIsKeptWithinMemory(t *testing.T) {
 }
 
 func TestAppendMessage(t *testing.T) {
-	x := strings.Repeat("x", podlog.MaxMessage-1)
+	x := strings.Repeat("x", podlog.DefaultLineBytes-1)
 	for _, test := range []struct {
 		name, raw, want string
 		taken           int
+		limit           int
 	}{
-		{"plain", "a", "a", 1},
-		{"whole at the limit", x + "y", x + "y", podlog.MaxMessage},
-		{"cut", x + "yz", x + "y", podlog.MaxMessage},
-		{"character at the limit", x + "é", x, podlog.MaxMessage - 1},
-		{"invalid", "a\xffb\xc3", "a\uFFFDb\uFFFD", 4},
-		{"invalid at the limit", x + "\xff", x, podlog.MaxMessage - 1},
-		{"cut behind invalid", "\xff" + x, "\uFFFD" + x[:podlog.MaxMessage-3], podlog.MaxMessage - 2},
+		{"plain", "a", "a", 1, podlog.DefaultLineBytes},
+		{"whole at the limit", x + "y", x + "y", podlog.DefaultLineBytes, podlog.DefaultLineBytes},
+		{"cut", x + "yz", x + "y", podlog.DefaultLineBytes, podlog.DefaultLineBytes},
+		{"character at the limit", x + "é", x, podlog.DefaultLineBytes - 1, podlog.DefaultLineBytes},
+		{"invalid", "a\xffb\xc3", "a\uFFFDb\uFFFD", 4, podlog.DefaultLineBytes},
+		{"invalid at the limit", x + "\xff", x, podlog.DefaultLineBytes - 1, podlog.DefaultLineBytes},
+		{"cut behind invalid", "\xff" + x, "\uFFFD" + x[:podlog.DefaultLineBytes-3], podlog.DefaultLineBytes - 2, podlog.DefaultLineBytes},
+		{"no room for a character", "日本", "", 0, 2},
+		{"room for a character", "日本", "日", 3, 5},
+		{"no room for what is invalid", "\xff", "", 0, 2},
+		{"longer", x + x, x + x, 2 * len(x), podlog.MaxLineBytes},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, taken := AppendMessage([]byte("before"), []byte(test.raw))
+			got, taken := AppendMessage([]byte("before"), []byte(test.raw), test.limit)
 			if string(got) != "before"+test.want || taken != test.taken {
 				t.Errorf("took %d, want %d; result right: %v", taken, test.taken, string(got) == "before"+test.want)
 			}
@@ -135,7 +144,7 @@ func TestAppendMessage(t *testing.T) {
 // FuzzLines holds what is read of a log, in pieces of any size, against the log itself.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("2026-01-02T03:04:05.000000678Z a\r\nb\n\n\xff\xfe"), uint16(3))
-	f.Add(bytes.Repeat([]byte("é"), podlog.MaxMessage), uint16(4096))
+	f.Add(bytes.Repeat([]byte("é"), podlog.DefaultLineBytes), uint16(4096))
 	f.Fuzz(func(t *testing.T, log []byte, size uint16) {
 		want := bytes.Split(log, []byte("\n"))
 		unterminated := len(want) - 1
@@ -153,8 +162,8 @@ func FuzzLines(f *testing.F) {
 				t.Fatalf("line %d: got %d bytes and %d dropped of %d", i, len(line), dropped, len(full))
 			}
 			_, message := new(Parser).Cut(line)
-			text, taken := AppendMessage(nil, message)
-			if !utf8.Valid(text) || len(text) > podlog.MaxMessage || taken > len(message) {
+			text, taken := AppendMessage(nil, message, podlog.DefaultLineBytes)
+			if !utf8.Valid(text) || len(text) > podlog.DefaultLineBytes || taken > len(message) {
 				t.Fatalf("line %d: bad message of %d bytes, %d taken of %d", i, len(text), taken, len(message))
 			}
 		}

@@ -44,26 +44,28 @@ func NewNotice(n podlog.Notice, p cursor.Progress) *Chunk {
 }
 
 // Writer collects the lines of a chunk, all of one run. Their messages share one string, so that a chunk takes few
-// allocations. The zero Writer is empty.
+// allocations. A Writer is empty at first.
 type Writer struct {
 	// Live says whether the lines are live. It is set while the Writer is empty.
-	Live      bool
-	lines     []podlog.Line
-	positions []cursor.Position
+	Live bool
+	// MaxLineBytes bounds a message, in bytes. It is set before the first line.
+	MaxLineBytes int
+	lines        []podlog.Line
+	positions    []cursor.Position
 	// messages has the messages of all lines, and ends where each ends in it.
 	messages []byte
 	ends     []int
 }
 
-// Add adds a line with the message raw, unless m's filters leave it out. They look at whole, which is raw and what follows it.
+// Add adds a line, unless m's filters leave it out, which look at raw. That is its message, or the beginning of one of length bytes.
 // Its error is ctx's.
-func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw, whole []byte, m *filter.Matcher) error {
-	if ok, err := m.Match(ctx, whole); !ok {
+func (w *Writer) Add(ctx context.Context, line podlog.Line, p cursor.Position, raw []byte, length int, m *filter.Matcher) error {
+	if ok, err := m.Match(ctx, raw); !ok {
 		return err
 	}
-	messages, taken := logline.AppendMessage(w.messages, raw)
+	messages, taken := logline.AppendMessage(w.messages, raw, w.MaxLineBytes)
 	w.messages = messages
-	line.TruncatedBytes += len(raw) - taken
+	line.TruncatedBytes = length - taken
 	w.lines = append(w.lines, line)
 	w.positions = append(w.positions, p)
 	w.ends = append(w.ends, len(messages))
@@ -76,7 +78,7 @@ func (w *Writer) Empty() bool { return len(w.lines) == 0 }
 // Full reports whether a message of n more bytes could make the chunk larger than limit bytes. Each byte may be invalid and
 // become U+FFFD, which takes three.
 func (w *Writer) Full(n, limit int) bool {
-	return len(w.lines) > 0 && len(w.messages)+min(3*n, podlog.MaxMessage)+(len(w.lines)+1)*LineOverhead > limit
+	return len(w.lines) > 0 && len(w.messages)+min(3*n, w.MaxLineBytes)+(len(w.lines)+1)*LineOverhead > limit
 }
 
 // Flush returns the collected lines as a chunk, and empties w. p is the container's progress behind them.

@@ -14,6 +14,15 @@ const (
 	refusalPause = time.Second
 )
 
+// MinWaiting is what a queue of lines of at most maxLineBytes may hold in any case, so that its stream goes on, in bytes. Four
+// lines that are longer than by default have room, beside notices.
+func MinWaiting(maxLineBytes int) int {
+	if maxLineBytes <= podlog.DefaultLineBytes {
+		return MaxChunkBytes
+	}
+	return MaxChunkBytes + 4*(ChunkOverhead+LineOverhead+maxLineBytes)
+}
+
 // grow reports whether the queue may hold n bytes. It takes more memory for them if it can.
 func (q *Queue) grow(n int) bool {
 	for n > q.limit {
@@ -33,10 +42,10 @@ func (q *Queue) grow(n int) bool {
 // giveBack gives back memory that is not needed. It leaves twice what is in use, so that a queue that fills and empties
 // again seldom takes and gives.
 func (q *Queue) giveBack() {
-	if q.limit <= MinWaiting || q.size > q.limit/4 {
+	if q.limit <= q.least || q.size > q.limit/4 {
 		return
 	}
-	limit := max(MinWaiting, 2*q.size)
+	limit := max(q.least, 2*q.size)
 	q.account.Give(budget.Logs, q.limit-limit)
 	q.limit = limit
 }
@@ -46,13 +55,13 @@ func (q *Queue) Release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.account.Close()
-	q.limit = MinWaiting
+	q.limit = q.least
 }
 
 // maxLimit is what limit may be raised to now.
 func (q *Queue) maxLimit() int {
 	if q.refused.IsZero() || time.Since(q.refused) >= refusalPause {
-		return podlog.MaxWaiting
+		return q.most
 	}
 	return q.limit
 }
@@ -70,11 +79,11 @@ func (q *Queue) share() int {
 	if sharing <= 1 {
 		return limit
 	}
-	return (limit - reserve(limit)) / sharing
+	return (limit - q.reserve(limit)) / sharing
 }
 
-// reserve is the part of a queue's limit that containers do not share.
-func reserve(limit int) int { return min(MaxChunkBytes, limit/2) }
+// reserve is the part of a queue's limit that containers do not share: the largest chunk has room in it.
+func (q *Queue) reserve(limit int) int { return min(max(MaxChunkBytes, q.longest), limit/2) }
 
 // ChunkLimit is how many bytes a chunk should have at most now.
 func (q *Queue) ChunkLimit() int {

@@ -111,7 +111,7 @@ func (q *Queue) crowded(chunk *Chunk) bool {
 	if chunk.live {
 		return q.size > limit/2
 	}
-	return q.size > limit-reserve(limit)
+	return q.size > limit-q.reserve(limit)
 }
 
 // takeLines moves lines of c's first chunk into b: the first line in any case, and others up to the timestamp limit.

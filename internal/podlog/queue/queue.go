@@ -4,10 +4,11 @@
 // that the container has behind them. A chunk may also be a notice. Each Container of the queue has its own chunks, in
 // order. Next merges the lines of all containers by timestamp into batches.
 //
-// The queue is bounded: it holds at most podlog.MaxWaiting bytes, and less when the budget has no more. Lines are live
-// when they were written after their log was opened; the others are history. History waits for room, each container with
-// a fair share of it, and is never lost. Live lines do not wait: the oldest of them are dropped, and counted where they
-// stood. But while history waits for room, live lines wait, too: they are behind the history, not behind a slow reader.
+// The queue is bounded: it holds at most podlog.MaxWaiting bytes, or four lines where those may be longer than a quarter of
+// that. When the budget has no more, it holds less, down to MinWaiting. Lines are live when they were written after their log
+// was opened; the others are history. History waits for room, each container with a fair share of it, and is never lost.
+// Live lines do not wait: the oldest of them are dropped, and counted where they stood. But while history waits for room, live
+// lines wait, too: they are behind the history, not behind a slow reader.
 //
 // The files in reading order, in which each needs only earlier ones: chunk, container, batch, metrics, queue, memory, push,
 // merge, next.
@@ -18,11 +19,9 @@ import (
 	"time"
 
 	"pullwatch/internal/budget"
+	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
 )
-
-// MinWaiting is what a queue may hold in any case, so that its stream goes on, in bytes.
-const MinWaiting = MaxChunkBytes
 
 // Queue stands between the followers of a stream and its reader.
 type Queue struct {
@@ -34,11 +33,13 @@ type Queue struct {
 	containers []*Container
 	active     int
 	size       int
-	// limit is the present bound of size: MinWaiting and what account has taken beyond it. refused is when account last
+	// limit is the present bound of size, from least to most: account takes what is beyond least. refused is when account last
 	// refused more.
-	account *budget.Account
-	limit   int
-	refused time.Time
+	account            *budget.Account
+	limit, least, most int
+	refused            time.Time
+	// longest is the size of a chunk of one line, the longest that may come.
+	longest int
 	// history counts the chunks of lines that are history.
 	history int
 	// advancedAt is when Advance first moved a container's progress behind what the reader's last cursor says; zero when
@@ -49,9 +50,14 @@ type Queue struct {
 	closed    bool
 }
 
-// New returns a queue that account has taken MinWaiting for. The queue owns account from now on: Release closes it.
-func New(p *Metrics, account *budget.Account) *Queue {
-	return &Queue{metrics: p, changed: make(chan struct{}, 1), account: account, limit: MinWaiting}
+// New returns a queue of lines of at most maxLineBytes, which account has taken MinWaiting for. The queue owns account from now
+// on: Release closes it.
+func New(p *Metrics, account *budget.Account, maxLineBytes int) *Queue {
+	least := MinWaiting(maxLineBytes)
+	return &Queue{
+		metrics: p, changed: make(chan struct{}, 1), account: account, limit: least, least: least,
+		most: max(podlog.MaxWaiting, least), longest: ChunkOverhead + LineOverhead + maxLineBytes,
+	}
 }
 
 // Add adds a container that has been read up to p. It stays until Retire. A reader tells containers by their names. So

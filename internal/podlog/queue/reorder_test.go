@@ -50,7 +50,7 @@ func TestReorderWindow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				q := New(NewMetrics(prometheus.NewRegistry()), nil)
+				q := New(NewMetrics(prometheus.NewRegistry()), nil, podlog.DefaultLineBytes)
 				containers := map[string]*Container{}
 				for _, a := range test.arrivals {
 					if containers[a.container] == nil {
@@ -94,7 +94,7 @@ func TestReorderWindow(t *testing.T) {
 // A chunk that waited for room does not wait another window once it has it.
 func TestAChunkThatWaitedForRoomCountsFromWhenItBeganToWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := New(NewMetrics(prometheus.NewRegistry()), nil)
+		q := New(NewMetrics(prometheus.NewRegistry()), nil, podlog.DefaultLineBytes)
 		container := q.Add(0, "", "app", cursor.Progress{})
 		q.Activate(container, true)
 		chunk := func() *Chunk {
