@@ -31,8 +31,10 @@ func TestLogsSayWhatTheClusterKnowsOfAnEnd(t *testing.T) {
 	failing.InitContainers = []corev1.Container{program("before", "exit", "3")}
 	greedy.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("2Mi")}
 	pods := map[string]corev1.PodSpec{"too-large": tooLarge, "late": late, "bad": bad, "failing": failing, "greedy": greedy}
+	readers := map[string]*logReader{}
 	for name, spec := range pods {
 		createPod(t, namespace, name, nil, spec)
+		readers[name] = readLogs(t, map[string]any{"namespace": namespace, "pod": name, "container": "main"}, s)
 	}
 	for name, says := range map[string]string{
 		"too-large": "it has never run: OutOfcpu: ",
@@ -41,11 +43,12 @@ func TestLogsSayWhatTheClusterKnowsOfAnEnd(t *testing.T) {
 		"failing":   "it has never run: init container before has failed with exit code 3",
 		"greedy":    "; its pod: Evicted: ",
 	} {
-		logs := collect(s.podLogs(t, map[string]any{"namespace": namespace, "pod": name, "container": "main"}).rest(t))
+		eventually(t, name+" has ended", readers[name].over)
+		logs := readers[name].transcript()
 		if ended := logs.noticed("ENDED"); len(ended) != 1 || !strings.Contains(ended[0].Message, says) {
 			t.Errorf("%s: ENDED says %+v, want %q", name, ended, says)
 		}
-		if never := strings.HasPrefix(says, "it has never"); never == (len(logs.noticed("STARTED")) > 0) {
+		if strings.HasPrefix(says, "it has never") && len(logs.noticed("STARTED")) > 0 {
 			t.Errorf("%s: the notices: %+v", name, logs.notices)
 		}
 	}
