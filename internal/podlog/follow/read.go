@@ -156,6 +156,9 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 				return err
 			}
 		}
+		if err := r.tellUnseen(ctx, nanos, len(whole), len(message)+dropped); err != nil {
+			return err
+		}
 		live := nanos >= r.liveFrom
 		if live != r.writer.Live || r.writer.Full(len(message), r.limit) {
 			if err := flush(); err != nil {

@@ -140,22 +140,21 @@ func (r *runReader) add(ctx context.Context, nanos int64, message, whole []byte,
 		return nil
 	}
 	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp, TruncatedBytes: dropped}
-	if unseen := len(message) + dropped - len(whole); unseen > 0 && r.matcher != nil && !r.toldUnseen {
-		r.toldUnseen = true
-		if err := r.notifyUnseen(ctx, len(whole), unseen); err != nil {
-			return err
-		}
-	}
 	return r.writer.Add(ctx, line, r.progress.Position, message, whole, r.matcher)
 }
 
-// notifyUnseen says, once for each run, that the filters looked only at the beginning of a line.
-func (r *runReader) notifyUnseen(ctx context.Context, seen, unseen int) error {
+// tellUnseen says, once for each run, that the filters look only at the first seen bytes of a line of length bytes. The position
+// is still before that line, so that a cursor of the GAP does not leave the line out.
+func (r *runReader) tellUnseen(ctx context.Context, nanos int64, seen, length int) error {
+	if seen >= length || r.matcher == nil || r.toldUnseen || logline.Time(nanos).Before(r.since) {
+		return nil
+	}
+	r.toldUnseen = true
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
 	return r.notifyGap(ctx, gapLong, fmt.Sprintf("include and exclude looked only at the first %d of the %d bytes of a line, and perhaps "+
-		"of others", seen, seen+unseen))
+		"of others", seen, length))
 }
 
 // addRest queues the rest, which may be the beginning of a line. While the run goes on, the position stays before it, so that
@@ -177,6 +176,9 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 		if err := r.notifyGap(ctx, gapRotated, rotatedAway); err != nil {
 			return err
 		}
+	}
+	if err := r.tellUnseen(ctx, rest.nanos, len(rest.whole), len(rest.message)+rest.dropped); err != nil {
+		return err
 	}
 	if !goesOn {
 		r.advance(rest.nanos, cursor.Checksum(rest.message))
