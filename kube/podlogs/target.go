@@ -39,12 +39,12 @@ type targetWatch struct {
 	job   targetJob
 	// cronJobs are the Jobs of the target's CronJob, true for those that are gone. It is nil when the target is none.
 	cronJobs map[types.UID]bool
-	// missing are pods that are not in pods any more, and that may still exist. lookup has a value when there are some.
-	missing []missingPod
-	lookup  chan struct{}
+	// absences counts how often a pod was missing. lookup has a value when pods are.
+	absences int
+	lookup   chan struct{}
 	// hadPods means that the selector has matched pods.
 	hadPods bool
-	// left has the UIDs of pods that were missing and do exist, the latest last. It has at most maxTargetPods of them.
+	// left has the UIDs of pods that were missing and exist, the latest last. It has at most maxTargetPods of them.
 	left []types.UID
 	// lost means that the target had pods and has none, and lostWhy says why once that was found out.
 	lost    bool
@@ -62,6 +62,8 @@ type targetPod struct {
 	controller types.UID
 	// terminating means that the pod is being deleted.
 	terminating bool
+	// missing, if it is not 0, is the number of the absence of a pod that is not shown any more, and may still exist.
+	missing int
 }
 
 // targetJob is the target's Job: the first one of its name. Its uid is empty until there is one.
@@ -170,21 +172,25 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	if list.Continue != "" {
 		return "", usererr.New(usererr.LimitExceeded, "more than %d pods match: give a more specific selector", maxTargetPods)
 	}
-	pods := make(map[types.UID]targetPod, len(list.Items))
-	for i := range list.Items {
-		pods[list.Items[i].UID] = newTargetPod(&list.Items[i])
-	}
 	w.publish(func() {
-		for uid := range w.pods {
-			if _, ok := pods[uid]; !ok {
-				w.setMissing(uid, list.ResourceVersion)
+		shown, names := map[types.UID]bool{}, map[string]bool{}
+		for i := range list.Items {
+			pod := newTargetPod(&list.Items[i])
+			w.pods[list.Items[i].UID] = pod
+			shown[list.Items[i].UID], names[pod.Name] = true, true
+		}
+		for uid, pod := range w.pods {
+			switch {
+			case shown[uid]:
+			case names[pod.Name]:
+				delete(w.pods, uid) // another one has taken its place
+			default:
+				w.hide(uid)
 			}
 		}
-		w.pods = pods
-		w.forgetJobs()
-		w.setLost()
+		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return shown[uid] })
 		w.podsFinal = jobOver
-		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { _, ok := pods[uid]; return ok })
+		w.changed()
 	})
 	return list.ResourceVersion, nil
 }
@@ -213,15 +219,11 @@ func (w *targetWatch) applyPod(event watch.Event) {
 	}
 	w.publish(func() {
 		if event.Type == watch.Deleted {
-			w.setMissing(pod.UID, pod.ResourceVersion)
-			delete(w.pods, pod.UID)
-			w.forgetJobs()
-			w.setLost()
-			return
+			w.hide(pod.UID)
+		} else {
+			w.show(pod)
 		}
-		w.pods[pod.UID] = newTargetPod(pod)
-		w.setLost()
-		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
+		w.changed()
 	})
 }
 
