@@ -22,7 +22,11 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	guard := newStallGuard(req.Follow, cancel)
 	defer r.status.watchStall(guard, r.id)()
 
-	req, err := r.locate(logCtx, guard, req)
+	req, err := r.locate(logCtx, req)
+	if text, ok := errors.AsType[*nodeTextError](err); ok {
+		r.last = lastRequest{said: text.said}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
