@@ -127,7 +127,7 @@ func TestADeletedPodIsAskedForItsLogOnce(t *testing.T) {
 
 // fillQueue leaves no room in a queue until the reader has taken something.
 func fillQueue(q *queue.Queue) {
-	c := q.Add(0, "", "", cursor.Progress{})
+	c := q.Add(0, "", "filling", cursor.Progress{})
 	for n := podlog.MaxWaiting; n > 0; n /= 2 {
 		notice := podlog.Notice{Kind: podlog.Waiting, Message: strings.Repeat("x", n)}
 		for q.TryPush(c, queue.NewNotice(notice, cursor.Progress{})) {

@@ -22,7 +22,7 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		if run.ID != "" {
 			if !f.placed {
-				if err := f.awaitPlace(ctx); err != nil {
+				if err := f.awaitPlace(ctx, run); err != nil {
 					return err
 				}
 				continue
