@@ -77,8 +77,9 @@ func (r *runReader) breakOff(err error, final bool) {
 }
 
 // resume is called when the log is open. If it had broken off before, a RESUMED notice says that it goes on: at once when the
-// log is followed, even if it is silent; otherwise with the first new line, for the log may have none. When a run has
-// ended, its log is read once more. That needs no notice.
+// log is followed, even if it is silent; otherwise with the first new line, for the log may have none. It may also have none
+// after the node has sent text in its place, and may do so again. When a run has ended, its log is read once more. That needs no
+// notice.
 func (r *runReader) resume(ctx context.Context, follow bool) error {
 	phase := r.phase
 	r.phase = opened
@@ -91,7 +92,7 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 		return nil
 	}
 	r.resumedDue = true
-	if !follow {
+	if !follow || r.last.said != "" {
 		return nil
 	}
 	return r.notifyDue(ctx)
