@@ -18,10 +18,12 @@ const (
 )
 
 // memory is what a stream takes without its followers, in bytes.
-func (p *plan) memory() int { return streamMemory + p.instructions()*programMemory }
+func (p *plan) memory() int {
+	return streamMemory + p.instructions()*programMemory + p.containers.memory()
+}
 
 // readerMemory is what each follower takes that has a place, in bytes.
 func (p *plan) readerMemory() int { return readerMemory + p.instructions()*machineMemory }
 
-// instructions counts those of both expressions.
+// instructions counts those of the filters.
 func (p *plan) instructions() int { return p.include.ProgramLength() + p.exclude.ProgramLength() }

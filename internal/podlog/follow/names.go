@@ -10,8 +10,20 @@ type nameMatcher struct {
 	known      map[string]bool
 }
 
-// maxKnown bounds nameMatcher.known.
-const maxKnown = 1000
+const (
+	// maxKnown bounds nameMatcher.known.
+	maxKnown = 1000
+	// knownMemory is for each name in nameMatcher.known, in bytes.
+	knownMemory = 128
+)
+
+// memory is what m takes, in bytes.
+func (m *nameMatcher) memory() int {
+	if m == nil {
+		return 0
+	}
+	return m.expression.ProgramLength()*(programMemory+machineMemory) + maxKnown*knownMemory
+}
 
 // newNameMatcher compiles an expression. Its errors are BAD_INPUT.
 func newNameMatcher(text string) (*nameMatcher, error) {

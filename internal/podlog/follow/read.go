@@ -24,6 +24,7 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 
 	req, err := r.locate(logCtx, req)
 	if text, ok := errors.AsType[*nodeTextError](err); ok {
+		r.dropRest()
 		r.last = lastRequest{said: text.said}
 		return nil
 	}
@@ -51,6 +52,7 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	}
 	wasComplete := r.complete
 	r.complete = false
+	r.dropRest()
 	r.last = lastRequest{search: cursor.NewSearch(r.progress.Position)}
 	if err := r.copy(ctx, log, guard, req.Tail != nil, req.Since); err != nil {
 		r.ends = 0
@@ -140,7 +142,8 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		r.last.dated = true
 		if err != nil {
 			if r.last.search.IsPast(nanos) {
-				r.last.rest = &restLine{nanos: nanos, message: message, whole: whole, dropped: dropped}
+				lines.Release() // only gives back the memory: keepRest takes what the rest needs of it
+				r.keepRest(&restLine{nanos: nanos, message: message, whole: whole, dropped: dropped})
 			}
 			return r.end(ctx, err)
 		}

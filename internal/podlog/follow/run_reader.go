@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -80,11 +81,33 @@ type lastRequest struct {
 // found reports whether the request has come to the line up to which the log had been read.
 func (l *lastRequest) found() bool { return l.search.Past }
 
-// restLine is the message of a line with what follows it in whole, as far as that was kept, and the number of bytes that do.
+// restLine is the message of a line with what follows it in whole, as far as that was kept, and the number of bytes that do. memory
+// is how many bytes are taken for whole.
 type restLine struct {
 	nanos          int64
 	message, whole []byte
 	dropped        int
+	memory         int
+}
+
+// keepRest keeps a rest. Without memory for all of it, only its message is kept. The caller calls dropRest.
+func (r *runReader) keepRest(rest *restLine) {
+	r.dropRest()
+	if n := cap(rest.whole); len(rest.whole) > len(rest.message) && r.takeMemory(n) {
+		rest.memory = n
+	} else {
+		rest.message = bytes.Clone(rest.message)
+		rest.whole = rest.message
+	}
+	r.last.rest = rest
+}
+
+// dropRest drops the rest, if there is one.
+func (r *runReader) dropRest() {
+	if rest := r.last.rest; rest != nil {
+		r.giveMemory(rest.memory)
+		r.last.rest = nil
+	}
 }
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
@@ -162,7 +185,7 @@ func (r *runReader) tellUnseen(ctx context.Context, nanos int64, seen, length in
 // not follow our last line, or be of a later run.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	rest := r.last.rest
-	r.last.rest = nil
+	defer r.dropRest()
 	if rest == nil || rest.nanos == 0 {
 		return nil
 	}

@@ -31,7 +31,8 @@ func (r *runReader) startAtTail(ctx context.Context, req *podlog.LogRequest) err
 		r.since, r.tail = r.begins(), nil
 		return nil
 	}
-	memory := (r.tail.lines + 1) * int(unsafe.Sizeof(cursor.Position{}))
+	// A search compares two responses.
+	memory := 2 * (r.tail.lines + 1) * int(unsafe.Sizeof(cursor.Position{}))
 	if err := r.account.Take(budget.Logs, memory); err != nil {
 		return err
 	}
