@@ -14,7 +14,7 @@ import (
 	"pullwatch/internal/podlog"
 )
 
-// watchPods returns the snapshots of a watch that ends with the test.
+// watchPods returns the snapshots of a watch that ends with the test. It closes the channel if the watch ends by itself.
 func watchPods(t *testing.T, api *logAPI, target podlog.Target) <-chan podlog.Snapshot {
 	t.Helper()
 	target.Namespace = "default"
@@ -23,6 +23,7 @@ func watchPods(t *testing.T, api *logAPI, target podlog.Target) <-chan podlog.Sn
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer close(snapshots)
 		New(api.client).WatchPods(ctx, target, func(s podlog.Snapshot) {
 			select {
 			case snapshots <- s:

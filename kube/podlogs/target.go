@@ -30,15 +30,16 @@ type targetWatch struct {
 	client  kubernetes.Interface
 	target  podlog.Target
 	deliver func(podlog.Snapshot)
-	// relistPods asks for a new list of pods when the Job is over: the watch of pods may be behind.
+	// relistPods asks for a new list of pods: when the Job is over, for the watch of pods may be behind, or when a CronJob has a
+	// new Job, whose pods are then asked for, too.
 	relistPods chan struct{}
 
 	mu    sync.Mutex
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
-	// cronJobs are the Jobs of the target's CronJob, true for those that are gone. It is nil when the target is none.
-	cronJobs map[types.UID]bool
+	// cronJobs are the Jobs of the target's CronJob. It is nil when the target is none.
+	cronJobs map[types.UID]cronJob
 	// absences counts how often a pod was missing. lookup has a value when pods are.
 	absences int
 	lookup   chan struct{}
@@ -163,6 +164,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	w.mu.Lock()
 	jobOver := w.job.over()
 	w.mu.Unlock()
+	w.selectJobs(&options)
 	options.Limit = maxTargetPods
 	list, err := w.client.CoreV1().Pods(w.target.Namespace).List(ctx, options)
 	w.answered(err)
@@ -170,7 +172,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 		return "", err
 	}
 	if list.Continue != "" {
-		return "", usererr.New(usererr.LimitExceeded, "more than %d pods match: give a more specific selector", maxTargetPods)
+		return "", w.tooMany()
 	}
 	w.publish(func() {
 		shown, names := map[types.UID]bool{}, map[string]bool{}
@@ -195,7 +197,21 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	return list.ResourceVersion, nil
 }
 
+func (w *targetWatch) tooMany() error {
+	switch t := w.target; {
+	case t.Job != "":
+		return usererr.New(usererr.LimitExceeded, "job %s has more than %d pods: follow fewer, with a selector or by their names",
+			t.Job, maxTargetPods)
+	case t.Workload.Kind != "":
+		return usererr.New(usererr.LimitExceeded, "%s has more than %d pods: follow fewer, with a selector or by their names",
+			t.Workload, maxTargetPods)
+	default:
+		return usererr.New(usererr.LimitExceeded, "more than %d pods match: give a more specific selector", maxTargetPods)
+	}
+}
+
 func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	w.selectJobs(&options)
 	watcher, err := w.client.CoreV1().Pods(w.target.Namespace).Watch(ctx, options)
 	w.answered(err)
 	return watcher, err
@@ -282,13 +298,21 @@ func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 			w.job.suspended = job.Spec.Suspend != nil && *job.Spec.Suspend
 			w.job.finished = jobFinished(job)
 		}
-		if w.ready && w.job.over() && !wasOver {
-			select {
-			case w.relistPods <- struct{}{}:
-			default:
-			}
+		if w.job.over() && !wasOver {
+			w.relist()
 		}
 	})
+}
+
+// relist asks for a new list of pods, unless the first one is still to come. mu is held.
+func (w *targetWatch) relist() {
+	if !w.ready {
+		return
+	}
+	select {
+	case w.relistPods <- struct{}{}:
+	default:
+	}
 }
 
 // jobFinished reports whether the Job has ended by itself.
