@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"time"
 
 	"pullwatch/internal/budget"
@@ -185,13 +184,6 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 func (r *runReader) takeMemory(bytes int) bool { return r.account.Take(budget.Logs, bytes) == nil }
 
 func (r *runReader) giveMemory(bytes int) { r.account.Give(budget.Logs, bytes) }
-
-// maxNodeText bounds what is told of a node's text, in bytes.
-const maxNodeText = 1 << 10
-
-func nodeText(text []byte) string {
-	return strings.ToValidUTF8(string(text[:min(len(text), maxNodeText)]), "\uFFFD")
-}
 
 // errLost means that our last line was not found for the first time.
 var errLost = errors.New("last line is not in the log")

@@ -65,11 +65,6 @@ const (
 	tailSlack = 10_000
 )
 
-// nodeTextError is the error of a search when the node has sent text in place of the log.
-type nodeTextError struct{ said string }
-
-func (e *nodeTextError) Error() string { return "no log, but text of the node: " + e.said }
-
 func newTails(source podlog.Source) *tails {
 	return &tails{source: source, searches: map[tailKey]*tailSearch{}}
 }
