@@ -181,6 +181,9 @@ func (a *logAPI) serveList(w http.ResponseWriter, r *http.Request, kind string) 
 		}
 	}
 	version := map[string]any{"resourceVersion": strconv.Itoa(len(a.history))}
+	if limit, err := strconv.Atoi(r.URL.Query().Get("limit")); err == nil && len(items) > limit {
+		items, version["continue"] = items[:limit], "more"
+	}
 	list := map[string]any{"metadata": version, "items": items, "apiVersion": "v1", "kind": "PodList"}
 	if kind == "jobs" {
 		list["apiVersion"], list["kind"] = "batch/v1", "JobList"

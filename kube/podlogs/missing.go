@@ -2,8 +2,10 @@ package podlogs
 
 import (
 	"context"
+	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
@@ -11,22 +13,41 @@ import (
 	"pullwatch/kube/listwatch"
 )
 
-// missingPod is a pod that a list or a watch does not show any more. version is the resourceVersion of the news.
-type missingPod struct {
-	name, version string
-	uid           types.UID
+// show takes in a pod that a watch shows. Another one of the same name that is missing was deleted. mu is held.
+func (w *targetWatch) show(pod *corev1.Pod) {
+	maps.DeleteFunc(w.pods, func(_ types.UID, other targetPod) bool { return other.missing != 0 && other.Name == pod.Name })
+	w.take(pod)
+	w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
 }
 
-// setMissing notes that a pod is missing. A watch sends the same for a pod that was deleted and for one whose labels have
-// changed. lookUpMissing finds out which. There is no need for that if the pod was being deleted, or will not write any more.
-// mu is held.
-func (w *targetWatch) setMissing(uid types.UID, version string) {
+// take takes in what a list or a watch says of a pod. mu is held.
+func (w *targetWatch) take(pod *corev1.Pod) {
+	now, before := newTargetPod(pod), w.pods[pod.UID]
+	keepLost(&now.Pod, &before.Pod)
+	w.pods[pod.UID] = now
+}
+
+// hide is called when a list or a watch does not show a pod any more. They say the same of a pod that was deleted and of one
+// whose labels have changed. So the pod is missing, and snapshots have it, until lookUpMissing has found out which. There is no
+// need for that if the pod was being deleted. mu is held.
+func (w *targetWatch) hide(uid types.UID) {
 	pod, ok := w.pods[uid]
-	if !ok || pod.terminating || pod.Finished || w.target.Pod != "" {
-		return
+	switch {
+	case !ok, pod.missing != 0:
+	case pod.terminating, w.target.Pod != "", !w.owns(pod):
+		delete(w.pods, uid)
+	default:
+		w.absences++
+		pod.missing = w.absences
+		w.pods[uid] = pod
+		w.wakeLookup()
 	}
-	w.missing = append(w.missing, missingPod{name: pod.Name, version: version, uid: uid})
-	w.wakeLookup()
+}
+
+// changed is called after each change of pods. mu is held.
+func (w *targetWatch) changed() {
+	w.forgetJobs()
+	w.setLost()
 }
 
 func (w *targetWatch) wakeLookup() {
@@ -50,50 +71,73 @@ func (w *targetWatch) setLost() {
 	w.lost = lost
 }
 
-// lookUpMissing looks for pods that are missing, and publishes those that still exist. When a selector has lost all its pods,
-// it finds out why. It returns when ctx ends.
+// lookUpMissing finds out what became of pods that are missing, and publishes it. It tries again while nobody answers. When a
+// selector has lost all its pods, it finds out why. It returns when ctx ends.
 func (w *targetWatch) lookUpMissing(ctx context.Context) error {
+	backoff := listwatch.NewBackoff()
 	for {
 		select {
 		case <-w.lookup:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		w.mu.Lock()
-		missing, lost := w.missing, w.lost && w.lostWhy == ""
-		w.missing = nil
-		w.mu.Unlock()
-		for _, pod := range missing {
-			if w.exists(ctx, pod) {
-				w.publish(func() { w.setLeft(pod.uid) })
-			}
+		if w.lookUp(ctx) {
+			backoff = listwatch.NewBackoff()
+			continue
 		}
-		if lost {
-			why := w.whyLost(ctx)
-			w.publish(func() { w.lostWhy = why })
+		if !listwatch.Sleep(ctx, backoff.Step()) {
+			return ctx.Err()
 		}
+		w.wakeLookup()
 	}
 }
 
-func (w *targetWatch) setLeft(uid types.UID) {
-	if _, cameBack := w.pods[uid]; cameBack || slices.Contains(w.left, uid) {
+// lookUp looks for the pods that are missing now. It returns false if a request has failed.
+func (w *targetWatch) lookUp(ctx context.Context) (ok bool) {
+	w.mu.Lock()
+	missing, lost := maps.Clone(w.pods), w.lost && w.lostWhy == ""
+	w.mu.Unlock()
+	for uid, pod := range missing {
+		if pod.missing == 0 {
+			continue
+		}
+		exists, err := w.exists(ctx, pod)
+		if err != nil {
+			return false
+		}
+		w.publish(func() { w.found(uid, pod.missing, exists) })
+	}
+	if lost {
+		why := w.whyLost(ctx)
+		w.publish(func() { w.lostWhy = why })
+	}
+	return true
+}
+
+// found takes out a pod that is missing, unless it has come back meanwhile. If it exists, it has left. mu is held.
+func (w *targetWatch) found(uid types.UID, absence int, exists bool) {
+	if w.pods[uid].missing != absence {
 		return
 	}
-	if len(w.left) == maxTargetPods {
-		w.left = slices.Delete(w.left, 0, 1)
+	delete(w.pods, uid)
+	if exists {
+		if len(w.left) == maxTargetPods {
+			w.left = slices.Delete(w.left, 0, 1)
+		}
+		w.left = append(w.left, uid)
 	}
-	w.left = append(w.left, uid)
+	w.changed()
 }
 
-// exists reports whether a pod exists at its version or later. It returns false if nobody answers: the log of a pod that was
-// deleted ends by itself.
-func (w *targetWatch) exists(ctx context.Context, pod missingPod) bool {
+// exists reports whether a pod exists now.
+func (w *targetWatch) exists(ctx context.Context, pod targetPod) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, listwatch.ListTimeout)
 	defer cancel()
 	list, err := w.client.CoreV1().Pods(w.target.Namespace).List(ctx, metav1.ListOptions{
-		FieldSelector:        fields.OneTermEqualSelector(metav1.ObjectNameField, pod.name).String(),
-		ResourceVersion:      pod.version,
-		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, pod.Name).String(),
 	})
-	return err == nil && len(list.Items) == 1 && list.Items[0].UID == pod.uid
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(list.Items, func(other corev1.Pod) bool { return string(other.UID) == pod.UID }), nil
 }

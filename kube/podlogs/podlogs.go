@@ -1,6 +1,7 @@
 // Package podlogs reads the logs of pods from the Kubernetes API. NewClient makes a client for that (client.go). Source opens
 // logs (podlogs.go), and watches the pods of a podlog.Target (watch.go): workload.go finds the pods of a workload, target.go
-// lists and watches the target's Job and pods, and pod.go turns a pod into a podlog.Pod.
+// lists and watches the target's Job and pods, missing.go finds out what became of pods that these do not show any more, and
+// pod.go turns a pod into a podlog.Pod.
 package podlogs
 
 import (

@@ -30,21 +30,22 @@ type targetWatch struct {
 	client  kubernetes.Interface
 	target  podlog.Target
 	deliver func(podlog.Snapshot)
-	// relistPods asks for a new list of pods when the Job is over: the watch of pods may be behind.
+	// relistPods asks for a new list of pods: when the Job is over, for the watch of pods may be behind, or when a CronJob has a
+	// new Job, whose pods are then asked for, too.
 	relistPods chan struct{}
 
 	mu    sync.Mutex
 	ready bool
 	pods  map[types.UID]targetPod
 	job   targetJob
-	// cronJobs are the Jobs of the target's CronJob, true for those that are gone. It is nil when the target is none.
-	cronJobs map[types.UID]bool
-	// missing are pods that are not in pods any more, and that may still exist. lookup has a value when there are some.
-	missing []missingPod
-	lookup  chan struct{}
+	// cronJobs are the Jobs of the target's CronJob. It is nil when the target is none.
+	cronJobs map[types.UID]cronJob
+	// absences counts how often a pod was missing. lookup has a value when pods are.
+	absences int
+	lookup   chan struct{}
 	// hadPods means that the selector has matched pods.
 	hadPods bool
-	// left has the UIDs of pods that were missing and do exist, the latest last. It has at most maxTargetPods of them.
+	// left has the UIDs of pods that were missing and exist, the latest last. It has at most maxTargetPods of them.
 	left []types.UID
 	// lost means that the target had pods and has none, and lostWhy says why once that was found out.
 	lost    bool
@@ -62,6 +63,8 @@ type targetPod struct {
 	controller types.UID
 	// terminating means that the pod is being deleted.
 	terminating bool
+	// missing, if it is not 0, is the number of the absence of a pod that is not shown any more, and may still exist.
+	missing int
 }
 
 // targetJob is the target's Job: the first one of its name. Its uid is empty until there is one.
@@ -161,6 +164,7 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 	w.mu.Lock()
 	jobOver := w.job.over()
 	w.mu.Unlock()
+	w.selectJobs(&options)
 	options.Limit = maxTargetPods
 	list, err := w.client.CoreV1().Pods(w.target.Namespace).List(ctx, options)
 	w.answered(err)
@@ -168,30 +172,46 @@ func (w *targetWatch) listPods(ctx context.Context, options metav1.ListOptions) 
 		return "", err
 	}
 	if list.Continue != "" {
-		return "", usererr.New(usererr.LimitExceeded, "more than %d pods match: give a more specific selector", maxTargetPods)
-	}
-	pods := make(map[types.UID]targetPod, len(list.Items))
-	for i := range list.Items {
-		pods[list.Items[i].UID] = newTargetPod(&list.Items[i])
+		return "", w.tooMany()
 	}
 	w.publish(func() {
-		for uid, before := range w.pods {
-			if now, ok := pods[uid]; ok {
-				keepLost(&now.Pod, &before.Pod)
-			} else {
-				w.setMissing(uid, list.ResourceVersion)
+		shown, names := map[types.UID]bool{}, map[string]bool{}
+		for i := range list.Items {
+			pod := &list.Items[i]
+			w.take(pod)
+			shown[pod.UID], names[pod.Name] = true, true
+		}
+		for uid, pod := range w.pods {
+			switch {
+			case shown[uid]:
+			case names[pod.Name]:
+				delete(w.pods, uid) // another one has taken its place
+			default:
+				w.hide(uid)
 			}
 		}
-		w.pods = pods
-		w.forgetJobs()
-		w.setLost()
+		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return shown[uid] })
 		w.podsFinal = jobOver
-		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { _, ok := pods[uid]; return ok })
+		w.changed()
 	})
 	return list.ResourceVersion, nil
 }
 
+func (w *targetWatch) tooMany() error {
+	switch t := w.target; {
+	case t.Job != "":
+		return usererr.New(usererr.LimitExceeded, "job %s has more than %d pods: follow fewer, with a selector or by their names",
+			t.Job, maxTargetPods)
+	case t.Workload.Kind != "":
+		return usererr.New(usererr.LimitExceeded, "%s has more than %d pods: follow fewer, with a selector or by their names",
+			t.Workload, maxTargetPods)
+	default:
+		return usererr.New(usererr.LimitExceeded, "more than %d pods match: give a more specific selector", maxTargetPods)
+	}
+}
+
 func (w *targetWatch) openPods(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+	w.selectJobs(&options)
 	watcher, err := w.client.CoreV1().Pods(w.target.Namespace).Watch(ctx, options)
 	w.answered(err)
 	return watcher, err
@@ -215,17 +235,11 @@ func (w *targetWatch) applyPod(event watch.Event) {
 	}
 	w.publish(func() {
 		if event.Type == watch.Deleted {
-			w.setMissing(pod.UID, pod.ResourceVersion)
-			delete(w.pods, pod.UID)
-			w.forgetJobs()
-			w.setLost()
-			return
+			w.hide(pod.UID)
+		} else {
+			w.show(pod)
 		}
-		now, before := newTargetPod(pod), w.pods[pod.UID]
-		keepLost(&now.Pod, &before.Pod)
-		w.pods[pod.UID] = now
-		w.setLost()
-		w.left = slices.DeleteFunc(w.left, func(uid types.UID) bool { return uid == pod.UID })
+		w.changed()
 	})
 }
 
@@ -284,13 +298,21 @@ func (w *targetWatch) setJob(job *batchv1.Job, gone bool) {
 			w.job.suspended = job.Spec.Suspend != nil && *job.Spec.Suspend
 			w.job.finished = jobFinished(job)
 		}
-		if w.ready && w.job.over() && !wasOver {
-			select {
-			case w.relistPods <- struct{}{}:
-			default:
-			}
+		if w.job.over() && !wasOver {
+			w.relist()
 		}
 	})
+}
+
+// relist asks for a new list of pods, unless the first one is still to come. mu is held.
+func (w *targetWatch) relist() {
+	if !w.ready {
+		return
+	}
+	select {
+	case w.relistPods <- struct{}{}:
+	default:
+	}
 }
 
 // jobFinished reports whether the Job has ended by itself.

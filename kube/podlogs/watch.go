@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/usererr"
@@ -13,8 +14,8 @@ import (
 
 // WatchPods implements podlog.Source.
 func (p *Source) WatchPods(ctx context.Context, target podlog.Target, deliver func(podlog.Snapshot)) error {
-	w := &targetWatch{client: p.client, target: target, deliver: deliver, relistPods: make(chan struct{}, 1),
-		lookup: make(chan struct{}, 1)}
+	w := &targetWatch{client: p.client, target: target, deliver: deliver, pods: map[types.UID]targetPod{},
+		relistPods: make(chan struct{}, 1), lookup: make(chan struct{}, 1)}
 	if target.Workload.Kind != "" {
 		if err := w.findWorkload(ctx); err != nil {
 			return err

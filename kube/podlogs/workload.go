@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,8 +37,8 @@ func (w *targetWatch) findWorkload(ctx context.Context) error {
 	return nil
 }
 
-// workloadSelector returns the selector of the workload's pods. That of a CronJob matches all Jobs' pods: owns chooses those of
-// its Jobs, which need not have a label in common.
+// workloadSelector returns the selector of the workload's pods. For a CronJob, selectJobs narrows it to the pods of its Jobs, which
+// need not have a label in common.
 func (w *targetWatch) workloadSelector(ctx context.Context) (string, error) {
 	namespace, name := w.target.Namespace, w.target.Workload.Name
 	var labels *metav1.LabelSelector
@@ -71,9 +72,15 @@ func (w *targetWatch) workloadSelector(ctx context.Context) (string, error) {
 	return selector.String(), nil
 }
 
+// cronJob is a Job of a CronJob.
+type cronJob struct {
+	name string
+	gone bool
+}
+
 // cronJobWatch keeps cronJobs up to date.
 func (w *targetWatch) cronJobWatch() *listwatch.ListWatch {
-	w.cronJobs = map[types.UID]bool{}
+	w.cronJobs = map[types.UID]cronJob{}
 	return &listwatch.ListWatch{
 		List: w.listCronJobs,
 		Open: w.client.BatchV1().Jobs(w.target.Namespace).Watch,
@@ -83,7 +90,7 @@ func (w *targetWatch) cronJobWatch() *listwatch.ListWatch {
 				return
 			}
 			w.publish(func() {
-				w.cronJobs[job.UID] = event.Type == watch.Deleted
+				w.setCronJob(job, event.Type == watch.Deleted)
 				w.forgetJobs()
 			})
 		},
@@ -96,17 +103,44 @@ func (w *targetWatch) listCronJobs(ctx context.Context, options metav1.ListOptio
 		return "", err
 	}
 	w.publish(func() {
-		for uid := range w.cronJobs {
-			w.cronJobs[uid] = true
+		for uid, job := range w.cronJobs {
+			job.gone = true
+			w.cronJobs[uid] = job
 		}
 		for i := range list.Items {
 			if job := &list.Items[i]; w.isOfCronJob(job) {
-				w.cronJobs[job.UID] = false
+				w.setCronJob(job, false)
 			}
 		}
 		w.forgetJobs()
 	})
 	return list.ResourceVersion, nil
+}
+
+// setCronJob notes a Job of the CronJob. mu is held.
+func (w *targetWatch) setCronJob(job *batchv1.Job, gone bool) {
+	if _, known := w.cronJobs[job.UID]; !known {
+		w.relist()
+	}
+	w.cronJobs[job.UID] = cronJob{name: job.Name, gone: gone}
+}
+
+// selectJobs makes options select only pods of the CronJob's Jobs, if the target is one.
+func (w *targetWatch) selectJobs(options *metav1.ListOptions) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.cronJobs == nil:
+	case len(w.cronJobs) == 0:
+		options.LabelSelector = batchv1.JobNameLabel + ",!" + batchv1.JobNameLabel // no pod
+	default:
+		var names []string
+		for _, job := range w.cronJobs {
+			names = append(names, job.name)
+		}
+		slices.Sort(names)
+		options.LabelSelector = batchv1.JobNameLabel + " in (" + strings.Join(names, ",") + ")"
+	}
 }
 
 func (w *targetWatch) isOfCronJob(job *batchv1.Job) bool {
@@ -117,8 +151,8 @@ func (w *targetWatch) isOfCronJob(job *batchv1.Job) bool {
 // forgetJobs forgets Jobs of a CronJob that are gone and have no pods any more. mu is held.
 func (w *targetWatch) forgetJobs() {
 	pods := slices.Collect(maps.Values(w.pods))
-	maps.DeleteFunc(w.cronJobs, func(uid types.UID, gone bool) bool {
-		return gone && !slices.ContainsFunc(pods, func(pod targetPod) bool { return pod.controller == uid })
+	maps.DeleteFunc(w.cronJobs, func(uid types.UID, job cronJob) bool {
+		return job.gone && !slices.ContainsFunc(pods, func(pod targetPod) bool { return pod.controller == uid })
 	})
 }
 

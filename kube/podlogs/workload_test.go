@@ -2,6 +2,7 @@ package podlogs
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"path"
 	"slices"
@@ -123,7 +124,7 @@ func TestACronJobHasThePodsOfItsJobs(t *testing.T) {
 			api.remove(firstPod)
 			api.remove(second)
 			api.remove(secondPod)
-			r.await("WAITING stream: cronjob web in namespace default has no pods")
+			r.await("WAITING stream: cronjob web in namespace default has no pods any more")
 			third, thirdPod := jobOf("web-3", "web")
 			// Its pod is known first.
 			api.put(thirdPod)
@@ -155,5 +156,61 @@ func TestAWorkloadThatCannotBeReadIsToldAsSuch(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// A namespace may have more pods of other Jobs than a stream may have, and they may come and go often.
+func TestPodsOfOtherJobsCostAStreamOfACronJobNothing(t *testing.T) {
+	api := newLogAPI(t)
+	serveWorkloads(api)
+	for i := range maxTargetPods + 1 {
+		_, pod := jobOf(fmt.Sprint("other-", i), "other")
+		api.put(pod)
+	}
+	first, firstPod := jobOf("web-1", "web")
+	api.put(first)
+	api.put(firstPod)
+	snapshots := watchPods(t, api, podlog.Target{Workload: podlog.Workload{Kind: podlog.CronJob, Name: "web"}})
+	names := func() (names []string) {
+		s := <-snapshots
+		for _, pod := range s.Pods {
+			names = append(names, pod.Name)
+		}
+		if len(s.Left) > 0 {
+			t.Errorf("%d pods have left", len(s.Left))
+		}
+		return names
+	}
+	if got := names(); !slices.Equal(got, []string{"web-1-pod"}) {
+		t.Fatalf("began with %q", got)
+	}
+	_, otherPod := jobOf("other-new", "other")
+	api.put(otherPod)
+	firstPod.Labels["new"] = "label"
+	firstPod.Status.Reason = "news"
+	api.put(firstPod)
+	if s := <-snapshots; len(s.Pods) != 1 || s.Pods[0].Reason != "news" {
+		t.Errorf("got a snapshot of %d pods", len(s.Pods))
+	}
+}
+
+func TestAWorkloadOfTooManyPodsIsRefused(t *testing.T) {
+	api := newLogAPI(t)
+	serveWorkloads(api)
+	for i := range maxTargetPods + 1 {
+		api.put(completedPod(fmt.Sprint("web-", i)))
+	}
+	for _, test := range []struct {
+		in   podlog.Input
+		want string
+	}{
+		{podlog.Input{Workload: new("deployment/web")}, "deployment web has more than 1000 pods: follow fewer, with a selector or by their names"},
+		{podlog.Input{Selector: new("app=web")}, "more than 1000 pods match: give a more specific selector"},
+	} {
+		test.in.Namespace = "default"
+		_, err := newStreamer(api).Stream(t.Context(), test.in)
+		if usererr.CodeOf(err) != usererr.LimitExceeded || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("got %v", err)
+		}
 	}
 }

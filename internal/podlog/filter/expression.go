@@ -10,13 +10,14 @@ import (
 	"pullwatch/internal/usererr"
 )
 
-// maxProgram is the highest programSize of Input.Include and of Input.Exclude. Repetitions multiply: a kilobyte can
-// stand for a program of a million instructions, which takes 125 MB and 1.4 s for one line. Up to here a program takes
-// 200 KB, as much again while it matches a line, and 8 ns an instruction and byte at the worst, which is 0.55 s for the
-// longest line. An alternation of a hundred words of seven letters has 800 instructions.
+// maxProgram is the highest programSize of an Expression. Repetitions multiply: a kilobyte can stand for a program of a million
+// instructions, which takes 125 MB and 1.4 s for one line. Up to here a program takes 200 KB, as much again while it matches a
+// line, and 8 ns an instruction and byte at the worst. That is 0.55 s for a line of 64 KiB, and half a minute for
+// podlog.MaxFiltered, in thousands of turns between which others have theirs. An alternation of a hundred words of seven letters
+// has 800 instructions.
 const maxProgram = 1000
 
-// Expression is Input.Include or Input.Exclude.
+// Expression is Input.Include, Input.Exclude or Input.Containers.
 type Expression struct {
 	*regexp.Regexp
 	// size is its programSize.
@@ -33,6 +34,16 @@ func (e *Expression) ProgramLength() int {
 
 // Compile compiles an expression, which is nil when text is nil or empty. Its errors are BAD_INPUT and name field.
 func Compile(field string, text *string) (*Expression, error) {
+	return compile(field, text, "", "")
+}
+
+// CompileWhole is Compile for an expression that must match all of a text.
+func CompileWhole(field string, text *string) (*Expression, error) {
+	return compile(field, text, `\A`, `\z`)
+}
+
+// compile is Compile for an expression between before and after, each of which is empty or one assertion.
+func compile(field string, text *string, before, after string) (*Expression, error) {
 	if text == nil || *text == "" { // a form sends an empty field when nothing was entered
 		return nil, nil
 	}
@@ -43,13 +54,13 @@ func Compile(field string, text *string) (*Expression, error) {
 	if err != nil {
 		return nil, usererr.New(usererr.BadInput, "%s is not an RE2 expression: %v", field, err)
 	}
-	size := programSize(parsed)
+	size := programSize(parsed) + len(before+after)/len(`\A`)
 	if size > maxProgram {
 		return nil, usererr.New(usererr.BadInput, "%s is too large: it comes to %d instructions, and may have %d. A repetition "+
 			"such as {100} counts what it repeats as many times; * and + count it once. Repeat less, or give fewer "+
 			"alternatives or classes such as \\pL", field, size, maxProgram)
 	}
-	re, err := regexp.Compile(unanchored(*text))
+	re, err := regexp.Compile(unanchored(before + "(?:" + *text + ")" + after))
 	if err != nil {
 		return nil, usererr.New(usererr.BadInput, "%s is not an RE2 expression: %v", field, err)
 	}
@@ -59,7 +70,7 @@ func Compile(field string, text *string) (*Expression, error) {
 // unanchored returns an expression that matches the same as a valid one, and does not begin with ^. For one that does, the
 // regexp package tries to make a second program, which finds what groups have matched. For 300 optional characters and a
 // few classes that may take half a second and 1.7 GB.
-func unanchored(text string) string { return "(?:)(?:" + text + ")" }
+func unanchored(text string) string { return "(?:)" + text }
 
 // A class of many ranges costs more than an instruction: time, for it is searched, and memory, once however often it is
 // repeated.

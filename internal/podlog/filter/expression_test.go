@@ -65,19 +65,48 @@ func TestExpressionsThatExpandAreRefused(t *testing.T) {
 
 // What the regexp package builds for some anchored expressions grows with the square of the expression.
 func TestAnAnchoredExpressionTakesNoMoreThanAnother(t *testing.T) {
-	text := `^`
+	text := ``
 	for i := range 290 {
 		text += string(rune('à'+i)) + `?`
 	}
-	text += `\pN?\pM?\pS?\pP?\pZ?\p{Co}?[\x{4e00}-\x{9fff}]?$`
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if _, err := Compile("include", &text); err != nil {
-		t.Fatal(err)
+	text += `\pN?\pM?\pS?\pP?\pZ?\p{Co}?[\x{4e00}-\x{9fff}]?`
+	for name, compile := range map[string]func() (*Expression, error){
+		"anchored": func() (*Expression, error) {
+			anchored := `^` + text + `$`
+			return Compile("include", &anchored)
+		},
+		"whole": func() (*Expression, error) { return CompileWhole("containers", &text) },
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := compile(); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 10<<20 {
+			t.Errorf("%s: %d bytes were allocated to compile it", name, took)
+		}
 	}
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 10<<20 {
-		t.Errorf("%d bytes were allocated to compile it", took)
+}
+
+func TestAWholeMatchIsOneOfTheWholeText(t *testing.T) {
+	for _, test := range []struct {
+		expression, text string
+		want             bool
+	}{
+		{`app`, "app", true}, {`app`, "my-app", false}, {`app`, "apps", false},
+		{`a|ab`, "ab", true}, {`app|side.*`, "sidecar", true}, {`app|side.*`, "apps", false},
+		{`^app$`, "app", true}, {`.*`, "", true}, {`(?i)APP`, "app", true}, {`app`, "app\n", false}, {`(?m)app$`, "app\n", false},
+	} {
+		e, err := CompileWhole("containers", &test.expression)
+		if err != nil || e.MatchString(test.text) != test.want {
+			t.Errorf("%s matches all of %q: %v, %v", test.expression, test.text, !test.want, err)
+		}
+	}
+	for _, text := range []string{`a)|(b`, `(`, strings.Repeat(`a`, 2000)} {
+		if _, err := CompileWhole("containers", &text); usererr.CodeOf(err) != usererr.BadInput {
+			t.Errorf("%.20s: got %v", text, err)
+		}
 	}
 }
 

@@ -46,19 +46,17 @@ func (fs *followers) checkEmpty(s podlog.Snapshot) error {
 		fs.waitedSince = time.Now()
 		fs.jobWait = time.AfterFunc(podlog.JobWait, fs.jobTimeout)
 	}
-	if fs.setEmpty(s.Empty) && s.Empty != "" {
-		fs.notify(podlog.Waiting, s.Empty)
+	if s.Empty == "" || s.Empty != fs.empty && fs.notify(podlog.Waiting, s.Empty) {
+		fs.setEmpty(s.Empty)
 	}
 	return nil
 }
 
-// setEmpty notes why there are no pods, and reports whether that has changed.
-func (fs *followers) setEmpty(why string) (changed bool) {
+// setEmpty notes what the reader was told of why there are no pods.
+func (fs *followers) setEmpty(why string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	changed = fs.empty != why
 	fs.empty = why
-	return changed
 }
 
 func (fs *followers) jobTimeout() {
@@ -128,18 +126,19 @@ func (fs *followers) checkNumber(added []*follower, tooMany int) error {
 	case begins && fs.st.plan.follow && running > podlog.MaxOpenLogs:
 		return usererr.New(usererr.LimitExceeded, "%d containers run, and one stream follows %d. %s", running, podlog.MaxOpenLogs,
 			narrow)
-	case tooMany > 0 && !fs.leftOut:
-		fs.notify(podlog.Waiting, fmt.Sprintf("this stream has %d containers, as many as one may: %d more are left out. %s",
+	case tooMany == 0:
+		fs.leftOut = false
+	case !fs.leftOut:
+		fs.leftOut = fs.notify(podlog.Waiting, fmt.Sprintf("this stream has %d containers, as many as one may: %d more are left out. %s",
 			podlog.MaxContainers, tooMany, narrow))
 	}
-	fs.leftOut = tooMany > 0
 	return nil
 }
 
-// isRunning reports whether the container runs.
+// isRunning reports whether the container runs, and is of the stream.
 func (f *follower) isRunning() bool {
 	s := f.status.get()
-	return s.Run.Running && !s.over
+	return s.Run.Running && !s.over && !s.left
 }
 
 func containerNames(pod podlog.Pod) string {

@@ -127,10 +127,49 @@ func TestADeletedPodIsAskedForItsLogOnce(t *testing.T) {
 
 // fillQueue leaves no room in a queue until the reader has taken something.
 func fillQueue(q *queue.Queue) {
-	c := q.Add(0, "", "", cursor.Progress{})
+	c := q.Add(0, "", "filling", cursor.Progress{})
 	for n := podlog.MaxWaiting; n > 0; n /= 2 {
 		notice := podlog.Notice{Kind: podlog.Waiting, Message: strings.Repeat("x", n)}
 		for q.TryPush(c, queue.NewNotice(notice, cursor.Progress{})) {
 		}
 	}
+}
+
+// There is no room for the notice yet when the client loses its connection.
+func TestTheEndOfAContainerThatNeverRanIsToldBehindAnyCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits := podlog.Container{Name: "app", Waiting: "ContainerCreating"}
+		failedPod := failed(pod("web", podlog.Container{Name: "app", NeverRan: "Evicted"}), "Evicted")
+		source := newFakeSource(nil, pods(pod("web", waits)))
+		in := podlog.Input{Namespace: "default", Selector: ptr("app=web"), Follow: true}
+		st := startStream(t, source, in)
+		if _, err := next(t, st); err != nil { // WAITING
+			t.Fatal(err)
+		}
+		// More than fits into a batch waits.
+		filling := st.queue.Add(0, "", "filling", cursor.Progress{})
+		for st.queue.TryPush(filling, queue.NewNotice(podlog.Notice{Kind: podlog.Waiting}, cursor.Progress{})) {
+		}
+		source.snapshots <- pods(failedPod)
+		synctest.Wait()
+		batch, err := next(t, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Close()
+		var got events
+		got.add(batch)
+		in.After = &batch.Cursor
+		again := startStream(t, newFakeSource(nil, pods(failedPod)), in)
+		for {
+			batch, err := next(t, again)
+			if err != nil {
+				break
+			}
+			got.add(batch)
+		}
+		if !slices.Contains(got.notices, "ENDED web/app: it has never run: Evicted") {
+			t.Error("it was not told")
+		}
+	})
 }

@@ -22,7 +22,7 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		if run.ID != "" {
 			if !f.placed {
-				if err := f.awaitPlace(ctx); err != nil {
+				if err := f.awaitPlace(ctx, run); err != nil {
 					return err
 				}
 				continue
@@ -40,10 +40,10 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		if s.departed() || s.over {
 			f.progress.Over = !s.departed()
-			f.queue.Advance(f.container, f.progress)
 			if f.progress.Over && s.NeverRan != "" {
 				return f.notify(ctx, podlog.Ended, "it has never run: "+s.NeverRan)
 			}
+			f.queue.Advance(f.container, f.progress)
 			return nil
 		}
 		switch {

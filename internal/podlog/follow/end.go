@@ -11,9 +11,6 @@ import (
 	"pullwatch/internal/podlog/logline"
 )
 
-// errCutOff means that a log ended before its end.
-var errCutOff = errors.New("log was cut off")
-
 // checkEnd checks that the log of a run that has ended was read to its end. When a node breaks off, the API server may end
 // the response as though it were whole. So checkEnd asks for the last line of the log and compares it with ours. It sets
 // r.complete, and returns an error when there is more to read.

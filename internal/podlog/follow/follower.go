@@ -25,8 +25,10 @@ type follower struct {
 	matching  *turns.Turns
 	container *queue.Container
 	status    *statusBox
-	// places gives the follower a place to read a log, and placed means that it has one. account holds its memory.
+	// places gives the follower a place to read a log. request is for that; nil when it needs none. placed means that it has one.
+	// account holds its memory.
 	places  *places
+	request *placeRequest
 	placed  bool
 	account *budget.Account
 	// progress is how far the container has been read. A run in it that is not done is read first.

@@ -101,8 +101,8 @@ func (fs *followers) isSealed() bool {
 	return fs.sealed
 }
 
-// notify sends a notice about the stream as a whole. It drops the notice when the queue is full: nobody has read for long
-// then, and the notice would be old.
-func (fs *followers) notify(kind podlog.NoticeKind, message string) {
-	fs.st.queue.TryPush(fs.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
+// notify sends a notice about the stream as a whole. It returns false if it has dropped the notice because the queue is full. What
+// is still true then is to be told later.
+func (fs *followers) notify(kind podlog.NoticeKind, message string) bool {
+	return fs.st.queue.TryPush(fs.whole, queue.NewNotice(podlog.Notice{Kind: kind, Message: message}, cursor.Progress{}))
 }

@@ -25,7 +25,7 @@ const (
 
 // memory is what a stream takes without its followers, in bytes.
 func (p *plan) memory() int {
-	return streamMemory + queue.MinWaiting(p.maxLineBytes) + p.instructions()*programMemory
+	return streamMemory + queue.MinWaiting(p.maxLineBytes) + p.instructions()*programMemory + p.containers.memory()
 }
 
 // readerMemory is what each follower takes that has a place, in bytes.
@@ -34,5 +34,5 @@ func (p *plan) readerMemory() int {
 	return readerMemory + longer*longLineMemory + p.instructions()*machineMemory
 }
 
-// instructions counts those of both expressions.
+// instructions counts those of the filters.
 func (p *plan) instructions() int { return p.include.ProgramLength() + p.exclude.ProgramLength() }

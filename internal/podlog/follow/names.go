@@ -1,33 +1,37 @@
 package follow
 
-import (
-	"regexp"
-
-	"pullwatch/internal/podlog/filter"
-)
+import "pullwatch/internal/podlog/filter"
 
 // nameMatcher matches names of containers with Input.Containers. It remembers names, of which there are few, for an expression
 // may be costly. A nil nameMatcher matches all names.
 type nameMatcher struct {
-	text  string
-	re    *regexp.Regexp
-	known map[string]bool
+	text       string
+	expression *filter.Expression
+	known      map[string]bool
 }
 
-// maxKnown bounds nameMatcher.known.
-const maxKnown = 1000
+const (
+	// maxKnown bounds nameMatcher.known.
+	maxKnown = 1000
+	// knownMemory is for each name in nameMatcher.known, in bytes.
+	knownMemory = 128
+)
+
+// memory is what m takes, in bytes.
+func (m *nameMatcher) memory() int {
+	if m == nil {
+		return 0
+	}
+	return m.expression.ProgramLength()*(programMemory+machineMemory) + maxKnown*knownMemory
+}
 
 // newNameMatcher compiles an expression. Its errors are BAD_INPUT.
 func newNameMatcher(text string) (*nameMatcher, error) {
-	// By itself first: with what is put around it, an expression such as a)|(b would be valid.
-	if _, err := filter.Compile("containers", &text); err != nil {
-		return nil, err
-	}
-	re, err := regexp.Compile(`\A(?:` + text + `)\z`)
+	expression, err := filter.CompileWhole("containers", &text)
 	if err != nil {
 		return nil, err
 	}
-	return &nameMatcher{text: text, re: re, known: map[string]bool{}}, nil
+	return &nameMatcher{text: text, expression: expression, known: map[string]bool{}}, nil
 }
 
 func (m *nameMatcher) matches(name string) bool {
@@ -39,7 +43,7 @@ func (m *nameMatcher) matches(name string) bool {
 		if len(m.known) == maxKnown {
 			clear(m.known)
 		}
-		matches = m.re.MatchString(name)
+		matches = m.expression.MatchString(name)
 		m.known[name] = matches
 	}
 	return matches

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -46,5 +47,23 @@ func TestContainersAreChosenByPatternsOfWholeNames(t *testing.T) {
 				t.Errorf("%q: got %q, %v; want %q", pattern, got.lines, err, want)
 			}
 		})
+	}
+}
+
+// For an expression that is anchored, the regexp package may build a second program that takes seconds and a gigabyte.
+func TestAHostilePatternOfNamesTakesLittleMemory(t *testing.T) {
+	var pattern strings.Builder
+	for i := range 290 {
+		pattern.WriteString(string(rune('ā'+i)) + `?`)
+	}
+	pattern.WriteString(`\PL?`)
+	in := podInput()
+	in.Containers = ptr(pattern.String())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := newPlan(in)
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; err != nil || took > 10<<20 {
+		t.Errorf("%v; %d bytes were allocated", err, took)
 	}
 }

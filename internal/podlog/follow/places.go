@@ -15,42 +15,34 @@ import (
 const placePatience = 2 * time.Second
 
 // places are those of one stream, podlog.MaxOpenLogs of them. A follower needs one while its container has a log to read. What
-// has ended gives its place to the next one as soon as it has been read. So it comes before what runs.
+// is not followed gives its place to the next one as soon as it has been read. So it comes before what is.
 type places struct {
-	// notify tells the reader of the stream how many followers wait.
-	notify func(waiting int)
+	// notify tells the reader of the stream how many followers wait. It returns false if there is no room for that now.
+	notify func(waiting int) bool
 
 	mu   sync.Mutex
 	free int
-	// ended and running are followers that wait for a place, the first one first.
+	// ended and running are followers that wait for a place, the first one first. The containers of running are followed.
 	ended, running []*placeRequest
 	// told means that the reader was told of those that wait.
 	told bool
 }
 
 // placeRequest is a follower that waits for a place. granted is closed when it has one.
-type placeRequest struct{ granted chan struct{} }
+type placeRequest struct {
+	running bool
+	granted chan struct{}
+}
 
-func newPlaces(notify func(waiting int)) *places {
+func newPlaces(notify func(waiting int) bool) *places {
 	return &places{free: podlog.MaxOpenLogs, notify: notify}
 }
 
-// try takes a place if one is free.
-func (p *places) try() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.free == 0 {
-		return false
-	}
-	p.free--
-	return true
-}
-
-// request asks for a place for a container that runs or has ended. The caller gets one, or calls withdraw.
+// request asks for a place for a container that is followed, or not. The caller calls withdraw when it does not need one any more.
 func (p *places) request(running bool) *placeRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := &placeRequest{granted: make(chan struct{})}
+	r := &placeRequest{running: running, granted: make(chan struct{})}
 	if running {
 		p.running = append(p.running, r)
 	} else {
@@ -60,7 +52,7 @@ func (p *places) request(running bool) *placeRequest {
 	return r
 }
 
-// withdraw takes back a request, even if it has been granted.
+// withdraw takes back a request, or the place that was granted.
 func (p *places) withdraw(r *placeRequest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,16 +61,8 @@ func (p *places) withdraw(r *placeRequest) {
 	select {
 	case <-r.granted:
 		p.free++
-		p.grantLocked()
 	default:
 	}
-}
-
-// leave gives back a place.
-func (p *places) leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.free++
 	p.grantLocked()
 }
 
@@ -93,42 +77,50 @@ func (p *places) grantLocked() {
 	p.told = p.told && len(p.ended)+len(p.running) > 0
 }
 
-// tell tells the reader, once until nobody waits any more.
-func (p *places) tell() {
+// tell tells the reader, once until nobody waits any more. It returns false if the reader does not know yet.
+func (p *places) tell() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if waiting := len(p.ended) + len(p.running); waiting > 0 && !p.told {
-		p.told = true
-		p.notify(waiting)
+		p.told = p.notify(waiting)
 	}
+	return p.told
 }
 
-// tryPlace takes a place and the memory for reading a log, if a place is free. Its error is the budget's.
-func (f *follower) tryPlace() error {
-	if !f.places.try() {
+// requestPlace asks for a place, and takes it if one is free. Its error is the budget's.
+func (f *follower) requestPlace() error {
+	f.request = f.places.request(f.isRunning())
+	select {
+	case <-f.request.granted:
+		return f.occupy()
+	default:
 		return nil
 	}
-	return f.occupy()
 }
 
-// awaitPlace takes a place when one is free. It returns without one when the container's status has changed: there may be
-// nothing to read any more. Its error is the budget's or ctx's.
-func (f *follower) awaitPlace(ctx context.Context) error {
+// awaitPlace takes a place for reading a run when one is free. It returns without one when the run's log cannot be read any more,
+// or when the container is followed no longer. Its error is the budget's or ctx's.
+func (f *follower) awaitPlace(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, false)
-	request := f.places.request(f.isRunning())
+	if f.request == nil {
+		f.request = f.places.request(f.isRunning())
+	}
 	patience := time.NewTimer(placePatience)
 	defer patience.Stop()
 	for {
+		if _, _, ok := f.status.get().find(run.ID); !ok || f.isRunning() != f.request.running {
+			f.leavePlace()
+			return nil
+		}
 		select {
-		case <-request.granted:
+		case <-f.request.granted:
 			return f.occupy()
 		case <-f.status.changed:
-			f.places.withdraw(request)
-			return nil
 		case <-patience.C:
-			f.places.tell()
+			if !f.places.tell() {
+				patience.Reset(placePatience)
+			}
 		case <-ctx.Done():
-			f.places.withdraw(request)
 			return ctx.Err()
 		}
 	}
@@ -137,26 +129,28 @@ func (f *follower) awaitPlace(ctx context.Context) error {
 // occupy takes the memory for a place that the follower has got.
 func (f *follower) occupy() error {
 	if err := f.account.Take(budget.Logs, f.plan.readerMemory()); err != nil {
-		f.places.leave()
 		return err
 	}
 	f.placed = true
 	return nil
 }
 
-// leavePlace gives back the place, if the follower has one.
+// leavePlace gives back the place that the follower has or waits for, if any.
 func (f *follower) leavePlace() {
-	if !f.placed {
+	if f.request == nil {
 		return
 	}
-	f.placed = false
-	f.account.Give(budget.Logs, f.plan.readerMemory())
-	f.places.leave()
+	f.places.withdraw(f.request)
+	f.request = nil
+	if f.placed {
+		f.placed = false
+		f.account.Give(budget.Logs, f.plan.readerMemory())
+	}
 }
 
-// notifyWaiting says that followers wait for a place.
-func (fs *followers) notifyWaiting(waiting int) {
-	fs.notify(podlog.Waiting, fmt.Sprintf("this stream reads %d logs, as many as one may have open at a time. Those of %d more "+
+// notifyWaiting says that followers wait for a place. It returns false if there is no room for that now.
+func (fs *followers) notifyWaiting(waiting int) bool {
+	return fs.notify(podlog.Waiting, fmt.Sprintf("this stream reads %d logs, as many as one may have open at a time. Those of %d more "+
 		"containers come when others have ended. %s", podlog.MaxOpenLogs, waiting, narrow))
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"time"
 
 	"pullwatch/internal/budget"
@@ -22,7 +21,12 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	guard := newStallGuard(req.Follow, cancel)
 	defer r.status.watchStall(guard, r.id)()
 
-	req, err := r.locate(logCtx, guard, req)
+	req, err := r.locate(logCtx, req)
+	if text, ok := errors.AsType[*nodeTextError](err); ok {
+		r.dropRest()
+		r.last = lastRequest{said: text.said}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -47,6 +51,7 @@ func (r *runReader) read(ctx context.Context, req podlog.LogRequest) error {
 	}
 	wasComplete := r.complete
 	r.complete = false
+	r.dropRest()
 	r.last = lastRequest{search: cursor.NewSearch(r.progress.Position)}
 	if err := r.copy(ctx, log, guard, req.Tail != nil, req.Since); err != nil {
 		r.ends = 0
@@ -73,8 +78,9 @@ func (r *runReader) breakOff(err error, final bool) {
 }
 
 // resume is called when the log is open. If it had broken off before, a RESUMED notice says that it goes on: at once when the
-// log is followed, even if it is silent; otherwise with the first new line, for the log may have none. When a run has
-// ended, its log is read once more. That needs no notice.
+// log is followed, even if it is silent; otherwise with the first new line, for the log may have none. It may also have none
+// after the node has sent text in its place, and may do so again. When a run has ended, its log is read once more. That needs no
+// notice.
 func (r *runReader) resume(ctx context.Context, follow bool) error {
 	phase := r.phase
 	r.phase = opened
@@ -87,7 +93,7 @@ func (r *runReader) resume(ctx context.Context, follow bool) error {
 		return nil
 	}
 	r.resumedDue = true
-	if !follow {
+	if !follow || r.last.said != "" {
 		return nil
 	}
 	return r.notifyDue(ctx)
@@ -137,7 +143,8 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 		r.last.dated = true
 		if err != nil {
 			if r.last.search.IsPast(nanos) {
-				r.last.rest = &restLine{nanos: nanos, sum: cursor.Checksum(message), whole: whole, length: len(message) + dropped}
+				lines.Release() // only gives back the memory: keepRest takes what the rest needs of it
+				r.keepRest(&restLine{nanos: nanos, sum: cursor.Checksum(message), whole: whole, length: len(message) + dropped})
 			}
 			return r.end(ctx, err)
 		}
@@ -158,6 +165,9 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 				return err
 			}
 		}
+		if err := r.tellUnseen(ctx, nanos, len(whole), len(message)+dropped); err != nil {
+			return err
+		}
 		live := nanos >= r.liveFrom
 		if live != r.writer.Live || r.writer.Full(len(whole), r.limit) {
 			if err := flush(); err != nil {
@@ -176,13 +186,6 @@ func (r *runReader) copy(ctx context.Context, log io.Reader, guard *stallGuard, 
 func (r *runReader) takeMemory(bytes int) bool { return r.account.Take(budget.Logs, bytes) == nil }
 
 func (r *runReader) giveMemory(bytes int) { r.account.Give(budget.Logs, bytes) }
-
-// maxNodeText bounds what is told of a node's text, in bytes.
-const maxNodeText = 1 << 10
-
-func nodeText(text []byte) string {
-	return strings.ToValidUTF8(string(text[:min(len(text), maxNodeText)]), "\uFFFD")
-}
 
 // errLost means that our last line was not found for the first time.
 var errLost = errors.New("last line is not in the log")

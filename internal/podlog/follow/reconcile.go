@@ -101,7 +101,8 @@ func (fs *followers) updateEntry(key cursor.ContainerKey, status containerStatus
 	return true
 }
 
-// start starts followers. Those of runs that have ended come first to a place, which they keep for a short time only.
+// start starts followers. They ask for places before any of them runs: those of runs that have ended first, which keep them for a
+// short time only. So no place is taken for long while one of those waits.
 func (fs *followers) start(added []*follower) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -125,7 +126,7 @@ func (fs *followers) startOne(f *follower) error {
 		return err
 	}
 	if len(f.runs(f.status.get())) > 0 {
-		if err := f.tryPlace(); err != nil {
+		if err := f.requestPlace(); err != nil {
 			return err
 		}
 		fs.st.queue.Activate(f.container, f.placed)

@@ -2,7 +2,9 @@ package follow
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -104,6 +106,36 @@ func TestARecoveryResetsTheBackoff(t *testing.T) {
 		defer source.mu.Unlock()
 		if n := len(source.requests) - before; n < 3 {
 			t.Errorf("%d requests after the recovery", n)
+		}
+	})
+}
+
+// A node that cannot read a log says so in its place, whenever the log is opened again.
+func TestALogThatTheNodeCannotReadIsNotToldAsResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const words = "failed to create fsnotify watcher: too many open files"
+		cannot := ok(text, words+"\n")
+		source := newFakeSource(replies(map[string][]reply{"web/app": {
+			ok(text, at(0, "a")), cannot, cannot, fails(errBroken), cannot, cannot, ok(hanging, at(0, "a")+at(1, "b")),
+		}}), pods(pod("web", running("1"))))
+		st := startStream(t, source, podInput())
+		var got []string
+		for {
+			batch, err := nextWithin(t, st, 10*time.Minute)
+			if err != nil {
+				break
+			}
+			for _, n := range batch.Notices {
+				got = append(got, fmt.Sprintf("%s: %s", n.Kind, n.Message))
+			}
+			for _, l := range batch.Lines {
+				got = append(got, l.Message)
+			}
+		}
+		const again = "RESUMED: its log was opened again and goes on behind the last line"
+		want := []string{"STARTED: log opened", "a", again, "WAITING: its log cannot be read now; the node says: " + words, again, "b"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }

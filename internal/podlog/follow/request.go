@@ -23,20 +23,10 @@ func (r *runReader) request(s containerStatus) podlog.LogRequest {
 }
 
 // locate sets where req opens the log: at the second of our last line if there is one, otherwise where the caller asked for.
-func (r *runReader) locate(ctx context.Context, guard *stallGuard, req podlog.LogRequest) (podlog.LogRequest, error) {
+func (r *runReader) locate(ctx context.Context, req podlog.LogRequest) (podlog.LogRequest, error) {
 	req.Since = r.since
 	if r.progress.Position.IsZero() && r.tail != nil {
-		var err error
-		switch opens := r.phase == neverOpened && !r.tail.resumed; {
-		case opens && r.tail.lines == 0:
-			req.Tail = &r.tail.lines
-			return req, nil
-		case opens:
-			err = r.startAtTail(ctx, guard, &req)
-		default:
-			err = r.skipToTail(ctx, guard, req)
-		}
-		if err != nil {
+		if err := r.startAtTail(ctx, &req); err != nil {
 			return req, err
 		}
 		req.Since = r.since

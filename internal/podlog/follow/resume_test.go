@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -44,26 +45,34 @@ func TestResumingBehindAnyBatchLosesAndRepeatsNothing(t *testing.T) {
 	for i := range 5000 {
 		log = append(log, at(i/7, fmt.Sprint("line ", i)))
 	}
+	// The filters do not look at all of the line in the middle.
+	around := []string{at(0, "wanted"), at(1, strings.Repeat("x", podlog.MaxFiltered+1)), at(2, "wanted, too")}
 	for _, test := range []struct {
-		name string
-		in   func(*podlog.Input)
-		want []string
+		name      string
+		in        func(*podlog.Input)
+		log, want []string
 	}{
-		{"all", func(*podlog.Input) {}, log},
-		{"tail", func(in *podlog.Input) { in.TailLines = ptr(3000) }, log[2000:]},
-		{"since", func(in *podlog.Input) { in.Since = ptr(start.Add(200_000_000)) }, log[1400:]},
+		{"all", func(*podlog.Input) {}, log, log},
+		{"tail", func(in *podlog.Input) { in.TailLines = ptr(3000) }, log, log[2000:]},
+		{"since", func(in *podlog.Input) { in.Since = ptr(start.Add(200_000_000)) }, log, log[1400:]},
+		{"around a giant line", func(in *podlog.Input) { in.Include = ptr("wanted") }, around, []string{around[0], around[2]}},
+		{"with a giant line", func(in *podlog.Input) { in.Include = ptr("x|wanted") }, around, around},
+		{"with a giant line at the end", func(in *podlog.Input) { in.Include = ptr("x|wanted") }, around[:2], around[:2]},
+		{"with a giant line that has no end", func(in *podlog.Input) { in.Include = ptr("x|wanted") },
+			[]string{around[0], strings.TrimSuffix(around[1], "\n")}, around[:2]},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				source := func() *fakeSource {
-					return newFakeSource(logFrom(log), pods(finished(pod("web", ended("1", 0, "")))))
+					return newFakeSource(logFrom(test.log), pods(finished(pod("web", ended("1", 0, "")))))
 				}
 				in := podInput()
 				test.in(&in)
 				var want []string
 				for _, line := range test.want {
 					_, message := new(logline.Parser).Cut([]byte(line))
-					want = append(want, "web/app: "+strings.TrimSpace(string(message)))
+					message = bytes.TrimSpace(message)
+					want = append(want, "web/app: "+string(message[:min(len(message), 64<<10)]))
 				}
 				st := startStream(t, source(), in)
 				var got events
@@ -211,7 +220,12 @@ func nextWithin(t *testing.T, st *Stream, d time.Duration) (*podlog.Batch, error
 // A stream of two containers is resumed when only one of them has had a line. The other begins with the last lines that it
 // had when the first stream began.
 func TestResumingBeforeTheFirstLineKeepsTheTail(t *testing.T) {
-	for tail, want := range map[int][]string{0: {"d", "e"}, 2: {"b", "c", "d", "e"}, 9: {"a", "b", "c", "d", "e"}} {
+	for tail, want := range map[int][]string{0: nil, 2: {"b", "c"}, 9: {"a", "b", "c"}} {
+		var later []string // more than are asked for
+		for i := range 50 {
+			later = append(later, fmt.Sprint("later ", i))
+		}
+		want = append(want, later...)
 		synctest.Test(t, func(t *testing.T) {
 			fast, slow := running("1"), running("2")
 			slow.Name = "slow"
@@ -228,10 +242,16 @@ func TestResumingBeforeTheFirstLineKeepsTheTail(t *testing.T) {
 			}
 			st.Close()
 
-			log := at(0, "a") + at(0, "b") + at(0, "c") + stamped("d") + stamped("e")
-			source = newFakeSource(replies(map[string][]reply{
-				"web/app": {ok(hanging, "")}, "web/slow": {ok(text, log)},
-			}), pods(pod("web", fast, slow)))
+			log := at(0, "a") + at(0, "b") + at(0, "c")
+			for _, message := range later {
+				log += stamped(message)
+			}
+			source = newFakeSource(func(req podlog.LogRequest) (io.ReadCloser, error) {
+				if req.Container == "slow" {
+					return logOf(log)(req)
+				}
+				return text(""), nil
+			}, pods(pod("web", fast, slow)))
 			in.After = &batch.Cursor
 			in.Follow = false
 			st = startStream(t, source, in)

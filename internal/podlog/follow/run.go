@@ -17,6 +17,7 @@ func (f *follower) readRun(ctx context.Context, run podlog.Run) error {
 	f.queue.Activate(f.container, true)
 	f.lastWaiting = ""
 	r := newRunReader(f, run)
+	defer r.dropRest()
 	defer f.forgetLoop(time.Now())
 	backoff, sawEnd := newBackoff(), false
 	for {
@@ -213,8 +214,8 @@ func (r *runReader) nodeSays() string { return "the node says: " + r.last.said }
 
 // leave ends reading a run that goes on in a pod that is not of the target any more. The rest is the beginning of a line.
 func (r *runReader) leave(ctx context.Context) error {
-	r.last.rest, r.tail = nil, nil
-	r.left = true
+	r.dropRest()
+	r.tail, r.left = nil, true
 	return r.notify(ctx, podlog.Ended, r.plan.leftTarget())
 }
 

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -80,12 +81,33 @@ type lastRequest struct {
 // found reports whether the request has come to the line up to which the log had been read.
 func (l *lastRequest) found() bool { return l.search.Past }
 
-// restLine is a line: its timestamp and checksum, its message as far as that was kept, and the length of all of that.
+// restLine is a line: its timestamp and checksum, its message as far as that was kept, and the length of all of that. memory is
+// how many bytes are taken for whole.
 type restLine struct {
 	nanos  int64
 	sum    uint32
 	whole  []byte
 	length int
+	memory int
+}
+
+// keepRest keeps a rest. What filters alone need of it is kept only if there is memory for it. The caller calls dropRest.
+func (r *runReader) keepRest(rest *restLine) {
+	r.dropRest()
+	if n := cap(rest.whole); len(rest.whole) > r.plan.maxLineBytes && r.takeMemory(n) {
+		rest.memory = n
+	} else {
+		rest.whole = bytes.Clone(rest.whole[:min(len(rest.whole), r.plan.maxLineBytes)])
+	}
+	r.last.rest = rest
+}
+
+// dropRest drops the rest, if there is one.
+func (r *runReader) dropRest() {
+	if rest := r.last.rest; rest != nil {
+		r.giveMemory(rest.memory)
+		r.last.rest = nil
+	}
 }
 
 func newRunReader(f *follower, run podlog.Run) *runReader {
@@ -143,22 +165,21 @@ func (r *runReader) add(ctx context.Context, nanos int64, whole []byte, length i
 		return nil
 	}
 	line := podlog.Line{Pod: r.container.Pod, Container: r.container.Name, Timestamp: timestamp}
-	if unseen := length - len(whole); unseen > 0 && r.matcher != nil && !r.toldUnseen {
-		r.toldUnseen = true
-		if err := r.notifyUnseen(ctx, len(whole), unseen); err != nil {
-			return err
-		}
-	}
 	return r.writer.Add(ctx, line, r.progress.Position, whole, length, r.matcher)
 }
 
-// notifyUnseen says, once for each run, that the filters looked only at the beginning of a line.
-func (r *runReader) notifyUnseen(ctx context.Context, seen, unseen int) error {
+// tellUnseen says, once for each run, that the filters look only at the first seen bytes of a line of length bytes. The position
+// is still before that line, so that a cursor of the GAP does not leave the line out.
+func (r *runReader) tellUnseen(ctx context.Context, nanos int64, seen, length int) error {
+	if seen >= length || r.matcher == nil || r.toldUnseen || logline.Time(nanos).Before(r.since) {
+		return nil
+	}
+	r.toldUnseen = true
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
 	return r.notifyGap(ctx, gapLong, fmt.Sprintf("include and exclude looked only at the first %d of the %d bytes of a line, and perhaps "+
-		"of others", seen, seen+unseen))
+		"of others", seen, length))
 }
 
 // addRest queues the rest, which may be the beginning of a line. While the run goes on, the position stays before it, so that
@@ -166,7 +187,7 @@ func (r *runReader) notifyUnseen(ctx context.Context, seen, unseen int) error {
 // not follow our last line, or be of a later run.
 func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 	rest := r.last.rest
-	r.last.rest = nil
+	defer r.dropRest()
 	if rest == nil || rest.nanos == 0 {
 		return nil
 	}
@@ -180,6 +201,9 @@ func (r *runReader) addRest(ctx context.Context, goesOn, complete bool) error {
 		if err := r.notifyGap(ctx, gapRotated, rotatedAway); err != nil {
 			return err
 		}
+	}
+	if err := r.tellUnseen(ctx, rest.nanos, len(rest.whole), rest.length); err != nil {
+		return err
 	}
 	if !goesOn {
 		r.advance(rest.nanos, rest.sum)

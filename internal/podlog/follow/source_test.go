@@ -94,8 +94,10 @@ func text(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }
 
 // broken is a log whose connection breaks at its end.
 func broken(s string) io.ReadCloser {
-	return io.NopCloser(io.MultiReader(strings.NewReader(s), errReader{errors.New("connection reset")}))
+	return io.NopCloser(io.MultiReader(strings.NewReader(s), errReader{errBroken}))
 }
+
+var errBroken = errors.New("connection reset")
 
 type errReader struct{ err error }
 
@@ -143,7 +145,7 @@ func replies(byContainer map[string][]func() (io.ReadCloser, error)) func(podlog
 	}
 }
 
-// untilNow returns what is in a log now.
+// untilNow returns what is in a log now. The connections of hanging and of broken are for those who follow it.
 func untilNow(log io.ReadCloser, err error) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
@@ -151,7 +153,10 @@ func untilNow(log io.ReadCloser, err error) (io.ReadCloser, error) {
 	if h, ok := log.(*hangingLog); ok {
 		h.write.Close()
 	}
-	now, _ := io.ReadAll(log)
+	now, err := io.ReadAll(log)
+	if err != nil && !errors.Is(err, errBroken) {
+		return nil, err
+	}
 	return text(string(now)), nil
 }
 

@@ -26,20 +26,20 @@ func TestALogIsOpenedAgainAtTheLastLine(t *testing.T) {
 			"tail, then behind the last line",
 			func(in *podlog.Input) { in.TailLines = ptr(5) },
 			[]reply{ok(broken, at(1700, "a")), ok(hanging, "")},
-			[]podlog.LogRequest{{Tail: ptr(7)}, {Follow: true}, {Follow: true, Since: start.Add(time.Second)}},
+			[]podlog.LogRequest{{Tail: ptr(7)}, {Tail: ptr(49)}, {Follow: true}, {Follow: true, Since: start.Add(time.Second)}},
 		},
 		{
 			"from the line before the tail",
 			func(in *podlog.Input) { in.TailLines = ptr(1) },
 			[]reply{ok(broken, at(1700, "a")+at(2700, "b")), ok(hanging, at(2700, "b"))},
-			[]podlog.LogRequest{{Tail: ptr(3)}, {Follow: true, Tail: ptr(3 + tailSlack), Since: start.Add(time.Second)},
+			[]podlog.LogRequest{{Tail: ptr(3)}, {Tail: ptr(6)}, {Follow: true, Tail: ptr(6 + tailSlack), Since: start.Add(time.Second)},
 				{Follow: true, Since: start.Add(2 * time.Second)}},
 		},
 		{
 			"from the beginning when there was no line",
 			func(in *podlog.Input) { in.TailLines = ptr(5) },
 			[]reply{ok(broken, ""), ok(hanging, "")},
-			[]podlog.LogRequest{{Tail: ptr(7)}, {Follow: true}, {Follow: true}},
+			[]podlog.LogRequest{{Tail: ptr(7)}, {Tail: ptr(49)}, {Follow: true}, {Follow: true}},
 		},
 		{
 			"since",

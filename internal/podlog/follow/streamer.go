@@ -12,7 +12,7 @@
 // shows the later run, too, and the follower's last line is in its log, the follower goes on there. It does not repeat
 // lines. Those of the run before would come too late by then: a GAP says that they are missing.
 //
-// The files in reading order, in which each needs only earlier ones: metrics, names, plan, memory, stall, status, tails, stream; follower,
+// The files in reading order, in which each needs only earlier ones: metrics, names, plan, memory, stall, status, response, tails, stream; follower,
 // runs, backoff, run_reader, tail, request, read, end, lastwriter, run, places, container; followers, check, start, reconcile, streamer.
 package follow
 

@@ -2,16 +2,12 @@ package follow
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"time"
 	"unsafe"
 
 	"pullwatch/internal/budget"
 	"pullwatch/internal/podlog"
 	"pullwatch/internal/podlog/cursor"
-	"pullwatch/internal/podlog/logline"
 )
 
 // tail is Input.TailLines for one follower.
@@ -23,14 +19,29 @@ type tail struct {
 	resumed bool
 }
 
-// startAtTail moves the position to the line before the last r.tail.lines that the log has now, and makes req give these.
-func (r *runReader) startAtTail(ctx context.Context, guard *stallGuard, req *podlog.LogRequest) error {
-	memory := (r.tail.lines + 1) * int(unsafe.Sizeof(cursor.Position{}))
+// startAtTail moves the position to the line before the last r.tail.lines, and makes req give these. They are the last ones that
+// the log has now or, if it was opened before, had when the stream began.
+func (r *runReader) startAtTail(ctx context.Context, req *podlog.LogRequest) error {
+	opens := r.phase == neverOpened && !r.tail.resumed
+	switch {
+	case r.tail.lines == 0 && opens:
+		req.Tail = &r.tail.lines
+		return nil
+	case r.tail.lines == 0:
+		r.since, r.tail = r.begins(), nil
+		return nil
+	}
+	// A search compares two responses.
+	memory := 2 * (r.tail.lines + 1) * int(unsafe.Sizeof(cursor.Position{}))
 	if err := r.account.Take(budget.Logs, memory); err != nil {
 		return err
 	}
 	defer r.account.Give(budget.Logs, memory)
-	start, err := r.tails.find(ctx, guard, *req, r.tail.lines)
+	key := tailKey{request: *req, lines: r.tail.lines}
+	if !opens {
+		key.until = r.tail.begun.UnixNano()
+	}
+	start, err := r.tails.find(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -41,57 +52,10 @@ func (r *runReader) startAtTail(ctx context.Context, guard *stallGuard, req *pod
 	if start.ask > 0 {
 		req.Tail = &start.ask
 	}
-	if !r.plan.follow && !req.Ended {
+	if opens && !r.plan.follow && !req.Ended {
 		r.wanted = start.lines
 	}
 	return nil
-}
-
-// skipToTail moves the position to the line before the last r.tail.lines that the log had when the stream began. It reads the
-// log to find that line: the last lines of now would be later ones.
-func (r *runReader) skipToTail(ctx context.Context, guard *stallGuard, req podlog.LogRequest) error {
-	if r.tail.lines == 0 {
-		r.since, r.tail = r.begins(), nil
-		return nil
-	}
-	req.Follow = false
-	log, err := guard.open(ctx, r.source, req)
-	if err != nil {
-		return fmt.Errorf("open log: %w", err)
-	}
-	defer log.Close()
-	p, err := locateTail(guard.reader(log), *r.tail)
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	r.tail, r.progress.Position = nil, p
-	return nil
-}
-
-// locateTail returns the position before the last lines that a log had when t begun; zero when it had no more.
-func locateTail(log io.Reader, t tail) (cursor.Position, error) {
-	last := newLastPositions(t.lines + 1)
-	var at cursor.Position
-	var stamps logline.Parser
-	begun := t.begun.UnixNano()
-	for lines := logline.NewReader(log); ; {
-		line, _, err := lines.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return cursor.Position{}, err
-		}
-		nanos, message := stamps.Cut(line)
-		switch {
-		case err == nil && nanos == 0:
-			continue
-		case err == nil && nanos < begun:
-			at.Advance(nanos, cursor.Checksum(message))
-			last.add(at)
-		case last.full():
-			return last.oldest(), nil
-		default:
-			return cursor.Position{}, nil
-		}
-	}
 }
 
 // lastPositions keeps the last ones of many positions.

@@ -16,8 +16,8 @@ import (
 // a timestamp before the first part that it sends of a line.
 type partsLog struct {
 	lines []string
-	// sent counts the bytes that were sent.
-	sent int
+	// searched counts the bytes that were read of responses that do not follow the log.
+	searched int
 }
 
 const partSize = 16 << 10
@@ -42,25 +42,34 @@ func (l *partsLog) open(req podlog.LogRequest) (io.ReadCloser, error) {
 	if req.Tail != nil {
 		parts = parts[max(0, len(parts)-*req.Tail):]
 	}
-	var log strings.Builder
+	var log []io.Reader
+	add := func(text string) { log = append(log, strings.NewReader(text)) }
 	begins := true
 	for _, p := range parts {
 		if !p.nanos.Before(req.Since.Truncate(time.Second)) {
 			if begins {
-				log.WriteString(p.nanos.Format(time.RFC3339Nano) + " ")
+				add(p.nanos.Format(time.RFC3339Nano) + " ")
 			}
-			log.WriteString(p.text)
+			add(p.text)
 			if p.ends {
-				log.WriteString("\n")
+				add("\n")
 			}
 		}
 		begins = p.ends
 	}
-	l.sent += log.Len()
 	if req.Follow {
-		return hanging(log.String()), nil
+		r, w := io.Pipe()
+		return &hangingLog{Reader: io.MultiReader(append(log, r)...), read: r, write: w}, nil
 	}
-	return text(log.String()), nil
+	return io.NopCloser(io.TeeReader(io.MultiReader(log...), (*counter)(&l.searched))), nil
+}
+
+// counter counts bytes that are written to it.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 func TestATailHasThatManyWholeLines(t *testing.T) {
@@ -111,22 +120,49 @@ func TestATailHasThatManyWholeLines(t *testing.T) {
 	}
 }
 
-// A log is not read again and again for the beginning of a line that is longer than what findTail reads.
-func TestATailOfGiantLinesIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		giant := strings.Repeat("x", 48<<20)
-		log := &partsLog{lines: []string{giant, giant, giant, "a"}}
-		in := podInput()
-		in.TailLines, in.Follow = ptr(3), false
-		got, err := readAll(t, startStream(t, newFakeSource(log.open, pods(pod("web", running("1")))), in))
-		if err != nil || !slices.Equal(got.lines, []string{"web/app: a"}) {
-			t.Fatalf("got %d lines, %v", len(got.lines), err)
-		}
-		if len(got.notices) == 0 || !strings.Contains(got.notices[0], "1 of its last 3 lines were found in its last") {
-			t.Errorf("told %q", got.notices)
-		}
-		if log.sent > 10*maxTailRead {
-			t.Errorf("%d MiB were read", log.sent>>20)
-		}
-	})
+// However long lines are, looking for the last ones reads no more of a log than the documentation says.
+func TestTheSearchForATailIsBounded(t *testing.T) {
+	repeat := func(n, size int) []string { return slices.Repeat([]string{strings.Repeat("x", size)}, n) }
+	for _, test := range []struct {
+		name  string
+		lines []string
+		tail  int
+		// got is how many lines come, and told what STARTED says of them.
+		got  int
+		told string
+	}{
+		{"giants", append(repeat(3, 48<<20), "a"), 3, 1, "; 1 of its last 3 lines were found in its last"},
+		{"many long lines", repeat(5000, 30<<10), 10_000, 5000, "; its last 10000 lines are too long to look for their beginning"},
+		{"some very long lines", repeat(150, 1<<20), 50, 0, " of its last 50 lines were found in its last"},
+		{"a few long lines in a long log", repeat(2000, 100<<10), 20, 20, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &partsLog{lines: test.lines}
+				in := podInput()
+				in.TailLines = &test.tail
+				st := startStream(t, newFakeSource(log.open, pods(pod("web", running("1")))), in)
+				lines := 0
+				var got events
+				for {
+					batch, err := nextWithin(t, st, time.Minute)
+					if err != nil {
+						break
+					}
+					lines += len(batch.Lines)
+					batch.Lines = nil
+					got.add(batch)
+				}
+				if len(got.notices) != 1 || !strings.HasPrefix(got.notices[0], started) || !strings.Contains(got.notices[0], test.told) {
+					t.Errorf("told %q", got.notices)
+				}
+				if lines > test.tail || lines < test.got {
+					t.Errorf("got %d lines, want %d", lines, test.got)
+				}
+				if log.searched > maxTailRead {
+					t.Errorf("%d MiB were read", log.searched>>20)
+				}
+			})
+		})
+	}
 }

@@ -21,10 +21,12 @@ type tails struct {
 	searches map[tailKey]*tailSearch
 }
 
-// tailKey says of which log, and how many last lines. The request has neither Follow nor Tail.
+// tailKey says of which log, and how many last lines, at least 1. The request has neither Follow nor Tail. If until is not 0, the
+// last lines are those before that timestamp, in nanoseconds since 1970.
 type tailKey struct {
 	request podlog.LogRequest
 	lines   int
+	until   int64
 }
 
 // tailSearch is a search of the first that has asked. done is closed at its end.
@@ -42,7 +44,7 @@ type tailStart struct {
 	before cursor.Position
 	// since, if it is not zero, is the timestamp of the first one, when the line before it was not found.
 	since time.Time
-	// lines is how many there are: fewer than were asked for when the log has no more, or note says why.
+	// lines is how many there are at most.
 	lines int
 	// ask is LogRequest.Tail of a request that gives these lines; 0 for none.
 	ask int
@@ -56,7 +58,7 @@ const (
 	// storedWhole is below how many bytes container runtimes store a line in one part. For a tail, a node counts each part as a
 	// line.
 	storedWhole = 8 << 10
-	// maxTailRead is after how many bytes a search does not ask for more, in bytes.
+	// maxTailRead is how much of a log a search reads, with all its requests, in bytes.
 	maxTailRead = 64 << 20
 	// tailSlack is how many lines may be written after a search, so that the node still counts those that were found among the
 	// last ones. If there are more, the log is opened without a tail.
@@ -67,15 +69,13 @@ func newTails(source podlog.Source) *tails {
 	return &tails{source: source, searches: map[tailKey]*tailSearch{}}
 }
 
-// find returns where the last lines of a log begin, at least 1. The answer may be that of up to tailLife ago. guard is that of
-// the caller's request, which ends with ctx.
-func (t *tails) find(ctx context.Context, guard *stallGuard, req podlog.LogRequest, lines int) (tailStart, error) {
-	req.Follow, req.Tail, req.Since = false, nil, req.Since.UTC()
-	key := tailKey{request: req, lines: lines}
+// find returns where the last lines of a log begin. The answer may be that of up to tailLife ago.
+func (t *tails) find(ctx context.Context, key tailKey) (tailStart, error) {
+	key.request.Follow, key.request.Tail, key.request.Since = false, nil, key.request.Since.UTC()
 	for {
 		s, first := t.join(key)
 		if first {
-			s.start, s.err = t.search(ctx, guard, req, lines)
+			s.start, s.err = t.search(ctx, key)
 			s.canceled = ctx.Err() != nil
 			if s.err != nil || s.canceled {
 				t.forget(key, s)
@@ -83,16 +83,12 @@ func (t *tails) find(ctx context.Context, guard *stallGuard, req podlog.LogReque
 			close(s.done)
 			return s.start, s.err
 		}
-		guard.setWaiting(true)
 		select {
 		case <-s.done:
 		case <-ctx.Done():
-		}
-		guard.setWaiting(false)
-		switch {
-		case ctx.Err() != nil:
 			return tailStart{}, ctx.Err()
-		case !s.canceled:
+		}
+		if !s.canceled {
 			return s.start, s.err
 		}
 	}
@@ -119,85 +115,131 @@ func (t *tails) forget(key tailKey, s *tailSearch) {
 	}
 }
 
-// search asks for two lines more than n. A node may give fewer, as it counts parts of lines, and begin with a part. So the first
-// one may be a part, and the second one is the line before the last n. search asks for more until there are enough.
-func (t *tails) search(ctx context.Context, guard *stallGuard, req podlog.LogRequest, n int) (tailStart, error) {
-	read := 0
-	var before cursor.Position
+// search asks for two lines more than are wanted. A node may give fewer, as it counts parts of lines, and begin with a part. So
+// the first one may be a part, and the second one is the line before those that are wanted. search asks for more until there
+// are enough.
+func (t *tails) search(ctx context.Context, key tailKey) (tailStart, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	guard := newStallGuard(false, cancel)
+	defer guard.stop()
+
+	n, left := key.lines, maxTailRead
+	var before foundTail
 	for ask := n + 2; ; {
-		found, err := t.read(ctx, guard, req, n, ask)
+		found, err := t.read(ctx, guard, key, ask, left)
 		if err != nil {
 			return tailStart{}, err
 		}
-		read += found.bytes
-		start := tailStart{lines: min(n, found.lines), ask: ask + tailSlack}
-		switch whole := !found.long && found.lines < ask || !before.IsZero() && found.first == before; {
-		case whole && found.lines <= n:
-			start.ask = 0
-			if found.lines < n && req.Since.IsZero() {
+		left -= found.bytes
+		// A response with fewer parts than were asked for has the whole log, or was cut off. If it has the whole log, one with more
+		// begins with the same line.
+		fewer := found.parts < ask
+		switch confirmed := before.ask > 0 && found.first == before.first && found.lines >= before.lines; {
+		case found.tooLong && before.ask > 0:
+			return before.startWithin(key), nil
+		case found.tooLong:
+			return found.startWithin(key), nil
+		case fewer && !confirmed && before.parts < before.ask:
+			return tailStart{}, errCutOff
+		case fewer && !confirmed:
+		case found.lines >= n+2, fewer && found.lines > n:
+			return tailStart{before: found.last.oldest(), lines: n, ask: ask + tailSlack}, nil
+		case fewer:
+			start := tailStart{lines: found.lines}
+			if found.lines < n && key.until == 0 && key.request.Since.IsZero() {
 				start.note = fmt.Sprintf("; the node has %d lines of it, fewer than %d", found.lines, n)
 			}
-		case whole, found.lines >= n+2:
-			start.before = found.last.oldest()
-		case read >= maxTailRead:
-			start.lines = found.lines - 1
-			start.note = fmt.Sprintf("; %d of its last %d lines were found in its last %d MiB", start.lines, n, found.bytes>>20)
-			start.since = logline.Time(found.last.at(1).Nanos)
-			if start.lines == 0 {
-				start.since = logline.Time(found.first.Nanos + 1)
-			}
-		default:
-			before = found.first
-			ask = min(max(2*ask, ask*(n+2)/max(1, found.lines)), maxTailRead)
-			continue
+			return start, nil
 		}
-		return start, nil
+		before = found
+		ask = min(max(2*ask, min(10*ask, ask*(n+2)/max(1, found.lines))), ask*left/max(1, found.bytes))
+		if ask <= before.ask {
+			return before.startWithin(key), nil
+		}
 	}
 }
 
-// foundTail is what a request for last lines has brought.
+// foundTail is what a request for ask last lines has brought. Its zero value stands for no request.
 type foundTail struct {
-	// lines counts them. last has the last ones.
-	lines int
+	ask int
+	// first is the first line. lines counts those before tailKey.until, and last has the last of them.
 	first cursor.Position
+	lines int
 	last  lastPositions
-	// bytes is their length. long means that one of them may be stored in parts.
-	bytes int
-	long  bool
+	// parts is how many parts of lines there are at most.
+	parts int
+	// bytes is how much was read. tooLong means that this was all that may be read, and the response has more.
+	bytes   int
+	tooLong bool
 }
 
-// read makes a request for ask last lines, and keeps the positions of n + 1 of them.
-func (t *tails) read(ctx context.Context, guard *stallGuard, req podlog.LogRequest, n, ask int) (foundTail, error) {
+// read makes a request for ask last lines, and reads up to limit bytes of the response.
+func (t *tails) read(ctx context.Context, guard *stallGuard, key tailKey, ask, limit int) (foundTail, error) {
+	req := key.request
 	req.Tail = &ask
 	log, err := guard.open(ctx, t.source, req)
 	if err != nil {
 		return foundTail{}, fmt.Errorf("open log: %w", err)
 	}
 	defer log.Close()
-	found := foundTail{last: newLastPositions(n + 1)}
+	found := foundTail{ask: ask, last: newLastPositions(key.lines + 1)}
+	limited := &io.LimitedReader{R: guard.reader(log), N: int64(limit)}
 	at := cursor.Position{Cut: true}
 	var stamps logline.Parser
-	for lines := logline.NewReader(guard.reader(log)); ; {
+	said := ""
+	for lines := logline.NewReader(limited); ; {
 		line, dropped, err := lines.Next()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return found, fmt.Errorf("read log: %w", err)
 		}
-		if nanos, message := stamps.Cut(line); nanos != 0 {
+		switch nanos, message := stamps.Cut(line); {
+		case nanos != 0:
 			at.Advance(nanos, cursor.Checksum(message))
-			found.add(at, len(line)+dropped)
+			found.add(at, len(line)+dropped, key.until)
+		case len(line) > 0 && !logline.IsCutTimestamp(line):
+			said = nodeText(message)
 		}
 		if err != nil {
+			found.bytes, found.tooLong = limit-int(limited.N), limited.N == 0
+			if found.parts == 0 && said != "" {
+				return found, &nodeTextError{said}
+			}
 			return found, nil
 		}
 	}
 }
 
-func (f *foundTail) add(at cursor.Position, bytes int) {
-	if f.lines == 0 {
+func (f *foundTail) add(at cursor.Position, bytes int, until int64) {
+	if f.parts == 0 {
 		f.first = at
 	}
-	f.lines++
-	f.bytes += bytes
-	f.long = f.long || bytes >= storedWhole
-	f.last.add(at)
+	f.parts += 1 + bytes/storedWhole
+	if until == 0 || at.Nanos < until {
+		f.lines++
+		f.last.add(at)
+	}
+}
+
+// startWithin returns where to start when not all of the wanted lines were found: with the second line, for the first one may be
+// a part.
+func (f *foundTail) startWithin(key tailKey) tailStart {
+	if f.tooLong && key.until == 0 {
+		// As many parts are no more lines than that. The first part may be in a line.
+		return tailStart{lines: key.lines, ask: key.lines, note: fmt.Sprintf("; its last %d lines are too long to look for their "+
+			"beginning: there may be fewer, and the first one may not be whole", key.lines)}
+	}
+	start := tailStart{lines: max(0, f.lines-1), ask: f.ask + tailSlack}
+	switch {
+	case f.tooLong:
+		start.lines, start.ask, start.since = 0, 0, logline.Time(key.until)
+	case start.lines > 0:
+		start.since = logline.Time(f.last.at(1).Nanos)
+	case key.until != 0:
+		start.since = logline.Time(key.until)
+	default:
+		start.since = logline.Time(f.first.Nanos + 1)
+	}
+	start.note = fmt.Sprintf("; %d of its last %d lines were found in its last %d MiB", start.lines, key.lines, f.bytes>>20)
+	return start
 }

@@ -14,9 +14,7 @@ import (
 
 // findTail asks for the two last lines of a log.
 func findTail(ctx context.Context, tails *tails) (tailStart, error) {
-	guard := newStallGuard(true, func() {})
-	defer guard.stop()
-	return tails.find(ctx, guard, podlog.LogRequest{Pod: "web", Container: "app", Run: "1", Follow: true}, 2)
+	return tails.find(ctx, tailKey{request: podlog.LogRequest{Pod: "web", Container: "app", Run: "1", Follow: true}, lines: 2})
 }
 
 func TestATailIsFoundOnceForAllWhoAskWithinASecond(t *testing.T) {

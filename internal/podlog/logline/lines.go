@@ -50,6 +50,9 @@ func (l *Reader) Keep(certain, most int, take func(bytes int) bool, give func(by
 // the next call. At the end of the log, Next returns the reader's error, and what is left: a line without its end, or
 // nothing.
 func (l *Reader) Next() (line []byte, dropped int, err error) {
+	if l.r.Buffered() == 0 {
+		l.Release() // the log may be silent for long
+	}
 	line, err = l.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return l.nextLong(line)

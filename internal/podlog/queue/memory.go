@@ -70,7 +70,7 @@ func (q *Queue) maxLimit() int {
 // together do not make the queue crowded.
 func (q *Queue) share() int {
 	sharing := 0
-	for _, c := range q.containers {
+	for _, c := range q.open {
 		if c.active || !c.empty() {
 			sharing++
 		}

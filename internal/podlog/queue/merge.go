@@ -15,7 +15,7 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 	now := time.Now()
 	b.single, b.due = q.single(), q.delivered.Add(podlog.BatchGap)
 	defer q.giveBack()
-	defer q.removeRetired()
+	defer q.closeEnded()
 	for {
 		q.takeNotices(b, now)
 		if b.full {
@@ -36,8 +36,8 @@ func (q *Queue) take(b *batchBuilder) (again time.Time) {
 // single reports whether only one container may still have lines.
 func (q *Queue) single() bool {
 	n := 0
-	for _, c := range q.containers {
-		if c.Name != "" && !(c.ended && c.empty()) {
+	for _, c := range q.open {
+		if c.Name != "" {
 			n++
 		}
 	}
@@ -46,7 +46,7 @@ func (q *Queue) single() bool {
 
 // takeNotices moves the notices that stand before each container's next line.
 func (q *Queue) takeNotices(b *batchBuilder, now time.Time) {
-	for _, c := range q.containers {
+	for _, c := range q.open {
 		for !c.empty() && len(c.chunks[0].lines) == 0 && !c.blocked() {
 			chunk := c.chunks[0]
 			if !b.addNotice(c, chunk) {
@@ -62,7 +62,7 @@ func (q *Queue) takeNotices(b *batchBuilder, now time.Time) {
 // those of all others. It returns nil when there are no lines.
 func (q *Queue) earliest() (first *Container, limit int64) {
 	limit = math.MaxInt64
-	for _, c := range q.containers {
+	for _, c := range q.open {
 		chunk := c.line()
 		switch {
 		case chunk == nil:
@@ -83,7 +83,7 @@ func (q *Queue) earliest() (first *Container, limit int64) {
 // written within the window wait.
 func (q *Queue) due(first *Container) time.Time {
 	var silent time.Time
-	for _, c := range q.containers {
+	for _, c := range q.open {
 		if c != first && c.active && c.empty() && c.silentSince.After(silent) {
 			silent = c.silentSince
 		}
@@ -142,7 +142,7 @@ func (q *Queue) takeLines(b *batchBuilder, c *Container, limit int64, now time.T
 func (q *Queue) shrink(c *Container, n int) {
 	c.size -= n
 	q.size -= n
-	for _, other := range q.containers {
+	for _, other := range q.open {
 		other.wake()
 	}
 }

@@ -57,7 +57,7 @@ func (q *Queue) dropOldest(n int) {
 	for q.size+n > q.limit {
 		var from *Container
 		at := 0
-		for _, c := range q.containers {
+		for _, c := range q.open {
 			i := c.oldestLines()
 			if i >= 0 && (from == nil || c.chunks[i].arrived.Before(from.chunks[at].arrived)) {
 				from, at = c, i

@@ -15,6 +15,7 @@
 package queue
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,10 @@ type Queue struct {
 	// changed wakes the reader.
 	changed chan struct{}
 
-	mu         sync.Mutex
-	containers []*Container
-	active     int
-	size       int
+	mu sync.Mutex
+	// containers are all that cursors have. open are those of them that have chunks, or may yet have some.
+	containers, open []*Container
+	size             int
 	// limit is the present bound of size, from least to most: account takes what is beyond least. refused is when account last
 	// refused more.
 	account            *budget.Account
@@ -71,7 +72,7 @@ func (q *Queue) Add(key cursor.ContainerKey, pod, container string, p cursor.Pro
 			c.predecessor = other
 		}
 	}
-	q.containers = append(q.containers, c)
+	q.containers, q.open = append(q.containers, c), append(q.open, c)
 	return c
 }
 
@@ -83,11 +84,6 @@ func (q *Queue) Activate(c *Container, active bool) {
 		return
 	}
 	c.active, c.silentSince = active, time.Now()
-	if active {
-		q.active++
-	} else {
-		q.active--
-	}
 	q.signal()
 }
 
@@ -97,6 +93,7 @@ func (q *Queue) End(c *Container) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.ended = true
+	q.closeEnded()
 	q.signal()
 }
 
@@ -105,7 +102,9 @@ func (q *Queue) Retire(c *Container) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c.retired = true
-	q.removeRetired()
+	if c.empty() {
+		q.remove(c)
+	}
 }
 
 // Close says that nothing more will come.
@@ -123,13 +122,17 @@ func (q *Queue) signal() {
 	}
 }
 
-func (q *Queue) removeRetired() {
-	remaining := q.containers[:0]
-	for _, c := range q.containers {
-		if !c.retired || !c.empty() {
-			remaining = append(remaining, c)
+// closeEnded takes those that have ended and are empty out of open.
+func (q *Queue) closeEnded() {
+	q.open = slices.DeleteFunc(q.open, func(c *Container) bool {
+		closed := c.ended && c.empty()
+		if closed && c.retired {
+			q.remove(c)
 		}
-	}
-	clear(q.containers[len(remaining):])
-	q.containers = remaining
+		return closed
+	})
+}
+
+func (q *Queue) remove(c *Container) {
+	q.containers = slices.DeleteFunc(q.containers, func(other *Container) bool { return other == c })
 }
