@@ -64,9 +64,13 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
-		CancelPull func(childComplexity int, id string) int
-		RetryPull  func(childComplexity int, id string) int
-		StartPulls func(childComplexity int, input pull.StartRequest) int
+		CancelPull  func(childComplexity int, id string) int
+		HoldPull    func(childComplexity int, id string) int
+		PauseQueue  func(childComplexity int, reason string) int
+		ReleasePull func(childComplexity int, id string) int
+		ResumeQueue func(childComplexity int) int
+		RetryPull   func(childComplexity int, id string) int
+		StartPulls  func(childComplexity int, input pull.StartRequest) int
 	}
 
 	PodLogBatch struct {
@@ -89,6 +93,7 @@ type ComplexityRoot struct {
 		Destination func(childComplexity int) int
 		Failure     func(childComplexity int) int
 		FinishedAt  func(childComplexity int) int
+		Held        func(childComplexity int) int
 		ID          func(childComplexity int) int
 		Image       func(childComplexity int) int
 		Log         func(childComplexity int) int
@@ -116,10 +121,17 @@ type ComplexityRoot struct {
 		SecondsLeft    func(childComplexity int) int
 	}
 
+	PullQueue struct {
+		Paused func(childComplexity int) int
+		Reason func(childComplexity int) int
+		Since  func(childComplexity int) int
+	}
+
 	Query struct {
 		ActivePulls func(childComplexity int) int
 		FailedPulls func(childComplexity int, limit *int) int
 		PullJob     func(childComplexity int, id string) int
+		Queue       func(childComplexity int) int
 	}
 
 	StartPullResult struct {
@@ -152,11 +164,16 @@ type MutationResolver interface {
 	StartPulls(ctx context.Context, input pull.StartRequest) (*StartPullsPayload, error)
 	CancelPull(ctx context.Context, id string) (*pull.State, error)
 	RetryPull(ctx context.Context, id string) (*pull.State, error)
+	HoldPull(ctx context.Context, id string) (*pull.State, error)
+	ReleasePull(ctx context.Context, id string) (*pull.State, error)
+	PauseQueue(ctx context.Context, reason string) (*pull.Queue, error)
+	ResumeQueue(ctx context.Context) (*pull.Queue, error)
 }
 type QueryResolver interface {
 	ActivePulls(ctx context.Context) ([]*pull.State, error)
 	FailedPulls(ctx context.Context, limit *int) ([]*pull.State, error)
 	PullJob(ctx context.Context, id string) (*pull.State, error)
+	Queue(ctx context.Context) (*pull.Queue, error)
 }
 type SubscriptionResolver interface {
 	PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error)
@@ -285,6 +302,45 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelPull(childComplexity, args["id"].(string)), true
+	case "Mutation.holdPull":
+		if e.ComplexityRoot.Mutation.HoldPull == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_holdPull_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.HoldPull(childComplexity, args["id"].(string)), true
+	case "Mutation.pauseQueue":
+		if e.ComplexityRoot.Mutation.PauseQueue == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_pauseQueue_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.PauseQueue(childComplexity, args["reason"].(string)), true
+	case "Mutation.releasePull":
+		if e.ComplexityRoot.Mutation.ReleasePull == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_releasePull_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReleasePull(childComplexity, args["id"].(string)), true
+	case "Mutation.resumeQueue":
+		if e.ComplexityRoot.Mutation.ResumeQueue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Mutation.ResumeQueue(childComplexity), true
 	case "Mutation.retryPull":
 		if e.ComplexityRoot.Mutation.RetryPull == nil {
 			break
@@ -388,6 +444,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PullJob.FinishedAt(childComplexity), true
+	case "PullJob.held":
+		if e.ComplexityRoot.PullJob.Held == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullJob.Held(childComplexity), true
 	case "PullJob.id":
 		if e.ComplexityRoot.PullJob.ID == nil {
 			break
@@ -505,6 +567,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PullProgress.SecondsLeft(childComplexity), true
 
+	case "PullQueue.paused":
+		if e.ComplexityRoot.PullQueue.Paused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullQueue.Paused(childComplexity), true
+	case "PullQueue.reason":
+		if e.ComplexityRoot.PullQueue.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullQueue.Reason(childComplexity), true
+	case "PullQueue.since":
+		if e.ComplexityRoot.PullQueue.Since == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PullQueue.Since(childComplexity), true
+
 	case "Query.activePulls":
 		if e.ComplexityRoot.Query.ActivePulls == nil {
 			break
@@ -534,6 +615,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.PullJob(childComplexity, args["id"].(string)), true
+	case "Query.queue":
+		if e.ComplexityRoot.Query.Queue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Queue(childComplexity), true
 
 	case "StartPullResult.error":
 		if e.ComplexityRoot.StartPullResult.Error == nil {
@@ -742,6 +829,8 @@ enum ErrorCode {
   failedPulls(limit: Int = 50): [PullJob!]!
   "One pull, finished or not; null when there is none of that id."
   pullJob(id: ID!): PullJob
+  "Whether pulls that wait in the queue start. A change through another replica shows within about two seconds."
+  queue: PullQueue!
 }
 
 type Mutation {
@@ -757,6 +846,21 @@ type Mutation {
   cancelPull(id: ID!): PullJob!
   "Starts a failed pull again, as a new pull."
   retryPull(id: ID!): PullJob!
+  """
+  Keeps a pull in the queue until ` + "`" + `releasePull` + "`" + `: it takes no slot, and those behind it go first. A pull that is held stays so. One
+  that has left the queue is a CONFLICT: it can be canceled, but not held.
+  """
+  holdPull(id: ID!): PullJob!
+  "Lets a pull that is held start, when it is the oldest that waits. A pull that is not held stays as it is."
+  releasePull(id: ID!): PullJob!
+  """
+  Keeps all pulls in the queue until ` + "`" + `resumeQueue` + "`" + `, also those that are started later; within two seconds, none leaves it. Those that
+  have left it go on. ` + "`" + `reason` + "`" + ` is one line of 1 to 500 characters, which every queued pull has in its ` + "`" + `message` + "`" + `. It replaces that of a
+  queue that is paused already.
+  """
+  pauseQueue(reason: String!): PullQueue!
+  "Lets queued pulls start again. A queue that is not paused stays as it is."
+  resumeQueue: PullQueue!
 }
 
 type Subscription {
@@ -904,6 +1008,8 @@ type PullJob {
   leads, queries and mutations say so here; updates do not, for no pull has changed.
   """
   message: String!
+  "Whether it waits in the queue and ` + "`" + `holdPull` + "`" + ` keeps it there. False in every other phase."
+  held: Boolean!
   "How far the current attempt has come."
   progress: PullProgress!
   "How many times copying has been started: 0 while it waits."
@@ -935,9 +1041,22 @@ type PullJob {
   revision: ID!
 }
 
+"The queue, in which pulls wait for a free slot."
+type PullQueue {
+  "Whether somebody has paused it: no pull leaves it then."
+  paused: Boolean!
+  "Why, as whoever paused it wrote; null while it is not paused."
+  reason: String
+  "When it was paused; null while it is not."
+  since: Time
+}
+
 "Where a pull stands."
 enum PullPhase {
-  "Accepted; waits for a free slot, or until what keeps its Job from running no longer does: ` + "`" + `message` + "`" + ` says which."
+  """
+  Accepted; waits for a free slot, or until what keeps its Job from running no longer does, or until somebody releases it:
+  ` + "`" + `message` + "`" + ` says which.
+  """
   QUEUED
   "Its pod waits for a node or for its container to start."
   PENDING
@@ -1183,6 +1302,8 @@ func (ec *executionContext) childFields_PullJob(ctx context.Context, field graph
 		return ec.fieldContext_PullJob_phase(ctx, field)
 	case "message":
 		return ec.fieldContext_PullJob_message(ctx, field)
+	case "held":
+		return ec.fieldContext_PullJob_held(ctx, field)
 	case "progress":
 		return ec.fieldContext_PullJob_progress(ctx, field)
 	case "attempts":
@@ -1235,6 +1356,18 @@ func (ec *executionContext) childFields_PullProgress(ctx context.Context, field 
 		return ec.fieldContext_PullProgress_secondsLeft(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PullProgress", field.Name)
+}
+
+func (ec *executionContext) childFields_PullQueue(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "paused":
+		return ec.fieldContext_PullQueue_paused(ctx, field)
+	case "reason":
+		return ec.fieldContext_PullQueue_reason(ctx, field)
+	case "since":
+		return ec.fieldContext_PullQueue_since(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PullQueue", field.Name)
 }
 
 func (ec *executionContext) childFields_StartPullResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -1386,6 +1519,48 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 // region    ***************************** args.gotpl *****************************
 
 func (ec *executionContext) field_Mutation_cancelPull_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_holdPull_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_pauseQueue_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "reason",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["reason"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_releasePull_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
@@ -2072,6 +2247,170 @@ func (ec *executionContext) fieldContext_Mutation_retryPull(ctx context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_holdPull(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_holdPull(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().HoldPull(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_holdPull(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_holdPull_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_releasePull(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_releasePull(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ReleasePull(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.State) graphql.Marshaler {
+			return ec.marshalNPullJob2ᚖpullwatchᚋinternalᚋpullᚐState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_releasePull(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullJob(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_releasePull_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_pauseQueue(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_pauseQueue(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().PauseQueue(ctx, fc.Args["reason"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.Queue) graphql.Marshaler {
+			return ec.marshalNPullQueue2ᚖpullwatchᚋinternalᚋpullᚐQueue(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_pauseQueue(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullQueue(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_pauseQueue_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_resumeQueue(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_resumeQueue(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Mutation().ResumeQueue(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.Queue) graphql.Marshaler {
+			return ec.marshalNPullQueue2ᚖpullwatchᚋinternalᚋpullᚐQueue(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_resumeQueue(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullQueue(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _PodLogBatch_lines(ctx context.Context, field graphql.CollectedField, obj *podlog.Batch) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2405,6 +2744,29 @@ func (ec *executionContext) _PullJob_message(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_PullJob_message(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("PullJob", field, false, false, "String")
+}
+
+func (ec *executionContext) _PullJob_held(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullJob_held(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Held, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullJob_held(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullJob", field, false, false, "Boolean")
 }
 
 func (ec *executionContext) _PullJob_progress(ctx context.Context, field graphql.CollectedField, obj *pull.State) (ret graphql.Marshaler) {
@@ -2871,6 +3233,75 @@ func (ec *executionContext) fieldContext_PullProgress_secondsLeft(_ context.Cont
 	return graphql.NewScalarFieldContext("PullProgress", field, false, false, "Int")
 }
 
+func (ec *executionContext) _PullQueue_paused(ctx context.Context, field graphql.CollectedField, obj *pull.Queue) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullQueue_paused(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Paused, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_PullQueue_paused(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullQueue", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _PullQueue_reason(ctx context.Context, field graphql.CollectedField, obj *pull.Queue) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullQueue_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PullQueue_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullQueue", field, false, false, "String")
+}
+
+func (ec *executionContext) _PullQueue_since(ctx context.Context, field graphql.CollectedField, obj *pull.Queue) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_PullQueue_since(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Since, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalOTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_PullQueue_since(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("PullQueue", field, false, false, "Time")
+}
+
 func (ec *executionContext) _Query_activePulls(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2987,6 +3418,38 @@ func (ec *executionContext) fieldContext_Query_pullJob(ctx context.Context, fiel
 	if fc.Args, err = ec.field_Query_pullJob_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_queue(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_queue(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Queue(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *pull.Queue) graphql.Marshaler {
+			return ec.marshalNPullQueue2ᚖpullwatchᚋinternalᚋpullᚐQueue(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_queue(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_PullQueue(ctx, field)
+		},
 	}
 	return fc, nil
 }
@@ -4819,6 +5282,34 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "holdPull":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_holdPull(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "releasePull":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_releasePull(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pauseQueue":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_pauseQueue(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "resumeQueue":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_resumeQueue(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4965,6 +5456,11 @@ func (ec *executionContext) _PullJob(ctx context.Context, sel ast.SelectionSet, 
 			}
 		case "message":
 			out.Values[i] = ec._PullJob_message(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "held":
+			out.Values[i] = ec._PullJob_held(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -5136,6 +5632,49 @@ func (ec *executionContext) _PullProgress(ctx context.Context, sel ast.Selection
 	return out
 }
 
+var pullQueueImplementors = []string{"PullQueue"}
+
+func (ec *executionContext) _PullQueue(ctx context.Context, sel ast.SelectionSet, obj *pull.Queue) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, pullQueueImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("PullQueue")
+		case "paused":
+			out.Values[i] = ec._PullQueue_paused(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._PullQueue_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "since":
+			out.Values[i] = ec._PullQueue_since(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var queryImplementors = []string{"Query"}
 
 func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) graphql.Marshaler {
@@ -5172,6 +5711,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_pullJob(ctx, field)
+				})
+		case "queue":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_queue(ctx, field)
 				})
 		case "__type":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
@@ -6022,6 +6567,14 @@ var (
 
 func (ec *executionContext) marshalNPullProgress2pullwatchᚋinternalᚋpullᚐProgress(ctx context.Context, sel ast.SelectionSet, v pull.Progress) graphql.Marshaler {
 	return ec._PullProgress(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNPullQueue2ᚖpullwatchᚋinternalᚋpullᚐQueue(ctx context.Context, sel ast.SelectionSet, v *pull.Queue) graphql.Marshaler {
+	if v == nil {
+		graphql.AddInvalidNullError(ctx, "PullQueue!")
+		return graphql.Null
+	}
+	return ec._PullQueue(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNStartPullResult2ᚕᚖpullwatchᚋinternalᚋpullᚐStartResultᚄ(ctx context.Context, sel ast.SelectionSet, v []*pull.StartResult) graphql.Marshaler {

@@ -56,7 +56,7 @@ type Succession interface {
 const resignTimeout = time.Second
 
 // Leader does what must be done once for all replicas, while this replica holds the Lease: it demands the watch, starts queued
-// pulls (queue.go), records how attempts ended and what keeps them from starting (record.go, warnings.go), and prunes history (history.go).
+// pulls (queue.go), tells them what is to be said of the queue (notice.go), records how attempts ended and what keeps them from starting (record.go, warnings.go), and prunes history (history.go).
 type Leader struct {
 	leases      coordinationv1client.LeasesGetter
 	jobs        batchv1client.JobInterface
@@ -118,7 +118,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &ownLock{Interface: &resourcelock.LeaseLock{
 			LeaseMeta:  metav1.ObjectMeta{Namespace: l.namespace, Name: leaseName},
-			Client:     l.leases,
+			Client:     observedLeases{l.leases, &l.role.lease, l.logger},
 			LockConfig: resourcelock.ResourceLockConfig{Identity: l.identity},
 		}, view: &l.role.lease, logger: l.logger},
 		Name:          leaseName,
@@ -182,11 +182,13 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	term := newTerm(l, elector)
 	changed, unsubscribe := l.tracker.changed.Subscribe()
 	defer unsubscribe()
+	queueChanged, unsubscribeQueue := l.role.lease.queueChanged.Subscribe()
+	defer unsubscribeQueue()
 	const shortest, longest = 500 * time.Millisecond, 2 * time.Second
 	wait, logged := shortest, false
 	for ctx.Err() == nil {
 		term.pace.begin(l.tracker.now())
-		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
+		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.writeNotices(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
 		}
@@ -195,6 +197,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 			select {
 			case <-ctx.Done():
 			case <-changed:
+			case <-queueChanged:
 			case <-l.tracker.due(term.pace.again):
 			case <-l.tracker.feed.Missed():
 				l.watch.restart()

@@ -16,6 +16,10 @@ func RegisterMetrics(r prometheus.Registerer, watch *Watch, role *Role) {
 		return 0
 	}
 	gauge("pullwatch_leader", "1 on the replica that holds the Lease, 0 on all others.", nil, func() float64 { return truth(role.Leads()) })
+	gauge("pullwatch_queue_paused", "1 while somebody has paused the queue, 0 while queued pulls start as slots become free.", nil, func() float64 {
+		state, _ := role.lease.queue()
+		return truth(state.Paused != nil)
+	})
 	for _, k := range []*watched{watch.jobs, watch.pods} {
 		labels := prometheus.Labels{"resource": k.name}
 		gauge("pullwatch_watch_open", "1 while the watch of a resource is open, 0 while it is being taken up again or this replica does not watch.", labels, func() float64 { return truth(k.live()) })

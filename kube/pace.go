@@ -39,6 +39,7 @@ const (
 	writeHindrance writeKind = "hindrance"
 	writeEnd       writeKind = "end"
 	writeYield     writeKind = "yield"
+	writeNotice    writeKind = "notice"
 	writeDelete    writeKind = "delete"
 )
 

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	batchv1client "k8s.io/client-go/kubernetes/typed/batch/v1"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"pullwatch/internal/pull"
@@ -37,15 +38,17 @@ type Known interface {
 	AwaitSync(ctx context.Context) error
 }
 
-// Pulls starts, cancels and retries pulls, on a replica that watches the cluster or does not. Its errors are
+// Pulls starts, cancels, retries, holds and releases pulls, and pauses and resumes the queue, on a replica that watches the cluster or does not. Its errors are
 // usererr.Errors.
 type Pulls struct {
 	jobs        batchv1client.JobInterface
 	pods        corev1client.PodInterface
+	leases      coordinationv1client.LeaseInterface
 	prototype   *batchv1.Job
 	destination string
 	known       Known
 	tracker     *Tracker
+	role        *Role
 	health      *Health
 	admission   *admission
 	// parsing is for references: a long one takes half a millisecond, those of one call 50 ms. All other work that takes a
@@ -74,6 +77,8 @@ type PullsOptions struct {
 	// Tracker takes the Jobs that Pulls writes while this replica watches; Known takes their states while it does not.
 	Known   Known
 	Tracker *Tracker
+	// Role knows the Lease, on which the state of the queue stands.
+	Role *Role
 	// Health observes Client. Calls end when it finds the API server away.
 	Health *Health
 	Log    *slog.Logger
@@ -87,6 +92,7 @@ func NewPulls(o PullsOptions) (*Pulls, error) {
 	}
 	return &Pulls{
 		jobs: o.Client.BatchV1().Jobs(o.Jobs.Namespace), pods: o.Client.CoreV1().Pods(o.Jobs.Namespace),
+		leases: o.Client.CoordinationV1().Leases(o.Jobs.Namespace), role: o.Role,
 		prototype: prototype, destination: o.Destination, known: o.Known, tracker: o.Tracker, health: o.Health, logger: o.Log,
 		admission: newAdmission(o.MaxQueued, o.Known), parsing: o.Turns, starting: turns.New(maxStarting), looks: newLooks(), missing: newRecent[string, time.Time](maxMissing),
 	}, nil

@@ -26,12 +26,12 @@ const (
 // maxRefusals is how many refusals end a round of starts: then the leader's other work has its turn.
 const maxRefusals = 10
 
-// startQueued starts the oldest queued pulls while fewer than maxParallel run. It passes over those that Kubernetes refuses to start
+// startQueued starts the oldest queued pulls while fewer than maxParallel run and the queue is not paused. It passes over those that Kubernetes refuses to start
 // and those that something else suspends again: each is tried at its own pace, and given up after its deadline.
 func (t *term) startQueued(ctx context.Context) error {
 	refusals := 0
 	for _, job := range t.tracker.queuedJobs() {
-		if !t.tracker.slotFree(t.maxParallel) {
+		if t.queue().Paused != nil || !t.tracker.slotFree(t.maxParallel) {
 			return nil
 		}
 		if at := pullstate.NotBefore(job); at.After(t.tracker.now()) {
@@ -47,7 +47,9 @@ func (t *term) startQueued(ctx context.Context) error {
 		var refusal error
 		err := t.paced(start, job.Name, "", func() error {
 			// With its resourceVersion in the patch, a Job that somebody cancels at this moment is not started.
-			patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q},"spec":{"suspend":false}}`, job.ResourceVersion)
+			// A notice would be outdated should it come back into the queue.
+			patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:null}},"spec":{"suspend":false}}`,
+				job.ResourceVersion, pullstate.AnnotationNotice)
 			err := t.patch(ctx, job.Name, patch)
 			if refused(err) {
 				refusal = err
@@ -112,14 +114,17 @@ func (t *Tracker) queuedJobs() []*batchv1.Job {
 	for _, tr := range t.queued {
 		queued = append(queued, tr)
 	}
-	slices.SortFunc(queued, func(a, b *tracked) int {
-		return cmp.Or(a.identity.Created.Compare(b.identity.Created), cmp.Compare(a.name, b.name))
-	})
+	slices.SortFunc(queued, byAge)
 	jobs := make([]*batchv1.Job, len(queued))
 	for i, tr := range queued {
 		jobs[i] = tr.job
 	}
 	return jobs
+}
+
+// byAge is the order in which queued pulls start.
+func byAge(a, b *tracked) int {
+	return cmp.Or(a.identity.Created.Compare(b.identity.Created), cmp.Compare(a.name, b.name))
 }
 
 // slotFree reports whether fewer than maxParallel pulls run.

@@ -179,7 +179,7 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 	r.watch = NewWatch(r.client, testNamespace, r.tracker, r.role, quiet)
 	r.pulls, err = NewPulls(PullsOptions{Client: r.client, Jobs: JobSettings{
 		Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute, HistoryTTL: time.Hour,
-	}, Destination: "harbor.example/mirror", MaxQueued: 1000, Turns: turns.New(1), Known: r.hub, Tracker: r.tracker, Health: health, Log: quiet})
+	}, Destination: "harbor.example/mirror", MaxQueued: 1000, Turns: turns.New(1), Known: r.hub, Tracker: r.tracker, Role: r.role, Health: health, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

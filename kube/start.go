@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -146,7 +147,11 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			if err := starts.admit(name); err != nil {
 				return nil, false, err
 			}
-			job, err := p.jobs.Create(ctx, r.job(p.prototype, n, now), metav1.CreateOptions{})
+			job, err := p.newJob(r, n, now)
+			if err != nil {
+				return nil, false, err
+			}
+			job, err = p.jobs.Create(ctx, job, metav1.CreateOptions{})
 			if err == nil {
 				starts.made = append(starts.made, job)
 				state, err := p.publishWritten(job)
@@ -162,6 +167,19 @@ func (p *Pulls) start(ctx context.Context, r request, starts *starts) (state *pu
 			return state, state != nil, err
 		}
 	}
+}
+
+// newJob returns the Job of the n-th pull of a route. While the queue is paused, it says so from the beginning.
+func (p *Pulls) newJob(r request, n int64, now time.Time) (*batchv1.Job, error) {
+	job := r.job(p.prototype, n, now)
+	if state, _ := p.role.lease.queue(); state.Paused != nil {
+		notice, err := pullstate.Notice{Message: state.message(), Time: now.UTC()}.Annotation()
+		if err != nil {
+			return nil, err
+		}
+		metav1.SetMetaDataAnnotation(&job.ObjectMeta, pullstate.AnnotationNotice, notice)
+	}
+	return job, nil
 }
 
 // join returns the state of a pull if its Job exists, has not ended and was not deleted, nil otherwise.

@@ -23,6 +23,12 @@ func newTerm(leader *Leader, lease lease) *term {
 	return &term{Leader: leader, lease: lease, pace: newPace()}
 }
 
+// queue returns what people have decided about the queue.
+func (t *term) queue() queueState {
+	state, _ := t.role.lease.queue()
+	return state
+}
+
 // lease is the leaderelection.LeaderElector that has won the Lease.
 type lease interface {
 	IsLeader() bool

@@ -66,7 +66,8 @@ type Tracker struct {
 // contents is all that a Tracker forgets when its Watch ends.
 type contents struct {
 	pulls map[string]*tracked // by Job name
-	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change.
+	// Pulls by what is to be done with them, so that no loop searches through all pulls at each change. queued lacks those that
+	// are held.
 	active, queued, failed, givenUp, succeeded, canceled, unrecorded set
 	// slots are the pulls that count among those that run, or did until a moment that has passed; see pullstate.HoldsSlot.
 	slots set
@@ -102,6 +103,8 @@ type tracked struct {
 	pods     map[types.UID]*corev1.Pod
 	logs     map[types.UID]pullstate.Log
 	state    *pull.State
+	// notice is the message of the Notice on the Job.
+	notice string
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -256,8 +259,9 @@ func logBehind(state, known *pull.State) bool {
 // indexLocked puts a pull into the sets of its phase.
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
+	tr.notice = pullstate.ReadNotice(tr.job).Message
 	t.active.put(name, tr, !phase.Final())
-	t.queued.put(name, tr, phase == pull.Queued)
+	t.queued.put(name, tr, phase == pull.Queued && !tr.state.Held)
 	t.failed.put(name, tr, phase == pull.Failed)
 	_, givenUp := pullstate.GivenUp(tr.job)
 	t.givenUp.put(name, tr, phase == pull.Failed && givenUp)

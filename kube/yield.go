@@ -18,6 +18,9 @@ import (
 // makeRoom puts pulls that cannot start back into the queue, as many as others wait for a slot. Kubernetes deletes their pods. What was
 // tried for as long as a pull may take fails instead: its deadline passes.
 func (t *term) makeRoom(ctx context.Context) error {
+	if t.queue().Paused != nil {
+		return nil // nobody would take it
+	}
 	yields, next := t.tracker.yielding(t.maxParallel)
 	if !next.IsZero() {
 		t.pace.wakeAt(next)

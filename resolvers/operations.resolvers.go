@@ -29,6 +29,24 @@ func (r *mutationResolver) RetryPull(ctx context.Context, id string) (*pull.Stat
 	return r.require(state), err
 }
 
+func (r *mutationResolver) HoldPull(ctx context.Context, id string) (*pull.State, error) {
+	state, err := r.Pulls.Hold(ctx, id)
+	return r.require(state), err
+}
+
+func (r *mutationResolver) ReleasePull(ctx context.Context, id string) (*pull.State, error) {
+	state, err := r.Pulls.Release(ctx, id)
+	return r.require(state), err
+}
+
+func (r *mutationResolver) PauseQueue(ctx context.Context, reason string) (*pull.Queue, error) {
+	return r.Pulls.PauseQueue(ctx, reason)
+}
+
+func (r *mutationResolver) ResumeQueue(ctx context.Context) (*pull.Queue, error) {
+	return r.Pulls.ResumeQueue(ctx)
+}
+
 func (r *queryResolver) ActivePulls(ctx context.Context) ([]*pull.State, error) {
 	result, err := render.Active(ctx, r.Lists)
 	return result.States, err
@@ -44,6 +62,10 @@ func (r *queryResolver) FailedPulls(ctx context.Context, limit *int) ([]*pull.St
 
 func (r *queryResolver) PullJob(ctx context.Context, id string) (*pull.State, error) {
 	return r.find(ctx, id)
+}
+
+func (r *queryResolver) Queue(ctx context.Context) (*pull.Queue, error) {
+	return r.Pulls.Queue(ctx)
 }
 
 func (r *subscriptionResolver) PullJobUpdated(ctx context.Context, ids []string, after *string, phases []pull.Phase, history *bool) (<-chan *pull.State, error) {

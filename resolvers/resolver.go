@@ -31,11 +31,16 @@ type Lists interface {
 	Require(version uint64)
 }
 
-// Pulls starts, cancels and retries pulls.
+// Pulls starts, cancels, retries, holds and releases pulls, and pauses and resumes the queue in which they wait.
 type Pulls interface {
 	Start(context.Context, pull.StartRequest) ([]*pull.StartResult, error)
 	Cancel(ctx context.Context, id string) (*pull.State, error)
 	Retry(ctx context.Context, id string) (*pull.State, error)
+	Hold(ctx context.Context, id string) (*pull.State, error)
+	Release(ctx context.Context, id string) (*pull.State, error)
+	Queue(context.Context) (*pull.Queue, error)
+	PauseQueue(ctx context.Context, reason string) (*pull.Queue, error)
+	ResumeQueue(context.Context) (*pull.Queue, error)
 	// Find asks the cluster for a pull that Updates does not know. It returns nil when there is none.
 	Find(ctx context.Context, id string) (*pull.State, error)
 }

@@ -14,7 +14,8 @@ import (
 type PullPhase string
 
 const (
-	// Accepted; waits for a free slot, or until what keeps its Job from running no longer does: `message` says which.
+	// Accepted; waits for a free slot, or until what keeps its Job from running no longer does, or until somebody releases it:
+	// `message` says which.
 	PullPhaseQueued PullPhase = "QUEUED"
 	// Its pod waits for a node or for its container to start.
 	PullPhasePending PullPhase = "PENDING"

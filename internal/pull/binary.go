@@ -9,7 +9,7 @@ import (
 
 // BinaryVersion is the version of what replicas store in Redis. It is in the names of all keys and in the first byte of a State's
 // binary form. Raise it whenever that form changes, or the form of anything else that is stored.
-const BinaryVersion = 6
+const BinaryVersion = 7
 
 // ErrOtherVersion means that another version of pullwatch has made a binary form.
 var ErrOtherVersion = errors.New("another version of pullwatch wrote it")
@@ -27,6 +27,7 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 	b = appendStrings(b, s.Platforms)
 	b = appendString(b, string(s.Phase))
 	b = appendString(b, s.Message)
+	b = appendBool(b, &s.Held)
 	b = appendProgress(b, &s.Progress)
 	b = binary.AppendVarint(b, int64(s.Attempts))
 	b = appendOptional(b, s.Confirmed, appendBool)
@@ -63,6 +64,7 @@ func (s *State) UnmarshalBinary(data []byte) error {
 		Platforms:   d.strings(),
 		Phase:       Phase(d.string()),
 		Message:     d.string(),
+		Held:        d.bool(),
 		Progress:    d.progress(),
 		Attempts:    int(d.varint()),
 		Confirmed:   optional(&d, d.bool),

@@ -217,7 +217,7 @@ func BenchmarkEncode1000Pulls(b *testing.B) {
 
 // Replicas of different versions share Redis during an update. When this fails, raise BinaryVersion.
 func TestTheBinaryFormIsTheOneOfItsVersion(t *testing.T) {
-	const form = "0601610162000000000000000000000000000000000000000000000000000000000000000000000000000000"
+	const form = "070161016200000000000000000000000000000000000000000000000000000000000000000000000000000000"
 	b, err := (&State{ID: "a", Namespace: "b"}).AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)

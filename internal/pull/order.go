@@ -61,7 +61,7 @@ func (s *State) OrderKey() string {
 // state alone. Kubernetes does not keep when an object was deleted, so FinishedAt is zero and UpdatedAt stays as it was.
 func LostState(last *State) *State {
 	s := *last
-	s.Phase, s.FinishedAt = Failed, time.Time{}
+	s.Phase, s.Held, s.FinishedAt = Failed, false, time.Time{}
 	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
 	s.Failure = &Failure{
 		Reason:  Lost,

@@ -45,7 +45,9 @@ type State struct {
 	Platforms []string
 	Phase     Phase
 	Message   string
-	Progress  Progress
+	// Held is true while the pull waits in the queue and is held there: it does not start until it is released.
+	Held     bool
+	Progress Progress
 	// Attempts counts the attempts that were started.
 	Attempts int
 	// Confirmed tells whether the copier read the digest back at the destination. It is nil until the pull has succeeded, and

@@ -65,10 +65,13 @@ func (q *queueView) Active(ctx context.Context) (cache.Result, error) {
 
 // updateLocked finds out what keeps pulls waiting. states are all that have not ended.
 func (q *queueView) updateLocked(states []*pull.State) {
-	queued := 0
+	waiting, running := 0, 0
 	for _, state := range states {
-		if state.Phase == pull.Queued {
-			queued++
+		switch {
+		case state.Phase != pull.Queued:
+			running++
+		case state.Message == pull.WaitsForSlot:
+			waiting++
 		}
 	}
 	leader := q.role.Leader()
@@ -76,7 +79,7 @@ func (q *queueView) updateLocked(states []*pull.State) {
 	if err := q.role.NoLeader(); err != nil {
 		obstacle = err.Error()
 	}
-	switch stuck := queued > 0 && len(states)-queued < q.maxParallel && leader != "" && !q.role.Leads(); {
+	switch stuck := waiting > 0 && running < q.maxParallel && leader != "" && !q.role.Leads(); {
 	case !stuck:
 		q.stuckSince = time.Time{}
 	case q.stuckSince.IsZero():
@@ -138,6 +141,11 @@ func (p explainedPulls) Start(ctx context.Context, asked pull.StartRequest) ([]*
 
 func (p explainedPulls) Retry(ctx context.Context, id string) (*pull.State, error) {
 	state, err := p.Pulls.Retry(ctx, id)
+	return p.queue.explain(state), err
+}
+
+func (p explainedPulls) Release(ctx context.Context, id string) (*pull.State, error) {
+	state, err := p.Pulls.Release(ctx, id)
 	return p.queue.explain(state), err
 }
 

@@ -114,7 +114,7 @@ func New(o Options) (*Replica, error) {
 
 	r.Pulls, err = kube.NewPulls(kube.PullsOptions{
 		Client: clients.pulls, Jobs: o.Jobs, Destination: o.Destination, MaxQueued: o.MaxQueued, Turns: o.Turns,
-		Known: r.updates, Tracker: tracker, Health: clients.health, Log: o.Logger,
+		Known: r.updates, Tracker: tracker, Role: role, Health: clients.health, Log: o.Logger,
 	})
 	if err != nil {
 		r.Close()

@@ -27,6 +27,10 @@ const (
 	AnnotationRecord = Prefix + "record"
 	// AnnotationHindrance holds a Hindrance in JSON.
 	AnnotationHindrance = Prefix + "hindrance"
+	// AnnotationHold holds a Hold in JSON.
+	AnnotationHold = Prefix + "hold"
+	// AnnotationNotice holds a Notice in JSON.
+	AnnotationNotice = Prefix + "notice"
 	// AnnotationCanceled holds when the pull was canceled. It is set, and the Job suspended, before the Job is deleted.
 	AnnotationCanceled = Prefix + "canceled"
 	// AnnotationCanceledState holds, in JSON, how far the pull was then. It is set with AnnotationCanceled.

@@ -49,10 +49,7 @@ func (v *View) State() *pull.State {
 			s.Progress = progressOf(v.end.Last, false)
 		}
 	case Suspended(v.job):
-		s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
-		if hindrance != nil { // it is about the last try to start it
-			s.Message = hindrance.Message
-		}
+		v.queued(s, hindrance)
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
 		switch {
@@ -75,6 +72,23 @@ func (v *View) State() *pull.State {
 		return v.lost(s)
 	}
 	return s
+}
+
+// queued fills in the state of a pull that waits in the queue.
+func (v *View) queued(s *pull.State, hindrance *Hindrance) {
+	own := v.yielded()
+	if hindrance != nil { // it is about the last try to start it
+		own = hindrance.Message
+	}
+	s.Phase, s.Held = pull.Queued, Held(v.job)
+	switch notice := ReadNotice(v.job).Message; {
+	case s.Held:
+		s.Message = heldMessage
+	case notice != "" && own != "":
+		s.Message = notice + " " + own
+	default:
+		s.Message = cmp.Or(notice, own, pull.WaitsForSlot)
+	}
 }
 
 // unfinished fills in the state of a pull that has left the queue and has a pod, and whose Job has not ended.
@@ -283,6 +297,10 @@ func (v *View) updatedAt(s *pull.State) time.Time {
 	}
 	if v.rec != nil {
 		later(v.rec.Time)
+	}
+	later(ReadNotice(v.job).Time)
+	if hold := readHold(v.job); hold != nil {
+		later(hold.Time)
 	}
 	if newest := v.newest; newest != nil {
 		later(newest.pod.CreationTimestamp.Time)

@@ -388,3 +388,32 @@ func TestOfTwoAttemptsMadeInTheSameSecondOneIsRecordedOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyAQueuedPullIsHeld(t *testing.T) {
+	hold := func(w *statetest.World, held bool) *statetest.World {
+		text, err := pullstate.Hold{Held: held, Time: statetest.At(30).Time}.Annotation()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Job.Annotations[pullstate.AnnotationHold] = text
+		return w
+	}
+	queued := func() *statetest.World {
+		w := statetest.New()
+		w.Job.Spec.Suspend = new(true)
+		return w
+	}
+	held, released := hold(queued(), true).State(t), hold(queued(), false).State(t)
+	if !held.Held || held.Phase != pull.Queued || !held.UpdatedAt.Equal(statetest.At(30).Time) {
+		t.Errorf("held: %+v", held)
+	}
+	if released.Held || released.Message != pull.WaitsForSlot || !released.UpdatedAt.Equal(statetest.At(30).Time) {
+		t.Errorf("released: %+v", released)
+	}
+	if runs := hold(statetest.New(), true).State(t); runs.Held || runs.Phase != pull.Pending {
+		t.Errorf("somebody else started it: %+v", runs)
+	}
+	if lost := pull.LostState(held); lost.Held {
+		t.Errorf("lost: %+v", lost)
+	}
+}

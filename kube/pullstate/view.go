@@ -3,7 +3,8 @@
 //
 // Read makes a View of a Job (job.go), of its pods, each of which is one attempt (attempt.go), and of what was read of their
 // copiers' logs (log.go). View.State returns the pull's state (state.go, canceled.go). HoldsSlot tells whether the pull counts among
-// those that run (slot.go). A Hindrance is what keeps the Job in the queue (hindrance.go). waiting.go tells what a pod waits for that
+// those that run (slot.go). A Hindrance is what keeps the Job in the queue (hindrance.go), a Hold that somebody holds it there (hold.go), a Notice what is to be
+// said of the whole queue (notice.go). waiting.go tells what a pod waits for that
 // has not started, stopping.go why one does not go on, others.go what follows from containers besides the copier. Why a pod cannot start
 // or was given up is known as text only: errortext.go finds the reason in it.
 //

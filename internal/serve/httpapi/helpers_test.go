@@ -45,6 +45,7 @@ type backend struct {
 	logs      resolvers.Logs // nil when there are none
 	// started is the last request to start pulls.
 	started pull.StartRequest
+	queue   pull.Queue
 }
 
 func (b *backend) Active(context.Context) (cache.Result, error) {
@@ -69,6 +70,26 @@ func (b *backend) Cancel(context.Context, string) (*pull.State, error) {
 
 func (b *backend) Retry(ctx context.Context, id string) (*pull.State, error) {
 	return b.Cancel(ctx, id)
+}
+
+func (b *backend) Hold(ctx context.Context, id string) (*pull.State, error) {
+	return b.Cancel(ctx, id)
+}
+
+func (b *backend) Release(ctx context.Context, id string) (*pull.State, error) {
+	return b.Cancel(ctx, id)
+}
+
+func (b *backend) Queue(context.Context) (*pull.Queue, error) { return &b.queue, nil }
+
+func (b *backend) PauseQueue(_ context.Context, reason string) (*pull.Queue, error) {
+	b.queue = pull.Queue{Paused: true, Reason: &reason, Since: &time.Time{}}
+	return &b.queue, nil
+}
+
+func (b *backend) ResumeQueue(context.Context) (*pull.Queue, error) {
+	b.queue = pull.Queue{}
+	return &b.queue, nil
 }
 
 func (b *backend) Start(_ context.Context, asked pull.StartRequest) ([]*pull.StartResult, error) {
