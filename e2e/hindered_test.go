@@ -37,6 +37,7 @@ func patchJob(t *testing.T, namespace, name, patch string, options metav1.PatchO
 var dryRun = metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}
 
 func TestAPullWhoseJobCannotBeChangedKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	frozen, _ := source.image(t, "frozen:1", 1000, 1)
 	first, _ := source.image(t, "app:1", 1000, 1)
@@ -66,6 +67,7 @@ func TestAPullWhoseJobCannotBeChangedKeepsNoOtherWaiting(t *testing.T) {
 }
 
 func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 1000, 1)
 	namespace := newNamespace(t)
@@ -104,6 +106,7 @@ func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 }
 
 func TestACanceledPullStopsThoughItsJobCannotBeDeleted(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	copying, _ := source.image(t, "kept:1", 3_000_000, 3)
 	next, digest := source.image(t, "app:1", 1000, 1)
@@ -142,6 +145,7 @@ func podsOf(t *testing.T, namespace, job string) []corev1.Pod {
 }
 
 func TestAPullEndsThoughAFinalizerKeepsItsDeletedJob(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	copying, _ := source.image(t, "kept:1", 3_000_000, 3)
 	next, digest := source.image(t, "app:1", 1000, 1)
@@ -179,6 +183,7 @@ func TestAPullEndsThoughAFinalizerKeepsItsDeletedJob(t *testing.T) {
 }
 
 func TestACopierThatTheKubeletEvictsSaysSo(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, _ := source.image(t, "app:1", 3_000_000, 3)
 	source.hold(t, 1_000_000)
@@ -195,6 +200,7 @@ func TestACopierThatTheKubeletEvictsSaysSo(t *testing.T) {
 
 // A Node without a kubelet is one that has stopped answering.
 func TestAPullOnALostNodeSaysSoAndFreesItsSlot(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, _ := source.image(t, "app:1", 1000, 1)
 	next, _ := source.image(t, "app:2", 1000, 1)

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +21,7 @@ func dryRunPod(t *testing.T, namespace, name string) (*corev1.Pod, error) {
 
 // Only events tell of these.
 func TestAPullWhosePodCannotBeCreatedOrStartedSaysWhy(t *testing.T) {
+	t.Parallel()
 	quota := func(t *testing.T, namespace string) {
 		quotas := env.Client.CoreV1().ResourceQuotas(namespace)
 		_, err := quotas.Create(t.Context(), &corev1.ResourceQuota{
@@ -79,6 +82,7 @@ func TestAPullWhosePodCannotBeCreatedOrStartedSaysWhy(t *testing.T) {
 		"missing key":    {withoutKey, "--registry-secret=logins", "VOLUME", ".dockerconfigjson"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			namespace := newNamespace(t)
 			if c.prepare != nil {
 				c.prepare(t, namespace)
@@ -94,6 +98,7 @@ func TestAPullWhosePodCannotBeCreatedOrStartedSaysWhy(t *testing.T) {
 
 // It takes as long as such a pull keeps its slot: two minutes.
 func TestAPullThatCannotStartLetsOthersGoFirstAndIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	denied, digest := source.image(t, "stuck:1", 1000, 1)
 	other, otherDigest := source.image(t, "app:1", 1000, 1)
@@ -112,5 +117,36 @@ func TestAPullThatCannotStartLetsOthersGoFirstAndIsTriedAgain(t *testing.T) {
 	})
 	checkCopied(t, s.outcome(t, next.ID), otherDigest)
 	allow()
+	endRest(t, namespace, stuck.ID)
 	checkCopied(t, s.outcome(t, stuck.ID), digest)
+}
+
+// endRest has a pull that let others go first be tried again now, and not minutes later.
+func endRest(t *testing.T, namespace, id string) {
+	t.Helper()
+	const annotation = "pullwatch/record"
+	job, err := env.Client.BatchV1().Jobs(namespace).Get(t.Context(), id, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var record map[string]any
+	if err := json.Unmarshal([]byte(job.Annotations[annotation]), &record); err != nil {
+		t.Fatal(err)
+	}
+	yield := record["yield"].(map[string]any)
+	if until, err := time.Parse(time.RFC3339, yield["notBefore"].(string)); err != nil || time.Until(until) < 30*time.Second {
+		t.Errorf("it rests until %v: %v", yield["notBefore"], err)
+	}
+	yield["notBefore"] = time.Now().UTC()
+	text, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{annotation: string(text)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := patchJob(t, namespace, id, string(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }
