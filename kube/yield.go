@@ -48,7 +48,7 @@ func (t *term) makeRoom(ctx context.Context) error {
 			}
 			return t.patch(ctx, y.job, patch)
 		})
-		t.pace.forget(write{y.uid, writeStart}) // that it waits again is no other's doing
+		t.pace.forget(write{y.uid, writeStart})       // that it waits again is no other's doing
 		if err != nil && !apierrors.IsConflict(err) { // after a conflict the watch brings the Job as it is now
 			errs = append(errs, fmt.Errorf("put pull %s back into the queue: %w", y.job, err))
 		}

@@ -83,7 +83,7 @@ func (v *View) unfinished(s *pull.State) {
 	switch {
 	case v.rec != nil && v.rec.Pod == newest.pod.UID && v.rec.Ended && terminated == nil:
 		v.attemptEnded(s, v.rec) // the Job is newer than the pod
-	case newest.unknown:
+	case newest.unknown && newest.record == nil:
 		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
 		if v.rec != nil && v.rec.Pod == newest.pod.UID {
 			s.Message = v.rec.Outcome.Message
@@ -162,13 +162,8 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	}
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
-		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
-		if end != nil && end.Ended {
-			switch reason := end.Outcome.Reason; reason {
-			case pull.DiskFull, pull.OutOfMemory, pull.Evicted: // more time does not help
-				f.Reason = reason
-			}
-		}
+		f.Message = "Did not finish within its deadline" + deadline(job) + "."
+		f.Reason = cmp.Or(end.obstacle(), pull.Timeout)
 		switch {
 		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message
