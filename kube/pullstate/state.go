@@ -50,6 +50,9 @@ func (v *View) State() *pull.State {
 		}
 	case Suspended(v.job):
 		s.Phase, s.Message = pull.Queued, cmp.Or(v.yielded(), pull.WaitsForSlot)
+		if v.end != nil {
+			s.Progress = progressOf(v.end.Last, false)
+		}
 		if hindrance != nil { // it is about the last try to start it
 			s.Message = hindrance.Message
 		}
@@ -64,7 +67,7 @@ func (v *View) State() *pull.State {
 		case v.rec.Ran:
 			v.attemptEnded(s, v.rec)
 		case v.rec.Attempts > 0:
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+v.rec.Outcome.Message
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+cmp.Or(v.rec.Outcome.Message, s.Message)
 		}
 	default:
 		v.unfinished(s)
@@ -162,7 +165,7 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	}
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
-		f.Message = "Did not finish within its deadline" + deadline(job) + "."
+		f.Message = "Did not finish" + inTime(job, failed, end) + "."
 		f.Reason = cmp.Or(end.obstacle(), pull.Timeout)
 		switch {
 		case end != nil && end.Outcome.Message != "":
@@ -176,10 +179,7 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	case end != nil && end.Outcome.Reason != "":
 		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
 		if failed.Reason == batchv1.JobReasonDeadlineExceeded {
-			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
-			if end.Yield != nil {
-				f.Message = "Never started in " + failed.LastTransitionTime.Sub(end.Yield.Since).Round(time.Second).String() + ". " + end.Outcome.Message
-			}
+			f.Message = "Never started" + inTime(job, failed, end) + ". " + f.Message
 		}
 	}
 	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)
@@ -189,6 +189,14 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 // followedBy returns two sentences. The first may lack its full stop.
 func followedBy(first, second string) string {
 	return strings.TrimSuffix(first, ".") + ". " + second
+}
+
+// inTime says how long a pull had that has failed at its deadline. Each time that it leaves the queue its Job has the whole deadline.
+func inTime(job *batchv1.Job, failed *batchv1.JobCondition, end *Record) string {
+	if end != nil && end.Yield != nil {
+		return " in " + failed.LastTransitionTime.Sub(end.Yield.Since).Round(time.Second).String()
+	}
+	return " within its deadline" + deadline(job)
 }
 
 func deadline(job *batchv1.Job) string {
