@@ -47,7 +47,7 @@ bench-short: ## run all of bench for moments, to see that it works: the figures 
 	cd internal/bench && go run . --rounds=1 --seconds=1 --pulls=20 --connections=50 --lines=2000 --docs= $(ARGS)
 
 e2e: ## run the end-to-end tests on a real cluster, made on this machine unless KUBECONFIG and E2E_REGISTRY are given
-	cd e2e && go test -p 1 -count=1 -timeout 45m -v ./...
+	cd e2e && go test -p 1 -parallel 16 -count=1 -timeout 45m -v ./...
 
 hostile: ## let clients do their worst to one replica for two minutes, while well-behaved ones must notice nothing
 	cd e2e && go test -count=1 -timeout 15m -v ./hostile -args -long $(ARGS)

@@ -3,8 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +35,7 @@ func patchJob(t *testing.T, namespace, name, patch string, options metav1.PatchO
 var dryRun = metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}}
 
 func TestAPullWhoseJobCannotBeChangedKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	frozen, _ := source.image(t, "frozen:1", 1000, 1)
 	first, _ := source.image(t, "app:1", 1000, 1)
@@ -66,6 +65,7 @@ func TestAPullWhoseJobCannotBeChangedKeepsNoOtherWaiting(t *testing.T) {
 }
 
 func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 1000, 1)
 	namespace := newNamespace(t)
@@ -104,6 +104,7 @@ func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 }
 
 func TestACanceledPullStopsThoughItsJobCannotBeDeleted(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	copying, _ := source.image(t, "kept:1", 3_000_000, 3)
 	next, digest := source.image(t, "app:1", 1000, 1)
@@ -142,6 +143,7 @@ func podsOf(t *testing.T, namespace, job string) []corev1.Pod {
 }
 
 func TestAPullEndsThoughAFinalizerKeepsItsDeletedJob(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	copying, _ := source.image(t, "kept:1", 3_000_000, 3)
 	next, digest := source.image(t, "app:1", 1000, 1)
@@ -179,15 +181,12 @@ func TestAPullEndsThoughAFinalizerKeepsItsDeletedJob(t *testing.T) {
 }
 
 func TestACopierThatTheKubeletEvictsSaysSo(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, _ := source.image(t, "app:1", 3_000_000, 3)
 	source.hold(t, 1_000_000)
-	template := filepath.Join(t.TempDir(), "job.yaml")
-	yaml := `spec: {template: {spec: {containers: [{name: copier, resources: {limits: {ephemeral-storage: "1"}}}]}}}`
-	if err := os.WriteFile(template, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := startServer(t, newNamespace(t), append(insecure(source.host), "--job-template="+template)...)
+	template := jobTemplate(t, `spec: {template: {spec: {containers: [{name: copier, resources: {limits: {ephemeral-storage: "1"}}}]}}}`)
+	s := startServer(t, newNamespace(t), append(insecure(source.host), template)...)
 	s.updates(t, s.startOne(t, image).ID).until(t, "says why its copier was stopped", func(p pullJob) bool {
 		return p.is("RETRYING") && strings.Contains(p.Message, "Kubernetes stopped the copier: (Evicted)") && strings.Contains(p.Message, "ephemeral")
 	})
@@ -195,6 +194,7 @@ func TestACopierThatTheKubeletEvictsSaysSo(t *testing.T) {
 
 // A Node without a kubelet is one that has stopped answering.
 func TestAPullOnALostNodeSaysSoAndFreesItsSlot(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, _ := source.image(t, "app:1", 1000, 1)
 	next, _ := source.image(t, "app:2", 1000, 1)
@@ -229,12 +229,8 @@ func TestAPullOnALostNodeSaysSoAndFreesItsSlot(t *testing.T) {
 		_, err = nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{})
 		return err == nil // a controller may have changed it meanwhile
 	})
-	template := filepath.Join(t.TempDir(), "job.yaml")
-	yaml := fmt.Sprintf(`spec: {template: {spec: {nodeSelector: {e2e: %s}, tolerations: [{operator: Exists}]}}}`, namespace)
-	if err := os.WriteFile(template, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := startServer(t, namespace, append(insecure(source.host), "--max-parallel=1", "--job-template="+template, "--pull-deadline=20s")...)
+	template := jobTemplate(t, fmt.Sprintf(`spec: {template: {spec: {nodeSelector: {e2e: %s}, tolerations: [{operator: Exists}]}}}`, namespace))
+	s := startServer(t, namespace, append(insecure(source.host), "--max-parallel=1", template, "--pull-deadline=20s")...)
 	first, second := s.startOne(t, image), s.startOne(t, next)
 	updates := s.updates(t, first.ID)
 	eventually(t, "its pod runs on the node", func() bool {

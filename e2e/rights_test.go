@@ -87,6 +87,7 @@ func lacking(verb string, resources ...string) func(*rbacv1.PolicyRule) {
 }
 
 func TestPullsAreFollowedWhereWatchingIsRefused(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 1000, 1)
 	namespace := newNamespace(t)
@@ -99,6 +100,7 @@ func TestPullsAreFollowedWhereWatchingIsRefused(t *testing.T) {
 }
 
 func TestAServerThatMayNotListSaysWhichRightItLacks(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	s := launch(t, namespace, "--kubeconfig="+account(t, namespace, lacking("list", "pods")))
 	eventually(t, "it says which right it lacks", func() bool {
@@ -122,6 +124,7 @@ func TestAServerThatMayNotListSaysWhichRightItLacks(t *testing.T) {
 }
 
 func TestQueuedPullsSayWhyNobodyLeads(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
 	s := startServer(t, namespace, "--kubeconfig="+account(t, namespace, lacking("get", "leases")))
 	id := s.startOne(t, env.app).ID
@@ -132,6 +135,7 @@ func TestQueuedPullsSayWhyNobodyLeads(t *testing.T) {
 }
 
 func TestQueuedPullsSayWhoHoldsTheLeaseAndStartsNone(t *testing.T) {
+	t.Parallel()
 	source := newSource(t)
 	image, digest := source.image(t, "app:1", 1000, 1)
 	namespace := newNamespace(t)

@@ -8,13 +8,18 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// inject has the API server add to the pods of a namespace what a value in CEL gives, as a service mesh does. Containers have arguments,
-// which merged refuses.
-func inject(t *testing.T, namespace, path, value string) {
+// inject has the API server add a container, given in CEL, to the list containers or initContainers of the pods of a namespace, as a
+// service mesh does. The container has arguments, which merged refuses.
+func inject(t *testing.T, namespace, list, container string) {
 	t.Helper()
+	add := `JSONPatch{op: "add", path: "/spec/%s", value: %s}`
+	operations := fmt.Sprintf(add, list+"/-", container)
+	if list == "initContainers" { // pods have no such list yet
+		operations = fmt.Sprintf(add, list, "[]") + ", " + operations
+	}
 	change(t, env.Client, namespace, podKind, admissionv1.Create, admissionv1.Mutation{
 		PatchType: admissionv1.PatchTypeJSONPatch,
-		JSONPatch: &admissionv1.JSONPatch{Expression: fmt.Sprintf(`[JSONPatch{op: "add", path: %q, value: %s}]`, path, value)},
+		JSONPatch: &admissionv1.JSONPatch{Expression: "[" + operations + "]"},
 	})
 	eventually(t, "the API server heeds the policy", func() bool {
 		pod, err := dryRunPod(t, namespace, "probe")
@@ -26,13 +31,15 @@ func inject(t *testing.T, namespace, path, value string) {
 }
 
 func TestACopiedPullSucceedsThoughASidecarDoesNotEnd(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string]string{"runs for ever": ``, "fails": `, args: ["exit", "7"]`} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			source := newSource(t)
 			image, digest := source.image(t, "app:1", 1000, 1)
 			next, nextDigest := source.image(t, "app:2", 1000, 1)
 			namespace := newNamespace(t)
-			inject(t, namespace, "/spec/containers/-", fmt.Sprintf(`Object.spec.containers{name: "mesh-proxy", image: %q%s}`, env.app, args))
+			inject(t, namespace, "containers", fmt.Sprintf(`Object.spec.containers{name: "mesh-proxy", image: %q%s}`, env.app, args))
 			s := startServer(t, namespace, append(insecure(source.host), "--max-parallel=1")...)
 			pulls := s.startAll(t, image, next)
 			last := s.outcome(t, pulls[0].ID)
@@ -49,8 +56,9 @@ func TestACopiedPullSucceedsThoughASidecarDoesNotEnd(t *testing.T) {
 }
 
 func TestAnInitContainerThatFailsIsNamed(t *testing.T) {
+	t.Parallel()
 	namespace := newNamespace(t)
-	inject(t, namespace, "/spec/initContainers", fmt.Sprintf(`[Object.spec.initContainers{name: "mesh-init", image: %q, args: ["exit", "3"]}]`, env.app))
+	inject(t, namespace, "initContainers", fmt.Sprintf(`Object.spec.initContainers{name: "mesh-init", image: %q, args: ["exit", "3"]}`, env.app))
 	s := startServer(t, namespace, "--pull-deadline=40s")
 	updates := s.updates(t, s.startOne(t, env.app).ID)
 	updates.until(t, "names it", func(p pullJob) bool {

@@ -35,13 +35,17 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pullstate.Ended(job) {
-			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
-		}
 		if _, canceled := pullstate.Canceled(job); canceled { // and not deleted yet
 			return p.deleteCanceled(ctx, job)
 		}
-		patch, err := p.cancellation(ctx, job)
+		view, err := p.view(ctx, job)
+		if err != nil {
+			return nil, err
+		}
+		if view.State().Phase.Final() {
+			return nil, usererr.New(usererr.Conflict, "pull %s has already ended; only a pull that has not can be canceled", id)
+		}
+		patch, err := p.cancellation(view, job)
 		if err != nil {
 			return nil, err
 		}
@@ -65,11 +69,7 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 // cancellation returns the patch that marks a Job as canceled, with the pull's last state, and suspends it. The API server knows best
 // how many attempts there were. The known state has what the copier wrote. With its resourceVersion in the patch, a Job that ends at
 // this moment is not marked as canceled.
-func (p *Pulls) cancellation(ctx context.Context, job *batchv1.Job) ([]byte, error) {
-	view, err := p.view(ctx, job)
-	if err != nil {
-		return nil, err
-	}
+func (p *Pulls) cancellation(view *pullstate.View, job *batchv1.Job) ([]byte, error) {
 	last := view.State()
 	if known := p.known.Latest(job.Name); known != nil && known.CreatedAt.Equal(last.CreatedAt) && known.Attempts >= last.Attempts {
 		last = known

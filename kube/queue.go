@@ -89,25 +89,27 @@ func (t *term) hinder(ctx context.Context, job *batchv1.Job, since time.Time, me
 	} else if before := pullstate.ReadHindrance(job); before != nil && before.Since.Equal(h.Since) && before.Message == h.Message {
 		return nil
 	}
-	return t.paced(write{job.UID, writeHindrance}, job.Name, fmt.Sprint(h.Message, h.GivenUp.IsZero()), func() error {
+	metadata := map[string]any{}
+	if !h.GivenUp.IsZero() {
+		metadata["resourceVersion"] = job.ResourceVersion // it may have started just now
+	}
+	err := t.paced(write{job.UID, writeHindrance}, job.Name, fmt.Sprint(h.Message, h.GivenUp.IsZero()), func() error {
 		annotation, err := h.Annotation()
 		if err != nil {
 			return err
 		}
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"resourceVersion": job.ResourceVersion,
-			"annotations":     map[string]string{pullstate.AnnotationHindrance: annotation},
-		}})
+		metadata["annotations"] = map[string]string{pullstate.AnnotationHindrance: annotation}
+		patch, err := json.Marshal(map[string]any{"metadata": metadata})
 		if err != nil {
 			return err
 		}
 		// What refuses changes of Jobs mostly lets their status be changed, which takes annotations as well.
-		err = t.patch(ctx, job.Name, patch, "status")
-		if apierrors.IsConflict(err) {
-			return nil // the Job has changed: what is true of it now comes with the watch
-		}
-		return err
+		return t.patch(ctx, job.Name, patch, "status")
 	})
+	if apierrors.IsConflict(err) {
+		return nil // the watch brings the Job as it is now
+	}
+	return err
 }
 
 // queuedJob is the Job of a queued pull.

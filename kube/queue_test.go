@@ -178,6 +178,28 @@ func TestAJobThatCannotBeChangedDoesNotKeepOthersInTheQueue(t *testing.T) {
 	})
 }
 
+// As the Job controller changes each new Job.
+func TestWhatKeepsAPullInTheQueueIsToldAtOnceThoughItsJobChangesMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r *replica
+		changes := 0
+		policy := &admissionPolicy{refuse: func(method, job string) string {
+			changes++
+			change := fmt.Appendf(nil, `{"metadata":{"annotations":{"test/changes":"%d"}}}`, changes)
+			if _, err := r.pulls.jobs.Patch(t.Context(), job, "application/merge-patch+json", change, metav1.PatchOptions{}, "status"); err != nil {
+				t.Error(err)
+			}
+			return denied
+		}}
+		r = newReplicaUnder(t, newAPI(t), policy, 1)
+		id := r.start(t, "nginx")[0].ID
+		time.Sleep(time.Second) // fake time
+		if state := r.hub.Latest(id); !says("this image is on the deny list")(state) {
+			t.Errorf("it says %q", state.Message)
+		}
+	})
+}
+
 func TestAPullThatCannotBeStartedIsGivenUpAfterItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := &admissionPolicy{refuse: deny("bad-")}

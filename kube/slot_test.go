@@ -11,6 +11,7 @@ import (
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
+	"pullwatch/internal/usererr"
 	"pullwatch/kube/pullstate"
 	"pullwatch/kube/pullstate/statetest"
 )
@@ -157,6 +158,9 @@ func TestADeletedJobThatAFinalizerKeepsEndsItsPullAndFreesItsSlot(t *testing.T) 
 		}
 		if state := r.await(t, first, phase(pull.Failed)); !state.Lost() {
 			t.Errorf("%+v", state.Failure)
+		}
+		if _, err := r.pulls.Cancel(t.Context(), first); usererr.CodeOf(err) != usererr.Conflict {
+			t.Errorf("it has ended, and is canceled: %v", err)
 		}
 		r.await(t, next, phase(pull.Pending))
 		again := r.start(t, "nginx:1")[0]

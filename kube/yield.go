@@ -49,13 +49,10 @@ func (t *term) makeRoom(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err = t.patch(ctx, y.job, patch); apierrors.IsConflict(err) {
-				return nil // the watch brings the Job as it is now
-			}
-			return err
+			return t.patch(ctx, y.job, patch)
 		})
-		t.pace.forget(write{y.uid, writeStart}) // that it waits again is no other's doing
-		if err != nil {
+		t.pace.forget(write{y.uid, writeStart})       // that it waits again is no other's doing
+		if err != nil && !apierrors.IsConflict(err) { // after a conflict the watch brings the Job as it is now
 			errs = append(errs, fmt.Errorf("put pull %s back into the queue: %w", y.job, err))
 		}
 	}

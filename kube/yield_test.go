@@ -69,6 +69,39 @@ func TestAPullThatCannotStartLetsOthersGoFirstAndIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestAPullWhoseNextAttemptCannotStartLetsOthersGoFirstAndGoesOnLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := leading(t, 1, time.Hour)
+		stuck := r.start(t, "nginx:1")[0].ID
+		r.starts(t, stuck)
+		pod := r.runPod(t, stuck, corev1.PodRunning, *statetest.Running())
+		time.Sleep(10 * time.Minute) // it copies for so long
+		end := statetest.Ended(1, statetest.Network)
+		end.Terminated.FinishedAt = metav1.Now()
+		r.setPod(t, pod, corev1.PodFailed, *end)
+		r.await(t, stuck, phase(pull.Retrying))
+		next := r.start(t, "nginx:2")[0].ID
+		r.warn(t, r.job(t, stuck), "Job", "FailedCreate", noRoom)
+		r.await(t, stuck, says("exceeded quota"))
+		time.Sleep(time.Minute)
+		if state := r.hub.Latest(next); state.Phase != pull.Queued {
+			t.Errorf("another pull is %s at once", state.Phase)
+		}
+		if state := r.await(t, stuck, phase(pull.Queued)); !says("since attempt 2 could not start")(state) || state.Attempts != 1 {
+			t.Errorf("it says %q after %d attempts", state.Message, state.Attempts)
+		}
+		r.starts(t, next)
+		r.finish(t, next, batchv1.JobComplete, "")
+		if state := r.await(t, stuck, phase(pull.Retrying)); state.Attempts != 1 {
+			t.Errorf("%d attempts", state.Attempts)
+		}
+		r.runPod(t, stuck, corev1.PodRunning, *statetest.Running())
+		if state := r.await(t, stuck, phase(pull.Pulling)); state.Attempts != 2 {
+			t.Errorf("%d attempts", state.Attempts)
+		}
+	})
+}
+
 func TestOnlyAsManyMakeRoomAsOthersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := leading(t, 3, time.Hour)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -19,10 +20,10 @@ type attempt struct {
 	copier *corev1.ContainerStatus
 	// started is true once the copier was ever started. running is true while it runs.
 	started, running bool
-	// terminated tells how the copier's container ended, nil while it has not.
+	// terminated tells how the copier's container ended, nil while it has not or that is not known.
 	terminated *corev1.ContainerStateTerminated
-	// unknown is true when the kubelet does not know how the copier fared. It says so of a copier that it stops before the start.
-	// That overwrites what the copier was waiting for.
+	// unknown is true when the kubelet does not know how the copier fared. It says so of a copier that it stops before the start, and
+	// of one whose container it has lost. That overwrites what the copier was waiting for, and that it was started.
 	unknown bool
 	// ended is true once the copier will not run again.
 	ended bool
@@ -38,11 +39,13 @@ func readAttempt(pod *corev1.Pod, log Log) attempt {
 	if a.copier != nil {
 		a.running, a.terminated = a.copier.State.Running != nil, a.copier.State.Terminated
 	}
-	a.started = a.running || (a.terminated != nil && !a.terminated.StartedAt.IsZero())
-	a.unknown = a.terminated != nil && a.terminated.Reason == "ContainerStatusUnknown"
+	a.started = a.running || (a.terminated != nil && !a.terminated.StartedAt.IsZero()) || len(log.Tail) > 0
+	if a.terminated != nil && a.terminated.Reason == "ContainerStatusUnknown" {
+		a.unknown, a.terminated = true, nil
+	}
 	a.ended = podEnded(pod)
 	switch {
-	case a.unknown:
+	case a.unknown && stopped(pod).Reason == "":
 	case pod.Status.Phase == corev1.PodFailed || a.terminated != nil:
 		a.record = a.endRecord()
 	case !a.running:
@@ -108,7 +111,7 @@ func (a *attempt) endRecord() *Record {
 func stopped(pod *corev1.Pod) pull.Outcome {
 	text := disruption(pod)
 	if status := pod.Status; status.Reason != "" || status.Message != "" {
-		text = "(" + cmp.Or(status.Reason, "no reason given") + ") " + cmp.Or(status.Message, "no message given")
+		text = "(" + cmp.Or(status.Reason, "no reason given") + ") " + cmp.Or(strings.TrimSpace(status.Message), "no message given")
 	}
 	if text == "" {
 		return pull.Outcome{}

@@ -53,6 +53,24 @@ func (r *Record) next() *pull.Outcome {
 	return r.Next
 }
 
+// obstacle returns the reason of what kept the pull from going on when its deadline came, if more time would not have helped; empty
+// otherwise.
+func (r *Record) obstacle() pull.FailureReason {
+	switch {
+	case r == nil:
+	case r.Next != nil:
+		return r.Next.Reason
+	case !r.Ran:
+		return r.Outcome.Reason
+	case r.Ended:
+		switch r.Outcome.Reason {
+		case pull.DiskFull, pull.OutOfMemory, pull.Evicted:
+			return r.Outcome.Reason
+		}
+	}
+	return ""
+}
+
 // image returns the digest that the image had in the attempt, empty if that is not known.
 func (r *Record) image() string { return cmp.Or(r.Outcome.Image, r.Last.Image) }
 

@@ -61,7 +61,7 @@ func (v *View) State() *pull.State {
 		case v.rec.Ran:
 			v.attemptEnded(s, v.rec)
 		case v.rec.Attempts > 0:
-			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+v.rec.Outcome.Message
+			s.Phase, s.Message = pull.Retrying, "Attempt "+strconv.Itoa(s.Attempts+1)+" is starting: "+cmp.Or(v.rec.Outcome.Message, s.Message)
 		}
 	default:
 		v.unfinished(s)
@@ -81,6 +81,9 @@ func (v *View) queued(s *pull.State, hindrance *Hindrance) {
 		own = hindrance.Message
 	}
 	s.Phase, s.Held = pull.Queued, Held(v.job)
+	if v.end != nil {
+		s.Progress = progressOf(v.end.Last, false)
+	}
 	switch notice := ReadNotice(v.job).Message; {
 	case s.Held:
 		s.Message = heldMessage
@@ -97,7 +100,7 @@ func (v *View) unfinished(s *pull.State) {
 	switch {
 	case v.rec != nil && v.rec.Pod == newest.pod.UID && v.rec.Ended && terminated == nil:
 		v.attemptEnded(s, v.rec) // the Job is newer than the pod
-	case newest.unknown:
+	case newest.unknown && newest.record == nil:
 		s.Phase, s.Message = pull.Pending, "Its pod is being removed."
 		if v.rec != nil && v.rec.Pod == newest.pod.UID {
 			s.Message = v.rec.Outcome.Message
@@ -176,13 +179,8 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	}
 	switch {
 	case failed.Reason == batchv1.JobReasonDeadlineExceeded && (ran || end == nil || end.Ran || end.Outcome.Reason == ""):
-		f.Reason, f.Message = pull.Timeout, "Did not finish within its deadline"+deadline(job)+"."
-		if end != nil && end.Ended {
-			switch reason := end.Outcome.Reason; reason {
-			case pull.DiskFull, pull.OutOfMemory, pull.Evicted: // more time does not help
-				f.Reason = reason
-			}
-		}
+		f.Message = "Did not finish" + inTime(job, failed, end) + "."
+		f.Reason = cmp.Or(end.obstacle(), pull.Timeout)
 		switch {
 		case end != nil && end.Outcome.Message != "":
 			f.Message += " The last attempt: " + end.Outcome.Message
@@ -195,10 +193,7 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 	case end != nil && end.Outcome.Reason != "":
 		f.Reason, f.Message = end.Outcome.Reason, end.Outcome.Message
 		if failed.Reason == batchv1.JobReasonDeadlineExceeded {
-			f.Message = "Never started within its deadline" + deadline(job) + ". " + f.Message
-			if end.Yield != nil {
-				f.Message = "Never started in " + failed.LastTransitionTime.Sub(end.Yield.Since).Round(time.Second).String() + ". " + end.Outcome.Message
-			}
+			f.Message = "Never started" + inTime(job, failed, end) + ". " + f.Message
 		}
 	}
 	f.Message = pull.Truncate(f.Message, pull.MaxFailureMessage)
@@ -208,6 +203,14 @@ func failureOf(job *batchv1.Job, failed *batchv1.JobCondition, end *Record, ran 
 // followedBy returns two sentences. The first may lack its full stop.
 func followedBy(first, second string) string {
 	return strings.TrimSuffix(first, ".") + ". " + second
+}
+
+// inTime says how long a pull had that has failed at its deadline. Each time that it leaves the queue its Job has the whole deadline.
+func inTime(job *batchv1.Job, failed *batchv1.JobCondition, end *Record) string {
+	if end != nil && end.Yield != nil {
+		return " in " + failed.LastTransitionTime.Sub(end.Yield.Since).Round(time.Second).String()
+	}
+	return " within its deadline" + deadline(job)
 }
 
 func deadline(job *batchv1.Job) string {

@@ -135,7 +135,7 @@ func TestAFailedPullSaysWhy(t *testing.T) {
 		},
 		"deadline, the next attempt never started": {
 			failed("DeadlineExceeded").Record(pullstate.Record{Pod: "gone", Attempts: 1, Outcome: pull.Outcome{Reason: pull.NotFound, Message: "The copier cannot start: x"}}),
-			pull.Timeout, "Did not finish within its deadline of 1m0s. The last attempt: The copier cannot start", 0,
+			pull.NotFound, "Did not finish within its deadline of 1m0s. The last attempt: The copier cannot start", 0,
 		},
 		"killed for memory": {failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: statetest.At(5)}}), pull.OutOfMemory, "out of memory", 0},
 		"crashed":           {failed("BackoffLimitExceeded").Pod(1, corev1.PodFailed, &corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error", StartedAt: statetest.At(5)}}), pull.Unknown, "exit code 2", 0},

@@ -37,7 +37,7 @@ func (v *View) failingMessage() string {
 	case v.attemptCount == 0:
 		why = failureOf(v.job, v.failing, v.end, false).Message
 	case v.failing.Reason == batchv1.JobReasonDeadlineExceeded:
-		why = "Did not finish within its deadline" + deadline(v.job) + "."
+		why = "Did not finish" + inTime(v.job, v.failing, v.end) + "."
 	}
 	return "Failed, ending: " + why
 }

@@ -64,6 +64,36 @@ func TestWhyKubernetesStoppedACopierComesBeforeItsLastWords(t *testing.T) {
 	}
 }
 
+// The kubelet forgets a copier whose container it has lost, such as one that it removed for want of room.
+func TestAnAttemptCountsThoughTheKubeletHasForgottenIt(t *testing.T) {
+	for name, status := range map[string]*corev1.ContainerState{
+		"status unknown": statetest.StatusUnknown(), "waits": statetest.Waiting("ContainerCreating", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := statetest.New().Pod(1, corev1.PodRunning, statetest.Running()).Log(50, 100, 5, "Copying")
+			before := w.State(t)
+			w.Pods[0].Status = corev1.PodStatus{
+				Phase: corev1.PodFailed, Reason: "Evicted", Message: "The node had condition: [DiskPressure]. ",
+				ContainerStatuses: []corev1.ContainerStatus{{Name: pull.ContainerName, State: *status}},
+			}
+			s := w.State(t)
+			const want = "Attempt 1 failed, another will start: Kubernetes stopped the copier: (Evicted) The node had condition: [DiskPressure]."
+			if s.Phase != pull.Retrying || s.Message != want || s.Attempts != before.Attempts || s.Progress.Percent != before.Progress.Percent {
+				t.Errorf("%s %q after %d attempts, %+v", s.Phase, s.Message, s.Attempts, s.Progress)
+			}
+			rec := w.View(t).Unwritten()
+			if rec == nil || !rec.Ended || rec.Attempts != 1 || len(rec.LogTail) == 0 {
+				t.Fatalf("%+v is written", rec)
+			}
+			w.Record(*rec).Condition(batchv1.JobFailed, "BackoffLimitExceeded", "")
+			w.Logs = nil // as on a replica that has not read it
+			if s := w.State(t); s.Attempts != 1 || s.Failure.Reason != pull.DiskFull || len(s.Failure.LogTail) == 0 {
+				t.Errorf("in the end: %+v after %d attempts", s.Failure, s.Attempts)
+			}
+		})
+	}
+}
+
 func TestEachReasonHasARemedyOfItsOwn(t *testing.T) {
 	remedies := map[string]pull.FailureReason{pull.Unknown.Remedy(): pull.Unknown}
 	for _, reason := range []pull.FailureReason{pull.DiskFull, pull.OutOfMemory, pull.Evicted, pull.Refused, pull.CopierImage, pull.NotFound,

@@ -164,7 +164,7 @@ func TestTheNextAttemptThatCannotBeCreatedIsToldBesideTheLastOne(t *testing.T) {
 	}
 	w.Condition(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded, "")
 	f := w.State(t).Failure
-	if f.Reason != pull.Timeout || len(f.LogTail) != 1 || !strings.Contains(f.Message, "connection reset") || !strings.Contains(f.Message, "exceeded quota") {
+	if f.Reason != pull.Quota || len(f.LogTail) != 1 || !strings.Contains(f.Message, "connection reset") || !strings.Contains(f.Message, "exceeded quota") {
 		t.Errorf("%+v", f)
 	}
 }

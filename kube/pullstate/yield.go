@@ -1,6 +1,7 @@
 package pullstate
 
 import (
+	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -26,10 +27,11 @@ type Yield struct {
 	Why pull.Outcome `json:"why"`
 }
 
-// Yields returns what is to be written on the Job of a pull that has no attempt yet and cannot start, so that it lets others go first:
-// from due on. It returns nil if the pull can start, as far as is known. GiveUp is set if it has been tried for as long as it may.
+// Yields returns what is to be written on the Job of a pull whose next attempt cannot start, so that it lets others go first: from due
+// on. It returns nil if that attempt can start, as far as is known. GiveUp is set if the pull has been tried for as long as it may.
 func (v *View) Yields(now time.Time) (rec *Record, due time.Time, giveUp bool) {
-	if v.attemptCount > 0 || v.rec == nil || v.cause() == nil || v.job.Status.StartTime == nil || v.canceledAt != nil ||
+	cause, since := v.cause()
+	if cause == nil || v.job.Status.StartTime == nil || v.canceledAt != nil ||
 		v.complete != nil || v.failed != nil || v.failing != nil || Suspended(v.job) {
 		return nil, due, false
 	}
@@ -44,25 +46,40 @@ func (v *View) Yields(now time.Time) (rec *Record, due time.Time, giveUp bool) {
 	}
 	yield.NotBefore = now.Add(min(longestRest, patience<<min(yield.Count, 8))).UTC()
 	yield.Count++
-	yield.Why = *v.cause()
+	yield.Why = *cause
 	yielded := *v.rec
-	yielded.Next, yielded.Outcome, yielded.Yield, yielded.Time = nil, pull.Outcome{}, &yield, now.UTC()
-	giveUp = limit != nil && now.Sub(yield.Since) >= time.Duration(*limit)*time.Second
-	return &yielded, started.Add(patience), giveUp
-}
-
-// cause returns what keeps the first attempt from starting, once a Record tells of that attempt; nil if nothing is known to.
-func (v *View) cause() *pull.Outcome {
-	switch n := v.newest; {
-	case v.rec == nil || v.rec.Ran:
-	case n == nil:
-		return v.rec.Next
-	case v.rec.Pod == n.pod.UID && !n.started && !n.ended:
-		if out := v.waiting(); out.Reason != "" {
-			return &out
+	yielded.Yield, yielded.Time = &yield, now.UTC()
+	if giveUp = limit != nil && now.Sub(yield.Since) >= time.Duration(*limit)*time.Second; !giveUp {
+		yielded.Next = nil // the next try may get over it
+		if !yielded.Ended {
+			yielded.Outcome = pull.Outcome{}
 		}
 	}
-	return nil
+	if v.attemptCount == 0 || since.Before(started) {
+		since = started
+	}
+	return &yielded, since.Add(patience), giveUp
+}
+
+// cause returns what keeps the next attempt from starting, and since when there could be one, once a Record tells of it; nil if
+// nothing is known to.
+func (v *View) cause() (*pull.Outcome, time.Time) {
+	n := v.newest
+	switch {
+	case v.rec == nil || v.copied() != nil:
+	case n == nil:
+		return v.rec.next(), v.rec.Time
+	case v.rec.Pod != n.pod.UID:
+	case n.ended && n.terminated != nil:
+		return v.rec.next(), n.terminated.FinishedAt.Time
+	case n.ended:
+		return v.rec.next(), v.rec.Time
+	case !n.started:
+		if out := v.waiting(); out.Reason != "" {
+			return &out, n.pod.CreationTimestamp.Time
+		}
+	}
+	return nil, time.Time{}
 }
 
 // NotBefore returns when the pull of a queued Job may leave the queue; the zero time for at once.
@@ -78,8 +95,11 @@ func (v *View) yielded() string {
 	if v.rec == nil || v.rec.Yield == nil {
 		return ""
 	}
-	y := v.rec.Yield
-	return "Lets other pulls go first, since it could not start, and is tried again from " + y.NotBefore.Format("15:04:05 MST") + " on. " + y.Why.Message
+	y, what := v.rec.Yield, "it"
+	if v.attemptCount > 0 {
+		what = "attempt " + strconv.Itoa(v.attemptCount+1)
+	}
+	return "Lets other pulls go first, since " + what + " could not start, and is tried again from " + y.NotBefore.Format("15:04:05 MST") + " on. " + y.Why.Message
 }
 
 // unstarted returns what kept an attempt from starting that never did, nil if nothing is known to.
