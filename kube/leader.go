@@ -169,6 +169,7 @@ func (l *Leader) campaign(ctx context.Context) error {
 func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector) {
 	l.role.leads.Store(true)
 	defer l.role.leads.Store(false)
+	defer l.role.forbidden.Store(nil)
 	l.logger.Info("leading", "identity", l.identity)
 	defer l.logger.Info("no longer leading", "identity", l.identity)
 	defer l.watch.Demand()()

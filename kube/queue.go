@@ -49,8 +49,11 @@ func (t *term) startQueued(ctx context.Context) error {
 			// With its resourceVersion in the patch, a Job that somebody cancels at this moment is not started.
 			patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q},"spec":{"suspend":false}}`, job.ResourceVersion)
 			err := t.patch(ctx, job.Name, patch)
-			if refused(err) {
+			switch {
+			case refused(err):
 				refusal = err
+			case err == nil:
+				t.role.forbidden.Store(nil)
 			}
 			return err
 		})
@@ -64,6 +67,9 @@ func (t *term) startQueued(ctx context.Context) error {
 		}
 		if err := t.hinder(ctx, job, t.pace.last(start).first, fmt.Sprintf(refusedToStart, message(refusal))); err != nil {
 			return err
+		}
+		if apierrors.IsForbidden(refusal) && t.pace.last(write{job.UID, writeHindrance}).refused {
+			t.role.forbidden.Store(new(message(refusal)))
 		}
 		if refusals++; refusals == maxRefusals {
 			t.pace.wakeAt(t.tracker.now())
@@ -98,7 +104,10 @@ func (t *term) hinder(ctx context.Context, job *batchv1.Job, since time.Time, me
 			return err
 		}
 		// What refuses changes of Jobs mostly lets their status be changed, which takes annotations as well.
-		return t.patch(ctx, job.Name, patch, "status")
+		if err = t.patch(ctx, job.Name, patch, "status"); apierrors.IsForbidden(err) {
+			err = t.patch(ctx, job.Name, patch) // the Role of an earlier version knows nothing of the status
+		}
+		return err
 	})
 	if apierrors.IsConflict(err) {
 		return nil // the watch brings the Job as it is now

@@ -200,6 +200,18 @@ func TestWhatKeepsAPullInTheQueueIsToldAtOnceThoughItsJobChangesMeanwhile(t *tes
 	})
 }
 
+func TestWhatKeepsAPullInTheQueueIsToldWithTheRoleOfAnEarlierVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{change: staysSuspended}, 1)
+		r.refuse.forbid(func(_, resource string) bool { return resource == "jobs/status" })
+		id := r.start(t, "nginx")[0].ID
+		time.Sleep(10 * time.Second)
+		if state := r.hub.Latest(id); state.Message != suspendedByOther {
+			t.Errorf("it says %q", state.Message)
+		}
+	})
+}
+
 func TestAPullThatCannotBeStartedIsGivenUpAfterItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policy := &admissionPolicy{refuse: deny("bad-")}
