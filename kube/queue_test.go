@@ -2,9 +2,11 @@ package kube
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -29,7 +31,11 @@ type admissionPolicy struct {
 	// change changes the patch of a Job.
 	change func(job, patch string) string
 	// refuse returns why a patch of a Job, or its deletion, is refused; empty if it is not.
-	refuse  func(method, job string) string
+	refuse func(method, job string) string
+	// away is true if what decides is a webhook that cannot be asked.
+	away bool
+	// logger is the leader's, nil for none.
+	logger  *slog.Logger
 	off     atomic.Bool
 	patches atomic.Int32
 }
@@ -48,12 +54,17 @@ func (a *admissionPolicy) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.refuse != nil {
 		if why := a.refuse(r.Method, job); why != "" {
 			r.Body.Close()
-			body, _ := json.Marshal(metav1.Status{
+			status := metav1.Status{
 				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
 				Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: why,
-			})
+			}
+			if a.away {
+				status.Code, status.Reason = http.StatusInternalServerError, metav1.StatusReasonInternalError
+				status.Message = "Internal error occurred: failed calling webhook: " + why
+			}
+			body, _ := json.Marshal(status)
 			return &http.Response{
-				StatusCode: http.StatusUnprocessableEntity, Request: r, Body: io.NopCloser(bytes.NewReader(body)),
+				StatusCode: int(status.Code), Request: r, Body: io.NopCloser(bytes.NewReader(body)),
 				Header: http.Header{"Content-Type": {"application/json"}},
 			}, nil
 		}
@@ -76,7 +87,9 @@ func newReplicaUnder(t *testing.T, api *fakeapi.Server, policy *admissionPolicy,
 	r := newReplicaOf(t, api, feed.New("a"))
 	policy.RoundTripper, r.refuse.RoundTripper = r.refuse.RoundTripper, policy
 	r.watch.Demand()
-	r.run(t, NewLeader(r.leaderOptions("a", maxParallel, nil)))
+	options := r.leaderOptions("a", maxParallel, nil)
+	options.Log = cmp.Or(policy.logger, options.Log)
+	r.run(t, NewLeader(options))
 	if err := r.watch.AwaitSync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +102,8 @@ func staysSuspended(_, patch string) string {
 
 func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		policy := &admissionPolicy{change: staysSuspended}
+		var logged bytes.Buffer
+		policy := &admissionPolicy{change: staysSuspended, logger: slog.New(slog.NewTextHandler(&logged, nil))}
 		r := newReplicaUnder(t, newAPI(t), policy, 1)
 		id := r.start(t, "nginx")[0].ID
 		time.Sleep(15 * time.Second) // fake time
@@ -102,6 +116,10 @@ func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 		}
 		policy.off.Store(true)
 		r.await(t, id, phase(pull.Pending))
+		r.stop()
+		if n := strings.Count(logged.String(), "something else undoes a change of a Job"); n != 1 {
+			t.Errorf("the log says it %d times: %s", n, &logged)
+		}
 	})
 }
 
@@ -195,6 +213,18 @@ func TestWhatKeepsAPullInTheQueueIsToldAtOnceThoughItsJobChangesMeanwhile(t *tes
 		id := r.start(t, "nginx")[0].ID
 		time.Sleep(time.Second) // fake time
 		if state := r.hub.Latest(id); !says("this image is on the deny list")(state) {
+			t.Errorf("it says %q", state.Message)
+		}
+	})
+}
+
+func TestAJobWhoseWebhookIsAwayDoesNotKeepOthersInTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := &admissionPolicy{refuse: deny("bad-"), away: true}
+		r := newReplicaUnder(t, newAPI(t), policy, 1)
+		started := r.start(t, "bad", "good")
+		r.await(t, started[1].ID, phase(pull.Pending))
+		if state := r.hub.Latest(started[0].ID); !says("Kubernetes refuses to start this Job")(state) {
 			t.Errorf("it says %q", state.Message)
 		}
 	})
@@ -307,15 +337,32 @@ func TestACanceledPullWhoseJobCannotBeDeletedIsDeletedLater(t *testing.T) {
 }
 
 // Other work has its turn although Kubernetes refuses to start hundreds of pulls.
+// Each refusal may take seconds, as of a webhook that does not answer.
 func TestManyRefusalsDoNotHoldUpTheLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: deny("bad-")}, 1)
+		const each = 5 * time.Second
+		slowly := func(method, job string) string {
+			why := deny("bad-")(method, job)
+			if why != "" {
+				time.Sleep(each)
+			}
+			return why
+		}
+		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: slowly}, 2)
+		runs := r.start(t, "running")[0].ID
+		r.await(t, runs, phase(pull.Pending))
 		var images []string
 		for i := range 3 * maxRefusals {
 			images = append(images, fmt.Sprint("bad:", i))
 		}
 		r.start(t, images...)
 		good := r.start(t, "good")[0]
+		time.Sleep(each + time.Second) // the leader has begun with those that came while the first one was refused
+		r.runPod(t, runs, corev1.PodFailed, *statetest.Ended(1, statetest.Network))
+		time.Sleep((maxRefusals + 1) * each)
+		if pullstate.ReadRecord(r.job(t, runs)) == nil {
+			t.Error("how an attempt of another pull ended is not written yet")
+		}
 		r.await(t, good.ID, phase(pull.Pending))
 	})
 }

@@ -230,7 +230,17 @@ func TestWhoHoldsASlot(t *testing.T) {
 		"deleted, without a pod":         {job(statetest.New(), deleted), false, 0},
 		"deadline passed on a lost node": {removed(runs()).Condition(batchv1.JobFailureTarget, "DeadlineExceeded", ""), true, 60},
 		"is about to fail":               {statetest.New().Condition(batchv1.JobFailureTarget, "DeadlineExceeded", ""), true, 0},
-		"has ended":                      {runs().Condition(batchv1.JobFailed, "DeadlineExceeded", ""), false, 0},
+		"foreign pod with its label runs": {job(func() *statetest.World {
+			w := runs()
+			w.Pods[0].OwnerReferences[0].UID = "another"
+			return w
+		}(), suspended), false, 0},
+		"pod without an owner runs": {job(func() *statetest.World {
+			w := runs()
+			w.Pods[0].OwnerReferences = nil
+			return w
+		}(), suspended), false, 0},
+		"has ended": {runs().Condition(batchv1.JobFailed, "DeadlineExceeded", ""), false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			held, until := pullstate.HoldsSlot(c.world.Job, func(yield func(*corev1.Pod) bool) {
