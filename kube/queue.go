@@ -18,9 +18,8 @@ import (
 // What a client reads of a queued pull that does not run though there is a free slot.
 const (
 	suspendedByOther = "Something else in the cluster suspends this Job whenever pullwatch starts it: an admission policy or another controller. " +
-		triedAgain
-	refusedToStart = "Kubernetes refuses to start this Job: %s. " + triedAgain
-	triedAgain     = "It is tried again, after longer and longer pauses."
+		"Those who run the cluster have to exempt pulls from it."
+	refusedToStart = "Kubernetes refuses to start this Job: %s."
 )
 
 // maxRefusals is how many refusals end a round of starts: then the leader's other work has its turn.

@@ -54,7 +54,7 @@ func (v *View) State() *pull.State {
 			s.Progress = progressOf(v.end.Last, false)
 		}
 		if hindrance != nil { // it is about the last try to start it
-			s.Message = hindrance.Message
+			s.Message = followedBy(hindrance.Message, "It is tried again, after longer and longer pauses.")
 		}
 	case v.newest == nil:
 		s.Phase, s.Message = pull.Pending, "Waits for its pod to be created."
