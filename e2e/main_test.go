@@ -10,6 +10,8 @@
 //
 // kubectl and docker-registry (the program of the distribution project) must be on the PATH; the lab brings them. So must nginx,
 // which the lab does not bring (Debian: nginx-light).
+//
+// Tests that mostly wait for Kubernetes call t.Parallel: they run beside each other when all others have ended. None of them measures.
 package e2e
 
 import (

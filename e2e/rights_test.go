@@ -134,6 +134,17 @@ func TestQueuedPullsSayWhyNobodyLeads(t *testing.T) {
 	})
 }
 
+func TestQueuedPullsSayThatPullwatchMayNotStartThem(t *testing.T) {
+	t.Parallel()
+	namespace := newNamespace(t)
+	s := startServer(t, namespace, "--kubeconfig="+account(t, namespace, lacking("patch", "jobs", "jobs/status")))
+	id := s.startOne(t, env.app).ID
+	eventually(t, "it says why", func() bool {
+		p := s.pull(t, id)
+		return p.is("QUEUED") && strings.Contains(p.Message, `cannot patch resource "jobs"`)
+	})
+}
+
 func TestQueuedPullsSayWhoHoldsTheLeaseAndStartsNone(t *testing.T) {
 	t.Parallel()
 	source := newSource(t)

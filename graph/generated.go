@@ -1064,7 +1064,7 @@ type PullQueue {
 enum PullPhase {
   """
   Accepted; waits for a free slot, or until what keeps its Job from running no longer does, or until somebody releases it:
-  ` + "`" + `message` + "`" + ` says which.
+  ` + "`" + `message` + "`" + ` says which. A pull whose next attempt cannot start comes back here while others wait.
   """
   QUEUED
   "Its pod waits for a node or for its container to start."
@@ -1147,7 +1147,7 @@ enum PullFailureReason {
   NETWORK
   "No space is left at the destination or on the node."
   DISK_FULL
-  "It did not finish within its deadline."
+  "It did not finish within its deadline, and nothing is known that would have kept it from that for longer."
   TIMEOUT
   "No node could run it."
   UNSCHEDULABLE

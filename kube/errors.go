@@ -22,6 +22,10 @@ func asUserError(ctx context.Context, err error, what string) *usererr.Error {
 	if errors.Is(context.Cause(ctx), errAway) {
 		return unanswered(nil, what) // no cause: Health has logged it once, for all calls
 	}
+	_, answered := errors.AsType[*apierrors.StatusError](err)
+	if health, ok := ctx.Value(healthKey{}).(*Health); ok && !answered && health.isThrottled() {
+		return usererr.Wrap(err, usererr.Unavailable, "Kubernetes has too many requests (429), so pullwatch cannot %s; try again in a moment", what)
+	}
 	return userError(err, what)
 }
 

@@ -33,6 +33,9 @@ type Health struct {
 	// heard is when the latest answer came, or the latest probe ended. probing is the probe that is under way; nil for none.
 	heard   time.Time
 	probing *probe
+	// throttled is true if the latest answer was that there are too many requests (429). client-go tries those again by itself, so
+	// nobody gets to see that answer.
+	throttled bool
 	// reachable is canceled when the API server is found away, and replaced once it is back.
 	reachable   context.Context
 	unreachable context.CancelFunc
@@ -80,11 +83,14 @@ func (h *Health) whileReachable() context.Context {
 	return h.reachable
 }
 
+// healthKey is the key of the Health in the contexts that its guard returns.
+type healthKey struct{}
+
 // guard returns a context that ends with ctx or, with the cause errAway, when the API server is found away. release ends it.
 // While the API server is away, guard returns errAway at once. It probes the API server when the work takes long (probe.go).
 func (h *Health) guard(ctx context.Context) (guarded context.Context, release func(), err error) {
 	reachable := h.whileReachable()
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, healthKey{}, h))
 	if reachable.Err() != nil {
 		cancel(errAway)
 		return ctx, nil, errAway
@@ -119,6 +125,13 @@ func (h *Health) Asked() time.Time {
 	return h.asked
 }
 
+// isThrottled reports whether the API server answers that there are too many requests.
+func (h *Health) isThrottled() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.throttled
+}
+
 // proved notes when a request was made that was answered from the cluster's state.
 func (h *Health) proved(made time.Time) {
 	h.mu.Lock()
@@ -128,11 +141,14 @@ func (h *Health) proved(made time.Time) {
 	}
 }
 
-// answered notes that a request was answered.
-func (h *Health) answered() {
+// answered notes that a request was answered. throttled says that the answer was 429.
+func (h *Health) answered(throttled bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failures, h.heard = 0, time.Now()
+	if throttled && !h.throttled {
+		h.logger.Warn("Kubernetes has too many requests (429) and makes this server wait")
+	}
+	h.failures, h.heard, h.throttled = 0, time.Now(), throttled
 	if h.reachable.Err() != nil {
 		h.logger.Info("Kubernetes answers again")
 		h.reachable, h.unreachable = context.WithCancel(context.Background())
@@ -159,7 +175,7 @@ func (o observer) RoundTrip(request *http.Request) (*http.Response, error) {
 	case response.StatusCode == http.StatusBadGateway, response.StatusCode == http.StatusServiceUnavailable:
 		o.health.failed(1, errors.New(response.Status))
 	default:
-		o.health.answered()
+		o.health.answered(response.StatusCode == http.StatusTooManyRequests)
 		switch code := response.StatusCode; {
 		case code < http.StatusMultipleChoices, code == http.StatusNotFound, code == http.StatusConflict:
 			o.health.proved(made)

@@ -42,6 +42,22 @@ func TestMutationsFailAtOnceWhileKubernetesIsAway(t *testing.T) {
 	}
 }
 
+func TestUsersAreToldThatKubernetesHasTooManyRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplica(t, newAPI(t), "a", 1)
+		id := r.start(t, "nginx")[0].ID
+		r.refuse.throttles.Store(true)
+		_, err := r.pulls.Cancel(t.Context(), id)
+		if usererr.CodeOf(err) != usererr.Unavailable || !strings.Contains(err.Error(), "too many requests") {
+			t.Errorf("%v", err)
+		}
+		r.refuse.throttles.Store(false)
+		if state, err := r.pulls.Cancel(t.Context(), id); err != nil || state.Phase != pull.Canceled {
+			t.Errorf("back again: %+v, %v", state, err)
+		}
+	})
+}
+
 // silentKubelet is an API server behind which no kubelet answers.
 type silentKubelet struct{}
 

@@ -170,6 +170,7 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	l.role.leads.Store(true)
 	defer l.role.leads.Store(false)
 	defer l.role.slowed.Store(0)
+	defer l.role.forbidden.Store(nil)
 	l.logger.Info("leading", "identity", l.identity)
 	defer l.logger.Info("no longer leading", "identity", l.identity)
 	defer l.watch.Demand()()

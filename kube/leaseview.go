@@ -32,6 +32,8 @@ type leaseView struct {
 	version    uint64
 	// queueChanged is notified when queueState has changed.
 	queueChanged broadcast.Signal
+	// logged are the refusals that were logged since then.
+	logged map[string]bool
 }
 
 // observe takes the result of a request for the Lease. written is true for a write that makes this replica the holder, or lets it stay
@@ -43,14 +45,22 @@ func (v *leaseView) observe(identity string, record *resourcelock.LeaderElection
 		v.changed = time.Now()
 	}
 	if err != nil {
-		if words := refusalOf(err); words != "" && words != v.refusal {
-			v.refusal = words
+		words := refusalOf(err)
+		if words == "" {
+			return
+		}
+		v.refusal = words
+		if !v.logged[words] {
+			if v.logged == nil {
+				v.logged = map[string]bool{}
+			}
+			v.logged[words] = true
 			logger.Warn("Kubernetes refuses this replica the Lease, so it cannot lead", "error", err)
 		}
 		return
 	}
 	if written {
-		v.refusal = ""
+		v.refusal, v.logged = "", nil
 	}
 	if v.last == *record {
 		return

@@ -18,9 +18,8 @@ import (
 // What a client reads of a queued pull that does not run though there is a free slot.
 const (
 	suspendedByOther = "Something else in the cluster suspends this Job whenever pullwatch starts it: an admission policy or another controller. " +
-		triedAgain
-	refusedToStart = "Kubernetes refuses to start this Job: %s. " + triedAgain
-	triedAgain     = "It is tried again, after longer and longer pauses."
+		"Those who run the cluster have to exempt pulls from it."
+	refusedToStart = "Kubernetes refuses to start this Job: %s."
 )
 
 // maxRefusals is how many refusals end a round of starts: then the leader's other work has its turn.
@@ -55,8 +54,11 @@ func (t *term) startQueued(ctx context.Context) error {
 			patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:null}},"spec":{"suspend":false}}`,
 				job.ResourceVersion, pullstate.AnnotationNotice)
 			err := t.patch(ctx, job.Name, patch)
-			if refused(err) {
+			switch {
+			case refused(err):
 				refusal = err
+			case err == nil:
+				t.role.forbidden.Store(nil)
 			}
 			return err
 		})
@@ -70,6 +72,9 @@ func (t *term) startQueued(ctx context.Context) error {
 		}
 		if err := t.hinder(ctx, job, t.pace.last(start).first, fmt.Sprintf(refusedToStart, message(refusal))); err != nil {
 			return err
+		}
+		if apierrors.IsForbidden(refusal) && t.pace.last(write{job.UID, writeHindrance}).refused {
+			t.role.forbidden.Store(new(message(refusal)))
 		}
 		if refusals++; refusals == maxRefusals {
 			t.pace.wakeAt(t.tracker.now())
@@ -104,7 +109,10 @@ func (t *term) hinder(ctx context.Context, job *batchv1.Job, since time.Time, me
 			return err
 		}
 		// What refuses changes of Jobs mostly lets their status be changed, which takes annotations as well.
-		return t.patch(ctx, job.Name, patch, "status")
+		if err = t.patch(ctx, job.Name, patch, "status"); apierrors.IsForbidden(err) {
+			err = t.patch(ctx, job.Name, patch) // the Role of an earlier version knows nothing of the status
+		}
+		return err
 	})
 	if apierrors.IsConflict(err) {
 		return nil // the watch brings the Job as it is now

@@ -50,6 +50,8 @@ type faultyTransport struct {
 	http.RoundTripper
 	on    atomic.Bool
 	hangs atomic.Bool
+	// throttles answers every request with 429 while it is true.
+	throttles atomic.Bool
 
 	mu sync.Mutex
 	// forbidden reports whether the role of this replica lacks what a request needs; nil for a role that has all.
@@ -76,6 +78,11 @@ func (r *faultyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if r.hangs.Load() {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
+	}
+	if r.throttles.Load() {
+		return &http.Response{
+			StatusCode: http.StatusTooManyRequests, Status: "429 Too Many Requests", Request: req, Header: http.Header{"Retry-After": {"4"}}, Body: http.NoBody,
+		}, nil
 	}
 	verb, resource := verbOf(req)
 	if r.refuses(verb, resource) {

@@ -15,7 +15,10 @@ type Role struct {
 	jobs, pods atomic.Int32
 	// unread is why the pulls in the cluster could not be read the last time; it holds nil, or nothing, once they were.
 	unread atomic.Value
-	lease  leaseView
+	// forbidden is what Kubernetes said when it last refused this replica, which leads, to start a pull and to write that on its Job;
+	// nil once it has started one.
+	forbidden atomic.Pointer[string]
+	lease     leaseView
 	// slowed is in how many ways the leader slows pulls down, 0 on other replicas.
 	slowed atomic.Int32
 }
@@ -44,10 +47,13 @@ func (r *Role) Leader() string {
 	return holder
 }
 
-// NoLeader returns an error, for people, when nobody is known to lead for longer than it takes until another replica does. No queued
-// pull starts then.
-func (r *Role) NoLeader() error {
+// Obstacle returns an error, for people, that says what keeps all queued pulls waiting: nobody is known to lead for longer than it
+// takes until another replica does, or this one leads and may start none. It is nil if nothing does.
+func (r *Role) Obstacle() error {
 	if r.Leads() {
+		if words := r.forbidden.Load(); words != nil {
+			return errors.New("Kubernetes does not let pullwatch start pulls: " + *words)
+		}
 		return nil
 	}
 	holder, vacant := r.lease.holder()

@@ -66,12 +66,12 @@ func TestAReplicaSaysOnceWhyItCannotLead(t *testing.T) {
 				options.Log = slog.New(slog.NewTextHandler(&logged, nil))
 				r.run(t, NewLeader(options))
 				time.Sleep(time.Minute)
-				if err := r.role.NoLeader(); err == nil || !strings.Contains(err.Error(), "cannot "+verb) {
+				if err := r.role.Obstacle(); err == nil || !strings.Contains(err.Error(), "cannot "+verb) {
 					t.Errorf("users are told: %v", err)
 				}
 				r.refuse.forbid(nil)
 				time.Sleep(10 * time.Second)
-				if err := r.role.NoLeader(); err != nil || !r.role.Leads() {
+				if err := r.role.Obstacle(); err != nil || !r.role.Leads() {
 					t.Errorf("with its rights back it leads: %v; users are told: %v", r.role.Leads(), err)
 				}
 				r.stop()
@@ -81,6 +81,47 @@ func TestAReplicaSaysOnceWhyItCannotLead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A leader whose rights are taken away tries one request after the other, and each is refused in other words.
+func TestALeaderThatLosesItsRightsSaysWhyOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicaOf(t, newAPI(t), feed.New("a"))
+		var logged bytes.Buffer
+		options := r.leaderOptions("a", 1, nil)
+		options.Log = slog.New(slog.NewTextHandler(&logged, nil))
+		r.run(t, NewLeader(options))
+		time.Sleep(10 * time.Second)
+		if !r.role.Leads() {
+			t.Fatal("it does not lead")
+		}
+		r.refuse.forbid(func(_, resource string) bool { return resource == "leases" })
+		time.Sleep(time.Minute)
+		r.stop()
+		for _, verb := range []string{"get", "update"} {
+			if n := strings.Count(logged.String(), "cannot "+verb); n != 1 {
+				t.Errorf("the right to %s a Lease is missing %d times in %s", verb, n, &logged)
+			}
+		}
+	})
+}
+
+func TestQueuedPullsSayThatPullwatchMayNotStartThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplica(t, newAPI(t), "a", 1)
+		r.refuse.forbid(func(verb, resource string) bool { return verb == "patch" && strings.HasPrefix(resource, "jobs") })
+		id := r.start(t, "nginx")[0].ID
+		time.Sleep(time.Second)
+		if err := r.role.Obstacle(); err == nil || !strings.Contains(err.Error(), "cannot patch") {
+			t.Errorf("users are told: %v", err)
+		}
+		r.refuse.forbid(nil)
+		r.await(t, id, phase(pull.Pending))
+		synctest.Wait()
+		if err := r.role.Obstacle(); err != nil {
+			t.Errorf("with its right back: %v", err)
+		}
+	})
 }
 
 // A Lease may also be held by another program, or by a replica that was killed.
@@ -98,17 +139,17 @@ func TestUsersAreToldWhenNobodyLeads(t *testing.T) {
 		options.Leases, options.Log = r.client.CoordinationV1(), slog.New(slog.NewTextHandler(&logged, nil))
 		b.run(t, NewLeader(options))
 		time.Sleep(time.Minute)
-		if err := b.role.NoLeader(); err != nil || b.role.Leader() != "a" {
+		if err := b.role.Obstacle(); err != nil || b.role.Leader() != "a" {
 			t.Errorf("while a leads: %v, leader %q", err, b.role.Leader())
 		}
 		r.refuse.on.Store(true) // a is cut off, and b with it
 		time.Sleep(time.Minute)
-		if err := b.role.NoLeader(); err == nil {
+		if err := b.role.Obstacle(); err == nil {
 			t.Error("nobody leads, and nobody is told")
 		}
 		r.refuse.on.Store(false)
 		time.Sleep(time.Minute)
-		if ra, rb := r.role.NoLeader(), b.role.NoLeader(); ra != nil || rb != nil {
+		if ra, rb := r.role.Obstacle(), b.role.Obstacle(); ra != nil || rb != nil {
 			t.Errorf("back again: %v, %v", ra, rb)
 		}
 		b.stop()

@@ -47,29 +47,33 @@ func says(text string) func(*pull.State) bool {
 const noRoom = `Error creating: pods "nginx-x7k2p" is forbidden: exceeded quota: team, requested: pods=1`
 
 func TestAllReplicasSayWhatOnlyAnEventTells(t *testing.T) {
-	api := newAPI(t)
-	a, b := newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)
-	started := a.start(t, "nginx:1", "nginx:2")
-	for _, state := range started {
-		a.await(t, state.ID, phase(pull.Pending))
-	}
-	a.warn(t, a.job(t, started[0].ID), "Job", "FailedCreate", noRoom)
-	pod := a.runPod(t, started[1].ID, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
-	a.warn(t, pod, "Pod", "FailedMount", `secret "nope" not found`)
-	for i, text := range []string{"exceeded quota: team", `secret "nope" not found`} {
-		one, other := a.await(t, started[i].ID, says(text)), b.await(t, started[i].ID, says(text))
-		if one.Revision != other.Revision || !one.Same(other) {
-			t.Errorf("the replicas differ:\n%+v\n%+v", one, other)
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPI(t)
+		a, b := newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)
+		started := a.start(t, "nginx:1", "nginx:2")
+		for _, state := range started {
+			a.await(t, state.ID, phase(pull.Pending))
 		}
-	}
-	a.stop()
-	b.finish(t, started[0].ID, batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)
-	if f := b.await(t, started[0].ID, phase(pull.Failed)).Failure; f.Reason != pull.Quota {
-		t.Errorf("it failed as %s: %s", f.Reason, f.Message)
-	}
-	if one := b.hub.Latest(started[1].ID); !strings.Contains(one.Message, "nope") {
-		t.Errorf("after the leader has gone: %q", one.Message)
-	}
+		a.warn(t, a.job(t, started[0].ID), "Job", "FailedCreate", noRoom)
+		pod := a.runPod(t, started[1].ID, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
+		a.warn(t, pod, "Pod", "FailedMount", `secret "nope" not found`)
+		for i, text := range []string{"exceeded quota: team", `secret "nope" not found`} {
+			a.await(t, started[i].ID, says(text))
+			b.await(t, started[i].ID, says(text))
+			synctest.Wait() // either may have seen the pod before its last change
+			if one, other := a.hub.Latest(started[i].ID), b.hub.Latest(started[i].ID); !one.Same(other) {
+				t.Errorf("the replicas differ:\n%+v\n%+v", one, other)
+			}
+		}
+		a.stop()
+		b.finish(t, started[0].ID, batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)
+		if f := b.await(t, started[0].ID, phase(pull.Failed)).Failure; f.Reason != pull.Quota {
+			t.Errorf("it failed as %s: %s", f.Reason, f.Message)
+		}
+		if one := b.hub.Latest(started[1].ID); !strings.Contains(one.Message, "nope") {
+			t.Errorf("after the leader has gone: %q", one.Message)
+		}
+	})
 }
 
 func TestWhatWasSaidBeforeTheLeaderLedIsToldAsWell(t *testing.T) {

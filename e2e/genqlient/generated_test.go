@@ -15,7 +15,7 @@ type PullPhase string
 
 const (
 	// Accepted; waits for a free slot, or until what keeps its Job from running no longer does, or until somebody releases it:
-	// `message` says which.
+	// `message` says which. A pull whose next attempt cannot start comes back here while others wait.
 	PullPhaseQueued PullPhase = "QUEUED"
 	// Its pod waits for a node or for its container to start.
 	PullPhasePending PullPhase = "PENDING"

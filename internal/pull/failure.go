@@ -80,9 +80,9 @@ func (r FailureReason) Remedy() string {
 	case Refused:
 		return "The cluster does not let the pull's Job run, or its pod be created. Have the rule that the message names (a LimitRange, Pod Security, a policy, a webhook, another controller) allow it, or fit the pod to it with --job-template. Then retry the pull."
 	case Volume:
-		return "A volume of the pull's pod cannot be mounted. Create the Secret or ConfigMap that the message names, with that key, or correct --registry-secret, --registry-ca or --job-template. Then retry the pull."
+		return "A volume of the pull's pod cannot be mounted. Create the Secret or ConfigMap that the message names, with that key, or correct --registry-secret (the volume registry-logins), --registry-ca (the volume registry-ca) or --job-template. Then retry the pull."
 	case Node:
-		return "The node could not set up the pull's pod, its network for example. Look at the node that kubectl describe pod names, then retry the pull."
+		return "The node could not set up the pull's pod: its network or its runtime, for example. The events of the namespace say which node it was (kubectl get events -o wide). Have that node mended, or keep pods away from it with kubectl cordon, then retry the pull."
 	case OtherContainer:
 		return "The cluster adds containers to the pull's pod, as service meshes do, and one of these failed before the copier could start. Switch that off for pods of pulls with the labels or annotations of --job-template, or mend the container. Then retry the pull."
 	case Invalid:

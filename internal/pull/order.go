@@ -65,7 +65,7 @@ func LostState(last *State) *State {
 	s.Progress.BytesPerSecond, s.Progress.SecondsLeft = nil, nil
 	s.Failure = &Failure{
 		Reason:  Lost,
-		Message: "Its Job is gone although it had not ended: somebody deleted it, or it was canceled while this server could not see the cluster.",
+		Message: "Its Job is gone although it had not ended: somebody deleted it or took its labels away, or it was canceled while this server could not see the cluster.",
 		LogTail: []string{},
 	}
 	s.Message = s.Failure.Message

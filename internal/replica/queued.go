@@ -18,7 +18,7 @@ const stuckAfter = time.Minute
 type leadership interface {
 	Leads() bool
 	Leader() string
-	NoLeader() error
+	Obstacle() error
 }
 
 // queueView says in the messages of queued pulls what keeps all of them waiting: nobody leads, or whoever leads starts none. That is
@@ -76,7 +76,7 @@ func (q *queueView) updateLocked(states []*pull.State) {
 	}
 	leader := q.role.Leader()
 	obstacle := ""
-	if err := q.role.NoLeader(); err != nil {
+	if err := q.role.Obstacle(); err != nil {
 		obstacle = err.Error()
 	}
 	switch stuck := waiting > 0 && running < q.maxParallel && leader != "" && !q.role.Leads(); {
@@ -102,7 +102,7 @@ func (q *queueView) explain(state *pull.State) *pull.State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	obstacle := q.obstacle
-	if err := q.role.NoLeader(); err != nil {
+	if err := q.role.Obstacle(); err != nil {
 		obstacle = err.Error()
 	}
 	return explain(state, obstacle)

@@ -29,7 +29,7 @@ type fixedRole struct {
 
 func (r *fixedRole) Leads() bool     { return r.leader == "me" }
 func (r *fixedRole) Leader() string  { return r.leader }
-func (r *fixedRole) NoLeader() error { return r.none }
+func (r *fixedRole) Obstacle() error { return r.none }
 
 func queuedPull(id string) *pull.State {
 	return &pull.State{ID: id, Phase: pull.Queued, Message: pull.WaitsForSlot}

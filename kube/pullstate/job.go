@@ -2,10 +2,12 @@ package pullstate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
 )
@@ -83,6 +85,26 @@ func Condition(job *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCond
 // Finished reports whether the Job has ended by itself.
 func Finished(job *batchv1.Job) bool {
 	return Condition(job, batchv1.JobComplete) != nil || Condition(job, batchv1.JobFailed) != nil
+}
+
+// exhausted reports whether the Job's attempts have failed as often as they may. An attempt that Kubernetes stopped, such as one that was
+// evicted, does not count. The Job controller takes its finalizer off a pod once it has noted in the Job's status that the pod failed.
+func (v *View) exhausted() bool {
+	limit, status := v.job.Spec.BackoffLimit, v.job.Status
+	if limit == nil {
+		return false
+	}
+	failed := int(status.Failed)
+	var noted []types.UID
+	if status.UncountedTerminatedPods != nil {
+		noted = status.UncountedTerminatedPods.Failed
+	}
+	failed += len(noted)
+	if n := v.newest; n != nil && n.ended && disruption(n.pod) == "" && !slices.Contains(noted, n.pod.UID) &&
+		slices.Contains(n.pod.Finalizers, batchv1.JobTrackingFinalizer) {
+		failed++
+	}
+	return failed > int(*limit)
 }
 
 // Suspended reports whether Kubernetes runs no pods for the Job.

@@ -87,6 +87,7 @@ func ReadRecord(job *batchv1.Job) *Record {
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		return nil
 	}
+	r.Attempts = max(0, r.Attempts) // anybody who may change Jobs may have written it
 	return &r
 }
 

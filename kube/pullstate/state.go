@@ -78,7 +78,7 @@ func (v *View) State() *pull.State {
 func (v *View) queued(s *pull.State, hindrance *Hindrance) {
 	own := v.yielded()
 	if hindrance != nil { // it is about the last try to start it
-		own = hindrance.Message
+		own = followedBy(hindrance.Message, "It is tried again, after longer and longer pauses.")
 	}
 	s.Phase, s.Held = pull.Queued, Held(v.job)
 	if v.end != nil {
@@ -132,7 +132,7 @@ func (v *View) attemptEnded(s *pull.State, end *Record) {
 	switch {
 	case end.copied():
 		s.Phase, s.Message = pull.Pulling, cmp.Or(end.Last.Message, "Copying has ended.")
-	case end.final || v.failing != nil || (v.job.Spec.BackoffLimit != nil && s.Attempts > int(*v.job.Spec.BackoffLimit)):
+	case end.final || v.failing != nil || v.exhausted():
 		// No other attempt will start, so RETRYING would be a lie for the moment until the Job has failed.
 		s.Phase, s.Message = pull.Pulling, "Failed, ending: "+end.Outcome.Message
 	default:

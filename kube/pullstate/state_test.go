@@ -67,6 +67,11 @@ func TestThePhaseFollowsFromJobPodsAndRecord(t *testing.T) {
 				Record(pullstate.Record{Pod: "gone", PodCreated: statetest.At(1).Time, Attempts: 1, Ran: true, Ended: true, Outcome: statetest.Network}),
 			pull.Pulling, "Copying", 2,
 		},
+		"somebody has tampered with the record": {
+			statetest.New().Pod(20, corev1.PodRunning, statetest.Running()).
+				Record(pullstate.Record{Pod: "x", Attempts: -5, Ran: true, Outcome: pull.Outcome{Reason: "BOGUS", Message: "m"}}),
+			pull.Pulling, "Copying", 1,
+		},
 		"pod is stopped before its copier has started": {
 			statetest.New().Pod(1, corev1.PodFailed, statetest.StatusUnknown()).Record(pullstate.Record{Pod: "pod-a", Outcome: statetest.NotFound}), pull.Pending, "the source does not have it", 0,
 		},

@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
 	"pullwatch/kube/pullstate"
@@ -61,6 +62,41 @@ func TestWhyKubernetesStoppedACopierComesBeforeItsLastWords(t *testing.T) {
 	done := disrupted(statetest.New().Condition(batchv1.JobComplete, "", "").Pod(1, corev1.PodSucceeded, statetest.Ended(0, statetest.Copied)), "EvictionByEvictionAPI", "x")
 	if s := done.State(t); s.Phase != pull.Succeeded || s.Destination.Digest == nil {
 		t.Errorf("evicted as it was done: %+v", s)
+	}
+}
+
+// Kubernetes does not count attempts that it stopped itself.
+func TestAPullThatWasEvictedOftenSaysThatAnotherAttemptWillStart(t *testing.T) {
+	const another, ending = "another will start: ", "Failed, ending: "
+	for name, c := range map[string]struct {
+		failed  int32
+		noted   []types.UID
+		evicted bool
+		counted bool
+		says    string
+	}{
+		"all were evicted":                       {0, nil, true, true, another},
+		"the last one was evicted":               {3, nil, true, false, another},
+		"one before it was evicted":              {3, nil, false, true, another},
+		"all have failed, the last one is new":   {3, nil, false, false, ending},
+		"all have failed, the last one is noted": {3, []types.UID{"pod-a"}, false, false, ending},
+		"all have failed":                        {4, nil, false, true, ending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := statetest.New().Pod(1, corev1.PodFailed, statetest.Ended(1, told)).
+				Record(pullstate.Record{Pod: "gone", Attempts: 4, Ran: true, Ended: true, Outcome: statetest.Network})
+			w.Job.Spec.BackoffLimit, w.Job.Status.Failed = new(int32(3)), c.failed
+			w.Job.Status.UncountedTerminatedPods = &batchv1.UncountedTerminatedPods{Failed: c.noted}
+			if c.evicted {
+				disrupted(w, "EvictionByEvictionAPI", "Eviction API: evicting")
+			}
+			if !c.counted {
+				w.Pods[0].Finalizers = []string{batchv1.JobTrackingFinalizer}
+			}
+			if s := w.State(t); s.Attempts != 5 || !strings.Contains(s.Message, c.says) {
+				t.Errorf("%s %q after %d attempts", s.Phase, s.Message, s.Attempts)
+			}
+		})
 	}
 }
 
@@ -194,7 +230,17 @@ func TestWhoHoldsASlot(t *testing.T) {
 		"deleted, without a pod":         {job(statetest.New(), deleted), false, 0},
 		"deadline passed on a lost node": {removed(runs()).Condition(batchv1.JobFailureTarget, "DeadlineExceeded", ""), true, 60},
 		"is about to fail":               {statetest.New().Condition(batchv1.JobFailureTarget, "DeadlineExceeded", ""), true, 0},
-		"has ended":                      {runs().Condition(batchv1.JobFailed, "DeadlineExceeded", ""), false, 0},
+		"foreign pod with its label runs": {job(func() *statetest.World {
+			w := runs()
+			w.Pods[0].OwnerReferences[0].UID = "another"
+			return w
+		}(), suspended), false, 0},
+		"pod without an owner runs": {job(func() *statetest.World {
+			w := runs()
+			w.Pods[0].OwnerReferences = nil
+			return w
+		}(), suspended), false, 0},
+		"has ended": {runs().Condition(batchv1.JobFailed, "DeadlineExceeded", ""), false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			held, until := pullstate.HoldsSlot(c.world.Job, func(yield func(*corev1.Pod) bool) {

@@ -79,7 +79,13 @@ func TestAPullThatCannotStartSaysWhatTheEventsSay(t *testing.T) {
 			warned("Pod", "FailedCreatePodSandBox", "Failed to create pod sandbox: mkdir /run/x: no space left on device", 5),
 			true, pull.DiskFull, "FailedCreatePodSandBox: Failed to create pod sandbox: mkdir /run/x: no space left on device",
 		},
-		"scheduler": {warned("Pod", "FailedScheduling", "no node fits", 5), true, pull.Unschedulable, "FailedScheduling: no node fits"},
+		"volume of the network": {warned("Pod", "FailedAttachVolume", "no volume x", 5), true, pull.Volume, "FailedAttachVolume: no volume x"},
+		"volume of a block":     {warned("Pod", "FailedMapVolume", "no device x", 5), true, pull.Volume, "FailedMapVolume: no device x"},
+		"network is not ready":  {warned("Pod", "NetworkNotReady", "cni plugin not initialized", 5), true, pull.Node, "NetworkNotReady: cni plugin not initialized"},
+		"device":                {warned("Pod", "FailedPrepareDynamicResources", "no device x", 5), true, pull.Node, "FailedPrepareDynamicResources: no device x"},
+		"sandbox's container":   {warned("Pod", "FailedCreatePodContainer", "no cgroup", 5), true, pull.Node, "FailedCreatePodContainer: no cgroup"},
+		"names":                 {warned("Pod", "FailedValidation", "duplicate pod name", 5), true, pull.Invalid, "FailedValidation: duplicate pod name"},
+		"scheduler":             {warned("Pod", "FailedScheduling", "no node fits", 5), true, pull.Unschedulable, "FailedScheduling: no node fits"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := statetest.New()
