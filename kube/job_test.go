@@ -72,11 +72,11 @@ func TestCopiersGetLoginsAndCertificatesOfACompany(t *testing.T) {
 }
 
 func TestPodsOfPullsAskServiceMeshesForNoSidecarUnlessTheTemplateDoes(t *testing.T) {
-	settings := JobSettings{Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute}
 	for template, want := range map[string]string{
 		"": "false",
 		`spec: {template: {metadata: {labels: {sidecar.istio.io/inject: "true"}, annotations: {sidecar.istio.io/inject: "true"}}}}`: "true",
 	} {
+		settings := JobSettings{Namespace: testNamespace, CopierImage: "pullwatch:test", Deadline: time.Minute}
 		if template != "" {
 			settings.Template = []byte(template)
 		}
