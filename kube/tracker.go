@@ -78,7 +78,7 @@ type contents struct {
 	unsettled set
 	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
-	// ignored are Jobs that are gone, of which events may still be on their way, and Jobs that are no pulls.
+	// ignored are Jobs that are gone (false), of which events may still be on their way, and Jobs that are no pulls (true).
 	ignored *recent[types.UID, bool]
 	syncState
 }
@@ -105,6 +105,10 @@ type tracked struct {
 	state    *pull.State
 	// notice is the message of the Notice on the Job.
 	notice string
+	// notBefore is pullstate.NotBefore of the Job of a queued pull.
+	notBefore time.Time
+	// hindered is true if a Hindrance stands on the Job, and the pull was not given up for that.
+	hindered bool
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -260,6 +264,12 @@ func logBehind(state, known *pull.State) bool {
 func (t *Tracker) indexLocked(tr *tracked) {
 	name, phase := tr.job.Name, tr.state.Phase
 	tr.notice = pullstate.ReadNotice(tr.job).Message
+	hindrance := pullstate.ReadHindrance(tr.job)
+	tr.hindered = hindrance != nil && hindrance.GivenUp.IsZero()
+	tr.notBefore = time.Time{}
+	if phase == pull.Queued {
+		tr.notBefore = pullstate.NotBefore(tr.job)
+	}
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued && !tr.state.Held)
 	t.failed.put(name, tr, phase == pull.Failed)

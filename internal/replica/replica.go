@@ -108,7 +108,7 @@ func New(o Options) (*Replica, error) {
 	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Logger)
 	r.leader = kube.NewLeader(kube.LeaderOptions{
 		Client: clients.pulls, Leases: clients.leases, Namespace: o.Jobs.Namespace, Identity: r.Identity,
-		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Logger,
+		MaxParallel: o.MaxParallel, Away: clients.health.Away, Watch: r.watch, Role: role, Succession: succession, Log: o.Logger,
 	})
 	kube.RegisterMetrics(o.Metrics, r.watch, role)
 
