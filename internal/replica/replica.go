@@ -129,7 +129,7 @@ func New(o Options) (*Replica, error) {
 		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Logger: o.Logger,
 	})
 
-	r.queue = &queueView{Lists: r.Lists, role: role, maxParallel: o.MaxParallel}
+	r.queue = &queueView{Lists: r.Lists, role: role, maxParallel: o.MaxParallel, latest: r.updates.Latest}
 
 	r.Logs = NewLogs(o.Resources, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
 	return r, nil
