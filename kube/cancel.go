@@ -6,8 +6,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
@@ -49,13 +47,11 @@ func (p *Pulls) cancel(ctx context.Context, id string) (*pull.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		marked, err := p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{})
-		if refused(err) && pullstate.Suspended(job) && job.Status.Active == 0 {
-			// There is nothing to stop. What refuses changes of Jobs mostly lets their status be changed, which takes annotations.
-			if byStatus, e := p.jobs.Patch(ctx, id, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); e == nil {
-				marked, err = byStatus, nil
-			}
+		change := patchJob
+		if pullstate.Suspended(job) && job.Status.Active == 0 { // there is nothing to stop
+			change = patchOrAnnotate
 		}
+		marked, err := change(ctx, p.jobs, id, patch)
 		if apierrors.IsConflict(err) {
 			continue
 		}

@@ -22,7 +22,7 @@ const maxHistory = 500
 func (t *term) prune(ctx context.Context) error {
 	var errs []error
 	for _, job := range t.tracker.prunable(maxHistory) {
-		err := t.paced(write{job.UID, writeDelete}, job.Name, "", func() error { return t.delete(ctx, job) })
+		err := t.paced(ctx, write{job.UID, writeDelete}, job.Name, "", func() error { return t.delete(ctx, job) })
 		if err != nil {
 			errs = append(errs, fmt.Errorf("prune history: delete Job %s: %w", job.Name, err))
 		}

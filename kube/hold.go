@@ -85,8 +85,8 @@ func holdPatch(job *batchv1.Job, held bool) ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": job.ResourceVersion,
-		// A notice would be outdated when the pull is released.
-		"annotations": map[string]any{pullstate.AnnotationHold: hold, pullstate.AnnotationNotice: nil},
+		// Both would be outdated when the pull is released: a notice, and since when it was tried in vain.
+		"annotations": map[string]any{pullstate.AnnotationHold: hold, pullstate.AnnotationNotice: nil, pullstate.AnnotationHindrance: nil},
 	}})
 }
 

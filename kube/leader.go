@@ -64,6 +64,7 @@ type Leader struct {
 	namespace   string
 	identity    string
 	maxParallel int
+	away        func() bool
 	watch       *Watch
 	tracker     *Tracker
 	succession  Succession
@@ -85,7 +86,9 @@ type LeaderOptions struct {
 	Identity string
 	// MaxParallel is how many pulls run at a time.
 	MaxParallel int
-	Watch       *Watch
+	// Away reports whether the API server does not answer at the moment, as Health does.
+	Away  func() bool
+	Watch *Watch
 	// Role is set while this replica leads.
 	Role *Role
 	// Succession is nil when the replicas have no way to talk to each other.
@@ -98,7 +101,7 @@ func NewLeader(o LeaderOptions) *Leader {
 	return &Leader{
 		leases: o.Leases, jobs: o.Client.BatchV1().Jobs(o.Namespace), events: o.Client.CoreV1().Events(o.Namespace),
 		namespace: o.Namespace, identity: o.Identity,
-		maxParallel: o.MaxParallel, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, logger: o.Log,
+		maxParallel: o.MaxParallel, away: o.Away, watch: o.Watch, tracker: o.Watch.tracker, succession: o.Succession, role: o.Role, logger: o.Log,
 	}
 }
 
@@ -191,7 +194,8 @@ func (l *Leader) lead(ctx context.Context, elector *leaderelection.LeaderElector
 	for ctx.Err() == nil {
 		term.pace.begin(l.tracker.now())
 		term.observeSlowdowns()
-		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.writeNotices(ctx), term.recordAttempts(ctx), term.endCopied(ctx), term.prune(ctx))
+		err := errors.Join(term.makeRoom(ctx), term.startQueued(ctx), term.writeNotices(ctx), term.recordAttempts(ctx), term.endCopied(ctx),
+			term.endGivenUp(ctx), term.forgetHindrances(ctx), term.prune(ctx))
 		if errors.Is(err, errTermOver) {
 			return
 		}

@@ -39,7 +39,7 @@ func TestALeaderThatWasStoppedWritesNothing(t *testing.T) {
 		if err := term.startQueued(t.Context()); err == nil {
 			t.Error("a queued pull was started")
 		}
-		if err := term.annotate(t.Context(), id, pullstate.AnnotationRecord, "{}"); err == nil {
+		if err := term.annotate(t.Context(), id, map[string]any{pullstate.AnnotationRecord: "{}"}); err == nil {
 			t.Error("a record was written")
 		}
 		if err := term.delete(t.Context(), job); err == nil {

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -24,9 +23,10 @@ type leaseView struct {
 	// last is the Lease as it was last seen, and changed when it was first seen so: its holder renews it every second.
 	last    resourcelock.LeaderElectionRecord
 	changed time.Time
-	// refusal is what Kubernetes said when it last refused this replica to read or write the Lease, empty after a write that it
-	// accepted.
-	refusal string
+	// refusal is what Kubernetes said when it last refused this replica to read or, if refusedWrite is set, to write the Lease. It is
+	// empty once it has accepted the same.
+	refusal      string
+	refusedWrite bool
 	// queueState is what stands on the Lease about the queue, and version the resourceVersion with which it was read; 0 before that.
 	queueState queueState
 	version    uint64
@@ -37,7 +37,7 @@ type leaseView struct {
 }
 
 // observe takes the result of a request for the Lease. written is true for a write that makes this replica the holder, or lets it stay
-// that. It logs who leads, and why this replica cannot, once for each.
+// that; false for a read. It logs who leads, and why this replica cannot, once for each.
 func (v *leaseView) observe(identity string, record *resourcelock.LeaderElectionRecord, written bool, err error, logger *slog.Logger) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -49,7 +49,7 @@ func (v *leaseView) observe(identity string, record *resourcelock.LeaderElection
 		if words == "" {
 			return
 		}
-		v.refusal = words
+		v.refusal, v.refusedWrite = words, written
 		if !v.logged[words] {
 			if v.logged == nil {
 				v.logged = map[string]bool{}
@@ -59,7 +59,7 @@ func (v *leaseView) observe(identity string, record *resourcelock.LeaderElection
 		}
 		return
 	}
-	if written {
+	if written || !v.refusedWrite {
 		v.refusal, v.logged = "", nil
 	}
 	if v.last == *record {
@@ -71,15 +71,13 @@ func (v *leaseView) observe(identity string, record *resourcelock.LeaderElection
 	v.last, v.changed = *record, time.Now()
 }
 
-// refusalOf returns what Kubernetes said if it refused a request for what it is; empty if it did not answer, or answered that
-// another replica was faster.
+// refusalOf returns what Kubernetes said if it refused a request for what it is; empty if it did not answer, cannot do it now, or
+// answered that another replica was faster.
 func refusalOf(err error) string {
-	status, answered := errors.AsType[*apierrors.StatusError](err)
-	switch {
-	case !answered, apierrors.IsNotFound(err), apierrors.IsAlreadyExists(err), apierrors.IsConflict(err):
-		return ""
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsInvalid(err) {
+		return message(err)
 	}
-	return status.Status().Message
+	return ""
 }
 
 // holder returns who renews the Lease, empty if nobody does. vacant is how long nobody is known to.

@@ -8,8 +8,8 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// ownLock is a lock that only its holder gives back, and whose requests a leaseView observes. client-go's elector gives back the Lease that it last held. If this process
-// was stopped for some time, another replica may hold that by now.
+// ownLock is a lock that only its holder gives back: client-go's elector gives back the Lease that it last held, which another replica
+// may hold by now if this process was stopped for some time. A leaseView observes the lock's requests.
 type ownLock struct {
 	resourcelock.Interface
 	view   *leaseView

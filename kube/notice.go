@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -22,16 +21,12 @@ func (t *term) writeNotices(ctx context.Context) error {
 		t.pace.wakeAt(t.tracker.now())
 	}
 	for _, n := range due {
-		err := t.paced(write{n.job.UID, writeNotice}, n.job.Name, n.message, func() error {
+		err := t.paced(ctx, write{n.job.UID, writeNotice}, n.job.Name, n.message, func() error {
 			notice, err := pullstate.Notice{Message: n.message, Time: t.tracker.now().UTC()}.Annotation()
 			if err != nil {
 				return err
 			}
-			patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{pullstate.AnnotationNotice: notice}}})
-			if err != nil {
-				return err
-			}
-			return t.patch(ctx, n.job.Name, patch, "status") // see hinder
+			return t.annotate(ctx, n.job.Name, map[string]any{pullstate.AnnotationNotice: notice})
 		})
 		if err != nil {
 			return err

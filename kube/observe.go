@@ -6,6 +6,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"pullwatch/internal/pull"
@@ -44,7 +45,11 @@ func (t *Tracker) setJobLocked(job *batchv1.Job) {
 		if err != nil {
 			t.logger.Warn("a Job that is labelled as a pull is none", "job", job.Name, "error", err)
 			t.ignored.put(job.UID, true)
-			delete(t.pulls, job.Name)
+			tr.successor(job) // its pods are no pull's, either
+			t.updateLocked(tr)
+			if len(tr.pods) == 0 {
+				delete(t.pulls, job.Name)
+			}
 			return
 		}
 		tr.identity = identity
@@ -92,7 +97,7 @@ func (t *Tracker) observeDeleted(job *batchv1.Job) bool {
 // removeJobLocked publishes a pull's final state and forgets the pull.
 func (t *Tracker) removeJobLocked(job *batchv1.Job) {
 	tr := t.pulls[job.Name]
-	t.ignored.put(job.UID, true)
+	t.ignored.put(job.UID, false)
 	if tr == nil || tr.job == nil || tr.job.UID != job.UID {
 		return
 	}
@@ -179,6 +184,11 @@ func (t *Tracker) setPodLocked(pod *corev1.Pod) {
 	name := pod.Labels[jobNameLabel]
 	if name == "" {
 		return
+	}
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		if foreign, _ := t.ignored.get(owner.UID); foreign {
+			return
+		}
 	}
 	tr := t.pulls[name]
 	if tr == nil {

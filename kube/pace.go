@@ -1,8 +1,8 @@
 package kube
 
 import (
+	"errors"
 	"hash/maphash"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -49,8 +49,8 @@ type tries struct {
 	count   int
 	// refused is true if Kubernetes did not accept the last one.
 	refused bool
-	// first is when the first of them was done, next when the next may be.
-	first, next time.Time
+	// next is when it may be written again.
+	next time.Time
 }
 
 func newPace() *pace { return &pace{seed: maphash.MakeSeed(), tries: map[write]*tries{}} }
@@ -83,7 +83,7 @@ func (p *pace) due(w write, content string, now time.Time) bool {
 func (p *pace) wrote(w write, content string, refused bool, now time.Time) int {
 	last, hash := p.tries[w], maphash.String(p.seed, content)
 	if last == nil || last.content != hash {
-		last = &tries{content: hash, first: now}
+		last = &tries{content: hash}
 		p.tries[w] = last
 	}
 	last.count++
@@ -101,6 +101,9 @@ func (p *pace) last(w write) tries {
 	return tries{}
 }
 
+// nextStart returns when a Job may be started again; the zero time for at once.
+func (p *pace) nextStart(job types.UID) time.Time { return p.last(write{job, writeStart}).next }
+
 // forget forgets a write: when it is done again, that is the first time.
 func (p *pace) forget(w write) { delete(p.tries, w) }
 
@@ -111,9 +114,9 @@ func (p *pace) wakeAt(at time.Time) {
 	}
 }
 
-// refused reports whether Kubernetes refused a write for what it was, so that other Jobs may be written to all the same. A webhook
-// that cannot be asked is for some Jobs only, too.
+// refused reports whether Kubernetes refused a write, so that other Jobs may be written to all the same. A webhook may refuse with any
+// code. That the Job has changed, or is gone, is no refusal.
 func refused(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err) ||
-		(apierrors.IsInternalError(err) && strings.Contains(err.Error(), "webhook"))
+	_, answered := errors.AsType[*apierrors.StatusError](err)
+	return answered && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err)
 }

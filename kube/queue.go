@@ -3,33 +3,28 @@ package kube
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
-	"pullwatch/internal/pull"
 	"pullwatch/kube/pullstate"
 )
 
-// What a client reads of a queued pull that does not run though there is a free slot.
-const (
-	suspendedByOther = "Something else in the cluster suspends this Job whenever pullwatch starts it: an admission policy or another controller. " +
-		"Those who run the cluster have to exempt pulls from it."
-	refusedToStart = "Kubernetes refuses to start this Job: %s."
-)
-
-// maxRefusals is how many refusals end a round of starts: then the leader's other work has its turn.
+// maxRefusals is how many refusals end a round of starts, as one does that takes callTimeout: then the leader's other work has its turn.
 const maxRefusals = 10
 
-// startQueued starts the oldest queued pulls while fewer than maxParallel run and the queue is neither paused nor slowed down. It passes over those that Kubernetes refuses to start
-// and those that something else suspends again: each is tried at its own pace, and given up after its deadline.
+// startQueued starts the oldest queued pulls while fewer than maxParallel run and the queue is not paused. It passes over those whose
+// scope is slowed down, those that cannot be started and those that something else suspends again: each of these is tried at its own
+// pace, and given up after its deadline (hindrance.go).
 func (t *term) startQueued(ctx context.Context) error {
 	refusals := 0
-	for _, queued := range t.tracker.queuedJobs() {
+	for _, queued := range t.tracker.queuedJobs(t.pace.nextStart) {
 		job := queued.job
 		if t.queue().Paused != nil || !t.tracker.slotFree(t.limit()) {
 			return nil
@@ -43,40 +38,30 @@ func (t *term) startQueued(ctx context.Context) error {
 		}
 		start := write{job.UID, writeStart}
 		if last := t.pace.last(start); last.count > 0 && !last.refused { // it was started, and waits again
-			if err := t.hinder(ctx, job, last.first, suspendedByOther); err != nil {
+			if err := t.hinder(ctx, job, suspendedByOther); err != nil {
 				return err
 			}
 		}
-		var refusal error
-		err := t.paced(start, job.Name, "", func() error {
-			// With its resourceVersion in the patch, a Job that somebody cancels at this moment is not started.
-			// A notice would be outdated should it come back into the queue.
-			patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:null}},"spec":{"suspend":false}}`,
-				job.ResourceVersion, pullstate.AnnotationNotice)
-			err := t.patch(ctx, job.Name, patch)
-			switch {
-			case refused(err):
-				refusal = err
-			case err == nil:
+		var failure error
+		err := t.paced(ctx, start, job.Name, "", func() error {
+			if failure = t.start(ctx, job); failure == nil {
 				t.role.forbidden.Store(nil)
 			}
-			return err
+			return failure
 		})
 		switch {
-		case apierrors.IsConflict(err):
-			return nil // the watch brings the Job as it is now; until then no younger pull starts
 		case err != nil:
 			return fmt.Errorf("start queued pull %s: %w", job.Name, err)
-		case refusal == nil:
+		case failure == nil, apierrors.IsConflict(failure): // with a conflict, it no longer waits
 			continue
 		}
-		if err := t.hinder(ctx, job, t.pace.last(start).first, fmt.Sprintf(refusedToStart, message(refusal))); err != nil {
+		if err := t.hinder(ctx, job, notStarted(failure)); err != nil {
 			return err
 		}
-		if apierrors.IsForbidden(refusal) && t.pace.last(write{job.UID, writeHindrance}).refused {
-			t.role.forbidden.Store(new(message(refusal)))
+		if apierrors.IsForbidden(failure) && t.pace.last(write{job.UID, writeHindrance}).refused {
+			t.role.forbidden.Store(new(message(failure)))
 		}
-		if refusals++; refusals == maxRefusals {
+		if refusals++; refusals == maxRefusals || errors.Is(failure, context.DeadlineExceeded) {
 			t.pace.wakeAt(t.tracker.now())
 			return nil
 		}
@@ -84,40 +69,41 @@ func (t *term) startQueued(ctx context.Context) error {
 	return nil
 }
 
-// hinder writes on a queued Job why it does not run, and gives the pull up once it was tried for as long as a pull may take. since is
-// when it was first tried.
-func (t *term) hinder(ctx context.Context, job *batchv1.Job, since time.Time, message string) error {
-	now := t.tracker.now()
-	h := pullstate.Hindrance{Since: since.UTC(), Message: pull.Truncate(message, pull.MaxFailureMessage)}
-	if limit := job.Spec.ActiveDeadlineSeconds; limit != nil && now.Sub(since) >= time.Duration(*limit)*time.Second {
-		h.GivenUp = now.UTC()
-	} else if before := pullstate.ReadHindrance(job); before != nil && before.Since.Equal(h.Since) && before.Message == h.Message {
-		return nil
-	}
-	metadata := map[string]any{}
-	if !h.GivenUp.IsZero() {
-		metadata["resourceVersion"] = job.ResourceVersion // it may have started just now
-	}
-	err := t.paced(write{job.UID, writeHindrance}, job.Name, fmt.Sprint(h.Message, h.GivenUp.IsZero()), func() error {
-		annotation, err := h.Annotation()
-		if err != nil {
-			return err
-		}
-		metadata["annotations"] = map[string]string{pullstate.AnnotationHindrance: annotation}
-		patch, err := json.Marshal(map[string]any{"metadata": metadata})
-		if err != nil {
-			return err
-		}
-		// What refuses changes of Jobs mostly lets their status be changed, which takes annotations as well.
-		if err = t.patch(ctx, job.Name, patch, "status"); apierrors.IsForbidden(err) {
-			err = t.patch(ctx, job.Name, patch) // the Role of an earlier version knows nothing of the status
-		}
+// errContested means that the API server found a Job changed twice in a row.
+var errContested = errors.New("it is changed all the time")
+
+// start lets a queued Job leave the queue. It returns a conflict if the Job no longer waits there.
+func (t *term) start(ctx context.Context, job *batchv1.Job) error {
+	err := t.unsuspend(ctx, job)
+	if !apierrors.IsConflict(err) {
 		return err
-	})
-	if apierrors.IsConflict(err) {
-		return nil // the watch brings the Job as it is now
+	}
+	// It has changed. Do not wait for the watch: younger pulls would go first.
+	getting, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	changed, getErr := t.jobs.Get(getting, job.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(getErr):
+		return err
+	case getErr != nil:
+		return getErr
+	}
+	t.tracker.observeJob(changed)
+	now := t.tracker.queuedJob(job.Name)
+	if now == nil || now.UID != job.UID {
+		return err
+	}
+	if err = t.unsuspend(ctx, now); apierrors.IsConflict(err) {
+		return fmt.Errorf("%w: %s", errContested, message(err))
 	}
 	return err
+}
+
+func (t *term) unsuspend(ctx context.Context, job *batchv1.Job) error {
+	// With its resourceVersion in the patch, a Job that somebody cancels at this moment is not started.
+	// A notice would be outdated should it come back into the queue.
+	return t.patch(ctx, job.Name, fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q,"annotations":{%q:null}},"spec":{"suspend":false}}`,
+		job.ResourceVersion, pullstate.AnnotationNotice))
 }
 
 // queuedJob is the Job of a queued pull.
@@ -126,23 +112,44 @@ type queuedJob struct {
 	identity pullstate.Identity
 }
 
-// queuedJobs returns the Jobs of the queued pulls that are not held, oldest first.
-func (t *Tracker) queuedJobs() []queuedJob {
+// queuedJobs returns the Jobs of the queued pulls that are not held, in the order of their turns: the oldest first, but what could not
+// start stands behind those that came before it may be tried again. nextTry returns when that is for a Job that the leader could not start.
+func (t *Tracker) queuedJobs(nextTry func(types.UID) time.Time) []queuedJob {
+	type waiting struct {
+		*tracked
+		turn time.Time
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	queued := make([]*tracked, 0, len(t.queued))
+	queued := make([]waiting, 0, len(t.queued))
 	for _, tr := range t.queued {
-		queued = append(queued, tr)
+		turn := tr.identity.Created
+		for _, at := range []time.Time{tr.notBefore, nextTry(tr.job.UID)} {
+			if at.After(turn) {
+				turn = at
+			}
+		}
+		queued = append(queued, waiting{tr, turn})
 	}
-	slices.SortFunc(queued, byAge)
+	slices.SortFunc(queued, func(a, b waiting) int { return cmp.Or(a.turn.Compare(b.turn), byAge(a.tracked, b.tracked)) })
 	jobs := make([]queuedJob, len(queued))
-	for i, tr := range queued {
-		jobs[i] = queuedJob{tr.job, tr.identity}
+	for i, w := range queued {
+		jobs[i] = queuedJob{w.job, w.identity}
 	}
 	return jobs
 }
 
-// byAge is the order in which queued pulls start.
+// queuedJob returns the Job of a pull if it is queued, nil otherwise.
+func (t *Tracker) queuedJob(name string) *batchv1.Job {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tr := t.queued[name]; tr != nil {
+		return tr.job
+	}
+	return nil
+}
+
+// byAge is the order in which pulls were made.
 func byAge(a, b *tracked) int {
 	return cmp.Or(a.identity.Created.Compare(b.identity.Created), cmp.Compare(a.name, b.name))
 }

@@ -31,8 +31,10 @@ type admissionPolicy struct {
 	change func(job, patch string) string
 	// refuse returns why a patch of a Job, or its deletion, is refused; empty if it is not.
 	refuse func(method, job string) string
-	// away is true if what decides is a webhook that cannot be asked.
-	away bool
+	// code is the status code of refusals, 422 if it is 0. A webhook may choose any.
+	code int
+	// hang is true for a webhook that does not answer instead, away for one that cannot be asked.
+	hang, away bool
 	// logger is the leader's, nil for none.
 	logger  *slog.Logger
 	off     atomic.Bool
@@ -53,14 +55,21 @@ func (a *admissionPolicy) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.refuse != nil {
 		if why := a.refuse(r.Method, job); why != "" {
 			r.Body.Close()
+			if a.hang {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
 			status := metav1.Status{
-				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
-				Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: why,
+				TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Message: why,
+				Code: int32(cmp.Or(a.code, http.StatusUnprocessableEntity)),
 			}
 			if a.away {
-				status.Code, status.Reason = http.StatusInternalServerError, metav1.StatusReasonInternalError
-				status.Message = "Internal error occurred: failed calling webhook: " + why
+				status.Code, status.Message = http.StatusInternalServerError, "Internal error occurred: failed calling webhook: "+why
 			}
+			status.Reason = map[int32]metav1.StatusReason{
+				http.StatusUnprocessableEntity: metav1.StatusReasonInvalid, http.StatusConflict: metav1.StatusReasonConflict,
+				http.StatusInternalServerError: metav1.StatusReasonInternalError,
+			}[status.Code]
 			body, _ := json.Marshal(status)
 			return &http.Response{
 				StatusCode: int(status.Code), Request: r, Body: io.NopCloser(bytes.NewReader(body)),
@@ -110,7 +119,7 @@ func TestAJobThatSomethingElseSuspendsIsStartedLessAndLessOften(t *testing.T) {
 		if n := policy.patches.Load(); n < 3 || n > 8 {
 			t.Errorf("%d patches in 15 s", n)
 		}
-		if state := r.hub.Latest(id); state.Phase != pull.Queued || !says(suspendedByOther)(state) {
+		if state := r.hub.Latest(id); state.Phase != pull.Queued || !says(suspendedByOther)(state) || !says("It is tried again")(state) {
 			t.Errorf("%s: %s", state.Phase, state.Message)
 		}
 		policy.off.Store(true)
@@ -192,36 +201,6 @@ func TestAJobThatCannotBeChangedDoesNotKeepOthersInTheQueue(t *testing.T) {
 		}
 		policy.off.Store(true)
 		r.await(t, bad, phase(pull.Pending))
-	})
-}
-
-func TestAPullThatCannotBeStartedIsGivenUpAfterItsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		policy := &admissionPolicy{refuse: deny("bad-")}
-		r := newReplicaUnder(t, newAPI(t), policy, 1)
-		r.pulls.prototype.Spec.TTLSecondsAfterFinished = new(int32(10))
-		id := r.start(t, "bad:1")[0].ID
-		failed := r.await(t, id, phase(pull.Failed))
-		if f := failed.Failure; f.Reason != pull.Refused || !strings.Contains(f.Message, "this image is on the deny list") || strings.Contains(f.Message, "tried again") || failed.FinishedAt.IsZero() {
-			t.Errorf("%+v", failed)
-		}
-		if waited := failed.FinishedAt.Sub(failed.CreatedAt); waited < time.Minute || waited > 3*time.Minute {
-			t.Errorf("given up after %s, its deadline is a minute", waited)
-		}
-		if _, err := r.pulls.Cancel(t.Context(), id); usererr.CodeOf(err) != usererr.Conflict {
-			t.Errorf("canceled: %v", err)
-		}
-		policy.off.Store(true)
-		again, err := r.pulls.Retry(t.Context(), id)
-		if err != nil || again.ID == id {
-			t.Fatalf("retried: %+v, %v", again, err)
-		}
-		r.await(t, again.ID, phase(pull.Pending))
-		time.Sleep(11 * time.Second) // fake time
-		synctest.Wait()
-		if names := r.jobNames(t); len(names) != 1 {
-			t.Errorf("Jobs are left: %v", names)
-		}
 	})
 }
 

@@ -53,21 +53,16 @@ func (t *term) record(ctx context.Context, name string, uid types.UID, rec *pull
 	if err != nil {
 		return err
 	}
-	return t.paced(write{uid, writeRecord}, name, string(content), func() error {
+	return t.paced(ctx, write{uid, writeRecord}, name, string(content), func() error {
 		rec.Time = t.tracker.now().UTC()
 		text, err := json.Marshal(rec)
 		if err != nil {
 			return err
 		}
-		return t.annotate(ctx, name, pullstate.AnnotationRecord, string(text))
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{pullstate.AnnotationRecord: string(text)}}})
+		if err != nil {
+			return err
+		}
+		return t.patchOrAnnotate(ctx, name, patch)
 	})
-}
-
-// annotate sets an annotation on a Job. A Job that is gone is no error.
-func (t *term) annotate(ctx context.Context, name, annotation, value string) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{annotation: value}}})
-	if err != nil {
-		return err
-	}
-	return t.patch(ctx, name, patch)
 }

@@ -197,7 +197,7 @@ func newReplicaOf(t *testing.T, api *fakeapi.Server, hub *feed.Hub) *replica {
 func (r *replica) leaderOptions(identity string, maxParallel int, succession Succession) LeaderOptions {
 	return LeaderOptions{
 		Client: r.client, Leases: r.client.CoordinationV1(), Namespace: testNamespace, Identity: identity,
-		MaxParallel: maxParallel, Watch: r.watch, Role: r.role, Succession: succession, Log: quiet,
+		MaxParallel: maxParallel, Away: r.pulls.health.Away, Watch: r.watch, Role: r.role, Succession: succession, Log: quiet,
 	}
 }
 

@@ -63,5 +63,5 @@ func (r *Role) Obstacle() error {
 	case words != "":
 		return errors.New("no server is known to lead, and Kubernetes refuses this one the Lease that it needs for that: " + words)
 	}
-	return errors.New("no server leads at the moment")
+	return errors.New("no server is known to lead at the moment")
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -10,7 +11,10 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"pullwatch/internal/feed"
 	"pullwatch/internal/pull"
@@ -175,6 +179,57 @@ func TestWhatKeepsAReplicaFromReadingIsKnown(t *testing.T) {
 		r.refuse.forbid(nil)
 		if err := r.watch.AwaitSync(t.Context()); err != nil || r.role.Unread() != nil {
 			t.Errorf("%v, %v", err, r.role.Unread())
+		}
+	})
+}
+
+func TestOnlyWhatWillNotPassIsARefusalOfTheLease(t *testing.T) {
+	var logged bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&logged, nil))
+	leases := schema.GroupResource{Resource: "leases"}
+	var view leaseView
+	for _, err := range []error{
+		apierrors.NewServiceUnavailable("starting"), apierrors.NewInternalError(errors.New("etcd")), apierrors.NewTooManyRequests("busy", 1),
+		apierrors.NewTimeoutError("slow", 1), apierrors.NewNotFound(leases, leaseName), errors.New("connection refused"),
+	} {
+		view.observe("a", nil, false, err, logger)
+		view.observe("a", &resourcelock.LeaderElectionRecord{}, true, err, logger)
+	}
+	if view.refused() != "" || logged.Len() > 0 {
+		t.Errorf("refused: %q; logged %s", view.refused(), &logged)
+	}
+}
+
+// A replica that another one keeps from leading only reads the Lease.
+func TestARefusalIsForgottenWhenTheSameIsAllowed(t *testing.T) {
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, leaseName, errors.New("no"))
+	record := &resourcelock.LeaderElectionRecord{HolderIdentity: "other"}
+	var view leaseView
+	view.observe("a", nil, false, forbidden, quiet)
+	view.observe("a", record, false, nil, quiet)
+	if words := view.refused(); words != "" {
+		t.Errorf("it may read again, and %q", words)
+	}
+	view.observe("a", record, true, forbidden, quiet)
+	view.observe("a", record, false, nil, quiet)
+	if view.refused() == "" {
+		t.Error("it may only read, and nothing is refused")
+	}
+	view.observe("a", record, true, nil, quiet)
+	if words := view.refused(); words != "" {
+		t.Errorf("it may write again, and %q", words)
+	}
+}
+
+// Another one may lead all the same.
+func TestAReplicaThatIsCutOffDoesNotSayThatNobodyLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicaOf(t, newAPI(t), feed.New("a"))
+		r.refuse.on.Store(true)
+		r.run(t, NewLeader(r.leaderOptions("a", 1, nil)))
+		time.Sleep(time.Minute) // fake time
+		if err := r.role.Obstacle(); err == nil || !strings.HasPrefix(err.Error(), "no server is known to lead") {
+			t.Errorf("%v", err)
 		}
 	})
 }

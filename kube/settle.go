@@ -21,7 +21,7 @@ func (t *term) endCopied(ctx context.Context) error {
 	}
 	var errs []error
 	for _, end := range ends {
-		err := t.paced(write{end.uid, writeEnd}, end.job, "", func() error {
+		err := t.paced(ctx, write{end.uid, writeEnd}, end.job, "", func() error {
 			text, err := json.Marshal(end.record)
 			if err != nil {
 				return err

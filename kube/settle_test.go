@@ -88,3 +88,27 @@ func (r *replica) awaitDeadline(t *testing.T, id string, seconds int64) {
 	}
 	t.Fatal("the deadline did not change")
 }
+
+func TestAJobOfACopiedImageIsEndedInTimeThoughTheClockOfItsNodeIsWrong(t *testing.T) {
+	for _, wrong := range []time.Duration{-time.Hour, time.Hour} {
+		t.Run(wrong.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := leading(t, 1, time.Hour)
+				id := r.start(t, "nginx")[0].ID
+				r.await(t, id, phase(pull.Pending))
+				pod := r.runPod(t, id, corev1.PodRunning, *statetest.Running())
+				ended := *statetest.Ended(0, statetest.Copied)
+				ended.Terminated.FinishedAt = metav1.NewTime(time.Now().Add(wrong))
+				r.setPod(t, pod, corev1.PodRunning, ended)
+				time.Sleep(6 * time.Second) // fake time
+				if limit := *r.job(t, id).Spec.ActiveDeadlineSeconds; limit == 1 {
+					t.Error("it is ended at once")
+				}
+				time.Sleep(6 * time.Second) // fake time
+				if limit := *r.job(t, id).Spec.ActiveDeadlineSeconds; limit != 1 {
+					t.Errorf("its deadline is %d s", limit)
+				}
+			})
+		})
+	}
+}

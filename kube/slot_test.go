@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -168,4 +169,43 @@ func TestADeletedJobThatAFinalizerKeepsEndsItsPullAndFreesItsSlot(t *testing.T) 
 			t.Error("a deleted pull was joined")
 		}
 	})
+}
+
+// Somebody may give other Jobs the label of those of pulls.
+func TestAJobThatIsNoPullTakesNoSlot(t *testing.T) {
+	for name, first := range map[string]string{"its pod is known first": "pod", "it is known first": "job"} {
+		t.Run(name, func(t *testing.T) {
+			tracker := NewTracker(feed.New("a"), quiet)
+			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "other", UID: "other", ResourceVersion: "1"}}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "other-1", UID: "pod", ResourceVersion: "2"}}
+			statetest.OwnPod(pod, job)
+			if first == "pod" {
+				tracker.observePod(pod)
+			}
+			tracker.observeJob(job)
+			tracker.observePod(pod)
+			if !tracker.slotFree(1) {
+				t.Error("it takes a slot")
+			}
+			tracker.observePodDeleted(pod)
+			if len(tracker.pulls) > 0 || len(tracker.slots) > 0 {
+				t.Errorf("of it is left: %v %v", tracker.pulls, tracker.slots)
+			}
+		})
+	}
+}
+
+// The copier of a pull whose Job is gone may still be stopping.
+func TestACopierWhoseJobIsGoneHoldsItsSlot(t *testing.T) {
+	tracker := NewTracker(feed.New("a"), quiet)
+	tracker.begin()
+	job := statetest.New().Job
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "pod", UID: "pod", ResourceVersion: "200"}}
+	statetest.OwnPod(pod, job)
+	tracker.observeJob(job)
+	tracker.observeDeleted(job)
+	tracker.observePod(pod)
+	if tracker.slotFree(1) {
+		t.Error("its slot is free")
+	}
 }

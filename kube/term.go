@@ -2,14 +2,13 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // term is the time for which a Leader holds the Lease without a break. The leader writes nothing but through it.
@@ -53,14 +52,18 @@ func (t *term) check() error {
 	return nil
 }
 
-// paced does a write to a Job unless it was done, with the same content, a short while ago. A refusal is logged once and is no error:
-// it keeps nothing else from being done.
-func (t *term) paced(w write, name, content string, do func() error) error {
+// paced does a write to a Job unless it was done, with the same content, a short while ago. A failure that may be due to the Job is
+// logged once and is no error: it keeps nothing else from being done. Nor is a conflict: the watch brings the Job as it is now.
+func (t *term) paced(ctx context.Context, w write, name, content string, do func() error) error {
 	if !t.pace.due(w, content, t.tracker.now()) {
 		return nil
 	}
 	err := do()
-	if err != nil && !refused(err) {
+	switch {
+	case apierrors.IsConflict(err):
+		t.pace.wakeAt(t.tracker.now().Add(shortestPause))
+		return nil
+	case err != nil && (t.away() || !ofJob(ctx, err)):
 		return err
 	}
 	switch n := t.pace.wrote(w, content, err != nil, t.tracker.now()); {
@@ -72,14 +75,31 @@ func (t *term) paced(w write, name, content string, do func() error) error {
 	return nil
 }
 
-// patch changes a Job, or a subresource of it. A Job that is gone is no error.
-func (t *term) patch(ctx context.Context, name string, patch []byte, subresources ...string) error {
+// patch changes a Job. A Job that is gone is no error.
+func (t *term) patch(ctx context.Context, name string, patch []byte) error {
+	return t.write(func() (*batchv1.Job, error) { return patchJob(ctx, t.jobs, name, patch) })
+}
+
+// patchOrAnnotate changes a Job or, if that is refused, its annotations only. A Job that is gone is no error.
+func (t *term) patchOrAnnotate(ctx context.Context, name string, patch []byte) error {
+	return t.write(func() (*batchv1.Job, error) { return patchOrAnnotate(ctx, t.jobs, name, patch) })
+}
+
+// annotate sets annotations of a Job, and removes those that are nil. A Job that is gone is no error.
+func (t *term) annotate(ctx context.Context, name string, annotations map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	if err != nil {
+		return err
+	}
+	return t.write(func() (*batchv1.Job, error) { return annotateJob(ctx, t.jobs, name, patch) })
+}
+
+// write does a write that returns the Job as it is then.
+func (t *term) write(do func() (*batchv1.Job, error)) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	job, err := t.jobs.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, subresources...)
+	job, err := do()
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil

@@ -78,7 +78,7 @@ type contents struct {
 	unsettled set
 	// unread are the pods whose logs CopierLogs is to read.
 	unread map[types.UID]*corev1.Pod
-	// ignored are Jobs that are gone, of which events may still be on their way, and Jobs that are no pulls.
+	// ignored are Jobs that are gone (false), of which events may still be on their way, and Jobs that are no pulls (true).
 	ignored *recent[types.UID, bool]
 	syncState
 }
@@ -107,6 +107,10 @@ type tracked struct {
 	notice string
 	// cause is why the pull failed if that is not its own fault, nil otherwise.
 	cause *pullstate.Cause
+	// notBefore is pullstate.NotBefore of the Job of a queued pull.
+	notBefore time.Time
+	// hindered is true if a Hindrance stands on the Job, and the pull was not given up for that.
+	hindered bool
 	// podsGone is the highest resourceVersion at which a pod of the pull was gone.
 	podsGone uint64
 	// delayedUntil is when the pull's final state is published even if it is not complete; see delay.go. delayLimit is the
@@ -264,6 +268,12 @@ func (t *Tracker) indexLocked(tr *tracked) {
 	tr.notice, tr.cause = pullstate.ReadNotice(tr.job).Message, nil
 	if phase == pull.Failed {
 		tr.cause = pullstate.SharedCause(tr.identity, tr.job)
+	}
+	hindrance := pullstate.ReadHindrance(tr.job)
+	tr.hindered = hindrance != nil && hindrance.GivenUp.IsZero()
+	tr.notBefore = time.Time{}
+	if phase == pull.Queued {
+		tr.notBefore = pullstate.NotBefore(tr.job)
 	}
 	t.active.put(name, tr, !phase.Final())
 	t.queued.put(name, tr, phase == pull.Queued && !tr.state.Held)

@@ -49,7 +49,9 @@ const noRoom = `Error creating: pods "nginx-x7k2p" is forbidden: exceeded quota:
 func TestAllReplicasSayWhatOnlyAnEventTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newAPI(t)
-		a, b := newReplica(t, api, "a", 10), newReplica(t, api, "b", 10)
+		a := newReplica(t, api, "a", 10)
+		synctest.Wait() // a leads
+		b := newReplica(t, api, "b", 10)
 		started := a.start(t, "nginx:1", "nginx:2")
 		for _, state := range started {
 			a.await(t, state.ID, phase(pull.Pending))
@@ -57,12 +59,11 @@ func TestAllReplicasSayWhatOnlyAnEventTells(t *testing.T) {
 		a.warn(t, a.job(t, started[0].ID), "Job", "FailedCreate", noRoom)
 		pod := a.runPod(t, started[1].ID, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
 		a.warn(t, pod, "Pod", "FailedMount", `secret "nope" not found`)
+		time.Sleep(time.Second) // fake time
 		for i, text := range []string{"exceeded quota: team", `secret "nope" not found`} {
-			a.await(t, started[i].ID, says(text))
-			b.await(t, started[i].ID, says(text))
-			synctest.Wait() // either may have seen the pod before its last change
-			if one, other := a.hub.Latest(started[i].ID), b.hub.Latest(started[i].ID); !one.Same(other) {
-				t.Errorf("the replicas differ:\n%+v\n%+v", one, other)
+			one, other := a.hub.Latest(started[i].ID), b.hub.Latest(started[i].ID)
+			if one.Revision != other.Revision || !one.Same(other) || !says(text)(one) {
+				t.Errorf("the replicas differ, or do not say it:\n%+v\n%+v", one, other)
 			}
 		}
 		a.stop()
@@ -73,6 +74,34 @@ func TestAllReplicasSayWhatOnlyAnEventTells(t *testing.T) {
 		if one := b.hub.Latest(started[1].ID); !strings.Contains(one.Message, "nope") {
 			t.Errorf("after the leader has gone: %q", one.Message)
 		}
+	})
+}
+
+// A kubelet warns of each volume that is missing in turn, less and less often.
+func TestTwoMissingVolumesAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := leading(t, 1, time.Hour)
+		id := r.start(t, "nginx")[0].ID
+		r.await(t, id, phase(pull.Pending))
+		pod := r.runPod(t, id, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
+		const one, other = `MountVolume.SetUp failed for volume "logins" : secret "a" not found`, `MountVolume.SetUp failed for volume "ca" : configmap "b" not found`
+		r.warn(t, pod, "Pod", "FailedMount", one)
+		r.await(t, id, says(one))
+		before := r.refuse.count("patch", "jobs")
+		for range 8 {
+			time.Sleep(time.Minute) // fake time
+			r.warn(t, pod, "Pod", "FailedMount", other)
+			time.Sleep(time.Minute) // fake time
+			r.warn(t, pod, "Pod", "FailedMount", one)
+		}
+		if n := r.refuse.count("patch", "jobs") - before; n > 0 {
+			t.Errorf("the Job was written %d times", n)
+		}
+		for range 2 { // the first one is there now
+			time.Sleep(2 * time.Minute) // fake time
+			r.warn(t, pod, "Pod", "FailedMount", other)
+		}
+		r.await(t, id, says(other))
 	})
 }
 

@@ -10,24 +10,23 @@ import (
 	"strconv"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	batchv1 "k8s.io/api/batch/v1"
 
 	"pullwatch/kube/pullstate"
 )
 
-// makeRoom puts pulls that cannot start back into the queue, as many as others wait for a slot. Kubernetes deletes their pods. What was
-// tried for as long as a pull may take fails instead: its deadline passes.
+// makeRoom puts pulls that cannot start back into the queue, as many as others wait for a slot and can take it, as far as is known.
+// Kubernetes deletes their pods. What was tried for as long as a pull may take fails, whether others wait or not: its deadline passes.
 func (t *term) makeRoom(ctx context.Context) error {
-	if t.queue().Paused != nil {
-		return nil // nobody would take it
-	}
-	yields, next := t.tracker.yielding(t.limit())
+	yields, next := t.tracker.yielding(t.limit(), func(job *batchv1.Job) bool {
+		return t.queue().Paused == nil && t.pace.due(write{job.UID, writeStart}, "", t.tracker.now())
+	})
 	if !next.IsZero() {
 		t.pace.wakeAt(next)
 	}
 	var errs []error
 	for _, y := range yields {
-		err := t.paced(write{y.uid, writeYield}, y.job, strconv.Itoa(y.record.Yield.Count), func() error {
+		err := t.paced(ctx, write{y.uid, writeYield}, y.job, strconv.Itoa(y.record.Yield.Count), func() error {
 			text, err := json.Marshal(y.record)
 			if err != nil {
 				return err
@@ -38,7 +37,7 @@ func (t *term) makeRoom(ctx context.Context) error {
 			}
 			patch, err := json.Marshal(map[string]any{
 				"metadata": map[string]any{
-					"resourceVersion": y.version, // it may have started just now
+					"resourceVersion": y.version, // it may have ended just now, been canceled, or its status say that the pod is ready
 					"annotations": map[string]any{
 						pullstate.AnnotationRecord:    string(text),
 						pullstate.AnnotationHindrance: nil, // what kept it in the queue before
@@ -51,8 +50,8 @@ func (t *term) makeRoom(ctx context.Context) error {
 			}
 			return t.patch(ctx, y.job, patch)
 		})
-		t.pace.forget(write{y.uid, writeStart})       // that it waits again is no other's doing
-		if err != nil && !apierrors.IsConflict(err) { // after a conflict the watch brings the Job as it is now
+		t.pace.forget(write{y.uid, writeStart}) // that it waits again is no other's doing
+		if err != nil {
 			errs = append(errs, fmt.Errorf("put pull %s back into the queue: %w", y.job, err))
 		}
 	}
@@ -67,8 +66,9 @@ type yieldingJob struct {
 	giveUp  bool
 }
 
-// yielding returns the Jobs that make room now, those that have tried for longest first, and when there may be another one to do so.
-func (t *Tracker) yielding(maxParallel int) (yields []yieldingJob, next time.Time) {
+// yielding returns the Jobs that make room or are given up now, those that have tried for longest first, and when there may be another
+// one to do so. startable reports whether the leader would start a Job if a slot was free.
+func (t *Tracker) yielding(maxParallel int, startable func(*batchv1.Job) bool) (yields []yieldingJob, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	running, _ := t.slotsHeldLocked()
@@ -82,14 +82,12 @@ func (t *Tracker) yielding(maxParallel int) (yields []yieldingJob, next time.Tim
 		if wanted == maxParallel {
 			break
 		}
-		if at := pullstate.NotBefore(tr.job); at.After(now) {
-			earlier(at)
-		} else {
+		switch {
+		case tr.notBefore.After(now):
+			earlier(tr.notBefore)
+		case !tr.hindered && startable(tr.job):
 			wanted++
 		}
-	}
-	if wanted <= 0 {
-		return nil, next
 	}
 	for _, tr := range t.slots {
 		if tr.job == nil {
@@ -101,8 +99,17 @@ func (t *Tracker) yielding(maxParallel int) (yields []yieldingJob, next time.Tim
 			earlier(due)
 		default:
 			yields = append(yields, yieldingJob{jobEnd{tr.name, tr.job.UID, rec}, tr.job.ResourceVersion, due, giveUp})
+			if at := rec.Yield.GivesUp(tr.job); !giveUp && !at.IsZero() {
+				earlier(at)
+			}
 		}
 	}
 	slices.SortFunc(yields, func(a, b yieldingJob) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.job, b.job)) })
-	return yields[:min(wanted, len(yields))], next
+	return slices.DeleteFunc(yields, func(y yieldingJob) bool {
+		if y.giveUp {
+			return false
+		}
+		wanted--
+		return wanted < 0
+	}), next
 }

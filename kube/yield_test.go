@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,4 +205,52 @@ func TestAPullThatMakesRoomNoLongerSaysWhatKeptItInTheQueueBefore(t *testing.T) 
 			t.Errorf("it says %q", state.Message)
 		}
 	})
+}
+
+// Its place would be free in vain.
+func TestNoPullMakesRoomForOneThatCannotBeStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: deny("bad-")}, 1)
+		r.pulls.prototype.Spec.ActiveDeadlineSeconds = new(int64(3600))
+		bad := r.start(t, "bad")[0].ID
+		r.await(t, bad, says("this image is on the deny list"))
+		stuck := r.start(t, "nginx:1")[0].ID
+		r.starts(t, stuck)
+		r.warn(t, r.job(t, stuck), "Job", "FailedCreate", noRoom)
+		time.Sleep(20 * time.Minute) // fake time
+		if state := r.hub.Latest(stuck); state.Phase != pull.Pending {
+			t.Errorf("it is %s: %s", state.Phase, state.Message)
+		}
+		r.start(t, "healthy")
+		r.await(t, stuck, phase(pull.Queued))
+	})
+}
+
+// Kubernetes gives a Job its whole deadline each time that it leaves the queue.
+func TestAPullThatCannotStartFailsAfterItsDeadlineThoughNobodyWaitsAnyMore(t *testing.T) {
+	for _, paused := range []bool{false, true} {
+		t.Run(fmt.Sprint("paused: ", paused), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := leading(t, 1, 8*time.Minute)
+				began := time.Now()
+				started := r.start(t, "nginx:1", "nginx:2")
+				stuck, next := started[0].ID, started[1].ID
+				r.starts(t, stuck)
+				r.warn(t, r.job(t, stuck), "Job", "FailedCreate", noRoom)
+				r.await(t, stuck, phase(pull.Queued))
+				r.playStuck(t, stuck)
+				r.await(t, next, phase(pull.Pending))
+				r.finish(t, next, batchv1.JobComplete, "")
+				r.starts(t, stuck)
+				r.warn(t, r.job(t, stuck), "Job", "FailedCreate", noRoom)
+				if paused {
+					r.pauseQueue(t, moving)
+				}
+				time.Sleep(8*time.Minute + 10*time.Second - time.Since(began)) // fake time
+				if limit := *r.job(t, stuck).Spec.ActiveDeadlineSeconds; limit != 1 {
+					t.Errorf("%v after it first left the queue, it may go on for %d s", time.Since(began), limit)
+				}
+			})
+		})
+	}
 }

@@ -27,17 +27,27 @@ type queueView struct {
 	resolvers.Lists
 	role        leadership
 	maxParallel int
+	// latest returns the known state of a pull, nil if there is none.
+	latest func(id string) *pull.State
 
 	mu sync.Mutex
-	// stuckSince is since when slots have been free though pulls wait, zero while that is not so.
-	stuckSince time.Time
-	// obstacle is what the last answer said, and number counts how often it has changed.
-	obstacle string
-	number   uint64
-	// explained is a list with that obstacle in it, made of the list of that generation.
-	generation uint64
-	explained  []*pull.State
+	// waiting is the oldest pull that waits for a slot though one seems to be free, and passedOver since when it does so under the
+	// same leader. Both are of the last list that was read. waiting is empty if there is no such pull.
+	waiting, leader string
+	passedOver      time.Time
+	explained       explainedList
 }
+
+// explainedList is a list of active pulls with an obstacle in their messages.
+type explainedList struct {
+	states []*pull.State
+	// generation is its own, of is that of the list that it was made of.
+	generation, of uint64
+	obstacle       string
+}
+
+// explainedGeneration is more than the generation of any list that is not explained.
+const explainedGeneration = 1 << 63
 
 // Active implements resolvers.Lists.
 func (q *queueView) Active(ctx context.Context) (cache.Result, error) {
@@ -47,69 +57,71 @@ func (q *queueView) Active(ctx context.Context) (cache.Result, error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.updateLocked(result.States)
-	if q.obstacle == "" {
+	q.observeLocked(result.States)
+	obstacle := q.obstacleLocked()
+	if obstacle == "" {
 		return result, nil
 	}
-	if q.generation != result.Generation || q.explained == nil {
-		q.generation, q.explained = result.Generation, make([]*pull.State, len(result.States))
+	if e := &q.explained; e.of != result.Generation || e.obstacle != obstacle {
+		states := make([]*pull.State, len(result.States))
 		for i, state := range result.States {
-			q.explained[i] = explain(state, q.obstacle)
+			states[i] = explain(state, obstacle)
 		}
+		*e = explainedList{states, max(e.generation, explainedGeneration) + 1, result.Generation, obstacle}
 	}
-	const bits = 48 // no replica makes as many lists
-	result.States = q.explained
-	result.Generation |= q.number << bits
+	result.States, result.Generation = q.explained.states, q.explained.generation
 	return result, nil
 }
 
-// updateLocked finds out what keeps pulls waiting. states are all that have not ended.
-func (q *queueView) updateLocked(states []*pull.State) {
-	waiting, running := 0, 0
+// observeLocked finds out whether another replica passes over a pull that it could start. states are all that have not ended.
+func (q *queueView) observeLocked(states []*pull.State) {
+	var oldest *pull.State
+	running := 0
 	for _, state := range states {
 		switch {
 		case state.Phase != pull.Queued:
 			running++
-		case state.Message == pull.WaitsForSlot:
-			waiting++
+		case waits(state) && (oldest == nil || state.CreatedAt.Before(oldest.CreatedAt)):
+			oldest = state
 		}
 	}
 	leader := q.role.Leader()
-	obstacle := ""
-	if err := q.role.Obstacle(); err != nil {
-		obstacle = err.Error()
-	}
-	switch stuck := waiting > 0 && running < q.maxParallel && leader != "" && !q.role.Leads(); {
-	case !stuck:
-		q.stuckSince = time.Time{}
-	case q.stuckSince.IsZero():
-		q.stuckSince = time.Now()
-	case time.Since(q.stuckSince) > stuckAfter:
-		obstacle = "slots seem to be free, but " + leader + ", which holds the Lease, starts no pull"
-	}
-	if obstacle != q.obstacle {
-		q.obstacle, q.explained = obstacle, nil
-		q.number++
+	switch {
+	case oldest == nil || running >= q.maxParallel || leader == "" || q.role.Leads():
+		q.waiting = ""
+	case oldest.ID != q.waiting || leader != q.leader:
+		q.waiting, q.leader, q.passedOver = oldest.ID, leader, time.Now()
 	}
 }
 
-// explain returns a state with the obstacle in its message if the pull waits in the queue and nothing of its own is known to keep it
-// there.
+// obstacleLocked returns what keeps all queued pulls waiting, for people; empty if nothing is known to.
+func (q *queueView) obstacleLocked() string {
+	if err := q.role.Obstacle(); err != nil {
+		return err.Error()
+	}
+	if q.waiting == "" || time.Since(q.passedOver) <= stuckAfter || q.role.Leader() != q.leader || !waits(q.latest(q.waiting)) {
+		return ""
+	}
+	return "slots seem to be free, but " + q.leader + ", which holds the Lease, starts no pull"
+}
+
+// waits reports whether a pull waits in the queue and nothing of its own is known to keep it there.
+func waits(state *pull.State) bool {
+	return state != nil && state.Phase == pull.Queued && state.Message == pull.WaitsForSlot
+}
+
+// explain returns a state with what keeps it waiting in its message.
 func (q *queueView) explain(state *pull.State) *pull.State {
-	if state == nil || state.Phase != pull.Queued {
+	if !waits(state) {
 		return state
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	obstacle := q.obstacle
-	if err := q.role.Obstacle(); err != nil {
-		obstacle = err.Error()
-	}
-	return explain(state, obstacle)
+	return explain(state, q.obstacleLocked())
 }
 
 func explain(state *pull.State, obstacle string) *pull.State {
-	if obstacle == "" || state.Phase != pull.Queued || state.Message != pull.WaitsForSlot {
+	if obstacle == "" || !waits(state) {
 		return state
 	}
 	explained := *state

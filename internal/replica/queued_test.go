@@ -21,6 +21,15 @@ type fixedLists struct {
 
 func (l *fixedLists) Active(context.Context) (cache.Result, error) { return l.result, nil }
 
+func (l *fixedLists) latest(id string) *pull.State {
+	for _, state := range l.result.States {
+		if state.ID == id {
+			return state
+		}
+	}
+	return nil
+}
+
 // fixedRole knows who leads.
 type fixedRole struct {
 	leader string
@@ -40,7 +49,7 @@ func TestQueuedPullsSayThatNobodyLeads(t *testing.T) {
 	runs := &pull.State{ID: "runs", Phase: pull.Pulling, Message: "Copying"}
 	lists := &fixedLists{result: cache.Result{States: []*pull.State{queuedPull("a"), refused, runs}, Generation: 7}}
 	role := &fixedRole{leader: "other"}
-	q := &queueView{Lists: lists, role: role, maxParallel: 1}
+	q := &queueView{Lists: lists, role: role, maxParallel: 1, latest: lists.latest}
 	ask := func() cache.Result {
 		t.Helper()
 		result, err := q.Active(t.Context())
@@ -78,7 +87,7 @@ func TestQueuedPullsSayWhoStartsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lists := &fixedLists{result: cache.Result{States: []*pull.State{queuedPull("a")}, Generation: 7}}
 		role := &fixedRole{leader: "some-program"}
-		q := &queueView{Lists: lists, role: role, maxParallel: 1}
+		q := &queueView{Lists: lists, role: role, maxParallel: 1, latest: lists.latest}
 		message := func() string {
 			result, err := q.Active(t.Context())
 			if err != nil {
@@ -98,5 +107,66 @@ func TestQueuedPullsSayWhoStartsNone(t *testing.T) {
 		if got := message(); got != pull.WaitsForSlot {
 			t.Errorf("while all slots are taken it says %q", got)
 		}
+	})
+}
+
+// Answers with one pull must not depend on when the lists were read.
+func TestOnePullSaysWhatIsSoNow(t *testing.T) {
+	lists := &fixedLists{result: cache.Result{States: []*pull.State{queuedPull("a")}, Generation: 7}}
+	role := &fixedRole{none: errors.New("no server is known to lead at the moment")}
+	q := &queueView{Lists: lists, role: role, maxParallel: 1, latest: lists.latest}
+	if _, err := q.Active(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := q.explain(queuedPull("a")).Message; got != "Waits in the queue: no server is known to lead at the moment." {
+		t.Errorf("while nobody leads it says %q", got)
+	}
+	role.leader, role.none = "other", nil
+	if got := q.explain(queuedPull("a")).Message; got != pull.WaitsForSlot {
+		t.Errorf("once another replica leads it says %q", got)
+	}
+}
+
+func TestAPullSaysThatNoneIsStartedWhileThatIsSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lists := &fixedLists{}
+		role := &fixedRole{leader: "other"}
+		q := &queueView{Lists: lists, role: role, maxParallel: 2, latest: lists.latest}
+		generation := uint64(0)
+		read := func(states ...*pull.State) cache.Result {
+			generation++
+			lists.result = cache.Result{States: states, Generation: generation}
+			result, err := q.Active(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return result
+		}
+		well := func(when string, states ...*pull.State) {
+			t.Helper()
+			for _, state := range states {
+				if got := q.explain(state); waits(state) && got.Message != pull.WaitsForSlot {
+					t.Errorf("%s it says %q", when, got.Message)
+				}
+			}
+		}
+		refused := &pull.State{ID: "refused", Phase: pull.Queued, Message: "Kubernetes refuses to start this Job."}
+		read(refused, queuedPull("a"))
+		time.Sleep(stuckAfter + time.Second)
+		well("when another pull has just been made", read(refused, queuedPull("b")).States...)
+		well("when one has just been made beside one that is refused", queuedPull("b"))
+		time.Sleep(stuckAfter + time.Second)
+		told := read(refused, queuedPull("b"), queuedPull("c"))
+		if first, one := told.States[1].Message, q.explain(queuedPull("c")).Message; first == pull.WaitsForSlot || one != first || told.States[0] != refused {
+			t.Errorf("in the list: %q; by itself: %q", first, one)
+		}
+		if again := read(refused, queuedPull("b"), queuedPull("c")); again.Generation == told.Generation {
+			t.Errorf("another list is of the same generation %d", again.Generation)
+		}
+		lists.result.States = []*pull.State{{ID: "b", Phase: pull.Pending}, queuedPull("c")} // as updates tell
+		well("once the first has started", queuedPull("c"))
+		read(queuedPull("b"))
+		role.leader = "third"
+		well("under another leader", queuedPull("b"))
 	})
 }

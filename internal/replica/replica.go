@@ -108,7 +108,7 @@ func New(o Options) (*Replica, error) {
 	r.copiers = kube.NewCopierLogs(clients.pulls, tracker, o.Logger)
 	r.leader = kube.NewLeader(kube.LeaderOptions{
 		Client: clients.pulls, Leases: clients.leases, Namespace: o.Jobs.Namespace, Identity: r.Identity,
-		MaxParallel: o.MaxParallel, Watch: r.watch, Role: role, Succession: succession, Log: o.Logger,
+		MaxParallel: o.MaxParallel, Away: clients.health.Away, Watch: r.watch, Role: role, Succession: succession, Log: o.Logger,
 	})
 	kube.RegisterMetrics(o.Metrics, r.watch, role)
 
@@ -129,7 +129,7 @@ func New(o Options) (*Replica, error) {
 		Away: clients.health.Away, Metrics: cache.NewMetrics(o.Metrics), Logger: o.Logger,
 	})
 
-	r.queue = &queueView{Lists: r.Lists, role: role, maxParallel: o.MaxParallel}
+	r.queue = &queueView{Lists: r.Lists, role: role, maxParallel: o.MaxParallel, latest: r.updates.Latest}
 
 	r.Logs = NewLogs(o.Resources, podlogs.New(clients.logs), o.MaxLogStreams, o.MaxCallerLogStreams)
 	return r, nil

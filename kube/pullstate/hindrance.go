@@ -11,7 +11,7 @@ import (
 
 // Hindrance is what the leader writes on a Job that does not leave the queue although a slot is free.
 type Hindrance struct {
-	// Since is when the leader first tried to start the Job.
+	// Since is when the leader first tried to start the Job in vain. It stays when the message changes, and when another replica leads.
 	Since time.Time `json:"since"`
 	// Message says, in sentences for people, what keeps the Job from running.
 	Message string `json:"message"`
@@ -52,12 +52,15 @@ func Failed(job *batchv1.Job) bool {
 // Ended reports whether the pull of a Job has ended without being canceled.
 func Ended(job *batchv1.Job) bool { return Finished(job) || Failed(job) }
 
+// triedAgain follows what keeps a Job in the queue, while it is tried on.
+const triedAgain = " It is tried again, after longer and longer pauses."
+
 // givenUp fills in the state of a pull that was given up.
 func (v *View) givenUp(s *pull.State, h *Hindrance) {
 	s.Phase, s.FinishedAt = pull.Failed, h.GivenUp.UTC()
 	s.Failure = &pull.Failure{
 		Reason: pull.Refused, LogTail: []string{},
-		Message: pull.Truncate("Did not start within its deadline"+deadline(v.job)+". "+h.Message, pull.MaxFailureMessage),
+		Message: pull.Truncate("Did not start in "+h.GivenUp.Sub(h.Since).Round(time.Second).String()+". "+h.Message, pull.MaxFailureMessage),
 	}
 	s.Message = s.Failure.Message
 }

@@ -49,6 +49,7 @@ func (v *View) Unsettled() (end *Record, due time.Time, unsettled bool) {
 			return nil, due, false // how an attempt before it ended has to be written first
 		}
 	}
+	recorded := v.rec.copied()
 	ending := *end
 	ending.Settled = true
 	for _, a := range v.attempts {
@@ -60,6 +61,9 @@ func (v *View) Unsettled() (end *Record, due time.Time, unsettled bool) {
 		}
 		if a.terminated != nil && a.pod.Status.Phase != corev1.PodFailed {
 			due = a.terminated.FinishedAt.Add(settleTime)
+			if recorded { // by the leader's clock; the node's may be wrong
+				due = v.rec.Time.Add(settleTime)
+			}
 		}
 		ending.Others = a.others()
 	}

@@ -26,9 +26,14 @@ func HoldsSlot(job *batchv1.Job, pods iter.Seq[*corev1.Pod]) (held bool, until t
 			return true, time.Time{} // it may get another pod
 		}
 	}
+	known := false
 	for pod := range pods {
 		owner := metav1.GetControllerOf(pod)
-		if owner == nil || owner.Kind != "Job" || (job != nil && owner.UID != job.UID) || podEnded(pod) {
+		if owner == nil || owner.Kind != "Job" || (job != nil && owner.UID != job.UID) {
+			continue
+		}
+		known = true
+		if podEnded(pod) {
 			continue
 		}
 		if pod.DeletionTimestamp == nil {
@@ -39,7 +44,7 @@ func HoldsSlot(job *batchv1.Job, pods iter.Seq[*corev1.Pod]) (held bool, until t
 			until = at
 		}
 	}
-	return held || ending, until
+	return held || (ending && !known), until // a pod of an ending Job may not be known yet
 }
 
 // podEnded reports whether a pod's copier will not run again.

@@ -76,9 +76,9 @@ func (v *View) State() *pull.State {
 
 // queued fills in the state of a pull that waits in the queue.
 func (v *View) queued(s *pull.State, hindrance *Hindrance) {
-	own := v.yielded()
+	own, again := v.yielded(), ""
 	if hindrance != nil { // it is about the last try to start it
-		own = followedBy(hindrance.Message, "It is tried again, after longer and longer pauses.")
+		own, again = hindrance.Message, triedAgain
 	}
 	s.Phase, s.Held = pull.Queued, Held(v.job)
 	if v.end != nil {
@@ -90,7 +90,7 @@ func (v *View) queued(s *pull.State, hindrance *Hindrance) {
 	case notice != "" && own != "":
 		s.Message = notice + " " + own
 	default:
-		s.Message = cmp.Or(notice, own, pull.WaitsForSlot)
+		s.Message = cmp.Or(notice, own, pull.WaitsForSlot) + again
 	}
 }
 

@@ -44,14 +44,22 @@ func seenAt(event *corev1.Event) time.Time {
 	return at
 }
 
-// MoreTelling returns w, or the Warning before it about the same object when w only says that the same took too long.
+// mountPause is more than the longest pause after which a kubelet tries to mount a volume again.
+const mountPause = 3 * time.Minute
+
+// MoreTelling returns w, or the Warning before it about the same object: when w only says that the same took too long, or is about
+// another volume. A kubelet warns of each volume that is missing in turn; that of the first one stays until it no longer comes.
 func (w *Warning) MoreTelling(before *Warning) *Warning {
-	if before == nil || before.Reason != w.Reason || !strings.Contains(w.Message, "unmounted volumes=[") {
-		return w
+	switch {
+	case before == nil, before.Reason != w.Reason, before.Message == w.Message:
+	case strings.Contains(w.Message, "unmounted volumes=["):
+		merged := *before
+		merged.Time = w.Time
+		return &merged
+	case warnings[w.Reason].reason == pull.Volume && w.Time.Sub(before.Time) < mountPause:
+		return before
 	}
-	merged := *before
-	merged.Time = w.Time
-	return &merged
+	return w
 }
 
 // failedCreate is the reason of the Job controller's events that tell why it cannot create a pod.

@@ -27,11 +27,22 @@ type Yield struct {
 	Why pull.Outcome `json:"why"`
 }
 
+// GivesUp returns when a pull is given up that still cannot start and has let others go first before. It is the zero time if it has not:
+// then the deadline of its Job passes in time.
+func (y *Yield) GivesUp(job *batchv1.Job) time.Time {
+	limit := job.Spec.ActiveDeadlineSeconds
+	if limit == nil || y.Count < 2 {
+		return time.Time{}
+	}
+	return y.Since.Add(time.Duration(*limit) * time.Second)
+}
+
 // Yields returns what is to be written on the Job of a pull whose next attempt cannot start, so that it lets others go first: from due
 // on. It returns nil if that attempt can start, as far as is known. GiveUp is set if the pull has been tried for as long as it may.
 func (v *View) Yields(now time.Time) (rec *Record, due time.Time, giveUp bool) {
 	cause, since := v.cause()
-	if cause == nil || v.job.Status.StartTime == nil || v.canceledAt != nil ||
+	ready := v.job.Status.Ready
+	if cause == nil || v.job.Status.StartTime == nil || v.canceledAt != nil || (ready != nil && *ready > 0) || // the pods may be known late
 		v.complete != nil || v.failed != nil || v.failing != nil || Suspended(v.job) {
 		return nil, due, false
 	}
@@ -49,7 +60,8 @@ func (v *View) Yields(now time.Time) (rec *Record, due time.Time, giveUp bool) {
 	yield.Why = *cause
 	yielded := *v.rec
 	yielded.Yield, yielded.Time = &yield, now.UTC()
-	if giveUp = limit != nil && now.Sub(yield.Since) >= time.Duration(*limit)*time.Second; !giveUp {
+	at := yield.GivesUp(v.job)
+	if giveUp = !at.IsZero() && !at.After(now); !giveUp {
 		yielded.Next = nil // the next try may get over it
 		if !yielded.Ended {
 			yielded.Outcome = pull.Outcome{}
@@ -71,7 +83,11 @@ func (v *View) cause() (*pull.Outcome, time.Time) {
 		return v.rec.next(), v.rec.Time
 	case v.rec.Pod != n.pod.UID:
 	case n.ended && n.terminated != nil:
-		return v.rec.next(), n.terminated.FinishedAt.Time
+		since := n.terminated.FinishedAt.Time
+		if v.rec.Time.Before(since) { // the node's clock is ahead
+			since = v.rec.Time
+		}
+		return v.rec.next(), since
 	case n.ended:
 		return v.rec.next(), v.rec.Time
 	case !n.started:

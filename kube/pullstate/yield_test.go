@@ -126,3 +126,32 @@ func TestAPullThatRunsOrHasRunKeepsItsSlot(t *testing.T) {
 		}
 	}
 }
+
+// As while the watch of pods is broken.
+func TestAPullWhosePodIsReadyKeepsItsSlotThoughThePodIsKnownAsWaiting(t *testing.T) {
+	w := statetest.New().Pod(1, corev1.PodPending, statetest.Waiting("ImagePullBackOff", "no such image"))
+	w.Record(pullstate.Record{Pod: "pod-a", Outcome: pull.Outcome{Reason: pull.CopierImage, Message: "no such image"}})
+	w.Job.Status.StartTime = new(statetest.At(0))
+	late := statetest.Epoch.Add(time.Hour)
+	if rec, _, _ := w.View(t).Yields(late); rec == nil {
+		t.Error("it makes no room")
+	}
+	w.Job.Status.Ready = new(int32(1))
+	if rec, _, _ := w.View(t).Yields(late); rec != nil {
+		t.Error("it makes room though its Job says that the pod is ready")
+	}
+}
+
+func TestHowLongTheNextAttemptCannotStartDoesNotDependOnTheNodesClock(t *testing.T) {
+	ended := statetest.Ended(1, statetest.Network)
+	ended.Terminated.FinishedAt = statetest.At(3600)
+	w := statetest.New().Pod(1, corev1.PodFailed, ended)
+	w.Job.Status.StartTime = new(statetest.At(0))
+	w.Record(pullstate.Record{
+		Pod: "pod-a", PodCreated: statetest.At(1).Time, Attempts: 1, Ran: true, Ended: true, Outcome: statetest.Network, Next: &statetest.NotFound,
+		Time: statetest.At(50).Time,
+	})
+	if _, due, _ := w.View(t).Yields(statetest.Epoch.Add(time.Hour)); !due.Equal(statetest.At(170).Time) {
+		t.Errorf("it makes room from %v on", due)
+	}
+}

@@ -1,0 +1,196 @@
+package kube
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"pullwatch/internal/pull"
+	"pullwatch/kube/pullstate"
+	"pullwatch/kube/pullstate/statetest"
+)
+
+// bodyOf returns the body of a request, which can still be sent.
+func bodyOf(t *testing.T, r *http.Request) string {
+	t.Helper()
+	if r.Body == nil {
+		return ""
+	}
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return string(text)
+}
+
+// A webhook may deny with any code, and may hang.
+func TestNoRefusalToStartOnePullKeepsOthersInTheQueue(t *testing.T) {
+	for _, code := range []int{0, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 504} {
+		name, policy := fmt.Sprint(code), &admissionPolicy{refuse: deny("bad-"), code: code}
+		why := "this image is on the deny list"
+		if code == 0 {
+			name, policy.hang, why = "it hangs", true, "Kubernetes does not answer when it is to start this Job"
+		}
+		t.Run(name, func(t *testing.T) {
+			if code == http.StatusNotFound {
+				t.Skip("to the leader, the Job is gone")
+			}
+			synctest.Test(t, func(t *testing.T) {
+				r := newReplicaUnder(t, newAPI(t), policy, 1)
+				r.pulls.prototype.Spec.ActiveDeadlineSeconds = new(int64(3600))
+				started := r.start(t, "bad:1", "bad:2", "good")
+				time.Sleep(time.Minute) // fake time
+				if state := r.hub.Latest(started[2].ID); state.Phase != pull.Pending {
+					t.Errorf("another pull is %s: %s", state.Phase, state.Message)
+				}
+				r.finish(t, started[2].ID, "Complete", "")
+				before := policy.patches.Load()
+				time.Sleep(10 * time.Minute) // fake time
+				for _, bad := range started[:2] {
+					if state := r.hub.Latest(bad.ID); state.Phase != pull.Queued || !says(why)(state) || !says("It is tried again")(state) {
+						t.Errorf("%s: %s", state.Phase, state.Message)
+					}
+				}
+				if n := policy.patches.Load() - before; n < 2 || n > 40 {
+					t.Errorf("%d patches in ten minutes", n)
+				}
+				policy.off.Store(true)
+				r.await(t, started[0].ID, phase(pull.Pending))
+			})
+		})
+	}
+}
+
+// As the Job controller and others change Jobs that wait.
+func TestAnOldPullWhoseJobChangesAsItIsStartedStartsBeforeYoungerOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReplica(t, newAPI(t), "a", 1)
+		running := r.start(t, "running")[0].ID
+		r.await(t, running, phase(pull.Pending))
+		jobs := r.client.BatchV1().Jobs(testNamespace)
+		next, changed := r.refuse.RoundTripper, map[string]bool{}
+		r.refuse.RoundTripper = roundTripper(func(req *http.Request) (*http.Response, error) {
+			if strings.Contains(bodyOf(t, req), `"suspend":false`) {
+				job := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
+				if !changed[job] {
+					changed[job] = true
+					if _, err := jobs.Patch(t.Context(), job, "application/merge-patch+json", []byte(`{"metadata":{"annotations":{"test/changed":"once"}}}`), metav1.PatchOptions{}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			return next.RoundTrip(req)
+		})
+		old := r.start(t, "nginx:1")[0].ID
+		time.Sleep(time.Second) // fake time
+		young := r.start(t, "a-younger-one")[0].ID
+		r.finish(t, running, "Complete", "")
+		r.await(t, old, phase(pull.Pending))
+		if state := r.hub.Latest(young); state.Phase != pull.Queued {
+			t.Errorf("the younger one is %s", state.Phase)
+		}
+	})
+}
+
+// Some pulls cannot start, a healthy one comes after them.
+func TestPullsThatLetOthersGoFirstStandBehindThoseThatCameBeforeTheirNextTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const stuck = 20
+		r := leading(t, 2, 10*time.Hour)
+		var images []string
+		for i := range stuck {
+			images = append(images, fmt.Sprint("stuck:", i))
+		}
+		started := r.start(t, images...)
+		time.Sleep(time.Second) // fake time
+		healthy := r.start(t, "healthy")[0].ID
+		began := time.Now()
+		for time.Since(began) < 40*time.Minute && r.hub.Latest(healthy).Phase == pull.Queued {
+			for _, state := range started {
+				r.playStuck(t, state.ID)
+			}
+			time.Sleep(10 * time.Second) // fake time
+		}
+		// Each of them has a slot for two minutes, two at a time.
+		if waited := time.Since(began); waited > (stuck+5)*time.Minute {
+			t.Errorf("the healthy one waited for %v", waited)
+		}
+	})
+}
+
+// playStuck plays the Job controller for a pull over quota.
+func (r *replica) playStuck(t *testing.T, id string) {
+	t.Helper()
+	job := r.job(t, id)
+	switch {
+	case !*job.Spec.Suspend && job.Status.StartTime == nil:
+		r.starts(t, id)
+		r.warn(t, job, "Job", "FailedCreate", noRoom)
+	case *job.Spec.Suspend && job.Status.StartTime != nil:
+		job.Status.StartTime = nil
+		if _, err := r.client.BatchV1().Jobs(testNamespace).UpdateStatus(t.Context(), job, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// While Kubernetes refuses to start hundreds of pulls, how other attempts end is written all the same.
+func TestManyRefusalsDoNotHoldUpOtherWorkOfTheLeader(t *testing.T) {
+	for _, hang := range []bool{false, true} {
+		t.Run(fmt.Sprint("hang: ", hang), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var r *replica
+				refusals, recorded := 0, 0
+				policy := &admissionPolicy{hang: hang, refuse: func(method, job string) string {
+					if method != http.MethodPatch || !strings.HasPrefix(job, "bad-") {
+						return ""
+					}
+					refusals++
+					time.Sleep(10 * time.Millisecond) // fake time
+					return denied
+				}}
+				r = newReplicaUnder(t, newAPI(t), policy, 2)
+				running := r.start(t, "running")[0].ID
+				r.await(t, running, phase(pull.Pending))
+				pod := r.runPod(t, running, corev1.PodRunning, *statetest.Running())
+				r.await(t, running, phase(pull.Pulling))
+				next := r.refuse.RoundTripper
+				r.refuse.RoundTripper = roundTripper(func(req *http.Request) (*http.Response, error) {
+					text := bodyOf(t, req)
+					if refusals == 1 && strings.Contains(text, pullstate.AnnotationHindrance) && pod != nil {
+						end := *statetest.Ended(1, statetest.Network)
+						ended := pod
+						pod = nil
+						r.setPod(t, ended, corev1.PodFailed, end)
+					}
+					if strings.Contains(text, pullstate.AnnotationRecord) && recorded == 0 {
+						recorded = refusals
+					}
+					return next.RoundTrip(req)
+				})
+				var images []string
+				for i := range 3 * maxRefusals {
+					images = append(images, fmt.Sprint("bad:", i))
+				}
+				r.start(t, images...)
+				good := r.start(t, "good")[0]
+				r.await(t, good.ID, phase(pull.Pending))
+				if recorded == 0 || recorded > maxRefusals+1 {
+					t.Errorf("an end was recorded after %d refusals of %d", recorded, refusals)
+				}
+				if refusals > 4*maxRefusals {
+					t.Errorf("before the healthy pull there were %d tries of %d", refusals, 3*maxRefusals)
+				}
+			})
+		})
+	}
+}
