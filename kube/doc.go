@@ -14,7 +14,7 @@
 // until the leader has written on the Job how the pull ended (delay.go): then all replicas publish the same.
 //
 // The leader also starts queued pulls, the oldest first (queue.go), each Job at its own pace if something keeps it from running
-// (pace.go); those that cannot start make room for others (yield.go). It writes on each Job how its attempts ended, because pods are
+// (pace.go, hindrance.go); those that cannot start make room for others (yield.go). It writes on each Job how its attempts ended, because pods are
 // deleted before their Job (record.go), and what keeps a pod from starting that only events tell (warnings.go). It ends the Jobs of
 // copied images that other containers keep (settle.go). And it deletes the Jobs of old pulls (history.go).
 //

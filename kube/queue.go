@@ -19,8 +19,9 @@ import (
 // maxRefusals is how many refusals end a round of starts, as one does that takes callTimeout: then the leader's other work has its turn.
 const maxRefusals = 10
 
-// startQueued starts the oldest queued pulls while fewer than maxParallel run and the queue is not paused. It passes over those that Kubernetes refuses to start
-// and those that something else suspends again: each is tried at its own pace, and given up after its deadline.
+// startQueued starts the oldest queued pulls while fewer than maxParallel run and the queue is not paused. It passes over those that
+// cannot be started and those that something else suspends again: each is tried at its own pace, and given up after its deadline
+// (hindrance.go).
 func (t *term) startQueued(ctx context.Context) error {
 	refusals := 0
 	for _, job := range t.tracker.queuedJobs(t.pace.nextStart) {
@@ -51,7 +52,7 @@ func (t *term) startQueued(ctx context.Context) error {
 		if err := t.hinder(ctx, job, notStarted(failure)); err != nil {
 			return err
 		}
-		if refusals++; refusals == maxRefusals || !refused(failure) { // what is no refusal took long
+		if refusals++; refusals == maxRefusals || errors.Is(failure, context.DeadlineExceeded) {
 			t.pace.wakeAt(t.tracker.now())
 			return nil
 		}
@@ -72,8 +73,11 @@ func (t *term) start(ctx context.Context, job *batchv1.Job) error {
 	getting, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	changed, getErr := t.jobs.Get(getting, job.Name, metav1.GetOptions{})
-	if getErr != nil {
-		return cmp.Or(notGone(getErr), err)
+	switch {
+	case apierrors.IsNotFound(getErr):
+		return err
+	case getErr != nil:
+		return getErr
 	}
 	t.tracker.observeJob(changed)
 	now := t.tracker.queuedJob(job.Name)
@@ -82,14 +86,6 @@ func (t *term) start(ctx context.Context, job *batchv1.Job) error {
 	}
 	if err = t.unsuspend(ctx, now); apierrors.IsConflict(err) {
 		return fmt.Errorf("%w: %s", errContested, message(err))
-	}
-	return err
-}
-
-// notGone returns the error of a request for an object that exists, nil if it is gone.
-func notGone(err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
 	}
 	return err
 }
