@@ -14,10 +14,10 @@
 // until the leader has written on the Job how the pull ended (delay.go): then all replicas publish the same.
 //
 // The leader also starts queued pulls, the oldest first (queue.go), each Job at its own pace if something keeps it from running
-// (pace.go); those that cannot start make room for others (yield.go). Pulls can be held (hold.go) and the queue paused (queuestate.go),
-// and the leader slows it down where pulls fail for what is not their fault (slowdown.go). It writes on each Job how its attempts ended, because pods are
-// deleted before their Job (record.go), and what keeps a pod from starting that only events tell (warnings.go); on queued ones, what is to
-// be said of the queue (notice.go). It ends the Jobs of
+// (pace.go, hindrance.go); those that cannot start make room for others (yield.go). Pulls can be held (hold.go) and the queue paused
+// (queuestate.go), and the leader slows it down where pulls fail for what is not their fault (slowdown.go). It writes on each Job how its
+// attempts ended, because pods are deleted before their Job (record.go), and what keeps a pod from starting that only events tell
+// (warnings.go); on queued ones, what is to be said of the queue (notice.go). It ends the Jobs of
 // copied images that other containers keep (settle.go). And it deletes the Jobs of old pulls (history.go).
 //
 // Pulls starts (start.go), retries (retry.go), cancels (cancel.go) and finds (find.go) pulls on any replica. The Job of a pull
