@@ -1,13 +1,14 @@
 package kube
 
 import (
-	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
@@ -17,9 +18,13 @@ import (
 // suspend lets a Job leave the queue, or puts it back, as anybody may who has the right to.
 func (r *replica) suspend(t *testing.T, id string, suspend bool) {
 	t.Helper()
-	job := r.job(t, id)
-	job.Spec.Suspend = &suspend
-	if _, err := r.client.BatchV1().Jobs(testNamespace).Update(t.Context(), job, metav1.UpdateOptions{}); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		job := r.job(t, id)
+		job.Spec.Suspend = &suspend
+		_, err := r.client.BatchV1().Jobs(testNamespace).Update(t.Context(), job, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -126,20 +131,18 @@ func TestAPullThatCannotBeStartedIsGivenUpInTimeThoughSlotsAreTaken(t *testing.T
 // Something else starts the Job in the moment in which the leader gives the pull up.
 func TestAPullThatLeavesTheQueueAsItIsGivenUpGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: deny("bad-")}, 1)
-		next, raced := r.refuse.RoundTripper, false
-		r.refuse.RoundTripper = roundTripper(func(req *http.Request) (*http.Response, error) {
-			if text := bodyOf(t, req); strings.Contains(text, "givenUp") && !raced {
-				raced = true
-				r.suspend(t, strings.Split(req.URL.Path, "/")[7], false)
+		var r *replica
+		var raced atomic.Bool
+		r = newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: deny("bad-"), see: func(job, patch string) {
+			if strings.Contains(patch, "givenUp") && !raced.Swap(true) {
+				r.suspend(t, job, false)
 			}
-			return next.RoundTrip(req)
-		})
+		}}, 1)
 		id := r.start(t, "bad")[0].ID
 		r.await(t, id, phase(pull.Pending))
 		time.Sleep(5 * time.Minute) // fake time
-		if state := r.hub.Latest(id); !raced || state.Phase != pull.Pending {
-			t.Errorf("raced: %v; it is %s: %s", raced, state.Phase, state.Message)
+		if state := r.hub.Latest(id); !raced.Load() || state.Phase != pull.Pending {
+			t.Errorf("raced: %v; it is %s: %s", raced.Load(), state.Phase, state.Message)
 		}
 	})
 }
