@@ -2,27 +2,30 @@ package kube
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 
 	"pullwatch/internal/pull"
 	"pullwatch/internal/usererr"
 	"pullwatch/kube/pullstate"
-	"pullwatch/kube/pullstate/statetest"
 )
 
 // suspend lets a Job leave the queue, or puts it back, as anybody may who has the right to.
 func (r *replica) suspend(t *testing.T, id string, suspend bool) {
 	t.Helper()
-	job := r.job(t, id)
-	job.Spec.Suspend = &suspend
-	if _, err := r.client.BatchV1().Jobs(testNamespace).Update(t.Context(), job, metav1.UpdateOptions{}); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		job := r.job(t, id)
+		job.Spec.Suspend = &suspend
+		_, err := r.client.BatchV1().Jobs(testNamespace).Update(t.Context(), job, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -129,20 +132,18 @@ func TestAPullThatCannotBeStartedIsGivenUpInTimeThoughSlotsAreTaken(t *testing.T
 // Something else starts the Job in the moment in which the leader gives the pull up.
 func TestAPullThatLeavesTheQueueAsItIsGivenUpGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: deny("bad-")}, 1)
-		next, raced := r.refuse.RoundTripper, false
-		r.refuse.RoundTripper = roundTripper(func(req *http.Request) (*http.Response, error) {
-			if text := bodyOf(t, req); strings.Contains(text, "givenUp") && !raced {
-				raced = true
-				r.suspend(t, strings.Split(req.URL.Path, "/")[7], false)
+		var r *replica
+		var raced atomic.Bool
+		r = newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: deny("bad-"), see: func(job, patch string) {
+			if strings.Contains(patch, "givenUp") && !raced.Swap(true) {
+				r.suspend(t, job, false)
 			}
-			return next.RoundTrip(req)
-		})
+		}}, 1)
 		id := r.start(t, "bad")[0].ID
 		r.await(t, id, phase(pull.Pending))
 		time.Sleep(5 * time.Minute) // fake time
-		if state := r.hub.Latest(id); !raced || state.Phase != pull.Pending {
-			t.Errorf("raced: %v; it is %s: %s", raced, state.Phase, state.Message)
+		if state := r.hub.Latest(id); !raced.Load() || state.Phase != pull.Pending {
+			t.Errorf("raced: %v; it is %s: %s", raced.Load(), state.Phase, state.Message)
 		}
 	})
 }
@@ -230,35 +231,5 @@ func TestWhatKeepsAPullInTheQueueIsToldAtOnceThoughItsJobChangesMeanwhile(t *tes
 		if state := r.hub.Latest(id); !says("this image is on the deny list")(state) {
 			t.Errorf("it says %q", state.Message)
 		}
-	})
-}
-
-// Each refusal may take seconds, as of a webhook that does not answer.
-func TestManyRefusalsDoNotHoldUpTheLeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const each = 5 * time.Second
-		slowly := func(method, job string) string {
-			why := deny("bad-")(method, job)
-			if why != "" {
-				time.Sleep(each)
-			}
-			return why
-		}
-		r := newReplicaUnder(t, newAPI(t), &admissionPolicy{refuse: slowly}, 2)
-		runs := r.start(t, "running")[0].ID
-		r.await(t, runs, phase(pull.Pending))
-		var images []string
-		for i := range 3 * maxRefusals {
-			images = append(images, fmt.Sprint("bad:", i))
-		}
-		r.start(t, images...)
-		good := r.start(t, "good")[0]
-		time.Sleep(each + time.Second) // the leader has begun with those that came while the first one was refused
-		r.runPod(t, runs, corev1.PodFailed, *statetest.Ended(1, statetest.Network))
-		time.Sleep((maxRefusals + 1) * each)
-		if pullstate.ReadRecord(r.job(t, runs)) == nil {
-			t.Error("how an attempt of another pull ended is not written yet")
-		}
-		r.await(t, good.ID, phase(pull.Pending))
 	})
 }

@@ -36,7 +36,9 @@ type admissionPolicy struct {
 	// hang is true for a webhook that does not answer instead, away for one that cannot be asked.
 	hang, away bool
 	// logger is the leader's, nil for none.
-	logger  *slog.Logger
+	logger *slog.Logger
+	// see is called with each patch of a Job, or of its status, before all else.
+	see     func(job, patch string)
 	off     atomic.Bool
 	patches atomic.Int32
 }
@@ -48,6 +50,15 @@ func (a *admissionPolicy) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if r.Method == http.MethodPatch {
 		a.patches.Add(1)
+		if a.see != nil {
+			patch, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			a.see(strings.TrimSuffix(job, "/status"), string(patch))
+			r = r.Clone(r.Context())
+			r.Body = io.NopCloser(bytes.NewReader(patch))
+		}
 	}
 	if a.off.Load() || strings.Contains(job, "/") {
 		return a.RoundTripper.RoundTrip(r)

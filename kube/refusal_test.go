@@ -1,11 +1,11 @@
 package kube
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,20 +17,6 @@ import (
 	"pullwatch/kube/pullstate"
 	"pullwatch/kube/pullstate/statetest"
 )
-
-// bodyOf returns the body of a request, which can still be sent.
-func bodyOf(t *testing.T, r *http.Request) string {
-	t.Helper()
-	if r.Body == nil {
-		return ""
-	}
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Error(err)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(text))
-	return string(text)
-}
 
 // A webhook may deny with any code, and may hang.
 func TestNoRefusalToStartOnePullKeepsOthersInTheQueue(t *testing.T) {
@@ -73,23 +59,20 @@ func TestNoRefusalToStartOnePullKeepsOthersInTheQueue(t *testing.T) {
 // As the Job controller and others change Jobs that wait.
 func TestAnOldPullWhoseJobChangesAsItIsStartedStartsBeforeYoungerOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newReplica(t, newAPI(t), "a", 1)
+		var r *replica
+		var changed sync.Map
+		r = newReplicaUnder(t, newAPI(t), &admissionPolicy{see: func(job, patch string) {
+			if _, before := changed.LoadOrStore(job, true); before || !strings.Contains(patch, `"suspend":false`) {
+				return
+			}
+			now := r.job(t, job)
+			metav1.SetMetaDataAnnotation(&now.ObjectMeta, "test/changed", "once")
+			if _, err := r.client.BatchV1().Jobs(testNamespace).Update(t.Context(), now, metav1.UpdateOptions{}); err != nil {
+				t.Error(err)
+			}
+		}}, 1)
 		running := r.start(t, "running")[0].ID
 		r.await(t, running, phase(pull.Pending))
-		jobs := r.client.BatchV1().Jobs(testNamespace)
-		next, changed := r.refuse.RoundTripper, map[string]bool{}
-		r.refuse.RoundTripper = roundTripper(func(req *http.Request) (*http.Response, error) {
-			if strings.Contains(bodyOf(t, req), `"suspend":false`) {
-				job := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
-				if !changed[job] {
-					changed[job] = true
-					if _, err := jobs.Patch(t.Context(), job, "application/merge-patch+json", []byte(`{"metadata":{"annotations":{"test/changed":"once"}}}`), metav1.PatchOptions{}); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-			return next.RoundTrip(req)
-		})
 		old := r.start(t, "nginx:1")[0].ID
 		time.Sleep(time.Second) // fake time
 		young := r.start(t, "a-younger-one")[0].ID
@@ -149,34 +132,30 @@ func TestManyRefusalsDoNotHoldUpOtherWorkOfTheLeader(t *testing.T) {
 		t.Run(fmt.Sprint("hang: ", hang), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var r *replica
-				refusals, recorded := 0, 0
+				var refusals, recorded atomic.Int32
+				var pod atomic.Pointer[corev1.Pod]
 				policy := &admissionPolicy{hang: hang, refuse: func(method, job string) string {
 					if method != http.MethodPatch || !strings.HasPrefix(job, "bad-") {
 						return ""
 					}
-					refusals++
+					refusals.Add(1)
 					time.Sleep(10 * time.Millisecond) // fake time
 					return denied
+				}, see: func(_, patch string) {
+					switch {
+					case strings.Contains(patch, pullstate.AnnotationRecord):
+						recorded.CompareAndSwap(0, refusals.Load())
+					case strings.Contains(patch, pullstate.AnnotationHindrance):
+						if running := pod.Swap(nil); running != nil {
+							r.setPod(t, running, corev1.PodFailed, *statetest.Ended(1, statetest.Network))
+						}
+					}
 				}}
 				r = newReplicaUnder(t, newAPI(t), policy, 2)
 				running := r.start(t, "running")[0].ID
 				r.await(t, running, phase(pull.Pending))
-				pod := r.runPod(t, running, corev1.PodRunning, *statetest.Running())
+				pod.Store(r.runPod(t, running, corev1.PodRunning, *statetest.Running()))
 				r.await(t, running, phase(pull.Pulling))
-				next := r.refuse.RoundTripper
-				r.refuse.RoundTripper = roundTripper(func(req *http.Request) (*http.Response, error) {
-					text := bodyOf(t, req)
-					if refusals == 1 && strings.Contains(text, pullstate.AnnotationHindrance) && pod != nil {
-						end := *statetest.Ended(1, statetest.Network)
-						ended := pod
-						pod = nil
-						r.setPod(t, ended, corev1.PodFailed, end)
-					}
-					if strings.Contains(text, pullstate.AnnotationRecord) && recorded == 0 {
-						recorded = refusals
-					}
-					return next.RoundTrip(req)
-				})
 				var images []string
 				for i := range 3 * maxRefusals {
 					images = append(images, fmt.Sprint("bad:", i))
@@ -184,11 +163,11 @@ func TestManyRefusalsDoNotHoldUpOtherWorkOfTheLeader(t *testing.T) {
 				r.start(t, images...)
 				good := r.start(t, "good")[0]
 				r.await(t, good.ID, phase(pull.Pending))
-				if recorded == 0 || recorded > maxRefusals+1 {
-					t.Errorf("an end was recorded after %d refusals of %d", recorded, refusals)
+				if n := recorded.Load(); n == 0 || n > maxRefusals+1 {
+					t.Errorf("an end was recorded after %d refusals of %d", n, refusals.Load())
 				}
-				if refusals > 4*maxRefusals {
-					t.Errorf("before the healthy pull there were %d tries of %d", refusals, 3*maxRefusals)
+				if n := refusals.Load(); n > 4*maxRefusals {
+					t.Errorf("before the healthy pull there were %d tries of %d", n, 3*maxRefusals)
 				}
 			})
 		})

@@ -56,8 +56,9 @@ func TestAllReplicasSayWhatOnlyAnEventTells(t *testing.T) {
 		for _, state := range started {
 			a.await(t, state.ID, phase(pull.Pending))
 		}
-		a.warn(t, a.job(t, started[0].ID), "Job", "FailedCreate", noRoom)
 		pod := a.runPod(t, started[1].ID, corev1.PodPending, *statetest.Waiting("ContainerCreating", ""))
+		time.Sleep(time.Second) // fake time, in which both see the pod: revisions of equal states depend on what came first
+		a.warn(t, a.job(t, started[0].ID), "Job", "FailedCreate", noRoom)
 		a.warn(t, pod, "Pod", "FailedMount", `secret "nope" not found`)
 		time.Sleep(time.Second) // fake time
 		for i, text := range []string{"exceeded quota: team", `secret "nope" not found`} {
