@@ -106,13 +106,13 @@ func slowdownAfter(cause pullstate.Cause, row []*tracked) slowdown {
 	}
 }
 
-// runs reports whether a pull of a scope counts among those that run.
-func (t *Tracker) runs(scope pullstate.Scope) bool {
+// undecided reports whether a pull of a scope has left the queue and is not known to have ended. It may hold no slot any more:
+// Kubernetes says that a copier has ended before it says how its Job did.
+func (t *Tracker) undecided(scope pullstate.Scope) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	for _, tr := range t.slots {
-		if _, until := tr.holdsSlot(); (until.IsZero() || until.After(now)) && scope.Has(tr.identity) {
+	for _, tr := range t.active {
+		if tr.state.Phase != pull.Queued && scope.Has(tr.identity) {
 			return true
 		}
 	}
@@ -156,7 +156,7 @@ func (t *term) slowed(id pullstate.Identity) bool {
 		case s.next.After(now):
 			t.pace.wakeAt(s.next)
 			return true
-		case t.tracker.runs(s.cause.Scope):
+		case t.tracker.undecided(s.cause.Scope):
 			return true
 		}
 	}

@@ -29,7 +29,8 @@ func (r *replica) fails(t *testing.T, id string, outcome pull.Outcome) {
 		r.starts(t, id)
 	}
 	r.runPod(t, id, corev1.PodFailed, *statetest.Ended(3, outcome))
-	time.Sleep(2 * tailTimeout) // fake time; then the leader has written on the Job how it ended
+	r.finish(t, id, batchv1.JobFailureTarget, batchv1.JobReasonPodFailurePolicy) // Kubernetes says so first, and its slot is free
+	time.Sleep(2 * tailTimeout)                                                  // fake time; then the leader has written on the Job how it ended
 	r.finish(t, id, batchv1.JobFailed, batchv1.JobReasonPodFailurePolicy)
 	r.await(t, id, phase(pull.Failed))
 }

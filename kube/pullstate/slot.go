@@ -33,7 +33,7 @@ func HoldsSlot(job *batchv1.Job, pods iter.Seq[*corev1.Pod]) (held bool, until t
 			continue
 		}
 		known = true
-		if podEnded(pod) {
+		if podEnded(pod) && !ending { // the Job of one that has ended is about to say so
 			continue
 		}
 		if pod.DeletionTimestamp == nil {

@@ -12,7 +12,7 @@ import (
 	"pullwatch/kube/pullstate/statetest"
 )
 
-func TestAnEndingJobHoldsItsSlotWhileACopierMayRun(t *testing.T) {
+func TestAnEndingJobHoldsItsSlotUntilItHasEndedOrItsPodIsOverdue(t *testing.T) {
 	deleted := new(statetest.At(50))
 	gone := deleted.Add(30 * time.Second)
 	for name, c := range map[string]struct {
@@ -22,7 +22,7 @@ func TestAnEndingJobHoldsItsSlotWhileACopierMayRun(t *testing.T) {
 	}{
 		"no pod is known":      {world: statetest.New(), held: true},
 		"its copier runs":      {world: statetest.New().Pod(1, corev1.PodRunning, statetest.Running()), held: true, until: gone},
-		"its copier has ended": {world: statetest.New().Pod(1, corev1.PodRunning, statetest.Ended(1, statetest.Network))},
+		"its copier has ended": {world: statetest.New().Pod(1, corev1.PodRunning, statetest.Ended(1, statetest.Network)), held: true, until: gone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := c.world.Condition(batchv1.JobFailureTarget, batchv1.JobReasonDeadlineExceeded, "")
